@@ -1,0 +1,95 @@
+//! Numbers and texts from files, checked where they are read.
+//!
+//! Each function here is a serde `deserialize_with`: a value out of bounds is refused by the parser itself, which knows
+//! the line and the column. Knows nothing of which field it guards.
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Tasks that every measure is taken over.
+pub const HELD_OUT: usize = 2048;
+
+fn within<'de, D, T>(deserializer: D, least: T, most: T) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + PartialOrd + Display,
+{
+    let value = T::deserialize(deserializer)?;
+    // A NaN is within no bounds.
+    if value >= least && value <= most {
+        Ok(value)
+    } else {
+        Err(D::Error::custom(format!("{value} is not allowed here: give a number from {least} to {most}")))
+    }
+}
+
+macro_rules! bounded {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $least:literal ..= $most:literal;)*) => {$(
+        $(#[$doc])*
+        pub fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+            within(deserializer, $least, $most)
+        }
+    )*};
+}
+
+bounded! {
+    /// The width of an input.
+    dim: usize = 1..=256;
+    /// Pairs in a context.
+    context: usize = 1..=10_000;
+    /// A spread: positive and finite.
+    scale: f64 = 1e-6..=1e6;
+    /// A standard deviation that may be zero.
+    noise: f64 = 0.0..=1e6;
+    /// Sequences in a training batch.
+    batch: usize = 1..=65_536;
+    /// Training steps.
+    steps: u64 = 0..=1_000_000_000;
+    /// A learning rate.
+    rate: f64 = 1e-12..=1e3;
+    /// A share of a whole.
+    fraction: f64 = 0.0..=1.0;
+    /// A decay of a running mean.
+    decay: f64 = 0.0..=0.999_999;
+    /// Steps between two measurements.
+    interval: u64 = 1..=1_000_000;
+    /// Layers of a model.
+    layers: usize = 1..=64;
+    /// Heads of an attention layer.
+    heads: usize = 1..=64;
+}
+
+/// An optional spread.
+pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Scale(#[serde(deserialize_with = "scale")] f64);
+    Ok(Option::<Scale>::deserialize(deserializer)?.map(|Scale(value)| value))
+}
+
+/// A text of one or more lines that is safe to print: control characters and those that reorder text become `�`.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(printable(&String::deserialize(deserializer)?))
+}
+
+/// Replaces what a terminal would obey instead of show.
+pub fn printable(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\n' => c,
+        '\t' => ' ',
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_replaced() {
+        assert_eq!(printable("a\u{1b}[31mb\u{9b}c\u{202e}d\ne\tf\u{7}"), "a�[31mb�c�d\ne f�");
+    }
+}

@@ -1,0 +1,81 @@
+//! Optimisers whose whole state can be saved, and the schedule of their learning rate.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainSpec {
+    /// Sequences in a batch.
+    #[serde(deserialize_with = "bounds::batch")]
+    pub batch: usize,
+    /// The step to stop at.
+    #[serde(deserialize_with = "bounds::steps")]
+    pub steps: u64,
+    /// The greatest learning rate of the schedule.
+    #[serde(deserialize_with = "bounds::rate")]
+    pub lr: f64,
+    /// Names the run's luck: initial weights and training tasks.
+    pub seed: u64,
+    /// Steps over which the learning rate rises from zero.
+    #[serde(default)]
+    pub warmup: u64,
+    /// What share of `lr` is left at the last step; in between it falls along half a cosine. 1: constant.
+    #[serde(default = "whole", deserialize_with = "bounds::fraction")]
+    pub final_lr: f64,
+    #[serde(default)]
+    pub optimiser: Optimiser,
+    /// The greatest norm of the whole gradient; a longer one is scaled down to it.
+    #[serde(default, deserialize_with = "bounds::optional_scale")]
+    pub clip: Option<f64>,
+    /// Steps between two measurements of how equal the model is to the references.
+    #[serde(deserialize_with = "bounds::interval")]
+    pub measure_every: u64,
+    /// Steps per second that the lab begins with, so that people can watch. None: as fast as the machine can.
+    #[serde(default, deserialize_with = "bounds::optional_scale")]
+    pub pace: Option<f64>,
+}
+
+/// The rule that turns a gradient into a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Optimiser {
+    /// Kingma & Ba 2014.
+    Adam {
+        #[serde(default = "beta1", deserialize_with = "bounds::decay")]
+        beta1: f64,
+        #[serde(default = "beta2", deserialize_with = "bounds::decay")]
+        beta2: f64,
+    },
+    /// Plain stochastic gradient descent.
+    Sgd,
+}
+
+impl Default for Optimiser {
+    fn default() -> Self {
+        Self::Adam { beta1: beta1(), beta2: beta2() }
+    }
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+
+fn beta2() -> f64 {
+    0.999
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+impl TrainSpec {
+    /// The learning rate of a step (from 0), before what the person at the keys multiplies it by.
+    pub fn lr_at(&self, step: u64) -> f64 {
+        let warm = if step < self.warmup { (step + 1) as f64 / self.warmup as f64 } else { 1.0 };
+        let along = (step as f64 / self.steps.max(1) as f64).min(1.0);
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * along).cos());
+        self.lr * warm * (self.final_lr + (1.0 - self.final_lr) * cosine)
+    }
+}

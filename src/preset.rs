@@ -1,0 +1,106 @@
+//! A preset: one experiment, as a commented RON file.
+//!
+//! Owns the file's form, how presets are found, and `--set`. Knows nothing of running one.
+
+mod library;
+mod overrides;
+mod ron_file;
+
+pub use library::{Entry, all, find};
+pub use ron_file::{parse, pretty, read_bounded};
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::nn::model::ModelSpec;
+use crate::optim::TrainSpec;
+use crate::reference::Reference;
+use crate::task::{Layout, Task};
+
+/// One experiment: a model, a task, how it is trained, and what a person should know of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// The name on the card: "GD-SSM".
+    #[serde(deserialize_with = "bounds::text")]
+    pub title: String,
+    pub family: Family,
+    /// One line for the list.
+    #[serde(deserialize_with = "bounds::text")]
+    pub summary: String,
+    /// The recurrence or map in Unicode mathematics, a line each.
+    #[serde(deserialize_with = "bounds::text")]
+    pub recurrence: String,
+    /// What the model is, in a paragraph.
+    #[serde(deserialize_with = "bounds::text")]
+    pub about: String,
+    /// Where to look while it trains.
+    #[serde(deserialize_with = "bounds::text")]
+    pub look_for: String,
+    /// What one should see in the end.
+    #[serde(deserialize_with = "bounds::text")]
+    pub expect: String,
+    pub task: Task,
+    pub layout: Layout,
+    pub model: ModelSpec,
+    pub train: TrainSpec,
+    /// The references whose lines the lab draws.
+    pub references: Vec<Reference>,
+}
+
+/// The families that the gallery sorts presets into, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Family {
+    FirstLesson,
+    StateSpace,
+    Attention,
+    Recurrent,
+    FeedForward,
+    Optimiser,
+}
+
+impl Family {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::FirstLesson => "First lesson",
+            Self::StateSpace => "State-space models",
+            Self::Attention => "Attention",
+            Self::Recurrent => "Recurrent networks",
+            Self::FeedForward => "Feed-forward",
+            Self::Optimiser => "Optimisers",
+        }
+    }
+}
+
+/// Bytes that a run may need for its largest arrays.
+const MEMORY: u128 = 4 << 30;
+
+impl Preset {
+    /// Checks what no single field can tell: that model, task and layout fit together and into memory.
+    pub fn check(&self) -> Result<()> {
+        let shape = self.task.shape();
+        self.model.check(shape, self.layout)?;
+        let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
+        let batch = self.train.batch.max(bounds::HELD_OUT) as u128;
+        // Parameters are held with their gradient and two moments.
+        let bytes = 4
+            * (batch * (tokens + self.model.activations(shape, self.layout))
+                + 4 * self.model.parameters(shape, self.layout));
+        ensure!(
+            bytes <= MEMORY,
+            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: make task.dim, task.context or train.batch smaller",
+            shape.dim,
+            shape.context,
+            self.train.batch,
+            bytes.div_ceil(1 << 30),
+            MEMORY >> 30
+        );
+        Ok(())
+    }
+
+    /// How many numbers the model learns.
+    pub fn parameters(&self) -> usize {
+        self.model.parameters(self.task.shape(), self.layout) as usize
+    }
+}

@@ -1,0 +1,150 @@
+//! A curve of any length in bounded memory.
+//!
+//! Owns how a long curve is kept: the most recent points exactly, and the whole of it in buckets that remember the
+//! least, the greatest and the mean value, so that a spike is never lost. Knows nothing of what the values mean.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// Buckets are merged in pairs when there are this many.
+const BUCKETS: usize = 1024;
+/// Points that are kept exactly.
+const TAIL: usize = 256;
+
+/// One stretch of steps of a [`Series`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bucket {
+    /// First step that fell into the bucket.
+    pub step: u64,
+    pub min: f32,
+    pub max: f32,
+    pub mean: f32,
+    /// How many values `mean` is over.
+    pub count: u32,
+}
+
+impl Bucket {
+    fn absorb(&mut self, other: &Bucket) {
+        let (n, m) = (self.count as f32, other.count as f32);
+        self.mean = (self.mean * n + other.mean * m) / (n + m);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+    }
+}
+
+/// A curve over training steps: bounded in memory, exact at its end, with every extreme kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Series {
+    /// Steps that one bucket covers; a power of two.
+    width: u64,
+    buckets: Vec<Bucket>,
+    tail: VecDeque<(u64, f32)>,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self { width: 1, buckets: Vec::new(), tail: VecDeque::new() }
+    }
+}
+
+impl Series {
+    /// Adds the value at a step. Steps must not go backwards. A value that is not finite leaves a gap.
+    pub fn push(&mut self, step: u64, value: f32) {
+        if !value.is_finite() {
+            return;
+        }
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back((step, value));
+        let point = Bucket { step, min: value, max: value, mean: value, count: 1 };
+        match self.buckets.last_mut() {
+            Some(last) if last.step / self.width == step / self.width => last.absorb(&point),
+            _ => {
+                if self.buckets.len() == BUCKETS {
+                    self.halve();
+                }
+                self.buckets.push(point);
+            }
+        }
+    }
+
+    /// Doubles the bucket width until at most half of the buckets are left.
+    fn halve(&mut self) {
+        while self.buckets.len() > BUCKETS / 2 {
+            self.width *= 2;
+            let mut merged: Vec<Bucket> = Vec::with_capacity(BUCKETS);
+            for bucket in &self.buckets {
+                match merged.last_mut() {
+                    Some(last) if last.step / self.width == bucket.step / self.width => last.absorb(bucket),
+                    _ => merged.push(*bucket),
+                }
+            }
+            self.buckets = merged;
+        }
+    }
+
+    /// The whole curve, coarse where it is long.
+    pub fn buckets(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
+    /// The most recent points, exact.
+    pub fn tail(&self) -> impl DoubleEndedIterator<Item = (u64, f32)> + '_ {
+        self.tail.iter().copied()
+    }
+
+    /// The latest point.
+    pub fn last(&self) -> Option<(u64, f32)> {
+        self.tail.back().copied()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tail.is_empty()
+    }
+
+    /// Least and greatest value ever pushed.
+    pub fn range(&self) -> Option<(f32, f32)> {
+        self.buckets.iter().map(|b| (b.min, b.max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_curve_stays_bounded_and_keeps_its_spike() {
+        let mut series = Series::default();
+        for step in 0..1_000_000 {
+            series.push(step, if step == 12_345 { 99.0 } else { 1.0 });
+        }
+        assert!(series.buckets().len() <= BUCKETS);
+        assert_eq!(series.range(), Some((1.0, 99.0)));
+        assert_eq!(series.last(), Some((999_999, 1.0)));
+        assert_eq!(series.tail().count(), TAIL);
+        assert_eq!(series.buckets().iter().map(|b| u64::from(b.count)).sum::<u64>(), 1_000_000);
+    }
+
+    #[test]
+    fn sparse_steps_are_merged_too() {
+        let mut series = Series::default();
+        for i in 0..5_000u64 {
+            series.push(i * 1_000, i as f32);
+        }
+        assert!(series.buckets().len() <= BUCKETS);
+        assert!(series.buckets().windows(2).all(|w| w[0].step < w[1].step));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_a_gap() {
+        let mut series = Series::default();
+        series.push(0, f32::NAN);
+        series.push(1, f32::INFINITY);
+        assert!(series.is_empty());
+    }
+}

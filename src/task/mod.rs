@@ -1,0 +1,111 @@
+//! What is to be learnt in context: how tasks are drawn, and how their pairs become tokens.
+//!
+//! One file per task, one for the token layouts, one for the randomness. Knows nothing of models and of training.
+
+mod linear;
+mod random;
+mod tokens;
+
+pub use linear::{InputDistribution, Linear, Outputs};
+pub use random::{Stream, rng};
+pub use tokens::{Layout, Token};
+
+use serde::{Deserialize, Serialize};
+
+/// Every task there is. A new one is a file beside this one and a variant here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Task {
+    /// Linear regression: y = W x + σ ε.
+    Linear(Linear),
+}
+
+/// The sizes of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// d: the width of an input x.
+    pub dim: usize,
+    /// d_out: the width of a target y.
+    pub outputs: usize,
+    /// N: the pairs in a context.
+    pub context: usize,
+}
+
+/// A batch of tasks, on the host, each with a context of N pairs and one query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// B: how many tasks.
+    pub size: usize,
+    pub shape: Shape,
+    /// Context inputs: (B, N, d).
+    pub x: Vec<f32>,
+    /// Context targets: (B, N, d_out).
+    pub y: Vec<f32>,
+    /// Queries: (B, d).
+    pub query: Vec<f32>,
+    /// Noiseless answers to the queries: (B, d_out).
+    pub target: Vec<f32>,
+}
+
+impl Task {
+    pub fn shape(&self) -> Shape {
+        match self {
+            Self::Linear(task) => task.shape(),
+        }
+    }
+
+    /// The task in a few words, for a status line.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Linear(task) => task.describe(),
+        }
+    }
+
+    /// Draws `size` tasks. The same (seed, stream, step) always gives the same batch, on any number of threads.
+    pub fn sample(&self, size: usize, seed: u64, stream: Stream, step: u64) -> Batch {
+        let shape = self.shape();
+        let mut batch = Batch::zeros(size, shape);
+        let Shape { dim, outputs, context } = shape;
+        let tasks = batch
+            .x
+            .chunks_mut(context * dim)
+            .zip(batch.y.chunks_mut(context * outputs))
+            .zip(batch.query.chunks_mut(dim).zip(batch.target.chunks_mut(outputs)));
+        for (index, ((x, y), (query, target))) in tasks.enumerate() {
+            let mut rng = rng(seed, stream, step, index as u64);
+            match self {
+                Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
+            }
+        }
+        batch
+    }
+}
+
+impl Batch {
+    pub fn zeros(size: usize, shape: Shape) -> Self {
+        let Shape { dim, outputs, context } = shape;
+        Self {
+            size,
+            shape,
+            x: vec![0.0; size * context * dim],
+            y: vec![0.0; size * context * outputs],
+            query: vec![0.0; size * dim],
+            target: vec![0.0; size * outputs],
+        }
+    }
+
+    /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.
+    pub fn accumulator(&self, task: usize, pairs: usize) -> Vec<f32> {
+        let Shape { dim, outputs, context } = self.shape;
+        let mut sum = vec![0.0; outputs * dim];
+        for i in 0..pairs.min(context) {
+            let x = &self.x[(task * context + i) * dim..][..dim];
+            let y = &self.y[(task * context + i) * outputs..][..outputs];
+            for (row, y) in sum.chunks_mut(dim).zip(y) {
+                for (s, x) in row.iter_mut().zip(x) {
+                    *s += y * x;
+                }
+            }
+        }
+        sum
+    }
+}

@@ -1,0 +1,158 @@
+//! A run with all that it has shown so far: the one loop body that every front end drives.
+//!
+//! Owns when to measure, and what to do when a run diverges. Knows nothing of files, threads and screens.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::{Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Snapshot, StepReport, open};
+use crate::preset::Preset;
+use crate::reference::Tuned;
+
+/// Steps between two states that a diverging run can fall back to.
+const KEEP_EVERY: u64 = 100;
+
+/// A reference on the held-out tasks of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceResult {
+    /// The algorithm and the step sizes it was given.
+    pub tuned: Tuned,
+    /// Mean loss over the held-out tasks.
+    pub loss: f64,
+    /// Floating-point operations for one query.
+    pub flops: u64,
+}
+
+/// What one call of [`Experiment::advance`] did.
+#[derive(Clone, Debug)]
+pub struct Advance {
+    pub report: StepReport,
+    /// The measurement, where one was due after the step.
+    pub measurement: Option<Measurement>,
+    /// The step's loss was not finite: the run went back to its last good state.
+    pub diverged: bool,
+}
+
+/// A run, its preset, and its history.
+pub struct Experiment {
+    /// The preset's name: `gd-ssm`.
+    pub name: String,
+    pub preset: Arc<Preset>,
+    pub history: History,
+    run: Box<dyn Run>,
+    good: (Checkpoint, History),
+}
+
+impl Experiment {
+    /// Opens a preset at step 0, with the seed that it names, and measures it once.
+    pub fn start(name: &str, preset: Preset, device: DeviceChoice) -> Result<Self> {
+        let run = open(&preset, device)?;
+        let good = (run.checkpoint()?, History::default());
+        let mut experiment =
+            Self { name: name.to_owned(), preset: Arc::new(preset), history: History::default(), run, good };
+        experiment.measure()?;
+        experiment.keep()?;
+        Ok(experiment)
+    }
+
+    /// Goes on from a checkpoint, exactly.
+    pub fn resume(
+        name: &str,
+        preset: Preset,
+        (checkpoint, history): (Checkpoint, History),
+        device: DeviceChoice,
+    ) -> Result<Self> {
+        let mut run = open(&preset, device)?;
+        run.restore(&checkpoint)?;
+        let good = (checkpoint, history.clone());
+        Ok(Self { name: name.to_owned(), preset: Arc::new(preset), history, run, good })
+    }
+
+    /// Goes back to step 0, with this seed.
+    pub fn restart(&mut self, seed: u64) -> Result<()> {
+        self.run.reset(seed)?;
+        self.history = History::default();
+        self.measure()?;
+        self.keep()
+    }
+
+    /// One training step, and a measurement where one is due.
+    pub fn advance(&mut self) -> Result<Advance> {
+        let report = self.run.step()?;
+        if !report.loss.is_finite() {
+            let (checkpoint, history) = &self.good;
+            self.run.restore(checkpoint)?;
+            self.history = history.clone();
+            return Ok(Advance { report, measurement: None, diverged: true });
+        }
+        self.history.record_step(&report);
+        let due = report.step.is_multiple_of(self.preset.train.measure_every) || self.finished();
+        let measurement = if due { Some(self.measure()?) } else { None };
+        if report.step.is_multiple_of(KEEP_EVERY) {
+            self.keep()?;
+        }
+        Ok(Advance { report, measurement, diverged: false })
+    }
+
+    /// Measures the present weights on the held-out tasks and records the result.
+    pub fn measure(&mut self) -> Result<Measurement> {
+        let measurement = self.run.measure()?;
+        self.history.record_measurement(&measurement);
+        Ok(measurement)
+    }
+
+    /// Multiplies the learning rate from here on.
+    pub fn scale_lr(&mut self, factor: f64) -> LrChange {
+        let change = LrChange { step: self.step(), factor: self.run.scale_lr(factor) };
+        self.history.lr_changes.push(change);
+        change
+    }
+
+    fn keep(&mut self) -> Result<()> {
+        self.good = (self.run.checkpoint()?, self.history.clone());
+        Ok(())
+    }
+
+    /// Whether the preset's last step is done.
+    pub fn finished(&self) -> bool {
+        self.step() >= self.preset.train.steps
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.run.steps_done()
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.run.seed()
+    }
+
+    /// The learning rate of the next step.
+    pub fn lr(&self) -> f64 {
+        self.run.lr()
+    }
+
+    /// "cpu", or the card's name.
+    pub fn device(&self) -> &str {
+        self.run.device()
+    }
+
+    /// Every reference that applies to the task, on the held-out tasks.
+    pub fn references(&self) -> &[ReferenceResult] {
+        self.run.references()
+    }
+
+    /// Loss of the present weights on the batch that the next step will train on.
+    pub fn batch_loss(&mut self) -> Result<f32> {
+        self.run.batch_loss()
+    }
+
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        self.run.snapshot()
+    }
+
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        self.run.checkpoint()
+    }
+}

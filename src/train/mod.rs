@@ -1,0 +1,49 @@
+//! One trainer for every model, task and device.
+//!
+//! Here models, tasks and references meet. Knows nothing of files, threads and screens.
+
+mod checkpoint;
+mod device;
+mod experiment;
+mod history;
+mod snapshot;
+
+pub use checkpoint::{Checkpoint, SavedParameter};
+pub use device::DeviceChoice;
+pub use experiment::{Advance, Experiment, ReferenceResult};
+pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
+pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
+
+use anyhow::Result;
+
+use crate::preset::Preset;
+
+/// A trainer without its device: what the rest of the program sees of one.
+pub trait Run {
+    /// One training step. A loss that is not finite is reported, not an error.
+    fn step(&mut self) -> Result<StepReport>;
+    /// How equal the present weights are to the references, over the held-out tasks.
+    fn measure(&mut self) -> Result<Measurement>;
+    /// The hidden states of the present weights on the probe sequences.
+    fn snapshot(&mut self) -> Result<Snapshot>;
+    /// Loss of the present weights on the batch that the next step will train on.
+    fn batch_loss(&mut self) -> Result<f32>;
+    fn checkpoint(&self) -> Result<Checkpoint>;
+    /// Goes on from a checkpoint, exactly.
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+    /// Back to step 0, with this seed.
+    fn reset(&mut self, seed: u64) -> Result<()>;
+    /// Multiplies the learning rate from here on; returns the whole factor on the schedule.
+    fn scale_lr(&mut self, factor: f64) -> f64;
+    /// The learning rate of the next step.
+    fn lr(&self) -> f64;
+    fn steps_done(&self) -> u64;
+    fn seed(&self) -> u64;
+    fn device(&self) -> &str;
+    fn references(&self) -> &[ReferenceResult];
+}
+
+/// Opens a run of a preset at step 0.
+pub fn open(_preset: &Preset, _device: DeviceChoice) -> Result<Box<dyn Run>> {
+    todo!()
+}
