@@ -8,7 +8,7 @@ use dfdx::prelude::{Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
 
 use super::held_out::HeldOut;
-use super::{Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Snapshot, StepReport, measure, snapshot};
+use super::{Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot};
 use crate::nn::model::Model;
 use crate::nn::{Cube, Device, Input, Matrix, Net};
 use crate::optim::{Moments, Optim};
@@ -93,8 +93,8 @@ impl<D: Device> Run for Trainer<D> {
         Ok(StepReport { step: self.step, loss: value, lr })
     }
 
-    fn measure(&mut self) -> Result<Measurement> {
-        measure::measure(&self.model, &self.preset, &self.held_out, self.step)
+    fn measure(&mut self, scope: Scope) -> Result<Measurement> {
+        measure::measure(&self.model, (&self.preset, &self.held_out), self.step, scope)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
