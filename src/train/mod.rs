@@ -20,7 +20,6 @@ pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
 
 use anyhow::Result;
 
-
 /// A trainer without its device: what the rest of the program sees of one.
 pub trait Run {
     /// One training step. A loss that is not finite is reported, not an error.
@@ -45,5 +44,3 @@ pub trait Run {
     fn device(&self) -> &str;
     fn references(&self) -> &[ReferenceResult];
 }
-
-
