@@ -89,9 +89,17 @@ impl Tuned {
         let phi = s.values.map(|l| match self.reference {
             Reference::Zero => 0.0,
             Reference::Gd(k) => (0..k).map(|i| eta * (1.0 - eta * l).powi(i as i32)).sum(),
-            Reference::LeastSquares => if l > 1e-12 { 1.0 / l } else { 0.0 },
+            Reference::LeastSquares => {
+                if l > 1e-12 {
+                    1.0 / l
+                } else {
+                    0.0
+                }
+            }
         });
         &s.b * DMatrix::from_diagonal(&phi) * s.vectors.transpose()
     }
-    pub fn flops(&self) -> u64 { 0 }
+    pub fn flops(&self) -> u64 {
+        0
+    }
 }
