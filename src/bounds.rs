@@ -63,6 +63,7 @@ bounded! {
 /// An optional spread.
 pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]
+    #[serde(transparent)]
     struct Scale(#[serde(deserialize_with = "scale")] f64);
     Ok(Option::<Scale>::deserialize(deserializer)?.map(|Scale(value)| value))
 }
