@@ -3,15 +3,21 @@
 //! The only place that owns a training thread. Drawing never holds it up: it folds what happened into one pending
 //! update and posts at most [`POSTS_PER_SECOND`]. Knows nothing of screens and keys.
 
+mod pace;
+mod run;
+
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use crate::preset::Preset;
 use crate::session::Session;
 use crate::train::{DeviceChoice, History, LrChange, Measurement, ReferenceResult, Snapshot, StepReport};
 
 /// Updates a worker posts at most in a second.
-pub const POSTS_PER_SECOND: u32 = 30;
+pub const POSTS_PER_SECOND: u32 = 20;
 
 /// What a run begins from.
 pub enum Source {
@@ -107,20 +113,56 @@ pub struct Update {
     pub notes: Vec<Note>,
 }
 
-/// A handle on the training thread. Dropping it ends the thread.
+/// A handle on the training thread. Dropping it ends the thread and waits for it.
 pub struct Worker {
-    orders: std::sync::mpsc::Sender<Order>,
+    orders: Option<Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
     /// Starts a run in a thread of its own. `post` is called from that thread.
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
-        let _ = (source, device, post);
-        todo!()
+        let (orders, inbox) = mpsc::channel();
+        let post = Arc::new(Mutex::new(post));
+        let last_words = Arc::clone(&post);
+        let work = move || {
+            let say = |update| {
+                if let Ok(post) = post.lock() {
+                    post(update);
+                }
+            };
+            let outcome = panic::catch_unwind(AssertUnwindSafe(|| run::run(source, device, &inbox, &say)));
+            let reason = match outcome {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(panic) => format!("training stopped unexpectedly: {}", panic_message(&*panic)),
+            };
+            let post = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+            post(Update { notes: vec![Note::Failed(reason)], ..Update::default() });
+        };
+        let thread = thread::Builder::new().name("training".to_owned()).spawn(work).ok();
+        Self { orders: Some(orders), thread }
     }
 
     pub fn order(&self, order: Order) {
-        // The thread is gone only after it has posted why.
-        let _ = self.orders.send(order);
+        // A thread that is gone has posted why.
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(order);
+        }
     }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // The thread ends when no more orders can come.
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".to_owned())
 }

@@ -1,3 +1,58 @@
 //! Networks on dfdx tensors whose sizes are known only at run time.
+//!
+//! Owns what a parameter, an input and a network are; the operations are in [`op`], the architectures in [`model`].
+//! Knows tasks only as sizes and layouts, and nothing of training.
 
 pub mod model;
+pub mod op;
+mod states;
+
+pub use op::Device;
+pub use states::{LayerStates, StopStates};
+
+use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
+
+/// A tensor of (rows, columns).
+pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
+/// A tensor of (batch, rows, columns).
+pub type Cube<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
+/// What an operation on a device gives.
+pub type Outcome<X, D> = Result<X, <D as HasErr>::Err>;
+
+/// A learnable matrix. A vector is a matrix of one row or one column.
+#[derive(Clone, Debug)]
+pub struct Param<D: Device> {
+    /// The symbol in the model's recurrence, with the layer where there are several: "Λ", "1.Wq".
+    pub name: String,
+    pub value: Matrix<D>,
+}
+
+impl<D: Device> Param<D> {
+    /// A parameter with these values, row-major.
+    pub fn new(device: &D, name: impl Into<String>, shape: (usize, usize), values: Vec<f32>) -> Outcome<Self, D> {
+        Ok(Self { name: name.into(), value: device.try_tensor_from_vec(values, shape)? })
+    }
+}
+
+/// A batch of token sequences as a network reads it.
+pub struct Input<D: Device, T> {
+    /// (batch, tokens, width).
+    pub tokens: Cube<D, T>,
+    /// Whether somebody will ask for the gradient by the tokens; where not, its cost is saved.
+    pub traced: bool,
+}
+
+/// A network that answers the query of each sequence.
+pub trait Net<D: Device> {
+    /// Answers to the queries: (batch, d_out).
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D>;
+
+    /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
+    /// model, slow, and independent of the fast forms that `forward` uses.
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates>;
+
+    /// In an order that never changes.
+    fn params(&self) -> Vec<&Param<D>>;
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>>;
+}

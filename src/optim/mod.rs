@@ -1,8 +1,15 @@
 //! Optimisers whose whole state can be saved, and the schedule of their learning rate.
 
+mod adam;
+
+pub use adam::Moments;
+
+use dfdx::prelude::{BroadcastTo, Gradients, HasShape, Rank0, SumTo, TryAdd, TryMul, TrySub};
+use dfdx::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
+use crate::nn::{Device, Matrix, Net, Outcome, Param};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,4 +85,73 @@ impl TrainSpec {
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * along).cos());
         self.lr * warm * (self.final_lr + (1.0 - self.final_lr) * cosine)
     }
+}
+
+/// The optimiser of one network: its rule and what it remembers.
+#[derive(Clone, Debug)]
+pub struct Optim<D: Device> {
+    rule: Optimiser,
+    clip: Option<f64>,
+    /// One for each parameter, in the network's order; empty where the rule keeps none.
+    pub moments: Vec<Moments<D>>,
+}
+
+impl<D: Device> Optim<D> {
+    /// An optimiser before its first step.
+    pub fn new(spec: &TrainSpec, device: &D, net: &impl Net<D>) -> Outcome<Self, D> {
+        let moments = match spec.optimiser {
+            Optimiser::Adam { .. } => {
+                net.params().into_iter().map(|param| Moments::zero(device, param)).collect::<Result<_, _>>()?
+            }
+            Optimiser::Sgd => Vec::new(),
+        };
+        Ok(Self { rule: spec.optimiser.clone(), clip: spec.clip, moments })
+    }
+
+    /// Moves every parameter of a network; `step` counts from 1.
+    pub fn update(&mut self, net: &mut impl Net<D>, gradients: &mut Gradients<f32, D>, lr: f64, step: u64) -> Outcome<(), D> {
+        let mut params = net.params_mut();
+        let mut slopes = params.iter().map(|param| slope(gradients, param)).collect::<Result<Vec<_>, _>>()?;
+        if let Some(most) = self.clip {
+            clip(&mut slopes, most as f32)?;
+        }
+        match self.rule {
+            Optimiser::Adam { beta1, beta2 } => {
+                for ((param, slope), moments) in params.iter_mut().zip(slopes).zip(&mut self.moments) {
+                    moments.update(param, slope, lr, step, [beta1, beta2])?;
+                }
+            }
+            Optimiser::Sgd => {
+                for (param, slope) in params.iter_mut().zip(slopes) {
+                    param.value = param.value.clone().try_sub(slope.try_mul(lr as f32)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The gradient by a parameter; zero where the loss does not depend on it.
+fn slope<D: Device>(gradients: &mut Gradients<f32, D>, param: &Param<D>) -> Outcome<Matrix<D>, D> {
+    gradients.try_alloc_for(&param.value)?;
+    Ok(gradients.get(&param.value))
+}
+
+/// Scales the whole gradient down to the norm `most` where it is longer.
+fn clip<D: Device>(slopes: &mut [Matrix<D>], most: f32) -> Outcome<(), D> {
+    let mut squares: Option<Tensor<Rank0, f32, D>> = None;
+    for slope in slopes.iter() {
+        let square = slope.clone().try_square()?.try_sum::<Rank0, _>()?;
+        squares = Some(match squares {
+            Some(sum) => sum.try_add(square)?,
+            None => square,
+        });
+    }
+    let Some(squares) = squares else { return Ok(()) };
+    let scale = squares.try_sqrt()?.try_clamp(most, f32::MAX)?.try_recip()?.try_mul(most)?;
+    for slope in slopes {
+        let shape = *slope.shape();
+        *slope = slope.clone().try_mul(scale.clone().try_broadcast_like(&shape)?)?;
+    }
+    Ok(())
 }

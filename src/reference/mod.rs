@@ -55,3 +55,43 @@ pub struct Tuned {
     /// γ, for preconditioned descent.
     pub gamma: Option<f64>,
 }
+
+pub struct Prior {
+    pub d: usize,
+    pub outputs: usize,
+    pub context: usize,
+    pub weight_scale: f64,
+    pub noise: f64,
+    pub moments: Option<(f64, f64)>,
+}
+pub struct Spectrum {
+    values: DVector<f64>,
+    vectors: DMatrix<f64>,
+    b: DMatrix<f64>,
+}
+impl Spectrum {
+    pub fn of(p: &Problem) -> Self {
+        let n = p.x.ncols() as f64;
+        let e = (&p.x * p.x.transpose() / n).symmetric_eigen();
+        Self { values: e.eigenvalues, b: &p.y * p.x.transpose() / n * &e.eigenvectors, vectors: e.eigenvectors }
+    }
+}
+pub fn tune(reference: Reference, prior: &Prior, _t: &[Problem]) -> Tuned {
+    let eta = prior.moments.map(|(s2, m4)| {
+        let (d, n) = (prior.d as f64, prior.context as f64);
+        d * s2 / ((d * m4 + d * (d - 1.0) * s2 * s2) / n + (1.0 - 1.0 / n) * d * s2 * s2)
+    });
+    Tuned { reference, eta: if let Reference::Gd(_) = reference { eta } else { None }, lambda: None, gamma: None }
+}
+impl Tuned {
+    pub fn weights(&self, s: &Spectrum) -> DMatrix<f64> {
+        let eta = self.eta.unwrap_or(0.0);
+        let phi = s.values.map(|l| match self.reference {
+            Reference::Zero => 0.0,
+            Reference::Gd(k) => (0..k).map(|i| eta * (1.0 - eta * l).powi(i as i32)).sum(),
+            Reference::LeastSquares => if l > 1e-12 { 1.0 / l } else { 0.0 },
+        });
+        &s.b * DMatrix::from_diagonal(&phi) * s.vectors.transpose()
+    }
+    pub fn flops(&self) -> u64 { 0 }
+}

@@ -93,6 +93,23 @@ impl Batch {
         }
     }
 
+    /// `count` tasks from the task `first` on, or as many as there are.
+    pub fn part(&self, first: usize, count: usize) -> Self {
+        let tasks = first.min(self.size)..(first + count).min(self.size);
+        let cut = |values: &[f32]| {
+            let each = values.len() / self.size;
+            values[tasks.start * each..tasks.end * each].to_vec()
+        };
+        Self {
+            size: tasks.len(),
+            shape: self.shape,
+            x: cut(&self.x),
+            y: cut(&self.y),
+            query: cut(&self.query),
+            target: cut(&self.target),
+        }
+    }
+
     /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.
     pub fn accumulator(&self, task: usize, pairs: usize) -> Vec<f32> {
         let Shape { dim, outputs, context } = self.shape;

@@ -1,5 +1,7 @@
 //! How the pairs of a context and the query become tokens.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Shape};
@@ -20,6 +22,22 @@ pub enum Token {
     Target(usize),
     Pair(usize),
     Query,
+}
+
+impl fmt::Display for Token {
+    /// In the words of the subject: x₃, y₃, (x₃, y₃), x_q.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(i) => write!(f, "x{}", subscript(*i)),
+            Self::Target(i) => write!(f, "y{}", subscript(*i)),
+            Self::Pair(i) => write!(f, "(x{0}, y{0})", subscript(*i)),
+            Self::Query => f.write_str("x_q"),
+        }
+    }
+}
+
+fn subscript(number: usize) -> String {
+    number.to_string().chars().filter_map(|c| char::from_u32(0x2080 + c.to_digit(10)?)).collect()
 }
 
 impl Layout {
@@ -46,6 +64,14 @@ impl Layout {
             Self::Interleaved if place % 2 == 0 => Token::Input(place / 2 + 1),
             Self::Interleaved => Token::Target(place / 2 + 1),
             Self::Joined => Token::Pair(place + 1),
+        }
+    }
+
+    /// Pairs that are complete once this many tokens have been read.
+    pub fn pairs_read(self, shape: Shape, tokens: usize) -> usize {
+        match self {
+            Self::Interleaved => (tokens / 2).min(shape.context),
+            Self::Joined => tokens.min(shape.context),
         }
     }
 

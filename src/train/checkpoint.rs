@@ -1,5 +1,6 @@
 //! Everything that the next step of a run depends on.
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// A run at one step. Together with its preset it determines every later step, to the last bit on a CPU.
@@ -25,4 +26,32 @@ pub struct SavedParameter {
     pub moment1: Vec<f32>,
     /// Running mean of the squared gradient; empty where the optimiser keeps none.
     pub moment2: Vec<f32>,
+}
+
+impl Checkpoint {
+    /// Refuses a checkpoint that is not of a network with these parameters, by name and shape.
+    pub fn fits(&self, parameters: &[(&str, (usize, usize))]) -> Result<()> {
+        let found: Vec<_> = self.parameters.iter().map(|p| (p.name.as_str(), p.shape)).collect();
+        ensure!(
+            found == parameters,
+            "the saved parameters are {found:?}, but the preset's model has {parameters:?}"
+        );
+        self.check()
+    }
+
+    /// Refuses lists of the wrong length and numbers that are not finite.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.lr_factor.is_finite() && self.lr_factor > 0.0, "lr_factor: {} is not a factor", self.lr_factor);
+        for parameter in &self.parameters {
+            let (name, (rows, columns)) = (&parameter.name, parameter.shape);
+            let whole = |list: &[f32]| rows.checked_mul(columns) == Some(list.len()) && list.iter().all(|v| v.is_finite());
+            let none = parameter.moment1.is_empty() && parameter.moment2.is_empty();
+            ensure!(whole(&parameter.values), "parameter {name}: values must be {rows} × {columns} finite numbers");
+            ensure!(
+                none || (whole(&parameter.moment1) && whole(&parameter.moment2)),
+                "parameter {name}: moments must be {rows} × {columns} finite numbers, or both empty"
+            );
+        }
+        Ok(())
+    }
 }

@@ -3,6 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use anyhow::Result;
+use dfdx::tensor::Cpu;
+
+use super::Run;
+use super::trainer::Trainer;
+use crate::preset::Preset;
+
 /// What a person asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -35,5 +42,53 @@ impl fmt::Display for DeviceChoice {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(n) => write!(f, "cuda:{n}"),
         }
+    }
+}
+
+/// Opens a run of a preset at step 0 on the device asked for.
+pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
+    preset.check()?;
+    match device {
+        DeviceChoice::Cpu => on_cpu(preset),
+        DeviceChoice::Auto => match cuda::open(preset, 0) {
+            Ok(run) => Ok(run),
+            Err(_) => on_cpu(preset),
+        },
+        DeviceChoice::Cuda(card) => cuda::open(preset, card),
+    }
+}
+
+fn on_cpu(preset: &Preset) -> Result<Box<dyn Run>> {
+    Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone())?))
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use std::panic;
+
+    use anyhow::anyhow;
+    use dfdx::tensor::Cuda;
+
+    use super::{Preset, Result, Run, Trainer};
+
+    /// Opens a run on a card.
+    pub fn open(preset: &Preset, card: usize) -> Result<Box<dyn Run>> {
+        // Where no driver is installed the binding panics instead of failing.
+        let device = panic::catch_unwind(|| Cuda::try_build(card, 0))
+            .map_err(|_| anyhow!("no CUDA driver answers on this machine; use --device cpu"))?
+            .map_err(|error| anyhow!("card {card} does not answer: {error:?}; use --device cpu"))?;
+        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone())?))
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use anyhow::bail;
+
+    use super::{Preset, Result, Run};
+
+    /// This program knows no cards.
+    pub fn open(_preset: &Preset, _card: usize) -> Result<Box<dyn Run>> {
+        bail!("this innerloop was built without CUDA: build it with `cargo build --release --features cuda`")
     }
 }

@@ -12,6 +12,8 @@ use crate::reference::Tuned;
 
 /// Steps between two states that a diverging run can fall back to.
 const KEEP_EVERY: u64 = 100;
+/// A batch's loss may be this many times the loss at the start before a state no longer counts as good.
+const GOOD: f32 = 10.0;
 
 /// A reference on the held-out tasks of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,9 +89,11 @@ impl Experiment {
             return Ok(Advance { report, measurement: None, diverged: true });
         }
         self.history.record_step(&report);
-        let due = report.step.is_multiple_of(self.preset.train.measure_every) || self.finished();
+        let train = &self.preset.train;
+        let due = report.step.is_multiple_of(train.measure_every) || report.step == train.steps;
         let measurement = if due { Some(self.measure()?) } else { None };
-        if report.step.is_multiple_of(KEEP_EVERY) {
+        let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
+        if report.step.is_multiple_of(KEEP_EVERY) && report.loss <= GOOD * first {
             self.keep()?;
         }
         Ok(Advance { report, measurement, diverged: false })
@@ -109,8 +113,12 @@ impl Experiment {
         change
     }
 
+    /// Keeps the present state to fall back to, unless a weight is not finite.
     fn keep(&mut self) -> Result<()> {
-        self.good = (self.run.checkpoint()?, self.history.clone());
+        let checkpoint = self.run.checkpoint()?;
+        if checkpoint.check().is_ok() {
+            self.good = (checkpoint, self.history.clone());
+        }
         Ok(())
     }
 

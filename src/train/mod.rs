@@ -5,18 +5,20 @@
 mod checkpoint;
 mod device;
 mod experiment;
+mod held_out;
 mod history;
+mod measure;
 mod snapshot;
+mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
-pub use device::DeviceChoice;
+pub use device::{DeviceChoice, open};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
 
 use anyhow::Result;
 
-use crate::preset::Preset;
 
 /// A trainer without its device: what the rest of the program sees of one.
 pub trait Run {
@@ -43,7 +45,4 @@ pub trait Run {
     fn references(&self) -> &[ReferenceResult];
 }
 
-/// Opens a run of a preset at step 0.
-pub fn open(_preset: &Preset, _device: DeviceChoice) -> Result<Box<dyn Run>> {
-    todo!()
-}
+

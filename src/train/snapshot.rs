@@ -1,5 +1,14 @@
 //! Hidden states of a model on a few probe sequences, as plain numbers to look at.
 
+use anyhow::Result;
+
+use super::held_out::HeldOut;
+use super::measure::{cosine, embedded};
+use super::trainer::told;
+use crate::nn::{Device, Input, LayerStates, Net, StopStates};
+use crate::preset::Preset;
+use crate::task::Batch;
+
 /// A matrix to draw, with what its axes mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
@@ -51,4 +60,68 @@ pub struct Snapshot {
     pub probes: Vec<ProbeSequence>,
     /// (reference, model) answers to held-out queries, one pair per output.
     pub parity: Vec<(f32, f32)>,
+}
+
+/// Probe sequences in a snapshot.
+pub const PROBES: usize = 8;
+
+/// Looks into a network after `step` steps.
+pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>, step: u64) -> Result<Snapshot> {
+    let tokens = held_out.some_tokens(0, PROBES)?;
+    let layers = net.states(&tokens);
+    let probes = (0..PROBES).map(|probe| ProbeSequence { stops: stops(&layers, preset, held_out.batch(), probe) });
+    let answers = net.forward(Input { tokens: held_out.some_tokens(0, PARITY)?, traced: false }).map_err(told)?;
+    let (_, theirs) = held_out.main();
+    let parity = theirs.iter().copied().zip(answers.as_vec());
+    Ok(Snapshot {
+        step,
+        tokens: preset.layout.tokens(preset.task.shape()),
+        layer_names: layers.iter().map(|layer| layer.name.clone()).collect(),
+        probes: probes.collect(),
+        parity: parity.collect(),
+    })
+}
+
+/// Held-out tasks whose answers are shown.
+const PARITY: usize = 64;
+
+/// All stops of one probe sequence.
+fn stops(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usize) -> Vec<Stop> {
+    let shape = preset.task.shape();
+    let Some(first) = layers.first() else { return Vec::new() };
+    let stop = |(index, stop): (usize, &StopStates)| {
+        let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
+        let values = embedded(&batch.accumulator(probe, pairs), first.aligned_shape);
+        let accumulator = grid(first.aligned_shape, ("y", "x"), values);
+        let layers = layers.iter().map(|layer| layer_state(layer, index, probe, &accumulator)).collect();
+        let label = preset.layout.token(shape, stop.tokens_read - 1).to_string();
+        Stop { token: stop.tokens_read, label, accumulator, layers }
+    };
+    first.stops.iter().enumerate().map(stop).collect()
+}
+
+fn grid((rows, columns): (usize, usize), axes: (&'static str, &'static str), values: Vec<f32>) -> Grid {
+    Grid { rows, columns, values, axes }
+}
+
+fn layer_state(layer: &LayerStates, index: usize, probe: usize, accumulator: &Grid) -> LayerState {
+    let part = |values: &[f32], (rows, columns): (usize, usize)| {
+        values.chunks(rows * columns).nth(probe).map(<[f32]>::to_vec).unwrap_or_default()
+    };
+    let stop = &layer.stops[index];
+    let state = grid(layer.shape, layer.axes, part(&stop.values, layer.shape));
+    if stop.aligned.is_empty() {
+        return LayerState { state, aligned: None, cosine: None };
+    }
+    let aligned = part(&stop.aligned, layer.aligned_shape);
+    let cosine = cosine(&aligned, &accumulator.values).abs();
+    let fitted = fit(&aligned, &accumulator.values);
+    LayerState { state, aligned: Some(grid(layer.aligned_shape, accumulator.axes, fitted)), cosine: Some(cosine) }
+}
+
+/// A state times the number that brings it nearest to the accumulator: sign and scale are a symmetry of Q against C.
+fn fit(state: &[f32], accumulator: &[f32]) -> Vec<f32> {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let scale = dot(state, accumulator) / dot(state, state).max(f32::MIN_POSITIVE);
+    state.iter().map(|value| scale * value).collect()
 }

@@ -1,9 +1,28 @@
-//! Linear self-attention
+//! Linear self-attention: attention without softmax over joined tokens.
+//!
+//! | here | paper (2212.07677, sec. 2) | shape |
+//! |---|---|---|
+//! | e_j = [x_j; y_j] | token; the query is [x_q; 0] | (w), w = d + d_out |
+//! | `Wq`, `Wk`, `Wv` | W_Q, W_K, W_V, one head | (w, w), used as e W |
+//! | `Wo` | the projection P | (w, w) |
+//!
+//! e ← e + Wo Σ_j (Wv e_j)(Wk e_j · Wq e), k layers; ŷ is the y part of the query's token in the end.
+//! With Wq = Wk = [I 0; 0 0], Wv = [0 0; 0 I] and Wo = (η/N) I one layer is one step of gradient descent.
+//!
+//! Deviations: ŷ is read off with a plus sign, where the paper's tokens carry −ŷ. Every token attends to every token,
+//! the query's own included, as in the paper's equation 2.
+
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
+use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Init;
+use super::{Init, normals};
 use crate::bounds;
+use crate::nn::op::Attended;
+use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention as a preset says it.
@@ -22,16 +41,185 @@ fn one() -> usize {
 
 impl LinearAttentionSpec {
     pub(super) fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        ensure!(layout == Layout::Joined, "model: LinearAttention reads pairs [x; y], so layout must be Joined");
+        let fits = layout == Layout::Joined;
+        ensure!(fits, "layout: LinearAttention reads pairs [x; y], so it needs Joined, not {layout:?}");
+        let constructible = self.init == Init::Random || self.layers == 1;
+        ensure!(constructible, "model.layers: the construction of LinearAttention has one layer, not {}", self.layers);
         Ok(())
     }
 
-    /// Four square matrices in each layer.
     pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        (4 * self.layers) as u128 * (layout.width(shape) as u128).pow(2)
+        4 * self.layers as u128 * (layout.width(shape) as u128).pow(2)
     }
 
+    /// Tokens, keys, values and queries, twice, and the memory of each layer.
     pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        (8 * self.layers * layout.tokens(shape) * layout.width(shape)) as u128
+        let (length, width) = (layout.tokens(shape) as u128, layout.width(shape) as u128);
+        self.layers as u128 * (8 * length * width + width * width)
     }
+
+    /// The network at its start. η/N is the step of gradient descent that a construction takes.
+    pub(super) fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        step_size: f64,
+        rng: &mut impl Rng,
+    ) -> Outcome<LinearAttention<D>, D> {
+        let width = layout.width(shape);
+        let mut layer = |number: usize| {
+            let [wq, wk, wv, wo] = self.weights(shape, width, step_size, rng);
+            let param = |symbol: &str, values| {
+                let name = if self.layers == 1 { symbol.to_owned() } else { format!("{number}.{symbol}") };
+                Param::new(device, name, (width, width), values)
+            };
+            Ok(Layer { wq: param("Wq", wq)?, wk: param("Wk", wk)?, wv: param("Wv", wv)?, wo: param("Wo", wo)? })
+        };
+        let before = (1..self.layers).map(&mut layer).collect::<Outcome<Vec<_>, D>>()?;
+        Ok(LinearAttention { before, last: layer(self.layers)?, dim: shape.dim })
+    }
+
+    /// Wq, Wk, Wv and Wo of one layer.
+    fn weights(&self, shape: Shape, width: usize, step_size: f64, rng: &mut impl Rng) -> [Vec<f32>; 4] {
+        let diagonal = |value: f64, places: Range<usize>| {
+            let mut matrix = vec![0.0; width * width];
+            places.for_each(|i| matrix[i * width + i] = value as f32);
+            matrix
+        };
+        let (x, y) = (0..shape.dim, shape.dim..width);
+        match self.init {
+            Init::Random => [(); 4].map(|()| normals(rng, width * width, (0.5 / width as f32).sqrt())),
+            Init::Constructed => {
+                [diagonal(1.0, x.clone()), diagonal(1.0, x), diagonal(1.0, y.clone()), diagonal(step_size, y)]
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Layer<D: Device> {
+    wq: Param<D>,
+    wk: Param<D>,
+    wv: Param<D>,
+    wo: Param<D>,
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct LinearAttention<D: Device> {
+    before: Vec<Layer<D>>,
+    last: Layer<D>,
+    /// d: where a token's y begins.
+    dim: usize,
+}
+
+impl<D: Device> LinearAttention<D> {
+    fn layers(&self) -> impl Iterator<Item = &Layer<D>> {
+        self.before.iter().chain([&self.last])
+    }
+}
+
+/// tokens · W, over (batch, tokens, width).
+fn project<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, weight: &Param<D>) -> Outcome<Cube<D, T>, D> {
+    let (batch, length, width) = *tokens.shape();
+    tokens
+        .try_reshape_like(&(batch * length, width))?
+        .try_matmul(weight.value.clone())?
+        .try_reshape_like(&(batch, length, width))
+}
+
+impl<D: Device> Layer<D> {
+    /// What the layer adds to the tokens in `asked`, from all `tokens`.
+    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>, asked: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = tokens.device().clone();
+        let keys = project(tokens.retaped::<T>(), &self.wk)?;
+        let values = project(tokens, &self.wv)?;
+        let queries = project(asked, &self.wq)?;
+        project(device.linear_attend(Attended { queries, keys, values })?, &self.wo)
+    }
+}
+
+impl<D: Device> Net<D> for LinearAttention<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let mut tokens = input.tokens;
+        let (batch, length, width) = *tokens.shape();
+        for layer in &self.before {
+            let update = layer.update(tokens.retaped::<T>(), tokens.retaped::<T>())?;
+            tokens = tokens.try_add(update)?;
+        }
+        // Only the query is read, so only the query asks the last layer.
+        let query = tokens.retaped::<T>().try_slice((0..batch, length - 1..length, 0..width))?;
+        let update = self.last.update(tokens, query.retaped::<T>())?;
+        query.try_add(update)?.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
+    }
+
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let (_, length, width) = *tokens.shape();
+        let mut tokens = tokens.as_vec();
+        let layers = self.layers().enumerate().map(|(number, layer)| {
+            let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
+            let mut stops: Vec<_> = (1..=length)
+                .map(|tokens_read| StopStates { tokens_read, values: Vec::new(), aligned: Vec::new() })
+                .collect();
+            for sequence in tokens.chunks_mut(length * width) {
+                let states = memories(sequence, width, &weights);
+                for (stop, memory) in stops.iter_mut().zip(&states) {
+                    stop.values.extend(memory);
+                    stop.aligned.extend(implied(memory, (width, self.dim), &weights));
+                }
+                if let Some(memory) = states.last() {
+                    attend(sequence, width, memory, &weights);
+                }
+            }
+            LayerStates {
+                name: format!("layer {} memory Σ k vᵀ", number + 1),
+                shape: (width, width),
+                axes: ("key", "value"),
+                aligned_shape: (width - self.dim, self.dim),
+                stops,
+            }
+        });
+        layers.collect()
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        self.layers().flat_map(|l| [&l.wq, &l.wk, &l.wv, &l.wo]).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let layers = self.before.iter_mut().chain([&mut self.last]);
+        layers.flat_map(|l| [&mut l.wq, &mut l.wk, &mut l.wv, &mut l.wo]).collect()
+    }
+}
+
+/// a (rows, n) times b (n, columns), all row-major.
+fn product(a: &[f32], b: &[f32], n: usize) -> Vec<f32> {
+    let columns = b.len() / n;
+    let entry = |row: &[f32], j: usize| row.iter().enumerate().map(|(i, a)| a * b[i * columns + j]).sum();
+    a.chunks(n).flat_map(|row| (0..columns).map(move |j| entry(row, j))).collect()
+}
+
+/// The definition of the memory: Σ_{j≤t} (e_j Wk)ᵀ (e_j Wv) after each token, for one sequence.
+fn memories(sequence: &[f32], width: usize, [_, wk, wv, _]: &[Vec<f32>; 4]) -> Vec<Vec<f32>> {
+    let mut memory = vec![0.0; width * width];
+    let step = |token: &[f32]| {
+        let (key, value) = (product(token, wk, width), product(token, wv, width));
+        for (row, k) in memory.chunks_mut(width).zip(&key) {
+            row.iter_mut().zip(&value).for_each(|(m, v)| *m += k * v);
+        }
+        memory.clone()
+    };
+    sequence.chunks(width).map(step).collect()
+}
+
+/// The definition of the answer: every token e becomes e + e Wq M Wo.
+fn attend(sequence: &mut [f32], width: usize, memory: &[f32], [wq, _, _, wo]: &[Vec<f32>; 4]) {
+    let update = product(&product(&product(sequence, wq, width), memory, width), wo, width);
+    sequence.iter_mut().zip(&update).for_each(|(token, update)| *token += update);
+}
+
+/// The weights that a memory implies for a query: how Wq M Wo takes x to y, (d_out, d).
+fn implied(memory: &[f32], (width, dim): (usize, usize), [wq, _, _, wo]: &[Vec<f32>; 4]) -> Vec<f32> {
+    let map = product(&product(&wq[..dim * width], memory, width), wo, width); // (d, w)
+    (dim..width).flat_map(|y| (0..dim).map(move |x| (x, y))).map(|(x, y)| map[x * width + y]).collect()
 }

@@ -1,0 +1,172 @@
+//! Attention without softmax, over all tokens: out_m = Σ_t (q_m · k_t) v_t.
+//!
+//! | here | meaning | shape |
+//! |---|---|---|
+//! | `queries` q | what is asked | (B, M, w) |
+//! | `keys` k, `values` v | what is remembered | (B, T, w) |
+//! | M = Σ_t k_t v_tᵀ | the memory: a linear recurrence's state | (w, w) |
+//!
+//! Source: Katharopoulos et al. 2020 (2006.16236), without the normaliser; arXiv 2212.07677, equation 2.
+
+use dfdx::prelude::*;
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::lanes::{LANES, Lane, ZERO, add_product, gather, scatter_add};
+use crate::nn::{Cube, Outcome};
+
+/// What linear attention is between.
+pub struct Attended<D: super::Device, T> {
+    /// (B, M, w).
+    pub queries: Cube<D, T>,
+    /// (B, T, w).
+    pub keys: Cube<D, T>,
+    /// (B, T, w).
+    pub values: Cube<D, T>,
+}
+
+/// Made of dfdx's operations, for any device.
+pub fn compose<D: super::Device, T: Tape<f32, D>>(parts: Attended<D, T>) -> Outcome<Cube<D, T>, D> {
+    let memory = parts.keys.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(parts.values)?; // (B, w, w)
+    parts.queries.try_matmul(memory)
+}
+
+/// One block of sixteen sequences, as lanes; a memory is (w · w) lanes.
+struct Block {
+    queries: Vec<Lane>,
+    keys: Vec<Lane>,
+    values: Vec<Lane>,
+    memory: Vec<Lane>,
+}
+
+/// The fast form: one operation on the tape, in blocks of sixteen sequences, over all cores.
+pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, parts: Attended<Cpu, T>) -> Outcome<Cube<Cpu, T>, Cpu> {
+    let (queries, tape) = parts.queries.split_tape();
+    let (keys, keys_tape) = parts.keys.split_tape();
+    let (values, values_tape) = parts.values.split_tape();
+    let mut tape = tape.merge(keys_tape).merge(values_tape);
+    let (batch, asked, width) = *queries.shape();
+    let (m, t) = (asked * width, keys.shape().1 * width);
+
+    let (q, k, v) = (host(&queries, batch * m), host(&keys, batch * t), host(&values, batch * t));
+    let mut rows = vec![0.0; batch * m];
+    let blocks: Vec<Block> = (q.par_chunks(LANES * m), k.par_chunks(LANES * t), v.par_chunks(LANES * t))
+        .into_par_iter()
+        .zip(rows.par_chunks_mut(LANES * m))
+        .map(|((q, k, v), rows)| {
+            let mut block = Block {
+                queries: gather(q, m),
+                keys: gather(k, t),
+                values: gather(v, t),
+                memory: vec![ZERO; width * width],
+            };
+            outer_sum(&block.keys, &block.values, width, &mut block.memory);
+            let mut out = vec![ZERO; m];
+            times(&block.queries, &block.memory, width, &mut out);
+            scatter_add(&out, rows);
+            block
+        })
+        .collect();
+    let out = device.try_tensor_from_vec(rows, (batch, asked, width))?;
+
+    let result = out.clone();
+    tape.add_backward_op(move |gradients| {
+        let by_out = gradients.get_or_alloc_mut(&result)?;
+        let lanes: Vec<[Vec<Lane>; 3]> =
+            blocks.par_iter().zip(by_out.par_chunks(LANES * m)).map(|(block, rows)| backward(block, rows, width)).collect();
+        for (part, (tensor, length)) in [(&queries, m), (&keys, t), (&values, t)].into_iter().enumerate() {
+            let rows = gradients.get_or_alloc_mut(tensor)?;
+            rows.par_chunks_mut(LANES * length)
+                .zip(&lanes)
+                .for_each(|(rows, block)| scatter_add(&block[part], rows));
+        }
+        Ok(())
+    });
+    Ok(out.put_tape(tape))
+}
+
+fn host(tensor: &Cube<Cpu>, length: usize) -> Vec<f32> {
+    let mut rows = vec![0.0; length];
+    tensor.copy_into(&mut rows);
+    rows
+}
+
+/// Gradients by queries, keys and values of one block, from rows of ∂out.
+fn backward(block: &Block, rows: &[f32], width: usize) -> [Vec<Lane>; 3] {
+    let by_out = gather(rows, block.queries.len());
+    let mut by_memory = vec![ZERO; width * width];
+    outer_sum(&block.queries, &by_out, width, &mut by_memory);
+    let mut by_queries = vec![ZERO; block.queries.len()];
+    times_transposed(&by_out, &block.memory, width, &mut by_queries);
+    let mut by_keys = vec![ZERO; block.keys.len()];
+    times_transposed(&block.values, &by_memory, width, &mut by_keys);
+    let mut by_values = vec![ZERO; block.values.len()];
+    times(&block.keys, &by_memory, width, &mut by_values);
+    [by_queries, by_keys, by_values]
+}
+
+/// sum += Σ_t a_t b_tᵀ: (w, w).
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn outer_sum(a: &[Lane], b: &[Lane], width: usize, sum: &mut [Lane]) {
+    for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+        for (a, row) in a.iter().zip(sum.chunks_exact_mut(width)) {
+            for (b, sum) in b.iter().zip(row) {
+                add_product(sum, a, b);
+            }
+        }
+    }
+}
+
+/// out_t += a_t M: (w) each.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn times(a: &[Lane], memory: &[Lane], width: usize, out: &mut [Lane]) {
+    for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        for (a, row) in a.iter().zip(memory.chunks_exact(width)) {
+            for (m, out) in row.iter().zip(&mut *out) {
+                add_product(out, a, m);
+            }
+        }
+    }
+}
+
+/// out_t += a_t Mᵀ: (w) each.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn times_transposed(a: &[Lane], memory: &[Lane], width: usize, out: &mut [Lane]) {
+    for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        for (out, row) in out.iter_mut().zip(memory.chunks_exact(width)) {
+            for (m, a) in row.iter().zip(a) {
+                add_product(out, a, m);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::op::check::{Random, assert_close};
+
+    type Taped = Cube<Cpu, OwnedTape<f32, Cpu>>;
+
+    /// Values and the gradients of a weighted sum of them, by queries, keys and values.
+    fn run(form: &dyn Fn(&Cpu, Attended<Cpu, OwnedTape<f32, Cpu>>) -> Taped) -> [Vec<f32>; 4] {
+        let (device, mut random) = (Cpu::default(), Random::new(5));
+        let (asked, width) = ((19, 2, 3), (19, 6, 3));
+        let (q, k, v) = (random.cube(&device, asked), random.cube(&device, width), random.cube(&device, width));
+        let weights = random.cube(&device, asked);
+        let parts = Attended { queries: q.leaky_trace(), keys: k.leaky_trace(), values: v.leaky_trace() };
+        let out = form(&device, parts);
+        let values = out.as_vec();
+        let gradients = (out * weights).sum::<Rank0, _>().backward();
+        [values, gradients.get(&q).as_vec(), gradients.get(&k).as_vec(), gradients.get(&v).as_vec()]
+    }
+
+    #[test]
+    fn the_fused_form_equals_the_composition_in_value_and_gradient() {
+        let fast = run(&|device, parts| fused(device, parts).unwrap());
+        let plain = run(&|_, parts| compose(parts).unwrap());
+        for (fast, plain) in fast.iter().zip(&plain) {
+            assert_close(fast, plain, 1e-5);
+        }
+    }
+}

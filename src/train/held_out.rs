@@ -1,0 +1,138 @@
+//! The tasks that a run is measured on, and what the references say of them.
+//!
+//! They come from a stream of their own and do not depend on the run's seed, so runs of one task can be compared.
+
+use anyhow::Result;
+use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
+
+use super::ReferenceResult;
+use super::measure::half_squared_error;
+use super::trainer::tokens_on;
+use crate::bounds;
+use crate::nn::{Cube, Device};
+use crate::preset::Preset;
+use crate::reference::{Prior, Problem, Reference, Spectrum, tune};
+use crate::task::{Batch, Shape, Stream, Task};
+
+/// The seed of held-out and tuning tasks, whatever a run's seed is.
+const SEED: u64 = 0;
+
+/// Tasks on which references choose their step sizes where no closed form gives them.
+const TUNING: usize = 4096;
+
+/// Held-out tasks on a device, with every reference's answers.
+pub struct HeldOut<D: Device> {
+    device: D,
+    preset: Preset,
+    batch: Batch,
+    tokens: Cube<D>,
+    references: Vec<ReferenceResult>,
+    /// Each reference's answers: (B, d_out).
+    answers: Vec<(Reference, Vec<f32>)>,
+    /// Where the reference that models are held against stands in both lists.
+    main: usize,
+    /// Its weights: (B, d_out, d).
+    weights: Vec<f32>,
+}
+
+impl<D: Device> HeldOut<D> {
+    /// Draws the tasks and lets every reference that applies answer them.
+    pub fn new(device: &D, preset: &Preset) -> Result<Self> {
+        let prior = prior(&preset.task);
+        let tuning = problems(&preset.task.sample(TUNING, SEED, Stream::Tune, 0));
+        let batch = preset.task.sample(bounds::HELD_OUT, SEED, Stream::HeldOut, 0);
+        let problems: Vec<Problem> = problems(&batch);
+        let spectra: Vec<Spectrum> = problems.par_iter().map(Spectrum::of).collect();
+
+        let mut references = Vec::new();
+        let mut answers = Vec::new();
+        for reference in [Reference::Zero, Reference::Gd(1), Reference::Gd(2), Reference::LeastSquares] {
+            let tuned = tune(reference, &prior, &tuning);
+            let theirs: Vec<f32> = problems
+                .par_iter()
+                .zip(&spectra)
+                .flat_map_iter(|(problem, spectrum)| {
+                    let answer = tuned.weights(spectrum) * &problem.query;
+                    answer.iter().map(|v| *v as f32).collect::<Vec<_>>()
+                })
+                .collect();
+            let loss = half_squared_error(&theirs, &batch.target);
+            references.push(ReferenceResult { tuned, loss, flops: tuned.flops() });
+            answers.push((reference, theirs));
+        }
+        let main = answers.iter().position(|(r, _)| *r == Reference::Gd(1)).unwrap_or(0);
+        let tuned = references[main].tuned;
+        let weights = spectra
+            .par_iter()
+            .flat_map_iter(|spectrum| {
+                let weights = tuned.weights(spectrum).transpose();
+                weights.iter().map(|v| *v as f32).collect::<Vec<_>>()
+            })
+            .collect();
+        let tokens = tokens_on(device, preset, &batch)?;
+        Ok(Self { device: device.clone(), preset: preset.clone(), batch, tokens, references, answers, main, weights })
+    }
+
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// All held-out tasks as tokens.
+    pub fn tokens(&self) -> &Cube<D> {
+        &self.tokens
+    }
+
+    /// The tokens of `count` tasks from the task `first` on.
+    pub fn some_tokens(&self, first: usize, count: usize) -> Result<Cube<D>> {
+        tokens_on(&self.device, &self.preset, &self.batch.part(first, count))
+    }
+
+    pub fn references(&self) -> &[ReferenceResult] {
+        &self.references
+    }
+
+    pub fn answers(&self) -> &[(Reference, Vec<f32>)] {
+        &self.answers
+    }
+
+    /// The reference that models are held against, one step of gradient descent, and its answers.
+    pub fn main(&self) -> (&ReferenceResult, &[f32]) {
+        (&self.references[self.main], &self.answers[self.main].1)
+    }
+
+    /// The weights of the main reference, which are its sensitivities: (B, d_out, d).
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// η/N of the main reference.
+    pub fn step_size(&self) -> f64 {
+        self.references[self.main].tuned.eta.unwrap_or(0.0) / self.batch.shape.context as f64
+    }
+}
+
+/// What the references may know of a task.
+fn prior(task: &Task) -> Prior {
+    match task {
+        Task::Linear(linear) => {
+            let Shape { dim, outputs, context } = linear.shape();
+            let (weight_scale, noise) = (linear.weight_scale, linear.noise);
+            Prior { d: dim, outputs, context, weight_scale, noise, moments: Some(linear.moments()) }
+        }
+    }
+}
+
+/// A batch in the references' terms.
+fn problems(batch: &Batch) -> Vec<Problem> {
+    let Shape { dim, outputs, context } = batch.shape;
+    let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+    (0..batch.size)
+        .map(|task| Problem {
+            x: DMatrix::from_vec(dim, context, wide(&batch.x[task * context * dim..][..context * dim])),
+            y: DMatrix::from_vec(outputs, context, wide(&batch.y[task * context * outputs..][..context * outputs])),
+            query: DVector::from_vec(wide(&batch.query[task * dim..][..dim])),
+            target: DVector::from_vec(wide(&batch.target[task * outputs..][..outputs])),
+        })
+        .collect()
+}

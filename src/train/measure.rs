@@ -1,0 +1,144 @@
+//! How equal a network is to the references, over the held-out tasks.
+
+use anyhow::Result;
+use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace};
+
+use super::held_out::HeldOut;
+use super::trainer::told;
+use super::{Equivalence, Measurement};
+use crate::nn::{Cube, Device, Input, Net};
+use crate::preset::Preset;
+use crate::reference::Reference;
+use crate::task::{Batch, Layout, Shape};
+
+/// Tasks whose states are held in memory at once.
+const STATES_AT_ONCE: usize = 8;
+
+/// Measures a network after `step` steps.
+pub fn measure<D: Device>(
+    net: &impl Net<D>,
+    preset: &Preset,
+    held_out: &HeldOut<D>,
+    step: u64,
+) -> Result<Measurement> {
+    let tokens = held_out.tokens();
+    let answers = net.forward(Input { tokens: tokens.clone(), traced: false }).map_err(told)?.as_vec();
+    let outputs = preset.task.shape().outputs;
+    let eval_loss = half_squared_error(&answers, &held_out.batch().target);
+
+    let distances: Vec<(Reference, f64)> = held_out
+        .answers()
+        .iter()
+        .map(|(reference, theirs)| (*reference, relative_difference(&answers, theirs, held_out.batch())))
+        .collect();
+    let (main, theirs) = held_out.main();
+    let (sensitivity_cosine, sensitivity_difference) = sensitivities(net, preset, held_out)?;
+    let nearest = distances.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(main.tuned.reference, |(r, _)| *r);
+    let equivalence = Equivalence {
+        reference: main.tuned.reference,
+        prediction_difference: mean_distance(&answers, theirs, outputs),
+        prediction_difference_relative: relative_difference(&answers, theirs, held_out.batch()),
+        sensitivity_cosine,
+        sensitivity_difference,
+        loss_gap: eval_loss / main.loss - 1.0,
+        state_cosine: state_cosine(net, preset, held_out)?,
+        nearest,
+        distances,
+    };
+    Ok(Measurement { step, eval_loss, equivalence })
+}
+
+/// ½ · mean ‖ŷ − y‖² / d_out.
+pub fn half_squared_error(answers: &[f32], targets: &[f32]) -> f64 {
+    let squares = answers.iter().zip(targets).map(|(a, t)| f64::from(a - t).powi(2));
+    0.5 * squares.sum::<f64>() / answers.len() as f64
+}
+
+/// mean ‖f − g‖₂ over tasks.
+fn mean_distance(f: &[f32], g: &[f32], outputs: usize) -> f64 {
+    let norm = |(f, g): (&[f32], &[f32])| f.iter().zip(g).map(|(f, g)| f64::from(f - g).powi(2)).sum::<f64>().sqrt();
+    f.chunks(outputs).zip(g.chunks(outputs)).map(norm).sum::<f64>() / (f.len() / outputs) as f64
+}
+
+/// [`mean_distance`] divided by mean ‖g‖₂; for a g that is zero, by the mean norm of the true answers.
+fn relative_difference(f: &[f32], g: &[f32], batch: &Batch) -> f64 {
+    let outputs = batch.shape.outputs;
+    let size = |g: &[f32]| mean_distance(g, &vec![0.0; g.len()], outputs);
+    let scale = match size(g) {
+        0.0 => size(&batch.target),
+        scale => scale,
+    };
+    mean_distance(f, g, outputs) / scale
+}
+
+/// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights.
+fn sensitivities<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>) -> Result<(f64, f64)> {
+    let Shape { dim, outputs, .. } = preset.task.shape();
+    let weights = held_out.weights();
+    let size = weights.len() / (outputs * dim);
+    let mut cosines = 0.0;
+    let mut squares = vec![0.0; size];
+    for output in 0..outputs {
+        let slopes = query_gradient(net, held_out.tokens(), output, (preset.layout, preset.task.shape()))?;
+        for (task, slope) in slopes.chunks(dim).enumerate() {
+            let row = &weights[(task * outputs + output) * dim..][..dim];
+            cosines += cosine(slope, row);
+            squares[task] += slope.iter().zip(row).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+        }
+    }
+    let difference = squares.iter().map(|s| s.sqrt()).sum::<f64>() / size as f64;
+    Ok((cosines / (size * outputs) as f64, difference))
+}
+
+/// ∂f_output/∂x_q for each task: (B, d).
+fn query_gradient<D: Device>(
+    net: &impl Net<D>,
+    tokens: &Cube<D>,
+    output: usize,
+    (layout, shape): (Layout, Shape),
+) -> Result<Vec<f32>> {
+    let answer = net.forward(Input { tokens: tokens.leaky_trace(), traced: true }).map_err(told)?;
+    let batch = answer.shape().0;
+    let column = answer.try_slice((0..batch, output..output + 1)).map_err(told)?;
+    let mut gradients = column.try_sum::<Rank0, _>().and_then(|sum| sum.try_backward()).map_err(told)?;
+    gradients.try_alloc_for(tokens).map_err(told)?;
+    Ok(layout.query_part(shape, &gradients.get(tokens).as_vec()))
+}
+
+/// Cosine of the angle between two vectors; 1 between two zeros, 0 between a zero and another.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (aa, bb) = (dot(a, a), dot(b, b));
+    match (aa == 0.0, bb == 0.0) {
+        (true, true) => 1.0,
+        (false, false) => dot(a, b) / (aa * bb).sqrt(),
+        _ => 0.0,
+    }
+}
+
+/// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over tasks and stops that have read a pair.
+fn state_cosine<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>) -> Result<Option<f64>> {
+    let shape = preset.task.shape();
+    let (mut sum, mut count) = (0.0, 0);
+    for first in (0..held_out.batch().size).step_by(STATES_AT_ONCE) {
+        let tokens = held_out.some_tokens(first, STATES_AT_ONCE)?;
+        let Some(layer) = net.states(&tokens).into_iter().next() else { return Ok(None) };
+        let (rows, columns) = layer.aligned_shape;
+        for stop in layer.stops.iter().filter(|stop| !stop.aligned.is_empty()) {
+            let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
+            for (task, state) in stop.aligned.chunks(rows * columns).enumerate() {
+                let truth = embedded(&held_out.batch().accumulator(first + task, pairs), (rows, columns));
+                sum += cosine(state, &truth).abs();
+                count += 1;
+            }
+        }
+    }
+    Ok((count > 0).then(|| sum / f64::from(count)))
+}
+
+/// Σ y xᵀ, (d_out, d), in the last rows of a state that has more.
+pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32> {
+    let mut matrix = vec![0.0; rows * columns - accumulator.len()];
+    matrix.extend(accumulator);
+    matrix
+}

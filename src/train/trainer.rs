@@ -1,0 +1,175 @@
+//! A model in training on one device.
+//!
+//! Owns the training step and what makes it repeatable: initial weights and batches are functions of the seed and the
+//! step, so a checkpoint holds no generator.
+
+use anyhow::{Result, anyhow, ensure};
+use dfdx::prelude::{Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
+use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
+
+use super::held_out::HeldOut;
+use super::{Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Snapshot, StepReport, measure, snapshot};
+use crate::nn::model::Model;
+use crate::nn::{Cube, Device, Input, Matrix, Net};
+use crate::optim::{Moments, Optim};
+use crate::preset::Preset;
+use crate::task::{Batch, Shape, Stream, rng};
+
+/// A run on a device.
+pub struct Trainer<D: Device> {
+    device: D,
+    device_name: String,
+    preset: Preset,
+    model: Model<D>,
+    optim: Optim<D>,
+    seed: u64,
+    step: u64,
+    lr_factor: f64,
+    held_out: HeldOut<D>,
+}
+
+/// dfdx's errors, told to a person.
+pub fn told<E: std::fmt::Display>(error: E) -> anyhow::Error {
+    anyhow!("the device could not compute: {error}")
+}
+
+/// Tokens of a batch on a device: (B, tokens, width).
+pub fn tokens_on<D: Device>(device: &D, preset: &Preset, batch: &Batch) -> Result<Cube<D>> {
+    let shape = (batch.size, preset.layout.tokens(batch.shape), preset.layout.width(batch.shape));
+    device.try_tensor_from_vec(preset.layout.encode(batch), shape).map_err(told)
+}
+
+impl<D: Device> Trainer<D> {
+    /// A run at step 0.
+    pub fn new(device: D, device_name: String, preset: Preset) -> Result<Self> {
+        let held_out = HeldOut::new(&device, &preset)?;
+        let seed = preset.train.seed;
+        let model = build(&device, &preset, seed, held_out.step_size())?;
+        let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
+        Ok(Self { device, device_name, preset, model, optim, seed, step: 0, lr_factor: 1.0, held_out })
+    }
+
+    /// The loss of the model on the batch of the next step, on a tape or not.
+    fn loss<T: Tape<f32, D>>(&self) -> Result<Tensor<Rank0, f32, D, T>> {
+        let batch = self.preset.task.sample(self.preset.train.batch, self.seed, Stream::Train, self.step);
+        let Shape { outputs, .. } = batch.shape;
+        let tokens = tokens_on(&self.device, &self.preset, &batch)?;
+        let target: Matrix<D> =
+            self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
+        let answer = self.model.forward(Input { tokens: tokens.retaped::<T>(), traced: false }).map_err(told)?;
+        half_squared_error(answer, target).map_err(told)
+    }
+}
+
+/// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
+fn half_squared_error<D: Device, T: Tape<f32, D>>(
+    answer: Matrix<D, T>,
+    target: Matrix<D>,
+) -> Result<Tensor<Rank0, f32, D, T>, D::Err> {
+    answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32)
+}
+
+/// The network with its initial weights.
+fn build<D: Device>(device: &D, preset: &Preset, seed: u64, step_size: f64) -> Result<Model<D>> {
+    let sizes = (preset.task.shape(), preset.layout);
+    preset.model.build(device, sizes, step_size, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
+}
+
+/// The one number of a tensor.
+fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
+    tensor.as_vec().first().copied().unwrap_or(f32::NAN)
+}
+
+impl<D: Device> Run for Trainer<D> {
+    fn step(&mut self) -> Result<StepReport> {
+        let lr = self.lr();
+        let loss = self.loss::<OwnedTape<f32, D>>()?;
+        let value = number(&loss);
+        if value.is_finite() {
+            let mut gradients = loss.try_backward().map_err(told)?;
+            self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
+        }
+        self.step += 1;
+        Ok(StepReport { step: self.step, loss: value, lr })
+    }
+
+    fn measure(&mut self) -> Result<Measurement> {
+        measure::measure(&self.model, &self.preset, &self.held_out, self.step)
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        snapshot::take(&self.model, &self.preset, &self.held_out, self.step)
+    }
+
+    fn batch_loss(&mut self) -> Result<f32> {
+        Ok(number(&self.loss::<NoneTape>()?))
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let moments = |i: usize, pick: fn(&Moments<D>) -> &Matrix<D>| {
+            self.optim.moments.get(i).map(|moments| pick(moments).as_vec()).unwrap_or_default()
+        };
+        let parameters = self.model.params().into_iter().enumerate().map(|(i, param)| SavedParameter {
+            name: param.name.clone(),
+            shape: *param.value.shape(),
+            values: param.value.as_vec(),
+            moment1: moments(i, |m| &m.first),
+            moment2: moments(i, |m| &m.second),
+        });
+        Ok(Checkpoint {
+            seed: self.seed,
+            step: self.step,
+            lr_factor: self.lr_factor,
+            parameters: parameters.collect(),
+        })
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.step_size())?;
+        let mut optim = Optim::new(&self.preset.train, &self.device, &model).map_err(told)?;
+        checkpoint.fits(&model.params().iter().map(|p| (p.name.as_str(), *p.value.shape())).collect::<Vec<_>>())?;
+        for (i, (param, saved)) in model.params_mut().into_iter().zip(&checkpoint.parameters).enumerate() {
+            let tensor = |values: &Vec<f32>| self.device.try_tensor_from_vec(values.clone(), saved.shape).map_err(told);
+            param.value = tensor(&saved.values)?;
+            if let Some(moments) = optim.moments.get_mut(i) {
+                ensure!(!saved.moment1.is_empty(), "parameter {} has no moments, which Adam needs", saved.name);
+                *moments = Moments { first: tensor(&saved.moment1)?, second: tensor(&saved.moment2)? };
+            }
+        }
+        (self.model, self.optim) = (model, optim);
+        (self.seed, self.step, self.lr_factor) = (checkpoint.seed, checkpoint.step, checkpoint.lr_factor);
+        Ok(())
+    }
+
+    fn reset(&mut self, seed: u64) -> Result<()> {
+        self.model = build(&self.device, &self.preset, seed, self.held_out.step_size())?;
+        self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(told)?;
+        (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
+        Ok(())
+    }
+
+    fn scale_lr(&mut self, factor: f64) -> f64 {
+        self.lr_factor *= factor;
+        self.lr_factor
+    }
+
+    fn lr(&self) -> f64 {
+        self.preset.train.lr_at(self.step) * self.lr_factor
+    }
+
+    fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn device(&self) -> &str {
+        &self.device_name
+    }
+
+    fn references(&self) -> &[ReferenceResult] {
+        self.held_out.references()
+    }
+}

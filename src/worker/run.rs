@@ -1,0 +1,220 @@
+//! What the training thread does: obey, step, report.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::pace::{Meter, Pace};
+use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
+use crate::session::{self, Session};
+use crate::train::{DeviceChoice, Experiment};
+
+/// Looking into the model may take this share of the time.
+const LOOK_SHARE: u32 = 50;
+
+/// Runs until nobody can give orders any more.
+pub fn run(source: Source, device: DeviceChoice, orders: &Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
+    let mut desk = Desk::open(source, device, post)?;
+    loop {
+        loop {
+            match orders.try_recv() {
+                Ok(order) => desk.obey(order)?,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+        if desk.phase != Phase::Running {
+            desk.post()?;
+            match orders.recv() {
+                Ok(order) => desk.obey(order)?,
+                Err(_) => return Ok(()),
+            }
+            continue;
+        }
+        match desk.pace.wait() {
+            None => desk.step()?,
+            Some(wait) => match orders.recv_timeout(wait.min(desk.until_post())) {
+                Ok(order) => desk.obey(order)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            },
+        }
+        if desk.until_post().is_zero() {
+            desk.post()?;
+        }
+    }
+}
+
+/// A run and what is to be said of it next.
+struct Desk<'a> {
+    experiment: Experiment,
+    phase: Phase,
+    /// Where the run stops by itself; none once it was told to go on beyond its last step.
+    last_step: Option<u64>,
+    pace: Pace,
+    meter: Meter,
+    file: Option<PathBuf>,
+    saved_step: Option<u64>,
+    pending: Update,
+    /// Whether weights have changed since the last look into the model.
+    changed: bool,
+    next_post: Instant,
+    next_look: Instant,
+    post: &'a dyn Fn(Update),
+}
+
+impl<'a> Desk<'a> {
+    fn open(source: Source, device: DeviceChoice, post: &'a dyn Fn(Update)) -> Result<Self> {
+        let (experiment, file) = match source {
+            Source::Preset(name, preset) => (Experiment::start(&name, *preset, device)?, None),
+            Source::Session(file, session) => (session.resume(device)?, Some(file)),
+        };
+        let now = Instant::now();
+        let steps = experiment.preset.train.steps;
+        let mut desk = Desk {
+            phase: if experiment.finished() { Phase::Finished } else { Phase::Running },
+            last_step: Some(steps),
+            pace: Pace::new(experiment.preset.train.pace),
+            meter: Meter::default(),
+            saved_step: file.as_ref().map(|_| experiment.step()),
+            file,
+            experiment,
+            pending: Update::default(),
+            changed: true,
+            next_post: now,
+            next_look: now,
+            post,
+        };
+        desk.introduce();
+        desk.post()?;
+        Ok(desk)
+    }
+
+    /// Says afresh what is fixed for the run, with all curves.
+    fn introduce(&mut self) {
+        let experiment = &self.experiment;
+        self.pending = Update {
+            opened: Some(Opened {
+                name: experiment.name.clone(),
+                preset: Arc::clone(&experiment.preset),
+                seed: experiment.seed(),
+                file: self.file.clone(),
+                device: experiment.device().to_owned(),
+                parameters: experiment.preset.parameters(),
+                references: experiment.references().to_vec(),
+            }),
+            history: Some(experiment.history.clone()),
+            notes: std::mem::take(&mut self.pending.notes),
+            ..Update::default()
+        };
+        self.changed = true;
+    }
+
+    fn obey(&mut self, order: Order) -> Result<()> {
+        match order {
+            Order::Pause => self.pause(),
+            Order::Resume => {
+                if self.phase == Phase::Finished {
+                    self.last_step = None;
+                }
+                self.phase = Phase::Running;
+                self.pace = Pace::new(self.pace.per_second());
+                self.meter.clear();
+            }
+            Order::Step => {
+                self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
+                self.phase = Phase::Running;
+                self.step()?;
+                self.pause();
+            }
+            Order::Pace(per_second) => {
+                self.pace = Pace::new(per_second);
+                self.meter.clear();
+            }
+            Order::ScaleLr(factor) => {
+                let change = self.experiment.scale_lr(factor);
+                self.pending.lr_changes.push(change);
+            }
+            Order::Restart { seed } => self.restart(seed)?,
+            Order::Save(path) => self.save(path),
+        }
+        self.next_post = Instant::now();
+        Ok(())
+    }
+
+    fn pause(&mut self) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Paused;
+        }
+    }
+
+    fn restart(&mut self, seed: Option<u64>) -> Result<()> {
+        self.experiment.restart(seed.unwrap_or(self.experiment.seed()))?;
+        self.last_step = Some(self.experiment.preset.train.steps);
+        self.phase = if self.experiment.finished() { Phase::Finished } else { Phase::Running };
+        self.pace = Pace::new(self.pace.per_second());
+        self.meter.clear();
+        self.file = None;
+        self.saved_step = None;
+        self.introduce();
+        Ok(())
+    }
+
+    fn save(&mut self, path: PathBuf) {
+        let saved = Session::of(&self.experiment).and_then(|session| session::save(&path, &session));
+        self.pending.notes.push(match saved {
+            Ok(()) => {
+                self.saved_step = Some(self.experiment.step());
+                self.file = Some(path.clone());
+                Note::Saved(path)
+            }
+            Err(error) => Note::SaveFailed(format!("{error:#}")),
+        });
+    }
+
+    fn step(&mut self) -> Result<()> {
+        let advance = self.experiment.advance()?;
+        self.changed = true;
+        self.pace.stepped();
+        if advance.diverged {
+            self.introduce();
+            self.phase = Phase::Diverged { at: advance.report.step };
+            return Ok(());
+        }
+        self.pending.steps.push(advance.report);
+        self.pending.measurements.extend(advance.measurement);
+        if self.last_step == Some(self.experiment.step()) {
+            self.phase = Phase::Finished;
+        }
+        Ok(())
+    }
+
+    fn until_post(&self) -> Duration {
+        self.next_post.saturating_duration_since(Instant::now())
+    }
+
+    /// Posts all that has happened, with a look into the model where one is affordable or the run stands still.
+    fn post(&mut self) -> Result<()> {
+        let now = Instant::now();
+        if self.changed && (now >= self.next_look || self.phase != Phase::Running) {
+            self.pending.snapshot = Some(Arc::new(self.experiment.snapshot()?));
+            self.changed = false;
+            self.next_look = Instant::now() + now.elapsed() * LOOK_SHARE;
+        }
+        self.pending.status = Some(Status {
+            phase: self.phase.clone(),
+            step: self.experiment.step(),
+            steps: self.experiment.preset.train.steps,
+            steps_per_second: self.meter.read(self.experiment.step()),
+            lr: self.experiment.lr(),
+            pace: self.pace.per_second(),
+            saved_step: self.saved_step,
+        });
+        (self.post)(std::mem::take(&mut self.pending));
+        self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
+        Ok(())
+    }
+}
