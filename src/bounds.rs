@@ -85,6 +85,11 @@ pub fn printable(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
+/// The same for what must stay on one line: names, and pieces of a file in a message.
+pub fn line(text: &str) -> String {
+    printable(text).replace('\n', "�")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

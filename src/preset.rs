@@ -4,7 +4,9 @@
 
 mod library;
 mod overrides;
+mod refusal;
 mod ron_file;
+mod scan;
 
 pub use library::{Entry, all, find};
 pub use ron_file::{parse, pretty, read_bounded};
