@@ -38,7 +38,9 @@ impl Refusal {
     pub fn new(text: &str, error: &SpannedError, parse: impl Fn(&str) -> Option<SpannedError>) -> Self {
         let place = place_of(text, error);
         let (line, column) = scan::line_column(text, place);
-        let around = scan::at(text, place);
+        // Where a bracket is missing, the place is just behind the value that lacks it.
+        let inside = if error.code == Error::ExpectedStructLike { place.saturating_sub(1) } else { place };
+        let around = scan::at(text, inside);
         let mut key = around.as_ref().map(|field| field.path.clone()).unwrap_or_default();
         if let (Error::NoSuchStructField { .. }, Some(field)) = (&error.code, &around)
             && field.key.start == place
@@ -52,17 +54,22 @@ impl Refusal {
         Self { line, column, key: bounds::line(&key), message, absurd }
     }
 
-    /// A refusal by what fields say together. Such a message begins with a key, or names one.
-    pub fn of_whole(text: &str, message: &str) -> Self {
-        let named = |word: &str| scan::find(text, word.trim_matches(|c: char| !c.is_ascii_alphanumeric()));
+    /// A refusal by what fields say together. Such a message begins with a key, or names one; in the text the keys
+    /// stand within the field `within`, or at the top where that is empty.
+    pub fn of_whole(text: &str, within: &str, message: &str) -> Self {
+        let named = |word: &str| {
+            let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ']');
+            scan::find(text, if within.is_empty() { word.to_owned() } else { format!("{within}.{word}") }.as_str())
+        };
         let first = message.split(':').next().unwrap_or_default();
         // A field may be left out; then the one that would hold it is the place.
         let outer = first.rsplit_once('.').map_or("", |(outer, _)| outer);
         let later = || message.split_whitespace().filter(|word| word.contains('.')).find_map(named);
-        let found = named(first).or_else(|| named(outer)).or_else(later);
+        let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| scan::find(text, within));
         let place = found.map_or_else(|| scan::next_word(text, 0), |field| field.value.start);
         let (line, column) = scan::line_column(text, place);
-        Self { line, column, key: String::new(), message: bounds::line(message), absurd: true }
+        let message = bounds::line(message);
+        Self { line, column, key: within.to_owned(), message, absurd: true }
     }
 
     /// The message with the key that it is about.
@@ -82,16 +89,22 @@ fn place_of(text: &str, error: &SpannedError) -> usize {
     match error.code {
         Error::UnclosedBlockComment => text[..start].rfind("/*").unwrap_or(start),
         Error::ExpectedStringEnd | Error::InvalidEscape(_) => start,
+        Error::IntegerOutOfBounds if text[..start].ends_with('-') => start - 1,
         _ => scan::next_word(text, start),
     }
 }
 
 /// "did you mean `dim`? ", where one of the names is near.
 pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let folded = found.to_lowercase();
-    let scored = names.into_iter().map(|name| (strsim::jaro_winkler(&folded, &name.as_ref().to_lowercase()), name));
+    let found = found.to_lowercase();
+    let likeness = |name: &str| {
+        let name = name.to_lowercase();
+        // Letters swapped or left out; then a common beginning, which counts for less.
+        strsim::normalized_damerau_levenshtein(&found, &name).max(strsim::jaro_winkler(&found, &name) - 0.2)
+    };
+    let scored = names.into_iter().map(|name| (likeness(name.as_ref()), name));
     match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((score, name)) if score > 0.75 => format!("did you mean `{}`? ", name.as_ref()),
+        Some((score, name)) if score > 0.6 => format!("did you mean `{}`? ", name.as_ref()),
         _ => String::new(),
     }
 }
@@ -131,13 +144,19 @@ impl Asked<'_> {
             Error::TrailingCharacters => format!("nothing may follow the last bracket, but here is {}", self.quoted()),
             Error::ExceededRecursionLimit => "brackets are nested too deeply".to_owned(),
             Error::ExpectedIdentifier | Error::SuggestRawIdentifier(_) | Error::InvalidIdentifier(_) => {
-                self.wrong("a name", self.variants_allowed())
+                match &self.value {
+                    Some(value) if value.start == self.place => self.wrong("a name", self.variants_allowed()),
+                    _ => self.wrong("a name", None) + &self.fields_allowed(),
+                }
             }
             Error::ExpectedString => self.wrong("a text in double quotes", None),
             Error::ExpectedArray => self.wrong("a list `[…]`", None),
             Error::ExpectedBoolean => self.wrong("`true` or `false`", None),
             Error::ExpectedFloat => self.wrong("a number", self.numbers_allowed()),
-            Error::IntegerOutOfBounds => self.wrong("a smaller or a positive whole number", self.numbers_allowed()),
+            Error::IntegerOutOfBounds if rest.starts_with('-') => {
+                self.wrong("a number that is not negative", self.numbers_allowed())
+            }
+            Error::IntegerOutOfBounds => self.wrong("a smaller number", self.numbers_allowed()),
             Error::ExpectedInteger | Error::InvalidIntegerDigit { .. } => {
                 self.wrong("a whole number", self.numbers_allowed())
             }
@@ -211,7 +230,7 @@ impl Asked<'_> {
 
     /// "; allowed: …", the fields of the structure that ends or should begin here.
     fn fields_allowed(&self) -> String {
-        for field in ["__: 0", ", __: 0", "(__: 0)"] {
+        for field in ["__: 0, ", ", __: 0", "(__: 0)"] {
             let code = (self.parse)(&self.changed(self.place..self.place, field)).map(|error| error.code);
             if let Some(Error::NoSuchStructField { expected, found, .. }) = code
                 && found == NOBODY

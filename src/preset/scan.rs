@@ -33,11 +33,8 @@ pub fn find(text: &str, path: &str) -> Option<Field> {
 
 /// The innermost field around a place.
 pub fn at(text: &str, place: usize) -> Option<Field> {
-    let around = |field: Field| match field.key.start <= place && place <= field.value.end {
-        true => ControlFlow::Break(field),
-        false => ControlFlow::Continue(()),
-    };
-    visit(text, around).break_value()
+    let around = |field: &Field| field.key.start <= place && (place < field.value.end || place == field.value.start);
+    visit(text, |field| if around(&field) { ControlFlow::Break(field) } else { ControlFlow::Continue(()) }).break_value()
 }
 
 /// Whether the text's value is named `name`, or is a struct without a name whose first field is `field`.
