@@ -73,6 +73,11 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     Ok(printable(&String::deserialize(deserializer)?))
 }
 
+/// The same on one line: a name.
+pub fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(line(&String::deserialize(deserializer)?))
+}
+
 /// Replaces what a terminal would obey instead of show.
 pub fn printable(text: &str) -> String {
     let harmless = |c: char| match c {
