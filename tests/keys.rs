@@ -241,6 +241,7 @@ fn what_is_saved_is_left_without_a_question() {
 fn told_to_end_it_saves_and_leaves_whatever_comes_of_it() {
     let mut app = fixture::lab();
     assert!(matches!(app.update(Action::Terminate(143))[..], [Effect::SaveWithin(_)]));
+    assert_eq!(app.update(Action::Terminate(129)), []);
     assert_eq!(saved(&mut app), [Effect::Leave(143)]);
 
     let mut overdue = fixture::lab();

@@ -195,7 +195,8 @@ fn the_focus_and_the_chosen_row_show_without_colours() {
 fn places_depend_on_the_size_and_not_on_the_numbers() {
     let borders = |app: &App| {
         let screen = text(&draw(app, Depth::True, SIZES[2]));
-        let corner = |(row, line): (usize, &str)| line.chars().position(|c| "╭┏".contains(c)).map(|column| (row, column));
+        let corner =
+            |(row, line): (usize, &str)| line.chars().position(|c| "╭┏".contains(c)).map(|column| (row, column));
         screen.lines().enumerate().filter_map(corner).collect::<Vec<_>>()
     };
     assert_eq!(borders(&fixture::lab()), borders(&fixture::empty_lab()));

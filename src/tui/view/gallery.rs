@@ -67,6 +67,10 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                     Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
                 };
                 lines.push((line, if chosen { theme.selected() } else { Style::new() }));
+                if let Ok(preset) = &entry.preset {
+                    let summary = format!("    {}", one_line(&preset.summary));
+                    lines.push((Line::styled(summary, theme.quiet()), Style::new()));
+                }
             }
         }
     }
@@ -78,7 +82,8 @@ fn draw_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffe
         let style = if place == gallery.chosen() { theme.selected() } else { Style::new() };
         (session_line(row, theme, usize::from(area.width)), style)
     });
-    let nothing = if gallery.session_count() == 0 { "Nothing saved yet: s in the lab saves." } else { "Nothing found." };
+    let nothing =
+        if gallery.session_count() == 0 { "Nothing saved yet: s in the lab saves." } else { "Nothing found." };
     draw_list(rows.collect(), gallery.chosen(), nothing, area, buffer);
 }
 
@@ -103,11 +108,18 @@ fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
 /// Draws lines so that the chosen one is in sight, with what leads to it.
 fn draw_list(lines: Vec<(Line, Style)>, chosen: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
     if lines.is_empty() {
-        buffer.set_stringn(area.x, area.y + 1.min(area.height), format!("  {nothing}"), usize::from(area.width), Style::new());
+        buffer.set_stringn(
+            area.x,
+            area.y + 1.min(area.height),
+            format!("  {nothing}"),
+            usize::from(area.width),
+            Style::new(),
+        );
         return;
     }
     let height = usize::from(area.height.saturating_sub(1));
-    let skipped = (chosen + 1).saturating_sub(height);
+    // The line under the chosen one belongs to it.
+    let skipped = (chosen + 2).saturating_sub(height).min(chosen);
     for (i, (line, style)) in lines.into_iter().skip(skipped).take(height).enumerate() {
         let place = Rect { y: area.y + 1 + i as u16, height: 1, width: area.width.saturating_sub(1), ..area };
         buffer.set_line(place.x, place.y, &line, place.width);
