@@ -8,7 +8,7 @@ use crate::train::{History, ReferenceResult};
 use crate::tui::app::Lab;
 use crate::tui::numbers::{short, significant};
 use crate::tui::theme::{Ink, Theme};
-use crate::tui::widget::braille::Dash;
+use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 use crate::tui::words;
@@ -32,11 +32,11 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let model = theme.ink(Ink::Model);
     let level = |result: &ReferenceResult| {
         let reference = result.tuned.reference;
-        Layer::Level(result.loss, dash(reference), theme.ink(words::ink(reference)))
+        Layer::Level(result.loss, stroke(reference), theme.ink(words::ink(reference)))
     };
     let mut layers: Vec<Layer> = references.iter().map(level).collect();
     layers.push(Layer::Band(&history.train_loss, model.patch(theme.quiet())));
-    layers.push(Layer::Curve(&history.eval_loss, Dash::Solid, model.patch(theme.focus())));
+    layers.push(Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
         let (value, name) = (f64::from(loss), if wide { "model, held out" } else { "model" });
@@ -50,11 +50,11 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
 }
 
-fn dash(reference: Reference) -> Dash {
+fn stroke(reference: Reference) -> Stroke {
     match reference {
-        Reference::Gd(1) => Dash::Dashed,
-        Reference::Gd(_) | Reference::LeastSquares => Dash::DashDot,
-        Reference::Zero => Dash::Dotted,
+        Reference::Gd(1) => Stroke::Dashed,
+        Reference::Gd(_) | Reference::LeastSquares => Stroke::DashDot,
+        Reference::Zero => Stroke::Dotted,
     }
 }
 
