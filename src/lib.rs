@@ -25,4 +25,5 @@ pub mod series;
 pub mod session;
 pub mod task;
 pub mod train;
+pub mod tui;
 pub mod worker;
