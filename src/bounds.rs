@@ -63,6 +63,7 @@ bounded! {
 /// An optional spread.
 pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]
+    #[serde(transparent)]
     struct Scale(#[serde(deserialize_with = "scale")] f64);
     Ok(Option::<Scale>::deserialize(deserializer)?.map(|Scale(value)| value))
 }
@@ -70,6 +71,11 @@ pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 /// A text of one or more lines that is safe to print: control characters and those that reorder text become `�`.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(printable(&String::deserialize(deserializer)?))
+}
+
+/// The same on one line: a name.
+pub fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(line(&String::deserialize(deserializer)?))
 }
 
 /// Replaces what a terminal would obey instead of show.
@@ -82,6 +88,11 @@ pub fn printable(text: &str) -> String {
         c => c,
     };
     text.chars().map(harmless).collect()
+}
+
+/// The same for what must stay on one line: names, and pieces of a file in a message.
+pub fn line(text: &str) -> String {
+    printable(text).replace('\n', "�")
 }
 
 #[cfg(test)]

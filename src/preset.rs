@@ -4,10 +4,15 @@
 
 mod library;
 mod overrides;
+mod refusal;
 mod ron_file;
+mod scan;
 
-pub use library::{Entry, all, find};
+pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
+pub use overrides::{SetError, set};
+pub use refusal::Refusal;
 pub use ron_file::{parse, pretty, read_bounded};
+pub use scan::{find as find_field, opens_with};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// Buckets are merged in pairs when there are this many.
 const BUCKETS: usize = 1024;
@@ -40,9 +40,42 @@ impl Bucket {
 #[serde(deny_unknown_fields)]
 pub struct Series {
     /// Steps that one bucket covers; a power of two.
+    #[serde(deserialize_with = "width")]
     width: u64,
+    #[serde(deserialize_with = "buckets")]
     buckets: Vec<Bucket>,
+    #[serde(deserialize_with = "tail")]
     tail: VecDeque<(u64, f32)>,
+}
+
+/// Steps that a bucket read from a file may cover at most.
+const WIDEST: u64 = 1 << 40;
+/// Values that the buckets of a curve read from a file may be over, so that their sum stays countable.
+const MOST: u64 = 1 << 31;
+
+fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let width = u64::deserialize(deserializer)?;
+    let good = width.is_power_of_two() && width <= WIDEST;
+    good.then_some(width).ok_or_else(|| D::Error::custom(format!("{width} is no width: give a power of two")))
+}
+
+fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bucket>, D::Error> {
+    let buckets = Vec::<Bucket>::deserialize(deserializer)?;
+    let sound = |b: &Bucket| b.count > 0 && [b.min, b.max, b.mean].iter().all(|value| value.is_finite());
+    let good = buckets.len() <= BUCKETS
+        && buckets.iter().all(sound)
+        && buckets.windows(2).all(|pair| pair[0].step < pair[1].step)
+        && buckets.iter().map(|b| u64::from(b.count)).sum::<u64>() <= MOST;
+    let refused = format!("a curve is at most {BUCKETS} buckets of finite numbers, steps ascending");
+    good.then_some(buckets).ok_or_else(|| D::Error::custom(refused))
+}
+
+fn tail<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VecDeque<(u64, f32)>, D::Error> {
+    let tail = VecDeque::<(u64, f32)>::deserialize(deserializer)?;
+    let ascending = tail.iter().zip(tail.iter().skip(1)).all(|(a, b)| a.0 <= b.0);
+    let good = tail.len() <= TAIL && tail.iter().all(|(_, value)| value.is_finite()) && ascending;
+    let refused = format!("a tail is at most {TAIL} points (step, finite number), steps ascending");
+    good.then_some(tail).ok_or_else(|| D::Error::custom(refused))
 }
 
 impl Default for Series {

@@ -2,14 +2,25 @@
 //!
 //! Owns the file's form, its versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
 
+mod store;
+
+pub use store::{list, load, may_replace, save, understand};
+
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::preset::Preset;
-use crate::train::{Checkpoint, History};
+use crate::bounds;
+use crate::preset::{self, Preset};
+use crate::series::Series;
+use crate::train::{Checkpoint, DeviceChoice, Experiment, History};
+
+/// The version of the file's form that this program writes, and the only one that it reads.
+pub const SCHEMA: u32 = 1;
+/// Steps that a run can have done; more is a damaged file.
+const MOST_STEPS: u64 = 1_000_000_000_000;
 
 /// A saved run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +28,7 @@ use crate::train::{Checkpoint, History};
 pub struct Session {
     pub schema: u32,
     /// The preset's name.
+    #[serde(deserialize_with = "bounds::label")]
     pub name: String,
     pub preset: Preset,
     pub checkpoint: Checkpoint,
@@ -45,15 +57,99 @@ pub struct Content {
     pub curve: Vec<f32>,
 }
 
-/// The sessions in a folder, newest first.
-pub fn list(folder: &Path) -> Vec<Summary> {
-    let _ = folder;
-    todo!()
+/// What an argument PRESET|SESSION turned out to be.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A preset and the name it is known by.
+    Preset(String, Box<Preset>),
+    /// A session and its file.
+    Session(PathBuf, Box<Session>),
+}
+
+/// A preset by name, or a preset or a session by path; the file's content tells which.
+pub fn find(argument: &str) -> Result<Found> {
+    let path = Path::new(argument);
+    if preset::is_path(argument) && store::is_session(path)? {
+        return Ok(Found::Session(path.to_owned(), Box::new(load(path)?)));
+    }
+    let (name, preset) = preset::find(argument)?;
+    Ok(Found::Preset(name, Box::new(preset)))
+}
+
+/// What fields of a session say together that cannot be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsound {
+    /// The field of the session that holds the trouble.
+    pub within: &'static str,
+    pub message: String,
 }
 
 impl Session {
-    pub fn of(_e: &crate::train::Experiment) -> Result<Self> { todo!() }
-    pub fn resume(self, _d: crate::train::DeviceChoice) -> Result<crate::train::Experiment> { todo!() }
+    /// The present state of a run.
+    pub fn of(experiment: &Experiment) -> Result<Self> {
+        Ok(Self {
+            schema: SCHEMA,
+            name: experiment.name.clone(),
+            preset: (*experiment.preset).clone(),
+            checkpoint: experiment.checkpoint()?,
+            history: experiment.history.clone(),
+        })
+    }
+
+    /// Goes on exactly where the run was.
+    pub fn resume(self, device: DeviceChoice) -> Result<Experiment> {
+        Experiment::resume(&self.name, self.preset, (self.checkpoint, self.history), device)
+    }
+
+    /// Checks what no single field can tell: that the parameters are those of the preset, and the curves those of the
+    /// run. Names and shapes are checked again where the run is opened.
+    pub fn check(&self) -> Result<(), Unsound> {
+        let unsound = |within, message: String| Err(Unsound { within, message });
+        let Checkpoint { step, parameters, .. } = &self.checkpoint;
+        if let Err(error) = self.preset.check() {
+            return unsound("preset", format!("{error:#}"));
+        }
+        if let Err(error) = self.checkpoint.check() {
+            return unsound("checkpoint", format!("{error:#}"));
+        }
+        let (found, needed) = (parameters.iter().map(|p| p.values.len()).sum::<usize>(), self.preset.parameters());
+        if found != needed {
+            let message = format!("parameters: these are {found} numbers, but the preset's model has {needed}");
+            return unsound("checkpoint", message);
+        }
+        if *step > MOST_STEPS {
+            return unsound("checkpoint", format!("step: {step} is more than any run does: at most {MOST_STEPS}"));
+        }
+        let last = |series: &Series| series.last().map_or(0, |(step, _)| step);
+        let history = &self.history;
+        let named = [
+            ("train_loss", last(&history.train_loss)),
+            ("eval_loss", last(&history.eval_loss)),
+            ("prediction_difference", last(&history.prediction_difference)),
+            ("sensitivity_angle", last(&history.sensitivity_angle)),
+            ("loss_gap", last(&history.loss_gap)),
+            ("state_angle", last(&history.state_angle)),
+            ("latest", history.latest.as_ref().map_or(0, |latest| latest.step)),
+            ("lr_changes", history.lr_changes.iter().map(|change| change.step).max().unwrap_or(0)),
+        ];
+        match named.iter().find(|(_, last)| last > step) {
+            Some((name, last)) => {
+                unsound("history", format!("{name}: it goes to step {last}, but the run is at step {step}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What the list shows of it.
+    pub fn content(&self) -> Content {
+        Content {
+            name: self.name.clone(),
+            title: self.preset.title.clone(),
+            step: self.checkpoint.step,
+            steps: self.preset.train.steps,
+            seed: self.checkpoint.seed,
+            final_loss: self.history.eval_loss.last().map(|(_, loss)| loss),
+            curve: self.history.eval_loss.buckets().iter().map(|bucket| bucket.mean).collect(),
+        }
+    }
 }
-pub fn save(_p: &Path, _s: &Session) -> Result<()> { todo!() }
-pub fn load(_p: &Path) -> Result<Session> { todo!() }

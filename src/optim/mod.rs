@@ -47,6 +47,7 @@ pub struct TrainSpec {
 
 /// The rule that turns a gradient into a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Optimiser {
     /// Kingma & Ba 2014.
     Adam {

@@ -1,1 +1,68 @@
-//! `--set KEY=VALUE`.
+//! `--set KEY=VALUE`: one field of a preset replaced.
+//!
+//! The preset is written as RON, the value is put in the field's place, and the text is read again. So a value obeys
+//! the same bounds and gets the same words as one in a file, whatever type it has.
+
+use super::refusal::{Refusal, near};
+use super::{Preset, ron_file, scan};
+use crate::bounds;
+
+/// Why a setting was refused, in one line.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetError {
+    /// There is no such key, or the value is not of its type: the command was mistyped.
+    Usage(String),
+    /// The value is understood, but out of bounds.
+    Value(String),
+}
+
+/// Replaces fields, one after another, and checks the whole.
+pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Preset, SetError> {
+    let mut text = ron_file::pretty(preset).map_err(|error| SetError::Value(format!("{error:#}")))?;
+    let mut changed = preset.clone();
+    let mut keys = Vec::new();
+    for (key, value) in settings {
+        keys.push(bounds::line(&format!("{key}={value}")));
+        let refused = |words: String| format!("--set {}: {words}", bounds::line(&format!("{key}={value}")));
+        let Some(field) = scan::find(&text, key) else { return Err(SetError::Usage(refused(unknown(&text, key)))) };
+        if !ron_file::is_value(value) {
+            let words = "this is not a value: give a number, true, false, a name or a text in double quotes";
+            return Err(SetError::Usage(refused(words.to_owned())));
+        }
+        let candidate = [&text[..field.value.start], value, &text[field.value.end..]].concat();
+        changed = ron_file::attempt(&candidate).map_err(|refusal: Refusal| match refusal.absurd {
+            true => SetError::Value(refused(refusal.message)),
+            false => SetError::Usage(refused(refusal.message)),
+        })?;
+        text = ron_file::pretty(&changed).map_err(|error| SetError::Value(format!("{error:#}")))?;
+    }
+    match changed.check() {
+        Ok(()) => Ok(changed),
+        Err(error) if keys.is_empty() => Err(SetError::Value(format!("{error:#}"))),
+        Err(error) => Err(SetError::Value(format!("--set {}: {error:#}", keys.join(" --set ")))),
+    }
+}
+
+/// What to say of a key that there is not: the keys beside it.
+fn unknown(text: &str, key: &str) -> String {
+    let paths: Vec<String> = scan::fields(text).into_iter().map(|field| field.path).collect();
+    let mut holder = key;
+    // The longest beginning that there is.
+    while !holder.is_empty() && !paths.iter().any(|path| path == holder) {
+        holder = holder.rsplit_once('.').map_or("", |(outer, _)| outer);
+    }
+    let inside = |path: &&String| match path.strip_prefix(holder) {
+        Some(rest) if holder.is_empty() => !rest.contains('.'),
+        Some(rest) => rest.strip_prefix('.').is_some_and(|rest| !rest.contains('.')),
+        None => false,
+    };
+    let mut allowed: Vec<&String> = paths.iter().filter(inside).collect();
+    allowed.sort();
+    let list = allowed.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ");
+    // A key without its room, such as `dim`, is near to `task.dim`.
+    let hint = match paths.iter().find(|path| path.rsplit('.').next() == Some(key)) {
+        Some(path) => format!("did you mean `{path}`? "),
+        None => near(key, &paths),
+    };
+    if list.is_empty() { format!("`{holder}` holds no keys") } else { format!("there is no such key; {hint}allowed: {list}") }
+}

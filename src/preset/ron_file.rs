@@ -1,16 +1,107 @@
-//! RON in and out, with errors for people.
-use anyhow::Result;
-use serde::{Serialize, de::DeserializeOwned};
+//! RON in and out: files of bounded size, errors with a place, and a form that people can read.
+//!
+//! Owns the dialect that presets and sessions are written in. Knows nothing of what they say.
+
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-/// Parses RON; an error says where and what is allowed.
-pub fn parse<T: DeserializeOwned>(_name: &str, text: &str) -> Result<T> {
-    use ron::extensions::Extensions as E;
-    Ok(ron::Options::default().with_default_extension(E::UNWRAP_VARIANT_NEWTYPES | E::IMPLICIT_SOME).from_str(text)?)
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use ron::extensions::Extensions;
+use ron::ser::PrettyConfig;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::refusal::Refusal;
+use super::scan;
+use crate::bounds;
+
+/// Structures nested deeper than this stay on one line.
+const PRETTY_DEPTH: usize = 5;
+/// Columns after which a list of numbers goes on in the next line.
+const PRETTY_WIDTH: usize = 120;
+
+/// `task: Linear(dim: 10)` and `clip: 1.0` instead of `Linear((dim: 10))` and `Some(1.0)`.
+fn dialect() -> ron::Options {
+    ron::Options::default().with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME)
 }
-pub fn pretty<T: Serialize>(_value: &T) -> Result<String> {
-    todo!()
+
+/// Parses RON.
+///
+/// # Errors
+/// One line: `name:7:12: task.dim: …`, with what is allowed there.
+pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
+    attempt(text).map_err(|refusal| refusal.in_file(name))
 }
-pub fn read_bounded(_path: &Path) -> Result<String> {
-    todo!()
+
+/// Parses RON, and leaves the error in parts.
+pub(super) fn attempt<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+    let parse = |text: &str| dialect().from_str::<T>(text);
+    parse(text).map_err(|error| Refusal::new(text, &error, |changed| parse(changed).err()))
+}
+
+/// Whether a text is one RON value, of whatever type.
+pub(super) fn is_value(text: &str) -> bool {
+    dialect().from_str::<&ron::value::RawValue>(text).is_ok()
+}
+
+/// Writes a value as RON that people can read and that parses back to the same bits.
+pub fn pretty<T: Serialize>(value: &T) -> Result<String> {
+    let config = PrettyConfig::new()
+        .new_line("\n")
+        .struct_names(true)
+        .compact_arrays(true)
+        .escape_strings(true)
+        .depth_limit(PRETTY_DEPTH);
+    let text = dialect().to_string_pretty(value, config).context("cannot write this as RON")?;
+    Ok(scan::wrapped(&text, PRETTY_WIDTH) + "\n")
+}
+
+/// Reads a text file of at most `most` bytes; anything else is refused before it is read.
+pub fn read_bounded(path: &Path, most: u64) -> Result<String> {
+    let name = bounds::line(&path.display().to_string());
+    let about = std::fs::metadata(path).map_err(|error| anyhow!("{name}: {}", reason(&error)))?;
+    ensure!(!about.is_dir(), "{name}: this is a folder, not a file");
+    ensure!(about.is_file(), "{name}: this is not an ordinary file");
+    let too_large = || anyhow!("{name}: the file is too large: at most {} KiB are read", most >> 10);
+    ensure!(about.len() <= most, too_large());
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| anyhow!("{name}: {}", reason(&error)))?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| anyhow!("{name}: {}", reason(&error)))?;
+    // It may have grown since it was looked at.
+    ensure!(bytes.len() as u64 <= most, too_large());
+    match String::from_utf8(bytes) {
+        // Some editors begin a file with a byte-order mark.
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Err(error) => {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            let (line, column) = scan::line_column(&text, good);
+            bail!("{name}:{line}:{column}: this is not UTF-8 text")
+        }
+    }
+}
+
+/// What the system says, without its error number.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this file may not be read".to_owned(),
+        _ => bounds::line(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_float_comes_back_bit_by_bit() {
+        let bits = [0u32, 1, 0x8000_0000, 0x8000_0001, 0x0080_0000, 0x3dcc_cccd, 0x7f7f_ffff, 0xff7f_ffff, 0x3f80_0001];
+        let mut values: Vec<f32> = bits.iter().copied().map(f32::from_bits).collect();
+        values.extend((0..20_000u32).map(|i| f32::from_bits(i.wrapping_mul(214_013) & 0xff7f_ffff)));
+        let text = pretty(&values).unwrap();
+        let back: Vec<f32> = parse("", &text).unwrap();
+        assert!(values.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits()));
+        assert!(text.lines().all(|line| line.len() <= PRETTY_WIDTH));
+    }
 }

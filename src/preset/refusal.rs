@@ -1,0 +1,243 @@
+//! What is wrong with a RON text, in words, with the place and what is allowed there.
+//!
+//! The parser knows that something is wrong but not always what would be right. Then it is asked: the text is changed
+//! at that place to something that no type takes, and the parser's complaint about that names all that it would take.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use anyhow::anyhow;
+use ron::error::{Error, SpannedError};
+
+use super::scan;
+use crate::bounds;
+
+/// A name that no type has.
+const NOBODY: &str = "__";
+/// A number that is within no bounds.
+const TOO_GREAT: &str = "18446744073709551615";
+/// Characters of a file that a message quotes at most.
+const QUOTE: usize = 32;
+
+/// Why a text was refused, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Counted from 1.
+    pub line: usize,
+    pub column: usize,
+    /// The field around the place, dotted; empty outside all fields.
+    pub key: String,
+    /// One line that is safe to print.
+    pub message: String,
+    /// The value was understood but is out of bounds.
+    pub absurd: bool,
+}
+
+impl Refusal {
+    /// Puts the parser's error into words. `parse` tells what the parser says to another text.
+    pub fn new(text: &str, error: &SpannedError, parse: impl Fn(&str) -> Option<SpannedError>) -> Self {
+        let place = place_of(text, error);
+        let (line, column) = scan::line_column(text, place);
+        // Where a bracket is missing, the place is just behind the value that lacks it.
+        let inside = if error.code == Error::ExpectedStructLike { place.saturating_sub(1) } else { place };
+        let around = scan::at(text, inside);
+        let mut key = around.as_ref().map(|field| field.path.clone()).unwrap_or_default();
+        if let (Error::NoSuchStructField { .. }, Some(field)) = (&error.code, &around)
+            && field.key.start == place
+        {
+            // The unknown name itself is told by the message.
+            key = key.rsplit_once('.').map_or("", |(outer, _)| outer).to_owned();
+        }
+        let asked = Asked { text, place, value: around.map(|field| field.value), parse: &parse };
+        let message = bounds::line(&asked.words(&error.code));
+        let absurd = matches!(error.code, Error::Message(_) | Error::IntegerOutOfBounds);
+        Self { line, column, key: bounds::line(&key), message, absurd }
+    }
+
+    /// A refusal by what fields say together. Such a message begins with a key, or names one; in the text the keys
+    /// stand within the field `within`, or at the top where that is empty.
+    pub fn of_whole(text: &str, within: &str, message: &str) -> Self {
+        let named = |word: &str| {
+            let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ']');
+            scan::find(text, if within.is_empty() { word.to_owned() } else { format!("{within}.{word}") }.as_str())
+        };
+        let first = message.split(':').next().unwrap_or_default();
+        // A field may be left out; then the one that would hold it is the place.
+        let outer = first.rsplit_once('.').map_or("", |(outer, _)| outer);
+        let later = || message.split_whitespace().filter(|word| word.contains('.')).find_map(named);
+        let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| scan::find(text, within));
+        let place = found.map_or_else(|| scan::next_word(text, 0), |field| field.value.start);
+        let (line, column) = scan::line_column(text, place);
+        let message = bounds::line(message);
+        Self { line, column, key: within.to_owned(), message, absurd: true }
+    }
+
+    /// The message with the key that it is about.
+    pub fn told(&self) -> String {
+        if self.key.is_empty() { self.message.clone() } else { format!("{}: {}", self.key, self.message) }
+    }
+
+    /// The error for a person: `presets/x.ron:7:12: task.dim: …`.
+    pub fn in_file(&self, name: &str) -> anyhow::Error {
+        anyhow!("{}:{}:{}: {}", bounds::line(name), self.line, self.column, self.told())
+    }
+}
+
+/// Where to point: at the word that the parser could not take, not at the space before it.
+fn place_of(text: &str, error: &SpannedError) -> usize {
+    let start = scan::place(text, error.span.start.line, error.span.start.col);
+    match error.code {
+        Error::UnclosedBlockComment => text[..start].rfind("/*").unwrap_or(start),
+        Error::ExpectedStringEnd | Error::InvalidEscape(_) => start,
+        Error::IntegerOutOfBounds if text[..start].ends_with('-') => start - 1,
+        _ => scan::next_word(text, start),
+    }
+}
+
+/// "did you mean `dim`? ", where one of the names is near.
+pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let found = found.to_lowercase();
+    let likeness = |name: &str| {
+        let name = name.to_lowercase();
+        // Letters swapped or left out; then a common beginning, which counts for less.
+        strsim::normalized_damerau_levenshtein(&found, &name).max(strsim::jaro_winkler(&found, &name) - 0.2)
+    };
+    let scored = names.into_iter().map(|name| (likeness(name.as_ref()), name));
+    match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((score, name)) if score > 0.6 => format!("did you mean `{}`? ", name.as_ref()),
+        _ => String::new(),
+    }
+}
+
+/// A refused text, its place, and a parser to ask.
+struct Asked<'a> {
+    text: &'a str,
+    place: usize,
+    /// The value of the field around the place.
+    value: Option<Range<usize>>,
+    parse: &'a dyn Fn(&str) -> Option<SpannedError>,
+}
+
+impl Asked<'_> {
+    fn words(&self, code: &Error) -> String {
+        let rest = &self.text[self.place..];
+        match code {
+            Error::Message(message) => message.clone(),
+            Error::NoSuchStructField { expected, found, .. } => {
+                format!("there is no field `{found}`; {}allowed: {}", near(found, *expected), expected.join(", "))
+            }
+            Error::NoSuchEnumVariant { expected, found, .. } => {
+                format!("`{found}` is not known here; {}allowed: {}", near(found, *expected), expected.join(", "))
+            }
+            Error::MissingStructField { field, .. } => format!("the field `{field}` is missing{}", self.fields_allowed()),
+            Error::DuplicateStructField { field, .. } => format!("the field `{field}` is given twice"),
+            Error::ExpectedDifferentStructName { expected, found } => {
+                format!("`{found}` does not belong here: write `{expected}(…)`")
+            }
+            Error::ExpectedNamedStructLike(name) if rest.is_empty() => format!("nothing is here: write `{name}(…)`"),
+            Error::ExpectedNamedStructLike(name) => format!("write `{name}(…)` here, not {}", self.quoted()),
+            Error::ExpectedStructLike => format!("an opening `(` is missing{}", self.fields_allowed()),
+            Error::Eof => "the text ends here, before its last bracket is closed".to_owned(),
+            _ if rest.is_empty() => "the text ends here, unfinished".to_owned(),
+            Error::ExpectedStringEnd => "this text is never closed by a double quote".to_owned(),
+            Error::UnclosedBlockComment => "this comment is never closed by `*/`".to_owned(),
+            Error::TrailingCharacters => format!("nothing may follow the last bracket, but here is {}", self.quoted()),
+            Error::ExceededRecursionLimit => "brackets are nested too deeply".to_owned(),
+            Error::ExpectedIdentifier | Error::SuggestRawIdentifier(_) | Error::InvalidIdentifier(_) => {
+                match &self.value {
+                    Some(value) if value.start == self.place => self.wrong("a name", self.variants_allowed()),
+                    _ => self.wrong("a name", None) + &self.fields_allowed(),
+                }
+            }
+            Error::ExpectedString => self.wrong("a text in double quotes", None),
+            Error::ExpectedArray => self.wrong("a list `[…]`", None),
+            Error::ExpectedBoolean => self.wrong("`true` or `false`", None),
+            Error::ExpectedFloat => self.wrong("a number", self.numbers_allowed()),
+            Error::IntegerOutOfBounds if rest.starts_with('-') => {
+                self.wrong("a number that is not negative", self.numbers_allowed())
+            }
+            Error::IntegerOutOfBounds => self.wrong("a smaller number", self.numbers_allowed()),
+            Error::ExpectedInteger | Error::InvalidIntegerDigit { .. } => {
+                self.wrong("a whole number", self.numbers_allowed())
+            }
+            Error::ExpectedComma | Error::ExpectedStructLikeEnd if self.inside_number() => {
+                self.wrong("a whole number", self.numbers_allowed())
+            }
+            Error::ExpectedComma | Error::ExpectedStructLikeEnd | Error::ExpectedArrayEnd => {
+                self.wrong("a comma or a closing bracket", None)
+            }
+            Error::ExpectedMapColon => self.wrong("a colon", None),
+            other => other.to_string(),
+        }
+    }
+
+    /// What is expected, what is allowed, and what was found instead.
+    fn wrong(&self, expected: &str, allowed: Option<String>) -> String {
+        let found = if self.inside_number() { self.value.as_ref().map_or(self.place, |v| v.start) } else { self.place };
+        let mut words = format!("{expected} is needed here, not {}", Self { place: found, value: None, ..*self }.quoted());
+        if let Some(allowed) = allowed {
+            let _ = write!(words, ": {allowed}");
+        }
+        words
+    }
+
+    /// A parser of whole numbers stops at the point in 1.5.
+    fn inside_number(&self) -> bool {
+        let before = self.text[..self.place].ends_with(|c: char| c.is_ascii_digit());
+        before && self.text[self.place..].starts_with(['.', 'e', 'E'])
+    }
+
+    /// The word at the place.
+    fn quoted(&self) -> String {
+        let rest = &self.text[self.place..];
+        let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ')' | ']' | '}' | '(' | '[' | '{' | ':');
+        let whole = match rest.find(ends) {
+            // A bracket or a comma is a word of its own.
+            Some(0) => rest.chars().next().map_or(0, char::len_utf8),
+            Some(end) => end,
+            None => rest.len(),
+        };
+        let word: String = rest[..whole].chars().take(QUOTE).collect();
+        if word.is_empty() { "the end".to_owned() } else { format!("`{word}`") }
+    }
+
+    /// What the parser says when the value around the place is another.
+    fn with_value(&self, value: &str) -> Option<Error> {
+        let range = self.value.clone()?;
+        Some((self.parse)(&self.changed(range, value))?.code)
+    }
+
+    fn changed(&self, range: Range<usize>, by: &str) -> String {
+        [&self.text[..range.start], by, &self.text[range.end..]].concat()
+    }
+
+    /// "give a number from 1 to 256".
+    fn numbers_allowed(&self) -> Option<String> {
+        match self.with_value(TOO_GREAT)? {
+            Error::Message(message) => message.split_once(": ").map(|(_, allowed)| allowed.to_owned()),
+            _ => None,
+        }
+    }
+
+    fn variants_allowed(&self) -> Option<String> {
+        match self.with_value(NOBODY)? {
+            Error::NoSuchEnumVariant { expected, found, .. } if found == NOBODY => {
+                Some(format!("allowed: {}", expected.join(", ")))
+            }
+            _ => None,
+        }
+    }
+
+    /// "; allowed: …", the fields of the structure that ends or should begin here.
+    fn fields_allowed(&self) -> String {
+        for field in ["__: 0, ", ", __: 0", "(__: 0)"] {
+            let code = (self.parse)(&self.changed(self.place..self.place, field)).map(|error| error.code);
+            if let Some(Error::NoSuchStructField { expected, found, .. }) = code
+                && found == NOBODY
+            {
+                return format!("; its fields are {}", expected.join(", "));
+            }
+        }
+        String::new()
+    }
+}
