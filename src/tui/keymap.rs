@@ -64,7 +64,9 @@ impl Key {
     fn is(self, event: &KeyEvent) -> bool {
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         match (self, event.code) {
-            (Self::Char(c), KeyCode::Char(typed)) => c == typed && !control && !event.modifiers.contains(KeyModifiers::ALT),
+            (Self::Char(c), KeyCode::Char(typed)) => {
+                c == typed && !control && !event.modifiers.contains(KeyModifiers::ALT)
+            }
             (Self::Ctrl(c), KeyCode::Char(typed)) => c == typed.to_ascii_lowercase() && control,
             (Self::Code(code), pressed) => code == pressed,
             _ => false,

@@ -123,7 +123,10 @@ mod tests {
         assert_eq!([significant(0.20654, 4), significant(12.34, 3)], ["0.2065", "12.3"]);
         assert_eq!([significant(4.2e-7, 2), significant(f64::NAN, 4), significant(0.0, 3)], ["4.2e-7", "–", "0"]);
         assert_eq!([short(0.001), short(1.25e-5), short(120.0), short(3e-7)], ["0.001", "1.25e-5", "120", "3e-7"]);
-        assert_eq!([percent(0.018), percent(0.98), percent(0.00012), percent(0.0)], ["1.8 %", "98 %", "0.012 %", "0 %"]);
+        assert_eq!(
+            [percent(0.018), percent(0.98), percent(0.00012), percent(0.0)],
+            ["1.8 %", "98 %", "0.012 %", "0 %"]
+        );
         assert_eq!([percent(1e-7), signed_percent(-0.031)], ["1e-5 %", "−3.1 %"]);
         assert_eq!([duration(0.4), duration(200.0), duration(7500.0)], ["1 s", "3 min 20 s", "2 h 5 min"]);
         assert_eq!([age(3), age(400), age(100_000)], ["just now", "6 min ago", "1 day ago"]);

@@ -64,7 +64,16 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
         other => words::label(other),
     };
     let below = y.share(result.loss).is_none_or(|share| share < -1e-9);
-    let digits = significant(result.loss, if below { 1 } else if wide { 4 } else { 3 });
+    let digits = significant(
+        result.loss,
+        if below {
+            1
+        } else if wide {
+            4
+        } else {
+            3
+        },
+    );
     let text = if below { format!("↓ {name} {digits}") } else { format!("{name} {digits}") };
     EndLabel { value: result.loss, text, style: theme.ink(words::ink(reference)) }
 }

@@ -23,8 +23,7 @@ pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buff
         Pane::Predictions => predictions::title(lab),
     };
     // A heavier line as well as a brighter one: without colours brightness may be all there is.
-    let (kind, style) =
-        if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.quiet()) };
+    let (kind, style) = if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.quiet()) };
     let block = Block::bordered()
         .border_type(kind)
         .border_style(style)

@@ -72,8 +72,7 @@ fn caption(lab: &Lab, stop: &Stop, theme: Theme) -> Line<'static> {
 
 fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
     let most = whole_scale(lab);
-    let accumulator =
-        Map { title: "Σ y xᵀ", ink: Ink::Gd, grid: stop.accumulator.clone(), most };
+    let accumulator = Map { title: "Σ y xᵀ", ink: Ink::Gd, grid: stop.accumulator.clone(), most };
     match &layer.aligned {
         Some(aligned) => {
             let difference = subtract(aligned, &stop.accumulator);
@@ -117,7 +116,9 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
     let all = maps.len() as u16;
     // Three that can be seen, else two, else three however small.
     let visible = |(zoom, _, _): &(Zoom, u16, bool)| *zoom >= Zoom::VISIBLE;
-    let best = |maps: u16| [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(zoom, _, across)| (*zoom, *across));
+    let best = |maps: u16| {
+        [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(zoom, _, across)| (*zoom, *across))
+    };
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
     let Some((zoom, shown, across)) = chosen.or_else(|| best(1)) else { return };
     let (wide, high) = (zoom.width(columns), zoom.height(theme, rows as u16));

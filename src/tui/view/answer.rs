@@ -36,7 +36,8 @@ fn content(lab: &Lab, theme: Theme) -> (String, Style, Vec<String>) {
     let status = lab.status.as_ref();
     if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
         let headline = format!("▲ diverged at step {}: a loss was not finite", count(*at));
-        let advice = format!("Back at step {}, paused. Lower the learning rate with - and press Space.", count(status.step));
+        let advice =
+            format!("Back at step {}, paused. Lower the learning rate with - and press Space.", count(status.step));
         return (headline, theme.ink(Ink::Warning).patch(theme.focus()), vec![advice]);
     }
     let Some(latest) = &lab.history.latest else {

@@ -78,7 +78,8 @@ fn draw_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffe
         let style = if place == gallery.chosen() { theme.selected() } else { Style::new() };
         (session_line(row, theme, usize::from(area.width)), style)
     });
-    let nothing = if gallery.session_count() == 0 { "Nothing saved yet: s in the lab saves." } else { "Nothing found." };
+    let nothing =
+        if gallery.session_count() == 0 { "Nothing saved yet: s in the lab saves." } else { "Nothing found." };
     draw_list(rows.collect(), gallery.chosen(), nothing, area, buffer);
 }
 
@@ -103,7 +104,13 @@ fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
 /// Draws lines so that the chosen one is in sight, with what leads to it.
 fn draw_list(lines: Vec<(Line, Style)>, chosen: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
     if lines.is_empty() {
-        buffer.set_stringn(area.x, area.y + 1.min(area.height), format!("  {nothing}"), usize::from(area.width), Style::new());
+        buffer.set_stringn(
+            area.x,
+            area.y + 1.min(area.height),
+            format!("  {nothing}"),
+            usize::from(area.width),
+            Style::new(),
+        );
         return;
     }
     let height = usize::from(area.height.saturating_sub(1));

@@ -52,7 +52,10 @@ fn lines(theme: Theme) -> Vec<Line<'static>> {
         let title = if modes.len() == Mode::ALL.len() { "Everywhere".to_owned() } else { titles.join(", ") };
         lines.push(Line::styled(title, theme.focus()));
         for row in rows {
-            lines.push(Line::from(vec![Span::styled(format!("  {:<10}", row.shown), theme.focus()), Span::raw(row.help)]));
+            lines.push(Line::from(vec![
+                Span::styled(format!("  {:<10}", row.shown), theme.focus()),
+                Span::raw(row.help),
+            ]));
         }
     }
     lines

@@ -24,7 +24,13 @@ impl Zoom {
     pub const VISIBLE: Self = Self(2);
 
     /// The largest at which `maps` grids of this shape stand side by side, `gap` columns apart.
-    pub fn fitting(theme: Theme, (rows, columns): (usize, usize), maps: u16, gap: u16, room: (u16, u16)) -> Option<Self> {
+    pub fn fitting(
+        theme: Theme,
+        (rows, columns): (usize, usize),
+        maps: u16,
+        gap: u16,
+        room: (u16, u16),
+    ) -> Option<Self> {
         let (rows, columns) = (u16::try_from(rows).ok()?.max(1), u16::try_from(columns).ok()?.max(1));
         let across = room.0.checked_sub(gap * (maps - 1))? / maps / columns;
         (1..=across.min(WIDEST)).rev().map(Self).find(|zoom| zoom.height(theme, rows) <= room.1)
@@ -55,7 +61,9 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
             if theme.shades() {
                 // What is not there (a last half row, a value that is not finite) shows the terminal's background.
                 match (at(2 * y / zoom.0, x), at((2 * y + 1) / zoom.0, x)) {
-                    (Some(top), Some(low)) if top == low => cell.set_char(' ').set_style(Style::new().bg(theme.shade(top))),
+                    (Some(top), Some(low)) if top == low => {
+                        cell.set_char(' ').set_style(Style::new().bg(theme.shade(top)))
+                    }
                     (Some(top), Some(low)) => {
                         cell.set_char('▀').set_style(Style::new().fg(theme.shade(top)).bg(theme.shade(low)))
                     }

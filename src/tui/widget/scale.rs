@@ -7,9 +7,15 @@ use crate::tui::numbers::{count, significant};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
-    Linear { low: f64, high: f64 },
+    Linear {
+        low: f64,
+        high: f64,
+    },
     /// 0 < low < high.
-    Log { low: f64, high: f64 },
+    Log {
+        low: f64,
+        high: f64,
+    },
 }
 
 impl Scale {
