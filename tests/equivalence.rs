@@ -57,7 +57,7 @@ fn the_other_presets_learn_it_too() {
 #[test]
 fn gd_1_agrees_with_its_closed_form_for_any_sizes() {
     for (dim, context, range, weight_scale) in
-        [(10, 10, 1.0, 1.0), (3, 20, 2.0, 1.0), (5, 4, 0.5, 3.0), (1, 7, 4.0, 0.5)]
+        [(10, 10, 1.0, 1.0), (3, 20, 2.0, 1.0), (5, 4, 0.5, 3.0), (2, 7, 4.0, 0.5)]
     {
         let mut preset = load("gd-ssm");
         let Task::Linear(task) = &mut preset.task;
