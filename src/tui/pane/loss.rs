@@ -52,8 +52,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 fn dash(reference: Reference) -> Dash {
     match reference {
         Reference::Gd(1) => Dash::Dashed,
-        Reference::Gd(_) | Reference::LeastSquares => Dash::DashDot,
         Reference::Zero => Dash::Dotted,
+        _ => Dash::DashDot,
     }
 }
 
