@@ -21,7 +21,12 @@ pub fn label(reference: Reference) -> String {
     match reference {
         Reference::Zero => "zero".to_owned(),
         Reference::Gd(k) => format!("GD-{k}"),
+        Reference::GdPlusPlus => "GD++".to_owned(),
         Reference::LeastSquares => "least squares".to_owned(),
+        Reference::Ridge => "ridge".to_owned(),
+        Reference::RecursiveLeastSquares => "RLS".to_owned(),
+        Reference::Kalman => "Kalman filter".to_owned(),
+        Reference::Bayes => "Bayes".to_owned(),
     }
 }
 
@@ -31,7 +36,12 @@ pub fn phrase(reference: Reference) -> String {
         Reference::Zero => "predicting zero".to_owned(),
         Reference::Gd(1) => "one GD step".to_owned(),
         Reference::Gd(k) => format!("{k} GD steps"),
+        Reference::GdPlusPlus => "preconditioned GD".to_owned(),
         Reference::LeastSquares => "least squares".to_owned(),
+        Reference::Ridge => "ridge regression".to_owned(),
+        Reference::RecursiveLeastSquares => "recursive least squares".to_owned(),
+        Reference::Kalman => "the Kalman filter".to_owned(),
+        Reference::Bayes => "the Bayes optimum".to_owned(),
     }
 }
 
@@ -39,8 +49,12 @@ pub fn phrase(reference: Reference) -> String {
 pub fn ink(reference: Reference) -> Ink {
     match reference {
         Reference::Zero => Ink::Zero,
-        Reference::Gd(_) => Ink::Gd,
-        Reference::LeastSquares => Ink::LeastSquares,
+        Reference::Gd(_) | Reference::GdPlusPlus => Ink::Gd,
+        Reference::LeastSquares
+        | Reference::Ridge
+        | Reference::RecursiveLeastSquares
+        | Reference::Kalman
+        | Reference::Bayes => Ink::LeastSquares,
     }
 }
 

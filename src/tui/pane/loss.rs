@@ -53,8 +53,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 fn stroke(reference: Reference) -> Stroke {
     match reference {
         Reference::Gd(1) => Stroke::Dashed,
-        Reference::Gd(_) | Reference::LeastSquares => Stroke::DashDot,
         Reference::Zero => Stroke::Dotted,
+        _ => Stroke::DashDot,
     }
 }
 
