@@ -66,14 +66,21 @@ pub enum Found {
     Session(PathBuf, Box<Session>),
 }
 
-/// A preset by name, or a preset or a session by path; the file's content tells which.
+/// A preset by name, or a preset or a session by path.
 pub fn find(argument: &str) -> Result<Found> {
-    let path = Path::new(argument);
-    if preset::is_path(argument) && store::is_session(path)? {
-        return Ok(Found::Session(path.to_owned(), Box::new(load(path)?)));
+    if preset::is_path(argument) {
+        return open(Path::new(argument));
     }
     let (name, preset) = preset::find(argument)?;
     Ok(Found::Preset(name, Box::new(preset)))
+}
+
+/// The preset or the session in a file; its content tells which.
+pub fn open(path: &Path) -> Result<Found> {
+    if store::is_session(path)? {
+        return Ok(Found::Session(path.to_owned(), Box::new(load(path)?)));
+    }
+    Ok(Found::Preset(preset::stem(path), Box::new(preset::load(path)?)))
 }
 
 /// What fields of a session say together that cannot be.
