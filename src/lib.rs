@@ -27,6 +27,7 @@ pub mod series;
 pub mod session;
 pub mod task;
 pub mod train;
+pub mod tui;
 pub mod worker;
 
 use std::process::ExitCode;

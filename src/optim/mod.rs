@@ -110,7 +110,13 @@ impl<D: Device> Optim<D> {
     }
 
     /// Moves every parameter of a network; `step` counts from 1.
-    pub fn update(&mut self, net: &mut impl Net<D>, gradients: &mut Gradients<f32, D>, lr: f64, step: u64) -> Outcome<(), D> {
+    pub fn update(
+        &mut self,
+        net: &mut impl Net<D>,
+        gradients: &mut Gradients<f32, D>,
+        lr: f64,
+        step: u64,
+    ) -> Outcome<(), D> {
         let mut params = net.params_mut();
         let mut slopes = params.iter().map(|param| slope(gradients, param)).collect::<Result<Vec<_>, _>>()?;
         if let Some(most) = self.clip {

@@ -36,7 +36,8 @@ pub fn all_in(folder: &Path) -> Vec<Entry> {
     let read = |name: String, preset: Result<Preset>| Entry { name, preset: preset.map_err(|e| format!("{e:#}")) };
     let mut entries: Vec<Entry> = files(folder).into_iter().map(|(name, path)| read(name, load(&path))).collect();
     if entries.is_empty() {
-        entries = embedded().map(|(name, text)| read(name.to_owned(), understand(&embedded_name(name), text))).collect();
+        entries =
+            embedded().map(|(name, text)| read(name.to_owned(), understand(&embedded_name(name), text))).collect();
     }
     entries.sort_by_cached_key(|entry| {
         let family = entry.preset.as_ref().map(|preset| preset.family);
@@ -69,7 +70,11 @@ pub fn find_in(folder: &Path, name_or_path: &str) -> Result<(String, Preset)> {
     names.sort();
     names.dedup();
     let shown = bounds::line(name);
-    bail!("there is no preset `{shown}`; {}known: {}; or give a path to a .ron file", near(name, &names), names.join(", "))
+    bail!(
+        "there is no preset `{shown}`; {}known: {}; or give a path to a .ron file",
+        near(name, &names),
+        names.join(", ")
+    )
 }
 
 /// Whether an argument means a file and not a preset's name.

@@ -64,5 +64,9 @@ fn unknown(text: &str, key: &str) -> String {
         Some(path) => format!("did you mean `{path}`? "),
         None => near(key, &paths),
     };
-    if list.is_empty() { format!("`{holder}` holds no keys") } else { format!("there is no such key; {hint}allowed: {list}") }
+    if list.is_empty() {
+        format!("`{holder}` holds no keys")
+    } else {
+        format!("there is no such key; {hint}allowed: {list}")
+    }
 }

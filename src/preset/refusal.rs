@@ -132,7 +132,9 @@ impl Asked<'_> {
             Error::NoSuchEnumVariant { expected, found, .. } => {
                 format!("`{found}` is not known here; {}allowed: {}", near(found, *expected), expected.join(", "))
             }
-            Error::MissingStructField { field, .. } => format!("the field `{field}` is missing{}", self.fields_allowed()),
+            Error::MissingStructField { field, .. } => {
+                format!("the field `{field}` is missing{}", self.fields_allowed())
+            }
             Error::DuplicateStructField { field, .. } => format!("the field `{field}` is given twice"),
             Error::ExpectedDifferentStructName { expected, found } => {
                 format!("`{found}` does not belong here: write `{expected}(…)`")
@@ -177,7 +179,8 @@ impl Asked<'_> {
     /// What is expected, what is allowed, and what was found instead.
     fn wrong(&self, expected: &str, allowed: Option<String>) -> String {
         let found = if self.inside_number() { self.value.as_ref().map_or(self.place, |v| v.start) } else { self.place };
-        let mut words = format!("{expected} is needed here, not {}", Self { place: found, value: None, ..*self }.quoted());
+        let mut words =
+            format!("{expected} is needed here, not {}", Self { place: found, value: None, ..*self }.quoted());
         if let Some(allowed) = allowed {
             let _ = write!(words, ": {allowed}");
         }

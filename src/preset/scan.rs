@@ -27,14 +27,16 @@ pub fn fields(text: &str) -> Vec<Field> {
 
 /// The first field with this path.
 pub fn find(text: &str, path: &str) -> Option<Field> {
-    let matching = |field: Field| if field.path == path { ControlFlow::Break(field) } else { ControlFlow::Continue(()) };
+    let matching =
+        |field: Field| if field.path == path { ControlFlow::Break(field) } else { ControlFlow::Continue(()) };
     visit(text, matching).break_value()
 }
 
 /// The innermost field around a place.
 pub fn at(text: &str, place: usize) -> Option<Field> {
     let around = |field: &Field| field.key.start <= place && (place < field.value.end || place == field.value.start);
-    visit(text, |field| if around(&field) { ControlFlow::Break(field) } else { ControlFlow::Continue(()) }).break_value()
+    visit(text, |field| if around(&field) { ControlFlow::Break(field) } else { ControlFlow::Continue(()) })
+        .break_value()
 }
 
 /// Whether the text's value is named `name`, or is a struct without a name whose first field is `field`.
@@ -90,7 +92,8 @@ pub fn line_column(text: &str, place: usize) -> (usize, usize) {
 
 /// The byte at a line and a column.
 pub fn place(text: &str, line: usize, column: usize) -> usize {
-    let line_start = if line <= 1 { 0 } else { text.match_indices('\n').nth(line - 2).map_or(text.len(), |(i, _)| i + 1) };
+    let line_start =
+        if line <= 1 { 0 } else { text.match_indices('\n').nth(line - 2).map_or(text.len(), |(i, _)| i + 1) };
     let rest = &text[line_start..];
     line_start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(i, _)| i)
 }

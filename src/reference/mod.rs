@@ -3,6 +3,37 @@
 //! Every reference here reads a context (x₁,y₁,…,x_N,y_N) and ends with weights W, so that its answer to a query is
 //! W x_q and its sensitivity ∂ŷ/∂x_q is W itself. Owns the algorithms and the choice of their step sizes. Knows nothing
 //! of presets, of models, nor of how tasks are drawn; `train` brings them together.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | each algorithm as a textbook writes it | [`descent`], [`ridge`], [`recursive`] |
+//! | the same, fast and for all of them at once | [`Spectrum`], [`Filter`] |
+//! | step sizes, by formula and by search | [`closed_form`], [`Tuner`] |
+//! | what a reference costs | [`Tuned::flops`] |
+//!
+//! A new reference is a variant of [`Reference`]; the compiler then asks for its name, filter, step sizes and cost.
+
+pub mod closed_form;
+mod cost;
+pub mod descent;
+#[cfg(test)]
+mod draw;
+mod filter;
+mod objective;
+mod prior;
+pub mod recursive;
+pub mod ridge;
+mod search;
+mod spectrum;
+mod tuned;
+mod tuning;
+
+pub use filter::Filter;
+pub use prior::{Prior, Shape};
+pub use recursive::Gauss;
+pub use spectrum::Spectrum;
+pub use tuned::Tuned;
+pub use tuning::{Tuner, tune};
 
 use std::fmt;
 
@@ -22,6 +53,18 @@ pub struct Problem {
     pub target: DVector<f64>,
 }
 
+impl Problem {
+    /// d, d_out and N.
+    pub fn shape(&self) -> Shape {
+        Shape { dim: self.x.nrows(), outputs: self.y.nrows(), context: self.x.ncols() }
+    }
+
+    /// ½ ‖W x_q − target‖² / d_out, for weights of shape (d_out, d).
+    pub fn loss(&self, weights: &DMatrix<f64>) -> f64 {
+        0.5 * (weights * &self.query - &self.target).norm_squared() / self.target.len().max(1) as f64
+    }
+}
+
 /// The textbook algorithms, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reference {
@@ -29,8 +72,67 @@ pub enum Reference {
     Zero,
     /// k steps of gradient descent from W = 0 at the best constant step size.
     Gd(u32),
+    /// One step of gradient descent after the data are preconditioned by I − γ X Xᵀ/N (2212.07677).
+    GdPlusPlus,
     /// Minimum-norm least squares.
     LeastSquares,
+    /// Least squares with the penalty λ ‖W‖².
+    Ridge,
+    /// Ridge, one pair at a time.
+    RecursiveLeastSquares,
+    /// The posterior mean of weights that drift, one pair at a time.
+    Kalman,
+    /// The posterior mean under the task's true prior: no learner has a lower mean loss.
+    Bayes,
+}
+
+impl Reference {
+    /// Those that the lab tries, simplest first: among equals the first is the one to name.
+    pub const ALL: [Self; 12] = [
+        Self::Zero,
+        Self::Gd(1),
+        Self::Gd(2),
+        Self::Gd(3),
+        Self::Gd(5),
+        Self::Gd(10),
+        Self::GdPlusPlus,
+        Self::LeastSquares,
+        Self::Ridge,
+        Self::RecursiveLeastSquares,
+        Self::Kalman,
+        Self::Bayes,
+    ];
+
+    /// Whether the reference is defined for such tasks. The Kalman filter and the Bayes bound need weights that are
+    /// drawn as they assume; the others run on anything.
+    pub fn applies(self, prior: &Prior) -> bool {
+        match self {
+            Self::Zero
+            | Self::Gd(_)
+            | Self::GdPlusPlus
+            | Self::LeastSquares
+            | Self::Ridge
+            | Self::RecursiveLeastSquares => true,
+            Self::Kalman | Self::Bayes => prior.gauss().is_some(),
+        }
+    }
+
+    /// The simplest reference that ends with the same weights on such tasks: without noise and drift, ridge is least
+    /// squares; without drift, the Kalman filter is ridge. A list without repetitions keeps those that map to themselves.
+    pub fn simplest(self, prior: &Prior) -> Self {
+        let still = match prior.gauss() {
+            Some(gauss) if gauss.drift > 0.0 => None,
+            Some(gauss) if gauss.noise > 0.0 => Some(Self::Ridge),
+            Some(_) => Some(Self::LeastSquares),
+            None => None,
+        };
+        match self {
+            Self::Gd(0) => Self::Zero,
+            Self::Zero | Self::Gd(_) | Self::GdPlusPlus | Self::LeastSquares => self,
+            Self::Ridge | Self::RecursiveLeastSquares => still.unwrap_or(Self::Ridge),
+            Self::Kalman | Self::Bayes => still.unwrap_or(Self::Kalman),
+        }
+    }
 }
 
 impl fmt::Display for Reference {
@@ -39,59 +141,53 @@ impl fmt::Display for Reference {
         match self {
             Self::Zero => f.pad("zero"),
             Self::Gd(k) => f.pad(&format!("gd-{k}")),
+            Self::GdPlusPlus => f.pad("gd++"),
             Self::LeastSquares => f.pad("least-squares"),
+            Self::Ridge => f.pad("ridge"),
+            Self::RecursiveLeastSquares => f.pad("recursive-least-squares"),
+            Self::Kalman => f.pad("kalman"),
+            Self::Bayes => f.pad("bayes"),
         }
     }
 }
 
-/// A reference with its step sizes chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tuned {
-    pub reference: Reference,
-    /// η, for gradient descent.
-    pub eta: Option<f64>,
-    /// λ, for ridge.
-    pub lambda: Option<f64>,
-    /// γ, for preconditioned descent.
-    pub gamma: Option<f64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub struct Prior {
-    pub d: usize,
-    pub outputs: usize,
-    pub context: usize,
-    pub weight_scale: f64,
-    pub noise: f64,
-    pub moments: Option<(f64, f64)>,
-}
-pub struct Spectrum {
-    values: DVector<f64>,
-    vectors: DMatrix<f64>,
-    b: DMatrix<f64>,
-}
-impl Spectrum {
-    pub fn of(p: &Problem) -> Self {
-        let n = p.x.ncols() as f64;
-        let e = (&p.x * p.x.transpose() / n).symmetric_eigen();
-        Self { values: e.eigenvalues, b: &p.y * p.x.transpose() / n * &e.eigenvectors, vectors: e.eigenvectors }
+    #[test]
+    fn names_are_those_of_the_json() {
+        let names: Vec<String> = Reference::ALL.iter().map(ToString::to_string).collect();
+        let expected = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd++ least-squares ridge recursive-least-squares kalman bayes";
+        assert_eq!(names.join(" "), expected);
+        assert_eq!(format!("{:>6}|{:<6}|", Reference::Gd(1), Reference::Zero), "  gd-1|zero  |");
     }
-}
-pub fn tune(reference: Reference, prior: &Prior, _t: &[Problem]) -> Tuned {
-    let eta = prior.moments.map(|(s2, m4)| {
-        let (d, n) = (prior.d as f64, prior.context as f64);
-        d * s2 / ((d * m4 + d * (d - 1.0) * s2 * s2) / n + (1.0 - 1.0 / n) * d * s2 * s2)
-    });
-    Tuned { reference, eta: if let Reference::Gd(_) = reference { eta } else { None }, lambda: None, gamma: None }
-}
-impl Tuned {
-    pub fn weights(&self, s: &Spectrum) -> DMatrix<f64> {
-        let eta = self.eta.unwrap_or(0.0);
-        let phi = s.values.map(|l| match self.reference {
-            Reference::Zero => 0.0,
-            Reference::Gd(k) => (0..k).map(|i| eta * (1.0 - eta * l).powi(i as i32)).sum(),
-            Reference::LeastSquares => if l > 1e-12 { 1.0 / l } else { 0.0 },
-        });
-        &s.b * DMatrix::from_diagonal(&phi) * s.vectors.transpose()
+
+    #[test]
+    fn every_reference_survives_ron_and_json() {
+        for reference in Reference::ALL {
+            let ron = ron::to_string(&reference).unwrap();
+            assert_eq!(ron::from_str::<Reference>(&ron).unwrap(), reference);
+            let json = serde_json::to_string(&reference).unwrap();
+            assert_eq!(serde_json::from_str::<Reference>(&json).unwrap(), reference);
+        }
+        assert_eq!(ron::to_string(&Reference::Gd(1)).unwrap(), "Gd(1)");
     }
-    pub fn flops(&self) -> u64 { 0 }
+
+    #[test]
+    fn what_coincides_is_named_by_the_simplest() {
+        let prior = draw::Draw::default().prior();
+        let noisy = Prior { noise: 0.1, ..prior };
+        let drifting = Prior { drift: 0.1, ..noisy };
+        assert_eq!(Reference::Bayes.simplest(&prior), Reference::LeastSquares);
+        assert_eq!(Reference::Bayes.simplest(&noisy), Reference::Ridge);
+        assert_eq!(Reference::Bayes.simplest(&drifting), Reference::Kalman);
+        assert_eq!(Reference::RecursiveLeastSquares.simplest(&drifting), Reference::Ridge);
+        assert!(Reference::Bayes.applies(&drifting));
+        for unknown in [Prior { distractors: 2, ..prior }, Prior { weight_scale: None, ..prior }] {
+            assert!(!Reference::Bayes.applies(&unknown) && !Reference::Kalman.applies(&unknown));
+            assert!(Reference::Ridge.applies(&unknown));
+            assert_eq!(Reference::Ridge.simplest(&unknown), Reference::Ridge);
+        }
+    }
 }

@@ -32,10 +32,7 @@ impl Checkpoint {
     /// Refuses a checkpoint that is not of a network with these parameters, by name and shape.
     pub fn fits(&self, parameters: &[(&str, (usize, usize))]) -> Result<()> {
         let found: Vec<_> = self.parameters.iter().map(|p| (p.name.as_str(), p.shape)).collect();
-        ensure!(
-            found == parameters,
-            "the saved parameters are {found:?}, but the preset's model has {parameters:?}"
-        );
+        ensure!(found == parameters, "the saved parameters are {found:?}, but the preset's model has {parameters:?}");
         self.check()
     }
 
@@ -44,7 +41,8 @@ impl Checkpoint {
         ensure!(self.lr_factor.is_finite() && self.lr_factor > 0.0, "lr_factor: {} is not a factor", self.lr_factor);
         for parameter in &self.parameters {
             let (name, (rows, columns)) = (&parameter.name, parameter.shape);
-            let whole = |list: &[f32]| rows.checked_mul(columns) == Some(list.len()) && list.iter().all(|v| v.is_finite());
+            let whole =
+                |list: &[f32]| rows.checked_mul(columns) == Some(list.len()) && list.iter().all(|v| v.is_finite());
             let none = parameter.moment1.is_empty() && parameter.moment2.is_empty();
             ensure!(whole(&parameter.values), "parameter {name}: values must be {rows} × {columns} finite numbers");
             ensure!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Snapshot, StepReport, open};
+use super::{Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Scope, Snapshot, StepReport, open};
 use crate::preset::Preset;
 use crate::reference::Tuned;
 
@@ -53,7 +53,7 @@ impl Experiment {
         let good = (run.checkpoint()?, History::default());
         let mut experiment =
             Self { name: name.to_owned(), preset: Arc::new(preset), history: History::default(), run, good };
-        experiment.measure()?;
+        experiment.measure(Scope::Whole)?;
         experiment.keep()?;
         Ok(experiment)
     }
@@ -75,7 +75,7 @@ impl Experiment {
     pub fn restart(&mut self, seed: u64) -> Result<()> {
         self.run.reset(seed)?;
         self.history = History::default();
-        self.measure()?;
+        self.measure(Scope::Whole)?;
         self.keep()
     }
 
@@ -90,8 +90,12 @@ impl Experiment {
         }
         self.history.record_step(&report);
         let train = &self.preset.train;
-        let due = report.step.is_multiple_of(train.measure_every) || report.step == train.steps;
-        let measurement = if due { Some(self.measure()?) } else { None };
+        let scope = match report.step {
+            last if last == train.steps => Some(Scope::Whole),
+            step if step.is_multiple_of(train.measure_every) => Some(Scope::Glance),
+            _ => None,
+        };
+        let measurement = scope.map(|scope| self.measure(scope)).transpose()?;
         let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
         if report.step.is_multiple_of(KEEP_EVERY) && report.loss <= GOOD * first {
             self.keep()?;
@@ -100,8 +104,8 @@ impl Experiment {
     }
 
     /// Measures the present weights on the held-out tasks and records the result.
-    pub fn measure(&mut self) -> Result<Measurement> {
-        let measurement = self.run.measure()?;
+    pub fn measure(&mut self, scope: Scope) -> Result<Measurement> {
+        let measurement = self.run.measure(scope)?;
         self.history.record_measurement(&measurement);
         Ok(measurement)
     }

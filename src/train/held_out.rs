@@ -12,14 +12,17 @@ use super::trainer::tokens_on;
 use crate::bounds;
 use crate::nn::{Cube, Device};
 use crate::preset::Preset;
-use crate::reference::{Prior, Problem, Reference, Spectrum, tune};
+use crate::reference::{self, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
 use crate::task::{Batch, Shape, Stream, Task};
 
 /// The seed of held-out and tuning tasks, whatever a run's seed is.
 const SEED: u64 = 0;
 
 /// Tasks on which references choose their step sizes where no closed form gives them.
-const TUNING: usize = 4096;
+const TUNING: usize = 2048;
+
+/// The reference that models are held against.
+const MAIN: Reference = Reference::Gd(1);
 
 /// Held-out tasks on a device, with every reference's answers.
 pub struct HeldOut<D: Device> {
@@ -40,36 +43,29 @@ impl<D: Device> HeldOut<D> {
     /// Draws the tasks and lets every reference that applies answer them.
     pub fn new(device: &D, preset: &Preset) -> Result<Self> {
         let prior = prior(&preset.task);
-        let tuning = problems(&preset.task.sample(TUNING, SEED, Stream::Tune, 0));
+        let tuner = Tuner::new(&prior, &problems(&preset.task.sample(TUNING, SEED, Stream::Tune, 0)));
         let batch = preset.task.sample(bounds::HELD_OUT, SEED, Stream::HeldOut, 0);
-        let problems: Vec<Problem> = problems(&batch);
-        let spectra: Vec<Spectrum> = problems.par_iter().map(Spectrum::of).collect();
+        let known: Vec<(Problem, Spectrum)> = problems(&batch)
+            .into_par_iter()
+            .map(|problem| {
+                let spectrum = Spectrum::of(&problem);
+                (problem, spectrum)
+            })
+            .collect();
 
         let mut references = Vec::new();
         let mut answers = Vec::new();
-        for reference in [Reference::Zero, Reference::Gd(1), Reference::Gd(2), Reference::LeastSquares] {
-            let tuned = tune(reference, &prior, &tuning);
-            let theirs: Vec<f32> = problems
-                .par_iter()
-                .zip(&spectra)
-                .flat_map_iter(|(problem, spectrum)| {
-                    let answer = tuned.weights(spectrum) * &problem.query;
-                    answer.iter().map(|v| *v as f32).collect::<Vec<_>>()
-                })
-                .collect();
+        for reference in Reference::ALL.into_iter().filter(|reference| reference.applies(&prior)) {
+            let tuned = tuner.tune(reference);
+            let theirs = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
             let loss = half_squared_error(&theirs, &batch.target);
-            references.push(ReferenceResult { tuned, loss, flops: tuned.flops() });
+            references.push(ReferenceResult { tuned, loss, flops: tuned.flops(prior.shape) });
             answers.push((reference, theirs));
         }
-        let main = answers.iter().position(|(r, _)| *r == Reference::Gd(1)).unwrap_or(0);
-        let tuned = references[main].tuned;
-        let weights = spectra
-            .par_iter()
-            .flat_map_iter(|spectrum| {
-                let weights = tuned.weights(spectrum).transpose();
-                weights.iter().map(|v| *v as f32).collect::<Vec<_>>()
-            })
-            .collect();
+        let main = answers.iter().position(|(reference, _)| *reference == MAIN).unwrap_or(0);
+        let tuned: Tuned = references[main].tuned;
+        // Transposed, because nalgebra stores columns and rows are wanted.
+        let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
         let tokens = tokens_on(device, preset, &batch)?;
         Ok(Self { device: device.clone(), preset: preset.clone(), batch, tokens, references, answers, main, weights })
     }
@@ -117,10 +113,32 @@ fn prior(task: &Task) -> Prior {
     match task {
         Task::Linear(linear) => {
             let Shape { dim, outputs, context } = linear.shape();
-            let (weight_scale, noise) = (linear.weight_scale, linear.noise);
-            Prior { d: dim, outputs, context, weight_scale, noise, moments: Some(linear.moments()) }
+            Prior {
+                shape: reference::Shape { dim, outputs, context },
+                weight_scale: Some(linear.weight_scale),
+                noise: linear.noise,
+                drift: 0.0,
+                moments: Some(linear.moments()),
+                distractors: 0,
+            }
         }
     }
+}
+
+/// A matrix of each problem, one after the other, in single precision.
+fn gather<R, C, S>(
+    known: &[(Problem, Spectrum)],
+    matrix: impl Fn(&Problem, &Spectrum) -> nalgebra::Matrix<f64, R, C, S> + Sync,
+) -> Vec<f32>
+where
+    R: nalgebra::Dim,
+    C: nalgebra::Dim,
+    S: nalgebra::RawStorage<f64, R, C>,
+{
+    let numbers = |(problem, spectrum): &(Problem, Spectrum)| {
+        matrix(problem, spectrum).iter().map(|value| *value as f32).collect::<Vec<_>>()
+    };
+    known.par_iter().flat_map_iter(numbers).collect()
 }
 
 /// A batch in the references' terms.

@@ -14,13 +14,35 @@ use crate::task::{Batch, Layout, Shape};
 /// Tasks whose states are held in memory at once.
 const STATES_AT_ONCE: usize = 8;
 
+/// Tasks whose sensitivities and states are compared while a run goes on.
+pub const GLANCE: usize = 256;
+
+/// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// On the first [`GLANCE`]: cheap enough to do again and again.
+    Glance,
+    /// On all.
+    Whole,
+}
+
+impl Scope {
+    fn tasks(self, all: usize) -> usize {
+        match self {
+            Self::Glance => GLANCE.min(all),
+            Self::Whole => all,
+        }
+    }
+}
+
 /// Measures a network after `step` steps.
 pub fn measure<D: Device>(
     net: &impl Net<D>,
-    preset: &Preset,
-    held_out: &HeldOut<D>,
+    (preset, held_out): (&Preset, &HeldOut<D>),
     step: u64,
+    scope: Scope,
 ) -> Result<Measurement> {
+    let tasks = scope.tasks(held_out.batch().size);
     let tokens = held_out.tokens();
     let answers = net.forward(Input { tokens: tokens.clone(), traced: false }).map_err(told)?.as_vec();
     let outputs = preset.task.shape().outputs;
@@ -32,7 +54,7 @@ pub fn measure<D: Device>(
         .map(|(reference, theirs)| (*reference, relative_difference(&answers, theirs, held_out.batch())))
         .collect();
     let (main, theirs) = held_out.main();
-    let (sensitivity_cosine, sensitivity_difference) = sensitivities(net, preset, held_out)?;
+    let (sensitivity_cosine, sensitivity_difference) = sensitivities(net, preset, held_out, tasks)?;
     let nearest = distances.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(main.tuned.reference, |(r, _)| *r);
     let equivalence = Equivalence {
         reference: main.tuned.reference,
@@ -41,7 +63,7 @@ pub fn measure<D: Device>(
         sensitivity_cosine,
         sensitivity_difference,
         loss_gap: eval_loss / main.loss - 1.0,
-        state_cosine: state_cosine(net, preset, held_out)?,
+        state_cosine: state_cosine(net, preset, held_out, tasks)?,
         nearest,
         distances,
     };
@@ -72,14 +94,18 @@ fn relative_difference(f: &[f32], g: &[f32], batch: &Batch) -> f64 {
 }
 
 /// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights.
-fn sensitivities<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>) -> Result<(f64, f64)> {
+fn sensitivities<D: Device>(
+    net: &impl Net<D>,
+    preset: &Preset,
+    held_out: &HeldOut<D>,
+    size: usize,
+) -> Result<(f64, f64)> {
     let Shape { dim, outputs, .. } = preset.task.shape();
-    let weights = held_out.weights();
-    let size = weights.len() / (outputs * dim);
+    let (tokens, weights) = (held_out.some_tokens(0, size)?, held_out.weights());
     let mut cosines = 0.0;
     let mut squares = vec![0.0; size];
     for output in 0..outputs {
-        let slopes = query_gradient(net, held_out.tokens(), output, (preset.layout, preset.task.shape()))?;
+        let slopes = query_gradient(net, &tokens, output, (preset.layout, preset.task.shape()))?;
         for (task, slope) in slopes.chunks(dim).enumerate() {
             let row = &weights[(task * outputs + output) * dim..][..dim];
             cosines += cosine(slope, row);
@@ -117,10 +143,15 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over tasks and stops that have read a pair.
-fn state_cosine<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>) -> Result<Option<f64>> {
+fn state_cosine<D: Device>(
+    net: &impl Net<D>,
+    preset: &Preset,
+    held_out: &HeldOut<D>,
+    size: usize,
+) -> Result<Option<f64>> {
     let shape = preset.task.shape();
     let (mut sum, mut count) = (0.0, 0);
-    for first in (0..held_out.batch().size).step_by(STATES_AT_ONCE) {
+    for first in (0..size).step_by(STATES_AT_ONCE) {
         let tokens = held_out.some_tokens(first, STATES_AT_ONCE)?;
         let Some(layer) = net.states(&tokens).into_iter().next() else { return Ok(None) };
         let (rows, columns) = layer.aligned_shape;

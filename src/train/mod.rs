@@ -15,17 +15,17 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, open};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
+pub use measure::Scope;
 pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
 
 use anyhow::Result;
-
 
 /// A trainer without its device: what the rest of the program sees of one.
 pub trait Run {
     /// One training step. A loss that is not finite is reported, not an error.
     fn step(&mut self) -> Result<StepReport>;
     /// How equal the present weights are to the references, over the held-out tasks.
-    fn measure(&mut self) -> Result<Measurement>;
+    fn measure(&mut self, scope: Scope) -> Result<Measurement>;
     /// The hidden states of the present weights on the probe sequences.
     fn snapshot(&mut self) -> Result<Snapshot>;
     /// Loss of the present weights on the batch that the next step will train on.
@@ -44,5 +44,3 @@ pub trait Run {
     fn device(&self) -> &str;
     fn references(&self) -> &[ReferenceResult];
 }
-
-

@@ -8,7 +8,9 @@ use dfdx::prelude::{Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
 
 use super::held_out::HeldOut;
-use super::{Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Snapshot, StepReport, measure, snapshot};
+use super::{
+    Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
+};
 use crate::nn::model::Model;
 use crate::nn::{Cube, Device, Input, Matrix, Net};
 use crate::optim::{Moments, Optim};
@@ -54,8 +56,7 @@ impl<D: Device> Trainer<D> {
         let batch = self.preset.task.sample(self.preset.train.batch, self.seed, Stream::Train, self.step);
         let Shape { outputs, .. } = batch.shape;
         let tokens = tokens_on(&self.device, &self.preset, &batch)?;
-        let target: Matrix<D> =
-            self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
+        let target: Matrix<D> = self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
         let answer = self.model.forward(Input { tokens: tokens.retaped::<T>(), traced: false }).map_err(told)?;
         half_squared_error(answer, target).map_err(told)
     }
@@ -93,8 +94,8 @@ impl<D: Device> Run for Trainer<D> {
         Ok(StepReport { step: self.step, loss: value, lr })
     }
 
-    fn measure(&mut self) -> Result<Measurement> {
-        measure::measure(&self.model, &self.preset, &self.held_out, self.step)
+    fn measure(&mut self, scope: Scope) -> Result<Measurement> {
+        measure::measure(&self.model, (&self.preset, &self.held_out), self.step, scope)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
@@ -116,12 +117,7 @@ impl<D: Device> Run for Trainer<D> {
             moment1: moments(i, |m| &m.first),
             moment2: moments(i, |m| &m.second),
         });
-        Ok(Checkpoint {
-            seed: self.seed,
-            step: self.step,
-            lr_factor: self.lr_factor,
-            parameters: parameters.collect(),
-        })
+        Ok(Checkpoint { seed: self.seed, step: self.step, lr_factor: self.lr_factor, parameters: parameters.collect() })
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {

@@ -11,7 +11,8 @@
 //! With Λ = 1, Q = e₂e₁ᵀ, D = e₃ and C = (η/N) I the state is Σ y xᵀ and ŷ is one step of gradient descent.
 //!
 //! Deviations: Λ is a free real matrix, where the paper's code stores a diagonal through exp(Δ·(−½)); so Λ = 1, which the
-//! construction needs, is an ordinary point and not a limit. The window slides over (x_t, y_t, x_{t+1}) with stride two.
+//! construction needs, is an ordinary point and not a limit. Random weights start small: from larger ones a row of C can settle on the wrong sign,
+//! and for small d it then stays there.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
@@ -58,9 +59,9 @@ impl GdSsmSpec {
         let (decay, mix, pick, read) = match self.init {
             Init::Random => (
                 (0..wide).map(|_| rng.gen_range(0.8..1.0)).collect(),
-                normals(rng, 9, 0.5),
-                normals(rng, 3, 0.5),
-                normals(rng, wide, (1.0 / dim as f32).sqrt()),
+                normals(rng, 9, 0.3),
+                normals(rng, 3, 0.3),
+                normals(rng, wide, 0.1 / (dim as f32).sqrt()),
             ),
             Init::Constructed => {
                 let mut read = vec![0.0; wide];

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Init, normals};
 use crate::bounds;
-use crate::nn::op::Attended;
+use crate::nn::op::{Attended, slice};
 use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
@@ -148,7 +148,7 @@ impl<D: Device> Net<D> for LinearAttention<D> {
             tokens = tokens.try_add(update)?;
         }
         // Only the query is read, so only the query asks the last layer.
-        let query = tokens.retaped::<T>().try_slice((0..batch, length - 1..length, 0..width))?;
+        let query = slice(tokens.retaped::<T>(), (0..batch, length - 1..length, 0..width))?;
         let update = self.last.update(tokens, query.retaped::<T>())?;
         query.try_add(update)?.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
     }
@@ -222,4 +222,30 @@ fn attend(sequence: &mut [f32], width: usize, memory: &[f32], [wq, _, _, wo]: &[
 fn implied(memory: &[f32], (width, dim): (usize, usize), [wq, _, _, wo]: &[Vec<f32>; 4]) -> Vec<f32> {
     let map = product(&product(&wq[..dim * width], memory, width), wo, width); // (d, w)
     (dim..width).flat_map(|y| (0..dim).map(move |x| (x, y))).map(|(x, y)| map[x * width + y]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::Cpu;
+
+    use super::*;
+    use crate::nn::op::check::{Random, assert_close};
+    use crate::task::{Stream, rng};
+
+    #[test]
+    fn the_forward_pass_equals_the_definition_layer_by_layer() {
+        let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
+        let spec = LinearAttentionSpec { init: Init::Random, layers: 3 };
+        let sizes = (shape, Layout::Joined);
+        let net = spec.build(&device, sizes, 0.0, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let tokens = Random::new(9).cube(&device, (1, 5, 3));
+        let mut sequence = tokens.as_vec();
+        for layer in net.layers() {
+            let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
+            let memory = memories(&sequence, 3, &weights).pop().unwrap();
+            attend(&mut sequence, 3, &memory, &weights);
+        }
+        let answer = net.forward(Input { tokens, traced: false }).unwrap().as_vec();
+        assert_close(&answer, &sequence[14..], 1e-5);
+    }
 }

@@ -72,13 +72,14 @@ pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, parts: Attended<Cpu, T>) -> Outcom
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
         let by_out = gradients.get_or_alloc_mut(&result)?;
-        let lanes: Vec<[Vec<Lane>; 3]> =
-            blocks.par_iter().zip(by_out.par_chunks(LANES * m)).map(|(block, rows)| backward(block, rows, width)).collect();
+        let lanes: Vec<[Vec<Lane>; 3]> = blocks
+            .par_iter()
+            .zip(by_out.par_chunks(LANES * m))
+            .map(|(block, rows)| backward(block, rows, width))
+            .collect();
         for (part, (tensor, length)) in [(&queries, m), (&keys, t), (&values, t)].into_iter().enumerate() {
             let rows = gradients.get_or_alloc_mut(tensor)?;
-            rows.par_chunks_mut(LANES * length)
-                .zip(&lanes)
-                .for_each(|(rows, block)| scatter_add(&block[part], rows));
+            rows.par_chunks_mut(LANES * length).zip(&lanes).for_each(|(rows, block)| scatter_add(&block[part], rows));
         }
         Ok(())
     });

@@ -4,12 +4,14 @@
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 mod lanes;
 mod linear_attend;
+mod slice;
 mod window_scan;
 
 pub use linear_attend::Attended;
+pub use slice::slice;
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};

@@ -17,6 +17,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::lanes::{LANES, Lane, ZERO, add_product, add_scaled, gather, scatter_add, total};
+use super::slice::slice;
 use crate::nn::{Cube, Input, Matrix, Outcome};
 
 /// The weights of a window scan.
@@ -61,7 +62,7 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(
     let mut state: Option<Cube<D, T>> = None;
     let mut last = tokens.retaped::<T>();
     for t in 0..(length - 1) / 2 {
-        let window = tokens.retaped::<T>().try_slice((0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
+        let window = slice(tokens.retaped::<T>(), (0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
         let columns = window.retaped::<T>().try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, 3)
         last = window.retaped::<T>();
         let update = columns.try_matmul(weights.mix.clone())?.try_matmul(window)?; // (B, d, d)

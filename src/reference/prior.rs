@@ -1,0 +1,56 @@
+//! What a reference may know of the tasks before it reads a context.
+//!
+//! Owns the description, which whoever draws the tasks fills in. Must not know how they are drawn.
+
+use super::Gauss;
+
+/// The sizes of a regression problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// d: the width of an input x.
+    pub dim: usize,
+    /// d_out: the width of a target y.
+    pub outputs: usize,
+    /// N: the pairs in a context.
+    pub context: usize,
+}
+
+/// How tasks are distributed, as far as it is known.
+///
+/// Inputs are taken to have independent coordinates of mean 0, weights to have independent entries from N(0, s_w²), and
+/// the noise of targets to be normal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prior {
+    pub shape: Shape,
+    /// s_w, the standard deviation of an entry of W; none where targets are not linear in x.
+    pub weight_scale: Option<f64>,
+    /// σ, the standard deviation of the noise on context targets. The query's target has none.
+    pub noise: f64,
+    /// τ, the standard deviation of the step that an entry of W makes between one pair and the next.
+    pub drift: f64,
+    /// (E x², E x⁴) of one coordinate of an input, where coordinates are independent, of mean 0 and alike.
+    pub moments: Option<(f64, f64)>,
+    /// How many of the N targets have nothing to do with W.
+    pub distractors: usize,
+}
+
+impl Prior {
+    /// The linear-Gaussian model of the tasks, where they have one.
+    pub fn gauss(&self) -> Option<Gauss> {
+        let weight_scale = self.weight_scale.filter(|_| self.distractors == 0)?;
+        Some(Gauss { weight_scale, noise: self.noise, drift: self.drift })
+    }
+
+    /// λ = σ²/s_w², at which ridge is the posterior mean; none for weights that drift or are not Gaussian.
+    pub fn bayes_lambda(&self) -> Option<f64> {
+        self.gauss().filter(|gauss| gauss.drift == 0.0).map(|gauss| (gauss.noise / gauss.weight_scale).powi(2))
+    }
+
+    /// (E x², E x⁴, s_w², σ²) where weights are Gaussian and stand still: then the expected loss of any filter of the
+    /// spectrum follows from the eigenvalues alone.
+    pub(super) fn isotropic(&self) -> Option<(f64, f64, f64, f64)> {
+        let (s2, m4) = self.moments?;
+        let gauss = self.gauss().filter(|gauss| gauss.drift == 0.0)?;
+        Some((s2, m4, gauss.weight_scale.powi(2), gauss.noise.powi(2)))
+    }
+}

@@ -1,0 +1,203 @@
+//! The lab: one run, everything that it has reported, and what the person looks at.
+//!
+//! Owns the front end's copy of the run's history and the cursor in its snapshots. Knows nothing of how it is drawn.
+
+use std::sync::Arc;
+
+use crate::train::{History, LayerState, Snapshot, Stop};
+use crate::tui::action::{Action, Direction, Effect};
+use crate::worker::{Note, Opened, Order, Phase, Status, Update};
+
+/// Steps a second, from slow motion up; after the last comes "as fast as the machine can".
+pub const PACES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
+
+/// What one press of `+` multiplies the learning rate by; `-` divides. A power of two, so that `+` undoes `-` exactly.
+const LR_FACTOR: f64 = 2.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pane {
+    Loss,
+    State,
+    Distance,
+    Predictions,
+}
+
+impl Pane {
+    pub const ALL: [Self; 4] = [Self::Loss, Self::State, Self::Distance, Self::Predictions];
+
+    fn shifted(self, by: usize) -> Self {
+        let here = Self::ALL.iter().position(|&pane| pane == self).unwrap_or(0);
+        Self::ALL[(here + by) % Self::ALL.len()]
+    }
+}
+
+/// What of a snapshot is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    pub probe: usize,
+    /// The place of a stop; none: the last one.
+    pub stop: Option<usize>,
+    pub layer: usize,
+}
+
+pub struct Lab {
+    /// What is being opened, until the run says so itself.
+    pub title: String,
+    pub opened: Option<Opened>,
+    pub history: History,
+    pub snapshot: Option<Arc<Snapshot>>,
+    pub status: Option<Status>,
+    /// Why the run cannot go on.
+    pub failure: Option<String>,
+    pub focus: Pane,
+    /// The pane that stands beside the loss where there is room for two.
+    pub companion: Pane,
+    /// The focused pane fills the screen.
+    pub zoom: bool,
+    pub log_axis: bool,
+    pub cursor: Cursor,
+}
+
+impl Lab {
+    pub fn new(title: String) -> Self {
+        Self {
+            title,
+            opened: None,
+            history: History::default(),
+            snapshot: None,
+            status: None,
+            failure: None,
+            focus: Pane::Loss,
+            companion: Pane::State,
+            zoom: false,
+            log_axis: true,
+            cursor: Cursor::default(),
+        }
+    }
+
+    /// Whether steps would be lost by leaving.
+    pub fn unsaved(&self) -> bool {
+        self.failure.is_none()
+            && self.status.as_ref().is_some_and(|status| status.step > 0 && status.saved_step != Some(status.step))
+    }
+
+    /// Folds an update in; returns what is to be said.
+    pub fn apply(&mut self, update: Update) -> Vec<Note> {
+        if let Some(opened) = update.opened {
+            self.opened = Some(opened);
+        }
+        if let Some(history) = update.history {
+            self.history = history;
+        }
+        update.steps.iter().for_each(|report| self.history.record_step(report));
+        update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
+        self.history.lr_changes.extend(update.lr_changes);
+        if update.snapshot.is_some() {
+            self.snapshot = update.snapshot;
+        }
+        if update.status.is_some() {
+            self.status = update.status;
+        }
+        for note in &update.notes {
+            if let (Note::Saved(path), Some(opened)) = (note, &mut self.opened) {
+                opened.file = Some(path.clone());
+            }
+        }
+        update.notes
+    }
+
+    /// The stop under the cursor: its place, how many there are, and the stop.
+    pub fn stop(&self) -> Option<(usize, usize, &Stop)> {
+        let snapshot = self.snapshot.as_ref()?;
+        let stops = &snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?.stops;
+        let last = stops.len().checked_sub(1)?;
+        let place = self.cursor.stop.map_or(last, |place| place.min(last));
+        stops.get(place).map(|stop| (place, stops.len(), stop))
+    }
+
+    /// The layer under the cursor: its place and its state.
+    pub fn layer(&self) -> Option<(usize, &LayerState)> {
+        let (_, _, stop) = self.stop()?;
+        let place = self.cursor.layer.min(stop.layers.len().checked_sub(1)?);
+        stop.layers.get(place).map(|layer| (place, layer))
+    }
+
+    pub fn update(&mut self, action: Action) -> Vec<Effect> {
+        match action {
+            Action::TogglePause => return self.toggle_pause(),
+            Action::StepOnce => return vec![Effect::Order(Order::Step)],
+            Action::Slower => return self.set_pace(slower),
+            Action::Faster => return self.set_pace(faster),
+            Action::LrDown => return vec![Effect::Order(Order::ScaleLr(1.0 / LR_FACTOR))],
+            Action::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
+            Action::Restart => return vec![Effect::Order(Order::Restart { seed: None })],
+            Action::RestartNewSeed => {
+                let seed = self.opened.as_ref().map_or(0, |opened| opened.seed.wrapping_add(1));
+                return vec![Effect::Order(Order::Restart { seed: Some(seed) })];
+            }
+            Action::Save => return self.opened.iter().map(|_| Effect::Save).collect(),
+            Action::ToggleAxis => self.log_axis = !self.log_axis,
+            Action::ToggleZoom => self.zoom = !self.zoom,
+            Action::FocusNext => self.focus_on(self.focus.shifted(1)),
+            Action::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
+            Action::Move(direction) => self.scrub(direction),
+            Action::First => self.cursor.stop = Some(0),
+            Action::Last => self.cursor.stop = None,
+            Action::NextProbe => self.turn_probe(true),
+            Action::PreviousProbe => self.turn_probe(false),
+            _ => {}
+        }
+        vec![]
+    }
+
+    fn toggle_pause(&mut self) -> Vec<Effect> {
+        let Some(status) = &mut self.status else { return vec![] };
+        // Shown at once; the worker's next status confirms it.
+        let (phase, order) = match status.phase {
+            Phase::Running => (Phase::Paused, Order::Pause),
+            Phase::Paused | Phase::Finished | Phase::Diverged { .. } => (Phase::Running, Order::Resume),
+        };
+        status.phase = phase;
+        vec![Effect::Order(order)]
+    }
+
+    fn set_pace(&mut self, next: fn(Option<f64>) -> Option<f64>) -> Vec<Effect> {
+        let Some(status) = &mut self.status else { return vec![] };
+        status.pace = next(status.pace);
+        vec![Effect::Order(Order::Pace(status.pace))]
+    }
+
+    fn focus_on(&mut self, pane: Pane) {
+        self.focus = pane;
+        if pane != Pane::Loss {
+            self.companion = pane;
+        }
+    }
+
+    fn scrub(&mut self, direction: Direction) {
+        let Some((place, stops, stop)) = self.stop() else { return };
+        let (last, layers) = (stops - 1, stop.layers.len());
+        let layer = self.cursor.layer.min(layers.saturating_sub(1));
+        match direction {
+            Direction::Left => self.cursor.stop = Some(place.saturating_sub(1)),
+            Direction::Right => self.cursor.stop = Some(place + 1).filter(|&next| next < last),
+            Direction::Up => self.cursor.layer = layer.saturating_sub(1),
+            Direction::Down => self.cursor.layer = (layer + 1).min(layers.saturating_sub(1)),
+        }
+    }
+
+    /// One probe on or back, around the end.
+    fn turn_probe(&mut self, forward: bool) {
+        let probes = self.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
+        self.cursor.probe = (self.cursor.probe % probes + if forward { 1 } else { probes - 1 }) % probes;
+    }
+}
+
+fn faster(pace: Option<f64>) -> Option<f64> {
+    PACES.into_iter().find(|&step| step > pace.unwrap_or(f64::INFINITY))
+}
+
+fn slower(pace: Option<f64>) -> Option<f64> {
+    let below = PACES.into_iter().rev().find(|&step| step < pace.unwrap_or(f64::INFINITY));
+    below.or(Some(PACES[0]))
+}

@@ -1,0 +1,75 @@
+//! Where things stand. Depends on sizes and on what was chosen, never on values: nothing moves while numbers change.
+
+use ratatui::layout::{Constraint, Layout, Rect};
+
+use super::app::{Lab, Pane};
+
+/// Below these the lab is words and digits.
+const LEAST: (u16, u16) = (60, 16);
+/// From these on it has four panes.
+const FOUR: (u16, u16) = (110, 34);
+/// From this width on the status fits in one line.
+const ONE_LINE: u16 = 150;
+
+/// The places of the lab.
+pub struct LabPlaces {
+    pub status: Rect,
+    pub answer: Rect,
+    pub panes: Vec<(Pane, Rect)>,
+    pub footer: Rect,
+}
+
+pub fn lab(lab: &Lab, area: Rect) -> LabPlaces {
+    let panes_shown = area.width >= LEAST.0 && area.height >= LEAST.1;
+    let status = if area.width >= ONE_LINE { 1 } else { 2 };
+    let answer = if panes_shown { Constraint::Length(2) } else { Constraint::Fill(1) };
+    let middle = if panes_shown { Constraint::Fill(1) } else { Constraint::Length(0) };
+    let rows = [Constraint::Length(status), answer, middle, Constraint::Length(1)];
+    let [status, answer, middle, footer] = Layout::vertical(rows).areas(area);
+    let panes = if panes_shown { panes(lab, area, middle) } else { vec![] };
+    LabPlaces { status, answer, panes, footer }
+}
+
+fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
+    let [left, right] = columns(middle);
+    if lab.zoom {
+        vec![(lab.focus, middle)]
+    } else if area.width >= FOUR.0 && area.height >= FOUR.1 {
+        // The upper row has the odd line: a matrix of ten rows needs it at 120x36.
+        let upper = middle.height.div_ceil(2);
+        let cut = |column: Rect| Layout::vertical([Constraint::Length(upper), Constraint::Fill(1)]).areas(column);
+        let ([loss, distance], [state, predictions]): ([Rect; 2], [Rect; 2]) = (cut(left), cut(right));
+        vec![(Pane::Loss, loss), (Pane::State, state), (Pane::Distance, distance), (Pane::Predictions, predictions)]
+    } else {
+        vec![(Pane::Loss, left), (lab.companion, right)]
+    }
+}
+
+/// The right column is as wide as two (below 110 columns) or three matrices of ten need to be drawn at double size.
+fn columns(middle: Rect) -> [Rect; 2] {
+    let right = match middle.width {
+        0..110 => (middle.width / 2).max(43),
+        _ => (middle.width / 2).max(64),
+    };
+    Layout::horizontal([Constraint::Fill(1), Constraint::Length(right)]).areas(middle)
+}
+
+/// The places of the gallery. The card has no room on a narrow screen.
+pub struct GalleryPlaces {
+    pub title: Rect,
+    pub tabs: Rect,
+    pub list: Rect,
+    pub card: Option<Rect>,
+    pub footer: Rect,
+}
+
+pub fn gallery(area: Rect) -> GalleryPlaces {
+    let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
+    let [title, tabs, middle, footer] = Layout::vertical(rows).areas(area);
+    if area.width < LEAST.0 {
+        return GalleryPlaces { title, tabs, list: middle, card: None, footer };
+    }
+    let list = (middle.width * 2 / 5).clamp(30, 60);
+    let [list, card] = Layout::horizontal([Constraint::Length(list), Constraint::Fill(1)]).areas(middle);
+    GalleryPlaces { title, tabs, list, card: Some(card), footer }
+}

@@ -1,0 +1,76 @@
+//! The terminal front end: gallery and lab.
+//!
+//! Event → [`Action`](action::Action) → [`App::update`](app::App::update) → [`Effect`](action::Effect)s, performed in one
+//! place, the loop. Knows nothing of how models are trained: it gives the worker orders and shows its updates.
+//!
+//! | to change | look in |
+//! |---|---|
+//! | a key | [`keymap`]: one row |
+//! | what a key does | [`app`] |
+//! | what a pane shows | `pane`: one file each |
+//! | a colour | [`theme`] |
+//! | where things stand | [`layout`] |
+//! | signals, suspending, leaving | `event`, `terminal`, `event_loop` |
+
+pub mod action;
+pub mod app;
+mod event;
+mod event_loop;
+pub mod keymap;
+pub mod layout;
+mod numbers;
+mod pacer;
+mod pane;
+mod report;
+mod stage;
+mod terminal;
+pub mod theme;
+pub mod view;
+mod widget;
+mod words;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use anyhow::{Context, Result};
+
+use crate::preset;
+use crate::train::DeviceChoice;
+use crate::worker::Source;
+
+use action::Effect;
+use app::App;
+use event_loop::EventLoop;
+use stage::Stage;
+use terminal::Screen;
+use theme::{ColorChoice, Theme};
+
+/// How the front end is to start.
+pub struct Options {
+    /// What the lab opens on; none: the gallery.
+    pub start: Option<Source>,
+    pub device: DeviceChoice,
+    /// The folder of the saved sessions.
+    pub saves: PathBuf,
+    pub color: ColorChoice,
+}
+
+/// Runs until the person leaves or the process is told to; returns the exit code.
+pub fn run(options: Options) -> Result<u8> {
+    let theme = Theme::new(options.color.depth(|name| std::env::var(name).ok()));
+    let (sender, events) = mpsc::channel();
+    let mut app = App::new(preset::all(), options.device);
+    let mut stage = Stage::new(options.saves, sender.clone());
+    // Before the terminal is taken: a signal that comes in between must not leave it taken.
+    event::hear_signals(sender.clone())?;
+    let screen = Screen::take().context("taking the terminal")?;
+    event::read_input(sender)?;
+    let first = options.start.map(|source| stage.start(source, options.device));
+    let begin = vec![Effect::ListSessions];
+    let code = EventLoop::new(&mut app, &mut stage, screen, theme, events).run(begin, first.into_iter().collect());
+    // A terminal that is gone takes no report.
+    let mut out = std::io::stdout().lock();
+    report::lines(&app).iter().for_each(|line| drop(writeln!(out, "{line}")));
+    Ok(code)
+}

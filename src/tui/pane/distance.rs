@@ -1,0 +1,113 @@
+//! How far the model is from gradient descent, over the run and in digits.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::series::Series;
+use crate::train::Equivalence;
+use crate::tui::app::Lab;
+use crate::tui::numbers::{cosine, percent, signed_percent, significant};
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::braille::Dash;
+use crate::tui::widget::plot::{EndLabel, Layer, Plot};
+use crate::tui::widget::scale::{Scale, steps_axis};
+use crate::tui::words;
+
+/// The axis reaches no deeper: what is below is rounding.
+const FLOOR: f64 = 1e-6;
+
+pub fn title(lab: &Lab) -> String {
+    format!("Distance to {}: less is closer", super::measured_against(lab))
+}
+
+/// One measure: its curve, its mark, its colour, and its line in the table.
+struct Measure<'a> {
+    series: &'a Series,
+    mark: &'static str,
+    ink: Ink,
+    dash: Dash,
+    text: String,
+}
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let measures = measures(lab);
+    let rows = measures.len() as u16 + 1;
+    let table = rows.min(area.height);
+    let plot = Rect { height: area.height - table, ..area };
+    draw_plot(lab, &measures, theme, plot, buffer);
+    let lines = measures.iter().map(|measure| {
+        Line::from(vec![
+            Span::styled(format!(" {} ", measure.mark), theme.ink(measure.ink)),
+            Span::raw(measure.text.clone()),
+        ])
+    });
+    let nearest = lab.history.latest.iter().map(|latest| nearest(&latest.equivalence, theme));
+    for (row, line) in (plot.bottom()..area.bottom()).zip(lines.chain(nearest)) {
+        buffer.set_line(area.x, row, &line, area.width);
+    }
+}
+
+fn measures(lab: &Lab) -> Vec<Measure<'_>> {
+    let history = &lab.history;
+    let equal = history.latest.as_ref().map(|latest| &latest.equivalence);
+    let text = |write: &dyn Fn(&Equivalence) -> String| equal.map_or_else(String::new, write);
+    let measure = |series, mark, ink, dash, text| Measure { series, mark, ink, dash, text };
+    let mut measures = vec![
+        measure(&history.prediction_difference, "●", Ink::Model, Dash::Solid, {
+            text(&|equal| {
+                let relative = percent(equal.prediction_difference_relative);
+                format!("prediction difference {relative} (‖·‖ {})", significant(equal.prediction_difference, 3))
+            })
+        }),
+        measure(&history.sensitivity_angle, "◆", Ink::Sensitivity, Dash::DashDot, {
+            text(&|equal| {
+                let cosine = cosine(equal.sensitivity_cosine);
+                format!("1 − sensitivity cosine {cosine} (‖·‖ {})", significant(equal.sensitivity_difference, 3))
+            })
+        }),
+        measure(&history.loss_gap, "▲", Ink::LossGap, Dash::Dashed, {
+            text(&|equal| format!("loss gap {}", signed_percent(equal.loss_gap)))
+        }),
+    ];
+    if equal.is_some_and(|equal| equal.state_cosine.is_some()) {
+        measures.push(measure(&history.state_angle, "■", Ink::State, Dash::Dotted, {
+            text(&|equal| format!("1 − state cosine {}", equal.state_cosine.map_or_else(String::new, cosine)))
+        }));
+    }
+    measures
+}
+
+fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let ranges = || measures.iter().filter_map(|measure| measure.series.range());
+    let most = ranges().map(|(_, most)| f64::from(most)).fold(1.0, f64::max).min(100.0);
+    let least = ranges().map(|(least, _)| f64::from(least)).fold(1e-2, f64::min).max(FLOOR);
+    // Whole decades: this axis has a long way to go and should move seldom.
+    let decade = |value: f64, round: fn(f64) -> f64| 10f64.powf(round(value.log10()));
+    let y = Scale::Log { low: decade(least, f64::floor), high: decade(most, f64::ceil) };
+    let line = |measure: &&Measure| theme.ink(measure.ink);
+    // The prediction's own distance lies above the others.
+    let layers = measures.iter().rev().map(|m| Layer::Curve(m.series, m.dash, line(&m))).collect();
+    let labels = measures.iter().filter_map(|measure| {
+        let value = f64::from(measure.series.last()?.1);
+        Some(EndLabel { value, text: measure.mark.to_owned(), style: line(&measure) })
+    });
+    let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
+    let (x, labels, quiet) = (steps_axis(step, planned), labels.collect(), theme.quiet());
+    Plot { x, y, layers, labels, gutter: 3, marks: vec![], quiet }.render(area, buffer);
+}
+
+/// "nearest: one GD step   GD-1 1.8 %   zero 98 %".
+fn nearest(equal: &Equivalence, theme: Theme) -> Line<'static> {
+    let mut spans = vec![
+        Span::styled(" nearest: ", theme.quiet()),
+        Span::styled(words::phrase(equal.nearest), theme.focus()),
+        Span::styled("  of", Style::new().patch(theme.quiet())),
+    ];
+    for (reference, distance) in &equal.distances {
+        let text = format!("  {} {}", words::label(*reference), percent(*distance));
+        spans.push(Span::styled(text, theme.ink(words::ink(*reference))));
+    }
+    Line::from(spans)
+}

@@ -1,0 +1,97 @@
+//! The loss, falling onto the line of gradient descent.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::reference::Reference;
+use crate::train::{History, ReferenceResult};
+use crate::tui::app::Lab;
+use crate::tui::numbers::{short, significant};
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::braille::Dash;
+use crate::tui::widget::plot::{EndLabel, Layer, Plot};
+use crate::tui::widget::scale::{Scale, steps_axis};
+use crate::tui::words;
+
+/// From this width on labels are written out.
+const WIDE: u16 = 50;
+/// A reference below the best other line by more than this factor is not given room on a logarithmic axis: exact
+/// learners without noise reach 1e-30.
+const DEEPEST: f64 = 0.02;
+
+pub fn title(lab: &Lab) -> String {
+    let axis = if lab.log_axis { "logarithmic" } else { "linear" };
+    format!("Loss over steps, {axis}")
+}
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let references = lab.opened.as_ref().map_or(&[][..], |opened| &opened.references);
+    let history = &lab.history;
+    let y = axis(history, references, lab.log_axis);
+    let wide = area.width >= WIDE;
+    let model = theme.ink(Ink::Model);
+    let mut layers = vec![Layer::Band(&history.train_loss, model.patch(theme.quiet()))];
+    layers.extend(references.iter().map(|result| {
+        let reference = result.tuned.reference;
+        Layer::Level(result.loss, dash(reference), theme.ink(words::ink(reference)))
+    }));
+    layers.push(Layer::Curve(&history.eval_loss, Dash::Solid, model.patch(theme.focus())));
+    let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
+    if let Some((_, loss)) = history.eval_loss.last() {
+        let (value, name) = (f64::from(loss), if wide { "model, held out" } else { "model" });
+        let text = format!("{name} {}", significant(value, if wide { 4 } else { 3 }));
+        labels.push(EndLabel { value, text, style: model.patch(theme.focus()) });
+    }
+    let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
+    let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
+    let gutter = if wide { 23 } else { 13 };
+    let (x, marks, quiet) = (steps_axis(step, planned), marks.collect(), theme.quiet());
+    Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
+}
+
+fn dash(reference: Reference) -> Dash {
+    match reference {
+        Reference::Gd(1) => Dash::Dashed,
+        Reference::Zero => Dash::Dotted,
+        _ => Dash::DashDot,
+    }
+}
+
+fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme) -> EndLabel {
+    let reference = result.tuned.reference;
+    let name = match reference {
+        Reference::LeastSquares if !wide => "exact".to_owned(),
+        other => words::label(other),
+    };
+    let below = y.share(result.loss).is_none_or(|share| share < -1e-9);
+    let digits = significant(
+        result.loss,
+        if below {
+            1
+        } else if wide {
+            4
+        } else {
+            3
+        },
+    );
+    let text = if below { format!("↓ {name} {digits}") } else { format!("{name} {digits}") };
+    EndLabel { value: result.loss, text, style: theme.ink(words::ink(reference)) }
+}
+
+/// Around the curves and those references that are not out of all proportion.
+fn axis(history: &History, references: &[ReferenceResult], logarithmic: bool) -> Scale {
+    let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(|series| series.range());
+    // A batch's luck must not move the axis: the held-out curve and the references set its foot.
+    let foot = history.eval_loss.range().map(|(least, _)| f64::from(least)).into_iter();
+    let levels = || references.iter().map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
+    let gd = references.iter().filter(|result| matches!(result.tuned.reference, Reference::Gd(_)));
+    let gd = gd.map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
+    let first = foot.chain(gd).fold(f64::INFINITY, f64::min);
+    let first = if first.is_finite() { first } else { levels().fold(1.0, f64::min) };
+    let least = levels().filter(|&loss| loss >= first * DEEPEST).fold(first, f64::min);
+    let zero = references.iter().find(|result| result.tuned.reference == Reference::Zero).map(|result| result.loss);
+    let most = curves.map(|(_, most)| f64::from(most)).chain(zero).fold(least, f64::max);
+    // A start far above everything else would press the rest together: cut it, two decades above zero's loss.
+    let most = zero.map_or(most, |zero| most.min(zero * 100.0));
+    if logarithmic { Scale::log_around(least * 0.9, most) } else { Scale::linear_to(most) }
+}

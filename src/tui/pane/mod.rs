@@ -1,0 +1,46 @@
+//! The lab's panes: one a file, and the one list of them. A pane draws what it is about and knows no other pane.
+
+mod distance;
+mod loss;
+mod predictions;
+mod state;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::{Block, BorderType, Padding, Widget};
+
+use super::app::{Lab, Pane};
+use super::theme::Theme;
+
+/// Draws a pane with its border; where there are several, the one with the focus stands out.
+pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let focused = several && pane == lab.focus;
+    let title = match pane {
+        Pane::Loss => loss::title(lab),
+        Pane::State => state::title(),
+        Pane::Distance => distance::title(lab),
+        Pane::Predictions => predictions::title(lab),
+    };
+    // A heavier line as well as a brighter one: without colours brightness may be all there is.
+    let (kind, style) = if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.quiet()) };
+    let block = Block::bordered()
+        .border_type(kind)
+        .border_style(style)
+        .title(Line::styled(format!(" {title} "), theme.focus()))
+        .padding(Padding::ZERO);
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    match pane {
+        Pane::Loss => loss::draw(lab, theme, inner, buffer),
+        Pane::State => state::draw(lab, theme, inner, buffer),
+        Pane::Distance => distance::draw(lab, theme, inner, buffer),
+        Pane::Predictions => predictions::draw(lab, theme, inner, buffer),
+    }
+}
+
+/// The reference that the measures are against, by its short name.
+fn measured_against(lab: &Lab) -> String {
+    let reference = lab.history.latest.as_ref().map(|latest| latest.equivalence.reference);
+    super::words::label(reference.unwrap_or(crate::reference::Reference::Gd(1)))
+}

@@ -1,0 +1,103 @@
+//! The model's answers against the reference's: on the diagonal they are equal.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::app::Lab;
+use crate::tui::numbers::{count, percent, short};
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::braille::{Dash, Raster};
+use crate::tui::widget::scale::snap_up;
+
+/// Columns for the words beside the picture.
+const WORDS: u16 = 22;
+
+pub fn title(lab: &Lab) -> String {
+    format!("Predictions: model against {}", super::measured_against(lab))
+}
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(snapshot) = &lab.snapshot else { return };
+    let pairs: Vec<(f32, f32)> =
+        snapshot.parity.iter().copied().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    if pairs.is_empty() || area.height < 4 || area.width < 12 {
+        return;
+    }
+    // The reference never changes, so neither does the scale.
+    let most = snap_up(pairs.iter().map(|(x, _)| f64::from(x.abs())).fold(0.0, f64::max)) as f32;
+    let words = if area.width >= WORDS + 16 { WORDS } else { 0 };
+    // A cell is twice as high as wide: as many columns as twice the rows make a square.
+    let rows = (area.height - 1).min((area.width - words - 2) / 2);
+    let square = Rect::new(area.x + 2, area.y, rows * 2, rows);
+    draw_axes(most, lab, theme, square, area, buffer);
+    let outside = draw_points(&pairs, most, theme, square, buffer);
+    if words > 0 {
+        let place = Rect::new(square.right() + 2, area.y, area.right() - square.right() - 2, area.height);
+        draw_words(lab, &pairs, outside, theme, place, buffer);
+    }
+}
+
+fn draw_axes(most: f32, lab: &Lab, theme: Theme, square: Rect, area: Rect, buffer: &mut Buffer) {
+    for row in square.top()..square.bottom() {
+        buffer.set_string(square.x - 1, row, "│", theme.quiet());
+    }
+    for (row, letter) in (square.top()..square.bottom()).zip("model".chars()) {
+        buffer.set_string(area.x, row, letter.to_string(), theme.ink(Ink::Model));
+    }
+    let most = short(f64::from(most));
+    let left = format!("−{most}");
+    let name = super::measured_against(lab);
+    let room = usize::from(area.width);
+    buffer.set_stringn(square.x, square.bottom(), &left, room, theme.quiet());
+    let middle = square.x + (square.width / 2).saturating_sub(name.chars().count() as u16 / 2);
+    if middle > square.x + left.chars().count() as u16 {
+        buffer.set_stringn(middle, square.bottom(), &name, room, theme.ink(Ink::Gd));
+        let right = square.right().saturating_sub(most.chars().count() as u16);
+        buffer.set_string(right, square.bottom(), &most, theme.quiet());
+    }
+}
+
+/// Draws the diagonal and the points; returns how many lie outside.
+fn draw_points(pairs: &[(f32, f32)], most: f32, theme: Theme, square: Rect, buffer: &mut Buffer) -> usize {
+    let mut raster = Raster::new(square);
+    let (width, height) = (raster.width() - 1, raster.height() - 1);
+    raster.line((0, height), (width, 0), Dash::Dashed, theme.ink(Ink::Gd));
+    let place = |value: f32, length: i32| ((value / most + 1.0) / 2.0 * length as f32).round() as i32;
+    let mut outside = 0;
+    for &(x, y) in pairs {
+        if y.abs() > most {
+            outside += 1;
+        } else {
+            raster.dot(place(x, width), height - place(y, height), theme.ink(Ink::Model));
+        }
+    }
+    raster.render(buffer);
+    outside
+}
+
+fn draw_words(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut lines = vec![
+        ("on the diagonal".to_owned(), theme.ink(Ink::Gd)),
+        ("means equal".to_owned(), theme.ink(Ink::Gd)),
+        (String::new(), theme.quiet()),
+        (format!("slope {}", slope(pairs)), theme.focus()),
+    ];
+    if let Some(latest) = &lab.history.latest {
+        let difference = percent(latest.equivalence.prediction_difference_relative);
+        lines.push((format!("they differ by {difference}"), theme.focus()));
+    }
+    lines.push((format!("{} answers", count(pairs.len() as u64)), theme.quiet()));
+    if outside > 0 {
+        lines.push((format!("{} of them outside", count(outside as u64)), theme.quiet()));
+    }
+    for (row, (text, style)) in (area.top()..area.bottom()).zip(lines) {
+        buffer.set_stringn(area.x, row, text, usize::from(area.width), style);
+    }
+}
+
+/// The best factor from the reference's answers to the model's: Σ x y / Σ x².
+fn slope(pairs: &[(f32, f32)]) -> String {
+    let sum = |of: fn(f64, f64) -> f64| pairs.iter().map(|&(x, y)| of(f64::from(x), f64::from(y))).sum::<f64>();
+    let slope = sum(|x, y| x * y) / sum(|x, _| x * x);
+    if slope.is_finite() { format!("{slope:.3}") } else { "–".to_owned() }
+}

@@ -1,0 +1,133 @@
+//! The hidden state beside the gradient accumulator Σ y xᵀ, token by token.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::bounds::printable;
+use crate::train::{Grid, LayerState, Stop};
+use crate::tui::app::Lab;
+use crate::tui::numbers::cosine;
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::heatmap::{self, Zoom};
+use crate::tui::widget::scale::snap_up;
+
+/// Columns between two maps.
+const GAP: u16 = 1;
+/// Rows that are not maps: a caption, a legend, a line on the axes.
+const WORDS: u16 = 3;
+
+pub fn title() -> String {
+    "Hidden state".to_owned()
+}
+
+/// A matrix with its title, colour and scale.
+struct Map {
+    title: &'static str,
+    ink: Ink,
+    grid: Grid,
+    most: f32,
+}
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let (Some((_, _, stop)), Some((_, layer))) = (lab.stop(), lab.layer()) else { return };
+    if area.height < 5 {
+        return;
+    }
+    buffer.set_line(area.x + 1, area.y, &caption(lab, stop, theme), area.width.saturating_sub(1));
+    let maps = maps(lab, stop, layer);
+    let room = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - WORDS };
+    draw_maps(&maps, theme, room, buffer);
+    let foot = area.bottom() - 2;
+    let most = maps.first().map_or(1.0, |map| map.most);
+    heatmap::legend(most, theme, Rect { x: area.x + 1, y: foot, width: area.width / 2 + 4, height: 1 }, buffer);
+    if let Some(value) = layer.cosine {
+        let text = format!("|cosine| {}", cosine(value));
+        let x = area.right().saturating_sub(text.len() as u16 + 1).max(area.x);
+        buffer.set_stringn(x, foot, text, usize::from(area.width), theme.focus());
+    }
+    let axes = maps.first().map_or(("", ""), |map| map.grid.axes);
+    let keys = format!("rows {}, columns {}   ← → token  ↑ ↓ layer  n p probe", axes.0, axes.1);
+    buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.quiet());
+}
+
+/// "after token 13 of 21 (x₇)   layer 1 of 2   probe 1 of 4".
+fn caption(lab: &Lab, stop: &Stop, theme: Theme) -> Line<'static> {
+    let Some(snapshot) = &lab.snapshot else { return Line::default() };
+    let mut spans = vec![Span::styled(
+        format!("after token {:>2} of {} ({})", stop.token, snapshot.tokens, printable(&stop.label)),
+        theme.focus(),
+    )];
+    if stop.layers.len() > 1 {
+        let layer = lab.cursor.layer.min(stop.layers.len() - 1);
+        let name = snapshot.layer_names.get(layer).map_or_else(String::new, |name| printable(name));
+        spans.push(Span::raw(format!("   {name} ({} of {})", layer + 1, stop.layers.len())));
+    }
+    if snapshot.probes.len() > 1 {
+        let probe = lab.cursor.probe.min(snapshot.probes.len() - 1) + 1;
+        spans.push(Span::styled(format!("   probe {probe} of {}", snapshot.probes.len()), theme.quiet()));
+    }
+    Line::from(spans)
+}
+
+fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
+    let most = whole_scale(lab);
+    let accumulator = Map { title: "Σ y xᵀ", ink: Ink::Gd, grid: stop.accumulator.clone(), most };
+    match &layer.aligned {
+        Some(aligned) => {
+            let difference = subtract(aligned, &stop.accumulator);
+            let state = Map { title: "model's state", ink: Ink::Model, grid: aligned.clone(), most };
+            let rest = difference.map(|grid| Map { title: "difference", ink: Ink::Zero, grid, most });
+            [state, accumulator].into_iter().chain(rest).collect()
+        }
+        None => {
+            let own = layer.state.values.iter().filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()));
+            let most = snap_up(f64::from(own)) as f32;
+            let state = Map { title: "model's state, as it is", ink: Ink::Model, grid: layer.state.clone(), most };
+            vec![state, accumulator]
+        }
+    }
+}
+
+/// The greatest entry of the accumulator over the whole sequence: one scale for every token and every step.
+fn whole_scale(lab: &Lab) -> f32 {
+    let stops = lab.snapshot.as_ref().and_then(|snapshot| {
+        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.stops)
+    });
+    let values = stops.into_iter().flatten().flat_map(|stop| &stop.accumulator.values);
+    snap_up(f64::from(values.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs())))) as f32
+}
+
+fn subtract(a: &Grid, b: &Grid) -> Option<Grid> {
+    let values = a.values.iter().zip(&b.values).map(|(a, b)| a - b).collect();
+    ((a.rows, a.columns) == (b.rows, b.columns)).then(|| Grid { values, ..a.clone() })
+}
+
+/// Side by side, or one above the other where that shows them larger; the last ones are left out where there is no
+/// room for all at a size that can be seen.
+fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
+    let rows = maps.iter().map(|map| map.grid.rows).max().unwrap_or(1);
+    let columns = maps.iter().map(|map| map.grid.columns).max().unwrap_or(1);
+    let fit = |maps: u16, across: bool| {
+        let (abreast, height) = if across { (maps, room.height) } else { (1, room.height / maps) };
+        let zoom = Zoom::fitting(theme, (rows, columns), abreast, GAP, (room.width, height.saturating_sub(1)))?;
+        Some((zoom, maps, across))
+    };
+    let all = maps.len() as u16;
+    // Three that can be seen, else two, else three however small.
+    let visible = |(zoom, _, _): &(Zoom, u16, bool)| *zoom >= Zoom::VISIBLE;
+    let best = |maps: u16| {
+        [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(zoom, _, across)| (*zoom, *across))
+    };
+    let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
+    let Some((zoom, shown, across)) = chosen.or_else(|| best(1)) else { return };
+    let (wide, high) = (zoom.width(columns), zoom.height(theme, rows as u16));
+    for (i, map) in maps.iter().take(usize::from(shown)).enumerate() {
+        let i = i as u16;
+        let (x, y) = if across { (room.x + i * (wide + GAP), room.y) } else { (room.x, room.y + i * (high + 1)) };
+        let width = room.right().saturating_sub(x);
+        let name_room = if across { width.min(wide) } else { width };
+        buffer.set_stringn(x, y, map.title, usize::from(name_room), theme.ink(map.ink));
+        heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
+    }
+}

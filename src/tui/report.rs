@@ -1,0 +1,34 @@
+//! What is left in the scrollback when the lab is gone: what ran, and what came of it.
+
+use super::app::App;
+use super::numbers::{count, significant};
+use super::words;
+use crate::bounds::printable;
+
+/// A few plain lines, or none where nothing ran.
+pub fn lines(app: &App) -> Vec<String> {
+    let Some((lab, opened, status)) =
+        app.lab.as_ref().and_then(|lab| Some((lab, lab.opened.as_ref()?, lab.status.as_ref()?)))
+    else {
+        return vec![];
+    };
+    let mut lines = vec![format!(
+        "{} ({}), seed {}: step {} of {}",
+        opened.preset.title,
+        opened.name,
+        opened.seed,
+        count(status.step),
+        count(status.steps)
+    )];
+    if let Some((_, loss)) = lab.history.train_loss.last() {
+        lines.push(format!("training loss {}", significant(f64::from(loss), 4)));
+    }
+    if let Some(latest) = &lab.history.latest {
+        lines.push(format!("{}: {}", words::answer(&latest.equivalence), words::evidence(latest).join(", ")));
+    }
+    match (&opened.file, status.saved_step) {
+        (Some(file), Some(step)) => lines.push(format!("saved at step {} in {}", count(step), file.display())),
+        _ => lines.push("not saved".to_owned()),
+    }
+    lines.iter().map(|line| printable(line).replace('\n', " ")).collect()
+}

@@ -1,0 +1,139 @@
+//! The terminal: taken, drawn on, and always given back as it was.
+//!
+//! Owns raw mode, the alternate screen, the panic hook, suspending, and the count of bytes sent. Knows nothing of what
+//! is drawn.
+
+use std::cell::Cell;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::panic;
+use std::rc::Rc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
+};
+use crossterm::{execute, queue};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::{Frame, Terminal};
+use rustix::process::{Signal, getpgrp, kill_process_group};
+
+/// Whether the terminal is ours at the moment.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// A frame goes out in one write where it fits.
+const BUFFER: usize = 1 << 16;
+
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Counted>>,
+    sent: Rc<Cell<u64>>,
+}
+
+impl Screen {
+    /// Takes the terminal. It is given back when this is dropped, and by the panic hook.
+    pub fn take() -> io::Result<Self> {
+        give_back_on_panic();
+        // Colours come down to what the terminal can do in the theme. crossterm's own way with NO_COLOR is a full
+        // reset in place of each colour, which takes bold and reverse along.
+        crossterm::style::force_color_output(true);
+        let sent = Rc::new(Cell::new(0));
+        let writer = Counted { out: BufWriter::with_capacity(BUFFER, io::stdout()), sent: Rc::clone(&sent) };
+        enter()?;
+        let terminal = Terminal::new(CrosstermBackend::new(writer)).inspect_err(|_| give_back())?;
+        Ok(Self { terminal, sent })
+    }
+
+    /// Draws a frame where it differs from the last; returns the bytes that this took.
+    pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<u64> {
+        let before = self.sent.get();
+        // Terminals that know this show the frame at once; the others skip it.
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(render)?;
+        queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
+        Backend::flush(self.terminal.backend_mut())?;
+        Ok(self.sent.get() - before)
+    }
+
+    /// Takes the terminal again, whatever state others left it in; the next frame paints all of it.
+    pub fn retake(&mut self) -> io::Result<()> {
+        enter()?;
+        self.terminal.clear()
+    }
+
+    /// Gives the terminal to the shell until the job is continued.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        // The whole job, as the terminal itself would: under `cargo run` the shell waits for cargo.
+        kill_process_group(getpgrp(), Signal::TSTP)?;
+        // The signal may reach another thread first: leave it time to stop this one before the screen is taken again.
+        thread::sleep(Duration::from_millis(50));
+        self.retake()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn enter() -> io::Result<()> {
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        // A shell may have changed the terminal's modes behind our back; crossterm sets raw mode only from its own
+        // "off". The alternate screen is ours still, and entering it twice would lose the cursor to go back to.
+        disable_raw_mode()?;
+        enable_raw_mode()?;
+        return execute!(io::stdout(), EnableBracketedPaste, Hide);
+    }
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)
+}
+
+fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        // A terminal that is gone cannot be put right, and one half put right is better than none.
+        let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// Gives the terminal back before a panic's message is printed. A panic of another thread prints nothing: the worker
+/// reports its own, on the screen, and the lab goes on.
+fn give_back_on_panic() {
+    static ONCE: Once = Once::new();
+    let screen_thread = thread::current().id();
+    ONCE.call_once(move || {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if thread::current().id() == screen_thread {
+                give_back();
+            }
+            if !TAKEN.load(Ordering::SeqCst) {
+                print(info);
+            }
+        }));
+    });
+}
+
+/// Standard output, buffered by the frame, with a count of what went through.
+struct Counted {
+    out: BufWriter<Stdout>,
+    sent: Rc<Cell<u64>>,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sent.set(self.sent.get() + written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,128 @@
+//! The gallery screen: tabs, the list, and the card of what is chosen.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::card;
+use crate::bounds::printable;
+use crate::tui::app::{Gallery, Row, SessionRow, Tab};
+use crate::tui::layout;
+use crate::tui::numbers::{age, count, significant};
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::sparkline::sparkline;
+
+/// Draws all but the footer and returns its place.
+pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
+    let places = layout::gallery(area);
+    let title = Line::from(vec![
+        Span::styled(" innerloop", theme.ink(Ink::Model).patch(theme.focus())),
+        Span::styled("   watch sequence models learn gradient descent inside their forward pass", theme.quiet()),
+    ]);
+    buffer.set_line(places.title.x, places.title.y, &title, places.title.width);
+    draw_tabs(gallery, theme, places.tabs, buffer);
+    match gallery.tab {
+        Tab::Presets => draw_presets(gallery, theme, places.list, buffer),
+        Tab::Sessions => draw_sessions(gallery, theme, places.list, buffer),
+    }
+    if let Some(place) = places.card {
+        card::draw(gallery, theme, place, buffer);
+    }
+    places.footer
+}
+
+fn draw_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let style = |tab| if gallery.tab == tab { theme.focus().patch(theme.selected()) } else { theme.quiet() };
+    let mut spans = vec![
+        Span::raw(" "),
+        Span::styled(" Presets ", style(Tab::Presets)),
+        Span::styled(format!(" Sessions ({}) ", gallery.session_count()), style(Tab::Sessions)),
+    ];
+    if gallery.typing || !gallery.search.is_empty() {
+        spans.push(Span::styled(format!("   / {}", printable(&gallery.search)), theme.focus()));
+        spans.push(Span::styled(if gallery.typing { "▏" } else { "   Esc clears" }, theme.quiet()));
+    }
+    buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut lines = Vec::new();
+    let mut chosen_line = 0;
+    for row in gallery.rows() {
+        match row {
+            Row::Family(title) => {
+                if !lines.is_empty() {
+                    lines.push((Line::default(), Style::new()));
+                }
+                lines.push((Line::styled(format!(" {title}"), theme.quiet()), Style::new()));
+            }
+            Row::Preset(place, entry) => {
+                let chosen = place == gallery.chosen();
+                if chosen {
+                    chosen_line = lines.len();
+                }
+                let line = match &entry.preset {
+                    Ok(preset) => Line::from(format!("  {}", one_line(&preset.title))),
+                    Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
+                };
+                lines.push((line, if chosen { theme.selected() } else { Style::new() }));
+            }
+        }
+    }
+    draw_list(lines, chosen_line, "Nothing found.", area, buffer);
+}
+
+fn draw_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let rows = gallery.sessions().into_iter().enumerate().map(|(place, row)| {
+        let style = if place == gallery.chosen() { theme.selected() } else { Style::new() };
+        (session_line(row, theme, usize::from(area.width)), style)
+    });
+    let nothing =
+        if gallery.session_count() == 0 { "Nothing saved yet: s in the lab saves." } else { "Nothing found." };
+    draw_list(rows.collect(), gallery.chosen(), nothing, area, buffer);
+}
+
+/// Title, step, loss, and as much of sparkline and age as there is room for.
+fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
+    let Ok(content) = &row.summary.content else {
+        let name = row.summary.path.file_name().unwrap_or(row.summary.path.as_os_str()).to_string_lossy();
+        return Line::styled(format!("  {} (cannot be read)", one_line(&name)), theme.quiet());
+    };
+    let title: String = one_line(&content.title).chars().take(14).collect();
+    let loss = content.final_loss.map_or_else(String::new, |loss| significant(f64::from(loss), 3));
+    let mut spans = vec![Span::raw(format!("  {title:<14}{:>8} {loss:>7} ", count(content.step)))];
+    if width >= 46 {
+        spans.push(Span::styled(format!("{:<8} ", sparkline(&content.curve, 8)), theme.ink(Ink::Model)));
+    }
+    if width >= 58 {
+        spans.push(Span::styled(age(row.age), theme.quiet()));
+    }
+    Line::from(spans)
+}
+
+/// Draws lines so that the chosen one is in sight, with what leads to it.
+fn draw_list(lines: Vec<(Line, Style)>, chosen: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
+    if lines.is_empty() {
+        buffer.set_stringn(
+            area.x,
+            area.y + 1.min(area.height),
+            format!("  {nothing}"),
+            usize::from(area.width),
+            Style::new(),
+        );
+        return;
+    }
+    let height = usize::from(area.height.saturating_sub(1));
+    let skipped = (chosen + 1).saturating_sub(height);
+    for (i, (line, style)) in lines.into_iter().skip(skipped).take(height).enumerate() {
+        let place = Rect { y: area.y + 1 + i as u16, height: 1, width: area.width.saturating_sub(1), ..area };
+        buffer.set_line(place.x, place.y, &line, place.width);
+        buffer.set_style(place, style);
+    }
+}
+
+/// Text from a file, safe and on one line.
+fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
+}

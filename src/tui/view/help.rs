@@ -1,0 +1,62 @@
+//! The help screen: the keymap, as it is.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Widget};
+
+use crate::tui::keymap::{Mode, ROWS, Row};
+use crate::tui::theme::Theme;
+
+/// From this width on the keys stand in two columns.
+const TWO_COLUMNS: u16 = 110;
+
+pub fn draw(scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    Clear.render(area, buffer);
+    let block = Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(theme.quiet())
+        .title(Line::styled(" Keys ", theme.focus()))
+        .title_bottom(Line::styled(" Esc back   ↑ ↓ scroll ", theme.quiet()))
+        .padding(Padding::horizontal(1));
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    let lines = lines(theme);
+    if area.width >= TWO_COLUMNS && lines.len() > usize::from(inner.height) {
+        let halves: [Rect; 2] = Layout::horizontal([Constraint::Fill(1); 2]).areas(inner);
+        let cut = usize::from(inner.height).min(lines.len());
+        let first = lines[..cut].to_vec();
+        Paragraph::new(first).render(halves[0], buffer);
+        Paragraph::new(lines[cut..].to_vec()).render(halves[1], buffer);
+    } else {
+        let furthest = lines.len().saturating_sub(usize::from(inner.height));
+        Paragraph::new(lines).scroll((scrolled.min(furthest) as u16, 0)).render(inner, buffer);
+    }
+}
+
+/// Rows under the names of the modes they serve.
+fn lines(theme: Theme) -> Vec<Line<'static>> {
+    let mut groups: Vec<(&[Mode], Vec<&Row>)> = Vec::new();
+    for row in ROWS {
+        match groups.iter_mut().find(|(modes, _)| *modes == row.modes) {
+            Some((_, rows)) => rows.push(row),
+            None => groups.push((row.modes, vec![row])),
+        }
+    }
+    let mut lines = Vec::new();
+    for (modes, rows) in groups {
+        if !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        let titles: Vec<_> = modes.iter().map(|mode| mode.title()).collect();
+        let title = if modes.len() == Mode::ALL.len() { "Everywhere".to_owned() } else { titles.join(", ") };
+        lines.push(Line::styled(title, theme.focus()));
+        for row in rows {
+            lines.push(Line::from(vec![
+                Span::styled(format!("  {:<10}", row.shown), theme.focus()),
+                Span::raw(row.help),
+            ]));
+        }
+    }
+    lines
+}

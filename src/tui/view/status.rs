@@ -1,0 +1,77 @@
+//! The top lines: what runs, where, and how far it is.
+//!
+//! Every number has a fixed width, so that none moves its neighbours.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::bounds::printable;
+use crate::tui::app::Lab;
+use crate::tui::numbers::{count, duration, rate, short};
+use crate::tui::theme::{Ink, Theme};
+use crate::worker::{Phase, Status};
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height == 0 {
+        return;
+    }
+    let (what, progress) = (identity(lab, theme), progress(lab, theme));
+    let room = area.width.saturating_sub(2);
+    if area.height == 1 {
+        let taken = progress.width() as u16;
+        let right = area.right().saturating_sub(taken + 1).max(area.x);
+        buffer.set_line(area.x + 1.min(area.width), area.y, &what, room.saturating_sub(taken + 1));
+        buffer.set_line(right, area.y, &progress, area.right() - right);
+    } else {
+        buffer.set_line(area.x + 1.min(area.width), area.y, &what, room);
+        buffer.set_line(area.x + 1.min(area.width), area.y + 1, &progress, room);
+    }
+}
+
+fn identity(lab: &Lab, theme: Theme) -> Line<'static> {
+    let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
+    let mut spans = vec![Span::styled(printable(title).replace('\n', " "), theme.focus())];
+    if let Some(opened) = &lab.opened {
+        let device = printable(&opened.device).replace('\n', " ");
+        let rest = format!("   {}   {device}   seed {}", opened.preset.task.describe(), opened.seed);
+        spans.push(Span::styled(rest, theme.quiet()));
+    }
+    Line::from(spans)
+}
+
+fn progress(lab: &Lab, theme: Theme) -> Line<'static> {
+    let Some(status) = &lab.status else { return Line::styled("opening …", theme.quiet()) };
+    let total = count(status.steps);
+    let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
+    let numbers = format!("   {step}   {:>9}   {:<16}lr {:<9}", speed(status), time_left(status), short(status.lr));
+    Line::from(vec![phase(status, theme), Span::raw(numbers)])
+}
+
+fn phase(status: &Status, theme: Theme) -> Span<'static> {
+    let (text, style) = match status.phase {
+        Phase::Running => ("▶ training", theme.ink(Ink::Model)),
+        Phase::Paused => ("‖ paused  ", theme.focus()),
+        Phase::Finished => ("■ finished", theme.focus()),
+        Phase::Diverged { .. } => ("▲ diverged", theme.ink(Ink::Warning)),
+    };
+    Span::styled(text, style.patch(theme.focus()))
+}
+
+/// The steps per second that there are, or that there may be.
+fn speed(status: &Status) -> String {
+    match (status.pace, &status.phase) {
+        (Some(pace), _) => format!("≤ {}", rate(pace)),
+        (None, Phase::Running) => rate(status.steps_per_second),
+        (None, _) => "full pace".to_owned(),
+    }
+}
+
+fn time_left(status: &Status) -> String {
+    let left = status.steps.saturating_sub(status.step) as f64;
+    let per_second = status.pace.map_or(status.steps_per_second, |pace| pace.min(status.steps_per_second.max(pace)));
+    match status.phase {
+        Phase::Running if left > 0.0 && per_second > 0.0 => format!("{} left", duration(left / per_second)),
+        _ => String::new(),
+    }
+}

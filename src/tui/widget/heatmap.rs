@@ -1,0 +1,132 @@
+//! Matrices as pictures: half blocks of a diverging ramp, or glyphs where there are too few colours.
+//!
+//! Owns the ramp's glyphs and how values become its levels. Knows nothing of what a matrix means.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::train::Grid;
+use crate::tui::theme::{SHADES, Theme};
+
+/// Columns that one value may be wide.
+const WIDEST: u16 = 8;
+
+/// Glyphs from strongly negative to strongly positive: lines are below zero, shades above.
+const GLYPHS: [char; 9] = ['#', '≡', '=', '-', '·', '░', '▒', '▓', '█'];
+
+/// How many columns a value is wide; in colours it is half as many rows high, else as many columns to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Zoom(u16);
+
+impl Zoom {
+    /// From here on a pattern can be seen across a room.
+    pub const VISIBLE: Self = Self(2);
+
+    /// The largest at which `maps` grids of this shape stand side by side, `gap` columns apart.
+    pub fn fitting(
+        theme: Theme,
+        (rows, columns): (usize, usize),
+        maps: u16,
+        gap: u16,
+        room: (u16, u16),
+    ) -> Option<Self> {
+        let (rows, columns) = (u16::try_from(rows).ok()?.max(1), u16::try_from(columns).ok()?.max(1));
+        let across = room.0.checked_sub(gap * (maps - 1))? / maps / columns;
+        (1..=across.min(WIDEST)).rev().map(Self).find(|zoom| zoom.height(theme, rows) <= room.1)
+    }
+
+    pub fn width(self, columns: usize) -> u16 {
+        self.0 * columns as u16
+    }
+
+    /// Rows of the screen for so many rows of a grid.
+    pub fn height(self, theme: Theme, rows: u16) -> u16 {
+        if theme.shades() { (rows * self.0).div_ceil(2) } else { rows * self.0.div_ceil(2) }
+    }
+}
+
+/// Draws a grid at the top left of `area`; `most` is the value at the ends of the ramp.
+pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let height = zoom.height(theme, grid.rows as u16);
+    let area = Rect::new(area.x, area.y, area.width.min(zoom.width(grid.columns)), area.height.min(height));
+    let at = |row: u16, column: u16| -> Option<i8> {
+        let row = usize::from(row);
+        let value = grid.values.get(row * grid.columns + usize::from(column / zoom.0)).filter(|_| row < grid.rows)?;
+        level(*value, most)
+    };
+    for y in 0..area.height {
+        for x in 0..area.width {
+            let Some(cell) = buffer.cell_mut((area.x + x, area.y + y)) else { continue };
+            if theme.shades() {
+                // What is not there (a last half row, a value that is not finite) shows the terminal's background.
+                match (at(2 * y / zoom.0, x), at((2 * y + 1) / zoom.0, x)) {
+                    (Some(top), Some(low)) if top == low => {
+                        cell.set_char(' ').set_style(Style::new().bg(theme.shade(top)))
+                    }
+                    (Some(top), Some(low)) => {
+                        cell.set_char('▀').set_style(Style::new().fg(theme.shade(top)).bg(theme.shade(low)))
+                    }
+                    (Some(top), None) => cell.set_char('▀').set_style(Style::new().fg(theme.shade(top))),
+                    (None, Some(low)) => cell.set_char('▄').set_style(Style::new().fg(theme.shade(low))),
+                    (None, None) => cell.set_char('?'),
+                };
+            } else {
+                cell.set_char(at(y / zoom.0.div_ceil(2), x).map_or('?', glyph));
+            }
+        }
+    }
+}
+
+/// The ramp from −most to +most in one line.
+pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let number = crate::tui::numbers::significant(f64::from(most), 1);
+    let (low, high) = (format!("−{number} "), format!(" +{number}"));
+    let steps = if theme.shades() { i16::from(SHADES) * 2 + 1 } else { GLYPHS.len() as i16 };
+    let (low_width, high_width) = (low.chars().count() as u16, high.chars().count() as u16);
+    if area.height == 0 || area.width < low_width + steps as u16 + high_width {
+        return;
+    }
+    buffer.set_string(area.x, area.y, &low, theme.quiet());
+    for i in 0..steps {
+        let Some(cell) = buffer.cell_mut((area.x + low_width + i as u16, area.y)) else { continue };
+        if theme.shades() {
+            cell.set_char(' ').set_style(Style::new().bg(theme.shade(i as i8 - SHADES)));
+        } else {
+            cell.set_char(GLYPHS[i as usize]);
+        }
+    }
+    buffer.set_string(area.x + low_width + steps as u16, area.y, &high, theme.quiet());
+}
+
+/// The step of the ramp, from −SHADES to SHADES; none for what is not finite.
+fn level(value: f32, most: f32) -> Option<i8> {
+    let share = if most > 0.0 { value / most } else { value.signum() * f32::from(value != 0.0) };
+    share.is_finite().then(|| (share.clamp(-1.0, 1.0) * f32::from(SHADES)).round() as i8)
+}
+
+fn glyph(level: i8) -> char {
+    GLYPHS[((i16::from(level) + i16::from(SHADES)) / 2) as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Zoom, glyph, level};
+    use crate::tui::theme::{Depth, SHADES, Theme};
+
+    #[test]
+    fn the_ramp_has_its_zero_in_the_middle_and_its_ends_at_the_ends() {
+        assert_eq!([level(0.0, 2.0), level(2.0, 2.0), level(-9.0, 2.0)], [Some(0), Some(SHADES), Some(-SHADES)]);
+        assert_eq!([level(f32::NAN, 2.0), level(1.0, 0.0)], [None, Some(SHADES)]);
+        assert_eq!([glyph(-SHADES), glyph(0), glyph(SHADES)], ['#', '·', '█']);
+    }
+
+    #[test]
+    fn three_grids_of_ten_fit_a_pane_of_a_large_screen() {
+        let theme = Theme::new(Depth::True);
+        let fitting = |room| Zoom::fitting(theme, (10, 10), 3, 1, room);
+        assert_eq!(fitting((62, 10)), Some(Zoom(2)));
+        assert_eq!(fitting((62, 9)), Some(Zoom(1)));
+        assert_eq!(fitting((5, 5)), None);
+    }
+}

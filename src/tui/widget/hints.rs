@@ -1,0 +1,29 @@
+//! A footer of keys, as many as there is room for.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::tui::theme::Theme;
+
+/// Keys that a footer may show: more are read by nobody.
+pub const MOST: usize = 7;
+
+/// Draws pairs of (key, word) from the left. The last pair, which leads to all the others, is never dropped.
+pub fn draw<'a>(hints: impl Iterator<Item = (&'a str, &'a str)>, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    if area.height == 0 {
+        return;
+    }
+    let mut hints: Vec<_> = hints.take(MOST).collect();
+    let width = |hint: &(&str, &str)| hint.0.chars().count() + hint.1.chars().count() + 4;
+    while hints.len() > 1 && hints.iter().map(width).sum::<usize>() > usize::from(area.width) {
+        hints.remove(hints.len() - 2);
+    }
+    let mut x = area.x + 1.min(area.width);
+    for (key, word) in hints {
+        let room = |x: u16| usize::from(area.right().saturating_sub(x));
+        (x, _) = buffer.set_stringn(x, area.y, key, room(x), theme.focus());
+        x = x.saturating_add(1);
+        (x, _) = buffer.set_stringn(x, area.y, word, room(x), theme.quiet());
+        x = x.saturating_add(3);
+    }
+}

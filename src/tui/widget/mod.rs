@@ -1,0 +1,9 @@
+//! Parts that panes are made of. They know numbers, styles and places, and nothing of runs and references.
+
+pub mod braille;
+pub mod heatmap;
+pub mod hints;
+pub mod panel;
+pub mod plot;
+pub mod scale;
+pub mod sparkline;

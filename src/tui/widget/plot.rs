@@ -1,0 +1,200 @@
+//! Curves over steps, with a true logarithmic axis where it is asked for.
+//!
+//! Owns where axes, ticks and the labels at the right end stand. Values that are not finite, or not positive on a
+//! logarithmic axis, leave a gap.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::braille::{Dash, Raster};
+use super::scale::{Scale, tick_label};
+use crate::series::Series;
+
+/// Columns for the numbers on the left axis, the axis itself included.
+const AXIS: u16 = 6;
+
+/// One thing to draw, in this order: later ones lie above.
+pub enum Layer<'a> {
+    /// From the least to the greatest value of each column, sparsely dotted.
+    Band(&'a Series, Style),
+    /// The mean of each stretch.
+    Curve(&'a Series, Dash, Style),
+    /// A horizontal line.
+    Level(f64, Dash, Style),
+}
+
+/// A word at the right end, at the height of its value, moved only as far as needed not to cover another.
+pub struct EndLabel {
+    pub value: f64,
+    pub text: String,
+    pub style: Style,
+}
+
+pub struct Plot<'a> {
+    pub x: Scale,
+    pub y: Scale,
+    pub layers: Vec<Layer<'a>>,
+    pub labels: Vec<EndLabel>,
+    /// Columns for the labels.
+    pub gutter: u16,
+    /// Words on the top edge, each at a value of x.
+    pub marks: Vec<(f64, String)>,
+    pub quiet: Style,
+}
+
+impl Plot<'_> {
+    pub fn render(&self, area: Rect, buffer: &mut Buffer) {
+        let gutter = if area.width > AXIS + self.gutter + 12 { self.gutter } else { 0 };
+        if area.width < AXIS + 2 + gutter || area.height < 3 {
+            return;
+        }
+        let inner = Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1);
+        self.axes(inner, buffer);
+        let mut raster = Raster::new(inner);
+        self.layers.iter().for_each(|layer| self.layer(layer, &mut raster));
+        raster.render(buffer);
+        self.marks(inner, buffer);
+        if gutter > 0 {
+            self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
+        }
+    }
+
+    fn axes(&self, inner: Rect, buffer: &mut Buffer) {
+        let axis = inner.x - 1;
+        for row in inner.top()..inner.bottom() {
+            buffer.set_string(axis, row, "│", self.quiet);
+        }
+        for tick in self.y.ticks(usize::from(inner.height / 2)) {
+            let Some(share) = self.y.share(tick) else { continue };
+            let row = inner.top() + row_of(share, inner.height);
+            let text = tick_label(tick);
+            let width = text.chars().count().min(usize::from(AXIS - 1)) as u16;
+            buffer.set_stringn(axis - width, row, &text, usize::from(width), self.quiet);
+            buffer.set_string(axis, row, "┤", self.quiet);
+        }
+        let mut free = inner.x;
+        for tick in self.x.ticks(usize::from(inner.width / 12)) {
+            let Some(share) = self.x.share(tick) else { continue };
+            let text = tick_label(tick);
+            let width = text.chars().count() as u16;
+            let centre = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+            let left = centre.saturating_sub(width / 2).min((inner.right() + 1).saturating_sub(width)).max(inner.x - 1);
+            if left >= free || tick == 0.0 {
+                buffer.set_string(left, inner.bottom(), &text, self.quiet);
+                free = left + width + 1;
+            }
+        }
+    }
+
+    fn layer(&self, layer: &Layer, raster: &mut Raster) {
+        match layer {
+            Layer::Band(series, style) => self.band(series, *style, raster),
+            Layer::Curve(series, dash, style) => self.curve(series, *dash, *style, raster),
+            Layer::Level(value, dash, style) => {
+                // A level outside is not drawn: a line at the edge would claim a value.
+                let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
+                if let Some(y) = inside.map(|share| dot_row(share, raster)) {
+                    raster.line((0, y), (raster.width() - 1, y), *dash, *style);
+                }
+            }
+        }
+    }
+
+    fn band(&self, series: &Series, style: Style, raster: &mut Raster) {
+        for bucket in series.buckets() {
+            let Some(x) = self.column(bucket.step, raster) else { continue };
+            let ends = (self.y.clamped(f64::from(bucket.min)), self.y.clamped(f64::from(bucket.max)));
+            let (Some(low), Some(high)) = ends else { continue };
+            for y in dot_row(high, raster)..=dot_row(low, raster) {
+                // Every second dot, as on a chessboard: a shade, not a wall.
+                if (x + y) % 2 == 0 {
+                    raster.dot(x, y, style);
+                }
+            }
+        }
+    }
+
+    fn curve(&self, series: &Series, dash: Dash, style: Style, raster: &mut Raster) {
+        let mut before: Option<(i32, i32)> = None;
+        for bucket in series.buckets() {
+            let y = self.y.clamped(f64::from(bucket.mean)).map(|share| dot_row(share, raster));
+            let Some(here) = self.column(bucket.step, raster).zip(y) else {
+                before = None;
+                continue;
+            };
+            raster.line(before.unwrap_or(here), here, dash, style);
+            before = Some(here);
+        }
+    }
+
+    fn column(&self, step: u64, raster: &Raster) -> Option<i32> {
+        let share = self.x.share(step as f64).filter(|share| (0.0..=1.0).contains(share))?;
+        Some((share * f64::from(raster.width() - 1)).round() as i32)
+    }
+
+    fn marks(&self, inner: Rect, buffer: &mut Buffer) {
+        let mut free = inner.x;
+        for (value, text) in &self.marks {
+            let Some(share) = self.x.share(*value).filter(|share| (0.0..=1.0).contains(share)) else { continue };
+            let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+            buffer.set_string(column, inner.top(), "▾", Style::new());
+            let room = usize::from(inner.right().saturating_sub(column + 1));
+            let width = text.chars().count();
+            if column >= free && width <= room {
+                buffer.set_string(column + 1, inner.top(), text, self.quiet);
+                free = column + 1 + width as u16;
+            }
+        }
+    }
+
+    fn end_labels(&self, gutter: Rect, buffer: &mut Buffer) {
+        let mut labels: Vec<_> = self.labels.iter().filter(|label| label.value.is_finite()).collect();
+        labels.sort_by(|a, b| b.value.total_cmp(&a.value));
+        labels.truncate(usize::from(gutter.height));
+        let wanted = labels.iter().map(|label| {
+            // Zero lies below every logarithmic axis.
+            let share = self.y.clamped(label.value).unwrap_or(0.0);
+            row_of(share, gutter.height)
+        });
+        for (label, row) in labels.iter().zip(apart(wanted.collect(), gutter.height)) {
+            let room = usize::from(gutter.width - 1);
+            buffer.set_stringn(gutter.x + 1, gutter.y + row, &label.text, room, label.style);
+        }
+    }
+}
+
+/// Moves rows (in order, from the top) apart so that no two are the same, as little as that takes.
+fn apart(mut rows: Vec<u16>, height: u16) -> Vec<u16> {
+    for i in 1..rows.len() {
+        rows[i] = rows[i].max(rows[i - 1] + 1);
+    }
+    let mut below = height;
+    for row in rows.iter_mut().rev() {
+        *row = (*row).min(below.saturating_sub(1));
+        below = *row;
+    }
+    rows
+}
+
+fn row_of(share: f64, height: u16) -> u16 {
+    ((1.0 - share.clamp(0.0, 1.0)) * f64::from(height.saturating_sub(1))).round() as u16
+}
+
+fn dot_row(share: f64, raster: &Raster) -> i32 {
+    // Through the middle of the cell that bears the tick of the same value.
+    let cells = f64::from(raster.height() / 4 - 1);
+    ((1.0 - share) * cells * 4.0 + 1.5).round() as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apart;
+
+    #[test]
+    fn labels_do_not_cover_each_other() {
+        assert_eq!(apart(vec![0, 3, 3, 3], 10), [0, 3, 4, 5]);
+        assert_eq!(apart(vec![8, 9, 9], 10), [7, 8, 9]);
+        assert_eq!(apart(vec![], 0), [] as [u16; 0]);
+    }
+}

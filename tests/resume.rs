@@ -1,0 +1,102 @@
+//! A resumed run equals an uninterrupted one to the last bit, and so does a run on another number of threads.
+
+use innerloop::preset::{self, Preset};
+use innerloop::session::{self, Session};
+use innerloop::train::{Checkpoint, DeviceChoice, Experiment};
+
+/// Every preset, made short.
+fn presets() -> Vec<(String, Preset)> {
+    let all = preset::all().into_iter().map(|entry| (entry.name, entry.preset.expect("a preset of our own")));
+    all.map(|(name, mut preset)| {
+        preset.train.batch = 48;
+        preset.train.steps = 40;
+        preset.train.measure_every = 10;
+        (name, preset)
+    })
+    .collect()
+}
+
+fn start(name: &str, preset: &Preset) -> Experiment {
+    Experiment::start(name, preset.clone(), DeviceChoice::Cpu).expect("a start")
+}
+
+fn advance(experiment: &mut Experiment, steps: u64) {
+    for _ in 0..steps {
+        assert!(!experiment.advance().expect("a step").diverged);
+    }
+}
+
+/// Weights and moments as bits, for a comparison that knows no rounding.
+fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
+    let lists = checkpoint.parameters.iter().flat_map(|p| [&p.values, &p.moment1, &p.moment2]);
+    lists.flatten().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn a_saved_and_opened_run_goes_on_exactly_where_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, preset) in presets() {
+        let mut whole = start(&name, &preset);
+        advance(&mut whole, 17);
+        whole.scale_lr(0.5);
+        advance(&mut whole, 23);
+
+        let mut first = start(&name, &preset);
+        advance(&mut first, 17);
+        first.scale_lr(0.5);
+        let path = folder.path().join(format!("{name}.ron"));
+        session::save(&path, &Session::of(&first).expect("a session")).expect("a save");
+        let mut second = session::load(&path).expect("a load").resume(DeviceChoice::Cpu).expect("a resume");
+        assert_eq!(second.step(), 17);
+        advance(&mut second, 23);
+
+        let (whole_end, second_end) = (whole.checkpoint().expect("one"), second.checkpoint().expect("one"));
+        assert_eq!(bits(&whole_end), bits(&second_end), "{name}");
+        assert_eq!(whole_end, second_end, "{name}");
+        assert_eq!(whole.history, second.history, "{name}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    for (name, preset) in presets() {
+        let end = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| {
+                let mut experiment = start(&name, &preset);
+                advance(&mut experiment, 20);
+                (experiment.checkpoint().expect("one"), experiment.history)
+            })
+        };
+        assert_eq!(end(1), end(3), "{name}");
+    }
+}
+
+#[test]
+fn restarting_repeats_the_run_and_another_seed_does_not() {
+    let (name, preset) = presets().remove(0);
+    let mut experiment = start(&name, &preset);
+    advance(&mut experiment, 20);
+    let (checkpoint, history) = (experiment.checkpoint().expect("one"), experiment.history.clone());
+    experiment.restart(preset.train.seed).expect("a restart");
+    advance(&mut experiment, 20);
+    assert_eq!((&experiment.checkpoint().expect("one"), &experiment.history), (&checkpoint, &history));
+    experiment.restart(preset.train.seed + 1).expect("a restart");
+    advance(&mut experiment, 20);
+    assert_ne!(experiment.checkpoint().expect("one"), checkpoint);
+}
+
+#[test]
+fn a_run_that_diverges_goes_back_to_its_last_good_state() {
+    let (name, mut preset) = presets().remove(0);
+    preset.train.steps = 10_000;
+    preset.train.lr = 0.001;
+    let mut experiment = start(&name, &preset);
+    advance(&mut experiment, 150);
+    experiment.scale_lr(1e30);
+    let diverged = (0..1_000).find(|_| experiment.advance().expect("a step").diverged);
+    assert!(diverged.is_some(), "a learning rate of 1e27 must diverge");
+    assert_eq!(experiment.step(), 100, "the last state that was kept");
+    assert!(experiment.checkpoint().expect("one").check().is_ok());
+    assert!(experiment.measure(innerloop::train::Scope::Whole).expect("a measurement").eval_loss.is_finite());
+}
