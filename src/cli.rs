@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::headless::{check, completions, presets, train};
 use crate::train::DeviceChoice;
+use crate::tui::theme::ColorChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -48,7 +49,7 @@ pub struct Lab {
     /// The folder of saved sessions
     #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves")]
     pub saves: PathBuf,
-    /// How many colours to use
-    #[arg(long, value_name = "COLORS", default_value = "auto", value_parser = ["auto", "truecolor", "256", "16", "none"])]
-    pub color: String,
+    /// How many colours to use: auto, truecolor, 256, 16 or none
+    #[arg(long, value_name = "COLORS", default_value = "auto")]
+    pub color: ColorChoice,
 }

@@ -34,14 +34,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Lab};
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
     let Cli { lab, command } = Cli::parse();
     let done = match command {
-        None => open_lab(None, &lab),
-        Some(Command::Run { what, lab }) => open_lab(what.as_deref(), &lab),
+        None => open_lab(None, lab),
+        Some(Command::Run { what, lab }) => open_lab(what, lab),
         Some(Command::Train(options)) => headless::train::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
@@ -51,12 +51,11 @@ pub fn run() -> ExitCode {
     headless::exit::code(done)
 }
 
-/// Opens the lab on its gallery, or on a preset or a session.
-fn open_lab(what: Option<&str>, lab: &cli::Lab) -> anyhow::Result<()> {
+/// Opens the lab on a preset or a session, or on its gallery.
+fn open_lab(what: Option<String>, lab: Lab) -> anyhow::Result<ExitCode> {
     // What is wrong with the argument is said before the screen is taken.
-    let start = what.map(session::find).transpose()?;
+    let start = what.as_deref().map(session::find).transpose()?;
     headless::needs_terminal()?;
-    // LAB: the one call site of the lab.
-    let _ = (start, lab);
-    anyhow::bail!("the lab is not built in yet; `innerloop train PRESET` trains without a screen")
+    let Lab { device, saves, color } = lab;
+    tui::run(tui::Options { start, device, saves, color }).map(ExitCode::from)
 }

@@ -1,12 +1,13 @@
 //! `innerloop check`: whether preset and session files can be used.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{print, tell};
-use crate::session::{self, Found};
+use crate::session::{self, Source};
 use crate::bounds;
 
 /// Check preset and session files
@@ -18,11 +19,13 @@ pub struct Options {
 }
 
 /// Prints a line for each file; fails if one cannot be used.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<ExitCode> {
     let mut bad = 0;
     for file in &options.files {
         match examine(file) {
-            Ok(line) => print(&format!("{}: ok, {line}\n", bounds::line(&file.display().to_string())))?,
+            Ok(line) => {
+                print(&format!("{}: ok, {line}\n", bounds::line(&file.display().to_string())))?;
+            }
             Err(error) => {
                 bad += 1;
                 tell(&format!("error: {}", bounds::printable(&format!("{error:#}"))));
@@ -30,7 +33,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     match (bad, options.files.len()) {
-        (0, _) => Ok(()),
+        (0, _) => Ok(ExitCode::SUCCESS),
         (1, 1) => bail!("the file cannot be used"),
         (_, all) => bail!("{bad} of {all} files cannot be used"),
     }
@@ -39,8 +42,8 @@ pub fn run(options: &Options) -> Result<()> {
 /// What a good file is.
 fn examine(file: &Path) -> Result<String> {
     Ok(match session::open(file)? {
-        Found::Preset(_, preset) => format!("a preset with {} parameters", preset.parameters()),
-        Found::Session(_, session) => {
+        Source::Preset(_, preset) => format!("a preset with {} parameters", preset.parameters()),
+        Source::Session(_, session) => {
             let (step, steps) = (session.checkpoint.step, session.preset.train.steps);
             format!("a session of {} at step {step} of {steps}", session.name)
         }

@@ -39,8 +39,11 @@ impl fmt::Display for Stopped {
 impl std::error::Error for Stopped {}
 
 /// Says what went wrong, and turns it into an exit code.
-pub fn code(result: Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+pub fn code(result: Result<ExitCode>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
     if let Some(stopped) = error.downcast_ref::<Stopped>() {
         tell(&bounds::printable(&stopped.message));
         return ExitCode::from(128 + stopped.signal);

@@ -12,17 +12,19 @@ mod stop;
 pub mod train;
 
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-/// Writes a result to standard output.
+/// Writes a result to standard output, and that is all there was to do.
 ///
 /// # Errors
 /// Standard output is gone: the reader of a pipe may have seen enough.
-fn print(text: &str) -> Result<()> {
+fn print(text: &str) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes a line for a person to standard error. Nobody may be reading it, and that is no error.

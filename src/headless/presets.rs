@@ -1,6 +1,7 @@
 //! `innerloop presets`: what there is to train.
 
 use std::fmt::Write;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
@@ -41,7 +42,7 @@ enum Row<'a> {
 }
 
 /// Prints every preset.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<ExitCode> {
     let entries = preset::all();
     if options.json {
         let rows: Vec<Row> = entries.iter().map(row).collect();

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::bounds;
 use crate::reference::Reference;
-use crate::train::{Equivalence, Experiment, Measurement, ReferenceResult};
+use crate::train::{Equivalence, Experiment, Measurement, ReferenceResult, Scope};
 
 /// The JSON object. A number that is not finite is `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -99,13 +99,9 @@ impl From<&Equivalence> for Equal {
 }
 
 impl Report {
-    /// Measures the present weights, where they were not measured yet, and gathers all.
+    /// Measures the present weights on all held-out tasks, and gathers all.
     pub fn of(experiment: &mut Experiment, trained: u64, elapsed: Duration) -> Result<Self> {
-        let latest = experiment.history.latest.clone().filter(|latest| latest.step == experiment.step());
-        let Measurement { eval_loss, equivalence, .. } = match latest {
-            Some(latest) => latest,
-            None => experiment.measure().context("cannot measure the weights")?,
-        };
+        let Measurement { eval_loss, equivalence, .. } = experiment.measure(Scope::Whole)?;
         let line = |result: &ReferenceResult| (result.tuned.reference.to_string(), Line::from(result));
         let elapsed_s = elapsed.as_secs_f64();
         Ok(Self {

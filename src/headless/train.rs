@@ -1,6 +1,7 @@
 //! `innerloop train`: the lab's trainer without the lab.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,7 @@ use super::stop::Stop;
 use super::{print, tell};
 use crate::bounds;
 use crate::preset::{self, Preset, SetError};
-use crate::session::{self, Found, Session};
+use crate::session::{self, Source, Session};
 use crate::train::{DeviceChoice, Experiment};
 
 /// Time between two saves while a run goes on: a power cut costs no more than this.
@@ -52,7 +53,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 /// Trains, prints what it came to, and saves if asked to.
-pub fn run(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<ExitCode> {
     if let Some(file) = &options.save {
         session::may_replace(file)?;
     }
@@ -72,8 +73,8 @@ pub fn run(options: &Options) -> Result<()> {
 /// The run that the options name, at its first step or where the session left it.
 fn open(options: &Options) -> Result<Experiment> {
     match session::find(&options.what)? {
-        Found::Preset(name, preset) => Experiment::start(&name, changed(&preset, options)?, options.device),
-        Found::Session(file, session) => {
+        Source::Preset(name, preset) => Experiment::start(&name, changed(&preset, options)?, options.device),
+        Source::Session(file, session) => {
             fits(&file, &session, options)?;
             session.resume(options.device).with_context(|| bounds::line(&file.display().to_string()))
         }
