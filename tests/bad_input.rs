@@ -33,6 +33,7 @@ fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
         ("beta1: 0.9", "beta1: 2", "24:32: train.optimiser.beta1: 2 is not allowed here"),
         // What only fields together can say.
         ("layout: Interleaved", "layout: Joined", "16:13: layout: GdSsm"),
+        ("Gd(1)", "Gd(1000000000)", "27:17: references: gd-1000000000 is not measured; allowed: [Zero, Gd(1), Gd(2)"),
         ("dim: 2,", "dim: 256,\n        // more\n        noise: 0.1, ", "ok"),
         // Unknown, missing, twice.
         ("dim: 2,", "dmi: 2,", "11:9: task: there is no field `dmi`; did you mean `dim`? allowed: dim, outputs, context,"),
