@@ -123,7 +123,9 @@ impl Worker {
                     post(update);
                 }
             };
-            let outcome = panic::catch_unwind(AssertUnwindSafe(|| run::run(source, device, &inbox, &say)));
+            // Inside the pool, so that a step does not wake another thread only to wait for it.
+            let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say));
+            let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => format!("{error:#}"),

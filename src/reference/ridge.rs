@@ -10,7 +10,7 @@ use super::Problem;
 /// of the digits: this is the square root of [`super::spectrum::RANK`], so that both forms see the same rank.
 const RANK: f64 = 1e-6;
 
-/// Iterations that a factorisation may take before the input is given up as not finite.
+/// Iterations that a factorisation may take before it is given up.
 const PATIENCE: usize = 100_000;
 
 /// W = Y X⁺, the weights of the least norm among those of the least squared error: (d_out, d).
@@ -18,7 +18,10 @@ const PATIENCE: usize = 100_000;
 /// NaN where X is not finite.
 pub fn least_squares(problem: &Problem) -> DMatrix<f64> {
     let failed = || DMatrix::from_element(problem.y.nrows(), problem.x.nrows(), f64::NAN);
-    let Some(svd) = SVD::try_new(problem.x.clone(), true, true, f64::EPSILON, PATIENCE) else { return failed() };
+    // What is not finite would be iterated upon to the end of patience.
+    let finite = problem.x.iter().all(|x| x.is_finite());
+    let svd = finite.then(|| SVD::try_new(problem.x.clone(), true, true, f64::EPSILON, PATIENCE)).flatten();
+    let Some(svd) = svd else { return failed() };
     let cutoff = RANK * svd.singular_values.max();
     svd.pseudo_inverse(cutoff).map_or_else(|_| failed(), |inverse| &problem.y * inverse)
 }

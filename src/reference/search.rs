@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn finds_the_deepest_of_two_valleys() {
-        let f = |x: f64| ((x - 0.01) / 0.01).powi(2).min(1.0) + ((x - 7.0) / 7.0).powi(2).min(1.5);
+        let f = |x: f64| ((x - 0.01) / 0.01).powi(2).min(0.5) + ((x - 7.0) / 7.0).powi(2).min(1.5);
         assert!((minimise(1e-4, 1e4, f) / 7.0 - 1.0).abs() < 1e-6);
     }
 

@@ -10,7 +10,11 @@ pub use linear::{InputDistribution, Linear, Outputs};
 pub use random::{Stream, rng};
 pub use tokens::{Layout, Token};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// Fewer tasks than this are not worth handing to another thread.
+const TASKS_AT_ONCE: usize = 16;
 
 /// Every task there is. A new one is a file beside this one and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,17 +69,14 @@ impl Task {
         let shape = self.shape();
         let mut batch = Batch::zeros(size, shape);
         let Shape { dim, outputs, context } = shape;
-        let tasks = batch
-            .x
-            .chunks_mut(context * dim)
-            .zip(batch.y.chunks_mut(context * outputs))
-            .zip(batch.query.chunks_mut(dim).zip(batch.target.chunks_mut(outputs)));
-        for (index, ((x, y), (query, target))) in tasks.enumerate() {
+        let inputs = batch.x.par_chunks_mut(context * dim).zip(batch.query.par_chunks_mut(dim));
+        let targets = batch.y.par_chunks_mut(context * outputs).zip(batch.target.par_chunks_mut(outputs));
+        inputs.zip(targets).with_min_len(TASKS_AT_ONCE).enumerate().for_each(|(index, ((x, query), (y, target)))| {
             let mut rng = rng(seed, stream, step, index as u64);
             match self {
                 Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
             }
-        }
+        });
         batch
     }
 }

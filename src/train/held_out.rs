@@ -12,7 +12,7 @@ use super::trainer::tokens_on;
 use crate::bounds;
 use crate::nn::{Cube, Device};
 use crate::preset::Preset;
-use crate::reference::{self, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
+use crate::reference::{self, Prior, Problem, Reference, Spectrum, Tuner};
 use crate::task::{Batch, Shape, Stream, Task};
 
 /// The seed of held-out and tuning tasks, whatever a run's seed is.
@@ -31,10 +31,11 @@ pub struct HeldOut<D: Device> {
     batch: Batch,
     tokens: Cube<D>,
     references: Vec<ReferenceResult>,
-    /// Each reference's answers: (B, d_out).
-    answers: Vec<(Reference, Vec<f32>)>,
+    /// Each reference's answers: (B, d_out), in the same order.
+    answers: Vec<Vec<f32>>,
     /// Where the reference that models are held against stands in both lists.
     main: usize,
+    prior: Prior,
     /// Its weights: (B, d_out, d).
     weights: Vec<f32>,
 }
@@ -60,14 +61,24 @@ impl<D: Device> HeldOut<D> {
             let theirs = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
             let loss = half_squared_error(&theirs, &batch.target);
             references.push(ReferenceResult { tuned, loss, flops: tuned.flops(prior.shape) });
-            answers.push((reference, theirs));
+            answers.push(theirs);
         }
-        let main = answers.iter().position(|(reference, _)| *reference == MAIN).unwrap_or(0);
-        let tuned: Tuned = references[main].tuned;
+        let main = references.iter().position(|result: &ReferenceResult| result.tuned.reference == MAIN).unwrap_or(0);
+        let tuned = references[main].tuned;
         // Transposed, because nalgebra stores columns and rows are wanted.
         let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
         let tokens = tokens_on(device, preset, &batch)?;
-        Ok(Self { device: device.clone(), preset: preset.clone(), batch, tokens, references, answers, main, weights })
+        Ok(Self {
+            device: device.clone(),
+            preset: preset.clone(),
+            batch,
+            tokens,
+            references,
+            answers,
+            main,
+            prior,
+            weights,
+        })
     }
 
     pub fn batch(&self) -> &Batch {
@@ -88,13 +99,15 @@ impl<D: Device> HeldOut<D> {
         &self.references
     }
 
-    pub fn answers(&self) -> &[(Reference, Vec<f32>)] {
-        &self.answers
+    /// The answers of those references that no simpler one equals on this task.
+    pub fn distinct(&self) -> impl Iterator<Item = (Reference, &[f32])> {
+        let named = self.references.iter().map(|result| result.tuned.reference).zip(&self.answers);
+        named.filter(|(reference, _)| reference.simplest(&self.prior) == *reference).map(|(r, a)| (r, a.as_slice()))
     }
 
     /// The reference that models are held against, one step of gradient descent, and its answers.
     pub fn main(&self) -> (&ReferenceResult, &[f32]) {
-        (&self.references[self.main], &self.answers[self.main].1)
+        (&self.references[self.main], &self.answers[self.main])
     }
 
     /// The weights of the main reference, which are its sensitivities: (B, d_out, d).

@@ -49,9 +49,8 @@ pub fn measure<D: Device>(
     let eval_loss = half_squared_error(&answers, &held_out.batch().target);
 
     let distances: Vec<(Reference, f64)> = held_out
-        .answers()
-        .iter()
-        .map(|(reference, theirs)| (*reference, relative_difference(&answers, theirs, held_out.batch())))
+        .distinct()
+        .map(|(reference, theirs)| (reference, relative_difference(&answers, theirs, held_out.batch())))
         .collect();
     let (main, theirs) = held_out.main();
     let (sensitivity_cosine, sensitivity_difference) = sensitivities(net, preset, held_out, tasks)?;

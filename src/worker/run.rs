@@ -16,7 +16,7 @@ use crate::train::{DeviceChoice, Experiment};
 const LOOK_SHARE: u32 = 50;
 
 /// Runs until nobody can give orders any more.
-pub fn run(source: Source, device: DeviceChoice, orders: &Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
+pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
     let mut desk = Desk::open(source, device, post)?;
     loop {
         loop {

@@ -1,0 +1,191 @@
+//! The program in a real terminal: it starts, trains, saves and leaves, and always gives the terminal back.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use innerloop::session;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// How long anything may take before it counts as stuck; nothing waits this long when all is well.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// What has arrived on the screen, and whether more can come.
+struct Seen {
+    parser: vt100::Parser,
+    closed: bool,
+}
+
+/// The program in a pseudo-terminal.
+struct Terminal {
+    master: Option<Box<dyn MasterPty + Send>>,
+    keyboard: Option<Box<dyn Write + Send>>,
+    child: Box<dyn Child + Send + Sync>,
+    seen: Arc<(Mutex<Seen>, Condvar)>,
+    folder: tempfile::TempDir,
+}
+
+impl Terminal {
+    fn open(arguments: &[&str]) -> Self {
+        let size = PtySize { rows: 36, cols: 120, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
+        command.args(arguments);
+        command.cwd(folder.path());
+        command.env("TERM", "xterm-256color");
+        let child = pair.slave.spawn_command(command).expect("the program");
+        drop(pair.slave);
+
+        let seen = Seen { parser: vt100::Parser::new(36, 120, 0), closed: false };
+        let seen = Arc::new((Mutex::new(seen), Condvar::new()));
+        let mut screen = pair.master.try_clone_reader().expect("a screen");
+        let keyboard = Some(pair.master.take_writer().expect("a keyboard"));
+        let shared = Arc::clone(&seen);
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            loop {
+                let read = screen.read(&mut bytes).unwrap_or(0);
+                let mut seen = shared.0.lock().expect("the screen");
+                seen.parser.process(&bytes[..read]);
+                seen.closed = read == 0;
+                shared.1.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Self { master: Some(pair.master), keyboard, child, seen, folder }
+    }
+
+    fn press(&mut self, keys: &str) {
+        let keyboard = self.keyboard.as_mut().expect("a keyboard");
+        keyboard.write_all(keys.as_bytes()).and_then(|()| keyboard.flush()).expect("a key");
+    }
+
+    /// Waits until the screen shows this.
+    fn until(&self, what: &str) {
+        self.wait(what, |seen| seen.parser.screen().contents().contains(what));
+    }
+
+    fn wait(&self, what: &str, arrived: impl Fn(&Seen) -> bool) {
+        let (lock, changed) = &*self.seen;
+        let seen = lock.lock().expect("the screen");
+        let (seen, timeout) = changed.wait_timeout_while(seen, STUCK, |seen| !arrived(seen)).expect("the screen");
+        assert!(!timeout.timed_out(), "waited for {what:?} in vain; the screen:\n{}", seen.parser.screen().contents());
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.process_id().expect("a process").to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
+    }
+
+    /// Waits for the end and returns the exit code.
+    fn end(&mut self) -> u32 {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                return status.exit_code();
+            }
+            if start.elapsed() > STUCK {
+                self.child.kill().expect("an end");
+                panic!("the program does not end");
+            }
+            thread::yield_now();
+        }
+    }
+
+    /// Asserts that the screen, the cursor and the line discipline are as before the start.
+    fn assert_given_back(&self) {
+        self.wait("all output", |seen| seen.closed || !seen.parser.screen().alternate_screen());
+        let seen = self.seen.0.lock().expect("the screen");
+        let screen = seen.parser.screen();
+        assert!(!screen.alternate_screen(), "the alternate screen is left");
+        assert!(!screen.hide_cursor(), "the cursor is shown");
+        assert!(!screen.bracketed_paste(), "bracketed paste is off");
+        if let Some(termios) = self.master.as_ref().and_then(|master| master.get_termios()) {
+            let text = format!("{:?}", termios.local_flags);
+            assert!(text.contains("ICANON") && text.contains("ECHO"), "lines and echo are back: {text}");
+        }
+    }
+
+    fn saves(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.folder.path().join("saves")) else { return Vec::new() };
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+fn assert_readable(path: &Path) -> u64 {
+    session::load(path).expect("a session that can be read").checkpoint.step
+}
+
+#[test]
+fn a_lesson_from_the_first_key_to_the_last() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.until("First look");
+    terminal.press("\r");
+    terminal.until("Hidden state");
+    terminal.until("finished");
+    terminal.press("s");
+    terminal.until("saved");
+    terminal.press("q");
+    assert_eq!(terminal.end(), 0);
+    terminal.assert_given_back();
+    let saves = terminal.saves();
+    assert_eq!(saves.len(), 1, "{saves:?}");
+    assert_readable(&saves[0]);
+}
+
+#[test]
+fn a_signal_saves_and_gives_the_terminal_back() {
+    for (name, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+        let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+        terminal.until("Hidden state");
+        terminal.until("step 1");
+        terminal.signal(name);
+        assert_eq!(terminal.end(), code, "{name}");
+        terminal.assert_given_back();
+        let saves = terminal.saves();
+        assert_eq!(saves.len(), 1, "{name}: {saves:?}");
+        assert!(assert_readable(&saves[0]) > 0, "{name}");
+    }
+}
+
+#[test]
+fn a_saved_run_opens_where_it_was() {
+    let mut terminal = Terminal::open(&["run", "first-look"]);
+    terminal.until("Hidden state");
+    terminal.until("step 1");
+    terminal.signal("TERM");
+    terminal.end();
+    let save = terminal.saves().remove(0);
+    let step = assert_readable(&save);
+
+    let mut again = Terminal::open(&["run", save.to_str().expect("a name")]);
+    again.until("finished");
+    again.press("q");
+    again.press("q");
+    assert!(step > 0);
+}
+
+#[test]
+fn when_the_line_drops_the_program_leaves() {
+    let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+    terminal.until("Hidden state");
+    terminal.until("step 1");
+    // Nobody holds the other side any more, as when a connection is lost.
+    terminal.keyboard = None;
+    terminal.master = None;
+    terminal.signal("HUP");
+    assert_eq!(terminal.end(), 129);
+    assert_readable(&terminal.saves()[0]);
+}
