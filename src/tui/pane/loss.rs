@@ -25,12 +25,12 @@ pub fn title(lab: &Lab) -> String {
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let references = lab.opened.as_ref().map_or(&[][..], |opened| &opened.references);
+    let references = drawn(lab);
     let history = &lab.history;
-    let y = axis(history, references, lab.log_axis);
+    let y = axis(history, &references, lab.log_axis);
     let wide = area.width >= WIDE;
     let model = theme.ink(Ink::Model);
-    let level = |result: &ReferenceResult| {
+    let level = |result: &&ReferenceResult| {
         let reference = result.tuned.reference;
         Layer::Level(result.loss, stroke(reference), theme.ink(words::ink(reference)))
     };
@@ -48,6 +48,13 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let gutter = if wide { 24 } else { 13 };
     let (x, marks, quiet) = (steps_axis(step, planned), marks.collect(), theme.quiet());
     Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
+}
+
+/// The results of those references whose lines the preset asks for; more lines than that would be a hedge.
+fn drawn(lab: &Lab) -> Vec<&ReferenceResult> {
+    let Some(opened) = &lab.opened else { return vec![] };
+    let asked = |result: &&ReferenceResult| opened.preset.references.contains(&result.tuned.reference);
+    opened.references.iter().filter(asked).collect()
 }
 
 fn stroke(reference: Reference) -> Stroke {
@@ -74,7 +81,7 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
 }
 
 /// Around the curves and those references that are not out of all proportion.
-fn axis(history: &History, references: &[ReferenceResult], logarithmic: bool) -> Scale {
+fn axis(history: &History, references: &[&ReferenceResult], logarithmic: bool) -> Scale {
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(|series| series.range());
     // A batch's luck must not move the axis: the held-out curve and the references set its foot.
     let foot = history.eval_loss.range().map(|(least, _)| f64::from(least)).into_iter();
