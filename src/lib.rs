@@ -17,6 +17,8 @@
 //! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds}`.
 
 pub mod bounds;
+pub mod cli;
+pub mod headless;
 pub mod nn;
 pub mod optim;
 pub mod preset;
@@ -27,3 +29,33 @@ pub mod task;
 pub mod train;
 pub mod tui;
 pub mod worker;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command, Lab};
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let Cli { lab, command } = Cli::parse();
+    let done = match command {
+        None => open_lab(None, lab),
+        Some(Command::Run { what, lab }) => open_lab(what, lab),
+        Some(Command::Train(options)) => headless::train::run(&options),
+        Some(Command::Presets(options)) => headless::presets::run(&options),
+        Some(Command::Check(options)) => headless::check::run(&options),
+        Some(Command::Completions(options)) => headless::completions::run(&options, Cli::command()),
+        Some(Command::Man) => headless::completions::man(Cli::command()),
+    };
+    headless::exit::code(done)
+}
+
+/// Opens the lab on a preset or a session, or on its gallery.
+fn open_lab(what: Option<String>, lab: Lab) -> anyhow::Result<ExitCode> {
+    // What is wrong with the argument is said before the screen is taken.
+    let start = what.as_deref().map(session::find).transpose()?;
+    headless::needs_terminal()?;
+    let Lab { device, saves, color } = lab;
+    tui::run(tui::Options { start, device, saves, color }).map(ExitCode::from)
+}

@@ -14,7 +14,7 @@ pub use refusal::Refusal;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use scan::{find as find_field, opens_with};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
@@ -85,6 +85,9 @@ impl Preset {
     /// Checks what no single field can tell: that model, task and layout fit together and into memory.
     pub fn check(&self) -> Result<()> {
         let shape = self.task.shape();
+        if let Some(unmeasured) = self.references.iter().find(|reference| !Reference::ALL.contains(reference)) {
+            bail!("references: {unmeasured} is not measured; allowed: {:?}", Reference::ALL);
+        }
         self.model.check(shape, self.layout)?;
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;

@@ -57,23 +57,30 @@ pub struct Content {
     pub curve: Vec<f32>,
 }
 
-/// What an argument PRESET|SESSION turned out to be.
+/// What a run begins from.
 #[derive(Clone, Debug)]
-pub enum Found {
+pub enum Source {
     /// A preset and the name it is known by.
     Preset(String, Box<Preset>),
-    /// A session and its file.
+    /// A session and the file it was read from.
     Session(PathBuf, Box<Session>),
 }
 
-/// A preset by name, or a preset or a session by path; the file's content tells which.
-pub fn find(argument: &str) -> Result<Found> {
-    let path = Path::new(argument);
-    if preset::is_path(argument) && store::is_session(path)? {
-        return Ok(Found::Session(path.to_owned(), Box::new(load(path)?)));
+/// A preset by name, or a preset or a session by path.
+pub fn find(argument: &str) -> Result<Source> {
+    if preset::is_path(argument) {
+        return open(Path::new(argument));
     }
     let (name, preset) = preset::find(argument)?;
-    Ok(Found::Preset(name, Box::new(preset)))
+    Ok(Source::Preset(name, Box::new(preset)))
+}
+
+/// The preset or the session in a file; its content tells which.
+pub fn open(path: &Path) -> Result<Source> {
+    if store::is_session(path)? {
+        return Ok(Source::Session(path.to_owned(), Box::new(load(path)?)));
+    }
+    Ok(Source::Preset(preset::stem(path), Box::new(preset::load(path)?)))
 }
 
 /// What fields of a session say together that cannot be.

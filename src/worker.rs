@@ -13,19 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::preset::Preset;
-use crate::session::Session;
+pub use crate::session::Source;
 use crate::train::{DeviceChoice, History, LrChange, Measurement, ReferenceResult, Snapshot, StepReport};
 
 /// Updates a worker posts at most in a second.
 pub const POSTS_PER_SECOND: u32 = 20;
-
-/// What a run begins from.
-pub enum Source {
-    /// A preset and the name it is known by.
-    Preset(String, Box<Preset>),
-    /// A session and the file it was read from.
-    Session(PathBuf, Box<Session>),
-}
 
 /// What the person in front wants of the run.
 #[derive(Clone, Debug, PartialEq)]

@@ -87,6 +87,8 @@ impl Refusal {
 fn place_of(text: &str, error: &SpannedError) -> usize {
     let start = scan::place(text, error.span.start.line, error.span.start.col);
     match error.code {
+        // Behind the last word, not after the empty lines that follow it.
+        Error::Eof => text.trim_end().len(),
         Error::UnclosedBlockComment => text[..start].rfind("/*").unwrap_or(start),
         Error::ExpectedStringEnd | Error::InvalidEscape(_) => start,
         Error::IntegerOutOfBounds if text[..start].ends_with('-') => start - 1,
@@ -103,7 +105,8 @@ pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> St
         strsim::normalized_damerau_levenshtein(&found, &name).max(strsim::jaro_winkler(&found, &name) - 0.2)
     };
     let scored = names.into_iter().map(|name| (likeness(name.as_ref()), name));
-    match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
+    // Of names that are equally near the first.
+    match scored.min_by(|a, b| b.0.total_cmp(&a.0)) {
         Some((score, name)) if score > 0.6 => format!("did you mean `{}`? ", name.as_ref()),
         _ => String::new(),
     }

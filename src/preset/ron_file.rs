@@ -16,7 +16,7 @@ use super::scan;
 use crate::bounds;
 
 /// Structures nested deeper than this stay on one line.
-const PRETTY_DEPTH: usize = 5;
+const PRETTY_DEPTH: usize = 4;
 /// Columns after which a list of numbers goes on in the next line.
 const PRETTY_WIDTH: usize = 120;
 

@@ -1,0 +1,51 @@
+//! `innerloop check`: whether preset and session files can be used.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::{print, tell};
+use crate::session::{self, Source};
+use crate::bounds;
+
+/// Check preset and session files
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Preset or session files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Prints a line for each file; fails if one cannot be used.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let mut bad = 0;
+    for file in &options.files {
+        match examine(file) {
+            Ok(line) => {
+                print(&format!("{}: ok, {line}\n", bounds::line(&file.display().to_string())))?;
+            }
+            Err(error) => {
+                bad += 1;
+                tell(&format!("error: {}", bounds::printable(&format!("{error:#}"))));
+            }
+        }
+    }
+    match (bad, options.files.len()) {
+        (0, _) => Ok(ExitCode::SUCCESS),
+        (1, 1) => bail!("the file cannot be used"),
+        (_, all) => bail!("{bad} of {all} files cannot be used"),
+    }
+}
+
+/// What a good file is.
+fn examine(file: &Path) -> Result<String> {
+    Ok(match session::open(file)? {
+        Source::Preset(_, preset) => format!("a preset with {} parameters", preset.parameters()),
+        Source::Session(_, session) => {
+            let (step, steps) = (session.checkpoint.step, session.preset.train.steps);
+            format!("a session of {} at step {step} of {steps}", session.name)
+        }
+    })
+}

@@ -1,0 +1,80 @@
+//! How a command ends: its exit code, and what is said on standard error.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+
+use super::tell;
+use crate::bounds;
+
+/// The command cannot be what was meant: exit code 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// A signal ended the command: exit code 128+n.
+#[derive(Debug)]
+pub struct Stopped {
+    /// n: 2 for INT, 15 for TERM.
+    pub signal: u8,
+    /// What was done before leaving.
+    pub message: String,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+/// Says what went wrong, and turns it into an exit code.
+pub fn code(result: Result<ExitCode>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        tell(&bounds::printable(&stopped.message));
+        return ExitCode::from(128 + stopped.signal);
+    }
+    if is_broken_pipe(&error) {
+        // `innerloop presets | head` is no failure.
+        return ExitCode::SUCCESS;
+    }
+    tell(&format!("error: {}", bounds::printable(&format!("{error:#}"))));
+    if error.is::<Usage>() {
+        tell("`innerloop --help` tells what can be said");
+        return ExitCode::from(2);
+    }
+    ExitCode::FAILURE
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_code() {
+        let of = |error: Error| format!("{:?}", code(Err(error)));
+        let is = |code: u8| format!("{:?}", ExitCode::from(code));
+        assert_eq!(of(Error::msg("x")), is(1));
+        assert_eq!(of(Usage("x".to_owned()).into()), is(2));
+        assert_eq!(of(Stopped { signal: 15, message: "x".to_owned() }.into()), is(143));
+        assert_eq!(of(io::Error::from(io::ErrorKind::BrokenPipe).into()), is(0));
+    }
+}

@@ -1,0 +1,50 @@
+//! Commands without a screen: one file each, with its options and what it prints.
+//!
+//! Results go to standard output, everything else to standard error. Knows nothing of the lab.
+
+pub mod check;
+pub mod completions;
+pub mod exit;
+pub mod presets;
+mod progress;
+mod report;
+mod stop;
+pub mod train;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// Writes a result to standard output, and that is all there was to do.
+///
+/// # Errors
+/// Standard output is gone: the reader of a pipe may have seen enough.
+fn print(text: &str) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a line for a person to standard error. Nobody may be reading it, and that is no error.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Whether the terminal can be drawn on.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Refuses to open the lab where there is no terminal to open it on.
+pub fn needs_terminal() -> Result<()> {
+    let instead = "`innerloop train PRESET` trains without a screen";
+    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+        bail!("the lab needs a terminal; {instead}");
+    }
+    if is_dumb() {
+        bail!("the lab needs a terminal that can move its cursor (TERM=dumb cannot); {instead}");
+    }
+    Ok(())
+}

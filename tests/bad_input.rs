@@ -1,0 +1,301 @@
+//! Whatever is wrong with a file: one clear line with the place and what is allowed, exit code 1, nothing lost.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use innerloop::{preset, session};
+use proptest::prelude::*;
+use support::{PRESET, innerloop, preset_with, stderr, stdout};
+
+/// What the reader says of a preset's text.
+fn said(text: &str) -> String {
+    match preset::understand("x.ron", text) {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+#[test]
+fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
+    let cases = [
+        // Absurd values.
+        ("dim: 2,", "dim: 0,", "11:14: task.dim: 0 is not allowed here: give a number from 1 to 256"),
+        ("context: 3", "context: 1000000000", "13:18: task.context: 1000000000 is not allowed here: give a number from"),
+        ("context: 3", "context: 99999999999999999999999", "13:18: task.context: a smaller number is needed here, not"),
+        ("context: 3", "context: -3", "13:18: task.context: a number that is not negative is needed here, not `-3`: give"),
+        ("context: 3", "context: 1.5", "13:19: task.context: a whole number is needed here, not `1.5`: give a number from"),
+        ("range: 1.0", "range: NaN", "14:16: task.range: NaN is not allowed here"),
+        ("lr: 0.01", "lr: NaN", "21:13: train.lr: NaN is not allowed here"),
+        ("lr: 0.01", "lr: inf", "21:13: train.lr: inf is not allowed here"),
+        ("clip: 1.0", "clip: 0", "25:15: train.clip: 0 is not allowed here"),
+        ("beta1: 0.9", "beta1: 2", "24:32: train.optimiser.beta1: 2 is not allowed here"),
+        // What only fields together can say.
+        ("layout: Interleaved", "layout: Joined", "16:13: layout: GdSsm"),
+        ("Gd(1)", "Gd(1000000000)", "27:17: references: gd-1000000000 is not measured; allowed: [Zero, Gd(1), Gd(2)"),
+        ("dim: 2,", "dim: 256,\n        // more\n        noise: 0.1, ", "ok"),
+        // Unknown, missing, twice.
+        ("dim: 2,", "dmi: 2,", "11:9: task: there is no field `dmi`; did you mean `dim`? allowed: dim, outputs, context,"),
+        ("beta1", "beta3", "24:25: train.optimiser: there is no field `beta3`; did you mean `beta1`? allowed: beta1"),
+        ("dim: 2,", "", "15:5: task: the field `dim` is missing; its fields are dim, outputs, context, range"),
+        ("init: Random", "", "17:18: model: the field `init` is missing; its fields are init"),
+        ("dim: 2,", "dim: 2, dim: 3,", "11:17: task.dim: the field `dim` is given twice"),
+        ("Vector", "Vectr", "12:18: task.outputs: `Vectr` is not known here; did you mean `Vector`? allowed: Scalar, Vector"),
+        ("GdSsm(", "GdSmm(", "17:12: model: `GdSmm` is not known here; did you mean `GdSsm`? allowed: GdSsm,"),
+        // Of the wrong type.
+        ("dim: 2,", "dim: \"2\",", "11:14: task.dim: a whole number is needed here, not `\"2\"`: give a number from 1 to 256"),
+        ("lr: 0.01", "lr: fast", "21:13: train.lr: a number is needed here, not `fast`: give a number from"),
+        ("init: Random", "init: 5", "17:24: model.init: a name is needed here, not `5`: allowed: Random, Constructed"),
+        ("\"Tiny\"", "Tiny", "3:12: title: a text in double quotes is needed here, not `Tiny`"),
+        ("[Zero", "Zero", "27:17: references: a list `[…]` is needed here, not `Zero`"),
+        ("GdSsm(init: Random)", "GdSsm", "17:17: model: an opening `(` is missing; its fields are init"),
+        ("Preset(\n", "Presett(\n", "2:1: `Presett` does not belong here: write `Preset(…)`"),
+        ("Preset(\n", "[\n", "2:1: write `Preset(…)` here, not `[`"),
+        // Marks that are missing or too many.
+        ("dim: 2,", "dim 2,", "11:13: task: a colon is needed here, not `2`"),
+        ("dim: 2,", "dim: 2", "12:9: task.dim: a comma or a closing bracket is needed here, not `outputs`"),
+        ("LeastSquares],\n)", "LeastSquares],\n", "27:45: the text ends here, before its last bracket is closed"),
+        ("LeastSquares],\n)", "LeastSquares],\n) more", "28:3: nothing may follow the last bracket, but here is `more`"),
+        ("\"Tiny\"", "\"Tiny", "5:15: "),
+        ("// A preset", "/* A preset", "1:1: this comment is never closed by `*/`"),
+        // Letters that a terminal would obey.
+        ("dim: 2,", "\u{1b}[31m: 2,", "11:9: task: a name is needed here, not `�`"),
+        ("Vector", "V\u{202e}r", "12:18: task.outputs: `V"),
+    ];
+    for (piece, by, expected) in cases {
+        let said = said(&preset_with(piece, by));
+        let expected = if expected == "ok" { expected.to_owned() } else { format!("x.ron:{expected}") };
+        assert!(said.starts_with(&expected), "{piece} → {by}\n  said     {said}\n  expected {expected}");
+        assert!(!said.chars().any(char::is_control), "{said:?}");
+    }
+    for (text, expected) in [
+        ("", "x.ron:1:1: nothing is here: write `Preset(…)`"),
+        ("  // only this", "x.ron:1:15: nothing is here: write `Preset(…)`"),
+        ("Preset(", "x.ron:1:8: the text ends here, before its last bracket is closed"),
+    ] {
+        assert_eq!(said(text), expected);
+    }
+}
+
+#[test]
+fn a_model_that_fits_no_memory_is_refused_at_the_field_to_change() {
+    let text = preset_with("dim: 2,", "dim: 256,").replace("context: 3", "context: 10000");
+    let said = said(&text);
+    assert!(said.starts_with("x.ron:11:14: ") && said.contains(" GB are allowed"), "{said}");
+}
+
+#[test]
+fn deep_brackets_end_in_words() {
+    for opening in ["[", "(", "{", "Some(", "/*", "(a:", "\"", "r#\""] {
+        for before in ["", "Preset(references: ", "Preset(title: ", "Preset(x: ", "Session(schema: 1, name: "] {
+            let text = format!("{before}{}", opening.repeat(20_000));
+            assert!(preset::understand("x.ron", &text).is_err());
+            assert!(session::understand("x.ron", &text).is_err());
+        }
+    }
+}
+
+/// Writes a file in a fresh folder, and gives what `innerloop check` says of it.
+fn checked(content: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.ron"), content).unwrap();
+    refused(folder.path(), "x.ron")
+}
+
+fn refused(folder: &Path, file: &str) -> String {
+    for command in ["check", "train"] {
+        let output = innerloop(folder, &[command, file]);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+        assert!(!stderr(&output).contains("panicked") && !stderr(&output).contains("backtrace"), "{}", stderr(&output));
+    }
+    stderr(&innerloop(folder, &["check", file])).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn files_that_are_no_text_are_refused() {
+    let mut bytes = PRESET.as_bytes().to_vec();
+    let at = PRESET.find("Tiny").unwrap();
+    bytes[at] = 0xff;
+    assert_eq!(checked(&bytes), "error: x.ron:3:13: this is not UTF-8 text");
+    assert_eq!(checked(b""), "error: x.ron:1:1: nothing is here: write `Preset(…)`");
+    assert!(checked(b"\0\0\0\0").starts_with("error: x.ron:1:1: "));
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("d.ron")).unwrap();
+    assert_eq!(refused(folder.path(), "d.ron"), "error: d.ron: this is a folder, not a file");
+    assert_eq!(refused(folder.path(), "none.ron"), "error: none.ron: there is no such file");
+}
+
+#[cfg(unix)]
+#[test]
+fn files_without_an_end_are_refused_before_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(refused(folder.path(), "/dev/zero"), "error: /dev/zero: this is not an ordinary file");
+    // Sparse: nothing of this is on disk.
+    let huge = fs::File::create(folder.path().join("huge.ron")).unwrap();
+    huge.set_len(1 << 40).unwrap();
+    assert_eq!(refused(folder.path(), "huge.ron"), "error: huge.ron: the file is too large: at most 1024 KiB are read");
+}
+
+#[test]
+fn a_byte_order_mark_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.ron"), format!("\u{feff}{PRESET}")).unwrap();
+    assert_eq!(innerloop(folder.path(), &["check", "x.ron"]).status.code(), Some(0));
+}
+
+#[test]
+fn control_characters_never_reach_the_terminal() {
+    let harmless = |text: &str| assert!(!text.replace('\n', "").contains(char::is_control), "{text:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let presets = folder.path().join("presets");
+    fs::create_dir(&presets).unwrap();
+    let evil = preset_with("says task", "\\u{1b}]0;owned\\u{7}\u{9b}31m");
+    fs::write(presets.join("evil.ron"), &evil).unwrap();
+    fs::write(presets.join("\u{1b}[31m.ron"), PRESET).unwrap();
+    fs::write(presets.join("bad.ron"), "\u{1b}[2J").unwrap();
+    for arguments in [&["presets"][..], &["presets", "--json"], &["check", "presets/\u{1b}[31m.ron", "presets/bad.ron"]] {
+        let output = innerloop(folder.path(), arguments);
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty());
+        harmless(&stdout(&output));
+        harmless(&stderr(&output));
+    }
+    harmless(&stderr(&innerloop(folder.path(), &["train", "\u{1b}[31m"])));
+    harmless(&stderr(&innerloop(folder.path(), &["train", "evil", "--set", "task.dim=\u{1b}[31m"])));
+    harmless(&stderr(&innerloop(folder.path(), &["train", "evil", "--set", "\u{1b}[31m=1"])));
+}
+
+/// What the reader says of a session's text with one piece replaced.
+fn session_said(text: &str, piece: &str, by: &str) -> String {
+    assert!(text.contains(piece), "{piece}");
+    match session::understand("s.ron", &text.replacen(piece, by, 1)) {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+#[test]
+fn every_way_to_spoil_a_session_is_told() {
+    let text = preset::pretty(&support::session(12)).unwrap();
+    assert!(session::understand("s.ron", &text).is_ok());
+    let at = |piece: &str| {
+        let before = &text[..text.find(piece).unwrap()];
+        before.matches('\n').count() + 1
+    };
+    let schema = session_said(&text, "schema: 1", "schema: 2");
+    assert_eq!(schema, "s.ron:2:13: schema: this is version 2, and this program reads version 1");
+    // The version comes first, whatever else is in the file.
+    let future = session::understand("s.ron", "Session(\n    schema: 7,\n    news: {1: [2]},\n)").unwrap_err();
+    assert_eq!(format!("{future:#}"), "s.ron:2:13: schema: this is version 7, and this program reads version 1");
+    let cases = [
+        ("dim: 2", "dim: 0", "preset.task.dim: 0 is not allowed here: give a number from 1 to 256"),
+        ("layout: Interleaved", "layout: Joined", "preset: layout: GdSsm"),
+        ("dim: 2", "dim: 3", "checkpoint: parameters: these are 20 numbers, but the preset's model has 30"),
+        ("shape: (2, 2)", "shape: (2, 3)", "checkpoint: parameter Λ: values must be 2 × 3 finite numbers"),
+        ("shape: (2, 2)", "shape: (18446744073709551615, 2)", "checkpoint: parameter Λ: values must be"),
+        ("values: [", "values: [NaN, ", "checkpoint: parameter Λ: values must be"),
+        ("moment1: [", "moment1: [1.0, ", "checkpoint: parameter Λ: moments must be"),
+        ("moment2: [", "moment2: [inf, ", "checkpoint: parameter Λ: moments must be"),
+        ("lr_factor: 1.0", "lr_factor: 0.0", "checkpoint: lr_factor: 0 is not a factor"),
+        ("step: 12,", "step: 5,", "history: train_loss: it goes to step 12, but the run is at step 5"),
+        ("step: 12,", "step: 99999999999999,", "checkpoint: step: 99999999999999 is more than any run does"),
+        ("step: 12,", "stepp: 12,", "checkpoint: there is no field `stepp`; did you mean `step`? allowed: seed, step"),
+        ("width: 1", "width: 0", "history.train_loss.width: 0 is no width: give a power of two"),
+        ("count: 1", "count: 4294967295", "history.train_loss.buckets: a curve is at most"),
+    ];
+    for (piece, by, expected) in cases {
+        let said = session_said(&text, piece, by);
+        assert!(said.contains(expected), "{piece} → {by}\n  said     {said}\n  expected {expected}");
+        assert!(said.starts_with("s.ron:"), "{said}");
+    }
+    let line = at("lr_factor");
+    let said = session_said(&text, "lr_factor: 1.0", "lr_factor: 0.0");
+    assert!(said.starts_with(&format!("s.ron:{line}:20: ")), "{said}");
+    // The file as a whole: its kind is known by its opening, and the end must be there.
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("s.ron"), &text[..text.len() / 2]).unwrap();
+    let truncated = refused(folder.path(), "s.ron");
+    assert!(truncated.starts_with("error: s.ron:") && truncated.contains("the text ends here"), "{truncated}");
+    fs::write(folder.path().join("s.ron"), text.replacen("\"Λ\"", "\"Q\"", 1)).unwrap();
+    let output = innerloop(folder.path(), &["train", "s.ron"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("error: s.ron: the saved parameters are"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_bad_session_is_a_row_in_the_list_and_the_newest_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, seconds: u64, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+    };
+    let text = preset::pretty(&support::session(3)).unwrap();
+    write("old.ron", 1_000, &text);
+    write("new.ron", 3_000, &text);
+    write("bad.ron", 2_000, "Session(schema: 9)");
+    write("notes.txt", 4_000, "");
+    let rows = session::list(folder.path());
+    let names: Vec<_> = rows.iter().map(|row| row.path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["new.ron", "bad.ron", "old.ron"]);
+    let content = rows[0].content.as_ref().unwrap();
+    assert_eq!((content.name.as_str(), content.title.as_str(), content.step, content.steps), ("tiny", "Tiny", 3, 50));
+    assert!(rows[1].content.as_ref().unwrap_err().contains("schema: this is version 9"));
+    assert!(session::list(&folder.path().join("none")).is_empty());
+}
+
+/// A text with a few pieces cut out, doubled or replaced.
+fn spoiled(text: &'static str) -> impl Strategy<Value = String> {
+    let place = 0..=text.len();
+    let edit = (place.clone(), 0usize..12, "[\\PC]{0,4}|[()\\[\\]{},:\"'/*#r0-9.eE+-]{0,6}|\\PC{0,3}[\\x00-\\x1f]?");
+    proptest::collection::vec(edit, 1..4).prop_map(move |edits| {
+        let mut spoiled = text.to_owned();
+        for (at, length, by) in edits {
+            let start = spoiled.floor_char_boundary(at.min(spoiled.len()));
+            let end = spoiled.ceil_char_boundary((start + length).min(spoiled.len()));
+            spoiled.replace_range(start..end, &by);
+        }
+        spoiled
+    })
+}
+
+fn session_text() -> &'static str {
+    static TEXT: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    TEXT.get_or_init(|| preset::pretty(&support::session(2)).unwrap())
+}
+
+/// Reads a text as both kinds of file; an error is one line without anything that a terminal would obey.
+fn survives(text: &str) {
+    for error in [preset::understand("x", text).err(), session::understand("x", text).err()].into_iter().flatten() {
+        let said = format!("{error:#}");
+        assert!(said.starts_with("x:") && !said.chars().any(char::is_control), "{said:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_spoiled_preset_is_a_panic(text in spoiled(PRESET)) {
+        survives(&text);
+    }
+
+    #[test]
+    fn no_spoiled_session_is_a_panic(text in spoiled(session_text())) {
+        survives(&text);
+    }
+
+    #[test]
+    fn no_truncated_file_is_a_panic(at in 0usize..20_000) {
+        survives(&PRESET[..PRESET.floor_char_boundary(at % PRESET.len())]);
+        let session = session_text();
+        survives(&session[..session.floor_char_boundary(at % session.len())]);
+    }
+
+    #[test]
+    fn no_text_at_all_is_a_panic(text in "\\PC{0,200}|[()\\[\\]{},:\"'/*#r0-9.eE+\\\\ \n-]{0,60}") {
+        survives(&text);
+    }
+}

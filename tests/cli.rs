@@ -1,0 +1,362 @@
+//! The program as a shell sees it: exit codes, what goes to which stream, saving, resuming, signals.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+
+use innerloop::session;
+use serde_json::Value;
+use support::{PRESET, command, innerloop, preset_with, stderr, stdout};
+
+/// A folder with the small preset as `tiny.ron`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.ron"), PRESET).unwrap();
+    folder
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn json(folder: &tempfile::TempDir, arguments: &[&str]) -> Value {
+    let output = innerloop(folder.path(), arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output).lines().count(), 1);
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+#[test]
+fn json_is_one_object_with_the_promised_keys() {
+    let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
+    let top = ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
+    assert_eq!(keys(&report), top.into_iter().chain(["references", "equivalence"]).collect());
+    let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
+    let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "nearest"];
+    assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).collect());
+    for reference in ["zero", "gd-1", "least-squares"] {
+        assert!(report["references"][reference]["loss"].is_f64(), "{reference}");
+    }
+    assert!(report["references"]["gd-1"]["eta"].is_f64());
+    assert_eq!((&report["preset"], &report["device"]), (&Value::from("tiny"), &Value::from("cpu")));
+    assert_eq!((&report["seed"], &report["steps"], &report["parameters"]), (&7.into(), &20.into(), &20.into()));
+    assert_eq!(report["equivalence"]["reference"], "gd-1");
+    assert!(report["elapsed_s"].as_f64() > Some(0.0) && report["steps_per_s"].as_f64() > Some(0.0));
+    assert!(report["train_loss"].is_f64() && report["eval_loss"].is_f64());
+}
+
+#[test]
+fn no_steps_is_a_measurement() {
+    let folder = folder();
+    let report = json(&folder, &["train", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--json"]);
+    assert_eq!((&report["steps"], &report["steps_per_s"]), (&0.into(), &0.0.into()));
+    assert!(report["equivalence"]["prediction_difference_relative"].as_f64().unwrap() < 1e-5);
+    assert_eq!(report["equivalence"]["nearest"], "gd-1");
+}
+
+#[test]
+fn without_json_people_get_a_page_and_plain_lines_of_progress() {
+    let output = innerloop(folder().path(), &["train", "tiny.ron"]);
+    assert_eq!(output.status.code(), Some(0));
+    for word in ["tiny on cpu, seed 1, 20 parameters", "50 steps", "gd-1", "nearest"] {
+        assert!(stdout(&output).contains(word), "{word} is not in\n{}", stdout(&output));
+    }
+    let progress = stderr(&output);
+    assert!(progress.lines().all(|line| line.starts_with("step ")) && progress.contains("step 50 of 50"), "{progress}");
+    assert!(!progress.contains('\r') && !progress.contains('\u{1b}'));
+}
+
+#[test]
+fn every_promised_key_can_be_set() {
+    let settings = [
+        "task.dim=3", "task.outputs=Scalar", "task.context=5", "task.range=2", "task.weight_scale=0.5", "task.noise=0.1",
+        "train.batch=8", "train.steps=3", "train.lr=0.001", "train.seed=9", "model.init=Constructed", "train.clip=None",
+        "train.optimiser=Sgd", "references=[Zero, Gd(1)]", "title=\"Another\"", " task.dim = 4 ",
+    ];
+    let mut arguments = vec!["train", "tiny.ron", "--save", "set.ron", "--json"];
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+    let folder = folder();
+    let report = json(&folder, &arguments);
+    assert_eq!((&report["seed"], &report["steps"]), (&9.into(), &3.into()));
+    let saved = session::load(&folder.path().join("set.ron")).unwrap().preset;
+    let written = innerloop::preset::pretty(&saved).unwrap();
+    for line in [
+        "dim: 4", "outputs: Scalar", "context: 5", "range: 2.0", "weight_scale: 0.5", "noise: 0.1", "batch: 8", "steps: 3",
+        "lr: 0.001", "seed: 9", "init: Constructed", "clip: None", "optimiser: Sgd", "references: [Zero, Gd(1)]",
+        "title: \"Another\"",
+    ] {
+        assert!(written.contains(line), "{line} is not in\n{written}");
+    }
+}
+
+#[test]
+fn what_cannot_be_set_is_told_with_what_can() {
+    let folder = folder();
+    let cases = [
+        ("task.dmi=3", 2, "there is no such key; did you mean `task.dim`? allowed: task.context, task.dim, task.inputs"),
+        ("dim=3", 2, "there is no such key; did you mean `task.dim`? allowed: about, expect, family"),
+        ("task.dim.more=3", 2, "`task.dim` holds no keys"),
+        ("task.dim=three", 2, "a whole number is needed here, not `three`: give a number from 1 to 256"),
+        ("task.dim=", 2, "this is not a value"),
+        ("task.dim=3, context: 9", 2, "this is not a value"),
+        ("task.dim=3) (", 2, "this is not a value"),
+        ("task.outputs=vector", 2, "did you mean `Vector`? allowed: Scalar, Vector"),
+        ("task.dim", 2, "give KEY=VALUE"),
+        ("task.dim=0", 1, "0 is not allowed here: give a number from 1 to 256"),
+        ("task.context=1000000000", 1, "give a number from 1 to 10000"),
+        ("task.context=99999999999999999999999", 1, "give a number from 1 to 10000"),
+        ("train.lr=NaN", 1, "NaN is not allowed here"),
+        ("train.lr=inf", 1, "inf is not allowed here"),
+        ("layout=Joined", 1, "--set layout=Joined: layout: GdSsm"),
+    ];
+    for (setting, code, words) in cases {
+        let output = innerloop(folder.path(), &["train", "tiny.ron", "--json", "--set", setting]);
+        assert_eq!(output.status.code(), Some(code), "{setting}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+        assert!(stderr(&output).contains(words), "{setting}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit() {
+    let folder = folder();
+    let train = |arguments: &[&str]| {
+        let output = innerloop(folder.path(), &[&["train"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    };
+    // 17 is no step at which a measurement is due.
+    train(&["tiny.ron", "--steps", "17", "--save", "part.ron"]);
+    train(&["part.ron", "--steps", "33", "--save", "part.ron"]);
+    train(&["part.ron", "--save", "resumed.ron"]);
+    train(&["tiny.ron", "--save", "whole.ron"]);
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(read("resumed.ron"), read("whole.ron"));
+    assert_eq!(session::load(&folder.path().join("whole.ron")).unwrap().checkpoint.step, 50);
+}
+
+#[test]
+fn a_session_refuses_what_would_change_its_past() {
+    let folder = folder();
+    session::save(&folder.path().join("s.ron"), &support::session(12)).unwrap();
+    for (arguments, words) in [
+        (&["--set", "task.dim=3"][..], "--set and --seed are for presets"),
+        (&["--seed", "3"], "--set and --seed are for presets"),
+        (&["--steps", "11"], "is a session at step 12 already"),
+    ] {
+        let output = innerloop(folder.path(), &[&["train", "s.ron"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    assert_eq!(json(&folder, &["train", "s.ron", "--steps", "12", "--json"])["steps"], 12);
+}
+
+#[test]
+fn only_sessions_are_replaced() {
+    let folder = folder();
+    for (file, words) in [("tiny.ron", "this is not a session, so it is not replaced"), (".", "this is a folder")] {
+        let output = innerloop(folder.path(), &["train", "tiny.ron", "--save", file]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("tiny.ron")).unwrap(), PRESET);
+}
+
+#[test]
+fn a_save_makes_its_folder_and_leaves_nothing_beside_the_file() {
+    let folder = folder();
+    let output = innerloop(folder.path(), &["train", "tiny.ron", "--steps", "1", "--save", "new/deep/s.ron"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let deep = folder.path().join("new/deep");
+    assert_eq!(fs::read_dir(&deep).unwrap().count(), 1);
+    assert_eq!(session::load(&deep.join("s.ron")).unwrap().checkpoint.step, 1);
+}
+
+#[test]
+fn a_session_that_could_not_be_read_again_is_not_written() {
+    let folder = folder();
+    let path = folder.path().join("s.ron");
+    let mut session = support::session(3);
+    session::save(&path, &session).unwrap();
+    let before = fs::read(&path).unwrap();
+    session.checkpoint.parameters[0].values[0] = f32::NAN;
+    assert!(session::save(&path, &session).is_err());
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(session::save(&path.join("below/a/file.ron"), &support::session(3)).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_crash_in_the_middle_of_a_save_costs_nothing() {
+    let folder = folder();
+    let path = folder.path().join("s.ron");
+    session::save(&path, &support::session(3)).unwrap();
+    let before = fs::read(&path).unwrap();
+    // The system ends the program, or its write, after a few blocks.
+    for (trap, ends) in [("", None), ("trap '' XFSZ;", Some(1))] {
+        let program = env!("CARGO_BIN_EXE_innerloop");
+        let script = format!("{trap} ulimit -c 0; ulimit -f 2; exec '{program}' train s.ron --save s.ron");
+        let mut shell = std::process::Command::new("bash");
+        let output = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), ends, "{}", stderr(&output));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+    // Pieces of a dead program's save are no sessions.
+    assert_eq!(session::list(folder.path()).iter().filter(|row| row.content.is_ok()).count(), 1);
+}
+
+/// A training child that has done its first steps.
+#[cfg(unix)]
+fn training(folder: &tempfile::TempDir, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
+    fs::write(folder.path().join("long.ron"), preset_with("steps: 50", "steps: 1000000000")).unwrap();
+    let mut start = command(folder.path(), &[&["train", "long.ron"], arguments].concat());
+    let mut child = start.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.starts_with("step "), "{line}");
+    (child, lines)
+}
+
+#[cfg(unix)]
+fn signal(child: &Child, name: &str) {
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_save_and_end_the_run_with_their_code() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let folder = folder();
+        let (mut child, mut lines) = training(&folder, &["--save", "s.ron", "--json"]);
+        signal(&child, name);
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{rest}");
+        assert!(rest.contains(&format!("stopped by {name} at step ")) && rest.contains("saved to s.ron"), "{rest}");
+        let mut out = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(out, "");
+        assert!(session::load(&folder.path().join("s.ron")).unwrap().checkpoint.step >= 10);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_without_save_says_that_nothing_is_saved() {
+    let folder = folder();
+    let (mut child, mut lines) = training(&folder, &[]);
+    signal(&child, "TERM");
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(rest.contains("nothing is saved, because there was no --save"), "{rest}");
+}
+
+#[test]
+fn a_divergence_keeps_the_last_good_state() {
+    let folder = folder();
+    let arguments = ["train", "tiny.ron", "--set", "train.lr=1000", "--set", "train.optimiser=Sgd", "--set"];
+    let rest = ["train.clip=None", "--set", "task.range=1000", "--save", "s.ron", "--json"];
+    let output = innerloop(folder.path(), &[&arguments[..], &rest].concat());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    let said = stderr(&output);
+    assert!(said.contains("error: diverged at step ") && said.contains("the last good step is "), "{said}");
+    assert!(said.contains("saved to s.ron"), "{said}");
+    session::load(&folder.path().join("s.ron")).unwrap();
+}
+
+#[test]
+fn wrong_usage_is_2_and_no_terminal_is_1() {
+    let folder = folder();
+    for arguments in [&["train"][..], &["fly"], &["train", "tiny.ron", "--steps", "x"], &["check"], &["--nope"]] {
+        let output = innerloop(folder.path(), arguments);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{arguments:?}");
+    }
+    let output = innerloop(folder.path(), &["train", "tiny.ron", "--device", "tpu"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("give auto, cpu, cuda or cuda:N"));
+    for arguments in [&[][..], &["run"], &["run", "tiny.ron"]] {
+        let output = innerloop(folder.path(), arguments);
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
+        assert_eq!(stderr(&output).lines().count(), 1);
+        assert!(stderr(&output).contains("`innerloop train PRESET`"), "{}", stderr(&output));
+    }
+    // What is wrong with the argument comes first.
+    assert!(stderr(&innerloop(folder.path(), &["run", "tinny"])).contains("there is no preset `tinny`"));
+    assert_eq!(innerloop(folder.path(), &["--help"]).status.code(), Some(0));
+    assert_eq!(innerloop(folder.path(), &["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn presets_come_from_the_folder_or_from_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = |folder: &tempfile::TempDir| -> Vec<String> {
+        let rows = innerloop(folder.path(), &["presets", "--json"]);
+        let rows: Vec<Value> = serde_json::from_str(&stdout(&rows)).unwrap();
+        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let built_in = names(&folder);
+    assert_eq!(built_in[0], "first-look");
+    assert!(built_in.contains(&"gd-ssm".to_owned()));
+    fs::create_dir(folder.path().join("presets")).unwrap();
+    assert_eq!(names(&folder), built_in, "an empty folder hides nothing");
+    fs::write(folder.path().join("presets/first-look.ron"), PRESET).unwrap();
+    fs::write(folder.path().join("presets/broken.ron"), "Preset(").unwrap();
+    assert_eq!(names(&folder), ["first-look", "broken"]);
+    // A file hides the built-in preset of its name; the others can still be named.
+    let parameters = |name: &str| json(&folder, &["train", name, "--steps", "0", "--json"])["parameters"].clone();
+    assert_eq!(parameters("gd-ssm"), 212);
+    let tiny = innerloop(folder.path(), &["presets"]);
+    assert!(stdout(&tiny).contains("says task: (dim: 0) in a text (20 parameters)"), "{}", stdout(&tiny));
+    let unknown = innerloop(folder.path(), &["train", "frist-look"]);
+    assert!(stderr(&unknown).contains("did you mean `first-look`? known: broken, first-look, gd-ssm"));
+    let broken = innerloop(folder.path(), &["train", "broken"]);
+    assert!(stderr(&broken).starts_with("error: presets/broken.ron:1:8: the text ends here"), "{}", stderr(&broken));
+}
+
+#[test]
+fn check_tells_presets_from_sessions_by_their_content() {
+    let folder = folder();
+    session::save(&folder.path().join("s.ron"), &support::session(12)).unwrap();
+    fs::write(folder.path().join("bad.ron"), preset_with("dim: 2", "dim: 0")).unwrap();
+    let output = innerloop(folder.path(), &["check", "tiny.ron", "s.ron", "bad.ron"]);
+    assert_eq!(output.status.code(), Some(1));
+    let good = "tiny.ron: ok, a preset with 20 parameters\ns.ron: ok, a session of tiny at step 12 of 50\n";
+    assert_eq!(stdout(&output), good);
+    let bad = "error: bad.ron:11:14: task.dim: 0 is not allowed here: give a number from 1 to 256\n";
+    assert_eq!(stderr(&output), format!("{bad}error: 1 of 3 files cannot be used\n"));
+    assert_eq!(innerloop(folder.path(), &["check", "tiny.ron", "s.ron"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    for arguments in [&["presets"][..], &["man"], &["completions", "bash"], &["train", "tiny.ron", "--steps", "0"]] {
+        let folder = folder();
+        let mut child = command(folder.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_closed_standard_error_is_survived() {
+    let folder = folder();
+    let mut child = command(folder.path(), &["train", "tiny.ron"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn shells_and_man_are_served() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(stdout(&innerloop(folder.path(), &["completions", shell])).contains("innerloop"), "{shell}");
+    }
+    assert!(stdout(&innerloop(folder.path(), &["man"])).contains(".TH innerloop 1"));
+}
