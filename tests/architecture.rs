@@ -80,7 +80,8 @@ fn sources() -> Vec<Source> {
 fn rooms_named(code: &str) -> Vec<String> {
     let mut rooms = Vec::new();
     for after in code.split("crate::").skip(1) {
-        let word = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let word =
+            |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         let Some(list) = after.strip_prefix('{') else {
             rooms.push(word(after));
             continue;
@@ -120,7 +121,10 @@ fn rooms_know_only_the_rooms_below_them() {
             panic!("src/{place}.rs is in no room of the law: add `{room}` to LAW in tests/architecture.rs")
         };
         for named in rooms_named(&code).into_iter().filter(|named| *named != room) {
-            assert!(allowed.contains(&named.as_str()), "src/{place}.rs names crate::{named}, but {room} may know only {allowed:?}");
+            assert!(
+                allowed.contains(&named.as_str()),
+                "src/{place}.rs names crate::{named}, but {room} may know only {allowed:?}"
+            );
         }
     }
 }
@@ -138,9 +142,12 @@ fn the_law_has_no_circles() {
 fn every_crate_is_named_only_where_it_belongs() {
     for Source { place, code, .. } in sources() {
         for (name, places) in OWNED {
-            let inside = places.iter().any(|p| place == *p || place.starts_with(&format!("{p}/")) || place.starts_with(p) && p.contains('/'));
+            let inside = places
+                .iter()
+                .any(|p| place == *p || place.starts_with(&format!("{p}/")) || place.starts_with(p) && p.contains('/'));
             // `ron::` is not the end of `electron::`.
-            let named = code.match_indices(name).any(|(i, _)| !code[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            let named =
+                code.match_indices(name).any(|(i, _)| !code[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
             assert!(inside || !named, "src/{place}.rs names {name}, which belongs to {places:?}");
         }
     }

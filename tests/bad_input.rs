@@ -22,10 +22,22 @@ fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
     let cases = [
         // Absurd values.
         ("dim: 2,", "dim: 0,", "11:14: task.dim: 0 is not allowed here: give a number from 1 to 256"),
-        ("context: 3", "context: 1000000000", "13:18: task.context: 1000000000 is not allowed here: give a number from"),
+        (
+            "context: 3",
+            "context: 1000000000",
+            "13:18: task.context: 1000000000 is not allowed here: give a number from",
+        ),
         ("context: 3", "context: 99999999999999999999999", "13:18: task.context: a smaller number is needed here, not"),
-        ("context: 3", "context: -3", "13:18: task.context: a number that is not negative is needed here, not `-3`: give"),
-        ("context: 3", "context: 1.5", "13:19: task.context: a whole number is needed here, not `1.5`: give a number from"),
+        (
+            "context: 3",
+            "context: -3",
+            "13:18: task.context: a number that is not negative is needed here, not `-3`: give",
+        ),
+        (
+            "context: 3",
+            "context: 1.5",
+            "13:19: task.context: a whole number is needed here, not `1.5`: give a number from",
+        ),
         ("range: 1.0", "range: NaN", "14:16: task.range: NaN is not allowed here"),
         ("lr: 0.01", "lr: NaN", "21:13: train.lr: NaN is not allowed here"),
         ("lr: 0.01", "lr: inf", "21:13: train.lr: inf is not allowed here"),
@@ -36,15 +48,27 @@ fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
         ("Gd(1)", "Gd(1000000000)", "27:17: references: gd-1000000000 is not measured; allowed: [Zero, Gd(1), Gd(2)"),
         ("dim: 2,", "dim: 256,\n        // more\n        noise: 0.1, ", "ok"),
         // Unknown, missing, twice.
-        ("dim: 2,", "dmi: 2,", "11:9: task: there is no field `dmi`; did you mean `dim`? allowed: dim, outputs, context,"),
+        (
+            "dim: 2,",
+            "dmi: 2,",
+            "11:9: task: there is no field `dmi`; did you mean `dim`? allowed: dim, outputs, context,",
+        ),
         ("beta1", "beta3", "24:25: train.optimiser: there is no field `beta3`; did you mean `beta1`? allowed: beta1"),
         ("dim: 2,", "", "15:5: task: the field `dim` is missing; its fields are dim, outputs, context, range"),
         ("init: Random", "", "17:18: model: the field `init` is missing; its fields are init"),
         ("dim: 2,", "dim: 2, dim: 3,", "11:17: task.dim: the field `dim` is given twice"),
-        ("Vector", "Vectr", "12:18: task.outputs: `Vectr` is not known here; did you mean `Vector`? allowed: Scalar, Vector"),
+        (
+            "Vector",
+            "Vectr",
+            "12:18: task.outputs: `Vectr` is not known here; did you mean `Vector`? allowed: Scalar, Vector",
+        ),
         ("GdSsm(", "GdSmm(", "17:12: model: `GdSmm` is not known here; did you mean `GdSsm`? allowed: GdSsm,"),
         // Of the wrong type.
-        ("dim: 2,", "dim: \"2\",", "11:14: task.dim: a whole number is needed here, not `\"2\"`: give a number from 1 to 256"),
+        (
+            "dim: 2,",
+            "dim: \"2\",",
+            "11:14: task.dim: a whole number is needed here, not `\"2\"`: give a number from 1 to 256",
+        ),
         ("lr: 0.01", "lr: fast", "21:13: train.lr: a number is needed here, not `fast`: give a number from"),
         ("init: Random", "init: 5", "17:24: model.init: a name is needed here, not `5`: allowed: Random, Constructed"),
         ("\"Tiny\"", "Tiny", "3:12: title: a text in double quotes is needed here, not `Tiny`"),
@@ -56,7 +80,11 @@ fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
         ("dim: 2,", "dim 2,", "11:13: task: a colon is needed here, not `2`"),
         ("dim: 2,", "dim: 2", "12:9: task.dim: a comma or a closing bracket is needed here, not `outputs`"),
         ("LeastSquares],\n)", "LeastSquares],\n", "27:45: the text ends here, before its last bracket is closed"),
-        ("LeastSquares],\n)", "LeastSquares],\n) more", "28:3: nothing may follow the last bracket, but here is `more`"),
+        (
+            "LeastSquares],\n)",
+            "LeastSquares],\n) more",
+            "28:3: nothing may follow the last bracket, but here is `more`",
+        ),
         ("\"Tiny\"", "\"Tiny", "5:15: "),
         ("// A preset", "/* A preset", "1:1: this comment is never closed by `*/`"),
         // Letters that a terminal would obey.
@@ -155,7 +183,8 @@ fn control_characters_never_reach_the_terminal() {
     fs::write(presets.join("evil.ron"), &evil).unwrap();
     fs::write(presets.join("\u{1b}[31m.ron"), PRESET).unwrap();
     fs::write(presets.join("bad.ron"), "\u{1b}[2J").unwrap();
-    for arguments in [&["presets"][..], &["presets", "--json"], &["check", "presets/\u{1b}[31m.ron", "presets/bad.ron"]] {
+    for arguments in [&["presets"][..], &["presets", "--json"], &["check", "presets/\u{1b}[31m.ron", "presets/bad.ron"]]
+    {
         let output = innerloop(folder.path(), arguments);
         assert!(!output.stdout.is_empty() || !output.stderr.is_empty());
         harmless(&stdout(&output));

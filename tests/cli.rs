@@ -32,7 +32,8 @@ fn json(folder: &tempfile::TempDir, arguments: &[&str]) -> Value {
 #[test]
 fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
-    let top = ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
+    let top =
+        ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
     assert_eq!(keys(&report), top.into_iter().chain(["references", "equivalence"]).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "nearest"];
@@ -72,9 +73,22 @@ fn without_json_people_get_a_page_and_plain_lines_of_progress() {
 #[test]
 fn every_promised_key_can_be_set() {
     let settings = [
-        "task.dim=3", "task.outputs=Scalar", "task.context=5", "task.range=2", "task.weight_scale=0.5", "task.noise=0.1",
-        "train.batch=8", "train.steps=3", "train.lr=0.001", "train.seed=9", "model.init=Constructed", "train.clip=None",
-        "train.optimiser=Sgd", "references=[Zero, Gd(1)]", "title=\"Another\"", " task.dim = 4 ",
+        "task.dim=3",
+        "task.outputs=Scalar",
+        "task.context=5",
+        "task.range=2",
+        "task.weight_scale=0.5",
+        "task.noise=0.1",
+        "train.batch=8",
+        "train.steps=3",
+        "train.lr=0.001",
+        "train.seed=9",
+        "model.init=Constructed",
+        "train.clip=None",
+        "train.optimiser=Sgd",
+        "references=[Zero, Gd(1)]",
+        "title=\"Another\"",
+        " task.dim = 4 ",
     ];
     let mut arguments = vec!["train", "tiny.ron", "--save", "set.ron", "--json"];
     arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
@@ -84,8 +98,20 @@ fn every_promised_key_can_be_set() {
     let saved = session::load(&folder.path().join("set.ron")).unwrap().preset;
     let written = innerloop::preset::pretty(&saved).unwrap();
     for line in [
-        "dim: 4", "outputs: Scalar", "context: 5", "range: 2.0", "weight_scale: 0.5", "noise: 0.1", "batch: 8", "steps: 3",
-        "lr: 0.001", "seed: 9", "init: Constructed", "clip: None", "optimiser: Sgd", "references: [Zero, Gd(1)]",
+        "dim: 4",
+        "outputs: Scalar",
+        "context: 5",
+        "range: 2.0",
+        "weight_scale: 0.5",
+        "noise: 0.1",
+        "batch: 8",
+        "steps: 3",
+        "lr: 0.001",
+        "seed: 9",
+        "init: Constructed",
+        "clip: None",
+        "optimiser: Sgd",
+        "references: [Zero, Gd(1)]",
         "title: \"Another\"",
     ] {
         assert!(written.contains(line), "{line} is not in\n{written}");
@@ -96,7 +122,11 @@ fn every_promised_key_can_be_set() {
 fn what_cannot_be_set_is_told_with_what_can() {
     let folder = folder();
     let cases = [
-        ("task.dmi=3", 2, "there is no such key; did you mean `task.dim`? allowed: task.context, task.dim, task.inputs"),
+        (
+            "task.dmi=3",
+            2,
+            "there is no such key; did you mean `task.dim`? allowed: task.context, task.dim, task.inputs",
+        ),
         ("dim=3", 2, "there is no such key; did you mean `task.dim`? allowed: about, expect, family"),
         ("task.dim.more=3", 2, "`task.dim` holds no keys"),
         ("task.dim=three", 2, "a whole number is needed here, not `three`: give a number from 1 to 256"),
@@ -337,7 +367,8 @@ fn check_tells_presets_from_sessions_by_their_content() {
 fn a_reader_that_has_seen_enough_is_no_failure() {
     for arguments in [&["presets"][..], &["man"], &["completions", "bash"], &["train", "tiny.ron", "--steps", "0"]] {
         let folder = folder();
-        let mut child = command(folder.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command(folder.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments:?}");
@@ -347,7 +378,8 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 #[test]
 fn a_closed_standard_error_is_survived() {
     let folder = folder();
-    let mut child = command(folder.path(), &["train", "tiny.ron"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command(folder.path(), &["train", "tiny.ron"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stderr.take());
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
 }

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{print, tell};
-use crate::session::{self, Source};
 use crate::bounds;
+use crate::session::{self, Source};
 
 /// Check preset and session files
 #[derive(Args, Debug)]

@@ -14,7 +14,7 @@ use super::stop::Stop;
 use super::{print, tell};
 use crate::bounds;
 use crate::preset::{self, Preset, SetError};
-use crate::session::{self, Source, Session};
+use crate::session::{self, Session, Source};
 use crate::train::{DeviceChoice, Experiment};
 
 /// Time between two saves while a run goes on: a power cut costs no more than this.
@@ -100,9 +100,9 @@ fn fits(file: &Path, session: &Session, options: &Options) -> Result<(), Usage> 
         return refuse("and goes on as it began: --set and --seed are for presets".to_owned());
     }
     match (options.steps, session.checkpoint.step) {
-        (Some(last), step) if last < step => {
-            refuse(format!("at step {step} already: --steps {last} counts from the run's start, so give {step} or more"))
-        }
+        (Some(last), step) if last < step => refuse(format!(
+            "at step {step} already: --steps {last} counts from the run's start, so give {step} or more"
+        )),
         _ => Ok(()),
     }
 }
