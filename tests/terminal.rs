@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use innerloop::session;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -21,8 +21,8 @@ struct Seen {
 
 /// The program in a pseudo-terminal.
 struct Terminal {
-    master: Option<Box<dyn MasterPty + Send>>,
-    keyboard: Option<Box<dyn Write + Send>>,
+    master: Box<dyn MasterPty + Send>,
+    keyboard: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     seen: Arc<(Mutex<Seen>, Condvar)>,
     folder: tempfile::TempDir,
@@ -43,7 +43,7 @@ impl Terminal {
         let seen = Seen { parser: vt100::Parser::new(36, 120, 0), closed: false };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let mut screen = pair.master.try_clone_reader().expect("a screen");
-        let keyboard = Some(pair.master.take_writer().expect("a keyboard"));
+        let keyboard = pair.master.take_writer().expect("a keyboard");
         let shared = Arc::clone(&seen);
         thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -58,12 +58,11 @@ impl Terminal {
                 }
             }
         });
-        Self { master: Some(pair.master), keyboard, child, seen, folder }
+        Self { master: pair.master, keyboard, child, seen, folder }
     }
 
     fn press(&mut self, keys: &str) {
-        let keyboard = self.keyboard.as_mut().expect("a keyboard");
-        keyboard.write_all(keys.as_bytes()).and_then(|()| keyboard.flush()).expect("a key");
+        self.keyboard.write_all(keys.as_bytes()).and_then(|()| self.keyboard.flush()).expect("a key");
     }
 
     /// Waits until the screen shows this.
@@ -85,28 +84,18 @@ impl Terminal {
 
     /// Waits for the end and returns the exit code.
     fn end(&mut self) -> u32 {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a status") {
-                return status.exit_code();
-            }
-            if start.elapsed() > STUCK {
-                self.child.kill().expect("an end");
-                panic!("the program does not end");
-            }
-            thread::yield_now();
-        }
+        self.wait("the end", |seen| seen.closed);
+        self.child.wait().expect("a status").exit_code()
     }
 
     /// Asserts that the screen, the cursor and the line discipline are as before the start.
     fn assert_given_back(&self) {
-        self.wait("all output", |seen| seen.closed || !seen.parser.screen().alternate_screen());
         let seen = self.seen.0.lock().expect("the screen");
         let screen = seen.parser.screen();
         assert!(!screen.alternate_screen(), "the alternate screen is left");
         assert!(!screen.hide_cursor(), "the cursor is shown");
         assert!(!screen.bracketed_paste(), "bracketed paste is off");
-        if let Some(termios) = self.master.as_ref().and_then(|master| master.get_termios()) {
+        if let Some(termios) = self.master.get_termios() {
             let text = format!("{:?}", termios.local_flags);
             assert!(text.contains("ICANON") && text.contains("ECHO"), "lines and echo are back: {text}");
         }
@@ -178,14 +167,24 @@ fn a_saved_run_opens_where_it_was() {
 }
 
 #[test]
-fn when_the_line_drops_the_program_leaves() {
-    let mut terminal = Terminal::open(&["run", "gd-ssm"]);
-    terminal.until("Hidden state");
-    terminal.until("step 1");
+fn when_the_line_drops_the_program_saves_and_leaves() {
+    let pair = native_pty_system().openpty(PtySize::default()).expect("a pseudo-terminal");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
+    command.args(["run", "gd-ssm"]);
+    command.cwd(folder.path());
+    let mut child = pair.slave.spawn_command(command).expect("the program");
+    drop(pair.slave);
+    let mut screen = pair.master.try_clone_reader().expect("a screen");
+    let mut parser = vt100::Parser::new(24, 80, 0);
+    let mut bytes = [0; 4096];
+    while !parser.screen().contents().contains("step 1") {
+        let read = screen.read(&mut bytes).expect("output");
+        parser.process(&bytes[..read]);
+    }
     // Nobody holds the other side any more, as when a connection is lost.
-    terminal.keyboard = None;
-    terminal.master = None;
-    terminal.signal("HUP");
-    assert_eq!(terminal.end(), 129);
-    assert_readable(&terminal.saves()[0]);
+    drop((screen, pair.master));
+    assert_eq!(child.wait().expect("a status").exit_code(), 129);
+    let save = std::fs::read_dir(folder.path().join("saves")).expect("saves").next().expect("a save").expect("a file");
+    assert_readable(&save.path());
 }

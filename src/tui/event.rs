@@ -55,8 +55,11 @@ fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
         if ready.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
             return Ok(());
         }
-        if crossterm::event::poll(Duration::ZERO)? && events.send(Event::Input(crossterm::event::read()?)).is_err() {
-            return Ok(());
+        // One read may hold several keys: all of them, before sleeping again.
+        while crossterm::event::poll(Duration::ZERO)? {
+            if events.send(Event::Input(crossterm::event::read()?)).is_err() {
+                return Ok(());
+            }
         }
     }
 }

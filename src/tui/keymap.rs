@@ -40,8 +40,8 @@ pub struct Row {
     pub shown: &'static str,
     pub action: Action,
     pub help: &'static str,
-    /// A word for the footer, where the row deserves one of its seven places.
-    pub hint: Option<&'static str>,
+    /// Keys and a word for the footer, where the row deserves one of its seven places.
+    pub hint: Option<(&'static str, &'static str)>,
 }
 
 /// A key as the table names it. Shift is part of a character and not told apart.
@@ -77,20 +77,18 @@ impl Key {
 use Key::{Char, Code, Ctrl};
 use Mode::{Gallery, Help, Lab, Question, Search};
 
+/// Where no text is typed and nothing is asked.
 const ANYWHERE: &[Mode] = &[Gallery, Lab, Help];
-const NAVIGABLE: &[Mode] = &[Gallery, Lab, Help];
 
 macro_rules! row {
-    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal $(, $hint:literal)?) => {
-        Row { modes: $modes, keys: &[$($key),+], shown: $shown, action: $action, help: $help, hint: hint!($($hint)?) }
+    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal) => {
+        Row { modes: $modes, keys: &[$($key),+], shown: $shown, action: $action, help: $help, hint: None }
     };
-}
-macro_rules! hint {
-    () => {
-        None
+    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal, $hint:literal) => {
+        row!($modes, $shown [$($key),+] $action, $help, $shown => $hint)
     };
-    ($hint:literal) => {
-        Some($hint)
+    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal, $keys:literal => $hint:literal) => {
+        Row { modes: $modes, keys: &[$($key),+], shown: $shown, action: $action, help: $help, hint: Some(($keys, $hint)) }
     };
 }
 
@@ -105,7 +103,7 @@ pub static ROWS: &[Row] = &[
     row!(&[Search], "Backspace" [Code(KeyCode::Backspace)] Action::Erase, "erase the last letter"),
     row!(&[Lab], "Space" [Char(' ')] Action::TogglePause, "pause, and go on", "pause"),
     row!(&[Lab], "." [Char('.')] Action::StepOnce, "one training step, then pause", "step"),
-    row!(&[Lab], "[" [Char('[')] Action::Slower, "slower: fewer steps a second", "slower"),
+    row!(&[Lab], "[" [Char('[')] Action::Slower, "slower: fewer steps a second", "[ ]" => "speed"),
     row!(&[Lab], "]" [Char(']')] Action::Faster, "faster: more steps a second"),
     row!(&[Lab], "-" [Char('-')] Action::LrDown, "halve the learning rate"),
     row!(&[Lab], "+" [Char('+'), Char('=')] Action::LrUp, "double the learning rate"),
@@ -119,18 +117,18 @@ pub static ROWS: &[Row] = &[
     row!(&[Lab], "p" [Char('p')] Action::PreviousProbe, "previous probe sequence"),
     row!(&[Lab], "s" [Char('s')] Action::Save, "save the session", "save"),
     row!(&[Lab], "b" [Char('b')] Action::Gallery, "back to the gallery"),
-    row!(NAVIGABLE, "← h" [Code(KeyCode::Left), Char('h')] Action::Move(Direction::Left), "in the lab: the token before"),
-    row!(NAVIGABLE, "→ l" [Code(KeyCode::Right), Char('l')] Action::Move(Direction::Right), "in the lab: the next token"),
-    row!(NAVIGABLE, "↑ k" [Code(KeyCode::Up), Char('k')] Action::Move(Direction::Up), "up a list; in the lab: the layer above"),
-    row!(NAVIGABLE, "↓ j" [Code(KeyCode::Down), Char('j')] Action::Move(Direction::Down), "down a list; in the lab: the layer below"),
-    row!(NAVIGABLE, "g" [Char('g'), Code(KeyCode::Home)] Action::First, "first of a list; in the lab: the first token"),
-    row!(NAVIGABLE, "G" [Char('G'), Code(KeyCode::End)] Action::Last, "last of a list; in the lab: the last token"),
+    row!(ANYWHERE, "← h" [Code(KeyCode::Left), Char('h')] Action::Move(Direction::Left), "in the lab: the token before"),
+    row!(ANYWHERE, "→ l" [Code(KeyCode::Right), Char('l')] Action::Move(Direction::Right), "in the lab: the next token"),
+    row!(ANYWHERE, "↑ k" [Code(KeyCode::Up), Char('k')] Action::Move(Direction::Up), "up a list; in the lab: the layer above"),
+    row!(ANYWHERE, "↓ j" [Code(KeyCode::Down), Char('j')] Action::Move(Direction::Down), "down a list; in the lab: the layer below"),
+    row!(ANYWHERE, "g" [Char('g'), Code(KeyCode::Home)] Action::First, "first of a list; in the lab: the first token"),
+    row!(ANYWHERE, "G" [Char('G'), Code(KeyCode::End)] Action::Last, "last of a list; in the lab: the last token"),
     row!(&[Question], "y" [Char('y'), Code(KeyCode::Enter)] Action::SaveAndLeave, "save, then leave", "save"),
     row!(&[Question], "n" [Char('n')] Action::LeaveUnsaved, "leave without saving", "don't save"),
     row!(&[Question], "Esc" [Code(KeyCode::Esc)] Action::Stay, "stay", "stay"),
     row!(ANYWHERE, "?" [Char('?')] Action::Help, "this help", "keys"),
     row!(ANYWHERE, "Esc" [Code(KeyCode::Esc)] Action::Back, "one step out: help, zoom, lab, gallery"),
-    row!(ANYWHERE, "q" [Char('q')] Action::Quit, "quit", "quit"),
+    row!(ANYWHERE, "q" [Char('q')] Action::Quit, "quit"),
     row!(&Mode::ALL, "Ctrl-C" [Ctrl('c')] Action::Quit, "quit"),
     row!(&Mode::ALL, "Ctrl-Z" [Ctrl('z')] Action::Suspend, "suspend to the shell; fg comes back"),
     row!(&Mode::ALL, "Ctrl-L" [Ctrl('l')] Action::Repaint, "paint the screen afresh"),
@@ -143,7 +141,7 @@ pub fn rows(mode: Mode) -> impl Iterator<Item = &'static Row> {
 
 /// The rows that stand in the footer of a mode.
 pub fn hints(mode: Mode) -> impl Iterator<Item = (&'static str, &'static str)> {
-    rows(mode).filter_map(|row| Some((row.shown, row.hint?)))
+    rows(mode).filter_map(|row| row.hint)
 }
 
 /// What a key does in a mode.

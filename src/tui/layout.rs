@@ -48,8 +48,8 @@ fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
 /// The right column is as wide as two (below 110 columns) or three matrices of ten need to be drawn at double size.
 fn columns(middle: Rect) -> [Rect; 2] {
     let right = match middle.width {
-        0..110 => (middle.width / 2).max(43),
-        _ => (middle.width / 2).max(64),
+        0..110 => (middle.width / 2).max(44),
+        _ => (middle.width / 2).max(65),
     };
     Layout::horizontal([Constraint::Fill(1), Constraint::Length(right)]).areas(middle)
 }

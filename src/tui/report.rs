@@ -24,7 +24,7 @@ pub fn lines(app: &App) -> Vec<String> {
         lines.push(format!("training loss {}", significant(f64::from(loss), 4)));
     }
     if let Some(latest) = &lab.history.latest {
-        lines.push(format!("{}: {}", words::answer(&latest.equivalence), words::evidence(latest).join(", ")));
+        lines.push(format!("{}: {}", words::answer(&latest.equivalence), words::evidence(latest, false).join(", ")));
     }
     match (&opened.file, status.saved_step) {
         (Some(file), Some(step)) => lines.push(format!("saved at step {} in {}", count(step), file.display())),

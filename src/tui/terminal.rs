@@ -4,7 +4,8 @@
 //! is drawn.
 
 use std::cell::Cell;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
+use std::mem;
 use std::panic;
 use std::rc::Rc;
 use std::sync::Once;
@@ -26,11 +27,8 @@ use rustix::process::{Signal, getpgrp, kill_process_group};
 /// Whether the terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// A frame goes out in one write where it fits.
-const BUFFER: usize = 1 << 16;
-
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Counted>>,
+    terminal: Terminal<CrosstermBackend<Frames>>,
     sent: Rc<Cell<u64>>,
 }
 
@@ -42,7 +40,7 @@ impl Screen {
         // reset in place of each colour, which takes bold and reverse along.
         crossterm::style::force_color_output(true);
         let sent = Rc::new(Cell::new(0));
-        let writer = Counted { out: BufWriter::with_capacity(BUFFER, io::stdout()), sent: Rc::clone(&sent) };
+        let writer = Frames { frame: Vec::new(), sent: Rc::clone(&sent) };
         enter()?;
         let terminal = Terminal::new(CrosstermBackend::new(writer)).inspect_err(|_| give_back())?;
         Ok(Self { terminal, sent })
@@ -120,20 +118,29 @@ fn give_back_on_panic() {
     });
 }
 
-/// Standard output, buffered by the frame, with a count of what went through.
-struct Counted {
-    out: BufWriter<Stdout>,
+/// Standard output, a frame at a time, with a count of what went through.
+///
+/// Takes nothing once the terminal is given back: half a frame must not end up in the shell, and ratatui's farewell to a
+/// terminal that is gone would be an error message to nobody.
+struct Frames {
+    frame: Vec<u8>,
     sent: Rc<Cell<u64>>,
 }
 
-impl Write for Counted {
+impl Write for Frames {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.sent.set(self.sent.get() + written as u64);
-        Ok(written)
+        self.frame.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        let frame = mem::take(&mut self.frame);
+        if !TAKEN.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.sent.set(self.sent.get() + frame.len() as u64);
+        let mut out = io::stdout().lock();
+        out.write_all(&frame)?;
+        out.flush()
     }
 }

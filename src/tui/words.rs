@@ -96,13 +96,13 @@ pub fn answer(equal: &Equivalence) -> String {
     }
 }
 
-/// The digits behind the answer, most telling first.
-pub fn evidence(measurement: &Measurement) -> Vec<String> {
+/// The digits behind the answer, most telling first. `short` leaves the loss itself out.
+pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
     let equal = &measurement.equivalence;
-    let times = significant(1.0 + equal.loss_gap, 4);
+    let loss = format!("{} × {}", significant(1.0 + equal.loss_gap, 4), label(equal.reference));
     vec![
         format!("predictions differ by {}", percent(equal.prediction_difference_relative)),
         format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
-        format!("loss {} = {times} × {}", significant(measurement.eval_loss, 4), label(equal.reference)),
+        if short { format!("loss {loss}") } else { format!("loss {} = {loss}", significant(measurement.eval_loss, 4)) },
     ]
 }

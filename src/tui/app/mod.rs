@@ -161,6 +161,10 @@ impl App {
     /// Nobody can be asked: what is unsaved is saved.
     fn terminate(&mut self, code: u8) -> Vec<Effect> {
         let to = Destination::Shell(code);
+        if matches!(self.leaving, Some(Destination::Shell(code)) if code != 0) {
+            // A terminal that goes is told of twice, by a signal and by the end of input; the first save is under way.
+            return vec![];
+        }
         if self.lab.as_ref().is_some_and(Lab::unsaved) {
             (self.question, self.leaving) = (None, Some(to));
             vec![Effect::SaveWithin(SAVE_WITHIN)]

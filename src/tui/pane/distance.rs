@@ -2,7 +2,6 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::series::Series;
@@ -19,7 +18,7 @@ use crate::tui::words;
 const FLOOR: f64 = 1e-6;
 
 pub fn title(lab: &Lab) -> String {
-    format!("Distance to {}: less is closer", super::measured_against(lab))
+    format!("Distance to {}: lower is closer", super::measured_against(lab))
 }
 
 /// One measure: its curve, its mark, its colour, and its line in the table.
@@ -27,6 +26,7 @@ struct Measure<'a> {
     series: &'a Series,
     mark: &'static str,
     ink: Ink,
+    /// Where there are no colours.
     dash: Dash,
     text: String,
 }
@@ -43,7 +43,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
             Span::raw(measure.text.clone()),
         ])
     });
-    let nearest = lab.history.latest.iter().map(|latest| nearest(&latest.equivalence, theme));
+    let latest = lab.history.latest.iter();
+    let nearest = latest.map(|latest| nearest(&latest.equivalence, theme, usize::from(area.width)));
     for (row, line) in (plot.bottom()..area.bottom()).zip(lines.chain(nearest)) {
         buffer.set_line(area.x, row, &line, area.width);
     }
@@ -58,22 +59,27 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
         measure(&history.prediction_difference, "●", Ink::Model, Dash::Solid, {
             text(&|equal| {
                 let relative = percent(equal.prediction_difference_relative);
-                format!("prediction difference {relative} (‖·‖ {})", significant(equal.prediction_difference, 3))
+                format!("predictions  differ by {relative}, ‖·‖ {}", significant(equal.prediction_difference, 3))
             })
         }),
         measure(&history.sensitivity_angle, "◆", Ink::Sensitivity, Dash::DashDot, {
             text(&|equal| {
                 let cosine = cosine(equal.sensitivity_cosine);
-                format!("1 − sensitivity cosine {cosine} (‖·‖ {})", significant(equal.sensitivity_difference, 3))
+                format!(
+                    "sensitivity  cosine {cosine} (drawn: 1 − it), ‖·‖ {}",
+                    significant(equal.sensitivity_difference, 3)
+                )
             })
         }),
         measure(&history.loss_gap, "▲", Ink::LossGap, Dash::Dashed, {
-            text(&|equal| format!("loss gap {}", signed_percent(equal.loss_gap)))
+            text(&|equal| format!("loss         gap {}", signed_percent(equal.loss_gap)))
         }),
     ];
     if equal.is_some_and(|equal| equal.state_cosine.is_some()) {
         measures.push(measure(&history.state_angle, "■", Ink::State, Dash::Dotted, {
-            text(&|equal| format!("1 − state cosine {}", equal.state_cosine.map_or_else(String::new, cosine)))
+            text(&|equal| {
+                format!("state        cosine {} (drawn: 1 − it)", equal.state_cosine.map_or_else(String::new, cosine))
+            })
         }));
     }
     measures
@@ -88,7 +94,11 @@ fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: 
     let y = Scale::Log { low: decade(least, f64::floor), high: decade(most, f64::ceil) };
     let line = |measure: &&Measure| theme.ink(measure.ink);
     // The prediction's own distance lies above the others.
-    let layers = measures.iter().rev().map(|m| Layer::Curve(m.series, m.dash, line(&m))).collect();
+    let layers = measures
+        .iter()
+        .rev()
+        .map(|m| Layer::Curve(m.series, if theme.colours() { Dash::Solid } else { m.dash }, line(&m)))
+        .collect();
     let labels = measures.iter().filter_map(|measure| {
         let value = f64::from(measure.series.last()?.1);
         Some(EndLabel { value, text: measure.mark.to_owned(), style: line(&measure) })
@@ -98,16 +108,19 @@ fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: 
     Plot { x, y, layers, labels, gutter: 3, marks: vec![], quiet }.render(area, buffer);
 }
 
-/// "nearest: one GD step   GD-1 1.8 %   zero 98 %".
-fn nearest(equal: &Equivalence, theme: Theme) -> Line<'static> {
-    let mut spans = vec![
-        Span::styled(" nearest: ", theme.quiet()),
-        Span::styled(words::phrase(equal.nearest), theme.focus()),
-        Span::styled("  of", Style::new().patch(theme.quiet())),
-    ];
-    for (reference, distance) in &equal.distances {
-        let text = format!("  {} {}", words::label(*reference), percent(*distance));
-        spans.push(Span::styled(text, theme.ink(words::ink(*reference))));
+/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as there is room for, the nearest first.
+fn nearest(equal: &Equivalence, theme: Theme, room: usize) -> Line<'static> {
+    let mut distances: Vec<_> = equal.distances.iter().filter(|(_, distance)| distance.is_finite()).collect();
+    distances.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut line = Line::styled(" nearest: ", theme.quiet());
+    for (i, (reference, distance)) in distances.into_iter().enumerate() {
+        let before = ["", ", then ", ", "][i.min(2)];
+        let text = format!("{} {}", words::label(*reference), percent(*distance));
+        if line.width() + before.len() + text.len() > room {
+            break;
+        }
+        line.push_span(Span::styled(before, theme.quiet()));
+        line.push_span(Span::styled(text, theme.ink(words::ink(*reference))));
     }
-    Line::from(spans)
+    line
 }

@@ -30,11 +30,12 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let y = axis(history, references, lab.log_axis);
     let wide = area.width >= WIDE;
     let model = theme.ink(Ink::Model);
-    let mut layers = vec![Layer::Band(&history.train_loss, model.patch(theme.quiet()))];
-    layers.extend(references.iter().map(|result| {
+    let level = |result: &ReferenceResult| {
         let reference = result.tuned.reference;
         Layer::Level(result.loss, dash(reference), theme.ink(words::ink(reference)))
-    }));
+    };
+    let mut layers: Vec<Layer> = references.iter().map(level).collect();
+    layers.push(Layer::Band(&history.train_loss, model.patch(theme.quiet())));
     layers.push(Layer::Curve(&history.eval_loss, Dash::Solid, model.patch(theme.focus())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
@@ -44,7 +45,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
-    let gutter = if wide { 23 } else { 13 };
+    let gutter = if wide { 24 } else { 13 };
     let (x, marks, quiet) = (steps_axis(step, planned), marks.collect(), theme.quiet());
     Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
 }
@@ -59,22 +60,16 @@ fn dash(reference: Reference) -> Dash {
 
 fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme) -> EndLabel {
     let reference = result.tuned.reference;
-    let name = match reference {
-        Reference::LeastSquares if !wide => "exact".to_owned(),
-        other => words::label(other),
-    };
     let below = y.share(result.loss).is_none_or(|share| share < -1e-9);
-    let digits = significant(
-        result.loss,
-        if below {
-            1
-        } else if wide {
-            4
-        } else {
-            3
-        },
-    );
-    let text = if below { format!("↓ {name} {digits}") } else { format!("{name} {digits}") };
+    let arrow = if below { "↓ " } else { "" };
+    let text = match (reference, wide) {
+        (Reference::LeastSquares, false) => format!("{arrow}least sq."),
+        (_, false) => format!("{arrow}{} {}", words::label(reference), significant(result.loss, 3)),
+        (_, true) => {
+            let digits = significant(result.loss, if below { 1 } else { 4 });
+            format!("{arrow}{} {digits}", words::label(reference))
+        }
+    };
     EndLabel { value: result.loss, text, style: theme.ink(words::ink(reference)) }
 }
 

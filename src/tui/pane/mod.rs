@@ -18,7 +18,7 @@ pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buff
     let focused = several && pane == lab.focus;
     let title = match pane {
         Pane::Loss => loss::title(lab),
-        Pane::State => state::title(),
+        Pane::State => state::title(lab),
         Pane::Distance => distance::title(lab),
         Pane::Predictions => predictions::title(lab),
     };

@@ -7,7 +7,7 @@ use crate::tui::app::Lab;
 use crate::tui::numbers::{count, percent, short};
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::braille::{Dash, Raster};
-use crate::tui::widget::scale::snap_up;
+use crate::tui::widget::scale::snap_up_finely;
 
 /// Columns for the words beside the picture.
 const WORDS: u16 = 22;
@@ -24,7 +24,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         return;
     }
     // The reference never changes, so neither does the scale.
-    let most = snap_up(pairs.iter().map(|(x, _)| f64::from(x.abs())).fold(0.0, f64::max)) as f32;
+    let most = snap_up_finely(pairs.iter().map(|(x, _)| f64::from(x.abs())).fold(0.0, f64::max)) as f32;
     let words = if area.width >= WORDS + 16 { WORDS } else { 0 };
     // A cell is twice as high as wide: as many columns as twice the rows make a square.
     let rows = (area.height - 1).min((area.width - words - 2) / 2);

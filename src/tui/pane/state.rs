@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
 use crate::bounds::printable;
 use crate::train::{Grid, LayerState, Stop};
@@ -10,20 +10,26 @@ use crate::tui::app::Lab;
 use crate::tui::numbers::cosine;
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::heatmap::{self, Zoom};
-use crate::tui::widget::scale::snap_up;
+use crate::tui::widget::scale::snap_up_finely;
 
 /// Columns between two maps.
 const GAP: u16 = 1;
 /// Rows that are not maps: a caption, a legend, a line on the axes.
 const WORDS: u16 = 3;
 
-pub fn title() -> String {
-    "Hidden state".to_owned()
+/// "Hidden state after token 13 of 21 (x₇)".
+pub fn title(lab: &Lab) -> String {
+    let Some((snapshot, (_, _, stop))) = lab.snapshot.as_ref().zip(lab.stop()) else {
+        return "Hidden state".to_owned();
+    };
+    format!("Hidden state after token {} of {} ({})", stop.token, snapshot.tokens, printable(&stop.label))
 }
 
 /// A matrix with its title, colour and scale.
 struct Map {
     title: &'static str,
+    /// Where the map is narrower than its title.
+    short_title: &'static str,
     ink: Ink,
     grid: Grid,
     most: f32,
@@ -51,39 +57,45 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.quiet());
 }
 
-/// "after token 13 of 21 (x₇)   layer 1 of 2   probe 1 of 4".
+/// "layer 1 (1 of 2)   probe 1 of 8".
 fn caption(lab: &Lab, stop: &Stop, theme: Theme) -> Line<'static> {
     let Some(snapshot) = &lab.snapshot else { return Line::default() };
-    let mut spans = vec![Span::styled(
-        format!("after token {:>2} of {} ({})", stop.token, snapshot.tokens, printable(&stop.label)),
-        theme.focus(),
-    )];
+    let mut words = Vec::new();
     if stop.layers.len() > 1 {
         let layer = lab.cursor.layer.min(stop.layers.len() - 1);
         let name = snapshot.layer_names.get(layer).map_or_else(String::new, |name| printable(name));
-        spans.push(Span::raw(format!("   {name} ({} of {})", layer + 1, stop.layers.len())));
+        words.push(format!("{name} ({} of {})", layer + 1, stop.layers.len()));
     }
     if snapshot.probes.len() > 1 {
         let probe = lab.cursor.probe.min(snapshot.probes.len() - 1) + 1;
-        spans.push(Span::styled(format!("   probe {probe} of {}", snapshot.probes.len()), theme.quiet()));
+        words.push(format!("probe {probe} of {}", snapshot.probes.len()));
     }
-    Line::from(spans)
+    Line::styled(words.join("   "), theme.quiet())
 }
 
 fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
     let most = whole_scale(lab);
-    let accumulator = Map { title: "Σ y xᵀ", ink: Ink::Gd, grid: stop.accumulator.clone(), most };
+    let accumulator =
+        Map { title: "Σ y xᵀ", short_title: "Σ y xᵀ", ink: Ink::Gd, grid: stop.accumulator.clone(), most };
     match &layer.aligned {
         Some(aligned) => {
             let difference = subtract(aligned, &stop.accumulator);
-            let state = Map { title: "model's state", ink: Ink::Model, grid: aligned.clone(), most };
-            let rest = difference.map(|grid| Map { title: "difference", ink: Ink::Zero, grid, most });
+            let state =
+                Map { title: "model's state", short_title: "model", ink: Ink::Model, grid: aligned.clone(), most };
+            let rest =
+                difference.map(|grid| Map { title: "difference", short_title: "diff.", ink: Ink::Zero, grid, most });
             [state, accumulator].into_iter().chain(rest).collect()
         }
         None => {
             let own = layer.state.values.iter().filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()));
-            let most = snap_up(f64::from(own)) as f32;
-            let state = Map { title: "model's state, as it is", ink: Ink::Model, grid: layer.state.clone(), most };
+            let most = snap_up_finely(f64::from(own)) as f32;
+            let state = Map {
+                title: "model's state, as it is",
+                short_title: "model",
+                ink: Ink::Model,
+                grid: layer.state.clone(),
+                most,
+            };
             vec![state, accumulator]
         }
     }
@@ -95,7 +107,7 @@ fn whole_scale(lab: &Lab) -> f32 {
         snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.stops)
     });
     let values = stops.into_iter().flatten().flat_map(|stop| &stop.accumulator.values);
-    snap_up(f64::from(values.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs())))) as f32
+    snap_up_finely(f64::from(values.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs())))) as f32
 }
 
 fn subtract(a: &Grid, b: &Grid) -> Option<Grid> {
@@ -127,7 +139,8 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
         let (x, y) = if across { (room.x + i * (wide + GAP), room.y) } else { (room.x, room.y + i * (high + 1)) };
         let width = room.right().saturating_sub(x);
         let name_room = if across { width.min(wide) } else { width };
-        buffer.set_stringn(x, y, map.title, usize::from(name_room), theme.ink(map.ink));
+        let title = if usize::from(name_room) < map.title.len() { map.short_title } else { map.title };
+        buffer.set_stringn(x, y, title, usize::from(name_room), theme.ink(map.ink));
         heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
     }
 }

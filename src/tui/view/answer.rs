@@ -2,8 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
-use ratatui::text::{Line, Text};
+use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::tui::app::Lab;
@@ -12,45 +11,52 @@ use crate::tui::theme::{Ink, Theme};
 use crate::tui::words::{self, Verdict};
 use crate::worker::Phase;
 
+/// Columns that the digits take when nothing is left out.
+const ONE_LINE: u16 = 92;
+
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 || area.width < 2 {
         return;
     }
-    let area = Rect { x: area.x + 1, width: area.width - 1, ..area };
-    let (headline, style, details) = content(lab, theme);
+    let (headline, details) = content(lab, theme, area.width < ONE_LINE);
     if area.height > 2 {
         // No panes: the words have the screen to themselves.
-        let mut lines = vec![Line::styled(headline, style)];
-        lines.extend(details.into_iter().map(Line::from));
+        let mut lines = vec![headline];
+        lines.extend(details.into_iter().map(|detail| Line::from(format!(" {detail}"))));
         Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false }).render(area, buffer);
         return;
     }
-    buffer.set_line(area.x, area.y, &Line::styled(headline, style), area.width);
+    buffer.set_line(area.x, area.y, &headline, area.width);
     if area.height > 1 {
-        buffer.set_line(area.x, area.y + 1, &Line::from(details.join("   ")), area.width);
+        buffer.set_line(area.x + 1, area.y + 1, &Line::from(details.join("   ")), area.width - 1);
     }
 }
 
-/// Headline, its style, and the digits that stand behind it.
-fn content(lab: &Lab, theme: Theme) -> (String, Style, Vec<String>) {
+/// The headline, and the digits that stand behind it.
+fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>) {
     let status = lab.status.as_ref();
     if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
-        let headline = format!("▲ diverged at step {}: a loss was not finite", count(*at));
-        let advice =
-            format!("Back at step {}, paused. Lower the learning rate with - and press Space.", count(status.step));
-        return (headline, theme.ink(Ink::Warning).patch(theme.focus()), vec![advice]);
+        let headline = format!(" ▲ diverged at step {}: a loss was not finite ", count(*at));
+        let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
+        let step = count(status.step);
+        let advice = format!("Back at step {step}, paused. Lower the learning rate with - and press Space.");
+        return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     let Some(latest) = &lab.history.latest else {
-        return ("measuring …".to_owned(), theme.quiet(), vec![]);
+        return (Line::styled(" measuring …", theme.quiet()), vec![]);
     };
     let verdict = Verdict::of(&latest.equivalence);
     let style = match verdict {
-        Verdict::Equal => theme.ink(words::ink(latest.equivalence.reference)).patch(theme.focus()),
+        // The moment that the whole lab is about: the words light up.
+        Verdict::Equal => {
+            theme.ink(words::ink(latest.equivalence.reference)).patch(theme.selected()).patch(theme.focus())
+        }
         Verdict::Close | Verdict::NotYet => theme.focus(),
     };
-    let mut headline = format!("{} {}", verdict.glyph(), words::answer(&latest.equivalence));
-    if let Some(status) = status.filter(|status| status.phase == Phase::Finished) {
-        headline.push_str(&format!("   after {} steps; Space goes on", count(status.step)));
+    let answer = format!(" {} {} ", verdict.glyph(), words::answer(&latest.equivalence));
+    let mut headline = Line::from(Span::styled(answer, style));
+    if status.is_some_and(|status| status.phase == Phase::Finished) {
+        headline.push_span(Span::styled("  finished; Space goes on", theme.quiet()));
     }
-    (headline, style, words::evidence(latest))
+    (headline, words::evidence(latest, short))
 }

@@ -67,6 +67,10 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                     Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
                 };
                 lines.push((line, if chosen { theme.selected() } else { Style::new() }));
+                if let Ok(preset) = &entry.preset {
+                    let summary = format!("    {}", one_line(&preset.summary));
+                    lines.push((Line::styled(summary, theme.quiet()), Style::new()));
+                }
             }
         }
     }
@@ -114,7 +118,8 @@ fn draw_list(lines: Vec<(Line, Style)>, chosen: usize, nothing: &str, area: Rect
         return;
     }
     let height = usize::from(area.height.saturating_sub(1));
-    let skipped = (chosen + 1).saturating_sub(height);
+    // The line under the chosen one belongs to it.
+    let skipped = (chosen + 2).saturating_sub(height).min(chosen);
     for (i, (line, style)) in lines.into_iter().skip(skipped).take(height).enumerate() {
         let place = Rect { y: area.y + 1 + i as u16, height: 1, width: area.width.saturating_sub(1), ..area };
         buffer.set_line(place.x, place.y, &line, place.width);

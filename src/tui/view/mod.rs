@@ -12,12 +12,16 @@ mod status;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::app::App;
 use super::keymap::{self, Mode};
 use super::theme::{Ink, Theme};
 use super::widget::{hints, panel};
+
+/// In less than this nothing can be said but that.
+const LEAST: (u16, u16) = (20, 6);
 
 pub fn render(app: &App, theme: Theme, frame: &mut Frame) {
     let area = frame.area();
@@ -26,6 +30,10 @@ pub fn render(app: &App, theme: Theme, frame: &mut Frame) {
 
 /// The same into a buffer.
 pub fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        let words = "innerloop needs a larger window";
+        return Paragraph::new(words).wrap(Wrap { trim: true }).render(area, buffer);
+    }
     let footer = match &app.lab {
         Some(lab) => lab::draw(lab, theme, area, buffer),
         None => gallery::draw(&app.gallery, theme, area, buffer),
@@ -62,11 +70,10 @@ fn footer_hints(mode: Mode) -> Vec<(&'static str, &'static str)> {
 fn draw_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let step = app.lab.as_ref().and_then(|lab| lab.status.as_ref()).map_or(0, |status| status.step);
     let mut lines = vec![Line::from(format!("{} steps are not saved.", super::numbers::count(step))), Line::default()];
-    lines.extend(keymap::rows(Mode::Question).filter(|row| row.hint.is_some()).map(|row| {
-        Line::from(vec![
-            ratatui::text::Span::styled(format!("{:>5}  ", row.shown), theme.focus()),
-            ratatui::text::Span::raw(row.help),
-        ])
-    }));
+    lines.extend(
+        keymap::rows(Mode::Question).filter(|row| row.hint.is_some()).map(|row| {
+            Line::from(vec![Span::styled(format!("{:>5}  ", row.shown), theme.focus()), Span::raw(row.help)])
+        }),
+    );
     panel::draw("Unsaved work", lines, theme.ink(Ink::Warning), 40, area, buffer);
 }

@@ -62,6 +62,14 @@ impl Raster {
         }
     }
 
+    /// A dot of a background: only where nothing else has drawn.
+    pub fn dot_beneath(&mut self, x: i32, y: i32, style: Style) {
+        let at = (y / 4).max(0) as usize * self.area.width as usize + (x / 2).max(0) as usize;
+        if self.cells.get(at).is_some_and(|&(bits, of)| bits == 0 || of == style) {
+            self.dot(x, y, style);
+        }
+    }
+
     /// A straight line. The dashes run along x, so that pieces of a curve join.
     pub fn line(&mut self, from: (i32, i32), to: (i32, i32), dash: Dash, style: Style) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);

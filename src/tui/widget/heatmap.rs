@@ -10,7 +10,7 @@ use crate::train::Grid;
 use crate::tui::theme::{SHADES, Theme};
 
 /// Columns that one value may be wide.
-const WIDEST: u16 = 8;
+const WIDEST: u16 = 12;
 
 /// Glyphs from strongly negative to strongly positive: lines are below zero, shades above.
 const GLYPHS: [char; 9] = ['#', '≡', '=', '-', '·', '░', '▒', '▓', '█'];
@@ -80,7 +80,7 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
 
 /// The ramp from −most to +most in one line.
 pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let number = crate::tui::numbers::significant(f64::from(most), 1);
+    let number = crate::tui::numbers::short(f64::from(most));
     let (low, high) = (format!("−{number} "), format!(" +{number}"));
     let steps = if theme.shades() { i16::from(SHADES) * 2 + 1 } else { GLYPHS.len() as i16 };
     let (low_width, high_width) = (low.chars().count() as u16, high.chars().count() as u16);

@@ -16,7 +16,7 @@ const AXIS: u16 = 6;
 
 /// One thing to draw, in this order: later ones lie above.
 pub enum Layer<'a> {
-    /// From the least to the greatest value of each column, sparsely dotted.
+    /// From the least to the greatest value of each column, sparsely dotted, around what is there already.
     Band(&'a Series, Style),
     /// The mean of each stretch.
     Curve(&'a Series, Dash, Style),
@@ -109,7 +109,7 @@ impl Plot<'_> {
             for y in dot_row(high, raster)..=dot_row(low, raster) {
                 // Every second dot, as on a chessboard: a shade, not a wall.
                 if (x + y) % 2 == 0 {
-                    raster.dot(x, y, style);
+                    raster.dot_beneath(x, y, style);
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! An axis: from a value to a share of its length, and the ticks along it.
 //!
-//! Owns the rule that ends of axes move in steps: they snap to 1, 2 or 5 times a power of ten. A logarithmic axis has no
+//! Owns the rule that ends of axes move in steps: they snap to a few round mantissas times a power of ten. A logarithmic axis has no
 //! place for zero and less; such values have no position.
 
-use crate::tui::numbers::{count, significant};
+use crate::tui::numbers::{count, short};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scale {
@@ -70,7 +70,11 @@ impl Scale {
 
 /// A tick as text: steps are whole, other numbers short.
 pub fn tick_label(tick: f64) -> String {
-    if tick >= 1.0 && tick.fract() == 0.0 && tick < 1e15 { count(tick as u64) } else { significant(tick, 1) }
+    match tick {
+        t if t >= 1.0 && t.fract() == 0.0 && t < 1e15 => count(t as u64),
+        t if t > 0.0 && t < 0.000_99 => format!("{t:.0e}"),
+        t => short(t),
+    }
 }
 
 fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
@@ -90,17 +94,31 @@ fn exponent(value: f64) -> i32 {
 
 /// The least of 1, 2, 5 × 10ⁿ that is not below the value; 1 for what is not positive.
 pub fn snap_up(value: f64) -> f64 {
+    snap(value, &[1.0, 2.0, 5.0, 10.0])
+}
+
+/// The same with steps between, for a scale that a value does not move: less of it is left empty.
+pub fn snap_up_finely(value: f64) -> f64 {
+    snap(value, &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0])
+}
+
+fn snap(value: f64, mantissas: &[f64]) -> f64 {
     if !value.is_finite() || value <= 0.0 {
         return 1.0;
     }
     let decade = 10f64.powi(exponent(value));
-    let found = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * decade).find(|&s| s >= value * (1.0 - 1e-9));
+    let found = mantissas.iter().map(|m| m * decade).find(|&s| s >= value * (1.0 - 1e-9));
     found.unwrap_or(value)
 }
 
 fn snap_down(value: f64) -> f64 {
     let decade = 10f64.powi(exponent(value));
-    [5.0, 2.0, 1.0].into_iter().map(|m| m * decade).find(|&s| s <= value * (1.0 + 1e-9)).unwrap_or(value)
+    // Finer than upwards: below the curves room is wasted.
+    [8.0, 6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.2, 1.0]
+        .into_iter()
+        .map(|m| m * decade)
+        .find(|&s| s <= value * (1.0 + 1e-9))
+        .unwrap_or(value)
 }
 
 /// The end of an axis of steps: it grows by factors of 4 and 5 with the run, so that a slow start fills the plot and a
@@ -119,13 +137,14 @@ pub fn steps_axis(step: u64, planned: u64) -> Scale {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scale, snap_up, steps_axis, tick_label};
+    use super::{Scale, snap_up, snap_up_finely, steps_axis, tick_label};
 
     #[test]
     fn ends_snap_to_one_two_and_five() {
-        assert_eq!(Scale::log_around(0.19, 0.84), Scale::Log { low: 0.1, high: 1.0 });
+        assert_eq!(Scale::log_around(0.19, 0.84), Scale::Log { low: 0.15000000000000002, high: 1.0 });
         assert_eq!(Scale::log_around(0.2, 0.5), Scale::Log { low: 0.2, high: 0.5 });
         assert_eq!(Scale::log_around(1.0, 1.0), Scale::Log { low: 0.1, high: 1.0 });
+        assert_eq!([snap_up_finely(2.1), snap_up_finely(9.0)], [2.5, 10.0]);
         assert_eq!([snap_up(0.3), snap_up(1000.0), snap_up(f64::NAN)], [0.5, 1000.0, 1.0]);
     }
 

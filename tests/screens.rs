@@ -1,0 +1,204 @@
+//! What the screens show: as text in snapshots, their colours apart, and that no size and no data break them.
+
+mod fixture;
+
+use innerloop::train::{Grid, History, LayerState, ProbeSequence, Snapshot, Stop};
+use innerloop::tui::action::Action;
+use innerloop::tui::app::{App, Pane};
+use innerloop::tui::theme::{Depth, Ink, Theme};
+use innerloop::tui::view;
+use innerloop::worker::{Note, Phase, Update};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier};
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (160, 48)];
+const DEPTHS: [Depth; 4] = [Depth::True, Depth::Indexed, Depth::Ansi, Depth::None];
+
+fn draw(app: &App, depth: Depth, (width, height): (u16, u16)) -> Buffer {
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    view::draw(app, Theme::new(depth), area, &mut buffer);
+    buffer
+}
+
+fn text(buffer: &Buffer) -> String {
+    let rows = buffer.content.chunks(buffer.area.width.max(1) as usize);
+    let row = |cells: &[ratatui::buffer::Cell]| cells.iter().map(|cell| cell.symbol()).collect::<String>();
+    rows.map(|cells| row(cells).trim_end().to_owned() + "\n").collect()
+}
+
+fn updated(mut app: App, update: Update) -> App {
+    app.update(Action::Updated(Box::new(update)));
+    app
+}
+
+fn with_phase(phase: Phase) -> App {
+    updated(fixture::lab(), Update { status: Some(fixture::status(phase)), ..Update::default() })
+}
+
+/// Every screen that there is, by name.
+fn screens() -> Vec<(&'static str, App)> {
+    let after = |mut app: App, actions: &[Action]| {
+        actions.iter().for_each(|action| drop(app.update(action.clone())));
+        app
+    };
+    let zoomed = |pane| {
+        let mut app = after(fixture::lab(), &[Action::ToggleZoom]);
+        app.lab.as_mut().unwrap().focus = pane;
+        app
+    };
+    let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
+    vec![
+        ("gallery", fixture::gallery()),
+        ("sessions", after(fixture::gallery(), &[Action::NextTab])),
+        ("lab", fixture::lab()),
+        ("opening", fixture::empty_lab()),
+        ("finished", with_phase(Phase::Finished)),
+        ("diverged", with_phase(Phase::Diverged { at: 345 })),
+        ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
+        ("help", after(fixture::lab(), &[Action::Help])),
+        ("question", after(fixture::lab(), &[Action::Quit])),
+        ("zoomed-loss", zoomed(Pane::Loss)),
+        ("zoomed-state", zoomed(Pane::State)),
+        ("zoomed-distance", zoomed(Pane::Distance)),
+        ("zoomed-predictions", zoomed(Pane::Predictions)),
+    ]
+}
+
+#[test]
+fn the_screens_look_like_this() {
+    for (name, app) in screens() {
+        for size in SIZES {
+            // The large sizes of the rare screens would say nothing new.
+            let often = ["gallery", "sessions", "lab", "help"].contains(&name);
+            if often || size == SIZES[0] {
+                let name = format!("{name}-{}x{}", size.0, size.1);
+                insta::assert_snapshot!(name, text(&draw(&app, Depth::True, size)));
+            }
+        }
+    }
+    insta::assert_snapshot!("lab-without-colours", text(&draw(&fixture::lab(), Depth::None, SIZES[2])));
+    insta::assert_snapshot!("lab-in-words", text(&draw(&fixture::lab(), Depth::True, (50, 12))));
+}
+
+#[test]
+fn every_size_draws_without_a_panic() {
+    let screens = screens();
+    let sizes = (1..=200u16).step_by(7).chain([2, 3, 59, 60, 61, 109, 110, 111]);
+    for width in sizes {
+        for height in [1, 2, 3, 4, 5, 7, 11, 15, 16, 17, 24, 33, 34, 48, 60] {
+            for (_, app) in &screens {
+                draw(app, Depth::True, (width, height));
+                draw(app, Depth::None, (width, height));
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_gaps_and_not_panics() {
+    let nan = f32::NAN;
+    let grid = || Grid { rows: 2, columns: 3, values: vec![nan, f32::INFINITY, 0.0, -1.0], axes: ("y", "x") };
+    let layer = LayerState { state: grid(), aligned: Some(grid()), cosine: Some(f64::NAN) };
+    let stop = Stop { token: 1, label: "x\u{1b}[31m".to_owned(), accumulator: grid(), layers: vec![layer] };
+    let none = Stop { layers: vec![], ..stop.clone() };
+    let mut measurement = fixture::measurement(10);
+    measurement.eval_loss = f64::NAN;
+    measurement.equivalence.loss_gap = f64::INFINITY;
+    measurement.equivalence.prediction_difference_relative = f64::NAN;
+    let mut opened = fixture::opened();
+    opened.references.iter_mut().for_each(|reference| reference.loss = f64::NAN);
+    for stops in [vec![], vec![stop], vec![none]] {
+        for probes in [vec![], vec![ProbeSequence { stops }]] {
+            let snapshot = Snapshot {
+                step: 10,
+                tokens: 1,
+                layer_names: vec![],
+                probes,
+                parity: vec![(nan, 1.0), (0.0, f32::INFINITY), (0.0, 0.0)],
+            };
+            let update = Update {
+                opened: Some(opened.clone()),
+                history: Some(History::default()),
+                measurements: vec![measurement.clone()],
+                snapshot: Some(snapshot.into()),
+                ..Update::default()
+            };
+            let app = updated(fixture::lab(), update);
+            SIZES.iter().for_each(|&size| drop(draw(&app, Depth::True, size)));
+        }
+    }
+}
+
+#[test]
+fn what_a_terminal_would_obey_never_reaches_it() {
+    let mut app = fixture::gallery();
+    let evil = "evil\u{1b}]0;title\u{7}\u{202e}";
+    app.update(Action::Started { title: evil.to_owned() });
+    let note = Note::Failed(evil.to_owned());
+    let mut opened = fixture::opened();
+    (opened.device, opened.name) = (evil.to_owned(), evil.to_owned());
+    let app = updated(app, Update { opened: Some(opened), notes: vec![note], ..Update::default() });
+    let shown = text(&draw(&app, Depth::True, SIZES[1]));
+    assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown}");
+}
+
+#[test]
+fn a_colour_means_one_thing_in_every_pane() {
+    let buffer = draw(&fixture::lab(), Depth::True, SIZES[2]);
+    let style_at = |word: &str| {
+        let screen = text(&buffer);
+        let (row, line) = screen.lines().enumerate().find(|(_, line)| line.contains(word)).unwrap();
+        let column = line[..line.find(word).unwrap()].chars().count();
+        buffer[(column as u16, row as u16)].style()
+    };
+    let theme = Theme::new(Depth::True);
+    for word in ["GD-1 0.2061", "GD-1 1.8 %", "● equal to one GD step", "Σ y xᵀ"] {
+        assert_eq!(style_at(word).fg, theme.ink(Ink::Gd).fg, "{word}");
+    }
+    for word in ["model, held out", "model's state", "▶ training"] {
+        assert_eq!(style_at(word).fg, theme.ink(Ink::Model).fg, "{word}");
+    }
+    for word in ["zero 0.4167", "zero 98 %"] {
+        assert_eq!(style_at(word).fg, theme.ink(Ink::Zero).fg, "{word}");
+    }
+}
+
+#[test]
+fn no_screen_uses_more_colours_than_the_terminal_has() {
+    for (name, app) in screens() {
+        for depth in DEPTHS {
+            let buffer = draw(&app, depth, SIZES[2]);
+            for color in buffer.content.iter().flat_map(|cell| [cell.fg, cell.bg]) {
+                let fits = match depth {
+                    Depth::True => true,
+                    Depth::Indexed => !matches!(color, Color::Rgb(..)),
+                    Depth::Ansi => !matches!(color, Color::Rgb(..) | Color::Indexed(_)),
+                    Depth::None => color == Color::Reset,
+                };
+                assert!(fits, "{name} at {depth:?}: {color:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_focus_and_the_chosen_row_show_without_colours() {
+    let lab = text(&draw(&fixture::lab(), Depth::None, SIZES[1]));
+    assert!(lab.contains('┏') && lab.contains('╭'), "{lab}");
+    let gallery = draw(&fixture::gallery(), Depth::None, SIZES[0]);
+    assert!(gallery.content.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
+}
+
+#[test]
+fn places_depend_on_the_size_and_not_on_the_numbers() {
+    let borders = |app: &App| {
+        let screen = text(&draw(app, Depth::True, SIZES[2]));
+        let corner =
+            |(row, line): (usize, &str)| line.chars().position(|c| "╭┏".contains(c)).map(|column| (row, column));
+        screen.lines().enumerate().filter_map(corner).collect::<Vec<_>>()
+    };
+    assert_eq!(borders(&fixture::lab()), borders(&fixture::empty_lab()));
+    assert_eq!(borders(&fixture::lab()), borders(&with_phase(Phase::Diverged { at: 3 })));
+}
