@@ -54,7 +54,7 @@ pub fn percent(share: f64) -> String {
     let percents = share * 100.0;
     match percents.abs() {
         p if !p.is_finite() => "–".to_owned(),
-        p if p == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         p if p < 0.001 => format!("{percents:.0e} %"),
         p if p < 0.1 => format!("{percents:.3} %"),
         p if p < 9.95 => format!("{percents:.1} %"),

@@ -60,7 +60,8 @@ impl Screen {
     /// Takes the terminal again, whatever state others left it in; the next frame paints all of it.
     pub fn retake(&mut self) -> io::Result<()> {
         enter()?;
-        self.terminal.clear()
+        // Not `clear`: it asks the terminal for its cursor and waits, in vain where the reader thread takes the answer.
+        self.terminal.resize(self.terminal.size()?.into())
     }
 
     /// Gives the terminal to the shell until the job is continued.

@@ -115,7 +115,7 @@ impl Ink {
             Self::LeastSquares => Color::Green,
             Self::Zero => Color::DarkGray,
             Self::Warning => Color::Red,
-            Self::Sensitivity => Color::LightYellow,
+            Self::Sensitivity => Color::LightBlue,
             Self::LossGap => Color::LightMagenta,
             Self::State => Color::Magenta,
         }

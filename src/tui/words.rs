@@ -11,6 +11,8 @@ use crate::train::{Equivalence, Measurement};
 const EQUAL: f64 = 0.03;
 /// The same for "close to".
 const CLOSE: f64 = 0.15;
+/// Relative difference from which a model is near nothing.
+const FAR: f64 = 2.0;
 /// Sensitivity cosine from which a model counts as equal to a reference.
 const ALIGNED: f64 = 0.999;
 
@@ -91,9 +93,15 @@ pub fn answer(equal: &Equivalence) -> String {
     match Verdict::of(equal) {
         Verdict::Equal => format!("equal to {to}"),
         Verdict::Close => format!("close to {to}"),
+        // Further away than the reference is from zero: "nearest" would say too much.
+        Verdict::NotYet if !near_anything(equal) => "far from every reference".to_owned(),
         Verdict::NotYet if equal.nearest == equal.reference => format!("not {to} yet, though nothing else is nearer"),
         Verdict::NotYet => format!("not {to} yet: nearest is {}", phrase(equal.nearest)),
     }
+}
+
+fn near_anything(equal: &Equivalence) -> bool {
+    equal.distances.iter().any(|(_, distance)| *distance <= FAR)
 }
 
 /// The digits behind the answer, most telling first. `short` leaves the loss itself out.
@@ -105,4 +113,38 @@ pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
         format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
         if short { format!("loss {loss}") } else { format!("loss {} = {loss}", significant(measurement.eval_loss, 4)) },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Verdict, answer, label, phrase};
+    use crate::reference::Reference::{self, Gd, LeastSquares, Zero};
+    use crate::train::Equivalence;
+
+    fn equivalence(difference: f64, cosine: f64, nearest: Reference) -> Equivalence {
+        Equivalence {
+            reference: Gd(1),
+            prediction_difference: difference,
+            prediction_difference_relative: difference,
+            sensitivity_cosine: cosine,
+            sensitivity_difference: 0.0,
+            loss_gap: 0.0,
+            state_cosine: None,
+            nearest,
+            distances: vec![(nearest, difference)],
+        }
+    }
+
+    #[test]
+    fn the_answer_is_no_better_than_the_digits() {
+        let said = |difference, cosine, nearest| answer(&equivalence(difference, cosine, nearest));
+        assert_eq!(said(0.018, 0.9995, Gd(1)), "equal to one GD step");
+        assert_eq!(said(0.018, 0.99, Gd(1)), "close to one GD step");
+        assert_eq!(said(0.9, 0.1, Zero), "not one GD step yet: nearest is predicting zero");
+        assert_eq!(said(0.4, 0.5, Gd(1)), "not one GD step yet, though nothing else is nearer");
+        assert_eq!(said(4e10, 0.0, LeastSquares), "far from every reference");
+        assert_eq!(said(f64::NAN, f64::NAN, Zero), "far from every reference");
+        assert_eq!(Verdict::of(&equivalence(f64::NAN, f64::NAN, Zero)), Verdict::NotYet);
+        assert_eq!([label(Gd(3)), phrase(Gd(3))], ["GD-3", "3 GD steps"]);
+    }
 }

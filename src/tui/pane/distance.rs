@@ -9,7 +9,7 @@ use crate::train::Equivalence;
 use crate::tui::app::Lab;
 use crate::tui::numbers::{cosine, percent, signed_percent, significant};
 use crate::tui::theme::{Ink, Theme};
-use crate::tui::widget::braille::Dash;
+use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 use crate::tui::words;
@@ -18,7 +18,7 @@ use crate::tui::words;
 const FLOOR: f64 = 1e-6;
 
 pub fn title(lab: &Lab) -> String {
-    format!("Distance to {}: lower is closer", super::measured_against(lab))
+    format!("Distance to {} (cosines as 1 − cosine)", super::measured_against(lab))
 }
 
 /// One measure: its curve, its mark, its colour, and its line in the table.
@@ -27,7 +27,7 @@ struct Measure<'a> {
     mark: &'static str,
     ink: Ink,
     /// Where there are no colours.
-    dash: Dash,
+    stroke: Stroke,
     text: String,
 }
 
@@ -54,32 +54,27 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
     let history = &lab.history;
     let equal = history.latest.as_ref().map(|latest| &latest.equivalence);
     let text = |write: &dyn Fn(&Equivalence) -> String| equal.map_or_else(String::new, write);
-    let measure = |series, mark, ink, dash, text| Measure { series, mark, ink, dash, text };
+    let measure = |series, mark, ink, stroke, text| Measure { series, mark, ink, stroke, text };
     let mut measures = vec![
-        measure(&history.prediction_difference, "●", Ink::Model, Dash::Solid, {
+        measure(&history.prediction_difference, "●", Ink::Model, Stroke::Solid, {
             text(&|equal| {
                 let relative = percent(equal.prediction_difference_relative);
                 format!("predictions  differ by {relative}, ‖·‖ {}", significant(equal.prediction_difference, 3))
             })
         }),
-        measure(&history.sensitivity_angle, "◆", Ink::Sensitivity, Dash::DashDot, {
+        measure(&history.sensitivity_angle, "◆", Ink::Sensitivity, Stroke::DashDot, {
             text(&|equal| {
                 let cosine = cosine(equal.sensitivity_cosine);
-                format!(
-                    "sensitivity  cosine {cosine} (drawn: 1 − it), ‖·‖ {}",
-                    significant(equal.sensitivity_difference, 3)
-                )
+                format!("sensitivity  cosine {cosine}, ‖·‖ {}", significant(equal.sensitivity_difference, 3))
             })
         }),
-        measure(&history.loss_gap, "▲", Ink::LossGap, Dash::Dashed, {
+        measure(&history.loss_gap, "▲", Ink::LossGap, Stroke::Dashed, {
             text(&|equal| format!("loss         gap {}", signed_percent(equal.loss_gap)))
         }),
     ];
     if equal.is_some_and(|equal| equal.state_cosine.is_some()) {
-        measures.push(measure(&history.state_angle, "■", Ink::State, Dash::Dotted, {
-            text(&|equal| {
-                format!("state        cosine {} (drawn: 1 − it)", equal.state_cosine.map_or_else(String::new, cosine))
-            })
+        measures.push(measure(&history.state_angle, "■", Ink::State, Stroke::Dotted, {
+            text(&|equal| format!("state        cosine {}", equal.state_cosine.map_or_else(String::new, cosine)))
         }));
     }
     measures
@@ -97,7 +92,7 @@ fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: 
     let layers = measures
         .iter()
         .rev()
-        .map(|m| Layer::Curve(m.series, if theme.colours() { Dash::Solid } else { m.dash }, line(&m)))
+        .map(|m| Layer::Curve(m.series, if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
         .collect();
     let labels = measures.iter().filter_map(|measure| {
         let value = f64::from(measure.series.last()?.1);
@@ -112,7 +107,7 @@ fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: 
 fn nearest(equal: &Equivalence, theme: Theme, room: usize) -> Line<'static> {
     let mut distances: Vec<_> = equal.distances.iter().filter(|(_, distance)| distance.is_finite()).collect();
     distances.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let mut line = Line::styled(" nearest: ", theme.quiet());
+    let mut line = Line::from(Span::styled(" nearest: ", theme.quiet()));
     for (i, (reference, distance)) in distances.into_iter().enumerate() {
         let before = ["", ", then ", ", "][i.min(2)];
         let text = format!("{} {}", words::label(*reference), percent(*distance));

@@ -8,7 +8,7 @@ use crate::train::{History, ReferenceResult};
 use crate::tui::app::Lab;
 use crate::tui::numbers::{short, significant};
 use crate::tui::theme::{Ink, Theme};
-use crate::tui::widget::braille::Dash;
+use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 use crate::tui::words;
@@ -25,18 +25,18 @@ pub fn title(lab: &Lab) -> String {
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let references = lab.opened.as_ref().map_or(&[][..], |opened| &opened.references);
+    let references = drawn(lab);
     let history = &lab.history;
-    let y = axis(history, references, lab.log_axis);
+    let y = axis(history, &references, lab.log_axis);
     let wide = area.width >= WIDE;
     let model = theme.ink(Ink::Model);
-    let level = |result: &ReferenceResult| {
+    let level = |result: &&ReferenceResult| {
         let reference = result.tuned.reference;
-        Layer::Level(result.loss, dash(reference), theme.ink(words::ink(reference)))
+        Layer::Level(result.loss, stroke(reference), theme.ink(words::ink(reference)))
     };
     let mut layers: Vec<Layer> = references.iter().map(level).collect();
     layers.push(Layer::Band(&history.train_loss, model.patch(theme.quiet())));
-    layers.push(Layer::Curve(&history.eval_loss, Dash::Solid, model.patch(theme.focus())));
+    layers.push(Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
         let (value, name) = (f64::from(loss), if wide { "model, held out" } else { "model" });
@@ -50,11 +50,18 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
 }
 
-fn dash(reference: Reference) -> Dash {
+/// The results of those references whose lines the preset asks for; more lines than that would be a hedge.
+fn drawn(lab: &Lab) -> Vec<&ReferenceResult> {
+    let Some(opened) = &lab.opened else { return vec![] };
+    let asked = |result: &&ReferenceResult| opened.preset.references.contains(&result.tuned.reference);
+    opened.references.iter().filter(asked).collect()
+}
+
+fn stroke(reference: Reference) -> Stroke {
     match reference {
-        Reference::Gd(1) => Dash::Dashed,
-        Reference::Zero => Dash::Dotted,
-        _ => Dash::DashDot,
+        Reference::Gd(1) => Stroke::Dashed,
+        Reference::Zero => Stroke::Dotted,
+        _ => Stroke::DashDot,
     }
 }
 
@@ -74,7 +81,7 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
 }
 
 /// Around the curves and those references that are not out of all proportion.
-fn axis(history: &History, references: &[ReferenceResult], logarithmic: bool) -> Scale {
+fn axis(history: &History, references: &[&ReferenceResult], logarithmic: bool) -> Scale {
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(|series| series.range());
     // A batch's luck must not move the axis: the held-out curve and the references set its foot.
     let foot = history.eval_loss.range().map(|(least, _)| f64::from(least)).into_iter();

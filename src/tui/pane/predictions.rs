@@ -4,9 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::app::Lab;
-use crate::tui::numbers::{count, percent, short};
+use crate::tui::numbers::{count, percent, short, significant};
 use crate::tui::theme::{Ink, Theme};
-use crate::tui::widget::braille::{Dash, Raster};
+use crate::tui::widget::braille::{Raster, Stroke};
 use crate::tui::widget::scale::snap_up_finely;
 
 /// Columns for the words beside the picture.
@@ -61,7 +61,7 @@ fn draw_axes(most: f32, lab: &Lab, theme: Theme, square: Rect, area: Rect, buffe
 fn draw_points(pairs: &[(f32, f32)], most: f32, theme: Theme, square: Rect, buffer: &mut Buffer) -> usize {
     let mut raster = Raster::new(square);
     let (width, height) = (raster.width() - 1, raster.height() - 1);
-    raster.line((0, height), (width, 0), Dash::Dashed, theme.ink(Ink::Gd));
+    raster.line((0, height), (width, 0), Stroke::Dashed, theme.ink(Ink::Gd));
     let place = |value: f32, length: i32| ((value / most + 1.0) / 2.0 * length as f32).round() as i32;
     let mut outside = 0;
     for &(x, y) in pairs {
@@ -99,5 +99,5 @@ fn draw_words(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme, are
 fn slope(pairs: &[(f32, f32)]) -> String {
     let sum = |of: fn(f64, f64) -> f64| pairs.iter().map(|&(x, y)| of(f64::from(x), f64::from(y))).sum::<f64>();
     let slope = sum(|x, y| x * y) / sum(|x, _| x * x);
-    if slope.is_finite() { format!("{slope:.3}") } else { "–".to_owned() }
+    significant(slope, 3)
 }

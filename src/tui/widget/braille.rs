@@ -9,7 +9,7 @@ use ratatui::style::Style;
 
 /// Which dots of a line are drawn; the line styles of curves that colour alone must not tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dash {
+pub enum Stroke {
     Solid,
     /// Three on, three off.
     Dashed,
@@ -19,7 +19,7 @@ pub enum Dash {
     DashDot,
 }
 
-impl Dash {
+impl Stroke {
     fn on(self, along: i32) -> bool {
         match self {
             Self::Solid => true,
@@ -71,12 +71,12 @@ impl Raster {
     }
 
     /// A straight line. The dashes run along x, so that pieces of a curve join.
-    pub fn line(&mut self, from: (i32, i32), to: (i32, i32), dash: Dash, style: Style) {
+    pub fn line(&mut self, from: (i32, i32), to: (i32, i32), stroke: Stroke, style: Style) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.abs().max(dy.abs()).max(1);
         for i in 0..=length {
             let (x, y) = (from.0 + dx * i / length, from.1 + dy * i / length);
-            if dash.on(x) {
+            if stroke.on(x) {
                 self.dot(x, y, style);
             }
         }

@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::braille::{Dash, Raster};
+use super::braille::{Raster, Stroke};
 use super::scale::{Scale, tick_label};
 use crate::series::Series;
 
@@ -19,9 +19,9 @@ pub enum Layer<'a> {
     /// From the least to the greatest value of each column, sparsely dotted, around what is there already.
     Band(&'a Series, Style),
     /// The mean of each stretch.
-    Curve(&'a Series, Dash, Style),
+    Curve(&'a Series, Stroke, Style),
     /// A horizontal line.
-    Level(f64, Dash, Style),
+    Level(f64, Stroke, Style),
 }
 
 /// A word at the right end, at the height of its value, moved only as far as needed not to cover another.
@@ -90,12 +90,12 @@ impl Plot<'_> {
     fn layer(&self, layer: &Layer, raster: &mut Raster) {
         match layer {
             Layer::Band(series, style) => self.band(series, *style, raster),
-            Layer::Curve(series, dash, style) => self.curve(series, *dash, *style, raster),
-            Layer::Level(value, dash, style) => {
+            Layer::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
+            Layer::Level(value, stroke, style) => {
                 // A level outside is not drawn: a line at the edge would claim a value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
                 if let Some(y) = inside.map(|share| dot_row(share, raster)) {
-                    raster.line((0, y), (raster.width() - 1, y), *dash, *style);
+                    raster.line((0, y), (raster.width() - 1, y), *stroke, *style);
                 }
             }
         }
@@ -115,7 +115,7 @@ impl Plot<'_> {
         }
     }
 
-    fn curve(&self, series: &Series, dash: Dash, style: Style, raster: &mut Raster) {
+    fn curve(&self, series: &Series, stroke: Stroke, style: Style, raster: &mut Raster) {
         let mut before: Option<(i32, i32)> = None;
         for bucket in series.buckets() {
             let y = self.y.clamped(f64::from(bucket.mean)).map(|share| dot_row(share, raster));
@@ -123,7 +123,7 @@ impl Plot<'_> {
                 before = None;
                 continue;
             };
-            raster.line(before.unwrap_or(here), here, dash, style);
+            raster.line(before.unwrap_or(here), here, stroke, style);
             before = Some(here);
         }
     }
@@ -133,18 +133,20 @@ impl Plot<'_> {
         Some((share * f64::from(raster.width() - 1)).round() as i32)
     }
 
+    /// From the right, so that where marks crowd the latest of them keeps its word.
     fn marks(&self, inner: Rect, buffer: &mut Buffer) {
-        let mut free = inner.x;
-        for (value, text) in &self.marks {
+        // Over whatever is drawn there, and in no colour of its.
+        let plain = Style::reset();
+        let mut free_until = inner.right();
+        for (value, text) in self.marks.iter().rev() {
             let Some(share) = self.x.share(*value).filter(|share| (0.0..=1.0).contains(share)) else { continue };
             let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
-            buffer.set_string(column, inner.top(), "▾", Style::new());
-            let room = usize::from(inner.right().saturating_sub(column + 1));
-            let width = text.chars().count();
-            if column >= free && width <= room {
-                buffer.set_string(column + 1, inner.top(), text, self.quiet);
-                free = column + 1 + width as u16;
+            buffer.set_string(column, inner.top(), "▾", plain);
+            let room = usize::from(free_until.saturating_sub(column + 1));
+            if text.chars().count() <= room {
+                buffer.set_string(column + 1, inner.top(), text, plain.patch(self.quiet));
             }
+            free_until = free_until.min(column);
         }
     }
 
