@@ -34,7 +34,6 @@ const OWNED: &[(&str, &[&str])] = &[
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
     ("thread::scope", &["worker", "tui"]),
-    ("Cuda", &["nn/op", "train/device", "optim"]),
 ];
 
 /// Lines of a file at most.

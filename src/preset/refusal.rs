@@ -89,6 +89,10 @@ fn place_of(text: &str, error: &SpannedError) -> usize {
     match error.code {
         // Behind the last word, not after the empty lines that follow it.
         Error::Eof => text.trim_end().len(),
+        // It begins in the comment before.
+        Error::ExpectedNamedStructLike(_) => {
+            scan::next_word(text, scan::place(text, error.span.end.line, error.span.end.col))
+        }
         Error::UnclosedBlockComment => text[..start].rfind("/*").unwrap_or(start),
         Error::ExpectedStringEnd | Error::InvalidEscape(_) => start,
         Error::IntegerOutOfBounds if text[..start].ends_with('-') => start - 1,

@@ -1,0 +1,140 @@
+//! What the documents say is what the program does. `UPDATE_DOCS=1 cargo test --test docs` rewrites the tables.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+
+use clap::Parser;
+use innerloop::cli::Cli;
+use innerloop::{preset, tui};
+use serde_json::Value;
+
+fn read(file: &str) -> String {
+    fs::read_to_string(support::root().join(file)).unwrap()
+}
+
+/// The text between two marks.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let start = text.find(from).unwrap_or_else(|| panic!("{from} is not there")) + from.len();
+    &text[start..start + text[start..].find(to).unwrap_or_else(|| panic!("{to} is not there"))]
+}
+
+/// Compares a part of the README with what it should be, or writes it there.
+fn holds(from: &str, to: &str, expected: &str) {
+    let readme = read("README.md");
+    let found = between(&readme, from, to);
+    if found == expected {
+        return;
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let updated = readme.replacen(&format!("{from}{found}{to}"), &format!("{from}{expected}{to}"), 1);
+        fs::write(support::root().join("README.md"), updated).unwrap();
+        return;
+    }
+    panic!("the README is behind; UPDATE_DOCS=1 cargo test --test docs writes:\n{expected}");
+}
+
+#[test]
+fn the_tables_are_those_of_the_program() {
+    let mut table = String::from("\n|---|---|---|\n");
+    for entry in preset::all_in(&support::root().join("presets")) {
+        let preset = entry.preset.unwrap();
+        let _ = writeln!(table, "| `{}` | {} | {} |", entry.name, preset.parameters(), preset.summary);
+    }
+    holds("| preset | numbers learnt | what one sees |", "\n## Keys", &table);
+    // One after the other: both write the same file.
+    holds("<!-- keys -->\n", "<!-- /keys -->", &tui::keymap::markdown_table());
+}
+
+/// The lines of the README's `sh` blocks.
+fn commands(readme: &str) -> Vec<String> {
+    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.flat_map(str::lines).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_first_command_opens_the_lab_and_the_second_tests() {
+    assert_eq!(commands(&read("README.md"))[..2], ["cargo run", "cargo test"]);
+    assert!(read(".ci/run").lines().any(|line| line == "cargo test"), "CI runs another command than the README says");
+    // `cargo run` has several things to choose from only if somebody adds a binary.
+    assert!(read("Cargo.toml").contains("default-run = \"innerloop\""));
+}
+
+#[test]
+fn every_command_of_the_readme_can_be_said() {
+    let mut examples = 0;
+    for line in commands(&read("README.md")).iter().filter(|line| line.starts_with("innerloop ")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        if let ["innerloop", "train", name, ..] = words[..]
+            && !preset::is_path(name)
+        {
+            let (_, found) = preset::find(name).unwrap();
+            let settings =
+                words.windows(2).filter(|pair| pair[0] == "--set").filter_map(|pair| pair[1].split_once('='));
+            preset::set(&found, settings).unwrap();
+            examples += 1;
+        }
+    }
+    assert!(examples >= 3);
+}
+
+#[test]
+fn every_option_that_the_documents_name_exists() {
+    let help = |arguments: &[&str]| support::stdout(&support::innerloop(support::root(), arguments));
+    let commands = ["run", "train", "presets", "check", "completions", "man"];
+    let mut known: String = commands.iter().map(|command| help(&[command, "--help"])).collect();
+    known += &help(&["--help"]);
+    for file in ["README.md", "CONTRIBUTING.md", "saves/README.md"] {
+        for code in read(file).split('`').skip(1).step_by(2) {
+            for word in code.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
+                let option = word.split('=').next().unwrap();
+                let cargos = ["--features", "--test", "--path", "--locked"].contains(&option);
+                assert!(cargos || known.contains(option), "{file} names {option}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_json_of_the_readme_has_the_keys_of_the_program() {
+    fn keys(value: &Value) -> BTreeSet<&String> {
+        value.as_object().unwrap().keys().collect()
+    }
+    let example: Value = serde_json::from_str(between(&read("README.md"), "```json\n", "```")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.ron"), support::PRESET).unwrap();
+    let output = support::innerloop(folder.path(), &["train", "tiny.ron", "--steps", "1", "--json"]);
+    let real: Value = serde_json::from_str(&support::stdout(&output)).unwrap();
+    assert_eq!(keys(&example), keys(&real));
+    assert_eq!(keys(&example["equivalence"]), keys(&real["equivalence"]));
+    for (name, reference) in example["references"].as_object().unwrap() {
+        assert_eq!(keys(reference), keys(&real["references"][name]), "{name}");
+    }
+}
+
+#[test]
+fn every_file_that_the_documents_name_exists() {
+    for file in ["README.md", "CONTRIBUTING.md", "saves/README.md"] {
+        let text = read(file);
+        let code = text.split('`').skip(1).step_by(2);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for name in code.chain(links) {
+            let ours = ["src/", "tests/", "presets/", ".ci/"].iter().any(|folder| name.starts_with(folder));
+            if ours || (name.ends_with(".md") && !name.contains(' ')) {
+                assert!(support::root().join(name).exists(), "{file} names {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_preset_is_sound() {
+    for entry in preset::all_in(&support::root().join("presets")) {
+        if let Err(error) = entry.preset {
+            panic!("{}: {error}", entry.name);
+        }
+    }
+}
