@@ -61,7 +61,7 @@ impl Layout {
     pub fn token(self, shape: Shape, place: usize) -> Token {
         match self {
             _ if place + 1 >= self.tokens(shape) => Token::Query,
-            Self::Interleaved if place % 2 == 0 => Token::Input(place / 2 + 1),
+            Self::Interleaved if place.is_multiple_of(2) => Token::Input(place / 2 + 1),
             Self::Interleaved => Token::Target(place / 2 + 1),
             Self::Joined => Token::Pair(place + 1),
         }

@@ -32,9 +32,12 @@ pub fn scatter_add(lanes: &[Lane], rows: &mut [f32]) {
     }
 }
 
-/// Sum over a lane, always in the same order.
-pub fn total(lane: &Lane) -> f32 {
-    lane.iter().sum()
+/// Σ a · b over all entries and all lanes, always in the same order.
+#[inline(always)]
+pub fn inner(a: &[Lane], b: &[Lane]) -> f32 {
+    let mut sum = ZERO;
+    a.iter().zip(b).for_each(|(a, b)| add_product(&mut sum, a, b));
+    sum.iter().sum()
 }
 
 /// a += k · b.
@@ -50,5 +53,41 @@ pub fn add_scaled(a: &mut Lane, k: f32, b: &Lane) {
 pub fn add_product(a: &mut Lane, b: &Lane, c: &Lane) {
     for l in 0..LANES {
         a[l] += b[l] * c[l];
+    }
+}
+
+/// M += Σ_t a_t b_tᵀ, for a matrix M of rows as wide as b_t is.
+#[inline(always)]
+pub fn add_outer(a: &[Lane], b: &[Lane], (rows, columns): (usize, usize), matrix: &mut [Lane]) {
+    for (a, b) in a.chunks_exact(rows).zip(b.chunks_exact(columns)) {
+        for (a, row) in a.iter().zip(matrix.chunks_exact_mut(columns)) {
+            for (b, sum) in b.iter().zip(row) {
+                add_product(sum, a, b);
+            }
+        }
+    }
+}
+
+/// out_t += Mᵀ a_t for every a_t, with a square matrix M of this width.
+#[inline(always)]
+pub fn add_transposed_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
+    for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        for (a, row) in a.iter().zip(matrix.chunks_exact(width)) {
+            for (m, out) in row.iter().zip(&mut *out) {
+                add_product(out, a, m);
+            }
+        }
+    }
+}
+
+/// out_t += M a_t for every a_t, with a square matrix M of this width.
+#[inline(always)]
+pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
+    for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        for (out, row) in out.iter_mut().zip(matrix.chunks_exact(width)) {
+            for (m, a) in row.iter().zip(a) {
+                add_product(out, a, m);
+            }
+        }
     }
 }

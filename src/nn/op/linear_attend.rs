@@ -12,7 +12,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lane, ZERO, add_product, gather, scatter_add};
+use super::lanes::{LANES, Lane, ZERO, add_outer, add_times, add_transposed_times, gather, scatter_add};
 use crate::nn::{Cube, Outcome};
 
 /// What linear attention is between.
@@ -60,9 +60,8 @@ pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, parts: Attended<Cpu, T>) -> Outcom
                 values: gather(v, t),
                 memory: vec![ZERO; width * width],
             };
-            outer_sum(&block.keys, &block.values, width, &mut block.memory);
             let mut out = vec![ZERO; m];
-            times(&block.queries, &block.memory, width, &mut out);
+            forward_block(&mut block, width, &mut out);
             scatter_add(&out, rows);
             block
         })
@@ -75,7 +74,7 @@ pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, parts: Attended<Cpu, T>) -> Outcom
         let lanes: Vec<[Vec<Lane>; 3]> = blocks
             .par_iter()
             .zip(by_out.par_chunks(LANES * m))
-            .map(|(block, rows)| backward(block, rows, width))
+            .map(|(block, rows)| backward_block(block, width, &gather(rows, m)))
             .collect();
         for (part, (tensor, length)) in [(&queries, m), (&keys, t), (&values, t)].into_iter().enumerate() {
             let rows = gradients.get_or_alloc_mut(tensor)?;
@@ -92,54 +91,25 @@ fn host(tensor: &Cube<Cpu>, length: usize) -> Vec<f32> {
     rows
 }
 
-/// Gradients by queries, keys and values of one block, from rows of ∂out.
-fn backward(block: &Block, rows: &[f32], width: usize) -> [Vec<Lane>; 3] {
-    let by_out = gather(rows, block.queries.len());
+/// The memory and the answers of one block.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn forward_block(block: &mut Block, width: usize, out: &mut [Lane]) {
+    add_outer(&block.keys, &block.values, (width, width), &mut block.memory);
+    add_transposed_times(&block.memory, width, &block.queries, out);
+}
+
+/// Gradients by queries, keys and values of one block, from ∂out.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn backward_block(block: &Block, width: usize, by_out: &[Lane]) -> [Vec<Lane>; 3] {
     let mut by_memory = vec![ZERO; width * width];
-    outer_sum(&block.queries, &by_out, width, &mut by_memory);
+    add_outer(&block.queries, by_out, (width, width), &mut by_memory);
     let mut by_queries = vec![ZERO; block.queries.len()];
-    times_transposed(&by_out, &block.memory, width, &mut by_queries);
+    add_times(&block.memory, width, by_out, &mut by_queries);
     let mut by_keys = vec![ZERO; block.keys.len()];
-    times_transposed(&block.values, &by_memory, width, &mut by_keys);
+    add_times(&by_memory, width, &block.values, &mut by_keys);
     let mut by_values = vec![ZERO; block.values.len()];
-    times(&block.keys, &by_memory, width, &mut by_values);
+    add_transposed_times(&by_memory, width, &block.keys, &mut by_values);
     [by_queries, by_keys, by_values]
-}
-
-/// sum += Σ_t a_t b_tᵀ: (w, w).
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn outer_sum(a: &[Lane], b: &[Lane], width: usize, sum: &mut [Lane]) {
-    for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
-        for (a, row) in a.iter().zip(sum.chunks_exact_mut(width)) {
-            for (b, sum) in b.iter().zip(row) {
-                add_product(sum, a, b);
-            }
-        }
-    }
-}
-
-/// out_t += a_t M: (w) each.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn times(a: &[Lane], memory: &[Lane], width: usize, out: &mut [Lane]) {
-    for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        for (a, row) in a.iter().zip(memory.chunks_exact(width)) {
-            for (m, out) in row.iter().zip(&mut *out) {
-                add_product(out, a, m);
-            }
-        }
-    }
-}
-
-/// out_t += a_t Mᵀ: (w) each.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn times_transposed(a: &[Lane], memory: &[Lane], width: usize, out: &mut [Lane]) {
-    for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-        for (out, row) in out.iter_mut().zip(memory.chunks_exact(width)) {
-            for (m, a) in row.iter().zip(a) {
-                add_product(out, a, m);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -148,9 +118,10 @@ mod tests {
     use crate::nn::op::check::{Random, assert_close};
 
     type Taped = Cube<Cpu, OwnedTape<f32, Cpu>>;
+    type Parts = Attended<Cpu, OwnedTape<f32, Cpu>>;
 
     /// Values and the gradients of a weighted sum of them, by queries, keys and values.
-    fn run(form: &dyn Fn(&Cpu, Attended<Cpu, OwnedTape<f32, Cpu>>) -> Taped) -> [Vec<f32>; 4] {
+    fn run(form: fn(&Cpu, Parts) -> Taped) -> [Vec<f32>; 4] {
         let (device, mut random) = (Cpu::default(), Random::new(5));
         let (asked, width) = ((19, 2, 3), (19, 6, 3));
         let (q, k, v) = (random.cube(&device, asked), random.cube(&device, width), random.cube(&device, width));
@@ -164,8 +135,8 @@ mod tests {
 
     #[test]
     fn the_fused_form_equals_the_composition_in_value_and_gradient() {
-        let fast = run(&|device, parts| fused(device, parts).unwrap());
-        let plain = run(&|_, parts| compose(parts).unwrap());
+        let fast = run(|device, parts| fused(device, parts).unwrap());
+        let plain = run(|_, parts| compose(parts).unwrap());
         for (fast, plain) in fast.iter().zip(&plain) {
             assert_close(fast, plain, 1e-5);
         }

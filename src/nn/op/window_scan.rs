@@ -16,7 +16,9 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lane, ZERO, add_product, add_scaled, gather, scatter_add, total};
+use super::lanes::{
+    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, scatter_add,
+};
 use super::slice::slice;
 use crate::nn::{Cube, Input, Matrix, Outcome};
 
@@ -239,11 +241,7 @@ fn forward_block(host: &Host, differentiate: bool, saved: &mut Saved, answer: &m
             }
         }
     }
-    for (answer, row) in answer.iter_mut().zip(saved.state.chunks_exact(dim)) {
-        for (s, q) in row.iter().zip(&saved.query) {
-            add_product(answer, s, q);
-        }
-    }
+    add_times(&saved.state, dim, &saved.query, answer);
 }
 
 /// The gradients of one block, from ∂answer: (d) lanes.
@@ -253,26 +251,19 @@ fn backward_block(host: &Host, saved: &Saved, by_answer: &[Lane], gradient: &mut
     let traced = !gradient.tokens.is_empty();
     let mut by_state = vec![ZERO; dim * dim];
     let mut by_query = vec![ZERO; dim];
-    for i in 0..dim {
-        for j in 0..dim {
-            let at = i * dim + j;
-            add_product(&mut by_state[at], &by_answer[i], &saved.query[j]);
-            add_product(&mut by_query[j], &by_answer[i], &saved.state[at]);
-            let mut by_decay = ZERO;
-            add_product(&mut by_decay, &by_state[at], &saved.by_decay[at]);
-            gradient.decay[at] = total(&by_decay);
-        }
+    add_outer(by_answer, &saved.query, (dim, dim), &mut by_state);
+    add_transposed_times(&saved.state, dim, by_answer, &mut by_query);
+    for ((sum, s), r) in gradient.decay.iter_mut().zip(&by_state).zip(&saved.by_decay) {
+        *sum = inner(&[*s], &[*r]);
     }
     let last = (2 * host.windows.max(1) - 2) * dim;
-    for a in 0..3 {
-        let mut by_pick = ZERO;
-        for j in 0..dim {
-            add_product(&mut by_pick, &saved.tokens[last + a * dim + j], &by_query[j]);
-            if traced {
-                add_scaled(&mut gradient.tokens[last + a * dim + j], host.pick[a], &by_query[j]);
+    for (a, (sum, pick)) in gradient.pick.iter_mut().zip(host.pick).enumerate() {
+        *sum = inner(&saved.tokens[last + a * dim..][..dim], &by_query);
+        if traced {
+            for (token, query) in gradient.tokens[last + a * dim..][..dim].iter_mut().zip(&by_query) {
+                add_scaled(token, pick, query);
             }
         }
-        gradient.pick[a] = total(&by_pick);
     }
     backward_windows(host, saved, by_state, gradient);
 }
@@ -288,49 +279,29 @@ fn backward_windows(host: &Host, saved: &Saved, mut by_state: Vec<Lane>, gradien
     for t in (0..host.windows).rev() {
         let at = 2 * t * dim;
         let window = &saved.tokens[at..][..3 * dim];
-        for (b, x) in window.chunks_exact(dim).enumerate() {
-            for i in 0..dim {
-                let mut sum = ZERO;
-                for (s, x) in by_state[i * dim..][..dim].iter().zip(x) {
-                    add_product(&mut sum, s, x);
-                }
-                right[b * dim + i] = sum;
-            }
-        }
-        for a in 0..3 {
-            for b in 0..3 {
-                for i in 0..dim {
-                    add_product(&mut by_mix[3 * a + b], &window[a * dim + i], &right[b * dim + i]);
-                }
-            }
+        right.fill(ZERO);
+        add_times(&by_state, dim, window, &mut right);
+        for (ab, sum) in by_mix.iter_mut().enumerate() {
+            let (x, r) = (&window[ab / 3 * dim..][..dim], &right[ab % 3 * dim..][..dim]);
+            x.iter().zip(r).for_each(|(x, r)| add_product(sum, x, r));
         }
         if traced {
             left.fill(ZERO);
-            for (a, x) in window.chunks_exact(dim).enumerate() {
+            add_transposed_times(&by_state, dim, window, &mut left);
+            for (ab, q) in host.mix.iter().enumerate() {
+                let (a, b) = (ab / 3 * dim, ab % 3 * dim);
                 for i in 0..dim {
-                    for j in 0..dim {
-                        add_product(&mut left[a * dim + j], &by_state[i * dim + j], &x[i]);
-                    }
-                }
-            }
-            for a in 0..3 {
-                for b in 0..3 {
-                    for i in 0..dim {
-                        let q = host.mix[3 * a + b];
-                        add_scaled(&mut gradient.tokens[at + a * dim + i], q, &right[b * dim + i]);
-                        add_scaled(&mut gradient.tokens[at + b * dim + i], q, &left[a * dim + i]);
-                    }
+                    add_scaled(&mut gradient.tokens[at + a + i], *q, &right[b + i]);
+                    add_scaled(&mut gradient.tokens[at + b + i], *q, &left[a + i]);
                 }
             }
         }
         for (s, k) in by_state.iter_mut().zip(&host.decay) {
-            for value in s {
-                *value *= k;
-            }
+            s.iter_mut().for_each(|value| *value *= k);
         }
     }
     for (sum, lane) in gradient.mix.iter_mut().zip(&by_mix) {
-        *sum = total(lane);
+        *sum = lane.iter().sum();
     }
 }
 
