@@ -131,7 +131,7 @@ pub fn steps_axis(step: u64, planned: u64) -> Scale {
             break;
         }
     }
-    let end = if step <= planned && end.saturating_mul(2) > planned { planned.max(1) } else { end };
+    let end = if planned > 0 && step <= planned && end.saturating_mul(2) > planned { planned } else { end };
     Scale::Linear { low: 0.0, high: end as f64 }
 }
 
