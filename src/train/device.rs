@@ -6,8 +6,8 @@ use std::str::FromStr;
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
-use super::Run;
-use super::trainer::Trainer;
+use super::trainer::{self, Trainer};
+use super::{Checkpoint, Run};
 use crate::preset::Preset;
 
 /// What a person asked for.
@@ -56,6 +56,11 @@ pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
         },
         DeviceChoice::Cuda(card) => cuda::open(preset, card),
     }
+}
+
+/// Refuses a checkpoint that is not of the preset's model: by names, shapes and lengths. Needs no device but the CPU.
+pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
+    trainer::fits(&Cpu::default(), preset, checkpoint)
 }
 
 fn on_cpu(preset: &Preset) -> Result<Box<dyn Run>> {

@@ -12,7 +12,7 @@ mod snapshot;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
-pub use device::{DeviceChoice, open};
+pub use device::{DeviceChoice, fits, open};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;

@@ -76,6 +76,15 @@ fn build<D: Device>(device: &D, preset: &Preset, seed: u64, step_size: f64) -> R
     preset.model.build(device, sizes, step_size, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
 }
 
+/// Refuses a checkpoint that is not of the preset's model, without a run.
+pub fn fits<D: Device>(device: &D, preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
+    compare(&build(device, preset, 0, 1.0)?, checkpoint)
+}
+
+fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
+    checkpoint.fits(&model.params().iter().map(|p| (p.name.as_str(), *p.value.shape())).collect::<Vec<_>>())
+}
+
 /// The one number of a tensor.
 fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
@@ -123,7 +132,7 @@ impl<D: Device> Run for Trainer<D> {
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.step_size())?;
         let mut optim = Optim::new(&self.preset.train, &self.device, &model).map_err(told)?;
-        checkpoint.fits(&model.params().iter().map(|p| (p.name.as_str(), *p.value.shape())).collect::<Vec<_>>())?;
+        compare(&model, checkpoint)?;
         for (i, (param, saved)) in model.params_mut().into_iter().zip(&checkpoint.parameters).enumerate() {
             let tensor = |values: &Vec<f32>| self.device.try_tensor_from_vec(values.clone(), saved.shape).map_err(told);
             param.value = tensor(&saved.values)?;
