@@ -36,7 +36,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>) {
     let status = lab.status.as_ref();
     if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
-        let headline = format!(" ▲ diverged at step {}: a loss was not finite ", count(*at));
+        let headline = format!(" ▲ diverged at step {}: the loss ran away ", count(*at));
         let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
         let step = count(status.step);
         let advice = format!("Back at step {step}, paused. Lower the learning rate with - and press Space.");
