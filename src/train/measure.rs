@@ -6,7 +6,7 @@ use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace};
 use super::held_out::HeldOut;
 use super::trainer::told;
 use super::{Equivalence, Measurement};
-use crate::nn::{Cube, Device, Input, Net};
+use crate::nn::{Cube, Device, Input, Net, Wanted};
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Batch, Layout, Shape};
@@ -14,22 +14,22 @@ use crate::task::{Batch, Layout, Shape};
 /// Tasks whose states are held in memory at once.
 const STATES_AT_ONCE: usize = 8;
 
-/// Tasks whose sensitivities and states are compared while a run goes on.
-pub const GLANCE: usize = 256;
+/// Sensitivities, one of each output of each task, that are compared while a run goes on.
+const GLANCE: usize = 2560;
 
 /// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// On the first 256: cheap enough to do again and again.
+    /// On the first 16 to 256, fewer the more outputs there are: cheap enough to do again and again.
     Glance,
     /// On all.
     Whole,
 }
 
 impl Scope {
-    fn tasks(self, all: usize) -> usize {
+    fn tasks(self, all: usize, outputs: usize) -> usize {
         match self {
-            Self::Glance => GLANCE.min(all),
+            Self::Glance => (GLANCE / outputs).clamp(16, 256).min(all),
             Self::Whole => all,
         }
     }
@@ -42,10 +42,10 @@ pub fn measure<D: Device>(
     step: u64,
     scope: Scope,
 ) -> Result<Measurement> {
-    let tasks = scope.tasks(held_out.batch().size);
-    let tokens = held_out.tokens();
-    let answers = net.forward(Input { tokens: tokens.clone(), traced: false }).map_err(told)?.as_vec();
     let outputs = preset.task.shape().outputs;
+    let tasks = scope.tasks(held_out.batch().size, outputs);
+    let tokens = held_out.tokens();
+    let answers = net.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).map_err(told)?.as_vec();
     let eval_loss = half_squared_error(&answers, &held_out.batch().target);
 
     let distances: Vec<(Reference, f64)> = held_out
@@ -122,7 +122,7 @@ fn query_gradient<D: Device>(
     output: usize,
     (layout, shape): (Layout, Shape),
 ) -> Result<Vec<f32>> {
-    let answer = net.forward(Input { tokens: tokens.leaky_trace(), traced: true }).map_err(told)?;
+    let answer = net.forward(Input { tokens: tokens.leaky_trace(), wanted: Wanted::Query }).map_err(told)?;
     let batch = answer.shape().0;
     let column = answer.try_slice((0..batch, output..output + 1)).map_err(told)?;
     let mut gradients = column.try_sum::<Rank0, _>().and_then(|sum| sum.try_backward()).map_err(told)?;

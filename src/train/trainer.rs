@@ -12,7 +12,7 @@ use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
 use crate::nn::model::Model;
-use crate::nn::{Cube, Device, Input, Matrix, Net};
+use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Batch, Shape, Stream, rng};
@@ -57,7 +57,8 @@ impl<D: Device> Trainer<D> {
         let Shape { outputs, .. } = batch.shape;
         let tokens = tokens_on(&self.device, &self.preset, &batch)?;
         let target: Matrix<D> = self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
-        let answer = self.model.forward(Input { tokens: tokens.retaped::<T>(), traced: false }).map_err(told)?;
+        let answer =
+            self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
         half_squared_error(answer, target).map_err(told)
     }
 }
