@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use super::distance::{cosine, embedded};
 use super::held_out::HeldOut;
-use super::measure::{cosine, embedded};
-use super::trainer::told;
+use super::host::told;
 use crate::nn::{Device, Input, LayerStates, Net, StopStates, Wanted};
 use crate::preset::Preset;
 use crate::task::Batch;
