@@ -20,7 +20,7 @@ pub const GLANCE: usize = 256;
 /// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// On the first [`GLANCE`]: cheap enough to do again and again.
+    /// On the first 256: cheap enough to do again and again.
     Glance,
     /// On all.
     Whole,
