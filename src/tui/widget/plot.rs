@@ -109,7 +109,9 @@ impl Plot<'_> {
         for bucket in series.buckets() {
             let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(f64::from(end)));
             let [Some(high), Some(low)] = ends.map(|share| share.map(|share| dot_row(share, raster))) else { continue };
-            let Some(column) = self.column(bucket.step, raster).and_then(|x| columns.get_mut(x as usize)) else { continue };
+            let Some(column) = self.column(bucket.step, raster).and_then(|x| columns.get_mut(x as usize)) else {
+                continue;
+            };
             *column = Some(column.map_or((high, low), |(top, foot)| (high.min(top), low.max(foot))));
         }
         for (x, &column) in columns.iter().enumerate() {
