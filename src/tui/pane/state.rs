@@ -56,8 +56,13 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     let axes = maps.first().map_or(("", ""), |map| map.grid.axes);
     let mut keys = format!("rows {}, columns {}   ← → token", axes.0, axes.1);
-    keys += if stop.layers.len() > 1 { "  ↑ ↓ layer" } else { "" };
-    keys += if lab.snapshot.as_ref().is_some_and(|snapshot| snapshot.probes.len() > 1) { "  n p probe" } else { "" };
+    let probes = lab.snapshot.as_ref().map_or(0, |snapshot| snapshot.probes.len());
+    for (hint, number) in [("  ↑ ↓ layer", stop.layers.len()), ("  n p probe", probes)] {
+        // Keys that lead nowhere are not named, and half a hint is none.
+        if number > 1 && (keys.chars().count() + hint.chars().count()) < usize::from(area.width) {
+            keys += hint;
+        }
+    }
     buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.quiet());
 }
 

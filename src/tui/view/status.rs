@@ -17,8 +17,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
     }
-    let progress = progress(lab, theme);
     let room = area.width.saturating_sub(2);
+    let progress = progress(lab, theme, usize::from(room));
     let for_identity = if area.height == 1 { room.saturating_sub(progress.width() as u16 + 1) } else { room };
     let what = identity(lab, theme, usize::from(for_identity));
     if area.height == 1 {
@@ -46,12 +46,17 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-fn progress(lab: &Lab, theme: Theme) -> Line<'static> {
+/// Each number in a place of its own; close together where that is not to be had.
+fn progress(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     let Some(status) = &lab.status else { return Line::styled("opening …", theme.quiet()) };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
-    let numbers = format!("   {step}  {:>15}   {:<15}  lr {:<7}", speed(status), time_left(status), short(status.lr));
-    Line::from(vec![phase(status, theme), Span::raw(numbers)])
+    let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
+    let numbers = format!("   {step}  {speed:>15}   {left:<15}  {lr:<10}");
+    let phase = phase(status, theme);
+    let fits = phase.width() + width(numbers.trim_end()) <= room;
+    let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
+    Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
 }
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {
