@@ -3,7 +3,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | what is learnt in context, and how it becomes tokens | [`task`] |
-//! | the textbook algorithms that models are held against | [`reference`] |
+//! | the textbook algorithms that models are held against | [`mod@reference`] |
 //! | architectures and the operations they are made of | [`nn`] |
 //! | optimisers and learning-rate schedules | [`optim`] |
 //! | one experiment as a file | [`preset`] |

@@ -78,8 +78,8 @@ impl Family {
     }
 }
 
-/// Bytes that a run may need for its largest arrays.
-const MEMORY: u128 = 4 << 30;
+/// Bytes of tokens, states and parameters that a run may need; what the references need comes to a few times that.
+const MEMORY: u128 = 1 << 30;
 
 impl Preset {
     /// Checks what no single field can tell: that model, task and layout fit together and into memory.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::preset::{self, Preset};
 use crate::series::Series;
-use crate::train::{Checkpoint, DeviceChoice, Experiment, History};
+use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History};
 
 /// The version of the file's form that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Checks what no single field can tell: that the parameters are those of the preset, and the curves those of the
-    /// run. Names and shapes are checked again where the run is opened.
+    /// run.
     pub fn check(&self) -> Result<(), Unsound> {
         let unsound = |within, message: String| Err(Unsound { within, message });
         let Checkpoint { step, parameters, .. } = &self.checkpoint;
@@ -123,6 +123,10 @@ impl Session {
         if found != needed {
             let message = format!("parameters: these are {found} numbers, but the preset's model has {needed}");
             return unsound("checkpoint", message);
+        }
+        // Not before: a model may be built only where its parameters are known to be there.
+        if let Err(error) = train::fits(&self.preset, &self.checkpoint) {
+            return unsound("checkpoint", format!("{error:#}"));
         }
         if *step > MOST_STEPS {
             return unsound("checkpoint", format!("step: {step} is more than any run does: at most {MOST_STEPS}"));

@@ -60,7 +60,7 @@ pub enum Phase {
     Paused,
     /// The preset's last step is done. Resuming goes on beyond it.
     Finished,
-    /// A loss or a parameter was not finite at this step; the run is back at an earlier, good one, and paused.
+    /// The loss was not finite or had run away at this step; the run is back at an earlier, good one, and paused.
     Diverged {
         at: u64,
     },

@@ -1,9 +1,10 @@
 //! How far a training command is: a bar on a terminal, a line now and then elsewhere. All on standard error.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::{is_dumb, tell};
 use crate::train::{Advance, Measurement};
@@ -68,10 +69,13 @@ impl Progress {
 }
 
 fn bar(first: u64, last: u64) -> ProgressBar {
-    let template = "{bar:24} {pos}/{len}  {per_sec:.0}  {eta} left  {msg}";
+    let template = "{bar:16} {pos}/{len}  {rate}  {eta} left  {wide_msg}";
+    let rate = |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{:.0} steps/s", state.per_sec());
+    };
     let bar = ProgressBar::with_draw_target(Some(last), ProgressDrawTarget::stderr_with_hz(REDRAWS));
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━╸ "));
+        bar.set_style(style.with_key("rate", rate).progress_chars("━╸ "));
     }
     bar.set_position(first);
     // Steps of an earlier session took none of this command's time.

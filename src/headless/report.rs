@@ -137,7 +137,7 @@ impl Report {
             let head = if i == 0 { "references" } else { "" };
             let _ = write!(text, "{head:14} {name} {:.6}", line.loss);
             for (symbol, value) in [("η", line.eta), ("λ", line.lambda), ("γ", line.gamma)] {
-                let _ = value.map(|value| write!(text, ", {symbol} {value:.4}"));
+                let _ = value.map(|value| write!(text, ", {symbol} {}", (value * 1e4).round() / 1e4));
             }
             text.push('\n');
         }

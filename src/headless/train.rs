@@ -126,7 +126,7 @@ fn train(experiment: &mut Experiment, options: &Options, stop: &Stop) -> Result<
         let advance = experiment.advance()?;
         if advance.diverged {
             let (at, good) = (advance.report.step, experiment.step());
-            break Err((format!("diverged at step {at}: the loss is not finite; the last good step is {good}"), None));
+            break Err((format!("diverged at step {at}: the loss ran away; the last good step is {good}"), None));
         }
         progress.show(&advance);
         if options.save.is_some() && saved.elapsed() >= SAVE_EVERY {

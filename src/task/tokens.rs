@@ -11,7 +11,7 @@ use super::{Batch, Shape};
 pub enum Layout {
     /// x₁, y₁, x₂, y₂, …, x_q: 2N+1 tokens of width d; a narrower y sits in the last coordinates of a zero vector.
     Interleaved,
-    /// [x₁;y₁], …, [x_N;y_N], [x_q;0]: N+1 tokens of width d + d_out.
+    /// `[x₁;y₁], …, [x_N;y_N], [x_q;0]`: N+1 tokens of width d + d_out.
     Joined,
 }
 

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
-use super::Run;
-use super::trainer::Trainer;
+use super::trainer::{self, Trainer};
+use super::{Checkpoint, Run};
 use crate::preset::Preset;
 
 /// What a person asked for.
@@ -58,6 +58,11 @@ pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
     }
 }
 
+/// Refuses a checkpoint that is not of the preset's model: by names, shapes and lengths. Needs no device but the CPU.
+pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
+    trainer::fits(&Cpu::default(), preset, checkpoint)
+}
+
 fn on_cpu(preset: &Preset) -> Result<Box<dyn Run>> {
     Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone())?))
 }
@@ -73,8 +78,12 @@ mod cuda {
 
     /// Opens a run on a card.
     pub fn open(preset: &Preset, card: usize) -> Result<Box<dyn Run>> {
-        // Where no driver is installed the binding panics instead of failing.
-        let device = panic::catch_unwind(|| Cuda::try_build(card, 0))
+        // Where no driver is installed the binding panics instead of failing; nobody should see that.
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let built = panic::catch_unwind(|| Cuda::try_build(card, 0));
+        panic::set_hook(hook);
+        let device = built
             .map_err(|_| anyhow!("no CUDA driver answers on this machine; use --device cpu"))?
             .map_err(|error| anyhow!("card {card} does not answer: {error:?}; use --device cpu"))?;
         Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone())?))

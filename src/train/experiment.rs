@@ -14,6 +14,8 @@ use crate::reference::Tuned;
 const KEEP_EVERY: u64 = 100;
 /// A batch's loss may be this many times the loss at the start before a state no longer counts as good.
 const GOOD: f32 = 10.0;
+/// A batch's loss that is this many times the loss at the start will not come back: the run has diverged.
+const RUNAWAY: f32 = 1e4;
 
 /// A reference on the held-out tasks of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +34,7 @@ pub struct Advance {
     pub report: StepReport,
     /// The measurement, where one was due after the step.
     pub measurement: Option<Measurement>,
-    /// The step's loss was not finite: the run went back to its last good state.
+    /// The step's loss was not finite or had run away: the run went back to its last good state.
     pub diverged: bool,
 }
 
@@ -53,7 +55,7 @@ impl Experiment {
         let good = (run.checkpoint()?, History::default());
         let mut experiment =
             Self { name: name.to_owned(), preset: Arc::new(preset), history: History::default(), run, good };
-        experiment.measure(Scope::Whole)?;
+        experiment.measure(Scope::Glance)?;
         experiment.keep()?;
         Ok(experiment)
     }
@@ -75,14 +77,17 @@ impl Experiment {
     pub fn restart(&mut self, seed: u64) -> Result<()> {
         self.run.reset(seed)?;
         self.history = History::default();
-        self.measure(Scope::Whole)?;
+        self.measure(Scope::Glance)?;
         self.keep()
     }
 
     /// One training step, and a measurement where one is due.
     pub fn advance(&mut self) -> Result<Advance> {
         let report = self.run.step()?;
-        if !report.loss.is_finite() {
+        let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
+        // Not the other way round: a NaN must not pass.
+        let stays = report.loss <= RUNAWAY * first && report.loss.is_finite();
+        if !stays {
             let (checkpoint, history) = &self.good;
             self.run.restore(checkpoint)?;
             self.history = history.clone();
@@ -90,13 +95,8 @@ impl Experiment {
         }
         self.history.record_step(&report);
         let train = &self.preset.train;
-        let scope = match report.step {
-            last if last == train.steps => Some(Scope::Whole),
-            step if step.is_multiple_of(train.measure_every) => Some(Scope::Glance),
-            _ => None,
-        };
-        let measurement = scope.map(|scope| self.measure(scope)).transpose()?;
-        let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
+        let due = report.step.is_multiple_of(train.measure_every) || report.step == train.steps;
+        let measurement = if due { Some(self.measure(Scope::Glance)?) } else { None };
         if report.step.is_multiple_of(KEEP_EVERY) && report.loss <= GOOD * first {
             self.keep()?;
         }

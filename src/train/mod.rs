@@ -4,15 +4,17 @@
 
 mod checkpoint;
 mod device;
+mod distance;
 mod experiment;
 mod held_out;
 mod history;
+mod host;
 mod measure;
 mod snapshot;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
-pub use device::{DeviceChoice, open};
+pub use device::{DeviceChoice, fits, open};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;

@@ -1,6 +1,6 @@
 //! The terminal front end: gallery and lab.
 //!
-//! Event → [`Action`](action::Action) → [`App::update`](app::App::update) → [`Effect`](action::Effect)s, performed in one
+//! Event → [`Action`](action::Action) → [`App::update`](app::App::update) → [effects](action::Effect), performed in one
 //! place, the loop. Knows nothing of how models are trained: it gives the worker orders and shows its updates.
 //!
 //! | to change | look in |
