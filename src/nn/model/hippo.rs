@@ -39,7 +39,7 @@ fn diagonalise(matrix: &mut [Vec<f64>]) {
     }
 }
 
-/// Makes the entry (p, q) zero.
+/// Makes the entry (p, q) zero, p < q.
 fn rotate(matrix: &mut [Vec<f64>], p: usize, q: usize) {
     if matrix[p][q] == 0.0 {
         return;
@@ -51,9 +51,9 @@ fn rotate(matrix: &mut [Vec<f64>], p: usize, q: usize) {
     for row in matrix.iter_mut() {
         (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
     }
-    for k in 0..matrix.len() {
-        let (a, b) = (matrix[p][k], matrix[q][k]);
-        (matrix[p][k], matrix[q][k]) = (cosine * a - sine * b, sine * a + cosine * b);
+    let (upper, lower) = matrix.split_at_mut(q);
+    for (a, b) in upper[p].iter_mut().zip(&mut lower[0]) {
+        (*a, *b) = (cosine * *a - sine * *b, sine * *a + cosine * *b);
     }
 }
 

@@ -16,7 +16,7 @@
 //! the answers of a random start small.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryMul};
+use dfdx::prelude::{HasShape, Tape, TryMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ use super::mixing::{Block, Mixing};
 use super::normals;
 use super::stack::{Layer, Sizes, Stack};
 use crate::bounds;
-use crate::nn::op::{Complex, DiagonalScan, diagonal_states, project};
+use crate::nn::op::{Complex, DiagonalScan, Spectrum, project};
 use crate::nn::{Cube, Device, Outcome, Param};
 use crate::task::{Layout, Shape};
 
@@ -133,21 +133,21 @@ pub struct LruLayer<D: Device> {
 
 impl<D: Device> LruLayer<D> {
     /// λ and the gain of the input, (1, n) each.
-    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<(Complex<D, T>, Complex<D, T>), D> {
+    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
         let re = self.size.value.retaped::<T>().try_exp()?.try_negate()?;
         let im = self.phase.value.retaped::<T>().try_exp()?;
         let gamma = self.gamma.value.retaped::<T>().try_exp()?;
         let none = gamma.retaped::<T>().try_mul(0.0f32)?;
-        Ok((Complex { re, im }.exp()?, Complex { re: gamma, im: none }))
+        Ok(Spectrum { decay: Complex { re, im }.exp()?, gain: Complex { re: gamma, im: none } })
     }
 }
 
 impl<D: Device> Layer<D> for LruLayer<D> {
     fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
         let device = tokens.device().clone();
-        let (decay, gain) = self.spectrum::<T>()?;
+        let spectrum = self.spectrum()?;
         let input = project(tokens.retaped::<T>(), self.write.value.retaped::<T>())?;
-        let states = device.diagonal_scan(DiagonalScan { input, decay, gain })?; // (B, T, 2n)
+        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2n)
         self.mixing.finish(project(states, self.read.value.retaped::<T>())?, tokens)
     }
 
@@ -157,10 +157,7 @@ impl<D: Device> Layer<D> for LruLayer<D> {
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
         let input = project(tokens.clone(), self.write.value.clone())?;
-        let length = input.shape().1 * input.shape().2;
-        let (decay, gain) = self.spectrum::<NoneTape>()?;
-        let weights = [decay.re, decay.im, gain.re, gain.im].map(|row| row.as_vec());
-        Ok(input.as_vec().chunks(length).map(|v| diagonal_states(v, &weights).concat()).collect())
+        Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
     }
 
     fn params(&self) -> Vec<&Param<D>> {

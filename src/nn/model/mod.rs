@@ -251,7 +251,7 @@ mod tests {
         let mut specs = selective(2).skip(1);
         let answers = [(); 2].map(|()| {
             let (_, model, _, tokens) = build(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
-            model.forward(Input { tokens, traced: false }).unwrap().as_vec()
+            model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec()
         });
         assert_close(&answers[0], &answers[1], 1e-5);
     }

@@ -15,7 +15,7 @@
 //! Deviations: see [`super::stack`] and [`super::mixing`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul, TryMul};
+use dfdx::prelude::{HasShape, Tape, TryMatMul, TryMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ use super::mixing::{Block, Mixing};
 use super::stack::{Layer, Sizes, Stack};
 use super::{log_uniforms, normals};
 use crate::bounds;
-use crate::nn::op::{Complex, DiagonalScan, diagonal_states, project, zero_order_hold};
+use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
 use crate::nn::{Cube, Device, Matrix, Outcome, Param};
 use crate::task::{Layout, Shape};
 
@@ -148,7 +148,7 @@ impl<D: Device> S4dLayer<D> {
     }
 
     /// Ā and B̄, (1, H·N) each.
-    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<(Complex<D, T>, Complex<D, T>), D> {
+    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Spectrum<D, T>, D> {
         let re = self.damping.value.retaped::<T>().try_exp()?.try_negate()?;
         let rate = Complex { re, im: self.frequency.value.retaped::<T>() };
         let step = self.step.value.retaped::<T>().try_exp()?; // (1, H)
@@ -177,9 +177,9 @@ impl<D: Device> S4dLayer<D> {
 impl<D: Device> Layer<D> for S4dLayer<D> {
     fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
         let device = tokens.device().clone();
-        let (decay, gain) = self.spectrum::<T>(&device)?;
+        let spectrum = self.spectrum(&device)?;
         let input = self.spread(tokens.retaped::<T>())?;
-        let states = device.diagonal_scan(DiagonalScan { input, decay, gain })?; // (B, T, 2·H·N)
+        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2·H·N)
         self.mixing.finish(project(states, self.readout(&device)?)?, tokens)
     }
 
@@ -189,10 +189,7 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
         let input = self.spread(tokens.clone())?;
-        let length = input.shape().1 * input.shape().2;
-        let (decay, gain) = self.spectrum::<NoneTape>(tokens.device())?;
-        let weights = [decay.re, decay.im, gain.re, gain.im].map(|row| row.as_vec());
-        Ok(input.as_vec().chunks(length).map(|v| diagonal_states(v, &weights).concat()).collect())
+        Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
     }
 
     fn params(&self) -> Vec<&Param<D>> {

@@ -17,7 +17,7 @@
 //! clips it; here it is −exp(a), as in S4D, which cannot become positive. See also [`super::stack`] and [`super::mixing`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ use super::mixing::{Block, Mixing};
 use super::stack::{Layer, Sizes, Stack};
 use super::{hippo, log_uniforms, normals};
 use crate::bounds;
-use crate::nn::op::{Complex, DiagonalScan, diagonal_states, project, zero_order_hold};
+use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
 use crate::nn::{Cube, Device, Outcome, Param};
 use crate::task::{Layout, Shape};
 
@@ -122,7 +122,7 @@ pub struct S5Layer<D: Device> {
 
 impl<D: Device> S5Layer<D> {
     /// Λ̄ and the gain of the input, (1, n) each.
-    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<(Complex<D, T>, Complex<D, T>), D> {
+    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
         let re = self.damping.value.retaped::<T>().try_exp()?.try_negate()?;
         let rate = Complex { re, im: self.frequency.value.retaped::<T>() };
         zero_order_hold(rate, self.step.value.retaped::<T>().try_exp()?)
@@ -132,9 +132,9 @@ impl<D: Device> S5Layer<D> {
 impl<D: Device> Layer<D> for S5Layer<D> {
     fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
         let device = tokens.device().clone();
-        let (decay, gain) = self.spectrum::<T>()?;
+        let spectrum = self.spectrum()?;
         let input = project(tokens.retaped::<T>(), self.write.value.retaped::<T>())?;
-        let states = device.diagonal_scan(DiagonalScan { input, decay, gain })?; // (B, T, 2n)
+        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2n)
         self.mixing.finish(project(states, self.read.value.retaped::<T>())?, tokens)
     }
 
@@ -144,10 +144,7 @@ impl<D: Device> Layer<D> for S5Layer<D> {
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
         let input = project(tokens.clone(), self.write.value.clone())?;
-        let length = input.shape().1 * input.shape().2;
-        let (decay, gain) = self.spectrum::<NoneTape>()?;
-        let weights = [decay.re, decay.im, gain.re, gain.im].map(|row| row.as_vec());
-        Ok(input.as_vec().chunks(length).map(|v| diagonal_states(v, &weights).concat()).collect())
+        Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
     }
 
     fn params(&self) -> Vec<&Param<D>> {

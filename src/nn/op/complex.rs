@@ -41,15 +41,23 @@ impl<D: Device, T: Tape<f32, D>> Complex<D, T> {
     }
 }
 
+/// The numbers of a diagonal recurrence h_t = λ ⊙ h_{t−1} + g ⊙ v_t.
+pub struct Spectrum<D: Device, T> {
+    /// λ: (1, n).
+    pub decay: Complex<D, T>,
+    /// g: (1, n).
+    pub gain: Complex<D, T>,
+}
+
 /// The discrete decay and gain of h' = Λ h + v under a zero-order hold of length Δ: Λ̄ = exp(ΔΛ) and (Λ̄ − 1) / Λ.
 ///
 /// Source: S4D (2206.11893), equation 3; S5 (2208.04933), equation 6. All are (1, n).
 pub fn zero_order_hold<D: Device, T: Tape<f32, D>>(
     rate: Complex<D, T>,
     step: Matrix<D, T>,
-) -> Outcome<(Complex<D, T>, Complex<D, T>), D> {
+) -> Outcome<Spectrum<D, T>, D> {
     let decay = rate.again().times(step)?.exp()?;
     let above = Complex { re: decay.re.retaped::<T>().try_sub(1.0f32)?, im: decay.im.retaped::<T>() };
     let gain = above.over(rate)?;
-    Ok((decay, gain))
+    Ok(Spectrum { decay, gain })
 }

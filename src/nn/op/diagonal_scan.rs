@@ -13,7 +13,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::blocks::{Kernel, Operands, Slopes, run};
-use super::complex::Complex;
+use super::complex::Spectrum;
 use super::join::join;
 use super::lanes::{LANES, Lane, ZERO, add_product, add_scaled, inner};
 use super::slice::slice;
@@ -23,14 +23,11 @@ use crate::nn::{Cube, Matrix, Outcome};
 pub struct DiagonalScan<D: super::Device, T> {
     /// (B, T, 2n).
     pub input: Cube<D, T>,
-    /// (1, n).
-    pub decay: Complex<D, T>,
-    /// (1, n).
-    pub gain: Complex<D, T>,
+    pub spectrum: Spectrum<D, T>,
 }
 
 /// The definition: every state of one sequence of (T, 2n). `weights`: Re λ, Im λ, Re g, Im g.
-pub fn diagonal_states(input: &[f32], weights: &[Vec<f32>; 4]) -> Vec<Vec<f32>> {
+fn diagonal_states(input: &[f32], weights: &[Vec<f32>; 4]) -> Vec<Vec<f32>> {
     let [decay_re, decay_im, gain_re, gain_im] = weights;
     let n = decay_re.len();
     let mut state = vec![0.0; 2 * n];
@@ -45,14 +42,25 @@ pub fn diagonal_states(input: &[f32], weights: &[Vec<f32>; 4]) -> Vec<Vec<f32>> 
     input.chunks(2 * n).map(step).collect()
 }
 
+impl<D: super::Device> DiagonalScan<D, NoneTape> {
+    /// The definition for every sequence: (T, 2n) each.
+    pub fn history(self) -> Vec<Vec<f32>> {
+        let length = self.input.shape().1 * self.input.shape().2;
+        let Spectrum { decay, gain } = self.spectrum;
+        let weights = [decay.re, decay.im, gain.re, gain.im].map(|row| row.as_vec());
+        self.input.as_vec().chunks(length).map(|v| diagonal_states(v, &weights).concat()).collect()
+    }
+}
+
 /// Made of dfdx's operations, for any device.
 pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> Outcome<Cube<D, T>, D> {
-    let (batch, length, wide) = *scan.input.shape();
+    let DiagonalScan { input, spectrum: Spectrum { decay, gain } } = scan;
+    let (batch, length, wide) = *input.shape();
     let n = wide / 2;
     let spread =
         |row: &Matrix<D, T>| row.retaped::<T>().try_reshape_like(&(n,))?.try_broadcast_like::<_, Axis<0>>(&(batch, n));
     let at = |t: usize, columns: std::ops::Range<usize>| {
-        slice(scan.input.retaped::<T>(), (0..batch, t..t + 1, columns))?.try_reshape_like(&(batch, n))
+        slice(input.retaped::<T>(), (0..batch, t..t + 1, columns))?.try_reshape_like(&(batch, n))
     };
     // a · z + b · w, with the rows a and b.
     let blend = |a: &Matrix<D, T>, z: &Matrix<D, T>, b: &Matrix<D, T>, w: &Matrix<D, T>| {
@@ -60,15 +68,15 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> O
         left.try_add(w.retaped::<T>().try_mul(spread(b)?)?)
     };
     let minus = |row: &Matrix<D, T>| row.retaped::<T>().try_negate();
-    let (decay_minus, gain_minus) = (minus(&scan.decay.im)?, minus(&scan.gain.im)?);
+    let (decay_minus, gain_minus) = (minus(&decay.im)?, minus(&gain.im)?);
     let mut states: Vec<Matrix<D, T>> = Vec::new();
     for t in 0..length {
         let (v_re, v_im) = (at(t, 0..n)?, at(t, n..wide)?);
-        let mut re = blend(&scan.gain.re, &v_re, &gain_minus, &v_im)?;
-        let mut im = blend(&scan.gain.re, &v_im, &scan.gain.im, &v_re)?;
+        let mut re = blend(&gain.re, &v_re, &gain_minus, &v_im)?;
+        let mut im = blend(&gain.re, &v_im, &gain.im, &v_re)?;
         if let [.., h_re, h_im] = &states[..] {
-            re = re.try_add(blend(&scan.decay.re, h_re, &decay_minus, h_im)?)?;
-            im = im.try_add(blend(&scan.decay.re, h_im, &scan.decay.im, h_re)?)?;
+            re = re.try_add(blend(&decay.re, h_re, &decay_minus, h_im)?)?;
+            im = im.try_add(blend(&decay.re, h_im, &decay.im, h_re)?)?;
         }
         // The states take the slices' tapes with them.
         states.push(join(re, v_re));
@@ -76,8 +84,8 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> O
     }
     let stacked = states.try_stack()?.try_reshape_like(&(length, 2, batch, n))?;
     let out = stacked.try_permute::<_, Axes4<2, 0, 1, 3>>()?.try_reshape_like(&(batch, length, wide))?;
-    let mut out = join(out, scan.input);
-    for part in [scan.decay.re, scan.decay.im, scan.gain.re, scan.gain.im, decay_minus, gain_minus] {
+    let mut out = join(out, input);
+    for part in [decay.re, decay.im, gain.re, gain.im, decay_minus, gain_minus] {
         out = join(out, part);
     }
     Ok(out)
@@ -86,7 +94,8 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> O
 /// The fast form on the CPU. A weight's list is Re λ, Im λ, Re g, Im g, as in the definition.
 pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, scan: DiagonalScan<Cpu, T>) -> Outcome<Cube<Cpu, T>, Cpu> {
     let wide = scan.input.shape().2;
-    let weights = vec![scan.decay.re, scan.decay.im, scan.gain.re, scan.gain.im];
+    let Spectrum { decay, gain } = scan.spectrum;
+    let weights = vec![decay.re, decay.im, gain.re, gain.im];
     run(device, Operands { inputs: vec![scan.input], weights }, wide, |weights| Fused { weights })
 }
 
@@ -177,24 +186,21 @@ fn subtract_product(a: &mut Lane, b: &Lane, c: &Lane) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::op::Complex;
     use crate::nn::op::check::{Random, assert_close};
 
     type Tape = OwnedTape<f32, Cpu>;
+    type Form = dyn Fn(&Cpu, DiagonalScan<Cpu, Tape>) -> Cube<Cpu, Tape>;
 
     /// Values, and the gradients of a weighted sum of them, by the input and the four weights.
-    fn measure(
-        form: &dyn Fn(&Cpu, DiagonalScan<Cpu, Tape>) -> Cube<Cpu, Tape>,
-        batch: usize,
-        n: usize,
-    ) -> [Vec<f32>; 6] {
+    fn measure(form: &Form, batch: usize, n: usize) -> [Vec<f32>; 6] {
         let (device, mut random, length) = (Cpu::default(), Random::new(11), 5);
         let input = random.cube(&device, (batch, length, 2 * n));
         let rows = [(); 4].map(|()| random.matrix(&device, (1, n)));
         let sum = random.cube(&device, (batch, length, 2 * n));
         let [re, im, gain_re, gain_im] = [0, 1, 2, 3].map(|i| rows[i].leaky_trace());
-        let decay = Complex { re, im };
-        let gain = Complex { re: gain_re, im: gain_im };
-        let out = form(&device, DiagonalScan { input: input.leaky_trace(), decay, gain });
+        let spectrum = Spectrum { decay: Complex { re, im }, gain: Complex { re: gain_re, im: gain_im } };
+        let out = form(&device, DiagonalScan { input: input.leaky_trace(), spectrum });
         let values = out.as_vec();
         let states: Vec<f32> = input
             .as_vec()

@@ -21,8 +21,8 @@ mod window_scan;
 
 pub use activation::{silu, softplus};
 pub use causal_conv::CausalConv;
-pub use complex::{Complex, zero_order_hold};
-pub use diagonal_scan::{DiagonalScan, diagonal_states};
+pub use complex::{Complex, Spectrum, zero_order_hold};
+pub use diagonal_scan::DiagonalScan;
 pub use head_scan::{HeadScan, owners};
 pub use linear_attend::Attended;
 pub use rows::{plus_row, project, times_row};
