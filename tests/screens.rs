@@ -8,7 +8,7 @@ use innerloop::tui::action::Action;
 use innerloop::tui::app::{App, Gallery, Pane};
 use innerloop::tui::theme::{Depth, Ink, Theme};
 use innerloop::tui::view;
-use innerloop::worker::{Note, Phase, Update};
+use innerloop::worker::{Note, Phase, Status, Update};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
@@ -237,4 +237,19 @@ fn a_spike_of_one_step_is_seen_and_the_held_out_curve_is_not_covered() {
     };
     let dots = |text: &str| text.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
     assert!(dots(&pane(&app)) > 3, "{}", pane(&app));
+}
+
+#[test]
+fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
+    let shown = |pace, steps_per_second| {
+        let status = Status { pace: Some(pace), steps_per_second, ..fixture::status(Phase::Running) };
+        text(&draw(
+            &updated(fixture::lab(), Update { status: Some(status), ..Update::default() }),
+            Depth::True,
+            SIZES[0],
+        ))
+    };
+    let (held, slow) = (shown(500.0, 499.0), shown(500.0, 100.0));
+    assert!(held.contains("≤ 500/s   6 s left"), "{held}");
+    assert!(slow.contains("100/s   26 s left") && !slow.contains('≤'), "{slow}");
 }
