@@ -255,3 +255,14 @@ fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
     assert!(held.contains("≤ 500/s   6 s left"), "{held}");
     assert!(slow.contains("100/s   26 s left") && !slow.contains('≤'), "{slow}");
 }
+
+#[test]
+fn no_number_of_the_distances_is_cut() {
+    let mut app = fixture::lab();
+    [Action::FocusNext, Action::FocusNext].into_iter().for_each(|action| drop(app.update(action)));
+    let cut = text(&draw(&app, Depth::True, SIZES[0]));
+    let whole = text(&draw(&app, Depth::True, SIZES[1]));
+    assert!(whole.contains("differ by 1.8 %, ‖·‖ 0.0124"), "{whole}");
+    let shown = cut.lines().find(|line| line.contains("● predictions")).unwrap();
+    assert!(shown.contains("‖·‖ 0.0124") || !shown.contains('‖'), "{shown}");
+}
