@@ -7,11 +7,15 @@
 pub(crate) mod check;
 mod lanes;
 mod linear_attend;
+mod normalise;
 mod slice;
+mod softmax_attend;
 mod window_scan;
 
 pub use linear_attend::Attended;
+pub use normalise::normalise_row;
 pub use slice::slice;
+pub use softmax_attend::attention_matrix;
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
@@ -33,6 +37,20 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
         linear_attend::compose(parts)
     }
+
+    /// Causal attention with softmax, in heads that lie side by side: (B, T, h·w).
+    fn softmax_attend<T: Tape<f32, Self>>(
+        &self,
+        parts: Attended<Self, T>,
+        heads: usize,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        softmax_attend::compose(parts, heads)
+    }
+
+    /// Every row with mean 0 and mean square 1: (rows, n).
+    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        normalise::compose(rows)
+    }
 }
 
 impl Device for Cpu {
@@ -46,6 +64,18 @@ impl Device for Cpu {
 
     fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
         linear_attend::fused(self, parts)
+    }
+
+    fn softmax_attend<T: Tape<f32, Self>>(
+        &self,
+        parts: Attended<Self, T>,
+        heads: usize,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        softmax_attend::fused(self, parts, heads)
+    }
+
+    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        normalise::fused(rows)
     }
 }
 
