@@ -102,6 +102,21 @@ fn lists_are_walked_and_an_unreadable_file_says_why_instead_of_opening() {
 }
 
 #[test]
+fn a_long_card_is_scrolled_and_another_one_begins_at_its_start() {
+    let mut app = fixture::gallery();
+    press(&mut app, KeyCode::PageDown);
+    assert!(app.gallery.card_scroll > 0);
+    type_text(&mut app, "K");
+    assert_eq!(app.gallery.card_scroll, 0);
+    type_text(&mut app, "Jj");
+    assert_eq!((app.gallery.chosen(), app.gallery.card_scroll), (1, 0));
+    type_text(&mut app, "?J");
+    assert!(app.help.is_some_and(|scrolled| scrolled > 1));
+    press(&mut app, KeyCode::PageUp);
+    assert_eq!(app.help, Some(0));
+}
+
+#[test]
 fn a_search_takes_letters_that_are_keys_elsewhere() {
     let mut app = fixture::gallery();
     type_text(&mut app, "/qatt?");

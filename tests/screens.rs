@@ -2,9 +2,10 @@
 
 mod fixture;
 
-use innerloop::train::{Grid, History, LayerState, ProbeSequence, Snapshot, Stop};
+use innerloop::preset::{Entry, Preset};
+use innerloop::train::{DeviceChoice, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, Stop};
 use innerloop::tui::action::Action;
-use innerloop::tui::app::{App, Pane};
+use innerloop::tui::app::{App, Gallery, Pane};
 use innerloop::tui::theme::{Depth, Ink, Theme};
 use innerloop::tui::view;
 use innerloop::worker::{Note, Phase, Update};
@@ -201,4 +202,39 @@ fn places_depend_on_the_size_and_not_on_the_numbers() {
     };
     assert_eq!(borders(&fixture::lab()), borders(&fixture::empty_lab()));
     assert_eq!(borders(&fixture::lab()), borders(&with_phase(Phase::Diverged { at: 3 })));
+}
+
+#[test]
+fn a_card_that_is_longer_than_the_screen_can_be_read_to_its_end() {
+    let mut app = fixture::gallery();
+    let long: Vec<String> = (0..150).map(|i| format!("word{i}")).collect();
+    let preset = Preset { about: long.join(" "), ..fixture::preset() };
+    app.gallery = Gallery::new(vec![Entry { name: "long".to_owned(), preset: Ok(preset) }], DeviceChoice::Auto);
+    let mut seen = String::new();
+    for _ in 0..6 {
+        seen += &text(&draw(&app, Depth::True, SIZES[0]));
+        app.update(Action::ScrollDown);
+    }
+    assert!(long.iter().all(|word| seen.contains(word)), "{seen}");
+    assert!(seen.contains("PgDn: more") && seen.contains("device auto"), "{seen}");
+}
+
+#[test]
+fn the_footer_says_what_the_space_bar_does_now() {
+    let footer = |app: &App| text(&draw(app, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
+    let (running, paused) = (footer(&fixture::lab()), footer(&with_phase(Phase::Paused)));
+    assert!(running.contains("Space pause") && paused.contains("Space go on"), "{paused}");
+    assert_eq!(running.find("step"), paused.find("step"));
+}
+
+#[test]
+fn a_spike_of_one_step_is_seen_and_the_held_out_curve_is_not_covered() {
+    let spike = StepReport { step: fixture::STEP + 1, loss: 30.0, lr: 0.001 };
+    let app = updated(fixture::lab(), Update { steps: vec![spike], ..Update::default() });
+    let pane = |app: &App| {
+        let screen = text(&draw(app, Depth::True, SIZES[2]));
+        screen.lines().skip(5).take(6).flat_map(|line| line.chars().take(60).collect::<Vec<_>>()).collect::<String>()
+    };
+    let dots = |text: &str| text.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
+    assert!(dots(&pane(&app)) > 3, "{}", pane(&app));
 }

@@ -43,8 +43,18 @@ impl<D: Device> Param<D> {
 pub struct Input<D: Device, T> {
     /// (batch, tokens, width).
     pub tokens: Cube<D, T>,
-    /// Whether somebody will ask for the gradient by the tokens; where not, its cost is saved.
-    pub traced: bool,
+    pub wanted: Wanted,
+}
+
+/// The gradients that somebody will ask for. Others may be left out or left incomplete, which saves their cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// By the weights: for training.
+    Weights,
+    /// By the query's token: for sensitivities.
+    Query,
+    /// By the weights and by every token.
+    All,
 }
 
 /// A network that answers the query of each sequence.

@@ -55,7 +55,7 @@ impl Experiment {
         let good = (run.checkpoint()?, History::default());
         let mut experiment =
             Self { name: name.to_owned(), preset: Arc::new(preset), history: History::default(), run, good };
-        experiment.measure(Scope::Whole)?;
+        experiment.measure(Scope::Glance)?;
         experiment.keep()?;
         Ok(experiment)
     }
@@ -77,7 +77,7 @@ impl Experiment {
     pub fn restart(&mut self, seed: u64) -> Result<()> {
         self.run.reset(seed)?;
         self.history = History::default();
-        self.measure(Scope::Whole)?;
+        self.measure(Scope::Glance)?;
         self.keep()
     }
 
@@ -95,12 +95,8 @@ impl Experiment {
         }
         self.history.record_step(&report);
         let train = &self.preset.train;
-        let scope = match report.step {
-            last if last == train.steps => Some(Scope::Whole),
-            step if step.is_multiple_of(train.measure_every) => Some(Scope::Glance),
-            _ => None,
-        };
-        let measurement = scope.map(|scope| self.measure(scope)).transpose()?;
+        let due = report.step.is_multiple_of(train.measure_every) || report.step == train.steps;
+        let measurement = if due { Some(self.measure(Scope::Glance)?) } else { None };
         if report.step.is_multiple_of(KEEP_EVERY) && report.loss <= GOOD * first {
             self.keep()?;
         }

@@ -7,8 +7,8 @@ use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use super::ReferenceResult;
-use super::measure::half_squared_error;
-use super::trainer::tokens_on;
+use super::distance::half_squared_error;
+use super::host::tokens_on;
 use crate::bounds;
 use crate::nn::{Cube, Device};
 use crate::preset::Preset;

@@ -3,33 +3,34 @@
 use anyhow::Result;
 use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace};
 
+use super::distance::{cosine, embedded, half_squared_error, mean_distance, relative_difference};
 use super::held_out::HeldOut;
-use super::trainer::told;
+use super::host::told;
 use super::{Equivalence, Measurement};
-use crate::nn::{Cube, Device, Input, Net};
+use crate::nn::{Cube, Device, Input, Net, Wanted};
 use crate::preset::Preset;
 use crate::reference::Reference;
-use crate::task::{Batch, Layout, Shape};
+use crate::task::{Layout, Shape};
 
 /// Tasks whose states are held in memory at once.
 const STATES_AT_ONCE: usize = 8;
 
-/// Tasks whose sensitivities and states are compared while a run goes on.
-pub const GLANCE: usize = 256;
+/// Sensitivities, one of each output of each task, that are compared while a run goes on.
+const GLANCE: usize = 2560;
 
 /// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// On the first 256: cheap enough to do again and again.
+    /// On the first 16 to 256, fewer the more outputs there are: cheap enough to do again and again.
     Glance,
     /// On all.
     Whole,
 }
 
 impl Scope {
-    fn tasks(self, all: usize) -> usize {
+    fn tasks(self, all: usize, outputs: usize) -> usize {
         match self {
-            Self::Glance => GLANCE.min(all),
+            Self::Glance => (GLANCE / outputs).clamp(16, 256).min(all),
             Self::Whole => all,
         }
     }
@@ -42,10 +43,10 @@ pub fn measure<D: Device>(
     step: u64,
     scope: Scope,
 ) -> Result<Measurement> {
-    let tasks = scope.tasks(held_out.batch().size);
-    let tokens = held_out.tokens();
-    let answers = net.forward(Input { tokens: tokens.clone(), traced: false }).map_err(told)?.as_vec();
     let outputs = preset.task.shape().outputs;
+    let tasks = scope.tasks(held_out.batch().size, outputs);
+    let tokens = held_out.tokens();
+    let answers = net.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).map_err(told)?.as_vec();
     let eval_loss = half_squared_error(&answers, &held_out.batch().target);
 
     let distances: Vec<(Reference, f64)> = held_out
@@ -67,29 +68,6 @@ pub fn measure<D: Device>(
         distances,
     };
     Ok(Measurement { step, eval_loss, equivalence })
-}
-
-/// ½ · mean ‖ŷ − y‖² / d_out.
-pub fn half_squared_error(answers: &[f32], targets: &[f32]) -> f64 {
-    let squares = answers.iter().zip(targets).map(|(a, t)| f64::from(a - t).powi(2));
-    0.5 * squares.sum::<f64>() / answers.len() as f64
-}
-
-/// mean ‖f − g‖₂ over tasks.
-fn mean_distance(f: &[f32], g: &[f32], outputs: usize) -> f64 {
-    let norm = |(f, g): (&[f32], &[f32])| f.iter().zip(g).map(|(f, g)| f64::from(f - g).powi(2)).sum::<f64>().sqrt();
-    f.chunks(outputs).zip(g.chunks(outputs)).map(norm).sum::<f64>() / (f.len() / outputs) as f64
-}
-
-/// [`mean_distance`] divided by mean ‖g‖₂; for a g that is zero, by the mean norm of the true answers.
-fn relative_difference(f: &[f32], g: &[f32], batch: &Batch) -> f64 {
-    let outputs = batch.shape.outputs;
-    let size = |g: &[f32]| mean_distance(g, &vec![0.0; g.len()], outputs);
-    let scale = match size(g) {
-        0.0 => size(&batch.target),
-        scale => scale,
-    };
-    mean_distance(f, g, outputs) / scale
 }
 
 /// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights.
@@ -122,23 +100,12 @@ fn query_gradient<D: Device>(
     output: usize,
     (layout, shape): (Layout, Shape),
 ) -> Result<Vec<f32>> {
-    let answer = net.forward(Input { tokens: tokens.leaky_trace(), traced: true }).map_err(told)?;
+    let answer = net.forward(Input { tokens: tokens.leaky_trace(), wanted: Wanted::Query }).map_err(told)?;
     let batch = answer.shape().0;
     let column = answer.try_slice((0..batch, output..output + 1)).map_err(told)?;
     let mut gradients = column.try_sum::<Rank0, _>().and_then(|sum| sum.try_backward()).map_err(told)?;
     gradients.try_alloc_for(tokens).map_err(told)?;
     Ok(layout.query_part(shape, &gradients.get(tokens).as_vec()))
-}
-
-/// Cosine of the angle between two vectors; 1 between two zeros, 0 between a zero and another.
-pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    let (aa, bb) = (dot(a, a), dot(b, b));
-    match (aa == 0.0, bb == 0.0) {
-        (true, true) => 1.0,
-        (false, false) => dot(a, b) / (aa * bb).sqrt(),
-        _ => 0.0,
-    }
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over tasks and stops that have read a pair.
@@ -167,11 +134,4 @@ fn state_cosine<D: Device>(
         }
     }
     Ok((count > 0).then(|| sum / f64::from(count)))
-}
-
-/// Σ y xᵀ, (d_out, d), in the last rows of a state that has more.
-pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32> {
-    let mut matrix = vec![0.0; rows * columns - accumulator.len()];
-    matrix.extend(accumulator);
-    matrix
 }

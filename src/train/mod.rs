@@ -4,9 +4,11 @@
 
 mod checkpoint;
 mod device;
+mod distance;
 mod experiment;
 mod held_out;
 mod history;
+mod host;
 mod measure;
 mod snapshot;
 mod trainer;

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
+use super::distance::{cosine, embedded};
 use super::held_out::HeldOut;
-use super::measure::{cosine, embedded};
-use super::trainer::told;
-use crate::nn::{Device, Input, LayerStates, Net, StopStates};
+use super::host::told;
+use crate::nn::{Device, Input, LayerStates, Net, StopStates, Wanted};
 use crate::preset::Preset;
 use crate::task::Batch;
 
@@ -70,7 +70,8 @@ pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>
     let tokens = held_out.some_tokens(0, PROBES)?;
     let layers = net.states(&tokens);
     let probes = (0..PROBES).map(|probe| ProbeSequence { stops: stops(&layers, preset, held_out.batch(), probe) });
-    let answers = net.forward(Input { tokens: held_out.some_tokens(0, PARITY)?, traced: false }).map_err(told)?;
+    let answers =
+        net.forward(Input { tokens: held_out.some_tokens(0, PARITY)?, wanted: Wanted::Weights }).map_err(told)?;
     let (_, theirs) = held_out.main();
     let parity = theirs.iter().copied().zip(answers.as_vec());
     Ok(Snapshot {

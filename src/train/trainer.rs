@@ -3,19 +3,20 @@
 //! Owns the training step and what makes it repeatable: initial weights and batches are functions of the seed and the
 //! step, so a checkpoint holds no generator.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use dfdx::prelude::{Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
 
 use super::held_out::HeldOut;
+use super::host::{tokens_on, told};
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
 use crate::nn::model::Model;
-use crate::nn::{Cube, Device, Input, Matrix, Net};
+use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Batch, Shape, Stream, rng};
+use crate::task::{Shape, Stream, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
@@ -28,17 +29,6 @@ pub struct Trainer<D: Device> {
     step: u64,
     lr_factor: f64,
     held_out: HeldOut<D>,
-}
-
-/// dfdx's errors, told to a person.
-pub fn told<E: std::fmt::Display>(error: E) -> anyhow::Error {
-    anyhow!("the device could not compute: {error}")
-}
-
-/// Tokens of a batch on a device: (B, tokens, width).
-pub fn tokens_on<D: Device>(device: &D, preset: &Preset, batch: &Batch) -> Result<Cube<D>> {
-    let shape = (batch.size, preset.layout.tokens(batch.shape), preset.layout.width(batch.shape));
-    device.try_tensor_from_vec(preset.layout.encode(batch), shape).map_err(told)
 }
 
 impl<D: Device> Trainer<D> {
@@ -57,7 +47,8 @@ impl<D: Device> Trainer<D> {
         let Shape { outputs, .. } = batch.shape;
         let tokens = tokens_on(&self.device, &self.preset, &batch)?;
         let target: Matrix<D> = self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
-        let answer = self.model.forward(Input { tokens: tokens.retaped::<T>(), traced: false }).map_err(told)?;
+        let answer =
+            self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
         half_squared_error(answer, target).map_err(told)
     }
 }

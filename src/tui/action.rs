@@ -34,6 +34,9 @@ pub enum Action {
     AcceptSearch,
     ClearSearch,
     NextDevice,
+    /// A text that is longer than its place: the card, the help.
+    ScrollDown,
+    ScrollUp,
 
     // Lab.
     TogglePause,

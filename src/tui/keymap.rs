@@ -98,6 +98,8 @@ pub static ROWS: &[Row] = &[
     row!(&[Gallery], "/" [Char('/')] Action::Search, "search", "search"),
     row!(&[Gallery], "Tab" [Code(KeyCode::Tab), Code(KeyCode::BackTab)] Action::NextTab, "presets or saved sessions", "presets / sessions"),
     row!(&[Gallery], "d" [Char('d')] Action::NextDevice, "where to compute: auto, cpu or cuda", "device"),
+    row!(&[Gallery, Help], "PgDn J" [Code(KeyCode::PageDown), Char('J')] Action::ScrollDown, "down a long card, or this help"),
+    row!(&[Gallery, Help], "PgUp K" [Code(KeyCode::PageUp), Char('K')] Action::ScrollUp, "up again"),
     row!(&[Search], "Enter" [Code(KeyCode::Enter)] Action::AcceptSearch, "keep what is found", "keep"),
     row!(&[Search], "Esc" [Code(KeyCode::Esc)] Action::ClearSearch, "clear the search", "clear"),
     row!(&[Search], "Backspace" [Code(KeyCode::Backspace)] Action::Erase, "erase the last letter"),

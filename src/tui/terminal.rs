@@ -145,3 +145,48 @@ impl Write for Frames {
         out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::io::Read;
+
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+    use super::Screen;
+
+    const INSIDE: &str = "INNERLOOP_TEST_INSIDE_A_TERMINAL";
+
+    /// Runs itself again in a terminal of its own, where it panics with the screen taken.
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_its_message_is_read_there() {
+        if env::var_os(INSIDE).is_some() {
+            let _screen = Screen::take().expect("a screen");
+            panic!("panicked on purpose");
+        }
+        let pair = native_pty_system().openpty(PtySize::default()).expect("a pseudo-terminal");
+        let mut command = CommandBuilder::new(env::current_exe().expect("this test"));
+        let (_, module) = module_path!().split_once("::").expect("a crate and a module");
+        let name = format!("{module}::a_panic_gives_the_terminal_back_and_its_message_is_read_there");
+        command.args(["--exact", name.as_str(), "--nocapture"]);
+        // Frame by frame it would push the message off the screen.
+        command.env("RUST_BACKTRACE", "0");
+        command.env(INSIDE, "1");
+        command.env("TERM", "xterm-256color");
+        let mut child = pair.slave.spawn_command(command).expect("this test");
+        drop(pair.slave);
+        let mut output = Vec::new();
+        let mut screen = pair.master.try_clone_reader().expect("a screen");
+        // The end of a pseudo-terminal is an error on Linux.
+        let _ = screen.read_to_end(&mut output);
+        assert!(!child.wait().expect("a status").success());
+        let mut parser = vt100::Parser::new(24, 80, 0);
+        parser.process(&output);
+        let shown = parser.screen();
+        assert!(String::from_utf8_lossy(&output).contains("\u{1b}[?1049h"), "the screen was taken");
+        assert!(!shown.alternate_screen() && !shown.hide_cursor() && !shown.bracketed_paste());
+        assert!(shown.contents().contains("panicked on purpose"), "{}", shown.contents());
+        let modes = format!("{:?}", pair.master.get_termios().expect("modes").local_flags);
+        assert!(modes.contains("ICANON") && modes.contains("ECHO"), "{modes}");
+    }
+}

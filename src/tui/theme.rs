@@ -150,6 +150,11 @@ impl Theme {
         Style::new().add_modifier(Modifier::DIM)
     }
 
+    /// A heading: as bright as text, whatever the border that it stands in.
+    pub fn title(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD).remove_modifier(Modifier::DIM)
+    }
+
     /// The one thing that is chosen or has the focus.
     pub fn focus(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)

@@ -229,6 +229,7 @@ mod tests {
     use dfdx::prelude::Cpu;
 
     use super::*;
+    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -245,7 +246,7 @@ mod tests {
             let memory = memories(&sequence, 3, &weights).pop().unwrap();
             attend(&mut sequence, 3, &memory, &weights);
         }
-        let answer = net.forward(Input { tokens, traced: false }).unwrap().as_vec();
+        let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
         assert_close(&answer, &sequence[14..], 1e-5);
     }
 }

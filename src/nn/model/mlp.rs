@@ -132,6 +132,7 @@ mod tests {
     use dfdx::prelude::Cpu;
 
     use super::*;
+    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -144,7 +145,7 @@ mod tests {
             let tokens = Random::new(9).cube(&device, (2, 4, 3));
             let values = net.states(&tokens).remove(0).stops.remove(0).values;
             let expected: Vec<f32> = values.chunks(10).flat_map(|units| net.decoder.plain().of(&units[5..])).collect();
-            assert_close(&net.forward(Input { tokens, traced: false }).unwrap().as_vec(), &expected, 1e-5);
+            assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
         }
     }
 }

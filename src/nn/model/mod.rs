@@ -165,8 +165,8 @@ mod tests {
     use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
 
     use super::*;
-    use crate::nn::Activation;
     use crate::nn::op::check::assert_close;
+    use crate::nn::{Activation, Wanted};
     use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
     const STEP_SIZE: f64 = 0.3;
@@ -224,7 +224,7 @@ mod tests {
 
     /// Sum of squares of the answers: something to differentiate.
     fn energy(model: &Model<Cpu>, tokens: &Cube<Cpu>) -> f64 {
-        let answers = model.forward(Input { tokens: tokens.clone(), traced: false }).unwrap().as_vec();
+        let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
         answers.iter().map(|a| f64::from(*a).powi(2)).sum()
     }
 
@@ -232,7 +232,7 @@ mod tests {
     fn a_constructed_model_is_one_step_of_gradient_descent() {
         for (spec, layout, task) in every(Init::Constructed) {
             let (_, model, batch, tokens) = build(&spec, layout, &task);
-            let answers = model.forward(Input { tokens, traced: false }).unwrap().as_vec();
+            let answers = model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
             let dim = batch.shape.dim;
             let mut expected = Vec::new();
             for b in 0..batch.size {
@@ -254,7 +254,7 @@ mod tests {
                 param.value = param.value.clone() * 0.6 + 0.1;
             }
             let traced: Cube<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
-            let answers = model.forward(Input { tokens: traced, traced: true }).unwrap();
+            let answers = model.forward(Input { tokens: traced, wanted: Wanted::All }).unwrap();
             let gradients = answers.square().sum::<Rank0, _>().backward();
 
             let by_tokens = gradients.get(&tokens).as_vec();
@@ -298,7 +298,7 @@ mod tests {
         // At the last stop, the map that the state implies takes the query near to the answer of the fast form.
         for (spec, layout, task) in every(Init::Constructed) {
             let (_, model, batch, tokens) = build(&spec, layout, &task);
-            let answers = model.forward(Input { tokens: tokens.clone(), traced: false }).unwrap().as_vec();
+            let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
             let layer = model.states(&tokens).remove(0);
             let last = layer.stops.last().unwrap();
             assert_eq!(layout.pairs_read(batch.shape, last.tokens_read), batch.shape.context);

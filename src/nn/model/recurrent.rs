@@ -260,6 +260,7 @@ mod tests {
 
     use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn};
     use super::*;
+    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -273,7 +274,7 @@ mod tests {
         let last = &layers[if C::HAS_C { 2 } else { 1 }];
         let values = &last.stops[4].values;
         let expected: Vec<f32> = values.chunks(15).flat_map(|h| net.decoder.plain().of(&h[12..])).collect();
-        assert_close(&net.forward(Input { tokens, traced: false }).unwrap().as_vec(), &expected, 1e-5);
+        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
         assert!(last.stops[1].values[6..15].iter().all(|later| *later == 0.0));
     }
 

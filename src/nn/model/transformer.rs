@@ -257,6 +257,7 @@ mod tests {
     use dfdx::prelude::Cpu;
 
     use super::*;
+    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -274,6 +275,6 @@ mod tests {
             }
         }
         let expected = net.decoder.plain().of(&net.last_norm.plain().of(&sequence[4]));
-        assert_close(&net.forward(Input { tokens, traced: false }).unwrap().as_vec(), &expected, 1e-5);
+        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
     }
 }

@@ -20,7 +20,7 @@ use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, scatter_add,
 };
 use super::slice::slice;
-use crate::nn::{Cube, Input, Matrix, Outcome};
+use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.
 pub struct WindowScan<'a, D: super::Device> {
@@ -121,7 +121,7 @@ pub fn fused<T: Tape<f32, Cpu>>(
     input: Input<Cpu, T>,
     weights: WindowScan<'_, Cpu>,
 ) -> Outcome<Matrix<Cpu, T>, Cpu> {
-    let traced = input.traced;
+    let wanted = input.wanted;
     let (tokens, mut tape) = input.tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
     let host = Host::read(&weights, (length - 1) / 2, dim);
@@ -135,7 +135,7 @@ pub fn fused<T: Tape<f32, Cpu>>(
         .map(|(rows, answers)| {
             let mut saved = Saved::new(gather(rows, length * dim), dim);
             let mut answer = vec![ZERO; dim];
-            forward_block(&host, T::OWNS_TAPE, &mut saved, &mut answer);
+            forward_block(&host, T::OWNS_TAPE && wanted != Wanted::Query, &mut saved, &mut answer);
             scatter_add(&answer, answers);
             saved
         })
@@ -149,17 +149,17 @@ pub fn fused<T: Tape<f32, Cpu>>(
             .par_iter()
             .zip(by_answer.par_chunks(LANES * dim))
             .map(|(saved, rows)| {
-                let mut gradient = Gradient::new(dim, if traced { length * dim } else { 0 });
-                backward_block(&host, saved, &gather(rows, dim), &mut gradient);
+                let mut gradient = Gradient::new(dim, if wanted == Wanted::Weights { 0 } else { length * dim });
+                backward_block((&host, wanted), saved, &gather(rows, dim), &mut gradient);
                 gradient
             })
             .collect();
-        for block in &blocks {
+        for block in blocks.iter().filter(|_| wanted != Wanted::Query) {
             add(gradients.get_or_alloc_mut(&decay)?, &block.decay);
             add(gradients.get_or_alloc_mut(&mix)?, &block.mix);
             add(gradients.get_or_alloc_mut(&pick)?, &block.pick);
         }
-        if traced {
+        if wanted != Wanted::Weights {
             let rows = gradients.get_or_alloc_mut(&tokens)?;
             rows.par_chunks_mut(LANES * length * dim)
                 .zip(&blocks)
@@ -246,9 +246,8 @@ fn forward_block(host: &Host, differentiate: bool, saved: &mut Saved, answer: &m
 
 /// The gradients of one block, from ∂answer: (d) lanes.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward_block(host: &Host, saved: &Saved, by_answer: &[Lane], gradient: &mut Gradient) {
+fn backward_block((host, wanted): (&Host, Wanted), saved: &Saved, by_answer: &[Lane], gradient: &mut Gradient) {
     let dim = host.dim;
-    let traced = !gradient.tokens.is_empty();
     let mut by_state = vec![ZERO; dim * dim];
     let mut by_query = vec![ZERO; dim];
     add_outer(by_answer, &saved.query, (dim, dim), &mut by_state);
@@ -259,24 +258,25 @@ fn backward_block(host: &Host, saved: &Saved, by_answer: &[Lane], gradient: &mut
     let last = (2 * host.windows.max(1) - 2) * dim;
     for (a, (sum, pick)) in gradient.pick.iter_mut().zip(host.pick).enumerate() {
         *sum = inner(&saved.tokens[last + a * dim..][..dim], &by_query);
-        if traced {
+        if wanted != Wanted::Weights {
             for (token, query) in gradient.tokens[last + a * dim..][..dim].iter_mut().zip(&by_query) {
                 add_scaled(token, pick, query);
             }
         }
     }
-    backward_windows(host, saved, by_state, gradient);
+    backward_windows((host, wanted), saved, by_state, gradient);
 }
 
 /// The part of [`backward_block`] that runs through the windows, last first.
 #[inline(always)]
-fn backward_windows(host: &Host, saved: &Saved, mut by_state: Vec<Lane>, gradient: &mut Gradient) {
+fn backward_windows((host, wanted): (&Host, Wanted), saved: &Saved, mut by_state: Vec<Lane>, gradient: &mut Gradient) {
     let dim = host.dim;
-    let traced = !gradient.tokens.is_empty();
     let mut by_mix = [ZERO; 9];
     // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
     let (mut right, mut left) = (vec![ZERO; 3 * dim], vec![ZERO; 3 * dim]);
-    for t in (0..host.windows).rev() {
+    // The query stands in the last window only.
+    let first = if wanted == Wanted::Query { host.windows.saturating_sub(1) } else { 0 };
+    for t in (first..host.windows).rev() {
         let at = 2 * t * dim;
         let window = &saved.tokens[at..][..3 * dim];
         right.fill(ZERO);
@@ -285,7 +285,7 @@ fn backward_windows(host: &Host, saved: &Saved, mut by_state: Vec<Lane>, gradien
             let (x, r) = (&window[ab / 3 * dim..][..dim], &right[ab % 3 * dim..][..dim]);
             x.iter().zip(r).for_each(|(x, r)| add_product(sum, x, r));
         }
-        if traced {
+        if wanted != Wanted::Weights {
             left.fill(ZERO);
             add_transposed_times(&by_state, dim, window, &mut left);
             for (ab, q) in host.mix.iter().enumerate() {
@@ -313,7 +313,7 @@ mod tests {
     /// Answer and the gradients of a weighted sum of it, by Λ, Q, D and the tokens.
     type Form = dyn Fn(&Cpu, Input<Cpu, OwnedTape<f32, Cpu>>, WindowScan<'_, Cpu>) -> Matrix<Cpu, OwnedTape<f32, Cpu>>;
 
-    fn run(form: &Form, batch: usize, pairs: usize, dim: usize) -> [Vec<f32>; 5] {
+    fn run(form: &Form, wanted: Wanted, (batch, pairs, dim): (usize, usize, usize)) -> [Vec<f32>; 5] {
         let device = Cpu::default();
         let mut random = Random::new(7);
         let tokens = random.cube(&device, (batch, 2 * pairs + 1, dim));
@@ -321,28 +321,42 @@ mod tests {
         let mix = random.matrix(&device, (3, 3));
         let pick = random.matrix(&device, (3, 1));
         let weights = random.matrix(&device, (batch, dim));
-        let input = Input { tokens: tokens.leaky_trace(), traced: true };
+        let input = Input { tokens: tokens.leaky_trace(), wanted };
         let answer = form(&device, input, WindowScan { decay: &decay, mix: &mix, pick: &pick });
         let values = answer.as_vec();
-        let gradients = (answer * weights).sum::<Rank0, _>().backward();
+        let mut gradients = (answer * weights).sum::<Rank0, _>().backward();
+        for weight in [&decay, &mix, &pick] {
+            gradients.get_or_alloc_mut(weight).unwrap();
+        }
         [
             values,
             gradients.get(&decay).as_vec(),
             gradients.get(&mix).as_vec(),
             gradients.get(&pick).as_vec(),
-            gradients.get(&tokens).as_vec(),
+            gradients.get_or_alloc_mut(&tokens).map(|rows| rows.to_vec()).unwrap(),
         ]
     }
 
     #[test]
     fn the_fused_form_equals_the_composition_in_value_and_gradient() {
         // 37 sequences: two full blocks and a part of one.
-        for (batch, pairs, dim) in [(1, 2, 1), (37, 4, 3), (16, 10, 10)] {
-            let fast = run(&|device, input, weights| fused(device, input, weights).unwrap(), batch, pairs, dim);
-            let plain = run(&|_, input, weights| compose(input, weights).unwrap(), batch, pairs, dim);
+        for sizes in [(1, 2, 1), (37, 4, 3), (16, 10, 10)] {
+            let fast = run(&|device, input, weights| fused(device, input, weights).unwrap(), Wanted::All, sizes);
+            let plain = run(&|_, input, weights| compose(input, weights).unwrap(), Wanted::All, sizes);
             for (fast, plain) in fast.iter().zip(&plain) {
                 assert_close(fast, plain, 1e-5);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_is_right_and_the_rest_is_saved() {
+        let sizes = (37, 4, 3);
+        let fast = |wanted| run(&|device, input, weights| fused(device, input, weights).unwrap(), wanted, sizes);
+        let (all, weights, query) = (fast(Wanted::All), fast(Wanted::Weights), fast(Wanted::Query));
+        assert_eq!(weights[..4], all[..4]);
+        for (sequence, part) in all[4].chunks(27).zip(query[4].chunks(27)) {
+            assert_eq!(sequence[24..], part[24..], "the gradient by the query's token");
         }
     }
 
@@ -356,7 +370,7 @@ mod tests {
         let query = &tokens.as_vec()[6 * dim..];
         let expected: Vec<f32> =
             states[2].chunks(dim).map(|row| row.iter().zip(query).map(|(s, x)| s * x).sum()).collect();
-        let input = Input { tokens, traced: false };
+        let input = Input { tokens, wanted: Wanted::Weights };
         let answer = fused(&device, input, WindowScan { decay: &decay, mix: &mix, pick: &pick }).unwrap();
         assert_close(&answer.as_vec(), &expected, 1e-5);
     }

@@ -38,12 +38,17 @@ pub struct Gallery {
     /// The chosen place in each tab, among those that match.
     chosen: (usize, usize),
     pub device: DeviceChoice,
+    /// Rows that the card is scrolled by; drawing stops at its end.
+    pub card_scroll: usize,
 }
+
+/// Rows that the card moves by at once, and the most that it may be moved by.
+const SCROLL: (usize, usize) = (8, 40);
 
 impl Gallery {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let (sessions, search) = (Vec::new(), String::new());
-        Self { tab: Tab::Presets, presets, sessions, search, typing: false, chosen: (0, 0), device }
+        Self { tab: Tab::Presets, presets, sessions, search, typing: false, chosen: (0, 0), device, card_scroll: 0 }
     }
 
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {
@@ -113,6 +118,13 @@ impl Gallery {
     }
 
     pub fn update(&mut self, action: Action, notice: &mut Option<String>) -> Vec<Effect> {
+        // Another card is read from its start.
+        self.card_scroll = match action {
+            Action::ScrollDown => (self.card_scroll + SCROLL.0).min(SCROLL.1),
+            Action::ScrollUp => self.card_scroll.saturating_sub(SCROLL.0),
+            Action::NextDevice => self.card_scroll,
+            _ => 0,
+        };
         match action {
             Action::Move(Direction::Up) => self.choose(self.chosen().saturating_sub(1)),
             Action::Move(Direction::Down) => self.choose(self.chosen() + 1),

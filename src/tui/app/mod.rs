@@ -20,6 +20,9 @@ use crate::worker::{Note, Update};
 /// How long leaving waits for a save.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Rows that a long text is moved by at once.
+const SCROLL: usize = 8;
+
 /// Where unsaved work was about to be left for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
@@ -105,6 +108,8 @@ impl App {
             match action {
                 Action::Move(Direction::Up) => *scrolled = scrolled.saturating_sub(1),
                 Action::Move(Direction::Down) => *scrolled = (*scrolled + 1).min(super::keymap::ROWS.len()),
+                Action::ScrollUp => *scrolled = scrolled.saturating_sub(SCROLL),
+                Action::ScrollDown => *scrolled = (*scrolled + SCROLL).min(super::keymap::ROWS.len()),
                 Action::First => *scrolled = 0,
                 Action::Last => *scrolled = super::keymap::ROWS.len(),
                 _ => {}

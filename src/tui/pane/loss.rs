@@ -13,15 +13,16 @@ use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 use crate::tui::words;
 
-/// From this width on labels are written out.
+/// From this width on labels are written out, and the title says what is drawn.
 const WIDE: u16 = 50;
 /// A reference below the best other line by more than this factor is not given room on a logarithmic axis: exact
 /// learners without noise reach 1e-30.
 const DEEPEST: f64 = 0.02;
 
-pub fn title(lab: &Lab) -> String {
+pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
-    format!("Loss over steps, {axis}")
+    let legend = if width >= WIDE { " (line: held out, dots: training)" } else { "" };
+    format!("Loss over steps, {axis}{legend}")
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -34,18 +35,23 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let reference = result.tuned.reference;
         Layer::Level(result.loss, stroke(reference), theme.ink(words::ink(reference)))
     };
-    let mut layers: Vec<Layer> = references.iter().map(level).collect();
-    layers.push(Layer::Band(&history.train_loss, model.patch(theme.quiet())));
-    layers.push(Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
+    let mut layers = vec![Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
+    layers.extend(references.iter().map(level));
+    layers.push(Layer::Extremes(&history.train_loss, model.patch(theme.quiet())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
-        let (value, name) = (f64::from(loss), if wide { "model, held out" } else { "model" });
-        let text = format!("{name} {}", significant(value, if wide { 4 } else { 3 }));
+        let value = f64::from(loss);
+        let text = match wide {
+            true => format!("model, held out {}", significant(value, 4)),
+            // Half a number is a wrong number: one with an exponent gives up digits.
+            false if !(1e-3..1e4).contains(&value) => format!("model {value:.0e}"),
+            false => format!("model {}", significant(value, 3)),
+        };
         labels.push(EndLabel { value, text, style: model.patch(theme.focus()) });
     }
     let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
-    let gutter = if wide { 24 } else { 13 };
+    let gutter = if wide { 26 } else { 14 };
     let (x, marks, quiet) = (steps_axis(step, planned), marks.collect(), theme.quiet());
     Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
 }

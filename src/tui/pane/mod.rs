@@ -17,7 +17,7 @@ use super::theme::Theme;
 pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let focused = several && pane == lab.focus;
     let title = match pane {
-        Pane::Loss => loss::title(lab),
+        Pane::Loss => loss::title(lab, area.width.saturating_sub(16)),
         Pane::State => state::title(lab),
         Pane::Distance => distance::title(lab),
         Pane::Predictions => predictions::title(lab),
@@ -27,7 +27,7 @@ pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buff
     let block = Block::bordered()
         .border_type(kind)
         .border_style(style)
-        .title(Line::styled(format!(" {title} "), theme.focus()))
+        .title(Line::styled(format!(" {title} "), theme.title()))
         .padding(Padding::ZERO);
     let inner = block.inner(area);
     block.render(area, buffer);

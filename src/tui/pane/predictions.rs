@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use crate::tui::app::Lab;
 use crate::tui::numbers::{count, percent, short, significant};
@@ -9,8 +10,10 @@ use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::braille::{Raster, Stroke};
 use crate::tui::widget::scale::snap_up_finely;
 
-/// Columns for the words beside the picture.
-const WORDS: u16 = 22;
+/// Columns that the words take beside the picture, and rows that they take below it.
+const WORDS: (u16, u16) = (22, 3);
+/// Rows of the smallest picture that deserves words.
+const LEAST: u16 = 6;
 
 pub fn title(lab: &Lab) -> String {
     format!("Predictions: model against {}", super::measured_against(lab))
@@ -25,15 +28,25 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     // The reference never changes, so neither does the scale.
     let most = snap_up_finely(pairs.iter().map(|(x, _)| f64::from(x.abs())).fold(0.0, f64::max)) as f32;
-    let words = if area.width >= WORDS + 16 { WORDS } else { 0 };
     // A cell is twice as high as wide: as many columns as twice the rows make a square.
-    let rows = (area.height - 1).min((area.width - words - 2) / 2);
+    let fitting = |beside: u16, below: u16| {
+        let (width, height) = (area.width.checked_sub(beside + 2)?, area.height.checked_sub(below + 1)?);
+        Some(height.min(width / 2)).filter(|&rows| rows >= LEAST)
+    };
+    // The words stand where they leave more room to the picture.
+    let (beside, below) = (fitting(WORDS.0, 0), fitting(0, WORDS.1));
+    let rows = beside.max(below).or_else(|| fitting(0, 0)).unwrap_or(2);
     let square = Rect::new(area.x + 2, area.y, rows * 2, rows);
     draw_axes(most, lab, theme, square, area, buffer);
     let outside = draw_points(&pairs, most, theme, square, buffer);
-    if words > 0 {
+    let lines = words(lab, &pairs, outside, theme);
+    if beside.is_some() && beside >= below {
         let place = Rect::new(square.right() + 2, area.y, area.right() - square.right() - 2, area.height);
-        draw_words(lab, &pairs, outside, theme, place, buffer);
+        draw_lines(lines, place, buffer);
+    } else if below.is_some() {
+        let place = Rect::new(area.x + 2, square.bottom() + 1, area.width - 2, area.bottom() - square.bottom() - 1);
+        let telling = lines.into_iter().filter(|(text, _)| !text.is_empty());
+        draw_lines(telling.collect(), place, buffer);
     }
 }
 
@@ -75,10 +88,10 @@ fn draw_points(pairs: &[(f32, f32)], most: f32, theme: Theme, square: Rect, buff
     outside
 }
 
-fn draw_words(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+/// Lines with their styles, the most telling first.
+fn words(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme) -> Vec<(String, Style)> {
     let mut lines = vec![
-        ("on the diagonal".to_owned(), theme.ink(Ink::Gd)),
-        ("means equal".to_owned(), theme.ink(Ink::Gd)),
+        ("diagonal means equal".to_owned(), theme.ink(Ink::Gd)),
         (String::new(), theme.quiet()),
         (format!("slope {}", slope(pairs)), theme.focus()),
     ];
@@ -90,6 +103,10 @@ fn draw_words(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme, are
     if outside > 0 {
         lines.push((format!("{} of them outside", count(outside as u64)), theme.quiet()));
     }
+    lines
+}
+
+fn draw_lines(lines: Vec<(String, Style)>, area: Rect, buffer: &mut Buffer) {
     for (row, (text, style)) in (area.top()..area.bottom()).zip(lines) {
         buffer.set_stringn(area.x, row, text, usize::from(area.width), style);
     }

@@ -14,6 +14,8 @@ use crate::tui::widget::scale::snap_up_finely;
 
 /// Columns between two maps.
 const GAP: u16 = 1;
+/// How much larger than the others' the difference's scale is: on the same scale a good model's is empty.
+const MAGNIFIED: f32 = 10.0;
 /// Rows that are not maps: a caption, a legend, a line on the axes.
 const WORDS: u16 = 3;
 
@@ -53,7 +55,14 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         buffer.set_stringn(x, foot, text, usize::from(area.width), theme.focus());
     }
     let axes = maps.first().map_or(("", ""), |map| map.grid.axes);
-    let keys = format!("rows {}, columns {}   ← → token  ↑ ↓ layer  n p probe", axes.0, axes.1);
+    let mut keys = format!("rows {}, columns {}   ← → token", axes.0, axes.1);
+    let probes = lab.snapshot.as_ref().map_or(0, |snapshot| snapshot.probes.len());
+    for (hint, number) in [("  ↑ ↓ layer", stop.layers.len()), ("  n p probe", probes)] {
+        // Keys that lead nowhere are not named, and half a hint is none.
+        if number > 1 && (keys.chars().count() + hint.chars().count()) < usize::from(area.width) {
+            keys += hint;
+        }
+    }
     buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.quiet());
 }
 
@@ -82,8 +91,8 @@ fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
             let difference = subtract(aligned, &stop.accumulator);
             let state =
                 Map { title: "model's state", short_title: "model", ink: Ink::Model, grid: aligned.clone(), most };
-            let rest =
-                difference.map(|grid| Map { title: "difference", short_title: "diff.", ink: Ink::Zero, grid, most });
+            let (title, short_title, most_apart) = ("difference ×10", "diff. ×10", most / MAGNIFIED);
+            let rest = difference.map(|grid| Map { title, short_title, ink: Ink::Zero, grid, most: most_apart });
             [state, accumulator].into_iter().chain(rest).collect()
         }
         None => {
@@ -139,7 +148,7 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
         let (x, y) = if across { (room.x + i * (wide + GAP), room.y) } else { (room.x, room.y + i * (high + 1)) };
         let width = room.right().saturating_sub(x);
         let name_room = if across { width.min(wide) } else { width };
-        let title = if usize::from(name_room) < map.title.len() { map.short_title } else { map.title };
+        let title = if usize::from(name_room) < map.title.chars().count() { map.short_title } else { map.title };
         buffer.set_stringn(x, y, title, usize::from(name_room), theme.ink(map.ink));
         heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
     }

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::tui::app::Lab;
-use crate::tui::numbers::count;
+use crate::tui::numbers::{self, count};
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::words::{self, Verdict};
 use crate::worker::Phase;
@@ -38,8 +38,8 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
     if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
         let headline = format!(" ▲ diverged at step {}: the loss ran away ", count(*at));
         let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
-        let step = count(status.step);
-        let advice = format!("Back at step {step}, paused. Lower the learning rate with - and press Space.");
+        let (step, lr) = (count(status.step), numbers::short(status.lr));
+        let advice = format!("Back at step {step} with lr {lr}. Lower it with - and press Space to go on.");
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     let Some(latest) = &lab.history.latest else {

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, BorderType, Padding, Paragraph, Widget, Wrap};
+use ratatui::widgets::{Block, BorderType, Padding, Widget};
 
 use crate::bounds::printable;
 use crate::preset::{Entry, Preset};
@@ -12,63 +12,112 @@ use crate::tui::app::{Gallery, SessionRow, Tab};
 use crate::tui::numbers::{age, count, significant};
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::sparkline::sparkline;
+use crate::tui::widget::wrap::{width as columns, wrap};
 
 pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let lines = match gallery.tab {
-        Tab::Presets => gallery.chosen_preset().map(|entry| preset_lines(entry, gallery, theme)),
-        Tab::Sessions => gallery.chosen_session().map(|row| session_lines(row, theme, area.width)),
-    };
-    let block =
+    let mut block =
         Block::bordered().border_type(BorderType::Rounded).border_style(theme.quiet()).padding(Padding::horizontal(1));
-    Paragraph::new(lines.unwrap_or_default()).block(block).wrap(Wrap { trim: false }).render(area, buffer);
-}
-
-fn preset_lines(entry: &Entry, gallery: &Gallery, theme: Theme) -> Vec<Line<'static>> {
-    match &entry.preset {
-        Ok(preset) => card(preset, gallery, theme),
-        Err(why) => unreadable(&entry.name, why, theme),
+    let inner = block.inner(area);
+    let (width, height) = (usize::from(inner.width), usize::from(inner.height));
+    let lines = match gallery.tab {
+        Tab::Presets => gallery.chosen_preset().map(|entry| preset_lines(entry, gallery, theme, width)),
+        Tab::Sessions => gallery.chosen_session().map(|row| session_lines(row, theme, width)),
+    };
+    let mut lines = lines.unwrap_or_default();
+    let air = lines.iter().filter(|line| line.width() == 0).count();
+    if lines.len() > height && lines.len() - air <= height {
+        // Better close together than out of sight.
+        lines.retain(|line| line.width() > 0);
+    }
+    let furthest = lines.len().saturating_sub(height);
+    let scrolled = gallery.card_scroll.min(furthest);
+    if furthest > 0 {
+        let more = if scrolled < furthest { " PgDn: more ▼ " } else { " PgUp: back ▲ " };
+        block = block.title_bottom(Line::styled(more, theme.title()).right_aligned());
+    }
+    block.render(area, buffer);
+    for (row, line) in (inner.top()..inner.bottom()).zip(lines.iter().skip(scrolled)) {
+        buffer.set_line(inner.x, row, line, inner.width);
     }
 }
 
-/// The most telling first: on a small screen the end is cut.
-fn card(preset: &Preset, gallery: &Gallery, theme: Theme) -> Vec<Line<'static>> {
+fn preset_lines(entry: &Entry, gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    match &entry.preset {
+        Ok(preset) => card(preset, gallery, theme, width),
+        Err(why) => unreadable(&entry.name, why, theme, width),
+    }
+}
+
+/// The most telling first: on a small screen the end is a key away.
+fn card(preset: &Preset, gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(printable(&preset.title), theme.focus()), Line::default()];
-    lines.extend(printable(&preset.recurrence).lines().map(|line| Line::from(format!("  {line}"))));
+    lines.extend(printable(&preset.recurrence).lines().flat_map(|line| formula(line, width)));
     lines.push(Line::default());
-    lines.extend(section("", &preset.about, theme));
-    lines.extend(section("Look for", &preset.look_for, theme));
-    lines.extend(section("In the end", &preset.expect, theme));
+    lines.extend(section("", &preset.about, theme, width));
+    lines.extend(section("Look for", &preset.look_for, theme, width));
+    lines.extend(section("In the end", &preset.expect, theme, width));
     let (batch, steps) = (count(preset.train.batch as u64), count(preset.train.steps));
     let parameters = count(preset.parameters() as u64);
-    lines.extend([
-        Line::styled(preset.task.describe(), theme.quiet()),
-        Line::styled(format!("{parameters} parameters   batch {batch}   {steps} steps"), theme.quiet()),
-        Line::styled(format!("device {}", gallery.device), theme.quiet()),
-    ]);
+    let facts = [
+        preset.task.describe(),
+        format!("{parameters} parameters, batch {batch}, {steps} steps"),
+        format!("device {}", gallery.device),
+    ];
+    lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.quiet())));
     lines
 }
 
-fn section(title: &'static str, text: &str, theme: Theme) -> Vec<Line<'static>> {
-    // A RON file breaks its lines where its editor is wide; the card is not.
-    let text = printable(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut spans = Vec::new();
-    if !title.is_empty() {
-        spans.push(Span::styled(format!("{title}: "), theme.focus()));
+/// A line of the recurrence as its author set it; where it is too wide, what stands apart in it comes line by line.
+fn formula(line: &str, width: usize) -> Vec<Line<'static>> {
+    let indented = |text: &str| Line::from(format!("  {}", text.trim_end()));
+    if columns(line) + 2 <= width {
+        return vec![indented(line)];
     }
-    spans.push(Span::raw(text));
-    vec![Line::from(spans), Line::default()]
+    let shift = line.len() - line.trim_start().len();
+    let parts = line.split("  ").map(str::trim).filter(|part| !part.is_empty());
+    let rows = parts.flat_map(|part| wrap(part, width.saturating_sub(shift + 2)));
+    rows.map(|row| indented(&format!("{}{row}", " ".repeat(shift)))).collect()
 }
 
-fn session_lines(row: &SessionRow, theme: Theme, width: u16) -> Vec<Line<'static>> {
+/// What stands two spaces apart stays whole and fills line after line.
+fn in_groups(text: &str, width: usize) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for group in text.split("  ").map(str::trim).filter(|group| !group.is_empty()) {
+        match rows.last_mut() {
+            Some(row) if columns(row) + 2 + columns(group) <= width => *row += &format!("  {group}"),
+            _ => rows.extend(wrap(group, width)),
+        }
+    }
+    rows
+}
+
+/// A paragraph with a bold word before it, and an empty line after it; nothing where there is no text.
+fn section(title: &'static str, text: &str, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    // A RON file breaks its lines where its editor is wide; the card is not.
+    let text = printable(text);
+    if text.trim().is_empty() {
+        return vec![];
+    }
+    let head = if title.is_empty() { String::new() } else { format!("{title}:") };
+    let mut rows = wrap(&format!("{head} {text}"), width).into_iter();
+    let first = rows.next().unwrap_or_default();
+    let first = match first.strip_prefix(&head) {
+        Some(rest) => Line::from(vec![Span::styled(head, theme.focus()), Span::raw(rest.to_owned())]),
+        None => Line::from(first),
+    };
+    [first].into_iter().chain(rows.map(Line::from)).chain([Line::default()]).collect()
+}
+
+fn session_lines(row: &SessionRow, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let file = row.summary.path.display().to_string();
     match &row.summary.content {
         Ok(content) => session_card(content, &file, row.age, theme, width),
-        Err(why) => unreadable(&file, why, theme),
+        Err(why) => unreadable(&file, why, theme, width),
     }
 }
 
-fn session_card(content: &Content, file: &str, seconds: u64, theme: Theme, width: u16) -> Vec<Line<'static>> {
-    let spark = sparkline(&content.curve, usize::from(width.saturating_sub(6)).min(60));
+fn session_card(content: &Content, file: &str, seconds: u64, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    let spark = sparkline(&content.curve, width.min(60));
     let mut lines = vec![
         Line::styled(printable(&content.title), theme.focus()),
         Line::default(),
@@ -83,17 +132,17 @@ fn session_card(content: &Content, file: &str, seconds: u64, theme: Theme, width
         Line::styled("held-out loss over the run, logarithmic", theme.quiet()),
         Line::default(),
         Line::styled(format!("{}   preset {}", age(seconds), printable(&content.name)), theme.quiet()),
-        Line::styled(printable(file), theme.quiet()),
     ]);
+    lines.extend(wrap(&printable(file), width).into_iter().map(|line| Line::styled(line, theme.quiet())));
     lines
 }
 
-fn unreadable(name: &str, why: &str, theme: Theme) -> Vec<Line<'static>> {
+fn unreadable(name: &str, why: &str, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![
         Line::styled(printable(name), theme.focus()),
         Line::styled("cannot be read:", theme.ink(Ink::Warning)),
         Line::default(),
     ];
-    lines.extend(printable(why).lines().map(|line| Line::from(line.to_owned())));
+    lines.extend(printable(why).lines().flat_map(|line| wrap(line, width)).map(Line::from));
     lines
 }

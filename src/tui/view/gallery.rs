@@ -12,13 +12,17 @@ use crate::tui::layout;
 use crate::tui::numbers::{age, count, significant};
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::sparkline::sparkline;
+use crate::tui::widget::wrap::fit;
+
+/// From this width on each preset in the list has a line that says what it is.
+const SUMMARIES: u16 = 40;
 
 /// Draws all but the footer and returns its place.
 pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = layout::gallery(area);
     let title = Line::from(vec![
         Span::styled(" innerloop", theme.ink(Ink::Model).patch(theme.focus())),
-        Span::styled("   watch sequence models learn gradient descent inside their forward pass", theme.quiet()),
+        Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.quiet()),
     ]);
     buffer.set_line(places.title.x, places.title.y, &title, places.title.width);
     draw_tabs(gallery, theme, places.tabs, buffer);
@@ -47,6 +51,7 @@ fn draw_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let room = usize::from(area.width.saturating_sub(1));
     let mut lines = Vec::new();
     let mut chosen_line = 0;
     for row in gallery.rows() {
@@ -63,12 +68,13 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                     chosen_line = lines.len();
                 }
                 let line = match &entry.preset {
-                    Ok(preset) => Line::from(format!("  {}", one_line(&preset.title))),
+                    Ok(preset) => Line::from(fit(&format!("  {}", one_line(&preset.title)), room)),
                     Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
                 };
                 lines.push((line, if chosen { theme.selected() } else { Style::new() }));
-                if let Ok(preset) = &entry.preset {
-                    let summary = format!("    {}", one_line(&preset.summary));
+                // Half a sentence helps nobody, and a short list shows more of what there is.
+                if let (Ok(preset), true) = (&entry.preset, area.width >= SUMMARIES) {
+                    let summary = fit(&format!("    {}", one_line(&preset.summary)), room);
                     lines.push((Line::styled(summary, theme.quiet()), Style::new()));
                 }
             }
@@ -93,9 +99,11 @@ fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
         let name = row.summary.path.file_name().unwrap_or(row.summary.path.as_os_str()).to_string_lossy();
         return Line::styled(format!("  {} (cannot be read)", one_line(&name)), theme.quiet());
     };
-    let title: String = one_line(&content.title).chars().take(14).collect();
+    // A column stays free on either side.
+    let for_title = width.saturating_sub(20).min(14);
+    let title = fit(&one_line(&content.title), for_title);
     let loss = content.final_loss.map_or_else(String::new, |loss| significant(f64::from(loss), 3));
-    let mut spans = vec![Span::raw(format!("  {title:<14}{:>8} {loss:>7} ", count(content.step)))];
+    let mut spans = vec![Span::raw(format!("  {title:<for_title$} {:>7} {loss:>7} ", count(content.step)))];
     if width >= 46 {
         spans.push(Span::styled(format!("{:<8} ", sparkline(&content.curve, 8)), theme.ink(Ink::Model)));
     }

@@ -16,7 +16,7 @@ pub fn draw(scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.quiet())
-        .title(Line::styled(" Keys ", theme.focus()))
+        .title(Line::styled(" Keys ", theme.title()))
         .title_bottom(Line::styled(" Esc back   ↑ ↓ scroll ", theme.quiet()))
         .padding(Padding::horizontal(1));
     let inner = block.inner(area);
@@ -24,14 +24,20 @@ pub fn draw(scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let lines = lines(theme);
     if area.width >= TWO_COLUMNS && lines.len() > usize::from(inner.height) {
         let halves: [Rect; 2] = Layout::horizontal([Constraint::Fill(1); 2]).areas(inner);
-        let cut = usize::from(inner.height).min(lines.len());
-        let first = lines[..cut].to_vec();
-        Paragraph::new(first).render(halves[0], buffer);
-        Paragraph::new(lines[cut..].to_vec()).render(halves[1], buffer);
+        let cut = cut(&lines, usize::from(inner.height));
+        let second = lines[cut..].iter().skip_while(|line| line.width() == 0).cloned().collect::<Vec<_>>();
+        Paragraph::new(lines[..cut].to_vec()).render(halves[0], buffer);
+        Paragraph::new(second).render(halves[1], buffer);
     } else {
         let furthest = lines.len().saturating_sub(usize::from(inner.height));
         Paragraph::new(lines).scroll((scrolled.min(furthest) as u16, 0)).render(inner, buffer);
     }
+}
+
+/// Where the second column begins: between two groups where both then fit, else where the first column is full.
+fn cut(lines: &[Line], height: usize) -> usize {
+    let between = (0..=height.min(lines.len())).rev().find(|&i| lines.get(i).is_some_and(|line| line.width() == 0));
+    between.filter(|cut| lines.len() - cut - 1 <= height).unwrap_or_else(|| height.min(lines.len()))
 }
 
 /// Rows under the names of the modes they serve.

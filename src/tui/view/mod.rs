@@ -19,6 +19,7 @@ use super::app::App;
 use super::keymap::{self, Mode};
 use super::theme::{Ink, Theme};
 use super::widget::{hints, panel};
+use crate::worker::Phase;
 
 /// In less than this nothing can be said but that.
 const LEAST: (u16, u16) = (20, 6);
@@ -55,13 +56,17 @@ fn draw_footer(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
             let line = Line::styled(text.replace('\n', " "), theme.focus());
             buffer.set_line(area.x + 1, area.y, &line, area.width - 1);
         }
-        _ => hints::draw(footer_hints(app.mode()).into_iter(), theme, area, buffer),
+        _ => hints::draw(footer_hints(app).into_iter(), theme, area, buffer),
     }
 }
 
 /// Help stands last, where the footer never drops it.
-fn footer_hints(mode: Mode) -> Vec<(&'static str, &'static str)> {
-    let (help, mut hints): (Vec<_>, Vec<_>) = keymap::hints(mode).partition(|(key, _)| *key == "?");
+fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
+    let status = app.lab.as_ref().and_then(|lab| lab.status.as_ref());
+    let rests = app.mode() == Mode::Lab && status.is_some_and(|status| status.phase != Phase::Running);
+    // As long as the word it replaces, so that its neighbours stay.
+    let now = |(key, word)| if rests && word == "pause" { (key, "go on") } else { (key, word) };
+    let (help, mut hints): (Vec<_>, Vec<_>) = keymap::hints(app.mode()).map(now).partition(|(key, _)| *key == "?");
     hints.truncate(hints::MOST - help.len());
     hints.extend(help);
     hints

@@ -10,18 +10,21 @@ use crate::bounds::printable;
 use crate::tui::app::Lab;
 use crate::tui::numbers::{count, duration, rate, short};
 use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::wrap::{fit, width};
 use crate::worker::{Phase, Status};
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
     }
-    let (what, progress) = (identity(lab, theme), progress(lab, theme));
     let room = area.width.saturating_sub(2);
+    let progress = progress(lab, theme, usize::from(room));
+    let for_identity = if area.height == 1 { room.saturating_sub(progress.width() as u16 + 1) } else { room };
+    let what = identity(lab, theme, usize::from(for_identity));
     if area.height == 1 {
         let taken = progress.width() as u16;
         let right = area.right().saturating_sub(taken + 1).max(area.x);
-        buffer.set_line(area.x + 1.min(area.width), area.y, &what, room.saturating_sub(taken + 1));
+        buffer.set_line(area.x + 1.min(area.width), area.y, &what, for_identity);
         buffer.set_line(right, area.y, &progress, area.right() - right);
     } else {
         buffer.set_line(area.x + 1.min(area.width), area.y, &what, room);
@@ -29,23 +32,31 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn identity(lab: &Lab, theme: Theme) -> Line<'static> {
+/// What is cut where there is little room is what changes least.
+fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
-    let mut spans = vec![Span::styled(printable(title).replace('\n', " "), theme.focus())];
+    let title = printable(title).replace('\n', " ");
+    let left = room.saturating_sub(width(&title));
+    let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
         let device = printable(&opened.device).replace('\n', " ");
-        let rest = format!("   {}   {device}   seed {}", opened.preset.task.describe(), opened.seed);
-        spans.push(Span::styled(rest, theme.quiet()));
+        let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
+        spans.push(Span::styled(fit(&rest, left), theme.quiet()));
     }
     Line::from(spans)
 }
 
-fn progress(lab: &Lab, theme: Theme) -> Line<'static> {
+/// Each number in a place of its own; close together where that is not to be had.
+fn progress(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     let Some(status) = &lab.status else { return Line::styled("opening …", theme.quiet()) };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
-    let numbers = format!("   {step}   {:>9}   {:<16}lr {:<9}", speed(status), time_left(status), short(status.lr));
-    Line::from(vec![phase(status, theme), Span::raw(numbers)])
+    let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
+    let numbers = format!("   {step}  {speed:>15}   {left:<15}  {lr:<10}");
+    let phase = phase(status, theme);
+    let fits = phase.width() + width(numbers.trim_end()) <= room;
+    let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
+    Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
 }
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {
@@ -58,9 +69,10 @@ fn phase(status: &Status, theme: Theme) -> Span<'static> {
     Span::styled(text, style.patch(theme.focus()))
 }
 
-/// The steps per second that there are, or that there may be.
+/// The steps per second that there are, and that there may be.
 fn speed(status: &Status) -> String {
     match (status.pace, &status.phase) {
+        (Some(pace), Phase::Running) => format!("{} ≤ {}", rate(status.steps_per_second), rate(pace)),
         (Some(pace), _) => format!("≤ {}", rate(pace)),
         (None, Phase::Running) => rate(status.steps_per_second),
         (None, _) => "full pace".to_owned(),
@@ -69,7 +81,7 @@ fn speed(status: &Status) -> String {
 
 fn time_left(status: &Status) -> String {
     let left = status.steps.saturating_sub(status.step) as f64;
-    let per_second = status.pace.map_or(status.steps_per_second, |pace| pace.min(status.steps_per_second.max(pace)));
+    let per_second = status.pace.map_or(status.steps_per_second, |pace| pace.min(status.steps_per_second));
     match status.phase {
         Phase::Running if left > 0.0 && per_second > 0.0 => format!("{} left", duration(left / per_second)),
         _ => String::new(),

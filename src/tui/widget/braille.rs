@@ -20,7 +20,7 @@ pub enum Stroke {
 }
 
 impl Stroke {
-    fn on(self, along: i32) -> bool {
+    pub fn on(self, along: i32) -> bool {
         match self {
             Self::Solid => true,
             Self::Dashed => along.rem_euclid(6) < 3,
@@ -68,6 +68,13 @@ impl Raster {
         if self.cells.get(at).is_some_and(|&(bits, of)| bits == 0 || of == style) {
             self.dot(x, y, style);
         }
+    }
+
+    /// A dot of something that lies on the same line as something else: now and then its colour shows through.
+    pub fn dot_through(&mut self, x: i32, y: i32, style: Style) {
+        let at = (y / 4).max(0) as usize * self.area.width as usize + (x / 2).max(0) as usize;
+        let taken = self.cells.get(at).filter(|(bits, _)| *bits != 0).map(|&(_, of)| of);
+        self.dot(x, y, taken.filter(|_| (x / 2) % 3 != 0).unwrap_or(style));
     }
 
     /// A straight line. The dashes run along x, so that pieces of a curve join.

@@ -7,3 +7,4 @@ pub mod panel;
 pub mod plot;
 pub mod scale;
 pub mod sparkline;
+pub mod wrap;

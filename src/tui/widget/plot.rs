@@ -13,14 +13,16 @@ use crate::series::Series;
 
 /// Columns for the numbers on the left axis, the axis itself included.
 const AXIS: u16 = 6;
+/// Dots by which an extreme stands above both its neighbours to be a spike.
+const SPIKE: i32 = 6;
 
 /// One thing to draw, in this order: later ones lie above.
 pub enum Layer<'a> {
-    /// From the least to the greatest value of each column, sparsely dotted, around what is there already.
-    Band(&'a Series, Style),
+    /// The least and the greatest value of each column, where nothing else is drawn.
+    Extremes(&'a Series, Style),
     /// The mean of each stretch.
     Curve(&'a Series, Stroke, Style),
-    /// A horizontal line.
+    /// A horizontal line; a curve that lies on it keeps most of its colour.
     Level(f64, Stroke, Style),
 }
 
@@ -89,29 +91,38 @@ impl Plot<'_> {
 
     fn layer(&self, layer: &Layer, raster: &mut Raster) {
         match layer {
-            Layer::Band(series, style) => self.band(series, *style, raster),
+            Layer::Extremes(series, style) => self.extremes(series, *style, raster),
             Layer::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
             Layer::Level(value, stroke, style) => {
                 // A level outside is not drawn: a line at the edge would claim a value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
                 if let Some(y) = inside.map(|share| dot_row(share, raster)) {
-                    raster.line((0, y), (raster.width() - 1, y), *stroke, *style);
+                    (0..raster.width()).filter(|&x| stroke.on(x)).for_each(|x| raster.dot_through(x, y, *style));
                 }
             }
         }
     }
 
-    fn band(&self, series: &Series, style: Style, raster: &mut Raster) {
+    /// An outline and not a filled band: luck of batches must not outshine the curve that it scatters around.
+    fn extremes(&self, series: &Series, style: Style, raster: &mut Raster) {
+        let mut columns: Vec<Option<(i32, i32)>> = vec![None; raster.width() as usize];
         for bucket in series.buckets() {
-            let Some(x) = self.column(bucket.step, raster) else { continue };
-            let ends = (self.y.clamped(f64::from(bucket.min)), self.y.clamped(f64::from(bucket.max)));
-            let (Some(low), Some(high)) = ends else { continue };
-            for y in dot_row(high, raster)..=dot_row(low, raster) {
-                // Every second dot, as on a chessboard: a shade, not a wall.
-                if (x + y) % 2 == 0 {
-                    raster.dot_beneath(x, y, style);
-                }
-            }
+            let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(f64::from(end)));
+            let [Some(high), Some(low)] = ends.map(|share| share.map(|share| dot_row(share, raster))) else { continue };
+            let Some(column) = self.column(bucket.step, raster).and_then(|x| columns.get_mut(x as usize)) else {
+                continue;
+            };
+            *column = Some(column.map_or((high, low), |(top, foot)| (high.min(top), low.max(foot))));
+        }
+        for (x, &column) in columns.iter().enumerate() {
+            let Some((high, low)) = column else { continue };
+            raster.dot_beneath(x as i32, high, style);
+            raster.dot_beneath(x as i32, low, style);
+            // A spike stands on a stem: a dot by itself, far from everything, would be taken for dirt.
+            let beside = [x.wrapping_sub(1), x + 1].into_iter().filter_map(|x| columns.get(x).copied().flatten());
+            let shoulder = beside.map(|(high, _)| high).min().unwrap_or(low);
+            let stem = if shoulder - high > SPIKE { shoulder } else { high };
+            (high..stem).step_by(2).for_each(|y| raster.dot_beneath(x as i32, y, style));
         }
     }
 

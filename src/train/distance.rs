@@ -1,0 +1,44 @@
+//! Distances between answers, and between directions, as plain numbers.
+
+use crate::task::Batch;
+
+/// ½ · mean ‖ŷ − y‖² / d_out.
+pub fn half_squared_error(answers: &[f32], targets: &[f32]) -> f64 {
+    let squares = answers.iter().zip(targets).map(|(a, t)| f64::from(a - t).powi(2));
+    0.5 * squares.sum::<f64>() / answers.len() as f64
+}
+
+/// mean ‖f − g‖₂ over tasks.
+pub fn mean_distance(f: &[f32], g: &[f32], outputs: usize) -> f64 {
+    let norm = |(f, g): (&[f32], &[f32])| f.iter().zip(g).map(|(f, g)| f64::from(f - g).powi(2)).sum::<f64>().sqrt();
+    f.chunks(outputs).zip(g.chunks(outputs)).map(norm).sum::<f64>() / (f.len() / outputs) as f64
+}
+
+/// [`mean_distance`] divided by mean ‖g‖₂; for a g that is zero, by the mean norm of the true answers.
+pub fn relative_difference(f: &[f32], g: &[f32], batch: &Batch) -> f64 {
+    let outputs = batch.shape.outputs;
+    let size = |g: &[f32]| mean_distance(g, &vec![0.0; g.len()], outputs);
+    let scale = match size(g) {
+        0.0 => size(&batch.target),
+        scale => scale,
+    };
+    mean_distance(f, g, outputs) / scale
+}
+
+/// Cosine of the angle between two vectors; 1 between two zeros, 0 between a zero and another.
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (aa, bb) = (dot(a, a), dot(b, b));
+    match (aa == 0.0, bb == 0.0) {
+        (true, true) => 1.0,
+        (false, false) => dot(a, b) / (aa * bb).sqrt(),
+        _ => 0.0,
+    }
+}
+
+/// Σ y xᵀ, (d_out, d), in the last rows of a state that has more.
+pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32> {
+    let mut matrix = vec![0.0; rows * columns - accumulator.len()];
+    matrix.extend(accumulator);
+    matrix
+}
