@@ -8,6 +8,7 @@ mod linear_attention;
 mod lstm;
 mod mlp;
 mod recurrent;
+mod ridge_layer;
 mod rnn;
 mod transformer;
 
@@ -15,6 +16,7 @@ pub use gd_ssm::GdSsmSpec;
 pub use linear_attention::LinearAttentionSpec;
 pub use mlp::MlpSpec;
 pub use recurrent::RecurrentSpec;
+pub use ridge_layer::RidgeLayerSpec;
 pub use transformer::TransformerSpec;
 
 use anyhow::Result;
@@ -28,6 +30,7 @@ use self::linear_attention::LinearAttention;
 use self::lstm::Lstm;
 use self::mlp::Mlp;
 use self::recurrent::Recurrent;
+use self::ridge_layer::RidgeLayer;
 use self::rnn::Rnn;
 use self::transformer::Transformer;
 use super::init::normals;
@@ -44,6 +47,7 @@ pub enum ModelSpec {
     Gru(RecurrentSpec),
     Lstm(RecurrentSpec),
     Mlp(MlpSpec),
+    RidgeLayer(RidgeLayerSpec),
 }
 
 /// What the weights are before the first step.
@@ -64,6 +68,7 @@ impl ModelSpec {
             Self::Transformer(spec) => spec.check(shape, layout),
             Self::Rnn(spec) | Self::Gru(spec) | Self::Lstm(spec) => spec.check(shape, layout),
             Self::Mlp(spec) => spec.check(shape, layout),
+            Self::RidgeLayer(spec) => spec.check(shape, layout),
         }
     }
 
@@ -77,6 +82,7 @@ impl ModelSpec {
             Self::Gru(spec) => spec.parameters::<Gru>(shape, layout),
             Self::Lstm(spec) => spec.parameters::<Lstm>(shape, layout),
             Self::Mlp(spec) => spec.parameters(shape, layout),
+            Self::RidgeLayer(spec) => spec.parameters(shape, layout),
         }
     }
 
@@ -90,6 +96,7 @@ impl ModelSpec {
             Self::Gru(spec) => spec.activations::<Gru>(shape, layout),
             Self::Lstm(spec) => spec.activations::<Lstm>(shape, layout),
             Self::Mlp(spec) => spec.activations(shape, layout),
+            Self::RidgeLayer(spec) => spec.activations(shape, layout),
         }
     }
 }
@@ -111,6 +118,7 @@ impl ModelSpec {
             Self::Gru(spec) => Model::Gru(spec.build(device, sizes, rng)?),
             Self::Lstm(spec) => Model::Lstm(spec.build(device, sizes, rng)?),
             Self::Mlp(spec) => Model::Mlp(spec.build(device, sizes, rng)?),
+            Self::RidgeLayer(spec) => Model::RidgeLayer(spec.build(device, sizes.0)?),
         })
     }
 }
@@ -125,6 +133,7 @@ pub enum Model<D: Device> {
     Gru(Recurrent<D, Gru>),
     Lstm(Recurrent<D, Lstm>),
     Mlp(Mlp<D>),
+    RidgeLayer(RidgeLayer<D>),
 }
 
 /// Does the same to whichever network it is.
@@ -138,6 +147,7 @@ macro_rules! each {
             Model::Gru($net) => $body,
             Model::Lstm($net) => $body,
             Model::Mlp($net) => $body,
+            Model::RidgeLayer($net) => $body,
         }
     };
 }
@@ -210,6 +220,7 @@ mod tests {
             ModelSpec::Lstm(cell(2)),
             mlp(Activation::Gelu),
             mlp(Activation::Tanh),
+            ModelSpec::RidgeLayer(RidgeLayerSpec { lambda: 0.5 }),
         ]
         .into_iter()
     }

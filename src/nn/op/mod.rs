@@ -10,12 +10,14 @@ mod linear_attend;
 mod normalise;
 mod slice;
 mod softmax_attend;
+mod solve;
 mod window_scan;
 
 pub use linear_attend::Attended;
 pub use normalise::normalise_row;
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
+pub use solve::{inverse, solve};
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
