@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::headless::{check, completions, presets, train};
+use crate::headless::{check, completions, presets, train, verify};
 use crate::train::DeviceChoice;
 use crate::tui::theme::ColorChoice;
 
@@ -35,6 +35,7 @@ pub enum Command {
     Train(train::Options),
     Presets(presets::Options),
     Check(check::Options),
+    Verify(verify::Options),
     Completions(completions::Options),
     /// Print the manual page
     Man,

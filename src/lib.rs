@@ -45,6 +45,7 @@ pub fn run() -> ExitCode {
         Some(Command::Train(options)) => headless::train::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
+        Some(Command::Verify(options)) => headless::verify::run(&options),
         Some(Command::Completions(options)) => headless::completions::run(&options, Cli::command()),
         Some(Command::Man) => headless::completions::man(Cli::command()),
     };

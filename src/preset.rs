@@ -2,12 +2,14 @@
 //!
 //! Owns the file's form, how presets are found, and `--set`. Knows nothing of running one.
 
+mod claim;
 mod library;
 mod overrides;
 mod refusal;
 mod ron_file;
 mod scan;
 
+pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
 pub use overrides::{SetError, set};
 pub use refusal::Refusal;
@@ -52,6 +54,9 @@ pub struct Preset {
     pub train: TrainSpec,
     /// The references whose lines the lab draws.
     pub references: Vec<Reference>,
+    /// What one should see, as `innerloop verify` checks it.
+    #[serde(default)]
+    pub claims: Vec<Claim>,
 }
 
 /// The families that the gallery sorts presets into, in its order.
@@ -88,6 +93,7 @@ impl Preset {
         if let Some(unmeasured) = self.references.iter().find(|reference| !Reference::ALL.contains(reference)) {
             bail!("references: {unmeasured} is not measured; allowed: {:?}", Reference::ALL);
         }
+        self.claims.iter().try_for_each(|claim| claim.check(self.train.steps))?;
         self.model.check(shape, self.layout)?;
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;

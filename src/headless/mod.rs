@@ -10,6 +10,7 @@ mod progress;
 mod report;
 mod stop;
 pub mod train;
+pub mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

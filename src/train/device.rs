@@ -78,8 +78,12 @@ mod cuda {
 
     /// Opens a run on a card.
     pub fn open(preset: &Preset, card: usize) -> Result<Box<dyn Run>> {
-        // Where no driver is installed the binding panics instead of failing.
-        let device = panic::catch_unwind(|| Cuda::try_build(card, 0))
+        // Where no driver is installed the binding panics instead of failing; nobody should see that.
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let built = panic::catch_unwind(|| Cuda::try_build(card, 0));
+        panic::set_hook(hook);
+        let device = built
             .map_err(|_| anyhow!("no CUDA driver answers on this machine; use --device cpu"))?
             .map_err(|error| anyhow!("card {card} does not answer: {error:?}; use --device cpu"))?;
         Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone())?))

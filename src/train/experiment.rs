@@ -88,9 +88,7 @@ impl Experiment {
         // Not the other way round: a NaN must not pass.
         let stays = report.loss <= RUNAWAY * first && report.loss.is_finite();
         if !stays {
-            let (checkpoint, history) = &self.good;
-            self.run.restore(checkpoint)?;
-            self.history = history.clone();
+            self.fall_back()?;
             return Ok(Advance { report, measurement: None, diverged: true });
         }
         self.history.record_step(&report);
@@ -115,6 +113,18 @@ impl Experiment {
         let change = LrChange { step: self.step(), factor: self.run.scale_lr(factor) };
         self.history.lr_changes.push(change);
         change
+    }
+
+    /// Goes back to the last good state; a learning rate that was lowered since stays low.
+    fn fall_back(&mut self) -> Result<()> {
+        let (checkpoint, history) = &self.good;
+        let lowered = self.run.scale_lr(1.0) / checkpoint.lr_factor;
+        self.run.restore(checkpoint)?;
+        self.history = history.clone();
+        if lowered < 1.0 {
+            self.scale_lr(lowered);
+        }
+        Ok(())
     }
 
     /// Keeps the present state to fall back to, unless a weight is not finite.

@@ -3,6 +3,7 @@
 //! Here models, tasks and references meet. Knows nothing of files, threads and screens.
 
 mod checkpoint;
+mod claims;
 mod device;
 mod distance;
 mod experiment;
@@ -14,6 +15,7 @@ mod snapshot;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
+pub use claims::Verdict;
 pub use device::{DeviceChoice, fits, open};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};

@@ -12,6 +12,7 @@ use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
+use crate::tui::widget::wrap::width;
 use crate::tui::words;
 
 /// The axis reaches no deeper: what is below is rounding.
@@ -40,7 +41,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let lines = measures.iter().map(|measure| {
         Line::from(vec![
             Span::styled(format!(" {} ", measure.mark), theme.ink(measure.ink)),
-            Span::raw(measure.text.clone()),
+            Span::raw(fitting(&measure.text, usize::from(area.width).saturating_sub(3))),
         ])
     });
     let latest = lab.history.latest.iter();
@@ -48,6 +49,12 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     for (row, line) in (plot.bottom()..area.bottom()).zip(lines.chain(nearest)) {
         buffer.set_line(area.x, row, &line, area.width);
     }
+}
+
+/// The parts that there is room for: half a number is a wrong number.
+fn fitting(text: &str, room: usize) -> String {
+    let whole = width(text) <= room;
+    text.split_once(", ").filter(|_| !whole).map_or(text, |(first, _)| first).to_owned()
 }
 
 fn measures(lab: &Lab) -> Vec<Measure<'_>> {

@@ -22,7 +22,7 @@ const DEEPEST: f64 = 0.02;
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
     let legend = if width >= WIDE { " (line: held out, dots: training)" } else { "" };
-    format!("Loss over steps, {axis}{legend}")
+    format!("Loss, {axis}{legend}")
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {

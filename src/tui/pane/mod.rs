@@ -17,7 +17,7 @@ use super::theme::Theme;
 pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let focused = several && pane == lab.focus;
     let title = match pane {
-        Pane::Loss => loss::title(lab, area.width.saturating_sub(16)),
+        Pane::Loss => loss::title(lab, area.width.saturating_sub(4)),
         Pane::State => state::title(lab),
         Pane::Distance => distance::title(lab),
         Pane::Predictions => predictions::title(lab),

@@ -56,6 +56,8 @@ fn card(preset: &Preset, gallery: &Gallery, theme: Theme, width: usize) -> Vec<L
     lines.extend(section("", &preset.about, theme, width));
     lines.extend(section("Look for", &preset.look_for, theme, width));
     lines.extend(section("In the end", &preset.expect, theme, width));
+    let claims: Vec<String> = preset.claims.iter().map(ToString::to_string).collect();
+    lines.extend(section("Claims", &claims.join("; "), theme, width));
     let (batch, steps) = (count(preset.train.batch as u64), count(preset.train.steps));
     let parameters = count(preset.parameters() as u64);
     let facts = [

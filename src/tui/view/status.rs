@@ -13,6 +13,9 @@ use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::wrap::{fit, width};
 use crate::worker::{Phase, Status};
 
+/// A run that makes at least this share of its pace is held back by it and not by the machine.
+const HELD_BACK: f64 = 0.9;
+
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
@@ -52,9 +55,9 @@ fn progress(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
     let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
-    let numbers = format!("   {step}  {speed:>15}   {left:<15}  {lr:<10}");
+    let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
-    let fits = phase.width() + width(numbers.trim_end()) <= room;
+    let fits = phase.width() + width(&numbers) <= room;
     let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
     Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
 }
@@ -69,10 +72,10 @@ fn phase(status: &Status, theme: Theme) -> Span<'static> {
     Span::styled(text, style.patch(theme.focus()))
 }
 
-/// The steps per second that there are, and that there may be.
+/// The steps per second that there are; those that there may be, where they are what holds the run back.
 fn speed(status: &Status) -> String {
     match (status.pace, &status.phase) {
-        (Some(pace), Phase::Running) => format!("{} ≤ {}", rate(status.steps_per_second), rate(pace)),
+        (Some(pace), Phase::Running) if status.steps_per_second < HELD_BACK * pace => rate(status.steps_per_second),
         (Some(pace), _) => format!("≤ {}", rate(pace)),
         (None, Phase::Running) => rate(status.steps_per_second),
         (None, _) => "full pace".to_owned(),

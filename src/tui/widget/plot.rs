@@ -75,6 +75,7 @@ impl Plot<'_> {
             buffer.set_stringn(axis - width, row, &text, usize::from(width), self.quiet);
             buffer.set_string(axis, row, "┤", self.quiet);
         }
+        buffer.set_string(inner.x - AXIS, inner.bottom(), "step", self.quiet);
         let mut free = inner.x;
         for tick in self.x.ticks(usize::from(inner.width / 12)) {
             let Some(share) = self.x.share(tick) else { continue };

@@ -1,0 +1,79 @@
+//! `innerloop verify`: trains presets and holds them to their claims.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::stop::Stop;
+use super::{exit::Stopped, print, tell};
+use crate::preset::{self, Preset};
+use crate::train::{DeviceChoice, Experiment, Verdict};
+
+/// Train presets and check what they claim
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Names or paths of presets; without any, all of them
+    #[arg(value_name = "PRESET")]
+    pub presets: Vec<String>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+}
+
+/// Prints a line for each claim; fails if one does not hold.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let stop = Stop::listen()?;
+    let (mut held, mut failed) = (0, 0);
+    for (name, preset) in chosen(&options.presets)? {
+        tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
+        for verdict in verify(&name, preset, options.device, &stop)? {
+            let word = if verdict.held { "held" } else { "FAILED" };
+            *(if verdict.held { &mut held } else { &mut failed }) += 1;
+            print(&format!("{name:30} {word:6} {:>12} {}\n", short(verdict.value), verdict.claim))?;
+        }
+    }
+    print(&format!("{held} held, {failed} failed\n"))?;
+    if failed > 0 {
+        bail!("{failed} of {} claims did not hold", held + failed);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
+    if !names.is_empty() {
+        return names.iter().map(|name| preset::find(name)).collect();
+    }
+    let readable = |entry: preset::Entry| match entry.preset {
+        Ok(preset) => Ok((entry.name, preset)),
+        Err(error) => bail!(error),
+    };
+    preset::all().into_iter().map(readable).collect()
+}
+
+/// Trains to the last step that a claim is about.
+fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Vec<Verdict>> {
+    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(Vec::new()) };
+    let mut experiment = Experiment::start(name, preset, device)?;
+    let mut verdicts = experiment.verdicts()?;
+    while experiment.step() < last {
+        if let Some((signal, word)) = stop.signal() {
+            return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
+        }
+        let advance = experiment.advance()?;
+        if advance.diverged {
+            bail!("{name} diverged at step {}", advance.report.step);
+        }
+        verdicts.extend(experiment.verdicts()?);
+    }
+    Ok(verdicts)
+}
+
+/// Four significant digits, small numbers as powers of ten.
+fn short(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 1e-3 => format!("{value:.1e}"),
+        _ => format!("{value:.4}"),
+    }
+}

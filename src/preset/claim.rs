@@ -1,0 +1,126 @@
+//! What a preset promises, as data: `innerloop verify` trains and holds it to its word.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::reference::Reference;
+
+/// One promise: that a quantity, measured after so many steps, lies within bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    pub measure: Quantity,
+    /// The greatest distance from zero.
+    #[serde(default)]
+    pub within: Option<f64>,
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// The training step after which it is measured, on all held-out tasks.
+    pub after: u64,
+}
+
+/// What can be promised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Quantity {
+    /// Loss over the loss of GD-1, less one.
+    LossGap,
+    /// Relative prediction difference to GD-1.
+    PredictionDifference,
+    /// Mean cosine between the model's sensitivity to the query and GD-1's.
+    SensitivityCosine,
+    /// Mean |cosine| between the hidden state and Σ y xᵀ.
+    StateCosine,
+    /// Held-out loss over that of a reference.
+    LossOver(Reference),
+    /// Relative prediction difference to a reference.
+    DistanceTo(Reference),
+    /// 1 where this reference is the nearest, else 0; promises 1 by itself.
+    Nearest(Reference),
+}
+
+impl Claim {
+    /// Refuses a promise without bounds, or for a step that the preset never reaches.
+    pub fn check(&self, steps: u64) -> Result<()> {
+        let bounds = [self.within, self.at_least, self.at_most];
+        let given = bounds.iter().flatten().count();
+        ensure!(bounds.iter().flatten().all(|bound| bound.is_finite()), "claims: a bound must be a finite number");
+        match self.measure {
+            Quantity::Nearest(_) => ensure!(given == 0, "claims: Nearest needs no bound; it promises by itself"),
+            _ => ensure!(given > 0, "claims: give within, at_least or at_most with each measure"),
+        }
+        ensure!(self.after <= steps, "claims: step {} is beyond train.steps, which is {steps}", self.after);
+        Ok(())
+    }
+
+    /// Whether a measured value keeps the promise. A value that is not a number keeps none.
+    pub fn holds(&self, value: f64) -> bool {
+        let least = match self.measure {
+            Quantity::Nearest(_) => Some(1.0),
+            _ => self.at_least,
+        };
+        !value.is_nan()
+            && self.within.is_none_or(|bound| value.abs() <= bound)
+            && least.is_none_or(|bound| value >= bound)
+            && self.at_most.is_none_or(|bound| value <= bound)
+    }
+}
+
+impl fmt::Display for Claim {
+    /// "loss gap within 0.01 after 4000 steps".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.measure)?;
+        for (word, bound) in [("within", self.within), ("at least", self.at_least), ("at most", self.at_most)] {
+            if let Some(bound) = bound {
+                write!(f, " {word} {bound}")?;
+            }
+        }
+        write!(f, " after {} steps", self.after)
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LossGap => f.write_str("loss gap to gd-1"),
+            Self::PredictionDifference => f.write_str("prediction difference to gd-1"),
+            Self::SensitivityCosine => f.write_str("sensitivity cosine with gd-1"),
+            Self::StateCosine => f.write_str("state cosine with Σ y xᵀ"),
+            Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
+            Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
+            Self::Nearest(reference) => write!(f, "nearest is {reference}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(measure: Quantity) -> Claim {
+        Claim { measure, within: None, at_least: None, at_most: None, after: 10 }
+    }
+
+    #[test]
+    fn bounds_are_kept_on_both_sides_and_a_nan_keeps_none() {
+        let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
+        assert!(gap.holds(-0.01) && gap.holds(0.01) && !gap.holds(0.011) && !gap.holds(f64::NAN));
+        let cosine = Claim { at_least: Some(0.9), at_most: Some(0.99), ..claim(Quantity::StateCosine) };
+        assert!(cosine.holds(0.95) && !cosine.holds(0.8) && !cosine.holds(0.999));
+        let nearest = claim(Quantity::Nearest(Reference::Gd(1)));
+        assert!(nearest.holds(1.0) && !nearest.holds(0.0) && !nearest.holds(f64::NAN));
+    }
+
+    #[test]
+    fn a_promise_says_what_it_promises() {
+        let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
+        assert_eq!(gap.to_string(), "loss gap to gd-1 within 0.01 after 10 steps");
+        assert!(gap.check(10).is_ok() && gap.check(9).is_err());
+        assert!(claim(Quantity::LossGap).check(10).is_err(), "a promise without a bound");
+        assert!(claim(Quantity::Nearest(Reference::Zero)).check(10).is_ok());
+        assert!(Claim { within: Some(f64::NAN), ..claim(Quantity::LossGap) }.check(10).is_err());
+    }
+}
