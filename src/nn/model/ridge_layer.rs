@@ -69,7 +69,7 @@ impl<D: Device> RidgeLayer<D> {
     /// λI for each sequence: (B, d, d).
     fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> Outcome<Cube<D, T>, D> {
         let size = self.dim * self.dim;
-        let eye = (0..batch * size).map(|i| f32::from(u8::from(i % size % (self.dim + 1) == 0)));
+        let eye = (0..batch * size).map(|i| f32::from(u8::from((i % size).is_multiple_of(self.dim + 1))));
         let eye: Matrix<D> = self.log.value.device().try_tensor_from_vec(eye.collect(), (batch * size, 1))?;
         let lambda = self.log.value.retaped::<T>().try_exp()?.try_add(FLOOR)?;
         eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(batch, self.dim, self.dim))
