@@ -56,6 +56,8 @@ bounded! {
     interval: u64 = 1..=1_000_000;
     /// Layers of a model.
     layers: usize = 1..=64;
+    /// Units of a layer.
+    units: usize = 1..=4096;
     /// Heads of an attention layer.
     heads: usize = 1..=64;
     /// Channels of a model, or states of a channel.

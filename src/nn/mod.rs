@@ -3,10 +3,15 @@
 //! Owns what a parameter, an input and a network are; the operations are in [`op`], the architectures in [`model`].
 //! Knows tasks only as sizes and layouts, and nothing of training.
 
+mod activation;
+mod init;
+mod linear;
 pub mod model;
+mod norm;
 pub mod op;
 mod states;
 
+pub use activation::Activation;
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 

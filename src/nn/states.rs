@@ -25,3 +25,30 @@ pub struct StopStates {
     /// Empty where a state has no such reading.
     pub aligned: Vec<f32>,
 }
+
+impl LayerStates {
+    /// States that grow by a row with every token: the first t rows of a sequence's matrix after token t, zeros below.
+    /// They have no reading as Σ y xᵀ; `outputs_by_dim` is (d_out, d).
+    pub fn history(
+        name: String,
+        axes: (&'static str, &'static str),
+        shape: (usize, usize),
+        sequences: &[Vec<f32>],
+        outputs_by_dim: (usize, usize),
+    ) -> Self {
+        let (rows, columns) = shape;
+        let stop = |tokens_read| {
+            let shown = tokens_read * columns;
+            let rest = || std::iter::repeat_n(0.0, (rows - tokens_read) * columns);
+            let values = sequences.iter().flat_map(|matrix| matrix[..shown].iter().copied().chain(rest())).collect();
+            StopStates { tokens_read, values, aligned: Vec::new() }
+        };
+        Self { name, shape, axes, aligned_shape: outputs_by_dim, stops: (1..=rows).map(stop).collect() }
+    }
+
+    /// About how many numbers a [`history`](Self::history) adds to each sequence of a batch: only a few sequences in a
+    /// thousand are looked into, but those at every token.
+    pub fn history_size((rows, columns): (usize, usize)) -> u128 {
+        (rows as u128).pow(2) * columns as u128 / 128
+    }
+}

@@ -120,6 +120,9 @@ fn state_cosine<D: Device>(
     for first in (0..size).step_by(STATES_AT_ONCE) {
         let tokens = held_out.some_tokens(first, STATES_AT_ONCE)?;
         let Some(layer) = net.states(&tokens).into_iter().next() else { return Ok(None) };
+        if layer.stops.iter().all(|stop| stop.aligned.is_empty()) {
+            return Ok(None);
+        }
         let (rows, columns) = layer.aligned_shape;
         for stop in layer.stops.iter().filter(|stop| !stop.aligned.is_empty()) {
             let pairs = preset.layout.pairs_read(shape, stop.tokens_read);

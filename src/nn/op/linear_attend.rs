@@ -85,7 +85,8 @@ pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, parts: Attended<Cpu, T>) -> Outcom
     Ok(out.put_tape(tape))
 }
 
-fn host(tensor: &Cube<Cpu>, length: usize) -> Vec<f32> {
+/// All numbers of a tensor, row-major, whatever its strides.
+pub fn host(tensor: &Cube<Cpu>, length: usize) -> Vec<f32> {
     let mut rows = vec![0.0; length];
     tensor.copy_into(&mut rows);
     rows

@@ -14,9 +14,12 @@ mod head_scan;
 mod join;
 mod lanes;
 mod linear_attend;
+mod normalise;
 mod rows;
 mod selective_scan;
 mod slice;
+mod softmax_attend;
+mod solve;
 mod window_scan;
 
 pub use activation::{silu, softplus};
@@ -25,9 +28,12 @@ pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use head_scan::{HeadScan, owners};
 pub use linear_attend::Attended;
+pub use normalise::normalise_row;
 pub use rows::{plus_row, project, times_row};
 pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
+pub use softmax_attend::attention_matrix;
+pub use solve::{inverse, solve};
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
@@ -64,6 +70,20 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
         causal_conv::compose(conv)
     }
+
+    /// Causal attention with softmax, in heads that lie side by side: (B, T, h·w).
+    fn softmax_attend<T: Tape<f32, Self>>(
+        &self,
+        parts: Attended<Self, T>,
+        heads: usize,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        softmax_attend::compose(parts, heads)
+    }
+
+    /// Every row with mean 0 and mean square 1: (rows, n).
+    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        normalise::compose(rows)
+    }
 }
 
 impl Device for Cpu {
@@ -89,6 +109,18 @@ impl Device for Cpu {
 
     fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
         causal_conv::fused(self, conv)
+    }
+
+    fn softmax_attend<T: Tape<f32, Self>>(
+        &self,
+        parts: Attended<Self, T>,
+        heads: usize,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        softmax_attend::fused(self, parts, heads)
+    }
+
+    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        normalise::fused(rows)
     }
 }
 

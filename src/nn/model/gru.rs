@@ -1,0 +1,51 @@
+//! The gated recurrent unit.
+//!
+//! | here | Cho et al. 2014 (1406.1078, sec. 2.3) | shape |
+//! |---|---|---|
+//! | z_t, `Wz`, `Uz`, `bz` | update gate | (n), (w, n), (n, n), (n) |
+//! | r_t, `Wr`, `Ur`, `br` | reset gate | the same |
+//! | h̃_t, `Wh`, `Uh`, `bh` | candidate | the same |
+//!
+//! z_t = σ(x_t Wz + bz + h_{t−1} Uz), r_t = σ(x_t Wr + br + h_{t−1} Ur),
+//! h̃_t = tanh(x_t Wh + bh + (r_t ⊙ h_{t−1}) Uh), h_t = z_t ⊙ h_{t−1} + (1 − z_t) ⊙ h̃_t, h₀ = 0.
+//!
+//! Deviations: the gates have biases, which the paper leaves out of its equations. As in the paper r_t is applied before
+//! Uh, and z_t = 1 keeps; some libraries apply it after, or turn z around.
+
+use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
+
+use super::recurrent::{Carried, Cell, sigmoid};
+use crate::nn::{Device, Matrix, Outcome};
+
+const UPDATE: usize = 0;
+const RESET: usize = 1;
+const CANDIDATE: usize = 2;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gru;
+
+impl Cell for Gru {
+    const GATES: &'static [&'static str] = &["z", "r", "h"];
+
+    fn step<D: Device, T: Tape<f32, D>>(
+        Carried { h, c }: Carried<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
+    ) -> Outcome<Carried<Matrix<D, T>>, D> {
+        let z = reads(UPDATE, h.retaped::<T>())?.try_sigmoid()?;
+        let r = reads(RESET, h.retaped::<T>())?.try_sigmoid()?;
+        let candidate = reads(CANDIDATE, r.try_mul(h.retaped::<T>())?)?.try_tanh()?;
+        // z h + (1 − z) h̃ with one product.
+        let kept = h.try_sub(candidate.retaped::<T>())?.try_mul(z)?;
+        Ok(Carried { h: kept.try_add(candidate)?, c })
+    }
+
+    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
+        let z = reads(UPDATE, &carried.h);
+        let r = reads(RESET, &carried.h);
+        let reset: Vec<f32> = r.iter().zip(&carried.h).map(|(r, h)| sigmoid(*r) * h).collect();
+        let candidate = reads(CANDIDATE, &reset);
+        for ((h, z), candidate) in carried.h.iter_mut().zip(&z).zip(&candidate) {
+            *h = sigmoid(*z) * *h + (1.0 - sigmoid(*z)) * candidate.tanh();
+        }
+    }
+}

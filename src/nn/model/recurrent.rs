@@ -1,0 +1,287 @@
+//! What RNN, GRU and LSTM share: layers of a cell that reads one token after the other.
+//!
+//! | here | meaning | shape |
+//! |---|---|---|
+//! | x_t | the token; above the first layer the h_t of the layer below | (w) or (n) |
+//! | h_t, c_t | what a layer carries from token to token | (n) |
+//! | `W…`, `U…`, `b…` | of each gate, which reads x_t W + b + h U | (w, n), (n, n), (n) |
+//! | `Wo`, `bo` | ŷ = h Wo + bo at the query's token, from the last layer | (n, d_out); (d_out) |
+//!
+//! The cells are in files of their own. W starts as Glorot & Bengio 2010 say, U orthogonal (Saxe et al. 2013), biases at
+//! what the cell says. What the gates read of the tokens does not depend on h, so it is one product for all tokens.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use anyhow::Result;
+use dfdx::prelude::{Axes3, HasShape, PermuteTo, PutTape, ReshapeTo, SplitTape, Tape, TryAdd, TryMatMul, TryStack};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::nn::init::{glorot, orthogonal};
+use crate::nn::linear::{self, Linear, PlainLinear};
+use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::task::{Layout, Shape};
+
+/// What a layer carries from token to token. A cell without c leaves it alone.
+#[derive(Clone, Debug)]
+pub struct Carried<X> {
+    pub h: X,
+    pub c: X,
+}
+
+/// The step of a recurrent layer. `reads(gate, h)` is x_t W + b + h U of that gate.
+pub trait Cell: Copy + Debug + Default {
+    /// The gates' symbols.
+    const GATES: &'static [&'static str];
+    /// Whether the cell carries a c.
+    const HAS_C: bool = false;
+
+    /// What the bias of a gate starts at.
+    fn bias(_gate: usize) -> f32 {
+        0.0
+    }
+
+    /// One step of a batch: (B, n). The tape goes on in h.
+    fn step<D: Device, T: Tape<f32, D>>(
+        carried: Carried<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
+    ) -> Outcome<Carried<Matrix<D, T>>, D>;
+
+    /// The definition: one step of one sequence.
+    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>);
+}
+
+/// The logistic function.
+pub fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// A recurrent network as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecurrentSpec {
+    /// n: the width of h.
+    #[serde(deserialize_with = "bounds::units")]
+    pub units: usize,
+    /// Layers, each reading the h of the one below.
+    #[serde(default = "one", deserialize_with = "bounds::layers")]
+    pub layers: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+impl RecurrentSpec {
+    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        Ok(())
+    }
+
+    fn input(&self, layer: usize, width: usize) -> usize {
+        if layer == 0 { width } else { self.units }
+    }
+
+    pub(super) fn parameters<C: Cell>(&self, shape: Shape, layout: Layout) -> u128 {
+        let n = self.units;
+        let gate = |layer| linear::parameters((self.input(layer, layout.width(shape)) + n, n));
+        C::GATES.len() as u128 * (0..self.layers).map(gate).sum::<u128>() + linear::parameters((n, shape.outputs))
+    }
+
+    /// Five results for each gate and six for the cell, at every token; and the states that are looked at.
+    pub(super) fn activations<C: Cell>(&self, shape: Shape, layout: Layout) -> u128 {
+        let length = layout.tokens(shape);
+        let results = (5 * C::GATES.len() as u128 + 6) * (length * self.units) as u128;
+        self.layers as u128 * (results + 2 * LayerStates::history_size((length, self.units)))
+    }
+
+    /// The network at its start.
+    pub(super) fn build<D: Device, C: Cell>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        rng: &mut impl Rng,
+    ) -> Outcome<Recurrent<D, C>, D> {
+        let n = self.units;
+        let mut gate = |layer: usize, (number, symbol): (usize, &&str)| {
+            let place = if self.layers == 1 { String::new() } else { format!("{}.", layer + 1) };
+            let size = (self.input(layer, layout.width(shape)), n);
+            Ok(Gate {
+                token: Linear::new(device, (&place, symbol), size, glorot(rng, size), C::bias(number))?,
+                past: Param::new(device, format!("{place}U{symbol}"), (n, n), orthogonal(rng, n))?,
+            })
+        };
+        let mut layer = |layer| C::GATES.iter().enumerate().map(|each| gate(layer, each)).collect();
+        let layers = (0..self.layers).map(&mut layer).collect::<Outcome<Vec<Vec<_>>, D>>()?;
+        let size = (n, shape.outputs);
+        let decoder = Linear::new(device, ("", "o"), size, glorot(rng, size), 0.0)?;
+        let query = layout.query_place(shape);
+        Ok(Recurrent { layers, decoder, units: n, query, dim: shape.dim, outputs: shape.outputs, cell: PhantomData })
+    }
+}
+
+/// The weights of a gate.
+#[derive(Clone, Debug)]
+struct Gate<D: Device> {
+    /// W and b.
+    token: Linear<D>,
+    /// U: (n, n).
+    past: Param<D>,
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct Recurrent<D: Device, C: Cell> {
+    /// The gates of each layer.
+    layers: Vec<Vec<Gate<D>>>,
+    decoder: Linear<D>,
+    units: usize,
+    /// The query's place among the tokens.
+    query: usize,
+    dim: usize,
+    outputs: usize,
+    cell: PhantomData<C>,
+}
+
+impl<D: Device, C: Cell> Recurrent<D, C> {
+    /// All h of a layer, (T·B, n), from all that it reads, (T·B, inputs): time before batch.
+    fn layer<T: Tape<f32, D>>(
+        &self,
+        gates: &[Gate<D>],
+        inputs: Matrix<D, T>,
+        (length, batch): (usize, usize),
+    ) -> Outcome<Matrix<D, T>, D> {
+        let n = self.units;
+        let device = inputs.device().clone();
+        let (inputs, mut tape) = inputs.split_tape();
+        let mut projected: Vec<Cube<D>> = Vec::new();
+        for gate in gates {
+            let (cube, done) =
+                gate.token.apply(inputs.retaped::<T>())?.try_reshape_like(&(length, batch, n))?.split_tape();
+            projected.push(cube);
+            tape = tape.merge(done);
+        }
+        let zero: Matrix<D> = device.try_zeros_like(&(batch, n))?;
+        let mut carried = Carried { h: zero.retaped::<T>(), c: zero.retaped::<T>() };
+        let mut all = Vec::with_capacity(length);
+        for t in 0..length {
+            let reads = |gate: usize, h: Matrix<D, T>| {
+                // These slices do not overlap and nothing else reads what they cut: dfdx's own slice will do.
+                let token = projected[gate].retaped::<T>().try_slice((t..t + 1, 0..batch, 0..n))?;
+                h.try_matmul(gates[gate].past.value.clone())?.try_add(token.try_reshape_like(&(batch, n))?)
+            };
+            carried = C::step(carried, reads)?;
+            all.push(carried.h.retaped::<T>());
+        }
+        // The last h carries the tape of all steps.
+        all.pop();
+        all.push(carried.h);
+        let (all, steps) = all.try_stack()?.try_reshape_like(&(length * batch, n))?.split_tape();
+        Ok(all.put_tape(tape.merge(steps)))
+    }
+
+    /// The definition: (T, n) of h and of c of every layer, for one sequence of (T, w).
+    fn define(&self, layers: &[Vec<(PlainLinear, Vec<f32>)>], sequence: &[Vec<f32>]) -> Vec<[Vec<f32>; 2]> {
+        let mut inputs = sequence.to_vec();
+        let mut histories = Vec::new();
+        for gates in layers {
+            let mut carried = Carried { h: vec![0.0; self.units], c: vec![0.0; self.units] };
+            let mut history = [Vec::new(), Vec::new()];
+            for input in &mut inputs {
+                let token: Vec<Vec<f32>> = gates.iter().map(|(linear, _)| linear.of(input)).collect();
+                C::define(&mut carried, |gate, h| {
+                    let mut sum = token[gate].clone();
+                    for (h, weights) in h.iter().zip(gates[gate].1.chunks(self.units)) {
+                        sum.iter_mut().zip(weights).for_each(|(s, u)| *s += h * u);
+                    }
+                    sum
+                });
+                history[0].extend(&carried.h);
+                history[1].extend(&carried.c);
+                input.clone_from(&carried.h);
+            }
+            histories.push(history);
+        }
+        histories
+    }
+}
+
+impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let (batch, length, width) = *input.tokens.shape();
+        let by_time = input.tokens.try_permute::<_, Axes3<1, 0, 2>>()?;
+        let mut rows = by_time.try_reshape_like(&(length * batch, width))?;
+        for gates in &self.layers {
+            rows = self.layer(gates, rows, (length, batch))?;
+        }
+        self.decoder.apply(rows.try_slice((self.query * batch..(self.query + 1) * batch, 0..self.units))?)
+    }
+
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let (_, length, width) = *tokens.shape();
+        let weights: Vec<Vec<_>> = self
+            .layers
+            .iter()
+            .map(|gates| gates.iter().map(|gate| (gate.token.plain(), gate.past.value.as_vec())).collect())
+            .collect();
+        let sequences: Vec<_> = tokens
+            .as_vec()
+            .chunks(length * width)
+            .map(|tokens| self.define(&weights, &tokens.chunks(width).map(<[f32]>::to_vec).collect::<Vec<_>>()))
+            .collect();
+        let symbols = if C::HAS_C { &["h", "c"][..] } else { &["h"] };
+        let layers = (0..self.layers.len()).flat_map(|layer| symbols.iter().enumerate().map(move |each| (layer, each)));
+        let states = layers.map(|(layer, (which, symbol))| {
+            let histories: Vec<_> = sequences.iter().map(|layers| layers[layer][which].clone()).collect();
+            let name = format!("layer {} {symbol}", layer + 1);
+            let shape = (length, self.units);
+            LayerStates::history(name, ("token", "unit"), shape, &histories, (self.outputs, self.dim))
+        });
+        states.collect()
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        let gates = self.layers.iter().flatten();
+        let gates = gates.flat_map(|gate| gate.token.params().into_iter().chain([&gate.past]));
+        gates.chain(self.decoder.params()).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let gates = self.layers.iter_mut().flatten();
+        let gates = gates.flat_map(|gate| gate.token.params_mut().into_iter().chain([&mut gate.past]));
+        gates.chain(self.decoder.params_mut()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::Cpu;
+
+    use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn};
+    use super::*;
+    use crate::nn::Wanted;
+    use crate::nn::op::check::{Random, assert_close};
+    use crate::task::{Stream, rng};
+
+    fn the_last_state_decoded_is_the_answer<C: Cell>() {
+        let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
+        let spec = RecurrentSpec { units: 3, layers: 2 };
+        let sizes = (shape, Layout::Joined);
+        let net: Recurrent<_, C> = spec.build(&device, sizes, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let tokens = Random::new(9).cube(&device, (2, 5, 3));
+        let layers = net.states(&tokens);
+        let last = &layers[if C::HAS_C { 2 } else { 1 }];
+        let values = &last.stops[4].values;
+        let expected: Vec<f32> = values.chunks(15).flat_map(|h| net.decoder.plain().of(&h[12..])).collect();
+        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+        assert!(last.stops[1].values[6..15].iter().all(|later| *later == 0.0));
+    }
+
+    #[test]
+    fn the_forward_pass_equals_the_definition() {
+        the_last_state_decoded_is_the_answer::<Rnn>();
+        the_last_state_decoded_is_the_answer::<Gru>();
+        the_last_state_decoded_is_the_answer::<Lstm>();
+    }
+}

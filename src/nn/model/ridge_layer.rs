@@ -1,0 +1,171 @@
+//! The optimisation layer: a ridge regression solved inside the network, with a λ that is learnt.
+//!
+//! | here | meaning | shape |
+//! |---|---|---|
+//! | X, Y | the context, a pair in a row | (N, d), (N, d_out) |
+//! | `l` | λ = exp(l) + 10⁻⁶, so that λ stays positive | (1, 1) |
+//! | A = XᵀX + λI | the curvature of the ridge objective | (d, d) |
+//! | W = YᵀX A⁻¹ | its minimum ½ Σ‖W x_i − y_i‖² + ½ λ‖W‖² | (d_out, d) |
+//!
+//! ŷ = W x_q = Yᵀ X z with A z = x_q. Sources: Amos & Kolter 2017 (1703.00443), a layer whose output is the solution of an
+//! optimisation problem; Bertinetto et al. 2018 (1805.08136), ridge regression as such a layer, with learnt λ.
+//!
+//! Deviations: no embedding before the solver, so that λ is all there is to learn and can be compared with its Bayes
+//! value σ²/s_w². The floor of 10⁻⁶ lets A be inverted where N < d.
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
+use serde::{Deserialize, Serialize};
+
+use crate::bounds;
+use crate::nn::op::{inverse, slice, solve};
+use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::task::{Layout, Shape};
+
+/// The optimisation layer as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RidgeLayerSpec {
+    /// λ before the first step.
+    #[serde(deserialize_with = "bounds::scale")]
+    pub lambda: f64,
+}
+
+/// The least λ.
+const FLOOR: f32 = 1e-6;
+
+impl RidgeLayerSpec {
+    pub(super) fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        let fits = layout == Layout::Joined;
+        ensure!(fits, "layout: RidgeLayer reads pairs [x; y], so it needs Joined, not {layout:?}");
+        Ok(())
+    }
+
+    pub(super) fn parameters(&self, _shape: Shape, _layout: Layout) -> u128 {
+        1
+    }
+
+    /// The tokens in parts and in copies, and four matrices.
+    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
+    }
+
+    /// The network at its start.
+    pub(super) fn build<D: Device>(&self, device: &D, shape: Shape) -> Outcome<RidgeLayer<D>, D> {
+        let log = Param::new(device, "l", (1, 1), vec![self.lambda.ln() as f32])?;
+        Ok(RidgeLayer { log, dim: shape.dim, outputs: shape.outputs })
+    }
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct RidgeLayer<D: Device> {
+    log: Param<D>,
+    dim: usize,
+    outputs: usize,
+}
+
+impl<D: Device> RidgeLayer<D> {
+    /// λI for each sequence: (B, d, d).
+    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> Outcome<Cube<D, T>, D> {
+        let size = self.dim * self.dim;
+        let eye = (0..batch * size).map(|i| f32::from(u8::from((i % size).is_multiple_of(self.dim + 1))));
+        let eye: Matrix<D> = self.log.value.device().try_tensor_from_vec(eye.collect(), (batch * size, 1))?;
+        let lambda = self.log.value.retaped::<T>().try_exp()?.try_add(FLOOR)?;
+        eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(batch, self.dim, self.dim))
+    }
+
+    /// The definition: W after the first t pairs of one sequence, t = 1 … N, each (d_out, d).
+    fn define(&self, sequence: &[f32], lambda: f32) -> Vec<Vec<f32>> {
+        let (d, width) = (self.dim, self.dim + self.outputs);
+        let mut curvature: Vec<f32> = (0..d * d).map(|i| if i % (d + 1) == 0 { lambda } else { 0.0 }).collect();
+        let mut moment = vec![0.0; self.outputs * d]; // YᵀX
+        let pairs = sequence.chunks(width).take(sequence.len() / width - 1);
+        let after = |pair: &[f32]| {
+            let (x, y) = pair.split_at(d);
+            curvature.iter_mut().enumerate().for_each(|(i, sum)| *sum += x[i / d] * x[i % d]);
+            moment.iter_mut().enumerate().for_each(|(i, sum)| *sum += y[i / d] * x[i % d]);
+            let inverse = inverse(&curvature, d);
+            let entry = |i: usize| (0..d).map(|j| moment[i / d * d + j] * inverse[j * d + i % d]).sum();
+            (0..self.outputs * d).map(entry).collect()
+        };
+        pairs.map(after).collect()
+    }
+}
+
+impl<D: Device> Net<D> for RidgeLayer<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let tokens = input.tokens;
+        let (batch, length, width) = *tokens.shape();
+        let pairs = 0..length - 1;
+        let x = slice(tokens.retaped::<T>(), (0..batch, pairs.clone(), 0..self.dim))?; // (B, N, d)
+        let y = slice(tokens.retaped::<T>(), (0..batch, pairs, self.dim..width))?; // (B, N, d_out)
+        let query = slice(tokens, (0..batch, length - 1..length, 0..self.dim))?; // (B, 1, d)
+        // A copy: dfdx does not differentiate the product of a tensor with itself.
+        let across = x.retaped::<T>().try_mul(1.0f32)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, N)
+        let curvature = across.try_matmul(x.retaped::<T>())?.try_add(self.penalty::<T>(batch)?)?; // A
+        let z = solve(curvature, query.try_reshape_like(&(batch, self.dim, 1))?)?; // (B, d, 1)
+        let weights = x.try_matmul(z)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (X z)ᵀ: (B, 1, N)
+        weights.try_matmul(y)?.try_reshape_like(&(batch, self.outputs))
+    }
+
+    /// The solution after each pair: what λ and the pairs so far say of W.
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let (_, length, width) = *tokens.shape();
+        let lambda = self.log.value.as_vec().iter().map(|log| log.exp() + FLOOR).sum();
+        let sequences: Vec<_> =
+            tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, lambda)).collect();
+        let stop = |t: usize| {
+            let values: Vec<f32> = sequences.iter().flat_map(|solutions| solutions[t].clone()).collect();
+            StopStates { tokens_read: t + 1, aligned: values.clone(), values }
+        };
+        let shape = (self.outputs, self.dim);
+        vec![LayerStates {
+            name: "solution W".to_owned(),
+            shape,
+            axes: ("row of y", "column of x"),
+            aligned_shape: shape,
+            stops: (0..length - 1).map(stop).collect(),
+        }]
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        vec![&self.log]
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        vec![&mut self.log]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{Cpu, TensorFromVec};
+
+    use super::*;
+    use crate::nn::Wanted;
+    use crate::nn::op::check::{Random, assert_close};
+
+    #[test]
+    fn the_last_solution_takes_the_query_to_the_answer() {
+        let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 5 });
+        let net = RidgeLayerSpec { lambda: 0.1 }.build(&device, shape).unwrap();
+        let tokens = Random::new(9).cube(&device, (1, 6, 5));
+        let numbers = tokens.as_vec();
+        let last = net.states(&tokens).remove(0).stops.pop().unwrap().values;
+        let expected: Vec<f32> =
+            last.chunks(3).map(|row| row.iter().zip(&numbers[25..]).map(|(w, x)| w * x).sum()).collect();
+        let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        assert_close(&answer, &expected, 1e-5);
+    }
+
+    #[test]
+    fn one_pair_and_one_number_are_the_formula_of_the_schoolbook() {
+        // w = x y / (x² + λ).
+        let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 1 });
+        let net = RidgeLayerSpec { lambda: 0.5 }.build(&device, shape).unwrap();
+        let tokens: Cube<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
+        let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        assert_close(&answer, &[7.0 * 6.0 / 4.5], 1e-5);
+    }
+}

@@ -1,0 +1,35 @@
+//! The simple recurrent network.
+//!
+//! | here | Elman 1990 | shape |
+//! |---|---|---|
+//! | x_t | the token | (w) |
+//! | h_t | context units | (n) |
+//! | `W`, `b` | weights from the input, and bias | (w, n), (n) |
+//! | `U` | weights from the context units | (n, n) |
+//!
+//! h_t = tanh(x_t W + b + h_{t−1} U), h₀ = 0.
+//!
+//! Deviations: tanh where Elman has the logistic function, as is usual since; U starts orthogonal.
+
+use dfdx::prelude::Tape;
+
+use super::recurrent::{Carried, Cell};
+use crate::nn::{Device, Matrix, Outcome};
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rnn;
+
+impl Cell for Rnn {
+    const GATES: &'static [&'static str] = &[""];
+
+    fn step<D: Device, T: Tape<f32, D>>(
+        Carried { h, c }: Carried<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
+    ) -> Outcome<Carried<Matrix<D, T>>, D> {
+        Ok(Carried { h: reads(0, h)?.try_tanh()?, c })
+    }
+
+    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
+        carried.h = reads(0, &carried.h).into_iter().map(f32::tanh).collect();
+    }
+}
