@@ -84,7 +84,7 @@ impl Family {
 }
 
 /// Bytes of tokens, states and parameters that a run may need; what the references need comes to a few times that.
-const MEMORY: u128 = 1 << 30;
+const MEMORY: u128 = 2 << 30;
 
 impl Preset {
     /// Checks what no single field can tell: that model, task and layout fit together and into memory.
@@ -93,7 +93,7 @@ impl Preset {
         if let Some(unmeasured) = self.references.iter().find(|reference| !Reference::ALL.contains(reference)) {
             bail!("references: {unmeasured} is not measured; allowed: {:?}", Reference::ALL);
         }
-        self.claims.iter().try_for_each(|claim| claim.check(self.train.steps))?;
+        self.claims.iter().try_for_each(Claim::check)?;
         self.model.check(shape, self.layout)?;
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::stop::Stop;
@@ -54,6 +54,7 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
 /// Trains to the last step that a claim is about.
 fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Vec<Verdict>> {
     let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(Vec::new()) };
+    ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
     let mut verdicts = experiment.verdicts()?;
     while experiment.step() < last {

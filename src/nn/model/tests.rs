@@ -1,0 +1,202 @@
+//! What every architecture must pass: finite differences, counts, constructions, states.
+#![cfg(test)]
+
+use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
+
+use super::*;
+use crate::nn::op::check::assert_close;
+use crate::nn::{Activation, Wanted};
+use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
+
+const STEP_SIZE: f64 = 0.3;
+
+fn task(outputs: Outputs) -> Task {
+    Task::Linear(Linear {
+        dim: 3,
+        outputs,
+        context: 4,
+        range: 2.0,
+        inputs: InputDistribution::Uniform,
+        weight_scale: 1.0,
+        noise: 0.0,
+    })
+}
+
+/// Every architecture, in every setting that a preset can give it at a start.
+fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
+    let gd_ssm = ModelSpec::GdSsm(GdSsmSpec { init });
+    let attention = |layers| ModelSpec::LinearAttention(LinearAttentionSpec { init, layers });
+    let mut all = Vec::new();
+    for outputs in [Outputs::Scalar, Outputs::Vector] {
+        all.push((gd_ssm.clone(), Layout::Interleaved, task(outputs)));
+        all.push((attention(1), Layout::Joined, task(outputs)));
+        if init == Init::Random {
+            all.push((attention(3), Layout::Joined, task(outputs)));
+            all.extend(without_construction().map(|spec| (spec, Layout::Joined, task(outputs))));
+        }
+    }
+    if init == Init::Random {
+        let settings = [(1, Block::Bare), (2, Block::Gated)].into_iter();
+        let joined = settings.flat_map(|(layers, block)| state_space(layers, block));
+        all.extend(joined.map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
+        all.extend(selective(2).map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
+        all.extend(selective(1).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+        all.extend(state_space(1, Block::Gated).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+    }
+    all
+}
+
+/// The state-space models of the literature.
+fn state_space(layers: usize, block: Block) -> impl Iterator<Item = ModelSpec> {
+    let (width, states, dt_min, dt_max) = (3, 2, 0.1, 0.5);
+    let lru = LruSpec { width, states, layers, block, r_min: 0.3, r_max: 0.9, max_phase: 1.0 };
+    let s4d = S4dSpec { width, states, layers, block, dt_min, dt_max };
+    let s5 = S5Spec { width, states, layers, block, dt_min, dt_max };
+    [ModelSpec::Lru(lru), ModelSpec::S4d(s4d), ModelSpec::S5(s5)].into_iter()
+}
+
+/// Those whose recurrence depends on the token.
+fn selective(layers: usize) -> impl Iterator<Item = ModelSpec> {
+    let (width, inner, states, heads, dt_min, dt_max) = (3, 4, 2, 2, 0.1, 0.5);
+    let mamba = MambaSpec { width, inner, states, layers, dt_min, dt_max };
+    let mamba2 = |form| Mamba2Spec { width, heads, inner, states, layers, form, dt_min, dt_max };
+    let dual = [Form::Recurrent, Form::Matrix].map(|form| ModelSpec::Mamba2(mamba2(form)));
+    [ModelSpec::Mamba(mamba)].into_iter().chain(dual)
+}
+
+#[test]
+fn both_forms_of_mamba_2_give_the_same_answers() {
+    let mut specs = selective(2).skip(1);
+    let answers = [(); 2].map(|()| {
+        let (_, model, _, tokens) = build(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
+        model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec()
+    });
+    assert_close(&answers[0], &answers[1], 1e-5);
+}
+
+fn without_construction() -> impl Iterator<Item = ModelSpec> {
+    let cell = |layers| RecurrentSpec { units: 3, layers };
+    let mlp = |activation| ModelSpec::Mlp(MlpSpec { units: 4, layers: 2, activation });
+    [
+        ModelSpec::Transformer(TransformerSpec { units: 4, heads: 2, layers: 2, activation: Activation::Gelu }),
+        ModelSpec::Rnn(cell(1)),
+        ModelSpec::Rnn(cell(2)),
+        ModelSpec::Gru(cell(2)),
+        ModelSpec::Lstm(cell(2)),
+        mlp(Activation::Gelu),
+        mlp(Activation::Tanh),
+        ModelSpec::RidgeLayer(RidgeLayerSpec { lambda: 0.5 }),
+    ]
+    .into_iter()
+}
+
+fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Cube<Cpu>) {
+    let (device, shape) = (Cpu::default(), task.shape());
+    let model = spec.build(&device, (shape, layout), STEP_SIZE, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+    let batch = task.sample(5, 2, Stream::Train, 0);
+    let tokens = device.tensor_from_vec(layout.encode(&batch), (5, layout.tokens(shape), layout.width(shape)));
+    (device, model, batch, tokens)
+}
+
+/// Sum of squares of the answers: something to differentiate.
+fn energy(model: &Model<Cpu>, tokens: &Cube<Cpu>) -> f64 {
+    let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
+    answers.iter().map(|a| f64::from(*a).powi(2)).sum()
+}
+
+#[test]
+fn a_constructed_model_is_one_step_of_gradient_descent() {
+    for (spec, layout, task) in every(Init::Constructed) {
+        let (_, model, batch, tokens) = build(&spec, layout, &task);
+        let answers = model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        let dim = batch.shape.dim;
+        let mut expected = Vec::new();
+        for b in 0..batch.size {
+            let query = &batch.query[b * dim..][..dim];
+            for row in batch.accumulator(b, batch.shape.context).chunks(dim) {
+                expected.push(STEP_SIZE as f32 * row.iter().zip(query).map(|(w, x)| w * x).sum::<f32>());
+            }
+        }
+        assert_close(&answers, &expected, 1e-5);
+    }
+}
+
+#[test]
+fn gradients_by_weights_and_tokens_equal_finite_differences() {
+    for (spec, layout, task) in every(Init::Random) {
+        let (device, mut model, _, tokens) = build(&spec, layout, &task);
+        for param in model.params_mut() {
+            // Away from the small start, where all gradients are nearly zero.
+            param.value = param.value.clone() * 0.6 + 0.1;
+        }
+        let traced: Cube<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
+        let answers = model.forward(Input { tokens: traced, wanted: Wanted::All }).unwrap();
+        let gradients = answers.square().sum::<Rank0, _>().backward();
+
+        let by_tokens = gradients.get(&tokens).as_vec();
+        for place in [0, 4, by_tokens.len() - 3] {
+            let at = |change: f32| {
+                let mut moved = tokens.as_vec();
+                moved[place] += change;
+                energy(&model, &device.tensor_from_vec(moved, *tokens.shape()))
+            };
+            close(&spec, "tokens", f64::from(by_tokens[place]), at);
+        }
+        let slopes: Vec<_> =
+            model.params().iter().map(|p| (p.name.clone(), gradients.get(&p.value).as_vec())).collect();
+        for (i, (name, slope)) in slopes.iter().enumerate() {
+            for place in 0..slope.len() {
+                let at = |change: f32| {
+                    let mut moved = model.clone();
+                    let param = &mut moved.params_mut()[i].value;
+                    let mut values = param.as_vec();
+                    values[place] += change;
+                    *param = device.tensor_from_vec(values, *param.shape());
+                    energy(&moved, &tokens)
+                };
+                close(&spec, name, f64::from(slope[place]), at);
+            }
+        }
+    }
+}
+
+/// Compares a slope with a central difference of fourth order.
+fn close(spec: &ModelSpec, name: &str, slope: f64, at: impl Fn(f32) -> f64) {
+    // Small, for the norm of a short row is strongly curved.
+    let h = 1.0 / 256.0;
+    let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h));
+    let scale = difference.abs().max(at(0.0).abs()).max(1e-3);
+    assert!((slope - difference).abs() < 2e-3 * scale, "{spec:?} {name}: {slope} against {difference}");
+}
+
+#[test]
+fn hidden_states_imply_the_answers() {
+    // At the last stop, the map that the state implies takes the query near to the answer of the fast form.
+    for (spec, layout, task) in every(Init::Constructed) {
+        let (_, model, batch, tokens) = build(&spec, layout, &task);
+        let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
+        let layer = model.states(&tokens).remove(0);
+        let last = layer.stops.last().unwrap();
+        assert_eq!(layout.pairs_read(batch.shape, last.tokens_read), batch.shape.context);
+        let (rows, columns) = layer.aligned_shape;
+        let mut implied = Vec::new();
+        for (b, state) in last.aligned.chunks(rows * columns).enumerate() {
+            let query = &batch.query[b * columns..][..columns];
+            for row in state.chunks(columns).skip(rows - batch.shape.outputs) {
+                implied.push(row.iter().zip(query).map(|(s, x)| s * x).sum::<f32>());
+            }
+        }
+        let scale = answers[0] / implied[0];
+        let scaled: Vec<f32> = implied.iter().map(|i| scale * i).collect();
+        assert_close(&scaled, &answers, 1e-4);
+    }
+}
+
+#[test]
+fn parameters_are_counted_right() {
+    for (spec, layout, task) in every(Init::Random) {
+        let (_, model, batch, _) = build(&spec, layout, &task);
+        let held: usize = model.params().iter().map(|p| p.value.as_vec().len()).sum();
+        assert_eq!(held as u128, spec.parameters(batch.shape, layout), "{spec:?}");
+    }
+}
