@@ -60,6 +60,10 @@ bounded! {
     units: usize = 1..=4096;
     /// Heads of an attention layer.
     heads: usize = 1..=64;
+    /// Channels of a model, or states of a channel.
+    channels: usize = 1..=256;
+    /// The modulus of an eigenvalue that does not grow.
+    modulus: f64 = 0.0..=1.0;
 }
 
 /// An optional spread.

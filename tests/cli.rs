@@ -127,7 +127,7 @@ fn what_cannot_be_set_is_told_with_what_can() {
             2,
             "there is no such key; did you mean `task.dim`? allowed: task.context, task.dim, task.inputs",
         ),
-        ("dim=3", 2, "there is no such key; did you mean `task.dim`? allowed: about, expect, family"),
+        ("dim=3", 2, "there is no such key; did you mean `task.dim`? allowed: about, claims, expect, family"),
         ("task.dim.more=3", 2, "`task.dim` holds no keys"),
         ("task.dim=three", 2, "a whole number is needed here, not `three`: give a number from 1 to 256"),
         ("task.dim=", 2, "this is not a value"),

@@ -4,19 +4,33 @@
 
 mod gd_ssm;
 mod gru;
+mod hippo;
 mod linear_attention;
+mod lru;
 mod lstm;
+mod mamba;
+mod mamba2;
+mod mixing;
 mod mlp;
 mod recurrent;
 mod ridge_layer;
 mod rnn;
+mod s4d;
+mod s5;
+mod stack;
 mod transformer;
 
 pub use gd_ssm::GdSsmSpec;
 pub use linear_attention::LinearAttentionSpec;
+pub use lru::LruSpec;
+pub use mamba::MambaSpec;
+pub use mamba2::{Form, Mamba2Spec};
+pub use mixing::Block;
 pub use mlp::MlpSpec;
 pub use recurrent::RecurrentSpec;
 pub use ridge_layer::RidgeLayerSpec;
+pub use s4d::S4dSpec;
+pub use s5::S5Spec;
 pub use transformer::TransformerSpec;
 
 use anyhow::Result;
@@ -27,11 +41,17 @@ use serde::{Deserialize, Serialize};
 use self::gd_ssm::GdSsm;
 use self::gru::Gru;
 use self::linear_attention::LinearAttention;
+use self::lru::LruLayer;
 use self::lstm::Lstm;
+use self::mamba::MambaLayer;
+use self::mamba2::Mamba2Layer;
 use self::mlp::Mlp;
 use self::recurrent::Recurrent;
 use self::ridge_layer::RidgeLayer;
 use self::rnn::Rnn;
+use self::s4d::S4dLayer;
+use self::s5::S5Layer;
+use self::stack::Stack;
 use self::transformer::Transformer;
 use super::init::normals;
 use super::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
@@ -42,6 +62,11 @@ use crate::task::{Layout, Shape};
 pub enum ModelSpec {
     GdSsm(GdSsmSpec),
     LinearAttention(LinearAttentionSpec),
+    Lru(LruSpec),
+    Mamba(MambaSpec),
+    Mamba2(Mamba2Spec),
+    S4d(S4dSpec),
+    S5(S5Spec),
     Transformer(TransformerSpec),
     Rnn(RecurrentSpec),
     Gru(RecurrentSpec),
@@ -65,6 +90,11 @@ impl ModelSpec {
         match self {
             Self::GdSsm(spec) => spec.check(shape, layout),
             Self::LinearAttention(spec) => spec.check(shape, layout),
+            Self::Lru(spec) => spec.check(shape, layout),
+            Self::Mamba(spec) => spec.check(shape, layout),
+            Self::Mamba2(spec) => spec.check(shape, layout),
+            Self::S4d(spec) => spec.check(shape, layout),
+            Self::S5(spec) => spec.check(shape, layout),
             Self::Transformer(spec) => spec.check(shape, layout),
             Self::Rnn(spec) | Self::Gru(spec) | Self::Lstm(spec) => spec.check(shape, layout),
             Self::Mlp(spec) => spec.check(shape, layout),
@@ -77,6 +107,11 @@ impl ModelSpec {
         match self {
             Self::GdSsm(spec) => spec.parameters(shape, layout),
             Self::LinearAttention(spec) => spec.parameters(shape, layout),
+            Self::Lru(spec) => spec.parameters(shape, layout),
+            Self::Mamba(spec) => spec.parameters(shape, layout),
+            Self::Mamba2(spec) => spec.parameters(shape, layout),
+            Self::S4d(spec) => spec.parameters(shape, layout),
+            Self::S5(spec) => spec.parameters(shape, layout),
             Self::Transformer(spec) => spec.parameters(shape, layout),
             Self::Rnn(spec) => spec.parameters::<Rnn>(shape, layout),
             Self::Gru(spec) => spec.parameters::<Gru>(shape, layout),
@@ -91,6 +126,11 @@ impl ModelSpec {
         match self {
             Self::GdSsm(spec) => spec.activations(shape, layout),
             Self::LinearAttention(spec) => spec.activations(shape, layout),
+            Self::Lru(spec) => spec.activations(shape, layout),
+            Self::Mamba(spec) => spec.activations(shape, layout),
+            Self::Mamba2(spec) => spec.activations(shape, layout),
+            Self::S4d(spec) => spec.activations(shape, layout),
+            Self::S5(spec) => spec.activations(shape, layout),
             Self::Transformer(spec) => spec.activations(shape, layout),
             Self::Rnn(spec) => spec.activations::<Rnn>(shape, layout),
             Self::Gru(spec) => spec.activations::<Gru>(shape, layout),
@@ -113,6 +153,11 @@ impl ModelSpec {
         Ok(match self {
             Self::GdSsm(spec) => Model::GdSsm(spec.build(device, sizes, step_size, rng)?),
             Self::LinearAttention(spec) => Model::LinearAttention(spec.build(device, sizes, step_size, rng)?),
+            Self::Lru(spec) => Model::Lru(spec.build(device, sizes, rng)?),
+            Self::Mamba(spec) => Model::Mamba(spec.build(device, sizes, rng)?),
+            Self::Mamba2(spec) => Model::Mamba2(spec.build(device, sizes, rng)?),
+            Self::S4d(spec) => Model::S4d(spec.build(device, sizes, rng)?),
+            Self::S5(spec) => Model::S5(spec.build(device, sizes, rng)?),
             Self::Transformer(spec) => Model::Transformer(spec.build(device, sizes, rng)?),
             Self::Rnn(spec) => Model::Rnn(spec.build(device, sizes, rng)?),
             Self::Gru(spec) => Model::Gru(spec.build(device, sizes, rng)?),
@@ -128,6 +173,11 @@ impl ModelSpec {
 pub enum Model<D: Device> {
     GdSsm(GdSsm<D>),
     LinearAttention(LinearAttention<D>),
+    Lru(Stack<D, LruLayer<D>>),
+    Mamba(Stack<D, MambaLayer<D>>),
+    Mamba2(Stack<D, Mamba2Layer<D>>),
+    S4d(Stack<D, S4dLayer<D>>),
+    S5(Stack<D, S5Layer<D>>),
     Transformer(Transformer<D>),
     Rnn(Recurrent<D, Rnn>),
     Gru(Recurrent<D, Gru>),
@@ -142,6 +192,11 @@ macro_rules! each {
         match $model {
             Model::GdSsm($net) => $body,
             Model::LinearAttention($net) => $body,
+            Model::Lru($net) => $body,
+            Model::Mamba($net) => $body,
+            Model::Mamba2($net) => $body,
+            Model::S4d($net) => $body,
+            Model::S5($net) => $body,
             Model::Transformer($net) => $body,
             Model::Rnn($net) => $body,
             Model::Gru($net) => $body,
@@ -168,6 +223,16 @@ impl<D: Device> Net<D> for Model<D> {
     fn params_mut(&mut self) -> Vec<&mut Param<D>> {
         each!(self, net => net.params_mut())
     }
+}
+
+/// Draws from U(−most, most).
+fn uniforms(rng: &mut impl Rng, count: usize, most: f32) -> Vec<f32> {
+    (0..count).map(|_| rng.gen_range(-most..most)).collect()
+}
+
+/// Logarithms of draws that are log-uniform between two bounds: how Δ starts in S4D, S5 and Mamba.
+fn log_uniforms(rng: &mut impl Rng, count: usize, least: f64, most: f64) -> Vec<f32> {
+    (0..count).map(|_| rng.gen_range(least.ln()..most.ln()) as f32).collect()
 }
 
 #[cfg(test)]
@@ -206,7 +271,43 @@ mod tests {
                 all.extend(without_construction().map(|spec| (spec, Layout::Joined, task(outputs))));
             }
         }
+        if init == Init::Random {
+            let settings = [(1, Block::Bare), (2, Block::Gated)].into_iter();
+            let joined = settings.flat_map(|(layers, block)| state_space(layers, block));
+            all.extend(joined.map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
+            all.extend(selective(2).map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
+            all.extend(selective(1).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+            all.extend(state_space(1, Block::Gated).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+        }
         all
+    }
+
+    /// The state-space models of the literature.
+    fn state_space(layers: usize, block: Block) -> impl Iterator<Item = ModelSpec> {
+        let (width, states, dt_min, dt_max) = (3, 2, 0.1, 0.5);
+        let lru = LruSpec { width, states, layers, block, r_min: 0.3, r_max: 0.9, max_phase: 1.0 };
+        let s4d = S4dSpec { width, states, layers, block, dt_min, dt_max };
+        let s5 = S5Spec { width, states, layers, block, dt_min, dt_max };
+        [ModelSpec::Lru(lru), ModelSpec::S4d(s4d), ModelSpec::S5(s5)].into_iter()
+    }
+
+    /// Those whose recurrence depends on the token.
+    fn selective(layers: usize) -> impl Iterator<Item = ModelSpec> {
+        let (width, inner, states, heads, dt_min, dt_max) = (3, 4, 2, 2, 0.1, 0.5);
+        let mamba = MambaSpec { width, inner, states, layers, dt_min, dt_max };
+        let mamba2 = |form| Mamba2Spec { width, heads, inner, states, layers, form, dt_min, dt_max };
+        let dual = [Form::Recurrent, Form::Matrix].map(|form| ModelSpec::Mamba2(mamba2(form)));
+        [ModelSpec::Mamba(mamba)].into_iter().chain(dual)
+    }
+
+    #[test]
+    fn both_forms_of_mamba_2_give_the_same_answers() {
+        let mut specs = selective(2).skip(1);
+        let answers = [(); 2].map(|()| {
+            let (_, model, _, tokens) = build(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
+            model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec()
+        });
+        assert_close(&answers[0], &answers[1], 1e-5);
     }
 
     fn without_construction() -> impl Iterator<Item = ModelSpec> {

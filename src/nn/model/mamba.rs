@@ -1,0 +1,203 @@
+//! Mamba: a recurrence that chooses, token by token, what it takes in and what it forgets.
+//!
+//! | here | paper (2312.00752, sec. 3) | shape |
+//! |---|---|---|
+//! | `in_x`, `in_z` | the in-projection, its two halves: what is remembered, and the gate | (H, E) |
+//! | `taps`, `bias` | the short causal convolution, of width 4 | (4, E), (1, E) |
+//! | `write` B, `read` C | s_B, s_C: projections of the token | (E, N) |
+//! | `down`, `up`, `step` | s_Δ and its bias: Δ = softplus(x W_r W_Δ + b_Δ), of rank ⌈H/16⌉ | (E, r), (r, E), (1, E) |
+//! | `rate` log A | A = −exp(log A) | (E, N) |
+//! | `feedthrough` D | y_t gets D ⊙ x_t | (1, E) |
+//! | `out` | the out-projection | (E, H) |
+//!
+//! x = SiLU(conv(u W_x)); h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t; y = C_t h_t + D ⊙ x; the update is (y ⊙ SiLU(u W_z)) W_out.
+//! Three factors that were read meet here: B with x on the way in, C and the gate with both on the way out.
+//!
+//! Initialised as in the paper: A = −(1 … N) in every channel, b_Δ so that softplus(b_Δ) is log-uniform in
+//! [dt_min, dt_max], W_Δ uniform in ±1/√r, D = 1, the other projections and the convolution uniform in ±1/√(their inputs).
+//! Deviations: see [`super::stack`].
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMul};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::stack::{Layer, Sizes, Stack};
+use super::{log_uniforms, uniforms};
+use crate::bounds;
+use crate::nn::op::{CausalConv, SelectiveScan, plus_row, project, selective_states, silu, softplus, times_row};
+use crate::nn::{Cube, Device, Outcome, Param};
+use crate::task::{Layout, Shape};
+
+/// K, the width of the convolution.
+pub(super) const TAPS: usize = 4;
+
+/// Mamba as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MambaSpec {
+    /// H, the channels between the layers.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub width: usize,
+    /// E, the channels inside a layer: twice `width` in the paper.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub inner: usize,
+    /// N, the numbers in the state of one channel.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub states: usize,
+    #[serde(deserialize_with = "bounds::layers")]
+    pub layers: usize,
+    /// The least Δ of a start.
+    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    pub dt_min: f64,
+    /// The greatest Δ of a start.
+    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    pub dt_max: f64,
+}
+
+fn dt_min() -> f64 {
+    0.001
+}
+
+fn dt_max() -> f64 {
+    0.1
+}
+
+/// The inverse of softplus: what Δ's bias is, from log Δ.
+pub(super) fn before_softplus(log_steps: Vec<f32>) -> Vec<f32> {
+    log_steps.into_iter().map(|log| f64::from(log).exp().exp_m1().ln() as f32).collect()
+}
+
+impl MambaSpec {
+    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
+        Ok(())
+    }
+
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
+    }
+
+    /// r of Δ's projection.
+    fn rank(&self) -> usize {
+        self.width.div_ceil(16)
+    }
+
+    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+        let (wide, states) = (self.inner as u128, self.states as u128);
+        let rows = 3 * self.width + TAPS + 2 * self.rank() + 3;
+        let layer = wide * (rows as u128 + 3 * states);
+        self.sizes(shape, layout).parameters() + self.layers as u128 * layer
+    }
+
+    /// The states and decays of the scan, and what stands before and after it.
+    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        self.sizes(shape, layout).activations(self.inner * (2 * self.states + 16))
+    }
+
+    pub(super) fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        rng: &mut impl Rng,
+    ) -> Outcome<Stack<D, MambaLayer<D>>, D> {
+        let sizes = self.sizes(shape, layout);
+        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+
+    fn layer<D: Device>(
+        &self,
+        device: &D,
+        (sizes, number): (Sizes, usize),
+        rng: &mut impl Rng,
+    ) -> Outcome<MambaLayer<D>, D> {
+        let (wide, n, inner, rank) = (self.width, self.states, self.inner, self.rank());
+        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
+        // Uniform in ±1/√fan_in.
+        let mut drawn = |symbol: &str, (rows, columns): (usize, usize), inputs: usize| {
+            param(symbol, (rows, columns), uniforms(rng, rows * columns, (inputs as f32).sqrt().recip()))
+        };
+        let (in_x, in_z) = (drawn("Wx", (wide, inner), wide)?, drawn("Wz", (wide, inner), wide)?);
+        let (taps, bias) = (drawn("conv", (TAPS, inner), TAPS)?, drawn("conv bias", (1, inner), TAPS)?);
+        let (write, read) = (drawn("B", (inner, n), inner)?, drawn("C", (inner, n), inner)?);
+        let (down, up) = (drawn("Wr", (inner, rank), inner)?, drawn("WΔ", (rank, inner), rank)?);
+        let out = drawn("Wout", (inner, wide), inner)?;
+        let step = before_softplus(log_uniforms(rng, inner, self.dt_min, self.dt_max));
+        let rate = (0..inner).flat_map(|_| (1..=n).map(|k| (k as f32).ln())).collect();
+        Ok(MambaLayer {
+            mixes: [in_x, in_z, write, read, down, up, out],
+            taps,
+            bias,
+            step: param("bΔ", (1, inner), step)?,
+            rate: param("log A", (inner, n), rate)?,
+            feedthrough: param("D", (1, inner), vec![1.0; inner])?,
+        })
+    }
+}
+
+/// One layer.
+#[derive(Clone, Debug)]
+pub struct MambaLayer<D: Device> {
+    /// W_x, W_z, B, C, W_r, W_Δ, W_out.
+    mixes: [Param<D>; 7],
+    taps: Param<D>,
+    bias: Param<D>,
+    step: Param<D>,
+    rate: Param<D>,
+    feedthrough: Param<D>,
+}
+
+impl<D: Device> MambaLayer<D> {
+    /// What the scan runs over.
+    fn scan<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<SelectiveScan<D, T>, D> {
+        let device = tokens.device().clone();
+        let [in_x, _, write, read, down, up, _] = &self.mixes;
+        let (taps, bias) = (self.taps.value.retaped::<T>(), self.bias.value.retaped::<T>());
+        let input = project(tokens, in_x.value.retaped::<T>())?;
+        let input = silu(device.causal_conv(CausalConv { input, taps, bias })?)?; // (B, T, E)
+        let low = project(input.retaped::<T>(), down.value.retaped::<T>())?;
+        let step = plus_row(project(low, up.value.retaped::<T>())?, self.step.value.retaped::<T>())?;
+        Ok(SelectiveScan {
+            step: softplus(step)?,
+            write: project(input.retaped::<T>(), write.value.retaped::<T>())?,
+            read: project(input.retaped::<T>(), read.value.retaped::<T>())?,
+            input,
+            rate: self.rate.value.retaped::<T>().try_exp()?.try_negate()?,
+        })
+    }
+}
+
+impl<D: Device> Layer<D> for MambaLayer<D> {
+    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = tokens.device().clone();
+        let [_, in_z, .., out] = &self.mixes;
+        let scan = self.scan(tokens.retaped::<T>())?;
+        let through = times_row(scan.input.retaped::<T>(), self.feedthrough.value.retaped::<T>())?;
+        let answer = device.selective_scan(scan)?.try_add(through)?;
+        let gate = silu(project(tokens, in_z.value.retaped::<T>())?)?;
+        project(answer.try_mul(gate)?, out.value.retaped::<T>())
+    }
+
+    fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
+        (*self.rate.value.shape(), ("channel", "state"))
+    }
+
+    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
+        let (wide, states) = *self.rate.value.shape();
+        let length = tokens.shape().1;
+        let scan = self.scan::<NoneTape>(tokens.clone())?;
+        let rate = scan.rate.as_vec();
+        let [step, input, write] = [scan.step, scan.input, scan.write].map(|cube| cube.as_vec());
+        let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
+        Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        self.mixes.iter().chain([&self.taps, &self.bias, &self.step, &self.rate, &self.feedthrough]).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let own = [&mut self.taps, &mut self.bias, &mut self.step, &mut self.rate, &mut self.feedthrough];
+        self.mixes.iter_mut().chain(own).collect()
+    }
+}

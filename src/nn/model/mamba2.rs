@@ -1,0 +1,238 @@
+//! Mamba-2: a selective recurrence whose heads forget as a whole, which makes it a masked attention as well.
+//!
+//! | here | paper (2405.21060, sec. 5 to 7) | shape |
+//! |---|---|---|
+//! | `Wx`, `Wz`, `WB`, `WC`, `WΔ` | the in-projection, part by part | (H, E), (H, E), (H, N), (H, N), (H, M) |
+//! | `conv x`, `conv B`, `conv C` | the short causal convolution, of width 4, over all three | (4, ·), with a bias (1, ·) |
+//! | `step` b_Δ | Δ = softplus(u W_Δ + b_Δ), one for each head | (1, M) |
+//! | `rate` log A | A = −exp(log A), one for each head | (1, M) |
+//! | `feedthrough` D | y_t gets D x_t, one for each head | (1, M) |
+//! | `out` | the out-projection | (E, H) |
+//!
+//! x, B, C = SiLU(conv(u W)); in each of the M heads h_t = exp(Δ_t A) h_{t−1} + Δ_t x_t B_tᵀ and y_t = h_t C_t + D x_t; the
+//! update is (y ⊙ SiLU(u W_z)) W_out. B and C are shared by the heads (one group). The scan has two forms that give the
+//! same numbers; `form` says which one runs.
+//!
+//! Initialised as in the paper: A uniform in −[1, 16], b_Δ so that softplus(b_Δ) is log-uniform in [dt_min, dt_max],
+//! D = 1, the rest uniform in ±1/√(their inputs). Deviation: no normalisation before the out-projection, for the reason
+//! given in [`super::stack`].
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMatMul, TryMul};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::mamba::{TAPS, before_softplus};
+use super::stack::{Layer, Sizes, Stack};
+use super::{log_uniforms, uniforms};
+use crate::bounds;
+use crate::nn::op::{CausalConv, HeadScan, owners, plus_row, project, selective_states, silu, softplus, times_row};
+use crate::nn::{Cube, Device, Outcome, Param};
+use crate::task::{Layout, Shape};
+
+/// Mamba-2 as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mamba2Spec {
+    /// H, the channels between the layers.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub width: usize,
+    /// M.
+    #[serde(deserialize_with = "bounds::heads")]
+    pub heads: usize,
+    /// E = M · P, the channels of all heads: twice `width` in the paper.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub inner: usize,
+    /// N, the numbers in the state of one channel.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub states: usize,
+    #[serde(deserialize_with = "bounds::layers")]
+    pub layers: usize,
+    #[serde(default)]
+    pub form: Form,
+    /// The least Δ of a start.
+    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    pub dt_min: f64,
+    /// The greatest Δ of a start.
+    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    pub dt_max: f64,
+}
+
+fn dt_min() -> f64 {
+    0.001
+}
+
+fn dt_max() -> f64 {
+    0.1
+}
+
+/// How the scan is computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// One token after the other: the work grows with T.
+    #[default]
+    Recurrent,
+    /// All tokens at once, as attention under a mask: the work grows with T².
+    Matrix,
+}
+
+impl Mamba2Spec {
+    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        let Self { inner, heads, dt_min, dt_max, .. } = self;
+        ensure!(dt_min < dt_max, "model.dt_min: {dt_min} must be less than dt_max, {dt_max}");
+        ensure!(inner.is_multiple_of(*heads), "model.heads: {heads} heads cannot share {inner} inner channels evenly");
+        Ok(())
+    }
+
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
+    }
+
+    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+        let (wide, n, heads) = (self.inner, self.states, self.heads);
+        let mixes = self.width * (3 * wide + 2 * n + heads);
+        let layer = mixes + (TAPS + 1) * (wide + 2 * n) + 3 * heads;
+        self.sizes(shape, layout).parameters() + self.layers as u128 * layer as u128
+    }
+
+    /// The states and decays of the scan or the masks of the heads, and what stands before and after.
+    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        let scan = match self.form {
+            Form::Recurrent => 2 * self.inner * self.states,
+            Form::Matrix => 6 * self.heads * layout.tokens(shape),
+        };
+        self.sizes(shape, layout).activations(scan + 16 * self.inner + 8 * self.states)
+    }
+
+    pub(super) fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        rng: &mut impl Rng,
+    ) -> Outcome<Stack<D, Mamba2Layer<D>>, D> {
+        let sizes = self.sizes(shape, layout);
+        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+
+    fn layer<D: Device>(
+        &self,
+        device: &D,
+        (sizes, number): (Sizes, usize),
+        rng: &mut impl Rng,
+    ) -> Outcome<Mamba2Layer<D>, D> {
+        let (wide, n, inner, heads) = (self.width, self.states, self.inner, self.heads);
+        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
+        // Uniform in ±1/√fan_in.
+        let mut drawn = |symbol: &str, (rows, columns): (usize, usize), inputs: usize| {
+            param(symbol, (rows, columns), uniforms(rng, rows * columns, (inputs as f32).sqrt().recip()))
+        };
+        let mut read = |symbol: &str, columns: usize| {
+            let mix = drawn(&format!("W{symbol}"), (wide, columns), wide)?;
+            let taps = drawn(&format!("conv {symbol}"), (TAPS, columns), TAPS)?;
+            let bias = drawn(&format!("conv bias {symbol}"), (1, columns), TAPS)?;
+            Ok(Reading { mix, taps, bias })
+        };
+        let reads = [read("x", inner)?, read("B", n)?, read("C", n)?];
+        let mixes = [
+            drawn("Wz", (wide, inner), wide)?,
+            drawn("WΔ", (wide, heads), wide)?,
+            drawn("Wout", (inner, wide), inner)?,
+        ];
+        let step = before_softplus(log_uniforms(rng, heads, self.dt_min, self.dt_max));
+        let rate = (0..heads).map(|_| rng.gen_range(1.0f32..16.0).ln()).collect();
+        Ok(Mamba2Layer {
+            reads,
+            mixes,
+            step: param("bΔ", (1, heads), step)?,
+            rate: param("log A", (1, heads), rate)?,
+            feedthrough: param("D", (1, heads), vec![1.0; heads])?,
+            form: self.form,
+        })
+    }
+}
+
+/// A projection of the tokens with its short convolution.
+#[derive(Clone, Debug)]
+struct Reading<D: Device> {
+    mix: Param<D>,
+    taps: Param<D>,
+    bias: Param<D>,
+}
+
+impl<D: Device> Reading<D> {
+    /// SiLU(conv(u W)).
+    fn of<T: Tape<f32, D>>(&self, tokens: &Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let input = project(tokens.retaped::<T>(), self.mix.value.retaped::<T>())?;
+        let (taps, bias) = (self.taps.value.retaped::<T>(), self.bias.value.retaped::<T>());
+        silu(tokens.device().causal_conv(CausalConv { input, taps, bias })?)
+    }
+}
+
+/// One layer.
+#[derive(Clone, Debug)]
+pub struct Mamba2Layer<D: Device> {
+    /// Of x, B and C.
+    reads: [Reading<D>; 3],
+    /// W_z, W_Δ, W_out.
+    mixes: [Param<D>; 3],
+    step: Param<D>,
+    rate: Param<D>,
+    feedthrough: Param<D>,
+    form: Form,
+}
+
+impl<D: Device> Mamba2Layer<D> {
+    /// What the scan runs over, from tokens whose tape stays where it is.
+    fn scan<T: Tape<f32, D>>(&self, tokens: &Cube<D, T>) -> Outcome<HeadScan<D, T>, D> {
+        let [x, b, c] = &self.reads;
+        let step = project(tokens.retaped::<T>(), self.mixes[1].value.retaped::<T>())?;
+        Ok(HeadScan {
+            step: softplus(plus_row(step, self.step.value.retaped::<T>())?)?,
+            input: x.of(tokens)?,
+            write: b.of(tokens)?,
+            read: c.of(tokens)?,
+            rate: self.rate.value.retaped::<T>().try_exp()?.try_negate()?,
+        })
+    }
+}
+
+impl<D: Device> Layer<D> for Mamba2Layer<D> {
+    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = tokens.device().clone();
+        let scan = self.scan(&tokens)?;
+        let owners = owners(&device, self.feedthrough.value.shape().1, scan.input.shape().2)?;
+        let through = self.feedthrough.value.retaped::<T>().try_matmul(owners)?; // (1, E)
+        let through = times_row(scan.input.retaped::<T>(), through)?;
+        let answer = match self.form {
+            Form::Recurrent => device.selective_scan(scan.by_channel()?)?,
+            Form::Matrix => scan.by_matrix()?,
+        };
+        let gate = silu(project(tokens, self.mixes[0].value.retaped::<T>())?)?;
+        project(answer.try_add(through)?.try_mul(gate)?, self.mixes[2].value.retaped::<T>())
+    }
+
+    fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
+        let [x, b, _] = &self.reads;
+        ((x.mix.value.shape().1, b.mix.value.shape().1), ("channel, head by head", "state"))
+    }
+
+    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
+        let (wide, states) = self.grid().0;
+        let length = tokens.shape().1;
+        let scan = self.scan::<NoneTape>(tokens)?.by_channel()?;
+        let rate = scan.rate.as_vec();
+        let [step, input, write] = [scan.step, scan.input, scan.write].map(|cube| cube.as_vec());
+        let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
+        Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        let reads = self.reads.iter().flat_map(|read| [&read.mix, &read.taps, &read.bias]);
+        reads.chain(&self.mixes).chain([&self.step, &self.rate, &self.feedthrough]).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let reads = self.reads.iter_mut().flat_map(|read| [&mut read.mix, &mut read.taps, &mut read.bias]);
+        reads.chain(&mut self.mixes).chain([&mut self.step, &mut self.rate, &mut self.feedthrough]).collect()
+    }
+}

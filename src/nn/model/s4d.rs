@@ -1,0 +1,204 @@
+//! S4D: a diagonal state-space model of its own for every channel.
+//!
+//! | here | paper (2206.11893, sec. 3 and 4) | shape |
+//! |---|---|---|
+//! | `damping` a, `frequency` b | A = −exp(a) + ib, N of a channel after those of the one before | (1, H·N) |
+//! | `step` | log Δ, one for each channel | (1, H) |
+//! | `read` C | output weights: 2 Re C of all, then −2 Im C of all | (2·H·N, 1) |
+//! | [`Mixing`] | D, and the GLU of the paper's block | |
+//!
+//! For each channel h and each of its states: x_t = Ā x_{t−1} + B̄ u_t with Ā = exp(ΔA), B̄ = (Ā − 1)/A (zero-order hold,
+//! B = 1), and y_t = 2 Re Σ C x_t + D u_t. The 2 stands for the conjugate half, which is not stored.
+//!
+//! Initialised as S4D-Lin: A_n = −½ + iπn, Δ log-uniform in [dt_min, dt_max], C ~ N(0, 1) complex, D ~ N(0, 1).
+//! All channels run in one scan of H·N states: which channel a state belongs to is a matrix of zeros and ones.
+//! Deviations: see [`super::stack`] and [`super::mixing`].
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{HasShape, Tape, TryMatMul, TryMul};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::mixing::{Block, Mixing};
+use super::stack::{Layer, Sizes, Stack};
+use super::{log_uniforms, normals};
+use crate::bounds;
+use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
+use crate::nn::{Cube, Device, Matrix, Outcome, Param};
+use crate::task::{Layout, Shape};
+
+/// S4D as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S4dSpec {
+    /// H, the channels between the layers.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub width: usize,
+    /// N, the complex numbers in the state of one channel.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub states: usize,
+    #[serde(deserialize_with = "bounds::layers")]
+    pub layers: usize,
+    pub block: Block,
+    /// The least Δ of a start.
+    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    pub dt_min: f64,
+    /// The greatest Δ of a start.
+    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    pub dt_max: f64,
+}
+
+fn dt_min() -> f64 {
+    0.001
+}
+
+fn dt_max() -> f64 {
+    0.1
+}
+
+/// States of all channels together: what keeps the matrices of zeros and ones small.
+const MOST: usize = 4096;
+
+impl S4dSpec {
+    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
+        let all = self.width * self.states;
+        ensure!(
+            all <= MOST,
+            "model.states: {} in each of {} channels are {all}; at most {MOST}",
+            self.states,
+            self.width
+        );
+        Ok(())
+    }
+
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
+    }
+
+    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+        let all = self.width as u128 * self.states as u128;
+        let layer = 4 * all + self.width as u128 + self.block.parameters(self.width);
+        self.sizes(shape, layout).parameters() + self.layers as u128 * layer
+    }
+
+    /// Input and states of the scan, and what the mixing keeps.
+    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        self.sizes(shape, layout).activations(6 * self.width * self.states + 8 * self.width)
+    }
+
+    pub(super) fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        rng: &mut impl Rng,
+    ) -> Outcome<Stack<D, S4dLayer<D>>, D> {
+        let sizes = self.sizes(shape, layout);
+        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+
+    fn layer<D: Device>(
+        &self,
+        device: &D,
+        (sizes, number): (Sizes, usize),
+        rng: &mut impl Rng,
+    ) -> Outcome<S4dLayer<D>, D> {
+        let (wide, n) = (self.width, self.states);
+        let all = wide * n;
+        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
+        let frequency = (0..all).map(|i| std::f32::consts::PI * (i % n) as f32).collect();
+        Ok(S4dLayer {
+            damping: param("a", (1, all), vec![0.5f32.ln(); all])?,
+            frequency: param("b", (1, all), frequency)?,
+            step: param("log Δ", (1, wide), log_uniforms(rng, wide, self.dt_min, self.dt_max))?,
+            // Twice a part of variance one half.
+            read: param("C", (2 * all, 1), normals(rng, 2 * all, 2.0f32.sqrt()))?,
+            mixing: Mixing::new(device, (sizes, number), self.block, rng)?,
+            width: wide,
+        })
+    }
+}
+
+/// One layer.
+#[derive(Clone, Debug)]
+pub struct S4dLayer<D: Device> {
+    damping: Param<D>,
+    frequency: Param<D>,
+    step: Param<D>,
+    read: Param<D>,
+    mixing: Mixing<D>,
+    /// H.
+    width: usize,
+}
+
+impl<D: Device> S4dLayer<D> {
+    /// H · N.
+    fn all(&self) -> usize {
+        self.damping.value.shape().1
+    }
+
+    /// Which channel a state belongs to: ones at (channel, state) in a matrix of this many columns.
+    fn owners(&self, device: &D, columns: usize) -> Outcome<Matrix<D>, D> {
+        let (wide, all) = (self.width, self.all());
+        let mut ones = vec![0.0; wide * columns];
+        for state in 0..all {
+            ones[state / (all / wide) * columns + state] = 1.0;
+        }
+        device.try_tensor_from_vec(ones, (wide, columns))
+    }
+
+    /// Ā and B̄, (1, H·N) each.
+    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Spectrum<D, T>, D> {
+        let re = self.damping.value.retaped::<T>().try_exp()?.try_negate()?;
+        let rate = Complex { re, im: self.frequency.value.retaped::<T>() };
+        let step = self.step.value.retaped::<T>().try_exp()?; // (1, H)
+        zero_order_hold(rate, step.try_matmul(self.owners(device, self.all())?)?)
+    }
+
+    /// Every channel's u as the real input of its states: (B, T, 2·H·N).
+    fn spread<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = tokens.device().clone();
+        project(tokens, self.owners(&device, 2 * self.all())?.retaped::<T>())
+    }
+
+    /// C as a matrix that is zero between a state and the channels of others: (2·H·N, H).
+    fn readout<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Matrix<D, T>, D> {
+        let (wide, all) = (self.width, self.all());
+        let mut mask = vec![0.0; 2 * all * wide];
+        for part in 0..2 * all {
+            mask[part * wide + part % all / (all / wide)] = 1.0;
+        }
+        let ones = device.try_tensor_from_vec(vec![1.0; wide], (1, wide))?;
+        let mask = device.try_tensor_from_vec(mask, (2 * all, wide))?;
+        self.read.value.retaped::<T>().try_matmul(ones)?.try_mul(mask)
+    }
+}
+
+impl<D: Device> Layer<D> for S4dLayer<D> {
+    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = tokens.device().clone();
+        let spectrum = self.spectrum(&device)?;
+        let input = self.spread(tokens.retaped::<T>())?;
+        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2·H·N)
+        self.mixing.finish(project(states, self.readout(&device)?)?, tokens)
+    }
+
+    fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
+        ((2 * self.width, self.all() / self.width), ("channel: real parts, then imaginary", "state"))
+    }
+
+    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
+        let input = self.spread(tokens.clone())?;
+        Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        let own = [&self.damping, &self.frequency, &self.step, &self.read];
+        own.into_iter().chain(self.mixing.params()).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let own = [&mut self.damping, &mut self.frequency, &mut self.step, &mut self.read];
+        own.into_iter().chain(self.mixing.params_mut()).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! S5: a state-space layer with many inputs and outputs around one diagonal recurrence.
+//!
+//! | here | paper (2208.04933, sec. 3 and 4) | shape |
+//! |---|---|---|
+//! | `damping` a, `frequency` b | Λ = −exp(a) + ib, the eigenvalues | (1, n) |
+//! | `step` | log Δ, one for each state | (1, n) |
+//! | `write` B̃ | input matrix, [Re B̃, Im B̃] | (H, 2n) |
+//! | `read` C̃ | output matrix, [2 Re C̃; −2 Im C̃] | (2n, H) |
+//! | [`Mixing`] | D, and the gate of the paper's block | |
+//!
+//! h_t = Λ̄ ⊙ h_{t−1} + (Λ̄ − 1)/Λ ⊙ (B̃ u_t) with Λ̄ = exp(ΔΛ); y_t = 2 Re(C̃ h_t) + D ⊙ u_t. The 2 stands for the
+//! conjugate half of the spectrum, which is not stored; it is inside `read`.
+//!
+//! Initialised as in the paper: Λ are the eigenvalues of HiPPO-N of size 2n, Δ is log-uniform in [dt_min, dt_max].
+//! Deviations: B̃ = V⁻¹B and C̃ = CV are drawn as complex Gaussians of the variance of B (1/H) and C (1/2n) instead of
+//! being multiplied out: V is unitary, so it turns one Gaussian into the other. The paper leaves Re Λ free and
+//! clips it; here it is −exp(a), as in S4D, which cannot become positive. See also [`super::stack`] and [`super::mixing`].
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{HasShape, Tape};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::mixing::{Block, Mixing};
+use super::stack::{Layer, Sizes, Stack};
+use super::{hippo, log_uniforms, normals};
+use crate::bounds;
+use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
+use crate::nn::{Cube, Device, Outcome, Param};
+use crate::task::{Layout, Shape};
+
+/// S5 as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S5Spec {
+    /// H, the channels between the layers.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub width: usize,
+    /// n, the complex numbers in a state.
+    #[serde(deserialize_with = "bounds::channels")]
+    pub states: usize,
+    #[serde(deserialize_with = "bounds::layers")]
+    pub layers: usize,
+    pub block: Block,
+    /// The least Δ of a start.
+    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    pub dt_min: f64,
+    /// The greatest Δ of a start.
+    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    pub dt_max: f64,
+}
+
+fn dt_min() -> f64 {
+    0.001
+}
+
+fn dt_max() -> f64 {
+    0.1
+}
+
+impl S5Spec {
+    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
+        Ok(())
+    }
+
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
+    }
+
+    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+        let (n, wide) = (self.states as u128, self.width as u128);
+        let layer = 3 * n + 4 * n * wide + self.block.parameters(self.width);
+        self.sizes(shape, layout).parameters() + self.layers as u128 * layer
+    }
+
+    /// Input and states of the scan, and what the mixing keeps.
+    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        self.sizes(shape, layout).activations(6 * self.states + 8 * self.width)
+    }
+
+    pub(super) fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        rng: &mut impl Rng,
+    ) -> Outcome<Stack<D, S5Layer<D>>, D> {
+        let sizes = self.sizes(shape, layout);
+        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+
+    fn layer<D: Device>(
+        &self,
+        device: &D,
+        (sizes, number): (Sizes, usize),
+        rng: &mut impl Rng,
+    ) -> Outcome<S5Layer<D>, D> {
+        let (n, wide) = (self.states, self.width);
+        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
+        let frequency = hippo::frequencies(n).into_iter().map(|w| w as f32).collect();
+        Ok(S5Layer {
+            damping: param("a", (1, n), vec![0.5f32.ln(); n])?,
+            frequency: param("b", (1, n), frequency)?,
+            step: param("log Δ", (1, n), log_uniforms(rng, n, self.dt_min, self.dt_max))?,
+            write: param("B", (wide, 2 * n), normals(rng, 2 * n * wide, (0.5 / wide as f32).sqrt()))?,
+            read: param("C", (2 * n, wide), normals(rng, 2 * n * wide, (1.0 / n as f32).sqrt()))?,
+            mixing: Mixing::new(device, (sizes, number), self.block, rng)?,
+        })
+    }
+}
+
+/// One layer.
+#[derive(Clone, Debug)]
+pub struct S5Layer<D: Device> {
+    damping: Param<D>,
+    frequency: Param<D>,
+    step: Param<D>,
+    write: Param<D>,
+    read: Param<D>,
+    mixing: Mixing<D>,
+}
+
+impl<D: Device> S5Layer<D> {
+    /// Λ̄ and the gain of the input, (1, n) each.
+    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
+        let re = self.damping.value.retaped::<T>().try_exp()?.try_negate()?;
+        let rate = Complex { re, im: self.frequency.value.retaped::<T>() };
+        zero_order_hold(rate, self.step.value.retaped::<T>().try_exp()?)
+    }
+}
+
+impl<D: Device> Layer<D> for S5Layer<D> {
+    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = tokens.device().clone();
+        let spectrum = self.spectrum()?;
+        let input = project(tokens.retaped::<T>(), self.write.value.retaped::<T>())?;
+        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2n)
+        self.mixing.finish(project(states, self.read.value.retaped::<T>())?, tokens)
+    }
+
+    fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
+        ((2, self.step.value.shape().1), ("real, imaginary part", "state"))
+    }
+
+    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
+        let input = project(tokens.clone(), self.write.value.clone())?;
+        Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        let own = [&self.damping, &self.frequency, &self.step, &self.write, &self.read];
+        own.into_iter().chain(self.mixing.params()).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let own = [&mut self.damping, &mut self.frequency, &mut self.step, &mut self.write, &mut self.read];
+        own.into_iter().chain(self.mixing.params_mut()).collect()
+    }
+}

@@ -1,0 +1,142 @@
+//! What surrounds the layers of a state-space model: an encoder, skips, and a decoder at the query.
+//!
+//! e = u W_in for every token u; each layer adds its update to e; ŷ = e_q W_out. All papers here put their layers into
+//! such a stack. Where they normalise a token before each layer, we do not: the answer grows with the size of y,
+//! and a token that has been scaled to a norm no longer says how large its y is. There are no biases, so that nothing is
+//! answered to nothing.
+
+use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
+use rand::Rng;
+
+use super::normals;
+use crate::nn::op::{project, slice};
+use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::task::{Layout, Shape};
+
+/// A layer of a stack, which reads the tokens in their order.
+pub trait Layer<D: Device> {
+    /// What the layer adds to the tokens: (B, T, H).
+    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D>;
+
+    /// Rows and columns of a state, and what they stand for.
+    fn grid(&self) -> ((usize, usize), (&'static str, &'static str));
+
+    /// The state of every sequence after every token, one step at a time: (B, T, rows · columns).
+    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D>;
+
+    fn params(&self) -> Vec<&Param<D>>;
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>>;
+}
+
+/// The sizes of a stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// H, the channels that run through the layers.
+    pub width: usize,
+    pub layers: usize,
+    pub shape: Shape,
+    pub layout: Layout,
+}
+
+impl Sizes {
+    /// Parameters of encoder and decoder.
+    pub fn parameters(self) -> u128 {
+        self.width as u128 * (self.layout.width(self.shape) + self.shape.outputs) as u128
+    }
+
+    /// Activations of a sequence, if a layer keeps `each` numbers of every token.
+    pub fn activations(self, each: usize) -> u128 {
+        self.layout.tokens(self.shape) as u128 * (2 * self.width + self.layers * each) as u128
+    }
+
+    /// "1.Λ", or "Λ" where there is only one layer.
+    pub fn name(self, layer: usize, symbol: &str) -> String {
+        if self.layers == 1 { symbol.to_owned() } else { format!("{layer}.{symbol}") }
+    }
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct Stack<D: Device, L> {
+    encode: Param<D>,
+    layers: Vec<L>,
+    decode: Param<D>,
+    shape: Shape,
+}
+
+impl<D: Device, L: Layer<D>> Stack<D, L> {
+    /// Layers numbered from 1, between an encoder and a decoder whose entries are drawn from N(0, 1/rows).
+    pub fn new<R: Rng>(
+        device: &D,
+        sizes: Sizes,
+        rng: &mut R,
+        mut layer: impl FnMut(usize, &mut R) -> Outcome<L, D>,
+    ) -> Outcome<Self, D> {
+        let Sizes { width, shape, layout, .. } = sizes;
+        let dense = |name: &str, rows: usize, columns: usize, rng: &mut R| {
+            let values = normals(rng, rows * columns, (1.0 / rows as f32).sqrt());
+            Param::new(device, name, (rows, columns), values)
+        };
+        Ok(Self {
+            encode: dense("W_in", layout.width(shape), width, rng)?,
+            decode: dense("W_out", width, shape.outputs, rng)?,
+            layers: (1..=sizes.layers).map(|number| layer(number, rng)).collect::<Outcome<_, D>>()?,
+            shape,
+        })
+    }
+
+    /// The states of each layer, until the device cannot compute.
+    fn histories(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<Vec<f32>>>, D> {
+        let mut tokens = project(tokens.clone(), self.encode.value.clone())?;
+        let mut histories = Vec::new();
+        for layer in &self.layers {
+            histories.push(layer.history(&tokens)?);
+            tokens = tokens.clone().try_add(layer.update(tokens)?)?;
+        }
+        Ok(histories)
+    }
+}
+
+impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let mut tokens = project(input.tokens, self.encode.value.retaped::<T>())?;
+        for layer in &self.layers {
+            let update = layer.update(tokens.retaped::<T>())?;
+            tokens = tokens.try_add(update)?;
+        }
+        let (batch, length, width) = *tokens.shape();
+        let query = slice(tokens, (0..batch, length - 1..length, 0..width))?.try_reshape_like(&(batch, width))?;
+        query.try_matmul(self.decode.value.clone())
+    }
+
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let length = tokens.shape().1;
+        let histories = self.histories(tokens).unwrap_or_default();
+        let named = self.layers.iter().zip(histories).enumerate().map(|(i, (layer, history))| {
+            let (shape, axes) = layer.grid();
+            let stops = (0..length).map(|t| StopStates {
+                tokens_read: t + 1,
+                values: history
+                    .iter()
+                    .flat_map(|states| &states[t * shape.0 * shape.1..][..shape.0 * shape.1])
+                    .copied()
+                    .collect(),
+                aligned: Vec::new(),
+            });
+            let aligned_shape = (self.shape.outputs, self.shape.dim);
+            LayerStates { name: format!("layer {} state h", i + 1), shape, axes, aligned_shape, stops: stops.collect() }
+        });
+        named.collect()
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        let layers = self.layers.iter().flat_map(|layer| layer.params());
+        [&self.encode].into_iter().chain(layers).chain([&self.decode]).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let layers = self.layers.iter_mut().flat_map(|layer| layer.params_mut());
+        [&mut self.encode].into_iter().chain(layers).chain([&mut self.decode]).collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! `innerloop verify` as a shell sees it.
+
+mod support;
+
+use std::fs;
+
+use support::{PRESET, innerloop, stderr, stdout};
+
+/// The small preset with these claims, verified: exit code, standard output, standard error.
+fn verify(claims: &str) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let end = PRESET.rfind(')').unwrap();
+    fs::write(folder.path().join("tiny.ron"), format!("{}    claims: [{claims}],\n)\n", &PRESET[..end])).unwrap();
+    let output = innerloop(folder.path(), &["verify", "tiny.ron"]);
+    (output.status.code(), stdout(&output), stderr(&output))
+}
+
+#[test]
+fn claims_that_hold_are_shown_with_their_values() {
+    let (code, out, _) =
+        verify("(measure: LossOver(Zero), at_least: 0.1, after: 0), (measure: Nearest(Zero), after: 0)");
+    assert_eq!(code, Some(0), "{out}");
+    assert_eq!(out.matches(" held ").count(), 2, "{out}");
+    assert!(out.ends_with("2 held, 0 failed\n"), "{out}");
+}
+
+#[test]
+fn a_claim_that_does_not_hold_fails() {
+    let (code, out, err) = verify("(measure: LossGap, within: 1e-9, after: 3)");
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("FAILED") && out.contains("loss gap to gd-1 within 0.000000001 after 3 steps"), "{out}");
+    assert!(err.contains("1 of 1 claims did not hold"), "{err}");
+}
+
+#[test]
+fn a_claim_that_cannot_be_checked_is_refused_with_its_place() {
+    for (claim, why) in [
+        ("(measure: LossGap, after: 0)", "give within, at_least or at_most"),
+        ("(measure: LossGap, within: 1, after: 1000000)", "beyond train.steps"),
+        ("(measure: Lossgap, within: 1, after: 1)", "LossGap"),
+    ] {
+        let (code, _, err) = verify(claim);
+        assert_eq!(code, Some(1), "{claim}");
+        assert!(err.contains("tiny.ron:") && err.contains(why), "{claim}: {err}");
+    }
+}
