@@ -141,7 +141,9 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
         [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(zoom, _, across)| (*zoom, *across))
     };
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
-    let Some((zoom, shown, across)) = chosen.or_else(|| best(1)) else { return };
+    let Some((zoom, shown, across)) = chosen.or_else(|| best(1)) else {
+        return maps.first().map_or((), |map| draw_condensed(map, theme, room, buffer));
+    };
     let (wide, high) = (zoom.width(columns), zoom.height(theme, rows as u16));
     for (i, map) in maps.iter().take(usize::from(shown)).enumerate() {
         let i = i as u16;
@@ -152,4 +154,16 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
         buffer.set_stringn(x, y, title, usize::from(name_room), theme.ink(map.ink));
         heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
     }
+}
+
+/// A map that is larger than the room: each cell stands for a block of numbers and shows the one furthest from zero.
+fn draw_condensed(map: &Map, theme: Theme, room: Rect, buffer: &mut Buffer) {
+    let height = room.height.saturating_sub(1);
+    let rows = if theme.shades() { 2 * height } else { height };
+    let (grid, block) = heatmap::condense(&map.grid, (usize::from(rows), usize::from(room.width)));
+    let shape = (grid.rows, grid.columns);
+    let Some(zoom) = Zoom::fitting(theme, shape, 1, 0, (room.width, height)) else { return };
+    let title = format!("{}: greatest of each {} × {}", map.short_title, block.0, block.1);
+    buffer.set_stringn(room.x, room.y, title, usize::from(room.width), theme.ink(map.ink));
+    heatmap::draw(&grid, map.most, zoom, theme, Rect { y: room.y + 1, height, ..room }, buffer);
 }

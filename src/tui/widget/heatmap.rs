@@ -78,6 +78,23 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
     }
 }
 
+/// A grid of at most so many rows and columns, and the block of numbers, rows by columns, that each entry stands for:
+/// it is the one of them that is furthest from zero.
+pub fn condense(grid: &Grid, (rows, columns): (usize, usize)) -> (Grid, (usize, usize)) {
+    let block = (grid.rows.div_ceil(rows.max(1)).max(1), grid.columns.div_ceil(columns.max(1)).max(1));
+    let (rows, columns) = (grid.rows.div_ceil(block.0), grid.columns.div_ceil(block.1));
+    let mut values = vec![0.0f32; rows * columns];
+    for (row, numbers) in grid.values.chunks(grid.columns.max(1)).enumerate() {
+        for (column, number) in numbers.iter().enumerate() {
+            let kept = &mut values[row / block.0 * columns + column / block.1];
+            if number.abs() > kept.abs() {
+                *kept = *number;
+            }
+        }
+    }
+    (Grid { rows, columns, values, axes: grid.axes }, block)
+}
+
 /// The ramp from −most to +most in one line.
 pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let number = crate::tui::numbers::short(f64::from(most));
@@ -111,8 +128,17 @@ fn glyph(level: i8) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::{Zoom, glyph, level};
+    use super::{Grid, Zoom, condense, glyph, level};
     use crate::tui::theme::{Depth, SHADES, Theme};
+
+    #[test]
+    fn a_condensed_grid_keeps_what_is_furthest_from_zero() {
+        let grid = Grid { rows: 3, columns: 4, values: (0..12).map(|i| i as f32 - 6.0).collect(), axes: ("r", "c") };
+        let (small, block) = condense(&grid, (2, 2));
+        assert_eq!((small.rows, small.columns, block), (2, 2, (2, 2)));
+        assert_eq!(small.values, [-6.0, -4.0, 3.0, 5.0]);
+        assert_eq!(condense(&grid, (3, 4)), (grid, (1, 1)));
+    }
 
     #[test]
     fn the_ramp_has_its_zero_in_the_middle_and_its_ends_at_the_ends() {
