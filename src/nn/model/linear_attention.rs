@@ -15,13 +15,13 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
+use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Init, normals};
 use crate::bounds;
-use crate::nn::op::{Attended, slice};
+use crate::nn::op::{Attended, project, slice};
 use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
@@ -119,23 +119,14 @@ impl<D: Device> LinearAttention<D> {
     }
 }
 
-/// tokens · W, over (batch, tokens, width).
-fn project<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, weight: &Param<D>) -> Outcome<Cube<D, T>, D> {
-    let (batch, length, width) = *tokens.shape();
-    tokens
-        .try_reshape_like(&(batch * length, width))?
-        .try_matmul(weight.value.clone())?
-        .try_reshape_like(&(batch, length, width))
-}
-
 impl<D: Device> Layer<D> {
     /// What the layer adds to the tokens in `asked`, from all `tokens`.
     fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>, asked: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
         let device = tokens.device().clone();
-        let keys = project(tokens.retaped::<T>(), &self.wk)?;
-        let values = project(tokens, &self.wv)?;
-        let queries = project(asked, &self.wq)?;
-        project(device.linear_attend(Attended { queries, keys, values })?, &self.wo)
+        let keys = project(tokens.retaped::<T>(), self.wk.value.retaped::<T>())?;
+        let values = project(tokens, self.wv.value.retaped::<T>())?;
+        let queries = project(asked, self.wq.value.retaped::<T>())?;
+        project(device.linear_attend(Attended { queries, keys, values })?, self.wo.value.retaped::<T>())
     }
 }
 
