@@ -4,13 +4,16 @@
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
 mod activation;
+mod affine;
 mod blocks;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
 mod complex;
 mod diagonal_scan;
+mod elementary;
 mod head_scan;
+mod host;
 mod join;
 mod lanes;
 mod linear_attend;
@@ -20,9 +23,11 @@ mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
+mod tiles;
 mod window_scan;
 
 pub use activation::{silu, softplus};
+pub use affine::Affine;
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
@@ -42,6 +47,11 @@ use super::{Cube, Input, Matrix, Outcome};
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {
+    /// A linear layer on every row, and what bends it: (R, c). See [`Affine`].
+    fn affine<T: Tape<f32, Self>>(&self, affine: Affine<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        affine::compose(affine)
+    }
+
     /// Runs a GD-SSM's window recurrence and reads it out at the query: (batch, d). See [`WindowScan`].
     fn window_scan<T: Tape<f32, Self>>(
         &self,
@@ -87,6 +97,10 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
 }
 
 impl Device for Cpu {
+    fn affine<T: Tape<f32, Self>>(&self, affine: Affine<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        affine::fused(self, affine)
+    }
+
     fn window_scan<T: Tape<f32, Self>>(
         &self,
         input: Input<Self, T>,
