@@ -29,6 +29,14 @@ pub struct Trainer<D: Device> {
     step: u64,
     lr_factor: f64,
     held_out: HeldOut<D>,
+    ordered: Vec<Ordered<D>>,
+}
+
+/// A step that nobody has asked after yet, with its loss, which is still on the device.
+struct Ordered<D: Device> {
+    step: u64,
+    loss: Tensor<Rank0, f32, D>,
+    lr: f64,
 }
 
 impl<D: Device> Trainer<D> {
@@ -38,7 +46,18 @@ impl<D: Device> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
-        Ok(Self { device, device_name, preset, model, optim, seed, step: 0, lr_factor: 1.0, held_out })
+        Ok(Self {
+            device,
+            device_name,
+            preset,
+            model,
+            optim,
+            seed,
+            step: 0,
+            lr_factor: 1.0,
+            held_out,
+            ordered: Vec::new(),
+        })
     }
 
     /// The loss of the model on the batch of the next step, on a tape or not.
@@ -82,16 +101,24 @@ fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
 }
 
 impl<D: Device> Run for Trainer<D> {
-    fn step(&mut self) -> Result<StepReport> {
+    fn step(&mut self) -> Result<()> {
         let lr = self.lr();
         let loss = self.loss::<OwnedTape<f32, D>>()?;
-        let value = number(&loss);
-        if value.is_finite() {
-            let mut gradients = loss.try_backward().map_err(told)?;
-            self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
-        }
+        let value = loss.retaped::<NoneTape>();
+        let mut gradients = loss.try_backward().map_err(told)?;
+        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
         self.step += 1;
-        Ok(StepReport { step: self.step, loss: value, lr })
+        self.ordered.push(Ordered { step: self.step, loss: value, lr });
+        Ok(())
+    }
+
+    fn reports(&mut self) -> Result<Vec<StepReport>> {
+        let report = |Ordered { step, loss, lr }: Ordered<D>| StepReport { step, loss: number(&loss), lr };
+        Ok(self.ordered.drain(..).map(report).collect())
+    }
+
+    fn steps_ahead(&self) -> u64 {
+        self.device.steps_ahead()
     }
 
     fn measure(&mut self, scope: Scope) -> Result<Measurement> {
@@ -134,6 +161,7 @@ impl<D: Device> Run for Trainer<D> {
         }
         (self.model, self.optim) = (model, optim);
         (self.seed, self.step, self.lr_factor) = (checkpoint.seed, checkpoint.step, checkpoint.lr_factor);
+        self.ordered.clear();
         Ok(())
     }
 
@@ -141,6 +169,7 @@ impl<D: Device> Run for Trainer<D> {
         self.model = build(&self.device, &self.preset, seed, self.held_out.theory())?;
         self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(told)?;
         (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
+        self.ordered.clear();
         Ok(())
     }
 
