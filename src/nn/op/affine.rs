@@ -48,7 +48,11 @@ const WORTH_SHARING: usize = 1 << 16;
 /// Rows of which the gradients by the weights are summed at once; these sums are added in order. It depends on sizes
 /// only, so that results do not depend on the number of threads.
 fn rows_at_once(count: usize, (inputs, outputs): (usize, usize)) -> usize {
-    if count * inputs * outputs < WORTH_SHARING { count.max(1) } else { count.div_ceil(16).max(32).next_multiple_of(TILE) }
+    if count * inputs * outputs < WORTH_SHARING {
+        count.max(1)
+    } else {
+        count.div_ceil(16).max(32).next_multiple_of(TILE)
+    }
 }
 
 /// The fast form: one operation on the tape, over all cores.

@@ -52,6 +52,7 @@ pub fn sigmoid(x: f32) -> f32 {
 }
 
 /// ln(1 + eˣ), as max(x, 0) + ln(1 + e^−|x|).
+#[allow(dead_code, reason = "for the selective scan")]
 #[inline(always)]
 pub fn softplus(x: f32) -> f32 {
     let small = exp(-x.abs());
@@ -63,6 +64,7 @@ pub fn softplus(x: f32) -> f32 {
 }
 
 /// x σ(x), and its slope (Elfwing et al. 2017, 1702.03118).
+#[allow(dead_code, reason = "for the selective scan")]
 #[inline(always)]
 pub fn silu(x: f32) -> (f32, f32) {
     let open = sigmoid(x);

@@ -26,6 +26,7 @@ pub fn add_tile<'a>(sums: &mut [Lane; TILE], terms: impl Iterator<Item = ([f32; 
 
 /// A matrix of plain numbers whose rows lie in fours, so that a tile reads one column of four rows at once. Rows that
 /// are missing in the last four are zero.
+#[allow(dead_code, reason = "for the recurrent cells")]
 pub struct Fours {
     rows: usize,
     columns: usize,
@@ -33,11 +34,10 @@ pub struct Fours {
     values: Vec<[f32; TILE]>,
 }
 
+#[allow(dead_code, reason = "for the recurrent cells")]
 impl Fours {
     pub fn new((rows, columns): (usize, usize), at: impl Fn(usize, usize) -> f32) -> Self {
-        let tile = |row: usize, column| {
-            std::array::from_fn(|i| if row + i < rows { at(row + i, column) } else { 0.0 })
-        };
+        let tile = |row: usize, column| std::array::from_fn(|i| if row + i < rows { at(row + i, column) } else { 0.0 });
         let tiles = (0..rows).step_by(TILE).flat_map(|row| (0..columns).map(move |column| (row, column)));
         Self { rows, columns, values: tiles.map(|(row, column)| tile(row, column)).collect() }
     }
@@ -67,6 +67,7 @@ impl Fours {
 }
 
 /// sums[r, c] += Σ_t Σ over all lanes of a_t[r] · b_t[c]: the gradient by a matrix that takes a_t to b_t.
+#[allow(dead_code, reason = "for the recurrent cells")]
 #[inline(always)]
 pub fn add_outer_sums(a: &[Lane], b: &[Lane], (rows, columns): (usize, usize), sums: &mut [f32]) {
     // The side with fewer numbers is turned, sequence by sequence, so that its numbers are what stands side by side.
@@ -77,13 +78,9 @@ pub fn add_outer_sums(a: &[Lane], b: &[Lane], (rows, columns): (usize, usize), s
     }
 }
 
+#[allow(dead_code, reason = "for the recurrent cells")]
 #[inline(always)]
-fn add_turned(
-    a: &[Lane],
-    b: &[Lane],
-    (rows, columns): (usize, usize),
-    mut add: impl FnMut(usize, usize, f32),
-) {
+fn add_turned(a: &[Lane], b: &[Lane], (rows, columns): (usize, usize), mut add: impl FnMut(usize, usize, f32)) {
     let mut turned = vec![ZERO; b.len() / columns * LANES];
     for first in (0..columns).step_by(LANES) {
         let some = LANES.min(columns - first);
