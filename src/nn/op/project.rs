@@ -19,35 +19,31 @@ pub fn project<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, weight: Matrix<D,
 #[derive(Clone, Copy)]
 struct Strides(usize, usize);
 
-/// Sums that stay in registers at once.
-const TILE: usize = 8;
-
-/// J neighbouring entries of x W.
-#[inline(always)]
-fn entries<const J: usize>(x: &[Lane], weight: &[f32], Strides(down, along): Strides) -> [Lane; J] {
-    let mut sums = [ZERO; J];
-    for (a, x) in x.iter().enumerate() {
-        let row = &weight[a * down..][..(J - 1) * along + 1];
-        for (j, sum) in sums.iter_mut().enumerate() {
-            *sum = fused_scaled(sum, row[j * along], x);
-        }
-    }
-    sums
-}
+/// Sums that stay in registers at once. They are named one by one below, for a loop over them would be turned around by
+/// the compiler: it then gathers the numbers of one lane from all sums.
+const TILE: usize = 4;
 
 /// out += x W.
 #[inline(always)]
-fn add_vector_times(x: &[Lane], weight: &[f32], strides: Strides, out: &mut [Lane]) {
-    let along = strides.1;
+fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, out: &mut [Lane]) {
     let (tiles, rest) = out.as_chunks_mut::<TILE>();
     for (i, tile) in tiles.iter_mut().enumerate() {
-        let sums = entries::<TILE>(x, &weight[i * TILE * along..], strides);
-        tile.iter_mut().zip(&sums).for_each(|(out, sum)| (0..sum.len()).for_each(|l| out[l] += sum[l]));
+        let columns = &weight[i * TILE * along..];
+        let [mut a, mut b, mut c, mut d] = *tile;
+        for (row, x) in x.iter().enumerate() {
+            let row = &columns[row * down..][..3 * along + 1];
+            a = fused_scaled(&a, row[0], x);
+            b = fused_scaled(&b, row[along], x);
+            c = fused_scaled(&c, row[2 * along], x);
+            d = fused_scaled(&d, row[3 * along], x);
+        }
+        *tile = [a, b, c, d];
     }
     let done = tiles.len() * TILE;
     for (i, out) in rest.iter_mut().enumerate() {
-        let [sum] = entries::<1>(x, &weight[(done + i) * along..], strides);
-        (0..sum.len()).for_each(|l| out[l] += sum[l]);
+        for (row, x) in x.iter().enumerate() {
+            *out = fused_scaled(out, weight[row * down + (done + i) * along], x);
+        }
     }
 }
 
@@ -71,35 +67,66 @@ pub fn backward(
     for (by_x, by_out) in by_x.chunks_exact_mut(a).zip(by_out.chunks_exact(b)) {
         add_vector_times(by_out, weight, Strides(1, b), by_x);
     }
-    for row in 0..a {
+    let mut row = 0;
+    while row < a {
+        let rows = if row + 1 < a { 2 } else { 1 };
         let mut column = 0;
         while column < b {
-            match b - column {
-                TILE.. => column += add_outer_entries::<TILE>((x, by_out), (a, b), (row, column), by_weight),
-                2.. => column += add_outer_entries::<2>((x, by_out), (a, b), (row, column), by_weight),
-                _ => column += add_outer_entries::<1>((x, by_out), (a, b), (row, column), by_weight),
-            }
+            let place = (row, column);
+            column += match (rows, b - column) {
+                (2, TILE..) => add_outer_tile((x, by_out), (a, b), place, by_weight),
+                (1, _) => add_outer_entry((x, by_out), (a, b), place, by_weight),
+                _ => {
+                    add_outer_entry((x, by_out), (a, b), (row + 1, column), by_weight);
+                    add_outer_entry((x, by_out), (a, b), place, by_weight)
+                }
+            };
         }
+        row += rows;
     }
 }
 
-/// Adds J neighbouring entries of Σ_t x_tᵀ ∂y_t, and says how many they were.
+/// Adds two rows and four columns of Σ_t x_tᵀ ∂y_t, and says how many columns they were.
 #[inline(always)]
-fn add_outer_entries<const J: usize>(
+fn add_outer_tile(
     (x, by_out): (&[Lane], &[Lane]),
     (a, b): (usize, usize),
     (row, column): (usize, usize),
     by_weight: &mut [f32],
 ) -> usize {
-    let mut sums = [ZERO; J];
+    let [mut a0, mut a1, mut a2, mut a3] = [ZERO; TILE];
+    let [mut b0, mut b1, mut b2, mut b3] = [ZERO; TILE];
     for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
-        let by_out = &by_out[column..][..J];
-        for (sum, by_out) in sums.iter_mut().zip(by_out) {
-            *sum = fused_product(sum, &x[row], by_out);
+        let (x, by_out) = (&x[row..row + 2], &by_out[column..column + TILE]);
+        a0 = fused_product(&a0, &x[0], &by_out[0]);
+        a1 = fused_product(&a1, &x[0], &by_out[1]);
+        a2 = fused_product(&a2, &x[0], &by_out[2]);
+        a3 = fused_product(&a3, &x[0], &by_out[3]);
+        b0 = fused_product(&b0, &x[1], &by_out[0]);
+        b1 = fused_product(&b1, &x[1], &by_out[1]);
+        b2 = fused_product(&b2, &x[1], &by_out[2]);
+        b3 = fused_product(&b3, &x[1], &by_out[3]);
+    }
+    for (row, sums) in [(row, [a0, a1, a2, a3]), (row + 1, [b0, b1, b2, b3])] {
+        for (slope, sum) in by_weight[row * b + column..][..TILE].iter_mut().zip(&sums) {
+            *slope += total(sum);
         }
     }
-    for (slope, sum) in by_weight[row * b + column..][..J].iter_mut().zip(&sums) {
-        *slope += total(sum);
+    TILE
+}
+
+/// The same of a single entry.
+#[inline(always)]
+fn add_outer_entry(
+    (x, by_out): (&[Lane], &[Lane]),
+    (a, b): (usize, usize),
+    (row, column): (usize, usize),
+    by_weight: &mut [f32],
+) -> usize {
+    let mut sum = ZERO;
+    for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
+        sum = fused_product(&sum, &x[row], &by_out[column]);
     }
-    J
+    by_weight[row * b + column] += total(&sum);
+    1
 }
