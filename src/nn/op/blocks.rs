@@ -9,6 +9,7 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
+use super::host::numbers;
 use super::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
 use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
@@ -149,13 +150,6 @@ fn backward(
         .collect();
     let (by_inputs, by_weights): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
     (by_inputs.into_iter().flatten().collect(), by_weights)
-}
-
-/// All numbers of a contiguous tensor, row-major. (dfdx's `as_vec` serves others too, and walks an index.)
-pub fn numbers<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
-    let mut numbers = vec![0.0; tensor.shape().num_elements()];
-    tensor.copy_into(&mut numbers);
-    numbers
 }
 
 /// The tensor without its tape, which joins the others.

@@ -13,7 +13,7 @@ use multiversion::multiversion;
 
 use super::entrywise::plus_row;
 use super::join::join;
-use super::lanes::{LANES, Lane, ZERO, fused_product, fused_scaled, total};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -59,25 +59,27 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(conv: CausalConv<D, T>) -> Out
 }
 
 /// Writes the convolution of one block to `out`.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(input: &[Lane], taps: &[f32], bias: &[f32], out: &mut [Lane]) {
     let wide = bias.len();
     let count = taps.len() / wide;
     for (t, out) in out.chunks_exact_mut(wide).enumerate() {
         for (out, bias) in out.iter_mut().zip(bias) {
+            lanewise();
             *out = [*bias; LANES];
         }
         for back in 0..count.min(t + 1) {
             let (tap, from) = (&taps[(count - 1 - back) * wide..][..wide], &input[(t - back) * wide..][..wide]);
             for ((out, tap), x) in out.iter_mut().zip(tap).zip(from) {
-                *out = fused_scaled(out, *tap, x);
+                lanewise();
+                *out = plus_scaled(out, *tap, x);
             }
         }
     }
 }
 
 /// Adds the gradients by input, taps and bias.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (input, taps): (&[Lane], &[f32]),
     by_out: &[Lane],
@@ -97,9 +99,10 @@ pub fn backward(
             let tap = (count - 1 - back) * wide + e;
             let mut sum = ZERO;
             for t in back..length {
+                lanewise();
                 let (slope, from) = (&by_out[t * wide + e], (t - back) * wide + e);
-                sum = fused_product(&sum, slope, &input[from]);
-                by_input[from] = fused_scaled(&by_input[from], taps[tap], slope);
+                sum = plus_product(&sum, slope, &input[from]);
+                by_input[from] = plus_scaled(&by_input[from], taps[tap], slope);
             }
             by_taps[tap] += total(&sum);
         }

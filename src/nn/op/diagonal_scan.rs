@@ -116,12 +116,12 @@ impl Speed {
 /// A complex number times a lane of them.
 #[inline(always)]
 fn times((a, b): (f32, f32), (re, im): (&Lane, &Lane)) -> (Lane, Lane) {
-    let real = std::array::from_fn(|l| a.mul_add(re[l], -b * im[l]));
-    (real, std::array::from_fn(|l| a.mul_add(im[l], b * re[l])))
+    let real = std::array::from_fn(|l| a * re[l] - b * im[l]);
+    (real, std::array::from_fn(|l| a * im[l] + b * re[l]))
 }
 
 /// Writes the last states to `out`, as many as it holds. `weights`: Re λ, Im λ, Re g, Im g.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(input: &[Lane], weights: &[&[f32]], out: &mut [Lane]) {
     let n = weights[0].len();
     let skipped = (input.len() - out.len()) / (2 * n);
@@ -140,7 +140,7 @@ pub fn forward(input: &[Lane], weights: &[&[f32]], out: &mut [Lane]) {
 
 /// Adds the gradients by input and weights. The states are computed again, one after the other, for that costs less
 /// than keeping them.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (input, weights): (&[Lane], &[&[f32]]),
     by_out: &[Lane],
@@ -187,8 +187,8 @@ pub fn backward(
 fn add_conjugate_product(sums: &mut [Lane], (a_re, a_im): &(Lane, Lane), (b_re, b_im): (&Lane, &Lane)) {
     let [re, im] = sums else { return };
     for l in 0..LANES {
-        re[l] = a_re[l].mul_add(b_re[l], a_im[l].mul_add(b_im[l], re[l]));
-        im[l] = a_im[l].mul_add(b_re[l], (-a_re[l]).mul_add(b_im[l], im[l]));
+        re[l] += a_re[l] * b_re[l] + a_im[l] * b_im[l];
+        im[l] += a_im[l] * b_re[l] - a_re[l] * b_im[l];
     }
 }
 

@@ -4,8 +4,8 @@ use dfdx::prelude::{Axes2, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMu
 use multiversion::multiversion;
 
 use super::Device;
-use super::functions::{sigmoid, softplus, tanh};
-use super::lanes::{LANES, Lane, ZERO, fused_product, fused_scaled, total};
+use super::elementary::{gelu, sigmoid, silu, softplus};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A function of one number.
@@ -20,9 +20,6 @@ pub enum Function {
     /// x Φ(x) by its tanh approximation: Hendrycks & Gimpel 2016 (1606.08415).
     Gelu,
 }
-
-/// √(2/π) and the factor of x³ in the approximation of GELU.
-const GELU: [f32; 2] = [0.797_884_6, 0.044_715];
 
 impl Function {
     /// Made of dfdx's operations, for any device.
@@ -44,46 +41,33 @@ impl Function {
 
     /// Value and slope.
     #[inline(always)]
-    fn at(self, x: &Lane) -> [Lane; 2] {
+    fn at(self, x: f32) -> (f32, f32) {
         match self {
-            Self::Silu => {
-                let s = sigmoid(x);
-                let slope = std::array::from_fn(|l| s[l] * (1.0 + x[l] * (1.0 - s[l])));
-                [std::array::from_fn(|l| x[l] * s[l]), slope]
-            }
-            Self::Softplus => [softplus(x), sigmoid(x)],
+            Self::Silu => silu(x),
+            Self::Softplus => (softplus(x), sigmoid(x)),
             Self::Sigmoid => {
                 let s = sigmoid(x);
-                [s, std::array::from_fn(|l| s[l] * (1.0 - s[l]))]
+                (s, s * (1.0 - s))
             }
-            Self::Gelu => {
-                let [k, cubic] = GELU;
-                let t = tanh(&std::array::from_fn(|l| k * x[l] * (1.0 + cubic * x[l] * x[l])));
-                let value = std::array::from_fn(|l| 0.5 * x[l] * (1.0 + t[l]));
-                let slope = std::array::from_fn(|l| {
-                    let inner = k * (1.0 + 3.0 * cubic * x[l] * x[l]);
-                    0.5 * (1.0 + t[l]) + 0.5 * x[l] * (1.0 - t[l] * t[l]) * inner
-                });
-                [value, slope]
-            }
+            Self::Gelu => gelu(x),
         }
     }
 }
 
 /// Writes f(x) to `out`.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn apply(function: Function, x: &[Lane], out: &mut [Lane]) {
-    for (x, out) in x.iter().zip(out) {
-        [*out, _] = function.at(x);
+    for (x, out) in x.as_flattened().iter().zip(out.as_flattened_mut()) {
+        (*out, _) = function.at(*x);
     }
 }
 
 /// Adds the gradient by x.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn apply_backward(function: Function, x: &[Lane], by_out: &[Lane], by_x: &mut [Lane]) {
-    for ((x, by_out), by_x) in x.iter().zip(by_out).zip(by_x) {
-        let [_, slope] = function.at(x);
-        *by_x = fused_product(by_x, by_out, &slope);
+    let slopes = by_x.as_flattened_mut().iter_mut().zip(by_out.as_flattened());
+    for ((by_x, by_out), x) in slopes.zip(x.as_flattened()) {
+        *by_x += by_out * function.at(*x).1;
     }
 }
 
@@ -105,43 +89,45 @@ fn row_like<D: Device, T: Tape<f32, D>>(tokens: &Cube<D, T>, row: Matrix<D, T>) 
 }
 
 /// Adds ∂out to `by_x`.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn add(by_out: &[Lane], by_x: &mut [Lane]) {
-    for (by_out, by_x) in by_out.iter().zip(by_x) {
-        (0..LANES).for_each(|l| by_x[l] += by_out[l]);
+    for (by_x, by_out) in by_x.as_flattened_mut().iter_mut().zip(by_out.as_flattened()) {
+        *by_x += by_out;
     }
 }
 
 /// Adds x ⊙ y to `out`: the product, and the gradient by either factor.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn add_products(x: &[Lane], y: &[Lane], out: &mut [Lane]) {
-    for ((x, y), out) in x.iter().zip(y).zip(out) {
-        *out = fused_product(out, x, y);
+    for ((out, x), y) in out.as_flattened_mut().iter_mut().zip(x.as_flattened()).zip(y.as_flattened()) {
+        *out += x * y;
     }
 }
 
 /// Adds a row to the tokens in `out`.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn add_row(row: &[f32], out: &mut [Lane]) {
     for token in out.chunks_exact_mut(row.len()) {
         for (out, number) in token.iter_mut().zip(row) {
+            lanewise();
             out.iter_mut().for_each(|out| *out += number);
         }
     }
 }
 
 /// Adds tokens times a row to `out`: the product, and the gradient by the tokens.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn add_times_row(x: &[Lane], row: &[f32], out: &mut [Lane]) {
     for (x, out) in x.chunks_exact(row.len()).zip(out.chunks_exact_mut(row.len())) {
         for ((x, number), out) in x.iter().zip(row).zip(out) {
-            *out = fused_scaled(out, *number, x);
+            lanewise();
+            *out = plus_scaled(out, *number, x);
         }
     }
 }
 
 /// Adds the gradient by a row that was added.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn by_added_row(by_out: &[Lane], by_row: &mut [f32]) {
     let width = by_row.len();
     for (e, slope) in by_row.iter_mut().enumerate() {
@@ -154,13 +140,13 @@ pub fn by_added_row(by_out: &[Lane], by_row: &mut [f32]) {
 }
 
 /// Adds the gradient by a row that was multiplied with.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn by_multiplied_row(x: &[Lane], by_out: &[Lane], by_row: &mut [f32]) {
     let width = by_row.len();
     for (e, slope) in by_row.iter_mut().enumerate() {
         let mut sum = ZERO;
         for (x, by_out) in x.iter().zip(by_out).skip(e).step_by(width) {
-            sum = fused_product(&sum, x, by_out);
+            sum = plus_product(&sum, x, by_out);
         }
         *slope += total(&sum);
     }

@@ -16,10 +16,10 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::buffer::Buffer;
+use super::elementary::exp;
 use super::entrywise::times_row;
-use super::functions::exp;
 use super::join::join;
-use super::lanes::{Lane, ZERO, fused_product, fused_scaled, product, total};
+use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::project::project;
 use super::selective_scan::{Scanned, SelectiveScan};
 use super::slice::slice;
@@ -105,14 +105,15 @@ fn decays(step: &[Lane], rate: &[f32]) -> Buffer {
     let mut decays = Buffer::zeros(step.len());
     for (decays, step) in decays.chunks_exact_mut(rate.len()).zip(step.chunks_exact(rate.len())) {
         for ((decay, delta), a) in decays.iter_mut().zip(step).zip(rate) {
-            *decay = exp(&std::array::from_fn(|l| delta[l] * a));
+            lanewise();
+            *decay = std::array::from_fn(|l| exp(delta[l] * a));
         }
     }
     decays
 }
 
 /// The recurrent form of one block: writes the last answers to `out`. `rate` is A.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lane]) {
     let [step, input, write, read] = scanned;
     let (heads, length) = (rate.len(), write.len() / states);
@@ -126,12 +127,13 @@ pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lan
             let at = t * heads + head;
             let taken = product(&step[at], &input[t * wide + e]);
             for (h, b) in state.iter_mut().zip(&write[t * states..]) {
-                *h = fused_product(&product(&taken, b), &decays[at], h);
+                lanewise();
+                *h = plus_product(&product(&taken, b), &decays[at], h);
             }
             if t >= skipped {
                 let mut answer = ZERO;
                 for (h, c) in state.iter().zip(&read[(t - skipped) * states..]) {
-                    answer = fused_product(&answer, h, c);
+                    answer = plus_product(&answer, h, c);
                 }
                 out[(t - skipped) * wide + e] = answer;
             }
@@ -140,7 +142,7 @@ pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lan
 }
 
 /// The recurrent form: adds the gradients by Δ, x, B, C and A. As in the selective scan, states are computed again.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (scanned, rate): (Scanned<'_>, &[f32]),
     states: usize,
@@ -163,7 +165,8 @@ pub fn backward(
             let taken = product(&step[at], &input[t * wide + e]);
             let (before, now) = history[t * states..].split_at_mut(states);
             for ((now, before), b) in now.iter_mut().zip(before.iter()).zip(&write[t * states..]) {
-                *now = fused_product(&product(&taken, b), &decays[at], before);
+                lanewise();
+                *now = plus_product(&product(&taken, b), &decays[at], before);
             }
         }
         by_state.fill(ZERO);
@@ -174,29 +177,31 @@ pub fn backward(
             if t >= skipped {
                 let (answer, at) = (&by_out[(t - skipped) * wide + e], (t - skipped) * states);
                 for n in 0..states {
-                    by_state[n] = fused_product(&by_state[n], answer, &read[at + n]);
-                    by_read[at + n] = fused_product(&by_read[at + n], answer, &now[n]);
+                    lanewise();
+                    by_state[n] = plus_product(&by_state[n], answer, &read[at + n]);
+                    by_read[at + n] = plus_product(&by_read[at + n], answer, &now[n]);
                 }
             }
             let (mut by_taken, mut by_decay) = (ZERO, by_decays[at]);
             let (write, by_write) = (&write[t * states..][..states], &mut by_write[t * states..][..states]);
             for n in 0..states {
-                by_write[n] = fused_product(&by_write[n], &by_state[n], &taken);
-                by_taken = fused_product(&by_taken, &by_state[n], &write[n]);
-                by_decay = fused_product(&by_decay, &by_state[n], &before[n]);
+                lanewise();
+                by_write[n] = plus_product(&by_write[n], &by_state[n], &taken);
+                by_taken = plus_product(&by_taken, &by_state[n], &write[n]);
+                by_decay = plus_product(&by_decay, &by_state[n], &before[n]);
                 by_state[n] = product(&by_state[n], &decays[at]);
             }
             by_decays[at] = by_decay;
-            by_input[place] = fused_product(&by_input[place], &by_taken, &step[at]);
-            by_step[at] = fused_product(&by_step[at], &by_taken, &input[place]);
+            by_input[place] = plus_product(&by_input[place], &by_taken, &step[at]);
+            by_step[at] = plus_product(&by_step[at], &by_taken, &input[place]);
         }
     }
     for (head, (slope, a)) in by_rate.iter_mut().zip(rate).enumerate() {
         let mut sum = ZERO;
         for at in (head..length * heads).step_by(heads) {
             let by_exponent = product(&by_decays[at], &decays[at]);
-            sum = fused_product(&sum, &by_exponent, &step[at]);
-            by_step[at] = fused_scaled(&by_step[at], *a, &by_exponent);
+            sum = plus_product(&sum, &by_exponent, &step[at]);
+            by_step[at] = plus_scaled(&by_step[at], *a, &by_exponent);
         }
         *slope += total(&sum);
     }

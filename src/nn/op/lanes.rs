@@ -122,16 +122,16 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
     }
 }
 
-/// a + k · b, rounded once. Fast where the processor has the instruction, which all targets of the kernels name.
+/// a + k · b.
 #[inline(always)]
-pub fn fused_scaled(a: &Lane, k: f32, b: &Lane) -> Lane {
-    std::array::from_fn(|l| k.mul_add(b[l], a[l]))
+pub fn plus_scaled(a: &Lane, k: f32, b: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + k * b[l])
 }
 
-/// a + b · c, rounded once.
+/// a + b · c.
 #[inline(always)]
-pub fn fused_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
-    std::array::from_fn(|l| b[l].mul_add(c[l], a[l]))
+pub fn plus_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + b[l] * c[l])
 }
 
 /// b · c.

@@ -6,8 +6,8 @@
 use multiversion::multiversion;
 
 use super::buffer::Buffer;
-use super::functions::exp;
-use super::lanes::{LANES, Lane, ZERO, fused_product, fused_scaled, product, total};
+use super::elementary::exp;
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::selective_scan::Scanned;
 
 /// Sizes and sums of one block.
@@ -46,7 +46,7 @@ impl<'a> Heads<'a> {
         let (read, write) = (&read[(t - self.skipped) * self.states..], &write[s * self.states..]);
         let mut sum = ZERO;
         for (c, b) in read[..self.states].iter().zip(&write[..self.states]) {
-            sum = fused_product(&sum, c, b);
+            sum = plus_product(&sum, c, b);
         }
         sum
     }
@@ -55,7 +55,7 @@ impl<'a> Heads<'a> {
     #[inline(always)]
     fn mask(&self, head: usize, a: f32, (t, s): (usize, usize)) -> Lane {
         let (to, from) = (&self.sums[t * self.heads + head], &self.sums[s * self.heads + head]);
-        exp(&std::array::from_fn(|l| a * (to[l] - from[l])))
+        std::array::from_fn(|l| exp(a * (to[l] - from[l])))
     }
 
     /// Where the channels of a head lie, of token `t`.
@@ -67,7 +67,7 @@ impl<'a> Heads<'a> {
 }
 
 /// Writes the last answers to `out`. `rate` is A.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lane]) {
     let [step, input, ..] = scanned;
     let block = Heads::new(scanned, rate.len(), states);
@@ -78,7 +78,8 @@ pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lan
                 let weight = product(&product(&score, &block.mask(head, *a, (t, s))), &step[s * rate.len() + head]);
                 let answers = &mut out[block.channels(head, t - block.skipped)];
                 for (answer, x) in answers.iter_mut().zip(&input[block.channels(head, s)]) {
-                    *answer = fused_product(answer, &weight, x);
+                    lanewise();
+                    *answer = plus_product(answer, &weight, x);
                 }
             }
         }
@@ -86,7 +87,7 @@ pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lan
 }
 
 /// Adds the gradients by Δ, x, B, C and A.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (scanned, rate): (Scanned<'_>, &[f32]),
     states: usize,
@@ -108,11 +109,12 @@ pub fn backward(
                 let answers = &by_out[block.channels(head, t - block.skipped)];
                 let (x, by_x) = (&input[block.channels(head, s)], &mut by_input[block.channels(head, s)]);
                 for ((answer, x), by_x) in answers.iter().zip(x).zip(by_x) {
-                    by_weight = fused_product(&by_weight, answer, x);
-                    *by_x = fused_product(by_x, answer, &weight);
+                    lanewise();
+                    by_weight = plus_product(&by_weight, answer, x);
+                    *by_x = plus_product(by_x, answer, &weight);
                 }
-                by_step[delta] = fused_product(&by_step[delta], &by_weight, &plain);
-                by_score = fused_product(&by_score, &by_weight, &decayed);
+                by_step[delta] = plus_product(&by_step[delta], &by_weight, &plain);
+                by_score = plus_product(&by_score, &by_weight, &decayed);
                 let by_exponent = product(&by_weight, &weight);
                 let (to, from) = (t * heads + head, s * heads + head);
                 for l in 0..LANES {
@@ -122,17 +124,18 @@ pub fn backward(
             }
             let (c, b) = ((t - block.skipped) * states, s * states);
             for n in 0..states {
-                by_read[c + n] = fused_product(&by_read[c + n], &by_score, &write[b + n]);
-                by_write[b + n] = fused_product(&by_write[b + n], &by_score, &read[c + n]);
+                lanewise();
+                by_read[c + n] = plus_product(&by_read[c + n], &by_score, &write[b + n]);
+                by_write[b + n] = plus_product(&by_write[b + n], &by_score, &read[c + n]);
             }
         }
     }
     for (head, (slope, a)) in by_rate.iter_mut().zip(rate).enumerate() {
         let (mut sum, mut later) = (ZERO, ZERO);
         for at in (head..step.len()).step_by(heads).rev() {
-            sum = fused_product(&sum, &by_sums[at], &block.sums[at]);
+            sum = plus_product(&sum, &by_sums[at], &block.sums[at]);
             (0..LANES).for_each(|l| later[l] += by_sums[at][l]);
-            by_step[at] = fused_scaled(&by_step[at], *a, &later);
+            by_step[at] = plus_scaled(&by_step[at], *a, &later);
         }
         *slope += total(&sum);
     }

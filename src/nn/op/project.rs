@@ -4,7 +4,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use super::lanes::{Lane, ZERO, fused_product, fused_scaled, total};
+use super::lanes::{Lane, ZERO, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// tokens · W, made of dfdx's operations, for any device: (B, T, a) times (a, b).
@@ -32,23 +32,23 @@ fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, o
         let [mut a, mut b, mut c, mut d] = *tile;
         for (row, x) in x.iter().enumerate() {
             let row = &columns[row * down..][..3 * along + 1];
-            a = fused_scaled(&a, row[0], x);
-            b = fused_scaled(&b, row[along], x);
-            c = fused_scaled(&c, row[2 * along], x);
-            d = fused_scaled(&d, row[3 * along], x);
+            a = plus_scaled(&a, row[0], x);
+            b = plus_scaled(&b, row[along], x);
+            c = plus_scaled(&c, row[2 * along], x);
+            d = plus_scaled(&d, row[3 * along], x);
         }
         *tile = [a, b, c, d];
     }
     let done = tiles.len() * TILE;
     for (i, out) in rest.iter_mut().enumerate() {
         for (row, x) in x.iter().enumerate() {
-            *out = fused_scaled(out, weight[row * down + (done + i) * along], x);
+            *out = plus_scaled(out, weight[row * down + (done + i) * along], x);
         }
     }
 }
 
 /// Adds x W to `out`.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [Lane]) {
     for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
         add_vector_times(x, weight, Strides(b, 1), out);
@@ -56,7 +56,7 @@ pub fn forward(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [La
 }
 
 /// Adds the gradients by x and by W.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (x, weight): (&[Lane], &[f32]),
     (a, b): (usize, usize),
@@ -98,14 +98,14 @@ fn add_outer_tile(
     let [mut b0, mut b1, mut b2, mut b3] = [ZERO; TILE];
     for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
         let (x, by_out) = (&x[row..row + 2], &by_out[column..column + TILE]);
-        a0 = fused_product(&a0, &x[0], &by_out[0]);
-        a1 = fused_product(&a1, &x[0], &by_out[1]);
-        a2 = fused_product(&a2, &x[0], &by_out[2]);
-        a3 = fused_product(&a3, &x[0], &by_out[3]);
-        b0 = fused_product(&b0, &x[1], &by_out[0]);
-        b1 = fused_product(&b1, &x[1], &by_out[1]);
-        b2 = fused_product(&b2, &x[1], &by_out[2]);
-        b3 = fused_product(&b3, &x[1], &by_out[3]);
+        a0 = plus_product(&a0, &x[0], &by_out[0]);
+        a1 = plus_product(&a1, &x[0], &by_out[1]);
+        a2 = plus_product(&a2, &x[0], &by_out[2]);
+        a3 = plus_product(&a3, &x[0], &by_out[3]);
+        b0 = plus_product(&b0, &x[1], &by_out[0]);
+        b1 = plus_product(&b1, &x[1], &by_out[1]);
+        b2 = plus_product(&b2, &x[1], &by_out[2]);
+        b3 = plus_product(&b3, &x[1], &by_out[3]);
     }
     for (row, sums) in [(row, [a0, a1, a2, a3]), (row + 1, [b0, b1, b2, b3])] {
         for (slope, sum) in by_weight[row * b + column..][..TILE].iter_mut().zip(&sums) {
@@ -125,7 +125,7 @@ fn add_outer_entry(
 ) -> usize {
     let mut sum = ZERO;
     for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
-        sum = fused_product(&sum, &x[row], &by_out[column]);
+        sum = plus_product(&sum, &x[row], &by_out[column]);
     }
     by_weight[row * b + column] += total(&sum);
     1

@@ -15,9 +15,9 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::buffer::Buffer;
-use super::functions::exp;
+use super::elementary::exp;
 use super::join::join;
-use super::lanes::{LANES, Lane, ZERO, fused_product, fused_scaled, product, total};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -92,7 +92,7 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: SelectiveScan<D, T>) -> 
 pub type Scanned<'a> = [&'a [Lane]; 4];
 
 /// Writes the last answers to `out`, as many as there are of C. `rate` is A.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward([step, input, write, read]: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lane]) {
     let wide = rate.len() / states;
     let (length, skipped) = (step.len() / wide, (write.len() - read.len()) / states);
@@ -103,12 +103,13 @@ pub fn forward([step, input, write, read]: Scanned<'_>, rate: &[f32], states: us
             let delta = &step[t * wide + e];
             let taken = product(delta, &input[t * wide + e]);
             for ((h, a), b) in state.iter_mut().zip(rate).zip(&write[t * states..]) {
-                *h = fused_product(&product(&taken, b), &decay(delta, *a), h);
+                lanewise();
+                *h = plus_product(&product(&taken, b), &decay(delta, *a), h);
             }
             if t >= skipped {
                 let mut answer = ZERO;
                 for (h, c) in state.iter().zip(&read[(t - skipped) * states..]) {
-                    answer = fused_product(&answer, h, c);
+                    answer = plus_product(&answer, h, c);
                 }
                 out[(t - skipped) * wide + e] = answer;
             }
@@ -119,12 +120,12 @@ pub fn forward([step, input, write, read]: Scanned<'_>, rate: &[f32], states: us
 /// exp(Δ a).
 #[inline(always)]
 fn decay(delta: &Lane, a: f32) -> Lane {
-    exp(&std::array::from_fn(|l| delta[l] * a))
+    std::array::from_fn(|l| exp(delta[l] * a))
 }
 
 /// Adds the gradients by Δ, x, B, C and A. The states are computed again, one channel after the other, for all of them
 /// would be N times as much memory as all else.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (scanned, rate): (Scanned<'_>, &[f32]),
     states: usize,
@@ -147,8 +148,9 @@ pub fn backward(
             let (before, now) = history[t * states..].split_at_mut(states);
             let decays = &mut decays[t * states..][..states];
             for n in 0..states {
+                lanewise();
                 decays[n] = decay(delta, rate[n]);
-                now[n] = fused_product(&product(&taken, &write[t * states + n]), &decays[n], &before[n]);
+                now[n] = plus_product(&product(&taken, &write[t * states + n]), &decays[n], &before[n]);
             }
         }
         by_state.fill(ZERO);
@@ -161,23 +163,25 @@ pub fn backward(
             if t >= skipped {
                 let (answer, at) = (&by_out[(t - skipped) * wide + e], (t - skipped) * states);
                 for n in 0..states {
-                    by_state[n] = fused_product(&by_state[n], answer, &read[at + n]);
-                    by_read[at + n] = fused_product(&by_read[at + n], answer, &now[n]);
+                    lanewise();
+                    by_state[n] = plus_product(&by_state[n], answer, &read[at + n]);
+                    by_read[at + n] = plus_product(&by_read[at + n], answer, &now[n]);
                 }
             }
             // ∂(Δ x), and the part of ∂Δ that comes through the decay.
             let (mut by_taken, mut by_delta) = (ZERO, ZERO);
             let (write, by_write) = (&write[t * states..][..states], &mut by_write[t * states..][..states]);
             for n in 0..states {
-                by_write[n] = fused_product(&by_write[n], &by_state[n], &taken);
-                by_taken = fused_product(&by_taken, &by_state[n], &write[n]);
+                lanewise();
+                by_write[n] = plus_product(&by_write[n], &by_state[n], &taken);
+                by_taken = plus_product(&by_taken, &by_state[n], &write[n]);
                 by_state[n] = product(&by_state[n], &decays[t * states + n]);
                 let by_exponent = product(&by_state[n], &before[n]);
-                by_rates[n] = fused_product(&by_rates[n], &by_exponent, delta);
-                by_delta = fused_scaled(&by_delta, rate[n], &by_exponent);
+                by_rates[n] = plus_product(&by_rates[n], &by_exponent, delta);
+                by_delta = plus_scaled(&by_delta, rate[n], &by_exponent);
             }
-            by_input[place] = fused_product(&by_input[place], &by_taken, delta);
-            by_delta = fused_product(&by_delta, &by_taken, x);
+            by_input[place] = plus_product(&by_input[place], &by_taken, delta);
+            by_delta = plus_product(&by_delta, &by_taken, x);
             (0..LANES).for_each(|l| by_step[place][l] += by_delta[l]);
         }
         for (slope, sum) in by_rate[e * states..].iter_mut().zip(by_rates.iter()) {
