@@ -1,8 +1,7 @@
 //! A linear layer: every row x becomes x W + b.
 
-use dfdx::prelude::{Tape, TryMatMul};
+use dfdx::prelude::{HasShape, Tape, TryAdd, TryMatMul};
 
-use super::op::Affine;
 use super::{Device, Matrix, Outcome, Param};
 
 /// x W + b.
@@ -37,13 +36,8 @@ impl<D: Device> Linear<D> {
 
     /// Of every row: (rows, outputs).
     pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
-        rows.device().clone().affine(self.of(rows))
-    }
-
-    /// What is to be done to every row; a caller that bends the sum, or will not ask for the gradient by the rows, says so.
-    pub fn of<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Affine<D, T> {
-        let (weight, bias) = (self.weight.value.retaped::<T>(), Some(self.bias.value.retaped::<T>()));
-        Affine { rows, weight, bias, bend: None, by_rows: true }
+        let count = rows.shape().0;
+        rows.try_matmul(self.weight.value.clone())?.try_add(in_every_row::<D, T>(&self.bias, count)?)
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {

@@ -21,8 +21,7 @@ use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, he};
 use crate::nn::linear::{self, Linear};
-use crate::nn::op::Affine;
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
 /// A multilayer perceptron as a preset says it.
@@ -105,11 +104,9 @@ pub struct Mlp<D: Device> {
 impl<D: Device> Net<D> for Mlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let (batch, length, width) = *input.tokens.shape();
-        let device = input.tokens.device().clone();
         let mut rows = input.tokens.try_reshape_like(&(batch, length * width))?;
-        for (number, layer) in self.hidden.iter().enumerate() {
-            let by_rows = number > 0 || input.wanted != Wanted::Weights;
-            rows = device.affine(Affine { bend: Some(self.spec.activation), by_rows, ..layer.of(rows) })?;
+        for layer in &self.hidden {
+            rows = self.spec.activation.apply(layer.apply(rows)?)?;
         }
         self.decoder.apply(rows)
     }
@@ -150,6 +147,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
+    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 

@@ -33,9 +33,27 @@ pub fn gather(rows: &[f32], width: usize) -> Vec<Lane> {
     lanes
 }
 
+/// Gathers a block of rows into lanes, as many as a row has numbers. Missing sequences stay as they are.
+pub fn gather_into(rows: &[f32], lanes: &mut [Lane]) {
+    for (l, row) in rows.chunks(lanes.len().max(1)).enumerate() {
+        for (lane, value) in lanes.iter_mut().zip(row) {
+            lane[l] = *value;
+        }
+    }
+}
+
+/// Writes lanes back as rows.
+pub fn scatter(lanes: &[Lane], rows: &mut [f32]) {
+    for (l, row) in rows.chunks_mut(lanes.len().max(1)).enumerate() {
+        for (value, lane) in row.iter_mut().zip(lanes) {
+            *value = lane[l];
+        }
+    }
+}
+
 /// Writes lanes back as rows, adding to what is there.
 pub fn scatter_add(lanes: &[Lane], rows: &mut [f32]) {
-    for (l, row) in rows.chunks_mut(lanes.len()).enumerate() {
+    for (l, row) in rows.chunks_mut(lanes.len().max(1)).enumerate() {
         for (value, lane) in row.iter_mut().zip(lanes) {
             *value += lane[l];
         }
@@ -102,4 +120,30 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
             }
         }
     }
+}
+
+/// a + k · b.
+#[inline(always)]
+pub fn plus_scaled(a: &Lane, k: f32, b: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + k * b[l])
+}
+
+/// a + b · c.
+#[inline(always)]
+pub fn plus_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + b[l] * c[l])
+}
+
+/// b · c.
+#[inline(always)]
+pub fn product(b: &Lane, c: &Lane) -> Lane {
+    std::array::from_fn(|l| b[l] * c[l])
+}
+
+/// The sum of all lanes, always in the same order: halves onto each other, which vector units do at once.
+#[inline(always)]
+pub fn total(lane: &Lane) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|l| lane[l] + lane[l + 8]);
+    let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
