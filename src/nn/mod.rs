@@ -17,6 +17,7 @@ pub use cost::{Cost, Costs};
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 
+use dfdx::shapes::HasShape;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
 
 /// A tensor of (rows, columns).
@@ -51,6 +52,17 @@ pub struct Input<D: Device, T> {
     /// (batch, tokens, width).
     pub tokens: Cube<D, T>,
     pub wanted: Wanted,
+}
+
+impl<D: Device, T: Tape<f32, D>> Input<D, T> {
+    /// The same without the tokens after a place, for a model that reads from front to back and answers there.
+    pub fn up_to(self, place: usize) -> Outcome<Self, D> {
+        let (batch, length, width) = *self.tokens.shape();
+        if place + 1 == length {
+            return Ok(self);
+        }
+        Ok(Self { tokens: op::slice(self.tokens, (0..batch, 0..place + 1, 0..width))?, wanted: self.wanted })
+    }
 }
 
 /// The gradients that somebody will ask for. Others may be left out or left incomplete, which saves their cost.

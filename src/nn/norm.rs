@@ -1,10 +1,9 @@
 //! Layer normalisation: every row x becomes g ⊙ x̂ + b, with x̂ of mean 0 and mean square 1 (see `op/normalise.rs`).
 
-use dfdx::prelude::{HasShape, Tape, TryAdd, TryMul};
+use dfdx::prelude::Tape;
 
-use super::linear::in_every_row;
-use super::op::normalise_row;
-use super::{Device, Matrix, Outcome, Param};
+use super::op::{Sequence, normalise_row};
+use super::{Device, Outcome, Param};
 
 /// g ⊙ x̂ + b.
 #[derive(Clone, Debug)]
@@ -24,11 +23,9 @@ impl<D: Device> LayerNorm<D> {
         })
     }
 
-    /// Of every row.
-    pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let (device, count) = (rows.device().clone(), rows.shape().0);
-        let scaled = device.normalise(rows)?.try_mul(in_every_row::<D, T>(&self.gain, count)?)?;
-        scaled.try_add(in_every_row::<D, T>(&self.bias, count)?)
+    /// Of every token of a program.
+    pub fn on<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        tokens.normalise(self.gain.taped(), self.bias.taped())
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {

@@ -4,13 +4,16 @@ use dfdx::prelude::{Axes2, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMu
 use multiversion::multiversion;
 
 use super::Device;
-use super::elementary::{gelu, sigmoid, silu, softplus};
+use super::elementary::{gelu, sigmoid, silu, softplus, tanh};
 use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
+    /// max(0, x).
+    Relu,
+    Tanh,
     /// x σ(x): Elfwing et al. 2017 (1702.03118).
     Silu,
     /// ln(1 + eˣ).
@@ -34,6 +37,8 @@ impl Function {
                 let rest = x.retaped::<T>().try_abs()?.try_negate()?.try_exp()?.try_add(1.0f32)?.try_ln()?;
                 x.try_relu()?.try_add(rest)
             }
+            Self::Relu => x.try_relu(),
+            Self::Tanh => x.try_tanh(),
             Self::Sigmoid => x.try_sigmoid(),
             Self::Gelu => x.try_fast_gelu(),
         }
@@ -50,6 +55,12 @@ impl Function {
                 (s, s * (1.0 - s))
             }
             Self::Gelu => gelu(x),
+            // Not a number stays what it is.
+            Self::Relu => (if x < 0.0 { 0.0 } else { x }, if x < 0.0 { 0.0 } else { 1.0 }),
+            Self::Tanh => {
+                let out = tanh(x);
+                (out, 1.0 - out * out)
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod linear_attend;
 mod masked_attend;
 mod normalise;
 mod operation;
+mod outer;
 mod program;
 mod project;
 mod selective_scan;
@@ -77,20 +78,6 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     ) -> Outcome<Cube<Self, T>, Self> {
         program::compose(input, recording)
     }
-
-    /// Causal attention with softmax, in heads that lie side by side: (B, T, h·w).
-    fn softmax_attend<T: Tape<f32, Self>>(
-        &self,
-        parts: Attended<Self, T>,
-        heads: usize,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        softmax_attend::compose(parts, heads)
-    }
-
-    /// Every row with mean 0 and mean square 1: (rows, n).
-    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
-        normalise::compose(rows)
-    }
 }
 
 impl Device for Cpu {
@@ -116,18 +103,6 @@ impl Device for Cpu {
         recording: Recording<Self, T>,
     ) -> Outcome<Cube<Self, T>, Self> {
         program::fused(self, input, recording)
-    }
-
-    fn softmax_attend<T: Tape<f32, Self>>(
-        &self,
-        parts: Attended<Self, T>,
-        heads: usize,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        softmax_attend::fused(self, parts, heads)
-    }
-
-    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
-        normalise::fused(rows)
     }
 }
 

@@ -10,8 +10,11 @@ use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMul};
 use super::complex::{Complex, Spectrum};
 use super::entrywise::{self, Function};
 use super::lanes::Lane;
-use super::{CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
-use super::{causal_conv, diagonal_scan, head_scan, masked_attend, project, selective_scan, slice};
+use super::softmax_attend::Heads;
+use super::{Attended, CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
+use super::{
+    causal_conv, diagonal_scan, head_scan, masked_attend, normalise, project, selective_scan, slice, softmax_attend,
+};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A sequence in a program, by the number of the step that makes it.
@@ -34,6 +37,12 @@ pub enum Operation {
     TimesRow(Place, Weight),
     /// x W, with (a, b).
     Project(Place, Weight, (usize, usize)),
+    /// x W + c.
+    Affine(Place, [Weight; 2]),
+    /// With gain and bias.
+    Normalise(Place, [Weight; 2]),
+    /// Causal attention of queries, keys and values.
+    SoftmaxAttend([Place; 3], Heads),
     /// With taps and bias.
     Convolve(Place, [Weight; 2]),
     /// The last states, as many as the step's length; with Re λ, Im λ, Re g, Im g.
@@ -87,7 +96,7 @@ impl<'a> Given<'a> {
         &self.lanes[self.places[place].clone()]
     }
 
-    fn all(self, places: [Place; 4]) -> [&'a [Lane]; 4] {
+    fn all<const N: usize>(self, places: [Place; N]) -> [&'a [Lane]; N] {
         places.map(|place| self.of(place))
     }
 
@@ -124,6 +133,14 @@ impl Operation {
             Self::PlusRow(x, row) => entrywise::plus_row(given.of(x), given.weight(row)),
             Self::TimesRow(x, row) => entrywise::times_row(given.of(x), given.weight(row)),
             Self::Project(x, weight, _) => project::project(given.of(x), given.weight(weight)),
+            Self::Affine(x, [weight, bias]) => {
+                entrywise::plus_row(project::project(given.of(x), given.weight(weight))?, given.weight(bias))
+            }
+            Self::Normalise(x, [gain, bias]) => normalise::compose(given.of(x), given.weight(gain), given.weight(bias)),
+            Self::SoftmaxAttend([queries, keys, values], heads) => {
+                let (queries, keys, values) = (given.of(queries), given.of(keys), given.of(values));
+                softmax_attend::compose(Attended { queries, keys, values }, heads.count)
+            }
             Self::Convolve(x, [taps, bias]) => causal_conv::compose(CausalConv {
                 input: given.of(x),
                 taps: given.weight(taps),
@@ -166,6 +183,13 @@ impl Operation {
             }
             Self::TimesRow(x, row) => entrywise::add_times_row(given.of(x), given.weight(row), out),
             Self::Project(x, weight, sizes) => project::forward(given.of(x), given.weight(weight), sizes, out),
+            Self::Affine(x, [weight, bias]) => {
+                project::forward_affine(given.of(x), (given.weight(weight), given.weight(bias)), out);
+            }
+            Self::Normalise(x, [gain, bias]) => {
+                normalise::forward(given.of(x), given.weight(gain), given.weight(bias), out);
+            }
+            Self::SoftmaxAttend(parts, heads) => softmax_attend::forward(given.all(parts), heads, out),
             Self::Convolve(x, [taps, bias]) => {
                 causal_conv::forward(given.of(x), given.weight(taps), given.weight(bias), out);
             }
@@ -219,6 +243,20 @@ impl Operation {
             Self::Project(x, weight, sizes) => {
                 let ([by_x], [by_weight]) = slopes.of([x], [weight]);
                 project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
+            }
+            Self::Affine(x, [weight, bias]) => {
+                let ([by_x], [by_weight, by_bias]) = slopes.of([x], [weight, bias]);
+                let sizes = (by_weight.len() / by_bias.len(), by_bias.len());
+                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
+                entrywise::by_added_row(by_out, by_bias);
+            }
+            Self::Normalise(x, [gain, bias]) => {
+                let ([by_x], [by_gain, by_bias]) = slopes.of([x], [gain, bias]);
+                normalise::backward((given.of(x), given.weight(gain)), by_out, by_x, by_gain, by_bias);
+            }
+            Self::SoftmaxAttend(parts, heads) => {
+                let (by_parts, []) = slopes.of(parts, []);
+                softmax_attend::backward(given.all(parts), heads, by_out, by_parts);
             }
             Self::Convolve(x, [taps, bias]) => {
                 let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
