@@ -10,7 +10,7 @@ mod causal_conv;
 pub(crate) mod check;
 mod complex;
 mod diagonal_scan;
-mod elementary;
+pub mod elementary;
 mod entrywise;
 mod head_scan;
 mod host;
@@ -23,21 +23,25 @@ mod operation;
 mod outer;
 mod program;
 mod project;
+mod recurrence;
 mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
 mod window_scan;
 
+pub use buffer::Buffer;
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
+pub use lanes::{LANES, Lane, lanewise};
 pub use linear_attend::Attended;
 pub use normalise::normalise_row;
 pub use program::{Program, Recording, Selection, Sequence};
 pub use project::project;
+pub use recurrence::{Carried, Cell, MOST_GATES, Moment, Past, Recurrence};
 pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
@@ -70,6 +74,11 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         linear_attend::compose(parts)
     }
 
+    /// A recurrent layer: the last h, as many as are asked for, (B, asked, n). See [`Recurrence`].
+    fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
+        recurrence::compose(layer)
+    }
+
     /// Runs a program over token sequences. See [`Program`].
     fn run<T: Tape<f32, Self>>(
         &self,
@@ -95,6 +104,10 @@ impl Device for Cpu {
 
     fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
         linear_attend::fused(self, parts)
+    }
+
+    fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
+        recurrence::fused(self, layer)
     }
 
     fn run<T: Tape<f32, Self>>(
