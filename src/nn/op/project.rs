@@ -4,7 +4,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use super::lanes::{Lane, ZERO, plus_product, plus_scaled, total};
+use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// tokens · W, made of dfdx's operations, for any device: (B, T, a) times (a, b).
@@ -42,6 +42,7 @@ fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, o
     let done = tiles.len() * TILE;
     for (i, out) in rest.iter_mut().enumerate() {
         for (row, x) in x.iter().enumerate() {
+            lanewise();
             *out = plus_scaled(out, weight[row * down + (done + i) * along], x);
         }
     }
@@ -107,10 +108,9 @@ fn add_outer_tile(
         b2 = plus_product(&b2, &x[1], &by_out[2]);
         b3 = plus_product(&b3, &x[1], &by_out[3]);
     }
-    for (row, sums) in [(row, [a0, a1, a2, a3]), (row + 1, [b0, b1, b2, b3])] {
-        for (slope, sum) in by_weight[row * b + column..][..TILE].iter_mut().zip(&sums) {
-            *slope += total(sum);
-        }
+    for (i, sum) in [a0, a1, a2, a3, b0, b1, b2, b3].iter().enumerate() {
+        lanewise();
+        by_weight[(row + i / TILE) * b + column + i % TILE] += total(sum);
     }
     TILE
 }
