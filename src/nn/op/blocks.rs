@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::host::numbers;
-use super::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
+use crate::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
 use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
 /// An operation on one block, with the weights that all sequences share inside it.
@@ -123,7 +123,6 @@ fn forward(
 }
 
 /// Gradients by each input of each block, and by each weight of each group of blocks.
-#[expect(clippy::type_complexity, reason = "a list for each block and a list for each group")]
 fn backward(
     kernel: &impl Kernel,
     blocks: &[Block],

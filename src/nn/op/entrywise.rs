@@ -5,7 +5,7 @@ use multiversion::multiversion;
 
 use super::Device;
 use super::elementary::{gelu, sigmoid, silu, softplus};
-use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
+use crate::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A function of one number.
@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn functions_equal_their_definitions_where_exponentials_overflow_too() {
         let values = [-200.0f32, -3.0, -0.5, 0.0, 0.5, 3.0, 200.0];
-        let definitions: [(Function, fn(f64) -> f64); 4] = [
+        type Definition = fn(f64) -> f64;
+        let definitions: [(Function, Definition); 4] = [
             (Function::Silu, |x| x / (1.0 + (-x).exp())),
             (Function::Softplus, |x| (1.0 + x.exp()).ln()),
             (Function::Sigmoid, |x| 1.0 / (1.0 + (-x).exp())),

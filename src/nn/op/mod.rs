@@ -15,7 +15,6 @@ mod entrywise;
 mod head_scan;
 mod host;
 mod join;
-mod lanes;
 mod linear_attend;
 mod masked_attend;
 mod normalise;
