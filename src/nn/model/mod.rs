@@ -102,6 +102,17 @@ impl ModelSpec {
         }
     }
 
+    /// Whether a model that is built for contexts of `context` pairs can read one of `pairs`.
+    pub fn reads(&self, pairs: usize, context: usize) -> bool {
+        match self {
+            // It has a weight for every place.
+            Self::Mlp(_) => pairs == context,
+            // The query is read with the pair before it.
+            Self::GdSsm(_) => pairs > 0,
+            _ => true,
+        }
+    }
+
     /// How many numbers the model learns.
     pub fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         match self {
