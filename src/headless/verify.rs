@@ -61,9 +61,10 @@ fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Resu
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
-        let advance = experiment.advance()?;
-        if advance.diverged {
-            bail!("{name} diverged at step {}", advance.report.step);
+        let ahead = experiment.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(experiment.step()));
+        let to_next_claim = ahead.filter(|steps| *steps > 0).min().unwrap_or(1);
+        if let Some(at) = experiment.advance(to_next_claim)?.diverged {
+            bail!("{name} diverged at step {at}");
         }
         verdicts.extend(experiment.verdicts()?);
     }

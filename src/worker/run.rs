@@ -35,7 +35,7 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
             continue;
         }
         match desk.pace.wait() {
-            None => desk.step()?,
+            None => desk.go_on()?,
             Some(wait) => match orders.recv_timeout(wait.min(desk.until_post())) {
                 Ok(order) => desk.obey(order)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -127,7 +127,7 @@ impl<'a> Desk<'a> {
             Order::Step => {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
-                self.step()?;
+                self.step(1)?;
                 self.pause();
             }
             Order::Pace(per_second) => {
@@ -175,16 +175,22 @@ impl<'a> Desk<'a> {
         });
     }
 
-    fn step(&mut self) -> Result<()> {
-        let advance = self.experiment.advance()?;
+    /// The next step that is due, or as many as the device does at once where nothing holds it back.
+    fn go_on(&mut self) -> Result<()> {
+        let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
+        self.step(if self.pace.per_second().is_some() { 1 } else { left })
+    }
+
+    fn step(&mut self, most: u64) -> Result<()> {
+        let advance = self.experiment.advance(most)?;
         self.changed = true;
         self.pace.stepped();
-        if advance.diverged {
+        if let Some(at) = advance.diverged {
             self.introduce();
-            self.phase = Phase::Diverged { at: advance.report.step };
+            self.phase = Phase::Diverged { at };
             return Ok(());
         }
-        self.pending.steps.push(advance.report);
+        self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
             self.phase = Phase::Finished;
