@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::host::numbers;
-use crate::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
+use super::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
 use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
 /// An operation on one block, with the weights that all sequences share inside it.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::lanes::{LANES, Lane};
+use super::lanes::{LANES, Lane};
 
 /// Numbers that the shelf holds at most: 64 MiB.
 const MOST_IDLE: usize = 1 << 24;

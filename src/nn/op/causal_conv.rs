@@ -13,8 +13,8 @@ use multiversion::multiversion;
 
 use super::entrywise::plus_row;
 use super::join::join;
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use super::slice::slice;
-use crate::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// What is convolved with what.

@@ -15,8 +15,8 @@ use multiversion::multiversion;
 use super::buffer::Buffer;
 use super::complex::Spectrum;
 use super::join::join;
+use super::lanes::{LANES, Lane, ZERO, total};
 use super::slice::slice;
-use crate::lanes::{LANES, Lane, ZERO, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// What the recurrence runs over.

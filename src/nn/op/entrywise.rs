@@ -5,7 +5,7 @@ use multiversion::multiversion;
 
 use super::Device;
 use super::elementary::{gelu, sigmoid, silu, softplus};
-use crate::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A function of one number.

@@ -19,10 +19,10 @@ use super::buffer::Buffer;
 use super::elementary::exp;
 use super::entrywise::times_row;
 use super::join::join;
+use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::project::project;
 use super::selective_scan::{Scanned, SelectiveScan};
 use super::slice::slice;
-use crate::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// What the scan runs over.

@@ -12,7 +12,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::lanes::{LANES, Lane, ZERO, add_outer, add_times, add_transposed_times, gather, scatter_add};
+use super::lanes::{LANES, Lane, ZERO, add_outer, add_times, add_transposed_times, gather, scatter_add};
 use crate::nn::{Cube, Outcome};
 
 /// What linear attention is between.

@@ -7,8 +7,8 @@ use multiversion::multiversion;
 
 use super::buffer::Buffer;
 use super::elementary::exp;
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::selective_scan::Scanned;
-use crate::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 
 /// Sizes and sums of one block.
 struct Heads<'a> {

@@ -45,6 +45,7 @@ pub use window_scan::{WindowScan, window_states};
 use dfdx::tensor::{Cpu, Tape};
 
 use super::{Cube, Input, Matrix, Outcome};
+use crate::lanes;
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {

@@ -9,9 +9,9 @@ use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMul};
 
 use super::complex::{Complex, Spectrum};
 use super::entrywise::{self, Function};
+use super::lanes::Lane;
 use super::{CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
 use super::{causal_conv, diagonal_scan, head_scan, masked_attend, project, selective_scan, slice};
-use crate::lanes::Lane;
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A sequence in a program, by the number of the step that makes it.

@@ -14,8 +14,8 @@ use super::blocks::{self, Kernel, Operands, untape};
 use super::buffer::Buffer;
 use super::complex::Spectrum;
 use super::entrywise::Function;
+use super::lanes::Lane;
 use super::operation::{Given, Operation, Place, Slopes, Tensors, Weight};
-use crate::lanes::Lane;
 use crate::nn::{Cube, Device, Input, Matrix, Outcome};
 
 /// The steps so far, each of which makes a sequence.

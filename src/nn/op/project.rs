@@ -4,7 +4,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use crate::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, total};
+use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// tokens · W, made of dfdx's operations, for any device: (B, T, a) times (a, b).

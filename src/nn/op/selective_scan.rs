@@ -17,8 +17,8 @@ use multiversion::multiversion;
 use super::buffer::Buffer;
 use super::elementary::exp;
 use super::join::join;
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::slice::slice;
-use crate::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// What the scan runs over.

@@ -58,12 +58,7 @@ const CASES: [Case; 14] = [
     Case { name: "scan", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 5) },
     Case { name: "last state", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 1) },
     Case { name: "convolve", tokens: (6, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
-    Case {
-        name: "convolve few",
-        tokens: (2, 3),
-        weights: &[(4, 3), (1, 3)],
-        record: |x, w| x.convolve(w(0), w(1)),
-    },
+    Case { name: "convolve few", tokens: (2, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
 ];
 
 const SCANS: [Case; 3] = [
