@@ -123,7 +123,6 @@ fn forward(
 }
 
 /// Gradients by each input of each block, and by each weight of each group of blocks.
-#[expect(clippy::type_complexity, reason = "a list for each block and a list for each group")]
 fn backward(
     kernel: &impl Kernel,
     blocks: &[Block],

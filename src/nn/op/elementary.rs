@@ -11,7 +11,7 @@ const LEAST: f32 = -87.0;
 const MOST: f32 = 88.0;
 
 /// ln 2 in two parts; the first has few digits, so that its product with a small whole number is exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// 1.5 · 2²³: a number that this is added to is rounded to a whole one, which then stands in its last bits.
@@ -52,7 +52,6 @@ pub fn sigmoid(x: f32) -> f32 {
 }
 
 /// ln(1 + eˣ), as max(x, 0) + ln(1 + e^−|x|).
-#[allow(dead_code, reason = "for the selective scan")]
 #[inline(always)]
 pub fn softplus(x: f32) -> f32 {
     let small = exp(-x.abs());
@@ -64,7 +63,6 @@ pub fn softplus(x: f32) -> f32 {
 }
 
 /// x σ(x), and its slope (Elfwing et al. 2017, 1702.03118).
-#[allow(dead_code, reason = "for the selective scan")]
 #[inline(always)]
 pub fn silu(x: f32) -> (f32, f32) {
     let open = sigmoid(x);
@@ -75,7 +73,7 @@ pub fn silu(x: f32) -> (f32, f32) {
 /// place of ½ (1 + tanh u) stands σ(2u), which is the same.
 #[inline(always)]
 pub fn gelu(x: f32) -> (f32, f32) {
-    const TWICE: f32 = 1.595_769_1;
+    const TWICE: f32 = 1.595_769;
     const CUBIC: f32 = 0.044_715;
     let open = sigmoid(TWICE * (x + CUBIC * x * x * x));
     (x * open, open + x * open * (1.0 - open) * TWICE * (1.0 + 3.0 * CUBIC * x * x))

@@ -15,7 +15,6 @@ mod entrywise;
 mod head_scan;
 mod host;
 mod join;
-mod lanes;
 mod linear_attend;
 mod masked_attend;
 mod normalise;
@@ -51,6 +50,7 @@ pub use window_scan::{WindowScan, window_states};
 use dfdx::tensor::{Cpu, Tape};
 
 use super::{Cube, Input, Matrix, Outcome};
+use crate::lanes;
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {

@@ -211,35 +211,8 @@ impl Operation {
     /// Adds the gradients of one block that follow from ∂out.
     pub fn backward(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
         match self {
-            Self::Tokens => {}
-            Self::Last(x) => {
-                let ([by_x], []) = slopes.of([x], []);
-                let skipped = by_x.len() - by_out.len();
-                entrywise::add(by_out, &mut by_x[skipped..]);
-            }
-            Self::Plus(places) => {
-                let (by, []) = slopes.of(places, []);
-                by.into_iter().for_each(|by| entrywise::add(by_out, by));
-            }
-            Self::Times([x, y]) => {
-                let ([by_x, by_y], []) = slopes.of([x, y], []);
-                entrywise::add_products(given.of(y), by_out, by_x);
-                entrywise::add_products(given.of(x), by_out, by_y);
-            }
-            Self::Apply(function, x) => {
-                let ([by_x], []) = slopes.of([x], []);
-                entrywise::apply_backward(function, given.of(x), by_out, by_x);
-            }
-            Self::PlusRow(x, row) => {
-                let ([by_x], [by_row]) = slopes.of([x], [row]);
-                entrywise::add(by_out, by_x);
-                entrywise::by_added_row(by_out, by_row);
-            }
-            Self::TimesRow(x, row) => {
-                let ([by_x], [by_row]) = slopes.of([x], [row]);
-                entrywise::add_times_row(by_out, given.weight(row), by_x);
-                entrywise::by_multiplied_row(given.of(x), by_out, by_row);
-            }
+            Self::Tokens | Self::Last(_) | Self::Plus(_) | Self::Times(_) => self.through(given, by_out, slopes),
+            Self::Apply(..) | Self::PlusRow(..) | Self::TimesRow(..) => self.through(given, by_out, slopes),
             Self::Project(x, weight, sizes) => {
                 let ([by_x], [by_weight]) = slopes.of([x], [weight]);
                 project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
@@ -279,6 +252,41 @@ impl Operation {
                 let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
                 masked_attend::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
             }
+        }
+    }
+
+    /// The same, of those that treat every number alike.
+    fn through(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
+        match self {
+            Self::Last(x) => {
+                let ([by_x], []) = slopes.of([x], []);
+                let skipped = by_x.len() - by_out.len();
+                entrywise::add(by_out, &mut by_x[skipped..]);
+            }
+            Self::Plus(places) => {
+                let (by, []) = slopes.of(places, []);
+                by.into_iter().for_each(|by| entrywise::add(by_out, by));
+            }
+            Self::Times([x, y]) => {
+                let ([by_x, by_y], []) = slopes.of([x, y], []);
+                entrywise::add_products(given.of(y), by_out, by_x);
+                entrywise::add_products(given.of(x), by_out, by_y);
+            }
+            Self::Apply(function, x) => {
+                let ([by_x], []) = slopes.of([x], []);
+                entrywise::apply_backward(function, given.of(x), by_out, by_x);
+            }
+            Self::PlusRow(x, row) => {
+                let ([by_x], [by_row]) = slopes.of([x], [row]);
+                entrywise::add(by_out, by_x);
+                entrywise::by_added_row(by_out, by_row);
+            }
+            Self::TimesRow(x, row) => {
+                let ([by_x], [by_row]) = slopes.of([x], [row]);
+                entrywise::add_times_row(by_out, given.weight(row), by_x);
+                entrywise::by_multiplied_row(given.of(x), by_out, by_row);
+            }
+            _ => {}
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Every operation of a program, in both forms.
+//! Both forms of every operation, in value and in gradient.
+#![cfg(test)]
 
 use dfdx::prelude::{Backward, OwnedTape, Rank0, SumTo, Trace};
 
