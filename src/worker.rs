@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::preset::Preset;
+use crate::session::Outcome;
 pub use crate::session::Source;
 use crate::train::{DeviceChoice, History, LrChange, Measurement, ReferenceResult, Snapshot, StepReport};
 
@@ -102,6 +103,8 @@ pub struct Update {
     pub lr_changes: Vec<LrChange>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
+    /// The claims for a step that was reached, held against all held-out tasks.
+    pub checked: Option<Outcome>,
     pub notes: Vec<Note>,
 }
 

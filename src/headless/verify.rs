@@ -1,6 +1,8 @@
 //! `innerloop verify`: trains presets and holds them to their claims.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -8,7 +10,8 @@ use clap::Args;
 use super::stop::Stop;
 use super::{exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
-use crate::train::{DeviceChoice, Experiment, Verdict};
+use crate::session::{Ledger, Outcome};
+use crate::train::{DeviceChoice, Experiment};
 
 /// Train presets and check what they claim
 #[derive(Args, Debug)]
@@ -21,13 +24,16 @@ pub struct Options {
     pub device: DeviceChoice,
 }
 
-/// Prints a line for each claim; fails if one does not hold.
+/// Prints a line for each claim, and notes it for the gallery's cards; fails if one does not hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = Stop::listen()?;
+    let ledger = Ledger::place(|name| std::env::var_os(name));
     let (mut held, mut failed) = (0, 0);
     for (name, preset) in chosen(&options.presets)? {
         tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
-        for verdict in verify(&name, preset, options.device, &stop)? {
+        let outcome = verify(&name, &preset, options.device, &stop)?;
+        note(ledger.as_ref(), (&name, &preset), &outcome);
+        for verdict in outcome.verdicts {
             let word = if verdict.held { "held" } else { "FAILED" };
             *(if verdict.held { &mut held } else { &mut failed }) += 1;
             print(&format!("{name:30} {word:6} {:>12} {}\n", short(verdict.value), verdict.claim))?;
@@ -52,22 +58,35 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
 }
 
 /// Trains to the last step that a claim is about.
-fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Vec<Verdict>> {
-    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(Vec::new()) };
+fn verify(name: &str, preset: &Preset, device: DeviceChoice, stop: &Stop) -> Result<Outcome> {
+    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(Outcome::default()) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
-    let mut experiment = Experiment::start(name, preset, device)?;
+    let mut experiment = Experiment::start(name, preset.clone(), device)?;
     let mut verdicts = experiment.verdicts()?;
+    let mut training = Duration::ZERO;
     while experiment.step() < last {
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
+        let began = Instant::now();
         let advance = experiment.advance()?;
+        training += began.elapsed();
         if advance.diverged {
             bail!("{name} diverged at step {}", advance.report.step);
         }
         verdicts.extend(experiment.verdicts()?);
     }
-    Ok(verdicts)
+    let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
+    Ok(Outcome { verdicts, seconds_per_step })
+}
+
+/// Keeps a result for the gallery. One that cannot be kept is told and no failure of the claims.
+fn note(ledger: Option<&PathBuf>, preset: (&str, &Preset), outcome: &Outcome) {
+    let Some(path) = ledger else { return };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    if let Err(error) = Ledger::note(path, preset, outcome.clone(), now) {
+        tell(&format!("{}: not noted: {error:#}", path.display()));
+    }
 }
 
 /// Four significant digits, small numbers as powers of ten.

@@ -1,12 +1,14 @@
 //! Claims of a preset against a run.
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
-use super::{Experiment, Measurement, ReferenceResult, Scope};
+use super::{Experiment, Measurement, ReferenceResult};
 use crate::preset::{Claim, Quantity};
 
 /// A claim with what was measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verdict {
     pub claim: Claim,
     /// NaN where the model or the task has no such quantity.
@@ -16,13 +18,15 @@ pub struct Verdict {
 
 impl Experiment {
     /// Measures the present weights on all held-out tasks and holds the claims for this step against them.
+    ///
+    /// The run's history takes no note: it must not depend on whether somebody asked.
     pub fn verdicts(&mut self) -> Result<Vec<Verdict>> {
         let step = self.step();
         let due: Vec<Claim> = self.preset.claims.iter().filter(|claim| claim.after == step).cloned().collect();
         if due.is_empty() {
             return Ok(Vec::new());
         }
-        let measurement = self.measure(Scope::Whole)?;
+        let measurement = self.look_closely()?;
         let verdict = |claim: Claim| {
             let value = value(claim.measure, &measurement, self.references());
             Verdict { held: claim.holds(value), claim, value }

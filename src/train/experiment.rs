@@ -108,6 +108,11 @@ impl Experiment {
         Ok(measurement)
     }
 
+    /// Measures the present weights on all held-out tasks, and records nothing.
+    pub fn look_closely(&mut self) -> Result<Measurement> {
+        self.run.measure(Scope::Whole)
+    }
+
     /// Multiplies the learning rate from here on.
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
         let change = LrChange { step: self.step(), factor: self.run.scale_lr(factor) };

@@ -2,6 +2,8 @@
 //!
 //! Owns the thresholds between "equal to", "close to" and "not yet". Knows nothing of where the words stand.
 
+pub mod claims;
+
 use super::numbers::{cosine, percent, significant};
 use super::theme::Ink;
 use crate::reference::Reference;

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, Session};
+use crate::session::{self, Outcome, Session};
 use crate::train::{DeviceChoice, Experiment};
 
 /// Looking into the model may take this share of the time.
@@ -28,6 +28,7 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
         }
         if desk.phase != Phase::Running {
             desk.post()?;
+            desk.check_claims()?;
             match orders.recv() {
                 Ok(order) => desk.obey(order)?,
                 Err(_) => return Ok(()),
@@ -61,6 +62,10 @@ struct Desk<'a> {
     pending: Update,
     /// Whether weights have changed since the last look into the model.
     changed: bool,
+    /// The step whose claims were checked last.
+    checked: Option<u64>,
+    /// Steps made here, and the time they took.
+    made: (u32, Duration),
     next_post: Instant,
     next_look: Instant,
     post: &'a dyn Fn(Update),
@@ -84,12 +89,15 @@ impl<'a> Desk<'a> {
             experiment,
             pending: Update::default(),
             changed: true,
+            checked: None,
+            made: (0, Duration::ZERO),
             next_post: now,
             next_look: now,
             post,
         };
         desk.introduce();
         desk.post()?;
+        desk.check_claims()?;
         Ok(desk)
     }
 
@@ -111,6 +119,7 @@ impl<'a> Desk<'a> {
             ..Update::default()
         };
         self.changed = true;
+        self.checked = None;
     }
 
     fn obey(&mut self, order: Order) -> Result<()> {
@@ -176,7 +185,9 @@ impl<'a> Desk<'a> {
     }
 
     fn step(&mut self) -> Result<()> {
+        let began = Instant::now();
         let advance = self.experiment.advance()?;
+        self.made = (self.made.0.saturating_add(1), self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
         if advance.diverged {
@@ -187,9 +198,27 @@ impl<'a> Desk<'a> {
         self.pending.steps.push(advance.report);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
+            // Its claims are checked once it has said that it is finished.
             self.phase = Phase::Finished;
+            return Ok(());
         }
-        Ok(())
+        self.check_claims()
+    }
+
+    /// Holds the claims for this step against all held-out tasks, once.
+    fn check_claims(&mut self) -> Result<()> {
+        let step = self.experiment.step();
+        if self.checked.replace(step) == Some(step) {
+            return Ok(());
+        }
+        let verdicts = self.experiment.verdicts()?;
+        if verdicts.is_empty() {
+            return Ok(());
+        }
+        let (steps, time) = self.made;
+        let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / f64::from(steps));
+        self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
+        self.post()
     }
 
     fn until_post(&self) -> Duration {

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::train::{History, LayerState, Snapshot, Stop};
+use crate::session::Outcome;
+use crate::train::{History, LayerState, Snapshot, Stop, Verdict};
 use crate::tui::action::{Action, Direction, Effect};
 use crate::worker::{Note, Opened, Order, Phase, Status, Update};
 
@@ -19,11 +20,33 @@ pub enum Pane {
     Loss,
     State,
     Distance,
+    Context,
     Predictions,
+    Claims,
+}
+
+/// A corner of the lab where it has four. Those below show one of several panes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corner {
+    UpperLeft,
+    UpperRight,
+    LowerLeft,
+    LowerRight,
 }
 
 impl Pane {
-    pub const ALL: [Self; 4] = [Self::Loss, Self::State, Self::Distance, Self::Predictions];
+    /// In the order of Tab: those that share a corner come one after the other.
+    pub const ALL: [Self; 6] =
+        [Self::Loss, Self::State, Self::Distance, Self::Context, Self::Predictions, Self::Claims];
+
+    pub fn corner(self) -> Corner {
+        match self {
+            Self::Loss => Corner::UpperLeft,
+            Self::State => Corner::UpperRight,
+            Self::Distance | Self::Context => Corner::LowerLeft,
+            Self::Predictions | Self::Claims => Corner::LowerRight,
+        }
+    }
 
     fn shifted(self, by: usize) -> Self {
         let here = Self::ALL.iter().position(|&pane| pane == self).unwrap_or(0);
@@ -47,11 +70,15 @@ pub struct Lab {
     pub history: History,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
+    /// The claims that were checked in this run.
+    pub verdicts: Vec<Verdict>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
     /// The pane that stands beside the loss where there is room for two.
     pub companion: Pane,
+    /// The panes that are in front below where there are four.
+    pub lower: (Pane, Pane),
     /// The focused pane fills the screen.
     pub zoom: bool,
     pub log_axis: bool,
@@ -66,9 +93,11 @@ impl Lab {
             history: History::default(),
             snapshot: None,
             status: None,
+            verdicts: Vec::new(),
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
+            lower: (Pane::Distance, Pane::Predictions),
             zoom: false,
             log_axis: true,
             cursor: Cursor::default(),
@@ -85,6 +114,7 @@ impl Lab {
     pub fn apply(&mut self, update: Update) -> Vec<Note> {
         if let Some(opened) = update.opened {
             self.opened = Some(opened);
+            self.verdicts.clear();
         }
         if let Some(history) = update.history {
             self.history = history;
@@ -98,12 +128,38 @@ impl Lab {
         if update.status.is_some() {
             self.status = update.status;
         }
+        if let Some(Outcome { verdicts, .. }) = update.checked {
+            self.verdicts.extend(verdicts);
+            self.show_claims();
+        }
         for note in &update.notes {
             if let (Note::Saved(path), Some(opened)) = (note, &mut self.opened) {
                 opened.file = Some(path.clone());
             }
         }
         update.notes
+    }
+
+    /// Whether what the run comes to speaks for its preset: nobody has turned the seed or the learning rate.
+    pub fn as_the_preset_says(&self) -> bool {
+        let same_seed = self.opened.as_ref().is_some_and(|opened| opened.seed == opened.preset.train.seed);
+        same_seed && self.history.lr_changes.is_empty()
+    }
+
+    /// How many of the preset's claims have held in this run, and how many were checked.
+    pub fn claims_held(&self) -> (usize, usize) {
+        (self.verdicts.iter().filter(|verdict| verdict.held).count(), self.verdicts.len())
+    }
+
+    /// At the end of a run its claims come to the front, except in the place of what somebody chose to look at.
+    fn show_claims(&mut self) {
+        let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
+        if finished && self.focus.corner() != Corner::LowerRight {
+            self.lower.1 = Pane::Claims;
+        }
+        if finished && self.focus == Pane::Loss {
+            self.companion = Pane::Claims;
+        }
     }
 
     /// The stop under the cursor: its place, how many there are, and the stop.
@@ -169,9 +225,13 @@ impl Lab {
 
     fn focus_on(&mut self, pane: Pane) {
         self.focus = pane;
-        if pane != Pane::Loss {
-            self.companion = pane;
+        match pane.corner() {
+            Corner::UpperLeft => return,
+            Corner::UpperRight => {}
+            Corner::LowerLeft => self.lower.0 = pane,
+            Corner::LowerRight => self.lower.1 = pane,
         }
+        self.companion = pane;
     }
 
     fn scrub(&mut self, direction: Direction) {
