@@ -151,6 +151,13 @@ impl Lab {
         (self.verdicts.iter().filter(|verdict| verdict.held).count(), self.verdicts.len())
     }
 
+    /// Whether there are claims for this very step that have not been checked yet.
+    pub fn checking(&self) -> bool {
+        let (Some(opened), Some(status)) = (&self.opened, &self.status) else { return false };
+        let mut due = opened.preset.claims.iter().filter(|claim| claim.after == status.step);
+        due.any(|claim| !self.verdicts.iter().any(|verdict| verdict.claim == *claim))
+    }
+
     /// At the end of a run its claims come to the front, except in the place of what somebody chose to look at.
     fn show_claims(&mut self) {
         let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);

@@ -65,7 +65,7 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
 /// "✓ 5 of 5 claims held", once they are checked.
 fn claims_held(lab: &Lab, theme: Theme) -> Option<Span<'static>> {
     let (held, checked) = lab.claims_held();
-    if checked == 0 {
+    if checked == 0 || lab.checking() {
         return None;
     }
     let all = held == checked;

@@ -71,7 +71,7 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                 let line = match &entry.preset {
                     Ok(preset) => Line::from(vec![
                         Span::raw(fit(&format!("  {}", one_line(&preset.title)), room.saturating_sub(2))),
-                        Span::styled(tick(gallery, &entry.name, preset), theme.quiet()),
+                        Span::raw(tick(gallery, &entry.name, preset)),
                     ]),
                     Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
                 };

@@ -11,7 +11,7 @@ use crate::tui::numbers::{count, percent, signed_percent, significant};
 pub fn quantity(claim: &Claim) -> String {
     let main = label(Reference::Gd(1));
     match claim.measure {
-        Quantity::LossGap => format!("loss above {main}'s"),
+        Quantity::LossGap => format!("loss against {main}'s"),
         Quantity::PredictionDifference => format!("predictions differ from {main}'s"),
         Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
         Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
@@ -23,13 +23,17 @@ pub fn quantity(claim: &Claim) -> String {
 
 /// What is claimed of it: "at most 3 %"; nothing where the quantity says it all.
 pub fn bounds(claim: &Claim) -> String {
-    let number = |value: f64| number(claim.measure, value);
-    let parts = [
-        claim.within.map(|bound| format!("±{}", number(bound).trim_start_matches('+'))),
-        claim.at_least.map(|bound| format!("at least {}", number(bound))),
-        claim.at_most.map(|bound| format!("at most {}", number(bound))),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let number = |bound: f64| match claim.measure {
+        Quantity::LossGap if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
+        Quantity::LossGap | Quantity::PredictionDifference | Quantity::DistanceTo(_) => {
+            format!("{} %", short(bound * 100.0))
+        }
+        Quantity::LossOver(_) => format!("{} ×", short(bound)),
+        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::Nearest(_) => bound.to_string(),
+    };
+    let parts = [(claim.within, "±"), (claim.at_least, "at least "), (claim.at_most, "at most ")];
+    let parts = parts.into_iter().filter_map(|(bound, word)| Some(format!("{word}{}", number(bound?))));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// A measured value.
@@ -37,21 +41,14 @@ pub fn value(claim: &Claim, value: f64) -> String {
     match claim.measure {
         Quantity::Nearest(_) if value == 1.0 => "yes".to_owned(),
         Quantity::Nearest(_) => "no".to_owned(),
-        _ => number(claim.measure, value),
-    }
-}
-
-fn number(quantity: Quantity, value: f64) -> String {
-    match quantity {
         Quantity::LossGap => signed_percent(value),
         Quantity::PredictionDifference | Quantity::DistanceTo(_) => percent(value),
         // Cut and not rounded, as close to 1 as it is claimed.
         Quantity::SensitivityCosine | Quantity::StateCosine if value.is_finite() => {
-            let cut = (value * 1e6).trunc() / 1e6;
-            cut.to_string()
+            ((value * 1e6).trunc() / 1e6).to_string()
         }
         Quantity::LossOver(_) => format!("{} ×", significant(value, 3)),
-        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::Nearest(_) => significant(value, 3),
+        Quantity::SensitivityCosine | Quantity::StateCosine => significant(value, 3),
     }
 }
 
@@ -81,9 +78,9 @@ mod tests {
         let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000 };
         let said = |claim: &Claim, measured| [quantity(claim), bounds(claim), value(claim, measured)];
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
-        assert_eq!(said(&gap, 0.00013), ["loss above GD-1's", "±1.0 %", "+0.013 %"]);
+        assert_eq!(said(&gap, 0.00013), ["loss against GD-1's", "±1 %", "+0.013 %"]);
         let below = Claim { at_most: Some(-0.4), ..claim(Quantity::LossGap) };
-        assert_eq!(said(&below, -0.51), ["loss above GD-1's", "at most −40 %", "−51 %"]);
+        assert_eq!(said(&below, -0.51), ["loss against GD-1's", "at most −40 %", "−51 %"]);
         let cosine = Claim { at_least: Some(0.999), ..claim(Quantity::SensitivityCosine) };
         assert_eq!(said(&cosine, 0.99978)[1..], ["at least 0.999", "0.99978"]);
         let over = Claim { at_most: Some(1.01), ..claim(Quantity::LossOver(Reference::Ridge)) };

@@ -22,12 +22,15 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
     let mut lines = vec![Line::from(vec![Span::styled("Claims:", theme.focus()), summary])];
     for (claim, entry) in preset.claims.iter().zip(&entries) {
         let held = entry.map(|entry| entry.verdict.held);
-        let mut text = format!("{} {}", claims::quantity(claim), claims::bounds(claim));
+        let mut text = claims::quantity(claim);
+        if let Some(bounds) = Some(claims::bounds(claim)).filter(|bounds| !bounds.is_empty()) {
+            text += &format!(": {bounds}");
+        }
         if claim.after != preset.train.steps {
             text += &format!(" {}", claims::moment(claim.after));
         }
         if let Some(Entry { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
-            text += &format!(": it was {}", claims::value(claim, verdict.value));
+            text += &format!("; it was {}", claims::value(claim, verdict.value));
         }
         let style = if held == Some(false) { theme.ink(Ink::Warning) } else { theme.focus() };
         for (i, row) in wrap(&text, width.saturating_sub(2)).into_iter().enumerate() {
