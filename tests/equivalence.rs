@@ -17,7 +17,7 @@ fn open(preset: Preset) -> Experiment {
 fn trained(name: &str) -> Equivalence {
     let mut experiment = open(load(name));
     while !experiment.finished() {
-        assert!(!experiment.advance().expect("a step").diverged);
+        assert!(experiment.advance(1).expect("a step").diverged.is_none());
     }
     experiment.measure(Scope::Whole).expect("a measurement").equivalence
 }

@@ -33,9 +33,8 @@ impl Progress {
         Self { bar: drawn.then(|| bar(first, last)), first, last, next_line: first, began: Instant::now(), descent }
     }
 
-    /// Shows a step.
-    pub fn show(&mut self, advance: &Advance) {
-        let step = advance.report.step;
+    /// Shows that a step is reached.
+    pub fn show(&mut self, step: u64, advance: &Advance) {
         if let Some(bar) = &self.bar {
             bar.set_position(step);
         }

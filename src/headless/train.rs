@@ -123,12 +123,12 @@ fn train(experiment: &mut Experiment, options: &Options, stop: &Stop) -> Result<
         if experiment.step() >= last {
             break Ok(());
         }
-        let advance = experiment.advance()?;
-        if advance.diverged {
-            let (at, good) = (advance.report.step, experiment.step());
+        let advance = experiment.advance(last - experiment.step())?;
+        if let Some(at) = advance.diverged {
+            let good = experiment.step();
             break Err((format!("diverged at step {at}: the loss ran away; the last good step is {good}"), None));
         }
-        progress.show(&advance);
+        progress.show(experiment.step(), &advance);
         if options.save.is_some() && saved.elapsed() >= SAVE_EVERY {
             save(experiment, options)?;
             saved = Instant::now();

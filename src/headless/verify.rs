@@ -69,10 +69,10 @@ fn verify(name: &str, preset: &Preset, device: DeviceChoice, stop: &Stop) -> Res
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
         let began = Instant::now();
-        let advance = experiment.advance()?;
+        let advance = experiment.advance(experiment.to_next_claim().unwrap_or(1))?;
         training += began.elapsed();
-        if advance.diverged {
-            bail!("{name} diverged at step {}", advance.report.step);
+        if let Some(at) = advance.diverged {
+            bail!("{name} diverged at step {at}");
         }
         verdicts.extend(experiment.verdicts()?);
     }

@@ -17,6 +17,12 @@ pub struct Verdict {
 }
 
 impl Experiment {
+    /// Steps to the next one that a claim is about; none where no claim lies ahead.
+    pub fn to_next_claim(&self) -> Option<u64> {
+        let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step()));
+        ahead.filter(|steps| *steps > 0).min()
+    }
+
     /// Measures the present weights on all held-out tasks and holds the claims for this step against them.
     ///
     /// The run's history takes no note: it must not depend on whether somebody asked.

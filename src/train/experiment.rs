@@ -3,6 +3,7 @@
 //! Owns when to measure, and what to do when a run diverges. Knows nothing of files, threads and screens.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -16,6 +17,9 @@ const KEEP_EVERY: u64 = 100;
 const GOOD: f32 = 10.0;
 /// A batch's loss that is this many times the loss at the start will not come back: the run has diverged.
 const RUNAWAY: f32 = 1e4;
+
+/// Time that one call of [`Experiment::advance`] takes at most, if a step is not longer.
+const AT_ONCE: Duration = Duration::from_millis(25);
 
 /// A reference on the held-out tasks of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +35,12 @@ pub struct ReferenceResult {
 /// What one call of [`Experiment::advance`] did.
 #[derive(Clone, Debug)]
 pub struct Advance {
-    pub report: StepReport,
-    /// The measurement, where one was due after the step.
+    /// The steps done: one on the CPU, several where waiting for each would hold the device up.
+    pub reports: Vec<StepReport>,
+    /// The measurement, where one was due after the last of them.
     pub measurement: Option<Measurement>,
-    /// The step's loss was not finite or had run away: the run went back to its last good state.
-    pub diverged: bool,
+    /// At this step the loss was not finite or had run away: the run went back to its last good state.
+    pub diverged: Option<u64>,
 }
 
 /// A run, its preset, and its history.
@@ -81,24 +86,42 @@ impl Experiment {
         self.keep()
     }
 
-    /// One training step, and a measurement where one is due.
-    pub fn advance(&mut self) -> Result<Advance> {
-        let report = self.run.step()?;
+    /// A training step or, where the device works ahead, several, but never more than `most`; and a measurement where
+    /// one is due. What is due at a step, and what comes of it, does not depend on how many are done at once.
+    pub fn advance(&mut self, most: u64) -> Result<Advance> {
+        let began = Instant::now();
+        for _ in 0..self.run.steps_ahead().min(most.max(1)) {
+            self.run.step()?;
+            if self.measures_now() || self.keeps_now() || began.elapsed() >= AT_ONCE {
+                break;
+            }
+        }
+        let reports = self.run.reports()?;
         let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
         // Not the other way round: a NaN must not pass.
-        let stays = report.loss <= RUNAWAY * first && report.loss.is_finite();
-        if !stays {
+        let stays = |report: &&StepReport| report.loss <= RUNAWAY * first && report.loss.is_finite();
+        if let Some(bad) = reports.iter().find(|report| !stays(report)) {
+            let diverged = Some(bad.step);
             self.fall_back()?;
-            return Ok(Advance { report, measurement: None, diverged: true });
+            return Ok(Advance { reports, measurement: None, diverged });
         }
-        self.history.record_step(&report);
-        let train = &self.preset.train;
-        let due = report.step.is_multiple_of(train.measure_every) || report.step == train.steps;
-        let measurement = if due { Some(self.measure(Scope::Glance)?) } else { None };
-        if report.step.is_multiple_of(KEEP_EVERY) && report.loss <= GOOD * first {
+        reports.iter().for_each(|report| self.history.record_step(report));
+        let measurement = if self.measures_now() { Some(self.measure(Scope::Glance)?) } else { None };
+        if self.keeps_now() && reports.last().is_some_and(|report| report.loss <= GOOD * first) {
             self.keep()?;
         }
-        Ok(Advance { report, measurement, diverged: false })
+        Ok(Advance { reports, measurement, diverged: None })
+    }
+
+    /// Whether a measurement is due after the step just done.
+    fn measures_now(&self) -> bool {
+        let (step, train) = (self.step(), &self.preset.train);
+        step.is_multiple_of(train.measure_every) || step == train.steps
+    }
+
+    /// Whether the state after the step just done is one to fall back to.
+    fn keeps_now(&self) -> bool {
+        self.step().is_multiple_of(KEEP_EVERY)
     }
 
     /// Measures the present weights on the held-out tasks and records the result.

@@ -26,8 +26,13 @@ use anyhow::Result;
 
 /// A trainer without its device: what the rest of the program sees of one.
 pub trait Run {
-    /// One training step. A loss that is not finite is reported, not an error.
-    fn step(&mut self) -> Result<StepReport>;
+    /// Orders one training step. What came of it is in the [`reports`](Self::reports).
+    fn step(&mut self) -> Result<()>;
+    /// All steps since the last call, in their order. Waits until the device has done them. A loss that is not finite
+    /// is reported, not an error.
+    fn reports(&mut self) -> Result<Vec<StepReport>>;
+    /// Steps that may be ordered before somebody asks for the reports.
+    fn steps_ahead(&self) -> u64;
     /// How equal the present weights are to the references, over the held-out tasks.
     fn measure(&mut self, scope: Scope) -> Result<Measurement>;
     /// The hidden states of the present weights on the probe sequences.

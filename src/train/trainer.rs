@@ -12,7 +12,7 @@ use super::host::{tokens_on, told};
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
-use crate::nn::model::Model;
+use crate::nn::model::{Architecture, Model, Theory};
 use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
@@ -29,6 +29,14 @@ pub struct Trainer<D: Device> {
     step: u64,
     lr_factor: f64,
     held_out: HeldOut<D>,
+    ordered: Vec<Ordered<D>>,
+}
+
+/// A step that nobody has asked after yet, with its loss, which is still on the device.
+struct Ordered<D: Device> {
+    step: u64,
+    loss: Tensor<Rank0, f32, D>,
+    lr: f64,
 }
 
 impl<D: Device> Trainer<D> {
@@ -36,9 +44,20 @@ impl<D: Device> Trainer<D> {
     pub fn new(device: D, device_name: String, preset: Preset) -> Result<Self> {
         let held_out = HeldOut::new(&device, &preset)?;
         let seed = preset.train.seed;
-        let model = build(&device, &preset, seed, held_out.step_size())?;
+        let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
-        Ok(Self { device, device_name, preset, model, optim, seed, step: 0, lr_factor: 1.0, held_out })
+        Ok(Self {
+            device,
+            device_name,
+            preset,
+            model,
+            optim,
+            seed,
+            step: 0,
+            lr_factor: 1.0,
+            held_out,
+            ordered: Vec::new(),
+        })
     }
 
     /// The loss of the model on the batch of the next step, on a tape or not.
@@ -62,14 +81,14 @@ fn half_squared_error<D: Device, T: Tape<f32, D>>(
 }
 
 /// The network with its initial weights.
-fn build<D: Device>(device: &D, preset: &Preset, seed: u64, step_size: f64) -> Result<Model<D>> {
+fn build<D: Device>(device: &D, preset: &Preset, seed: u64, theory: Theory) -> Result<Model<D>> {
     let sizes = (preset.task.shape(), preset.layout);
-    preset.model.build(device, sizes, step_size, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
+    preset.model.build(device, sizes, theory, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
 }
 
 /// Refuses a checkpoint that is not of the preset's model, without a run.
 pub fn fits<D: Device>(device: &D, preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
-    compare(&build(device, preset, 0, 1.0)?, checkpoint)
+    compare(&build(device, preset, 0, Theory { step_size: 1.0, lambda: 1.0 })?, checkpoint)
 }
 
 fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
@@ -82,16 +101,24 @@ fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
 }
 
 impl<D: Device> Run for Trainer<D> {
-    fn step(&mut self) -> Result<StepReport> {
+    fn step(&mut self) -> Result<()> {
         let lr = self.lr();
         let loss = self.loss::<OwnedTape<f32, D>>()?;
-        let value = number(&loss);
-        if value.is_finite() {
-            let mut gradients = loss.try_backward().map_err(told)?;
-            self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
-        }
+        let value = loss.retaped::<NoneTape>();
+        let mut gradients = loss.try_backward().map_err(told)?;
+        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
         self.step += 1;
-        Ok(StepReport { step: self.step, loss: value, lr })
+        self.ordered.push(Ordered { step: self.step, loss: value, lr });
+        Ok(())
+    }
+
+    fn reports(&mut self) -> Result<Vec<StepReport>> {
+        let report = |Ordered { step, loss, lr }: Ordered<D>| StepReport { step, loss: number(&loss), lr };
+        Ok(self.ordered.drain(..).map(report).collect())
+    }
+
+    fn steps_ahead(&self) -> u64 {
+        self.device.steps_ahead()
     }
 
     fn measure(&mut self, scope: Scope) -> Result<Measurement> {
@@ -121,7 +148,7 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.step_size())?;
+        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.theory())?;
         let mut optim = Optim::new(&self.preset.train, &self.device, &model).map_err(told)?;
         compare(&model, checkpoint)?;
         for (i, (param, saved)) in model.params_mut().into_iter().zip(&checkpoint.parameters).enumerate() {
@@ -134,13 +161,15 @@ impl<D: Device> Run for Trainer<D> {
         }
         (self.model, self.optim) = (model, optim);
         (self.seed, self.step, self.lr_factor) = (checkpoint.seed, checkpoint.step, checkpoint.lr_factor);
+        self.ordered.clear();
         Ok(())
     }
 
     fn reset(&mut self, seed: u64) -> Result<()> {
-        self.model = build(&self.device, &self.preset, seed, self.held_out.step_size())?;
+        self.model = build(&self.device, &self.preset, seed, self.held_out.theory())?;
         self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(told)?;
         (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
+        self.ordered.clear();
         Ok(())
     }
 

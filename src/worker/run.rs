@@ -36,7 +36,7 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
             continue;
         }
         match desk.pace.wait() {
-            None => desk.step()?,
+            None => desk.go_on()?,
             Some(wait) => match orders.recv_timeout(wait.min(desk.until_post())) {
                 Ok(order) => desk.obey(order)?,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -65,7 +65,7 @@ struct Desk<'a> {
     /// The step whose claims were checked last.
     checked: Option<u64>,
     /// Steps made here, and the time they took.
-    made: (u32, Duration),
+    made: (u64, Duration),
     next_post: Instant,
     next_look: Instant,
     post: &'a dyn Fn(Update),
@@ -136,7 +136,7 @@ impl<'a> Desk<'a> {
             Order::Step => {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
-                self.step()?;
+                self.step(1)?;
                 self.pause();
             }
             Order::Pace(per_second) => {
@@ -184,18 +184,25 @@ impl<'a> Desk<'a> {
         });
     }
 
-    fn step(&mut self) -> Result<()> {
+    /// The next step that is due, or as many as the device does at once where nothing holds it back.
+    fn go_on(&mut self) -> Result<()> {
+        let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
+        let most = left.min(self.experiment.to_next_claim().unwrap_or(u64::MAX));
+        self.step(if self.pace.per_second().is_some() { 1 } else { most })
+    }
+
+    fn step(&mut self, most: u64) -> Result<()> {
         let began = Instant::now();
-        let advance = self.experiment.advance()?;
-        self.made = (self.made.0.saturating_add(1), self.made.1 + began.elapsed());
+        let advance = self.experiment.advance(most)?;
+        self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
-        if advance.diverged {
+        if let Some(at) = advance.diverged {
             self.introduce();
-            self.phase = Phase::Diverged { at: advance.report.step };
+            self.phase = Phase::Diverged { at };
             return Ok(());
         }
-        self.pending.steps.push(advance.report);
+        self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
             // Its claims are checked once it has said that it is finished.
@@ -216,7 +223,7 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         let (steps, time) = self.made;
-        let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / f64::from(steps));
+        let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
         self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
         self.post()
     }

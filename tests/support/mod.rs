@@ -54,7 +54,7 @@ pub fn preset() -> Preset {
 pub fn session(steps: u64) -> Session {
     let mut experiment = Experiment::start("tiny", preset(), DeviceChoice::Cpu).unwrap();
     for _ in 0..steps {
-        experiment.advance().unwrap();
+        experiment.advance(1).unwrap();
     }
     Session::of(&experiment).unwrap()
 }

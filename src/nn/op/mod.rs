@@ -42,6 +42,12 @@ use super::{Cube, Input, Matrix, Outcome};
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {
+    /// Training steps that may be ordered before anybody asks what came of the first. A card works on while the host
+    /// orders the next step, and waits where it is asked too often; the processor has done a step when it is ordered.
+    fn steps_ahead(&self) -> u64 {
+        32
+    }
+
     /// Runs a GD-SSM's window recurrence and reads it out at the query: (batch, d). See [`WindowScan`].
     fn window_scan<T: Tape<f32, Self>>(
         &self,
@@ -87,6 +93,10 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
 }
 
 impl Device for Cpu {
+    fn steps_ahead(&self) -> u64 {
+        1
+    }
+
     fn window_scan<T: Tape<f32, Self>>(
         &self,
         input: Input<Self, T>,
