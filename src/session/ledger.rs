@@ -84,7 +84,8 @@ impl Ledger {
         replace(path, &preset::pretty(&ledger)?)
     }
 
-    fn add(&mut self, (name, preset): (&str, &Preset), outcome: Outcome, at: u64) {
+    /// Adds a result.
+    pub fn add(&mut self, (name, preset): (&str, &Preset), outcome: Outcome, at: u64) {
         let version = preset.fingerprint();
         let fresh = || Page { version: preset.fingerprint(), seconds_per_step: None, results: Vec::new() };
         let page = self.presets.entry(name.to_owned()).or_insert_with(fresh);

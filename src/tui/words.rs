@@ -3,9 +3,11 @@
 //! Owns the thresholds between "equal to", "close to" and "not yet". Knows nothing of where the words stand.
 
 pub mod claims;
+pub mod cost;
 
 use super::numbers::{cosine, percent, significant};
 use super::theme::Ink;
+use super::widget::braille::Stroke;
 use crate::reference::Reference;
 use crate::train::{Equivalence, Measurement};
 
@@ -57,6 +59,26 @@ pub fn ink(reference: Reference) -> Ink {
         | Reference::RecursiveLeastSquares
         | Reference::Kalman
         | Reference::Bayes => Ink::LeastSquares,
+    }
+}
+
+/// The line that a reference has everywhere, for where colours cannot tell.
+pub fn stroke(reference: Reference) -> Stroke {
+    match reference {
+        Reference::Gd(1) => Stroke::Dashed,
+        Reference::Zero => Stroke::Dotted,
+        _ => Stroke::DashDot,
+    }
+}
+
+/// The mark that a reference's points have. The model's is "●".
+pub fn mark(reference: Reference) -> &'static str {
+    match reference {
+        Reference::Zero => "○",
+        Reference::Gd(_) => "△",
+        Reference::GdPlusPlus => "▽",
+        Reference::LeastSquares | Reference::Ridge | Reference::RecursiveLeastSquares => "□",
+        Reference::Kalman | Reference::Bayes => "◇",
     }
 }
 

@@ -2,7 +2,6 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::bounds::HELD_OUT;
@@ -13,10 +12,8 @@ use crate::tui::theme::{Ink, Theme};
 use crate::tui::words::claims;
 use crate::worker::Phase;
 
-/// From this width on a claim takes one line.
-const ONE_LINE: u16 = 60;
 /// Columns for what is measured, and for the value.
-const COLUMNS: (usize, usize) = (34, 10);
+const COLUMNS: (usize, usize) = (31, 9);
 
 pub fn title(lab: &Lab) -> String {
     match lab.claims_held() {
@@ -33,13 +30,13 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         if moment.replace(claim.after) != Some(claim.after) {
             lines.push(Line::styled(heading(lab, claim.after), theme.quiet()));
         }
-        lines.extend(claim_lines(lab, claim, theme, area.width));
+        lines.extend(claim_lines(lab, claim, theme, usize::from(area.width.saturating_sub(1))));
     }
     if lines.is_empty() {
         lines.push(Line::styled("This preset claims nothing.", theme.quiet()));
     }
     for (row, line) in (area.top()..area.bottom()).zip(lines) {
-        buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(2));
+        buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
     }
 }
 
@@ -59,7 +56,8 @@ fn heading(lab: &Lab, after: u64) -> String {
     format!("{}{now}", claims::moment(after))
 }
 
-fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: u16) -> Vec<Line<'static>> {
+/// In one line where the numbers have room in it, else in two.
+fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let verdict = lab.verdicts.iter().find(|verdict| verdict.claim == *claim);
     let held = verdict.map(|verdict| verdict.held);
     let style = match held {
@@ -70,10 +68,14 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: u16) -> Vec<Line<'
     let mark = Span::styled(format!("{} ", claims::mark(held)), style);
     let (what, bounds) = (claims::quantity(claim), claims::bounds(claim));
     let value = verdict.map_or_else(String::new, |verdict| claims::value(claim, verdict.value));
-    if width >= ONE_LINE {
-        let value = Span::styled(format!("{value:>width$}", width = COLUMNS.1), style);
-        let bounds = Span::styled(format!("  {bounds}"), theme.quiet());
-        return vec![Line::from(vec![mark, Span::raw(format!("{what:<width$}", width = COLUMNS.0)), value, bounds])];
+    let one = Line::from(vec![
+        mark.clone(),
+        Span::raw(format!("{what:<width$}", width = COLUMNS.0)),
+        Span::styled(format!("{value:>width$}", width = COLUMNS.1), style),
+        Span::styled(format!("  {bounds}"), theme.quiet()),
+    ]);
+    if one.width() <= width {
+        return vec![one];
     }
     let mut second = vec![Span::raw("  ")];
     if !value.is_empty() {
@@ -81,6 +83,6 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: u16) -> Vec<Line<'
     }
     second.push(Span::styled(bounds, theme.quiet()));
     let second = Line::from(second);
-    let first = Line::from(vec![mark, Span::styled(what, Style::new())]);
+    let first = Line::from(vec![mark, Span::raw(what)]);
     if second.width() > 2 { vec![first, second] } else { vec![first] }
 }

@@ -15,6 +15,7 @@ use crate::tui::numbers::{age, count, duration, significant};
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::{width as columns, wrap};
+use crate::tui::words::cost;
 
 pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut block =
@@ -59,6 +60,7 @@ fn card((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width:
     lines.extend(section("Look for", &preset.look_for, theme, width));
     lines.extend(section("In the end", &preset.expect, theme, width));
     lines.extend(claims::lines((name, preset), gallery, theme, width));
+    lines.extend(section("Cost", &cost::sentence(preset), theme, width));
     let (batch, steps) = (count(preset.train.batch as u64), count(preset.train.steps));
     let parameters = count(preset.parameters() as u64);
     let facts = [

@@ -5,7 +5,7 @@
 use super::label;
 use crate::preset::{Claim, Quantity};
 use crate::reference::Reference;
-use crate::tui::numbers::{count, percent, signed_percent, significant};
+use crate::tui::numbers::{count, percent, short, signed_percent, significant};
 
 /// What is measured: "predictions differ from GD-1's".
 pub fn quantity(claim: &Claim) -> String {
