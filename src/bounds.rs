@@ -42,6 +42,12 @@ bounded! {
     scale: f64 = 1e-6..=1e6;
     /// A standard deviation that may be zero.
     noise: f64 = 0.0..=1e6;
+    /// How many of something there are, which may be none.
+    count: usize = 0..=10_000;
+    /// Classes to tell apart.
+    classes: usize = 2..=256;
+    /// Radians from one sample to the next: beyond π a wave looks like a slower one.
+    frequency: f64 = 1e-6..=3.141_592_653_589_793;
     /// Sequences in a training batch.
     batch: usize = 1..=65_536;
     /// Training steps.

@@ -94,6 +94,7 @@ impl Preset {
             bail!("references: {unmeasured} is not measured; allowed: {:?}", Reference::ALL);
         }
         self.claims.iter().try_for_each(Claim::check)?;
+        self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;

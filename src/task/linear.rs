@@ -4,12 +4,18 @@
 //! |---|---|
 //! | `weights` W | the task's teacher, N(0, s_w²), (d_out, d) |
 //! | `range` r | the input range: x ~ U(−r/2, r/2)^d |
+//!
+//! Two things may be in a learner's way: weights that drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, the query
+//! being taught by the last; or distractors, m of the N targets being N(0, 1) and nothing else. Not both at once: no
+//! reference here is the best one then.
 
+use anyhow::{Result, ensure};
 use rand::Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::Shape;
+use super::random::normal;
+use super::{InputDistribution, Shape};
 use crate::bounds;
 
 /// Linear regression with a fresh weight matrix for every sequence.
@@ -35,6 +41,12 @@ pub struct Linear {
     /// σ, the standard deviation of the noise on context targets.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub noise: f64,
+    /// m: how many of the N targets, at random places, are N(0, 1) and have nothing to do with W.
+    #[serde(default, deserialize_with = "bounds::count")]
+    pub distractors: usize,
+    /// τ, the standard deviation of the step that an entry of W makes between one pair and the next.
+    #[serde(default, deserialize_with = "bounds::noise")]
+    pub drift: f64,
 }
 
 /// d_out of a linear task.
@@ -44,14 +56,6 @@ pub enum Outputs {
     Scalar,
     /// d_out = d.
     Vector,
-}
-
-/// How inputs are distributed; both have variance r²/12.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InputDistribution {
-    #[default]
-    Uniform,
-    Normal,
 }
 
 fn one() -> f64 {
@@ -72,50 +76,50 @@ impl Linear {
             Outputs::Scalar => "scalar",
             Outputs::Vector => "vector",
         };
-        let noise = if self.noise > 0.0 { format!("  σ {}", self.noise) } else { String::new() };
-        format!("linear regression, {kind} targets  d {}  N {}  r {}{noise}", self.dim, self.context, self.range)
+        let mut words =
+            format!("linear regression, {kind} targets  d {}  N {}  r {}", self.dim, self.context, self.range);
+        let extras = [("σ", self.noise), ("τ", self.drift), ("distractors", self.distractors as f64)];
+        for (symbol, value) in extras.into_iter().filter(|(_, value)| *value > 0.0) {
+            words += &format!("  {symbol} {value}");
+        }
+        words
     }
 
-    /// (E x², E x⁴) of one coordinate of an input.
-    pub fn moments(&self) -> (f64, f64) {
-        let s2 = self.range.powi(2) / 12.0;
-        let m4 = match self.inputs {
-            InputDistribution::Uniform => self.range.powi(4) / 80.0,
-            InputDistribution::Normal => 3.0 * s2 * s2,
-        };
-        (s2, m4)
+    /// Refuses what the fields together cannot be.
+    pub fn check(&self) -> Result<()> {
+        let Self { context, distractors, drift, .. } = *self;
+        ensure!(distractors <= context, "task.distractors: {distractors} of {context} targets cannot be replaced");
+        ensure!(
+            distractors == 0 || drift == 0.0,
+            "task.drift: weights that drift and distractors are not known together: set one of them to 0"
+        );
+        Ok(())
     }
 
     /// Draws one task into row-major slices: x (N, d), y (N, d_out), query (d), target (d_out).
     pub fn sample(&self, rng: &mut impl Rng, x: &mut [f32], y: &mut [f32], query: &mut [f32], target: &mut [f32]) {
         let (dim, outputs) = (query.len(), target.len());
         let scale = self.weight_scale as f32;
-        let weights: Vec<f32> = (0..dim * outputs).map(|_| scale * normal(rng)).collect();
+        let mut weights: Vec<f32> = (0..dim * outputs).map(|_| scale * normal(rng)).collect();
         for value in x.iter_mut().chain(query.iter_mut()) {
-            *value = self.input(rng);
+            *value = self.inputs.draw(self.range, rng);
         }
-        for (x, y) in x.chunks(dim).zip(y.chunks_mut(outputs)) {
+        for (i, (x, y)) in x.chunks(dim).zip(y.chunks_mut(outputs)).enumerate() {
+            if i > 0 && self.drift > 0.0 {
+                weights.iter_mut().for_each(|weight| *weight += self.drift as f32 * normal(rng));
+            }
             teach(&weights, x, y);
         }
         teach(&weights, query, target);
         if self.noise > 0.0 {
-            for value in y {
+            for value in y.iter_mut() {
                 *value += self.noise as f32 * normal(rng);
             }
         }
-    }
-
-    fn input(&self, rng: &mut impl Rng) -> f32 {
-        let range = self.range as f32;
-        match self.inputs {
-            InputDistribution::Uniform => (rng.r#gen::<f32>() - 0.5) * range,
-            InputDistribution::Normal => normal(rng) * range / 12f32.sqrt(),
+        for place in index::sample(rng, y.len() / outputs, self.distractors) {
+            y[place * outputs..][..outputs].fill_with(|| normal(rng));
         }
     }
-}
-
-fn normal(rng: &mut impl Rng) -> f32 {
-    StandardNormal.sample(rng)
 }
 
 /// y = W x.

@@ -3,8 +3,9 @@
 //! A generator is named by (seed, stream, step, index) and never stored, so a session that is resumed draws exactly
 //! what it would have drawn, and a batch may be drawn on any number of threads.
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 /// What random numbers are for. Streams never share numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,4 +27,9 @@ pub fn rng(seed: u64, stream: Stream, step: u64, index: u64) -> ChaCha8Rng {
         slot.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)
+}
+
+/// One draw from N(0, 1).
+pub(super) fn normal(rng: &mut impl Rng) -> f32 {
+    StandardNormal.sample(rng)
 }

@@ -28,6 +28,11 @@ pub struct ReferenceResult {
     pub tuned: Tuned,
     /// Mean loss over the held-out tasks.
     pub loss: f64,
+    /// The loss in the middle. Least squares on as many noisy pairs as there are unknowns has no mean that settles.
+    pub median: f64,
+    /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty where contexts are so long that
+    /// this would take too much time.
+    pub running: Vec<f64>,
     /// Floating-point operations for one query.
     pub flops: u64,
 }

@@ -11,6 +11,7 @@ mod held_out;
 mod history;
 mod host;
 mod measure;
+mod running;
 mod snapshot;
 mod trainer;
 

@@ -73,7 +73,8 @@ pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>
     let answers =
         net.forward(Input { tokens: held_out.some_tokens(0, PARITY)?, wanted: Wanted::Weights }).map_err(told)?;
     let (_, theirs) = held_out.main();
-    let parity = theirs.iter().copied().zip(answers.as_vec());
+    let answers = preset.task.objective().comparable(answers.as_vec(), preset.task.shape().outputs);
+    let parity = theirs.iter().copied().zip(answers);
     Ok(Snapshot {
         step,
         tokens: preset.layout.tokens(preset.task.shape()),

@@ -22,6 +22,8 @@ fn task(outputs: Outputs) -> Task {
         inputs: InputDistribution::Uniform,
         weight_scale: 1.0,
         noise: 0.0,
+        distractors: 0,
+        drift: 0.0,
     })
 }
 
