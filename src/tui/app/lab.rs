@@ -34,6 +34,10 @@ pub enum Corner {
     LowerRight,
 }
 
+impl Corner {
+    pub const ALL: [Self; 4] = [Self::UpperLeft, Self::UpperRight, Self::LowerLeft, Self::LowerRight];
+}
+
 impl Pane {
     /// In the order of Tab: those that share a corner come one after the other.
     pub const ALL: [Self; 6] =

@@ -6,7 +6,7 @@ mod gallery;
 mod lab;
 
 pub use gallery::{Gallery, Row, SessionRow, Tab};
-pub use lab::{Cursor, Lab, PACES, Pane};
+pub use lab::{Corner, Cursor, Lab, PACES, Pane};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -91,7 +91,7 @@ fn flops(preset: &Preset) -> Option<u64> {
 fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let wide = area.width >= WIDE;
     let y = axis(learners);
-    let series: Vec<Series> = learners.iter().map(|learner| series(&learner.losses)).collect();
+    let series: Vec<Series> = learners.iter().map(|learner| series(&learner.losses, y)).collect();
     // The model, which comes first, lies above the others.
     let both = || learners.iter().zip(&series).rev();
     let stroke = |learner: &Learner| if theme.colours() { Stroke::Solid } else { learner.stroke };
@@ -112,9 +112,15 @@ fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buf
     Plot { x, unit: "pairs", y, layers, labels, gutter, marks: vec![], quiet: theme.quiet() }.render(area, buffer);
 }
 
-fn series(losses: &[f64]) -> Series {
+/// A curve that ends where it leaves the axis: along its edge it would claim a value.
+fn series(losses: &[f64], y: Scale) -> Series {
     let mut series = Series::default();
-    losses.iter().enumerate().for_each(|(pairs, loss)| series.push(pairs as u64, *loss as f32));
+    let outside = |loss: f64| y.share(loss).is_none_or(|share| !(0.0..=1.0).contains(&share));
+    let before = [f64::NAN].iter().chain(losses);
+    for (pairs, (loss, before)) in losses.iter().zip(before).enumerate() {
+        let gone = outside(*loss) && outside(*before);
+        series.push(pairs as u64, if gone { f32::NAN } else { *loss as f32 });
+    }
     series
 }
 
@@ -133,13 +139,14 @@ fn axis(learners: &[Learner]) -> Scale {
 
 /// Mark, name, loss after the whole context, and operations.
 fn table(learners: &[Learner], theme: Theme) -> Vec<Line<'static>> {
-    let head = format!("{:<18}{:>9}{:>13}", "", "loss", "flops a query");
+    // The curves are over fewer tasks, since each of their points costs a forward pass.
+    let head = format!("{:<16}{:>15}{:>16}", "", "loss, all tasks", "flops a query");
     let mut lines = vec![Line::styled(head, theme.quiet())];
     lines.extend(learners.iter().map(|learner| {
         let flops = learner.flops.map_or_else(String::new, count);
         Line::from(vec![
-            Span::styled(format!("{} {:<16}", learner.mark, learner.name), learner.style),
-            Span::raw(format!("{:>9}{flops:>13}", significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 }))),
+            Span::styled(format!("{} {:<14}", learner.mark, learner.name), learner.style),
+            Span::raw(format!("{:>15}{flops:>16}", significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 }))),
         ])
     }));
     if learners.first().is_some_and(|model| model.name == "model" && model.losses.is_empty()) {

@@ -19,7 +19,7 @@ use crate::tui::words;
 const FLOOR: f64 = 1e-6;
 
 pub fn title(lab: &Lab) -> String {
-    format!("Distance to {} (cosines as 1 − cosine)", super::measured_against(lab))
+    format!("Distance to {} (cosines: 1 − cos)", super::measured_against(lab))
 }
 
 /// One measure: its curve, its mark, its colour, and its line in the table.

@@ -12,12 +12,12 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Padding, Widget};
 
-use super::app::{Lab, Pane};
+use super::app::{Corner, Lab, Pane};
 use super::theme::Theme;
 
-/// Draws a pane with its border; where there are several, the one with the focus stands out.
-pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let focused = several && pane == lab.focus;
+/// Draws a pane with its border; where there are `several`, the one with the focus stands out.
+pub fn draw(pane: Pane, lab: &Lab, several: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let focused = several > 1 && pane == lab.focus;
     let title = match pane {
         Pane::Loss => loss::title(lab, area.width.saturating_sub(4)),
         Pane::State => state::title(lab),
@@ -28,7 +28,8 @@ pub fn draw(pane: Pane, lab: &Lab, several: bool, theme: Theme, area: Rect, buff
     };
     // A heavier line as well as a brighter one: without colours brightness may be all there is.
     let (kind, style) = if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.quiet()) };
-    let behind = if several { behind(pane) } else { String::new() };
+    // Where there are fewer corners, Tab simply leads to the next pane.
+    let behind = if several == Corner::ALL.len() { behind(pane) } else { String::new() };
     let title = Line::styled(format!(" {title} "), theme.title());
     let mut block = Block::bordered().border_type(kind).border_style(style).padding(Padding::ZERO);
     if title.width() + behind.chars().count() + 3 <= usize::from(area.width) {

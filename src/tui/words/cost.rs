@@ -29,9 +29,9 @@ pub fn sentence(preset: &Preset) -> String {
     let whole = short.whole.zip(long.whole).map(|(short, long)| {
         let (kept, operations) = (count(short.kept), operations(short, long, tokens));
         match step {
-            Some(_) => format!("all {tokens} at once, as in training, {kept} numbers at {operations}"),
+            Some(_) => format!("all {tokens} at once, as in training: {kept} numbers, {operations}"),
             None => format!(
-                "it reads all {tokens} tokens at once, and again for every new one: {kept} numbers at {operations}"
+                "it reads all {tokens} tokens at once, and again for every new one: {kept} numbers, {operations}"
             ),
         }
     });
