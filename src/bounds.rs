@@ -25,7 +25,7 @@ where
 }
 
 macro_rules! bounded {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $least:literal ..= $most:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $least:literal ..= $most:expr;)*) => {$(
         $(#[$doc])*
         pub fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
             within(deserializer, $least, $most)
@@ -47,7 +47,7 @@ bounded! {
     /// Classes to tell apart.
     classes: usize = 2..=256;
     /// Radians from one sample to the next: beyond π a wave looks like a slower one.
-    frequency: f64 = 1e-6..=3.141_592_653_589_793;
+    frequency: f64 = 1e-6..=std::f64::consts::PI;
     /// Sequences in a training batch.
     batch: usize = 1..=65_536;
     /// Training steps.

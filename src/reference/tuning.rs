@@ -58,7 +58,7 @@ impl Tuner {
         }
     }
 
-    /// The best constant η for k steps. Below η = 2/μ_max of the worst problem descent converges; the search reaches
+    /// The best constant η for k steps; 0 where it would have to climb. Below η = 2/μ_max of the worst problem descent converges; the search reaches
     /// beyond, since a rare divergence can be worth faster steps elsewhere.
     fn eta(&self, steps: u32) -> f64 {
         if self.prior.loss == Loss::CrossEntropy {
@@ -68,7 +68,7 @@ impl Tuner {
             if let Some(step) = closed_form::best_step(&self.prior) {
                 return step.eta;
             }
-            return self.objective.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor();
+            return self.objective.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor().max(0.0);
         }
         let scale = self.objective.scale();
         minimise(1e-6 / scale, 1e2 / scale, |eta| self.objective.parabola(Filter::Descent { eta, steps }).loss())
@@ -93,9 +93,9 @@ impl Tuner {
         let scale = self.objective.scale();
         let gamma = minimise(1e-6 / scale, 1e2 / scale, |gamma| {
             let parabola = self.objective.parabola(filter(gamma));
-            parabola.constant - parabola.linear * parabola.best_factor()
+            parabola.constant - parabola.linear * parabola.best_factor().max(0.0)
         });
-        (self.objective.parabola(filter(gamma)).best_factor(), gamma)
+        (self.objective.parabola(filter(gamma)).best_factor().max(0.0), gamma)
     }
 
     /// The Bayes value σ²/s_w² where it is known, else the best on the tuning problems.

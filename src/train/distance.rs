@@ -1,6 +1,6 @@
 //! Distances between answers, and between directions, as plain numbers.
 
-use crate::task::Batch;
+use crate::task::{Batch, Objective};
 
 /// The mean of losses.
 pub fn mean(losses: &[f64]) -> f64 {
@@ -54,6 +54,20 @@ pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32
     matrix
 }
 
+/// A state or an accumulator, (rows, columns), in the form in which the two are compared. Of classes, which are its last
+/// rows, each column loses its mean: what is the same for every class changes no probability, so a model is free in it.
+pub fn comparable_state(objective: Objective, mut matrix: Vec<f32>, columns: usize, outputs: usize) -> Vec<f32> {
+    if objective == Objective::CrossEntropy {
+        let first = matrix.len().saturating_sub(outputs * columns);
+        let classes = &mut matrix[first..];
+        for column in 0..columns {
+            let mean = classes.iter().skip(column).step_by(columns).sum::<f32>() / outputs as f32;
+            classes.iter_mut().skip(column).step_by(columns).for_each(|value| *value -= mean);
+        }
+    }
+    matrix
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +77,12 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 1e30]), 3.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 1e30]), 3.0);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_all_classes_share_is_left_out() {
+        let state = vec![9.0, 9.0, 1.0, 2.0, 3.0, 6.0];
+        assert_eq!(comparable_state(Objective::SquaredError, state.clone(), 2, 2), state);
+        assert_eq!(comparable_state(Objective::CrossEntropy, state, 2, 2), [9.0, 9.0, -1.0, -2.0, 1.0, 2.0]);
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace, TryMul};
 
-use super::distance::{cosine, embedded, mean, mean_distance, median, relative_difference};
+use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, median, relative_difference};
 use super::held_out::HeldOut;
 use super::host::told;
 use super::{Equivalence, Measurement, running};
@@ -131,11 +131,12 @@ fn state_cosine<D: Device>(
             return Ok(None);
         }
         let (rows, columns) = layer.aligned_shape;
+        let comparable = |matrix| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
         for stop in layer.stops.iter().filter(|stop| !stop.aligned.is_empty()) {
             let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
             for (task, state) in stop.aligned.chunks(rows * columns).enumerate() {
                 let truth = embedded(&held_out.batch().accumulator(first + task, pairs), (rows, columns));
-                sum += cosine(state, &truth).abs();
+                sum += cosine(&comparable(state.to_vec()), &comparable(truth)).abs();
                 count += 1;
             }
         }

@@ -13,7 +13,7 @@ use crate::nn::model::Architecture;
 use crate::nn::{Device, Input, Net, Wanted};
 use crate::preset::Preset;
 use crate::reference::{Problem, Spectrum, Tuned};
-use crate::task::{Objective, Shape};
+use crate::task::{Objective, Shape, Stream, rng};
 
 /// Answers that the loss after a pair is the mean of, at most: tasks times outputs, within 64 to 128 tasks.
 const ANSWERS: usize = 1280;
@@ -66,8 +66,18 @@ pub fn of_model<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOu
         if !preset.model.reads(pairs, context) {
             return Ok(f64::NAN);
         }
-        let tokens = tokens_on(held_out.device(), preset, &batch.shortened(pairs))?;
-        let answers = net.forward(Input { tokens, wanted: Wanted::Weights }).map_err(told)?.as_vec();
+        let short = batch.shortened(pairs);
+        // The same weights in a network that knows where the query stands.
+        let sizes = (short.shape, preset.layout);
+        let mut reader = preset
+            .model
+            .build(held_out.device(), sizes, held_out.theory(), &mut rng(0, Stream::Init, 0, 0))
+            .map_err(told)?;
+        for (copy, param) in reader.params_mut().into_iter().zip(net.params()) {
+            copy.value = param.value.clone();
+        }
+        let tokens = tokens_on(held_out.device(), preset, &short)?;
+        let answers = reader.forward(Input { tokens, wanted: Wanted::Weights }).map_err(told)?.as_vec();
         Ok(mean(&preset.task.objective().losses(&answers, &batch.target, outputs)))
     };
     (0..=context).map(after).collect()

@@ -109,6 +109,27 @@ fn energy(model: &Model<Cpu>, tokens: &Cube<Cpu>) -> f64 {
 }
 
 #[test]
+fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
+    for (spec, layout, task) in every(Init::Random) {
+        let (device, model, batch, _) = build(&spec, layout, &task);
+        let context = batch.shape.context;
+        let shapes = |model: &Model<Cpu>| model.params().iter().map(|p| *p.value.shape()).collect::<Vec<_>>();
+        assert!(spec.reads(context, context));
+        for pairs in (0..context).filter(|pairs| spec.reads(*pairs, context)) {
+            let short = batch.shortened(pairs);
+            let sizes = (short.shape, layout);
+            let reader = spec.build(&device, sizes, THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+            assert_eq!(shapes(&reader), shapes(&model));
+            let shape = (5, layout.tokens(short.shape), layout.width(short.shape));
+            let tokens = device.tensor_from_vec(layout.encode(&short), shape);
+            let answers = reader.forward(Input { tokens, wanted: Wanted::Weights }).unwrap();
+            assert_eq!(*answers.shape(), (5, batch.shape.outputs));
+            assert!(answers.as_vec().iter().all(|answer| answer.is_finite()), "{spec:?} {pairs}");
+        }
+    }
+}
+
+#[test]
 fn a_constructed_model_is_one_step_of_gradient_descent() {
     for (spec, layout, task) in every(Init::Constructed) {
         let (_, model, batch, tokens) = build(&spec, layout, &task);
