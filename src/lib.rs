@@ -14,11 +14,12 @@
 //! | the lab itself | [`tui`] |
 //!
 //! Dependencies point one way, and `tests/architecture.rs` holds them to it:
-//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds}`.
+//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, lanes}`.
 
 pub mod bounds;
 pub mod cli;
 pub mod headless;
+mod lanes;
 pub mod nn;
 pub mod optim;
 pub mod preset;
@@ -43,6 +44,7 @@ pub fn run() -> ExitCode {
         None => open_lab(None, lab),
         Some(Command::Run { what, lab }) => open_lab(what, lab),
         Some(Command::Train(options)) => headless::train::run(&options),
+        Some(Command::Eval(options)) => headless::eval::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => headless::verify::run(&options),

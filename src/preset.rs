@@ -8,6 +8,7 @@ mod overrides;
 mod refusal;
 mod ron_file;
 mod scan;
+mod shift;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};

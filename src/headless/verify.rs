@@ -10,8 +10,9 @@ use clap::Args;
 use super::stop::Stop;
 use super::{exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
+use crate::reference::Reference;
 use crate::session::{Ledger, Outcome};
-use crate::train::{DeviceChoice, Experiment};
+use crate::train::{DeviceChoice, Experiment, ReferenceResult};
 
 /// Train presets and check what they claim
 #[derive(Args, Debug)]
@@ -19,31 +20,70 @@ pub struct Options {
     /// Names or paths of presets; without any, all of them
     #[arg(value_name = "PRESET")]
     pub presets: Vec<String>,
+    /// Print a table in Markdown instead, one row a preset, such as the README has; the claims go to standard error
+    #[arg(long)]
+    pub markdown: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
 }
 
-/// Prints a line for each claim, and notes it for the gallery's cards; fails if one does not hold.
+/// Prints a line for each claim, or a row for each preset, and notes them for the gallery's cards; fails if one does not
+/// hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = Stop::listen()?;
     let ledger = Ledger::place(|name| std::env::var_os(name));
     let (mut held, mut failed) = (0, 0);
+    if options.markdown {
+        print(HEAD)?;
+    }
     for (name, preset) in chosen(&options.presets)? {
         tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
-        let outcome = verify(&name, &preset, options.device, &stop)?;
-        note(ledger.as_ref(), (&name, &preset), &outcome);
-        for verdict in outcome.verdicts {
+        let Some((experiment, outcome)) = verify(&name, preset, options.device, &stop)? else { continue };
+        note(ledger.as_ref(), &experiment, &outcome);
+        let verdicts = outcome.verdicts;
+        let kept = verdicts.iter().filter(|verdict| verdict.held).count();
+        (held, failed) = (held + kept, failed + verdicts.len() - kept);
+        for verdict in &verdicts {
             let word = if verdict.held { "held" } else { "FAILED" };
-            *(if verdict.held { &mut held } else { &mut failed }) += 1;
-            print(&format!("{name:30} {word:6} {:>12} {}\n", short(verdict.value), verdict.claim))?;
+            let line = format!("{name:30} {word:6} {:>12} {}", short(verdict.value), verdict.claim);
+            if options.markdown { tell(&line) } else { print(&(line + "\n")).map(|_| ())? }
+        }
+        if options.markdown {
+            print(&row(&experiment, (kept, verdicts.len())))?;
         }
     }
-    print(&format!("{held} held, {failed} failed\n"))?;
+    let sum = format!("{held} held, {failed} failed");
+    if options.markdown {
+        tell(&sum)
+    } else {
+        print(&(sum + "\n")).map(|_| ())?
+    }
     if failed > 0 {
         bail!("{failed} of {} claims did not hold", held + failed);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first lines of the table.
+const HEAD: &str = "| preset | numbers learnt | loss | GD-1 | best reference | nearest | claims held |\n\
+                    |---|---|---|---|---|---|---|\n";
+
+/// A trained preset as a row of the table.
+fn row(experiment: &Experiment, (kept, claims): (usize, usize)) -> String {
+    let references = experiment.references();
+    let loss = |result: &ReferenceResult| short(result.loss);
+    let descent =
+        references.iter().find(|result| result.tuned.reference == Reference::Gd(1)).map_or_else(String::new, loss);
+    // Of those that are equal the first is the simplest.
+    let best = references.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
+    let best = best.map_or_else(String::new, |result| format!("{} {}", result.tuned.reference, loss(result)));
+    let (own, nearest) = match &experiment.history.latest {
+        Some(latest) => (short(latest.eval_loss), latest.equivalence.nearest.to_string()),
+        None => (String::new(), String::new()),
+    };
+    let (name, parameters) = (&experiment.name, experiment.preset.parameters());
+    format!("| `{name}` | {parameters} | {own} | {descent} | {best} | {nearest} | {kept} of {claims} |\n")
 }
 
 fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
@@ -57,11 +97,11 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
     preset::all().into_iter().map(readable).collect()
 }
 
-/// Trains to the last step that a claim is about.
-fn verify(name: &str, preset: &Preset, device: DeviceChoice, stop: &Stop) -> Result<Outcome> {
-    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(Outcome::default()) };
+/// Trains to the last step that a claim is about; nothing where there are no claims.
+fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Option<(Experiment, Outcome)>> {
+    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
-    let mut experiment = Experiment::start(name, preset.clone(), device)?;
+    let mut experiment = Experiment::start(name, preset, device)?;
     let mut verdicts = experiment.verdicts()?;
     let mut training = Duration::ZERO;
     while experiment.step() < last {
@@ -77,19 +117,19 @@ fn verify(name: &str, preset: &Preset, device: DeviceChoice, stop: &Stop) -> Res
         verdicts.extend(experiment.verdicts()?);
     }
     let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
-    Ok(Outcome { verdicts, seconds_per_step })
+    Ok(Some((experiment, Outcome { verdicts, seconds_per_step })))
 }
 
 /// Keeps a result for the gallery. One that cannot be kept is told and no failure of the claims.
-fn note(ledger: Option<&PathBuf>, preset: (&str, &Preset), outcome: &Outcome) {
+fn note(ledger: Option<&PathBuf>, experiment: &Experiment, outcome: &Outcome) {
     let Some(path) = ledger else { return };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    if let Err(error) = Ledger::note(path, preset, outcome.clone(), now) {
+    if let Err(error) = Ledger::note(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
         tell(&format!("{}: not noted: {error:#}", path.display()));
     }
 }
 
-/// Four significant digits, small numbers as powers of ten.
+/// Four decimals, small numbers as powers of ten.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

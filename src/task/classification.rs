@@ -7,7 +7,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::random::normal;
+use super::variates::fill_normal;
 use super::{InputDistribution, Shape};
 use crate::bounds;
 
@@ -44,9 +44,10 @@ impl Classification {
     /// Draws one task into row-major slices: x (N, d), y (N, C), query (d), target (C).
     pub fn sample(&self, rng: &mut impl Rng, x: &mut [f32], y: &mut [f32], query: &mut [f32], target: &mut [f32]) {
         let (dim, classes) = (query.len(), target.len());
-        let weights: Vec<f32> = (0..classes * dim).map(|_| normal(rng)).collect();
+        let mut weights = vec![0.0; classes * dim];
+        fill_normal(rng, 1.0, &mut weights);
         for (x, y) in x.chunks_mut(dim).zip(y.chunks_mut(classes)).chain([(query, target)]) {
-            x.fill_with(|| self.inputs.draw(self.range, rng));
+            self.inputs.fill(rng, self.range, x);
             y.fill(0.0);
             y[class(&weights, x)] = 1.0;
         }

@@ -12,7 +12,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::Shape;
-use super::random::normal;
+use super::variates::fill_normal;
 use crate::bounds;
 
 /// Fresh signals for every sequence. d_out = d.
@@ -59,9 +59,12 @@ impl Differentiation {
         let dim = query.len();
         let size = (self.scale / (self.waves as f64).sqrt()) as f32;
         for channel in 0..dim {
-            let waves: Vec<[f32; 3]> = (0..self.waves)
-                .map(|_| [self.frequency as f32 * rng.r#gen::<f32>(), size * normal(rng), size * normal(rng)])
-                .collect();
+            let wave = |_| {
+                let mut heights = [0.0; 2];
+                fill_normal(rng, size, &mut heights);
+                [self.frequency as f32 * rng.r#gen::<f32>(), heights[0], heights[1]]
+            };
+            let waves: Vec<[f32; 3]> = (0..self.waves).map(wave).collect();
             let samples = x.chunks_mut(dim).zip(y.chunks_mut(dim)).chain([(&mut *query, &mut *target)]);
             for (time, (value, slope)) in samples.enumerate() {
                 (value[channel], slope[channel]) = at(&waves, time as f32);

@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::random::normal;
+use super::variates::{fill_normal, fill_uniform};
 
 /// The distribution of one coordinate of an input with the range r; both have variance r²/12.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,13 +16,17 @@ pub enum InputDistribution {
 }
 
 impl InputDistribution {
-    /// One coordinate.
-    pub fn draw(self, range: f64, rng: &mut impl Rng) -> f32 {
-        let range = range as f32;
+    /// Draws inputs.
+    pub fn fill(self, rng: &mut impl Rng, range: f64, inputs: &mut [f32]) {
         match self {
-            Self::Uniform => (rng.r#gen::<f32>() - 0.5) * range,
-            Self::Normal => normal(rng) * range / 12f32.sqrt(),
+            Self::Uniform => fill_uniform(rng, range as f32, inputs),
+            Self::Normal => fill_normal(rng, Self::spread(range), inputs),
         }
+    }
+
+    /// The standard deviation of normal inputs with the range r.
+    pub fn spread(range: f64) -> f32 {
+        (range / 12f64.sqrt()) as f32
     }
 
     /// (E x², E x⁴) of one coordinate.

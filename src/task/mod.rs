@@ -9,16 +9,18 @@ mod linear;
 mod objective;
 mod random;
 mod sine;
+mod sixteen;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod variates;
 
 pub use classification::Classification;
 pub use differentiation::Differentiation;
 pub use inputs::InputDistribution;
 pub use linear::{Linear, Outputs};
 pub use objective::Objective;
-pub use random::{Stream, rng};
+pub use random::{Place, Stream, rng};
 pub use sine::Sine;
 pub use tokens::{Layout, Token};
 
@@ -26,8 +28,7 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Fewer tasks than this are not worth handing to another thread.
-const TASKS_AT_ONCE: usize = 16;
+use crate::lanes::LANES;
 
 /// Every task there is. A new one is a file beside this one and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,23 @@ pub struct Batch {
     pub query: Vec<f32>,
     /// Noiseless answers to the queries: (B, d_out).
     pub target: Vec<f32>,
+}
+
+/// Some neighbouring tasks of a batch.
+pub struct Parts<'a> {
+    pub x: &'a mut [f32],
+    pub y: &'a mut [f32],
+    pub query: &'a mut [f32],
+    pub target: &'a mut [f32],
+}
+
+impl<'a> Parts<'a> {
+    /// One task after the other.
+    fn split(self, Shape { dim, outputs, context }: Shape) -> impl Iterator<Item = Parts<'a>> {
+        let inputs = self.x.chunks_mut(context * dim).zip(self.query.chunks_mut(dim));
+        let targets = self.y.chunks_mut(context * outputs).zip(self.target.chunks_mut(outputs));
+        inputs.zip(targets).map(|((x, query), (y, target))| Parts { x, y, query, target })
+    }
 }
 
 impl Task {
@@ -114,15 +132,25 @@ impl Task {
         let shape = self.shape();
         let mut batch = Batch::zeros(size, shape);
         let Shape { dim, outputs, context } = shape;
-        let inputs = batch.x.par_chunks_mut(context * dim).zip(batch.query.par_chunks_mut(dim));
-        let targets = batch.y.par_chunks_mut(context * outputs).zip(batch.target.par_chunks_mut(outputs));
-        inputs.zip(targets).with_min_len(TASKS_AT_ONCE).enumerate().for_each(|(index, ((x, query), (y, target)))| {
-            let mut rng = rng(seed, stream, step, index as u64);
-            match self {
-                Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
-                Self::Sine(task) => task.sample(&mut rng, x, y, query, target),
-                Self::Classification(task) => task.sample(&mut rng, x, y, query, target),
-                Self::Differentiation(task) => task.sample(&mut rng, x, y, query, target),
+        let place = Place { seed, stream, step };
+        let inputs = batch.x.par_chunks_mut(LANES * context * dim).zip(batch.query.par_chunks_mut(LANES * dim));
+        let targets =
+            batch.y.par_chunks_mut(LANES * context * outputs).zip(batch.target.par_chunks_mut(LANES * outputs));
+        inputs.zip(targets).enumerate().for_each(|(block, ((x, query), (y, target)))| {
+            let (first, parts) = ((block * LANES) as u64, Parts { x, y, query, target });
+            if let Self::Linear(task) = self
+                && task.is_plain()
+            {
+                return task.sample_sixteen(place, first, parts);
+            }
+            for (index, Parts { x, y, query, target }) in (first..).zip(parts.split(shape)) {
+                let mut rng = rng(seed, stream, step, index);
+                match self {
+                    Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::Sine(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::Classification(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::Differentiation(task) => task.sample(&mut rng, x, y, query, target),
+                }
             }
         });
         batch

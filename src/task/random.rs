@@ -3,9 +3,8 @@
 //! A generator is named by (seed, stream, step, index) and never stored, so a session that is resumed draws exactly
 //! what it would have drawn, and a batch may be drawn on any number of threads.
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 
 /// What random numbers are for. Streams never share numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,16 +19,24 @@ pub enum Stream {
     Tune = 4,
 }
 
+/// A batch in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub seed: u64,
+    pub stream: Stream,
+    pub step: u64,
+}
+
 /// The generator of one place in one run. ChaCha is a function of its key: distinct places are independent.
 pub fn rng(seed: u64, stream: Stream, step: u64, index: u64) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(key(Place { seed, stream, step }, index))
+}
+
+/// The key of the generator of one task in a batch.
+pub(super) fn key(Place { seed, stream, step }: Place, index: u64) -> [u8; 32] {
     let mut key = [0; 32];
     for (slot, word) in key.chunks_mut(8).zip([seed, stream as u64, step, index]) {
         slot.copy_from_slice(&word.to_le_bytes());
     }
-    ChaCha8Rng::from_seed(key)
-}
-
-/// One draw from N(0, 1).
-pub(super) fn normal(rng: &mut impl Rng) -> f32 {
-    StandardNormal.sample(rng)
+    key
 }

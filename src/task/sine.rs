@@ -9,7 +9,8 @@ use anyhow::{Result, ensure};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{InputDistribution, Shape};
+use super::Shape;
+use super::variates::fill_uniform;
 use crate::bounds;
 
 /// A fresh sine for every sequence. d = d_out = 1.
@@ -61,9 +62,10 @@ impl Sine {
     pub fn sample(&self, rng: &mut impl Rng, x: &mut [f32], y: &mut [f32], query: &mut [f32], target: &mut [f32]) {
         let amplitude = self.a_min as f32 + (self.a_max - self.a_min) as f32 * rng.r#gen::<f32>();
         let phase = PI * rng.r#gen::<f32>();
-        for (x, y) in x.iter_mut().zip(y).chain(query.iter_mut().zip(target)) {
-            *x = InputDistribution::Uniform.draw(self.range, rng);
-            *y = amplitude * (*x + phase).sin();
+        fill_uniform(rng, self.range as f32, x);
+        fill_uniform(rng, self.range as f32, query);
+        for (x, y) in x.iter().zip(y).chain(query.iter().zip(target)) {
+            *y = amplitude * (x + phase).sin();
         }
     }
 }

@@ -17,7 +17,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use claims::Verdict;
-pub use device::{DeviceChoice, fits, open};
+pub use device::{DeviceChoice, fits, open, open_shifted};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;

@@ -25,10 +25,11 @@ pub fn title(lab: &Lab) -> String {
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let mut lines = Vec::new();
-    let mut moment = None;
+    let mut group = None;
     for claim in &opened.preset.claims {
-        if moment.replace(claim.after) != Some(claim.after) {
-            lines.push(Line::styled(heading(lab, claim.after), theme.quiet()));
+        let its = (claim.after, &claim.set);
+        if group.replace(its) != Some(its) {
+            lines.push(Line::styled(heading(lab, claim), theme.quiet()));
         }
         lines.extend(claim_lines(lab, claim, theme, usize::from(area.width.saturating_sub(1))));
     }
@@ -40,20 +41,21 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// "after 4,000 steps, on 2,048 held-out tasks: checked", or what it still waits for.
-fn heading(lab: &Lab, after: u64) -> String {
-    let checked = lab.verdicts.iter().any(|verdict| verdict.claim.after == after);
+/// "after 4,000 steps, range 2, on 2,048 held-out tasks", or what the claims wait for.
+fn heading(lab: &Lab, claim: &Claim) -> String {
+    let checked = lab.verdicts.iter().any(|verdict| verdict.claim == *claim);
     let status = lab.status.as_ref();
     let now = if checked {
         format!(" on {} held-out tasks", count(HELD_OUT as u64))
-    } else if status.is_some_and(|status| status.step == after && status.phase != Phase::Running) {
+    } else if status.is_some_and(|status| status.step == claim.after && status.phase != Phase::Running) {
         ": checking …".to_owned()
-    } else if status.is_some_and(|status| status.step > after) {
+    } else if status.is_some_and(|status| status.step > claim.after) {
         ": not checked in this run".to_owned()
     } else {
         ": not there yet".to_owned()
     };
-    format!("{}{now}", claims::moment(after))
+    let shift = if claim.set.is_empty() { String::new() } else { format!(", {}", claims::shift(claim)) };
+    format!("{}{shift}{now}", claims::moment(claim))
 }
 
 /// In one line where the numbers have room in it, else in two.

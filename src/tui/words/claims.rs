@@ -16,6 +16,8 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
         Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
         Quantity::LossOver(reference) => format!("loss over {}'s", label(reference)),
+        Quantity::MedianOver(reference) => format!("median loss over {}'s", label(reference)),
+        Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(one), label(other)),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(reference)),
     }
@@ -28,7 +30,9 @@ pub fn bounds(claim: &Claim) -> String {
         Quantity::LossGap | Quantity::PredictionDifference | Quantity::DistanceTo(_) => {
             format!("{} %", short(bound * 100.0))
         }
-        Quantity::LossOver(_) => format!("{} ×", short(bound)),
+        Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
+            format!("{} ×", short(bound))
+        }
         Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::Nearest(_) => bound.to_string(),
     };
     let parts = [(claim.within, "±"), (claim.at_least, "at least "), (claim.at_most, "at most ")];
@@ -47,17 +51,25 @@ pub fn value(claim: &Claim, value: f64) -> String {
         Quantity::SensitivityCosine | Quantity::StateCosine if value.is_finite() => {
             ((value * 1e6).trunc() / 1e6).to_string()
         }
-        Quantity::LossOver(_) => format!("{} ×", significant(value, 3)),
+        Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
+            format!("{} ×", significant(value, 3))
+        }
         Quantity::SensitivityCosine | Quantity::StateCosine => significant(value, 3),
     }
 }
 
 /// When it is measured: "after 4,000 steps".
-pub fn moment(after: u64) -> String {
-    match after {
+pub fn moment(claim: &Claim) -> String {
+    match claim.after {
         0 => "before the first step".to_owned(),
         after => format!("after {} steps", count(after)),
     }
+}
+
+/// The tasks on which it is measured, where they are not those of the training: "range 2".
+pub fn shift(claim: &Claim) -> String {
+    let field = |(key, value): &(String, String)| format!("{} {value}", key.trim_start_matches("task."));
+    claim.set.iter().map(field).collect::<Vec<_>>().join(", ")
 }
 
 /// The mark of a claim: held, not held, not known.
@@ -75,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_claim_reads_as_a_sentence_would() {
-        let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000 };
+        let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000, set: vec![] };
         let said = |claim: &Claim, measured| [quantity(claim), bounds(claim), value(claim, measured)];
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
         assert_eq!(said(&gap, 0.00013), ["loss against GD-1's", "±1 %", "+0.013 %"]);
@@ -88,6 +100,8 @@ mod tests {
         let nearest = claim(Quantity::Nearest(Reference::Gd(1)));
         assert_eq!(said(&nearest, 1.0), ["GD-1 is the nearest", "", "yes"]);
         assert_eq!(said(&cosine, f64::NAN)[2], "–");
-        assert_eq!([moment(0), moment(4000)], ["before the first step", "after 4,000 steps"]);
+        let moved = Claim { after: 0, set: vec![("task.range".to_owned(), "2.0".to_owned())], ..nearest };
+        assert_eq!([moment(&moved), moment(&over)], ["before the first step", "after 4,000 steps"]);
+        assert_eq!([shift(&moved), shift(&over)], ["range 2.0", ""]);
     }
 }

@@ -27,7 +27,10 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
             text += &format!(": {bounds}");
         }
         if claim.after != preset.train.steps {
-            text += &format!(" {}", claims::moment(claim.after));
+            text += &format!(" {}", claims::moment(claim));
+        }
+        if !claim.set.is_empty() {
+            text += &format!(", where {}", claims::shift(claim));
         }
         if let Some(Entry { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
             text += &format!("; it was {}", claims::value(claim, verdict.value));
