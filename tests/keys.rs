@@ -149,6 +149,16 @@ fn control_of_a_run() {
 }
 
 #[test]
+fn o_asks_for_other_tasks_and_shows_what_comes_of_it() {
+    let mut app = fixture::lab();
+    app.update(Action::Updated(Box::new(Update { shifts: fixture::shifts(), ..Update::default() })));
+    assert_eq!(type_text(&mut app, "o"), [Effect::Order(Order::Shift)]);
+    let lab = app.lab.as_ref().unwrap();
+    assert_eq!((lab.focus, lab.companion, lab.lower.1, lab.shifts.len()), (Pane::Shift, Pane::Shift, Pane::Shift, 0));
+    assert_eq!(fixture::empty_lab().update(Action::MeasureShifts), []);
+}
+
+#[test]
 fn the_ladder_of_paces_has_ends() {
     let mut app = fixture::lab();
     let pace = |effects: Vec<Effect>| match effects.as_slice() {
@@ -173,8 +183,7 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(focus(&app), Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
-    press(&mut app, KeyCode::BackTab);
-    press(&mut app, KeyCode::BackTab);
+    (0..3).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Context, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();

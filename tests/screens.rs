@@ -65,6 +65,14 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
+        ("zoomed-shift", zoomed(Pane::Shift)),
+        (
+            "shifted",
+            updated(
+                after(fixture::lab(), &[Action::MeasureShifts]),
+                Update { shifts: fixture::shifts(), ..Update::default() },
+            ),
+        ),
         ("zoomed-claims", zoomed(Pane::Claims)),
     ]
 }

@@ -45,7 +45,7 @@ impl Experiment {
                 }));
             };
             if set.is_empty() {
-                let measurement = self.look_closely()?;
+                let measurement = self.look(Scope::Whole)?;
                 judge(&measurement, self.references());
             } else {
                 let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));

@@ -160,9 +160,9 @@ impl Experiment {
         Ok(measurement)
     }
 
-    /// Measures the present weights on all held-out tasks, and records nothing.
-    pub fn look_closely(&mut self) -> Result<Measurement> {
-        self.run.measure(Scope::Whole)
+    /// Measures the present weights, and records nothing.
+    pub fn look(&mut self, scope: Scope) -> Result<Measurement> {
+        self.run.measure(scope)
     }
 
     /// Multiplies the learning rate from here on.

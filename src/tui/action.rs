@@ -54,6 +54,8 @@ pub enum Action {
     FocusPrevious,
     NextProbe,
     PreviousProbe,
+    /// The present weights on tasks off the training distribution.
+    MeasureShifts,
     Save,
     Gallery,
 

@@ -91,6 +91,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Of a relative prediction difference alone.
+    pub fn of_difference(difference: f64) -> Self {
+        match difference {
+            d if d <= EQUAL => Self::Equal,
+            d if d <= CLOSE => Self::Close,
+            _ => Self::NotYet,
+        }
+    }
+
     pub fn of(equal: &Equivalence) -> Self {
         let difference = equal.prediction_difference_relative;
         if difference <= EQUAL && equal.sensitivity_cosine >= ALIGNED {

@@ -1,5 +1,6 @@
 //! What the training thread does: obey, step, report.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -10,7 +11,7 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, Outcome, Session};
-use crate::train::{DeviceChoice, Experiment};
+use crate::train::{DeviceChoice, Experiment, Shifted};
 
 /// Looking into the model may take this share of the time.
 const LOOK_SHARE: u32 = 50;
@@ -25,6 +26,9 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
+        }
+        if desk.measure_next_shift()? {
+            continue;
         }
         if desk.phase != Phase::Running {
             desk.post()?;
@@ -64,6 +68,8 @@ struct Desk<'a> {
     changed: bool,
     /// The step whose claims were checked last.
     checked: Option<u64>,
+    /// Shifts that are still to be measured; the run waits, so that all are of the same weights.
+    shifts: VecDeque<Shifted>,
     /// Steps made here, and the time they took.
     made: (u64, Duration),
     next_post: Instant,
@@ -90,6 +96,7 @@ impl<'a> Desk<'a> {
             pending: Update::default(),
             changed: true,
             checked: None,
+            shifts: VecDeque::new(),
             made: (0, Duration::ZERO),
             next_post: now,
             next_look: now,
@@ -120,6 +127,7 @@ impl<'a> Desk<'a> {
         };
         self.changed = true;
         self.checked = None;
+        self.shifts.clear();
     }
 
     fn obey(&mut self, order: Order) -> Result<()> {
@@ -148,6 +156,7 @@ impl<'a> Desk<'a> {
                 self.pending.lr_changes.push(change);
             }
             Order::Restart { seed } => self.restart(seed)?,
+            Order::Shift => self.shifts = self.experiment.shifts().into(),
             Order::Save(path) => self.save(path),
         }
         self.next_post = Instant::now();
@@ -210,6 +219,16 @@ impl<'a> Desk<'a> {
             return Ok(());
         }
         self.check_claims()
+    }
+
+    /// Measures the next of the shifts that were asked for, where there is one.
+    fn measure_next_shift(&mut self) -> Result<bool> {
+        let Some(shift) = self.shifts.pop_front() else { return Ok(false) };
+        let measured = self.experiment.measure_shift(shift)?;
+        self.pending.shifts.push(measured);
+        self.meter.clear();
+        self.post()?;
+        Ok(true)
     }
 
     /// Holds the claims for this step against all held-out tasks, once.

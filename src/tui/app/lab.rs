@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::session::Outcome;
-use crate::train::{History, LayerState, Snapshot, Stop, Verdict};
+use crate::train::{History, LayerState, Shift, Snapshot, Stop, Verdict};
 use crate::tui::action::{Action, Direction, Effect};
 use crate::worker::{Note, Opened, Order, Phase, Status, Update};
 
@@ -22,6 +22,7 @@ pub enum Pane {
     Distance,
     Context,
     Predictions,
+    Shift,
     Claims,
 }
 
@@ -40,15 +41,15 @@ impl Corner {
 
 impl Pane {
     /// In the order of Tab: those that share a corner come one after the other.
-    pub const ALL: [Self; 6] =
-        [Self::Loss, Self::State, Self::Distance, Self::Context, Self::Predictions, Self::Claims];
+    pub const ALL: [Self; 7] =
+        [Self::Loss, Self::State, Self::Distance, Self::Context, Self::Predictions, Self::Shift, Self::Claims];
 
     pub fn corner(self) -> Corner {
         match self {
             Self::Loss => Corner::UpperLeft,
             Self::State => Corner::UpperRight,
             Self::Distance | Self::Context => Corner::LowerLeft,
-            Self::Predictions | Self::Claims => Corner::LowerRight,
+            Self::Predictions | Self::Shift | Self::Claims => Corner::LowerRight,
         }
     }
 
@@ -76,6 +77,8 @@ pub struct Lab {
     pub status: Option<Status>,
     /// The claims that were checked in this run.
     pub verdicts: Vec<Verdict>,
+    /// What the weights were worth on shifted tasks, as far as it was asked for.
+    pub shifts: Vec<Shift>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
@@ -98,6 +101,7 @@ impl Lab {
             snapshot: None,
             status: None,
             verdicts: Vec::new(),
+            shifts: Vec::new(),
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
@@ -119,6 +123,7 @@ impl Lab {
         if let Some(opened) = update.opened {
             self.opened = Some(opened);
             self.verdicts.clear();
+            self.shifts.clear();
         }
         if let Some(history) = update.history {
             self.history = history;
@@ -126,6 +131,7 @@ impl Lab {
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
         self.history.lr_changes.extend(update.lr_changes);
+        self.shifts.extend(update.shifts);
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
         }
@@ -201,6 +207,11 @@ impl Lab {
             Action::RestartNewSeed => {
                 let seed = self.opened.as_ref().map_or(0, |opened| opened.seed.wrapping_add(1));
                 return vec![Effect::Order(Order::Restart { seed: Some(seed) })];
+            }
+            Action::MeasureShifts => {
+                self.shifts.clear();
+                self.focus_on(Pane::Shift);
+                return self.opened.iter().map(|_| Effect::Order(Order::Shift)).collect();
             }
             Action::Save => return self.opened.iter().map(|_| Effect::Save).collect(),
             Action::ToggleAxis => self.log_axis = !self.log_axis,

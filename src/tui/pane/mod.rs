@@ -5,6 +5,7 @@ mod context;
 mod distance;
 mod loss;
 mod predictions;
+mod shift;
 mod state;
 
 use ratatui::buffer::Buffer;
@@ -24,6 +25,7 @@ pub fn draw(pane: Pane, lab: &Lab, several: usize, theme: Theme, area: Rect, buf
         Pane::Distance => distance::title(lab),
         Pane::Context => context::title(),
         Pane::Predictions => predictions::title(lab),
+        Pane::Shift => shift::title(lab),
         Pane::Claims => claims::title(lab),
     };
     // A heavier line as well as a brighter one: without colours brightness may be all there is.
@@ -44,6 +46,7 @@ pub fn draw(pane: Pane, lab: &Lab, several: usize, theme: Theme, area: Rect, buf
         Pane::Distance => distance::draw(lab, theme, inner, buffer),
         Pane::Context => context::draw(lab, theme, inner, buffer),
         Pane::Predictions => predictions::draw(lab, theme, inner, buffer),
+        Pane::Shift => shift::draw(lab, theme, inner, buffer),
         Pane::Claims => claims::draw(lab, theme, inner, buffer),
     }
 }
@@ -62,6 +65,7 @@ fn name(pane: Pane) -> &'static str {
         Pane::Distance => "distance",
         Pane::Context => "context",
         Pane::Predictions => "predictions",
+        Pane::Shift => "off-distribution",
         Pane::Claims => "claims",
     }
 }
