@@ -17,8 +17,8 @@ const WIDE: u16 = 56;
 
 pub fn title(lab: &Lab) -> String {
     match lab.shifts.last() {
-        Some(shift) => format!("Off the training distribution, step {}", count(shift.step)),
-        None => "Off the training distribution".to_owned(),
+        Some(shift) => format!("Off-distribution, step {}", count(shift.step)),
+        None => "Off-distribution".to_owned(),
     }
 }
 
@@ -43,7 +43,7 @@ fn table(shifts: &[Shift], theme: Theme, wide: bool) -> Vec<Line<'static>> {
         Span::styled(format!("{:<16}", "loss of"), theme.quiet()),
         Span::styled(format!("{:>8}", "model"), theme.ink(Ink::Model)),
         Span::styled(format!("{against:>8}"), theme.ink(Ink::Gd)),
-        Span::styled("  differ by", theme.quiet()),
+        Span::styled("   differ", theme.quiet()),
         Span::styled(if wide { "  nearest" } else { "" }, theme.quiet()),
     ]);
     let mut lines = vec![head];
@@ -52,7 +52,7 @@ fn table(shifts: &[Shift], theme: Theme, wide: bool) -> Vec<Line<'static>> {
         let mut line = Line::from(vec![
             Span::raw(format!("{mark} {:<14}", shift.name)),
             Span::raw(format!("{:>8}{:>8}", significant(shift.loss, 3), significant(shift.reference_loss, 3))),
-            Span::styled(format!("{:>11}", percent(shift.difference)), theme.focus()),
+            Span::styled(format!("{:>9}", percent(shift.difference)), theme.focus()),
         ]);
         if wide {
             let nearest = words::label(shift.nearest);
