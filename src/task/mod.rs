@@ -10,6 +10,8 @@ pub use linear::{InputDistribution, Linear, Outputs};
 pub use random::{Stream, rng};
 pub use tokens::{Layout, Token};
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -111,11 +113,11 @@ impl Batch {
         }
     }
 
-    /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.
-    pub fn accumulator(&self, task: usize, pairs: usize) -> Vec<f32> {
+    /// Σ y_i x_iᵀ of one task over some pairs (from 0): (d_out, d), row-major. GD's weights after these are η/N times it.
+    pub fn accumulator(&self, task: usize, pairs: Range<usize>) -> Vec<f32> {
         let Shape { dim, outputs, context } = self.shape;
         let mut sum = vec![0.0; outputs * dim];
-        for i in 0..pairs.min(context) {
+        for i in pairs.start..pairs.end.min(context) {
             let x = &self.x[(task * context + i) * dim..][..dim];
             let y = &self.y[(task * context + i) * outputs..][..outputs];
             for (row, y) in sum.chunks_mut(dim).zip(y) {

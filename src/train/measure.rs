@@ -125,9 +125,9 @@ fn state_cosine<D: Device>(
         }
         let (rows, columns) = layer.aligned_shape;
         for stop in layer.stops.iter().filter(|stop| !stop.aligned.is_empty()) {
-            let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
+            let pairs = preset.layout.pairs_in(shape, stop.read.clone());
             for (task, state) in stop.aligned.chunks(rows * columns).enumerate() {
-                let truth = embedded(&held_out.batch().accumulator(first + task, pairs), (rows, columns));
+                let truth = embedded(&held_out.batch().accumulator(first + task, pairs.clone()), (rows, columns));
                 sum += cosine(state, &truth).abs();
                 count += 1;
             }

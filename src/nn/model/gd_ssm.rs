@@ -117,7 +117,7 @@ impl<D: Device> Net<D> for GdSsm<D> {
             tokens.as_vec().chunks(length * dim).map(|tokens| window_states(tokens, dim, &decay, &mix)).collect();
         let stops = (0..(length - 1) / 2).map(|t| {
             let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            StopStates { tokens_read: 2 * t + 3, aligned: values.clone(), values }
+            StopStates::after(2 * t + 3, values.clone(), values)
         });
         vec![LayerStates {
             name: "state S".to_owned(),

@@ -166,9 +166,8 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         let mut tokens = tokens.as_vec();
         let layers = self.layers().enumerate().map(|(number, layer)| {
             let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
-            let mut stops: Vec<_> = (1..=length)
-                .map(|tokens_read| StopStates { tokens_read, values: Vec::new(), aligned: Vec::new() })
-                .collect();
+            let mut stops: Vec<_> =
+                (1..=length).map(|tokens_read| StopStates::after(tokens_read, Vec::new(), Vec::new())).collect();
             for sequence in tokens.chunks_mut(length * width) {
                 let states = memories(sequence, width, &weights);
                 for (stop, memory) in stops.iter_mut().zip(&states) {

@@ -138,7 +138,7 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, lambda)).collect();
         let stop = |t: usize| {
             let values: Vec<f32> = sequences.iter().flat_map(|solutions| solutions[t].clone()).collect();
-            StopStates { tokens_read: t + 1, aligned: values.clone(), values }
+            StopStates::after(t + 1, values.clone(), values)
         };
         let shape = (self.outputs, self.dim);
         vec![LayerStates {

@@ -69,6 +69,8 @@ pub struct Stack<D: Device, L> {
     layers: Vec<L>,
     decode: Param<D>,
     shape: Shape,
+    /// The query's place among the tokens.
+    query: usize,
 }
 
 impl<D: Device, L: Layer<D>> Stack<D, L> {
@@ -89,6 +91,7 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
             decode: dense("W_out", width, shape.outputs, rng)?,
             layers: (1..=sizes.layers).map(|number| layer(number, rng)).collect::<Outcome<_, D>>()?,
             shape,
+            query: layout.query_place(shape),
         })
     }
 
@@ -111,8 +114,9 @@ impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
             let update = layer.update(tokens.retaped::<T>())?;
             tokens = tokens.try_add(update)?;
         }
-        let (batch, length, width) = *tokens.shape();
-        let query = slice(tokens, (0..batch, length - 1..length, 0..width))?.try_reshape_like(&(batch, width))?;
+        let (batch, _, width) = *tokens.shape();
+        let query = slice(tokens, (0..batch, self.query..self.query + 1, 0..width))?;
+        let query = query.try_reshape_like(&(batch, width))?;
         query.try_matmul(self.decode.value.clone())
     }
 
@@ -121,15 +125,12 @@ impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
         let histories = self.histories(tokens).unwrap_or_default();
         let named = self.layers.iter().zip(histories).enumerate().map(|(i, (layer, history))| {
             let (shape, axes) = layer.grid();
-            let stops = (0..length).map(|t| StopStates {
-                tokens_read: t + 1,
-                values: history
-                    .iter()
-                    .flat_map(|states| &states[t * shape.0 * shape.1..][..shape.0 * shape.1])
-                    .copied()
-                    .collect(),
-                aligned: Vec::new(),
-            });
+            let (rows, columns) = shape;
+            let stop = |t: usize| {
+                let of_token = |states: &Vec<f32>| states[t * rows * columns..][..rows * columns].to_vec();
+                StopStates::after(t + 1, history.iter().flat_map(of_token).collect(), Vec::new())
+            };
+            let stops = (0..length).map(stop);
             let aligned_shape = (self.shape.outputs, self.shape.dim);
             LayerStates { name: format!("layer {} state h", i + 1), shape, axes, aligned_shape, stops: stops.collect() }
         });

@@ -115,7 +115,7 @@ fn a_constructed_model_is_one_step_of_gradient_descent() {
         let mut expected = Vec::new();
         for b in 0..batch.size {
             let query = &batch.query[b * dim..][..dim];
-            for row in batch.accumulator(b, batch.shape.context).chunks(dim) {
+            for row in batch.accumulator(b, 0..batch.shape.context).chunks(dim) {
                 expected.push(STEP_SIZE as f32 * row.iter().zip(query).map(|(w, x)| w * x).sum::<f32>());
             }
         }
@@ -179,7 +179,7 @@ fn hidden_states_imply_the_answers() {
         let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
         let layer = model.states(&tokens).remove(0);
         let last = layer.stops.last().unwrap();
-        assert_eq!(layout.pairs_read(batch.shape, last.tokens_read), batch.shape.context);
+        assert_eq!(layout.pairs_in(batch.shape, last.read.clone()), 0..batch.shape.context);
         let (rows, columns) = layer.aligned_shape;
         let mut implied = Vec::new();
         for (b, state) in last.aligned.chunks(rows * columns).enumerate() {
