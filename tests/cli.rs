@@ -36,7 +36,7 @@ fn json_is_one_object_with_the_promised_keys() {
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
     assert_eq!(keys(&report), top.into_iter().chain(["references", "equivalence"]).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
-    let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "nearest"];
+    let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];
     assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).collect());
     for reference in ["zero", "gd-1", "least-squares"] {
         assert!(report["references"][reference]["loss"].is_f64(), "{reference}");

@@ -34,6 +34,8 @@ pub enum Quantity {
     SensitivityCosine,
     /// Mean |cosine| between the hidden state and Σ y xᵀ.
     StateCosine,
+    /// Relative difference of the weights to the construction's, their symmetries divided out.
+    ParameterDifference,
     /// Held-out loss over that of a reference.
     LossOver(Reference),
     /// Relative prediction difference to a reference.
@@ -89,6 +91,7 @@ impl fmt::Display for Quantity {
             Self::PredictionDifference => f.write_str("prediction difference to gd-1"),
             Self::SensitivityCosine => f.write_str("sensitivity cosine with gd-1"),
             Self::StateCosine => f.write_str("state cosine with Σ y xᵀ"),
+            Self::ParameterDifference => f.write_str("weights' difference to the construction"),
             Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),

@@ -39,6 +39,7 @@ fn value(quantity: Quantity, measurement: &Measurement, references: &[ReferenceR
         Quantity::PredictionDifference => equal.prediction_difference_relative,
         Quantity::SensitivityCosine => equal.sensitivity_cosine,
         Quantity::StateCosine => equal.state_cosine.unwrap_or(f64::NAN),
+        Quantity::ParameterDifference => equal.parameter_difference.unwrap_or(f64::NAN),
         Quantity::LossOver(reference) => {
             let theirs = references.iter().find(|result| result.tuned.reference == reference);
             theirs.map_or(f64::NAN, |result| measurement.eval_loss / result.loss)

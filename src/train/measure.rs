@@ -7,7 +7,7 @@ use super::distance::{cosine, embedded, half_squared_error, mean_distance, relat
 use super::held_out::HeldOut;
 use super::host::told;
 use super::{Equivalence, Measurement};
-use crate::nn::{Cube, Device, Input, Net, Wanted};
+use crate::nn::{Cube, Device, Input, Net, Wanted, parameter_difference};
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Layout, Shape};
@@ -64,6 +64,7 @@ pub fn measure<D: Device>(
         sensitivity_difference,
         loss_gap: eval_loss / main.loss - 1.0,
         state_cosine: state_cosine(net, preset, held_out, tasks)?,
+        parameter_difference: parameter_difference(&net.canonical(held_out.theory())),
         nearest,
         distances,
     };

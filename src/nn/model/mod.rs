@@ -5,6 +5,7 @@
 mod architecture;
 mod bidirectional_gd_ssm;
 mod gd_ssm;
+mod gd_ssm_mlp;
 mod gd_ssm_stack;
 mod gru;
 mod gru_attention;
@@ -28,6 +29,7 @@ mod transformer;
 pub use architecture::{Architecture, Theory};
 pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
 pub use gd_ssm::GdSsmSpec;
+pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
 pub use gru::Gru;
 pub use gru_attention::GruAttentionSpec;
@@ -140,6 +142,7 @@ macro_rules! architectures {
 architectures! {
     GdSsm(GdSsmSpec),
     GdSsmStack(GdSsmStackSpec),
+    GdSsmMlp(GdSsmMlpSpec),
     BidirectionalGdSsm(BidirectionalGdSsmSpec),
     ProductSsm(ProductSsmSpec),
     LinearAttention(LinearAttentionSpec),

@@ -40,9 +40,14 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
         all.extend(selective(2).map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
         all.extend(selective(1).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
         all.extend(state_space(1, Block::Gated).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+        let features = ModelSpec::GdSsmMlp(GdSsmMlpSpec { features: 3, units: 4 });
+        all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {
             let others = without_construction().chain(selective(1)).chain(state_space(1, Block::Gated));
-            let readers = others.filter(|spec| spec.check(task(Outputs::Scalar).shape(), layout).is_ok());
+            // Not the transformer: its norms of these rows are too curved for finite differences.
+            let readers = others.filter(|spec| {
+                spec.check(task(Outputs::Scalar).shape(), layout).is_ok() && !matches!(spec, ModelSpec::Transformer(_))
+            });
             all.extend(readers.map(|spec| (spec, layout, task(Outputs::Scalar))));
         }
     }
@@ -210,7 +215,9 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
         let answers = model.forward(Input { tokens: traced, wanted: Wanted::All }).unwrap();
         let mut gradients = answers.square().sum::<Rank0, _>().backward();
         // What the answer does not depend on has no gradient: zero.
-        model.params().iter().for_each(|param| drop(gradients.get_or_alloc_mut(&param.value).unwrap()));
+        for param in model.params() {
+            gradients.get_or_alloc_mut(&param.value).unwrap();
+        }
 
         let by_tokens = gradients.get(&tokens).as_vec();
         for place in [0, 4, by_tokens.len() - 3] {

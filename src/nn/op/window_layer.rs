@@ -12,7 +12,9 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::blocks::{self, Kernel, Operands, Slopes};
-use super::lanes::{LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner};
+use super::lanes::{
+    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise,
+};
 use super::slice::slice;
 use super::window_scan::{WindowScan, last_state, window_states};
 use crate::nn::{Cube, Matrix, Outcome};
@@ -132,6 +134,7 @@ fn forward(layer: &Layer, tokens: &[Lane], saved: &mut Saved, out: &mut [Lane]) 
             }
         }
         for ((r, s), k) in saved.by_decay.iter_mut().zip(&mut saved.state).zip(&layer.decay) {
+            lanewise();
             for l in 0..LANES {
                 r[l] = k * r[l] + s[l];
                 s[l] *= k;
@@ -185,6 +188,7 @@ fn backward(layer: &Layer, (tokens, saved): (&[Lane], &Saved), by_out: &[Lane], 
             }
         }
         for (s, k) in by_state.iter_mut().zip(&layer.decay) {
+            lanewise();
             s.iter_mut().for_each(|value| *value *= k);
         }
     }
