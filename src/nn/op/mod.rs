@@ -12,7 +12,6 @@ mod complex;
 mod diagonal_scan;
 mod head_scan;
 mod join;
-mod lanes;
 mod linear_attend;
 mod normalise;
 mod rows;
@@ -42,6 +41,7 @@ pub use window_scan::{WindowScan, window_states};
 use dfdx::tensor::{Cpu, Tape};
 
 use super::{Cube, Input, Matrix, Outcome};
+use crate::lanes;
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {
