@@ -21,7 +21,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Init, Theory, normals};
-use crate::nn::canonical::{Canonical, unit};
+use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
 use crate::nn::op::{project, slice};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
@@ -99,6 +99,19 @@ fn selects((rows, columns): (usize, usize), first: usize, times: f64) -> Vec<f32
     (0..rows * columns).map(entry).collect()
 }
 
+/// A row times a matrix, row-major, of so many columns.
+fn product(row: &[f32], matrix: &[f32], columns: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; columns];
+    for (r, entries) in row.iter().zip(matrix.chunks(columns)) {
+        sum.iter_mut().zip(entries).for_each(|(s, entry)| *s += r * entry);
+    }
+    sum
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
 /// The network.
 #[derive(Clone, Debug)]
 pub struct ProductSsm<D: Device> {
@@ -156,15 +169,24 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         map.try_matmul(asked.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
     }
 
+    /// s after each token, and the weights that it implies for a query: C and that part of D which reads x.
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let Shape { dim, outputs, .. } = self.shape;
+        let (read, pick) = (self.read.value.as_vec(), self.pick.value.as_vec());
+        let implied = |state: &[f32]| -> Vec<f32> {
+            let map = product(state, &read, outputs * dim);
+            let of_input = &pick[outputs * dim * dim..];
+            map.chunks(dim).flat_map(|row| of_input.chunks(dim).map(|asked| dot(row, asked))).collect()
+        };
         let (_, length, width) = *tokens.shape();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, width)).collect();
         let stop = |t: usize| {
             let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            StopStates::after(t + 1, values.clone(), values)
+            let aligned = values.chunks(outputs * dim).flat_map(implied).collect();
+            StopStates::after(t + 1, values, aligned)
         };
-        let shape = (self.shape.outputs, self.shape.dim);
+        let shape = (outputs, dim);
         vec![LayerStates {
             name: "state s".to_owned(),
             shape,
@@ -174,26 +196,26 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         }]
     }
 
-    /// An entry of the state may be scaled, B's column against C's row, and D against C. Each column of B is brought to
-    /// norm 1, and D as a whole to the theory's norm; C takes their factors.
+    /// Where nothing is forgotten the state may be turned into any other basis, B and C with it, and C's columns with
+    /// D's: only the product B C Dᵀ of each output counts, which says what a token and the last one make together.
     fn canonical(&self, theory: Theory) -> Vec<Canonical> {
         let [decay, write, read, pick] = [&self.decay, &self.write, &self.read, &self.pick].map(|p| p.value.as_vec());
-        let (states, width, dim) = (decay.len(), pick.len() / self.shape.dim, self.shape.dim);
-        let theory_write = selects((width, states), 0, 1.0);
-        let column = |matrix: &[f32], j: usize| (0..width).map(|i| matrix[i * states + j]).collect::<Vec<f32>>();
-        let columns = (0..states).map(|j| unit(&column(&write, j), &column(&theory_write, j)));
-        let (columns, in_write): (Vec<Vec<f32>>, Vec<f32>) = columns.unzip();
-        let theory_pick = selects((width, dim), states, 1.0);
-        let (pick, in_pick) = unit(&pick, &theory_pick);
-        let size = (dim as f32).sqrt();
-        let read = read.iter().enumerate().map(|(i, c)| c * in_write[i / states] * in_pick / size);
+        let (states, dim) = (decay.len(), self.shape.dim);
+        let whole = |write: &[f32], read: &[f32], pick: &[f32]| {
+            let maps: Vec<f32> = write.chunks(states).flat_map(|row| product(row, read, states)).collect();
+            maps.chunks(dim).flat_map(|row| pick.chunks(dim).map(|asked| dot(row, asked))).collect()
+        };
+        let width = pick.len() / dim;
+        let constructed = [
+            selects((width, states), 0, 1.0),
+            selects((states, states), 0, theory.step_size),
+            selects((width, dim), states, 1.0),
+        ];
+        let [write_there, read_there, pick_there] = constructed;
         let part = |name: &str, learnt, theory| Canonical { name: name.to_owned(), learnt, theory };
         vec![
             part("Λ", decay, vec![1.0; states]),
-            // Column by column.
-            part("B", columns.concat(), (0..states).flat_map(|j| column(&theory_write, j)).collect()),
-            part("C", read.collect(), selects((states, states), 0, theory.step_size)),
-            part("D", pick.iter().map(|d| d * size).collect(), theory_pick),
+            part("B C Dᵀ", whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
         ]
     }
 
@@ -224,12 +246,9 @@ mod tests {
         let tokens = Random::new(9).cube(&device, (1, 5, 6));
         let sequence = tokens.as_vec();
         let state = net.define(&sequence, 6).pop().unwrap();
-        let times = |row: &[f32], matrix: &[f32], columns: usize| -> Vec<f32> {
-            (0..columns).map(|j| row.iter().enumerate().map(|(i, r)| r * matrix[i * columns + j]).sum()).collect()
-        };
-        let map = times(&state, &net.read.value.as_vec(), 4);
-        let asked = times(&sequence[24..], &net.pick.value.as_vec(), 2);
-        let expected: Vec<f32> = map.chunks(2).map(|row| row[0] * asked[0] + row[1] * asked[1]).collect();
+        let map = product(&state, &net.read.value.as_vec(), 4);
+        let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
+        let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
         assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
     }
 }

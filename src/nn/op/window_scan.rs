@@ -16,11 +16,11 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::slice::slice;
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, lanewise,
     scatter_add,
 };
+use super::slice::slice;
 use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.
