@@ -8,6 +8,7 @@ mod overrides;
 mod refusal;
 mod ron_file;
 mod scan;
+mod shift;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
@@ -23,7 +24,7 @@ use crate::bounds;
 use crate::nn::model::{Architecture, ModelSpec};
 use crate::optim::TrainSpec;
 use crate::reference::Reference;
-use crate::task::{Layout, Task};
+use crate::task::{Layout, Shape, Task};
 
 /// One experiment: a model, a task, how it is trained, and what a person should know of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +95,7 @@ impl Preset {
             bail!("references: {unmeasured} is not measured; allowed: {:?}", Reference::ALL);
         }
         self.claims.iter().try_for_each(Claim::check)?;
+        self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;
@@ -111,6 +113,12 @@ impl Preset {
             MEMORY >> 30
         );
         Ok(())
+    }
+
+    /// Whether the model can read a context of only so many pairs: there must be a token at least.
+    pub fn reads(&self, pairs: usize) -> bool {
+        let shape = self.task.shape();
+        self.layout.tokens(Shape { context: pairs, ..shape }) > 0 && self.model.reads(pairs, shape.context)
     }
 
     /// How many numbers the model learns.

@@ -75,6 +75,11 @@ impl Architecture for GdSsmMlpSpec {
         embedded + GdSsmSpec { init: Init::Random }.activations(self.inner(shape), layout) + 8 * self.units as u128
     }
 
+    /// As the GD-SSM inside.
+    fn reads(&self, pairs: usize, _context: usize) -> bool {
+        pairs > 0
+    }
+
     /// The GD-SSM's, and the linear layers.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let own: usize = self.sizes(shape, layout).into_iter().map(|(rows, columns)| matvec(rows, columns)).sum();
