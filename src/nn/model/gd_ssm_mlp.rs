@@ -7,9 +7,9 @@
 //! | `Wa`, `ba`, `Wg`, `bg` | gated linear unit: a = GELU(z Wg + bg) ⊙ (z Wa + ba) of what the GD-SSM says, z | (m, n), (n) |
 //! | `Wo`, `bo` | ŷ = a Wo + bo | (n, d_out), (d_out) |
 //!
-//! S = Σ of products of embedded tokens: with one step of gradient descent on the features φ(x) = e, y enters linearly and
-//! x by its features; what S holds besides, products of features with each other among them, the perceptron after it may
-//! use to correct the step.
+//! S adds up products of embedded tokens. With y times the features of its x, b = Σ y φ(x), a readout is one step of
+//! gradient descent on features; with G = Σ φ(x) φ(x)ᵀ beside it, products of the gated unit make b·φ_q and b·G φ_q, which
+//! is two steps, of sizes of their own.
 //!
 //! Source: arXiv 2410.11687, section 4, on the sine task. Deviations: the paper's embedding is linear. Then S has nothing
 //! of x but its first two powers, and the perceptron after it does not see x: the embedding here bends, the part after
@@ -27,7 +27,7 @@ use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
-use crate::nn::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
 use crate::task::{Layout, Shape};
 
 /// A GD-SSM with perceptrons as a preset says it.
@@ -137,8 +137,8 @@ impl<D: Device> Net<D> for GdSsmMlp<D> {
         let rows = input.tokens.try_reshape_like(&(batch * length, width))?;
         let embedded = self.embed.apply(Activation::Tanh.apply(self.bend.apply(rows)?)?)?;
         let tokens = embedded.try_reshape_like(&(batch, length, self.ssm.outputs()))?;
-        // The query's features come from its token alone, but so do those of the last window's other tokens; all count.
-        let said = self.ssm.forward(Input { tokens, wanted: crate::nn::Wanted::All })?; // (B, m)
+        // The gradient goes on through the tokens to the embedding.
+        let said = self.ssm.forward(Input { tokens, wanted: Wanted::All })?; // (B, m)
         let gate = Activation::Gelu.apply(self.gate.apply(said.retaped::<T>())?)?;
         self.decode.apply(self.value.apply(said)?.try_mul(gate)?)
     }
@@ -184,7 +184,6 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
