@@ -46,10 +46,7 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
         all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {
             let others = without_construction().chain(selective(1)).chain(state_space(1, Block::Gated));
-            // Not the transformer: its norms of these rows are too curved for finite differences.
-            let readers = others.filter(|spec| {
-                spec.check(task(Outputs::Scalar).shape(), layout).is_ok() && !matches!(spec, ModelSpec::Transformer(_))
-            });
+            let readers = others.filter(|spec| spec.check(task(Outputs::Scalar).shape(), layout).is_ok());
             all.extend(readers.map(|spec| (spec, layout, task(Outputs::Scalar))));
         }
     }
@@ -270,13 +267,16 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
     }
 }
 
-/// Compares a slope with a central difference of fourth order.
+/// Compares a slope with central differences of fourth order. Where the norm of a short row is strongly curved only the
+/// smaller step is fine enough; elsewhere the larger one is rounded less.
 fn close(spec: &ModelSpec, name: &str, slope: f64, at: impl Fn(f32) -> f64) {
-    // Small, for the norm of a short row is strongly curved.
-    let h = 1.0 / 256.0;
-    let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h));
-    let scale = difference.abs().max(at(0.0).abs()).max(1e-3);
-    assert!((slope - difference).abs() < 2e-3 * scale, "{spec:?} {name}: {slope} against {difference}");
+    let differences = [1.0 / 256.0, 1.0 / 1024.0]
+        .map(|h: f32| (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h)));
+    let near = |difference: &f64| {
+        let scale = difference.abs().max(at(0.0).abs()).max(1e-3);
+        (slope - difference).abs() < 2e-3 * scale
+    };
+    assert!(differences.iter().any(near), "{spec:?} {name}: {slope} against {differences:?}");
 }
 
 #[test]
