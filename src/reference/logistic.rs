@@ -31,12 +31,15 @@ pub fn steps(problem: &Problem, pairs: usize, eta: f64, k: u32) -> DMatrix<f64> 
     weights
 }
 
-/// The cross-entropy of the query: log Σ exp(W x_q) less the logit of its class.
+/// The cross-entropy of the query.
 pub fn loss(problem: &Problem, weights: &DMatrix<f64>) -> f64 {
-    let logits: DVector<f64> = weights * &problem.query;
+    cross_entropy(&(weights * &problem.query), &problem.target)
+}
+
+/// log Σ exp(logits) less the logit of the class, which is one-hot.
+pub fn cross_entropy(logits: &DVector<f64>, class: &DVector<f64>) -> f64 {
     let most = logits.max();
-    let whole = most + logits.iter().map(|logit| (logit - most).exp()).sum::<f64>().ln();
-    whole - logits.dot(&problem.target)
+    most + logits.iter().map(|logit| (logit - most).exp()).sum::<f64>().ln() - logits.dot(class)
 }
 
 fn softmax(logits: &mut [f64]) {

@@ -2,13 +2,14 @@
 //!
 //! Owns the choice for every reference. The tuning problems must not be those that references are compared on.
 
+use nalgebra::DVector;
 use rayon::prelude::*;
 
 use super::objective::Objective;
 use super::search::minimise;
 use super::{Filter, Gauss, Loss, Prior, Problem, Reference, Tuned, closed_form, logistic};
 
-/// Problems of classification that are searched on: every try is a descent, not a sum over a spectrum.
+/// Problems of classification that are searched on where every try is a descent, not a sum over a spectrum.
 const CLASSIFIED: usize = 256;
 
 /// Chooses the parameters of a reference.
@@ -31,7 +32,7 @@ impl Tuner {
     pub fn new(prior: &Prior, tuning: &[Problem]) -> Self {
         let classified = match prior.loss {
             Loss::Squared => Vec::new(),
-            Loss::CrossEntropy => tuning.iter().take(CLASSIFIED).cloned().collect(),
+            Loss::CrossEntropy => tuning.to_vec(),
         };
         Self { prior: *prior, objective: Objective::new(prior, tuning), classified }
     }
@@ -75,16 +76,25 @@ impl Tuner {
     }
 
     /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm, so the
-    /// search reaches far.
+    /// search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all problems
+    /// can be asked; further steps must be taken for every η that is tried.
     fn logistic_eta(&self, steps: u32) -> f64 {
         let scale = self.objective.scale();
-        let loss = |eta: f64| {
-            let each =
-                |problem: &Problem| logistic::loss(problem, &logistic::steps(problem, problem.x.ncols(), eta, steps));
-            // Gathered before they are added up: the sum must not depend on the number of threads.
-            self.classified.par_iter().map(each).collect::<Vec<_>>().iter().sum()
-        };
-        minimise(1e-2 / scale, 1e3 / scale, loss)
+        let (low, high) = (1e-2 / scale, 1e3 / scale);
+        let walk = |problem: &Problem, eta| logistic::steps(problem, problem.x.ncols(), eta, steps);
+        // Losses are gathered before they are added up: the sum must not depend on the number of threads.
+        if steps == 1 {
+            let logits: Vec<_> = self.classified.iter().map(|problem| walk(problem, 1.0) * &problem.query).collect();
+            let each = |(logits, problem): (&DVector<f64>, &Problem), eta| {
+                logistic::cross_entropy(&(logits * eta), &problem.target)
+            };
+            return minimise(low, high, |eta| logits.iter().zip(&self.classified).map(|both| each(both, eta)).sum());
+        }
+        let few = &self.classified[..self.classified.len().min(CLASSIFIED)];
+        minimise(low, high, |eta| {
+            let each = |problem: &Problem| logistic::loss(problem, &walk(problem, eta));
+            few.par_iter().map(each).collect::<Vec<_>>().iter().sum()
+        })
     }
 
     /// (η, γ) of GD++: γ searched, the best η for each γ by formula.

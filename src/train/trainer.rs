@@ -208,7 +208,7 @@ impl<D: Device> Run for Trainer<D> {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{Cpu, TensorFromVec};
+    use dfdx::prelude::{Cpu, TensorFromVec, Trace};
 
     use super::*;
 
@@ -222,6 +222,17 @@ mod tests {
             let matrix = |values: &Vec<f32>| device.tensor_from_vec(values.clone(), (2, 3));
             let loss = mean_loss(objective, matrix(&answers), matrix(&targets)).unwrap();
             assert!((f64::from(number(&loss)) - 0.5 * (losses[0] + losses[1])).abs() < 1e-6, "{objective:?}");
+            let traced = matrix(&answers);
+            let gradients = mean_loss(objective, traced.leaky_trace(), matrix(&targets)).unwrap().backward();
+            for (i, slope) in gradients.get(&traced).as_vec().into_iter().enumerate() {
+                let moved = |by: f32| {
+                    let mut answers = answers.clone();
+                    answers[i] += by;
+                    objective.losses(&answers, &targets, 3).iter().sum::<f64>() / 2.0
+                };
+                let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                assert!((f64::from(slope) - expected).abs() < 1e-4, "{objective:?} {i}: {slope} not {expected}");
+            }
         }
     }
 }
