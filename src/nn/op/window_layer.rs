@@ -12,12 +12,13 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::blocks::{self, Kernel, Operands, Slopes};
+use super::buffer::Buffer;
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise,
 };
 use super::slice::slice;
 use super::window_scan::{WindowScan, last_state, window_states};
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
 /// The definition, for one sequence of (2N+2, d): what the result is at every token.
 pub fn window_answers(tokens: &[f32], dim: usize, [decay, mix, pick]: [&[f32]; 3]) -> Vec<f32> {
@@ -66,7 +67,8 @@ pub fn fused<T: Tape<f32, Cpu>>(
 ) -> Outcome<Cube<Cpu, T>, Cpu> {
     let (_, length, dim) = *tokens.shape();
     let weights = [weights.decay, weights.mix, weights.pick].map(|weight| weight.retaped::<T>());
-    blocks::run(device, Operands { inputs: vec![tokens], weights: weights.into() }, dim, |weights| {
+    let operands = Operands { inputs: vec![tokens], weights: weights.into(), wanted: Wanted::All };
+    blocks::run(device, operands, (length, dim), |weights| {
         let mut weights = weights.into_iter();
         let mut next = || weights.next().unwrap_or_default();
         Layer { dim, pairs: length / 2 - 1, decay: next(), mix: next(), pick: next() }
@@ -83,26 +85,19 @@ struct Layer {
     pick: Vec<f32>,
 }
 
-/// What the forward pass leaves for the backward pass.
-struct Saved {
-    /// S_N: (d · d) lanes.
-    state: Vec<Lane>,
-    /// R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}: (d · d) lanes.
-    by_decay: Vec<Lane>,
-}
-
 impl Kernel for Layer {
-    type Saved = Saved;
-
-    fn forward(&self, inputs: &[Vec<Lane>], out: &mut [Lane]) -> Saved {
-        let wide = self.dim * self.dim;
-        let mut saved = Saved { state: vec![ZERO; wide], by_decay: vec![ZERO; wide] };
-        forward(self, &inputs[0], &mut saved, out);
-        saved
+    /// S_N, and R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}.
+    fn saved(&self) -> usize {
+        2 * self.dim * self.dim
     }
 
-    fn backward(&self, inputs: &[Vec<Lane>], saved: &Saved, by_out: &[Lane], slopes: &mut Slopes) {
-        backward(self, (&inputs[0], saved), by_out, slopes);
+    fn forward(&self, inputs: &[Buffer], saved: &mut [Lane], out: &mut [Lane]) {
+        forward(self, &inputs[0], saved.split_at_mut(self.dim * self.dim), out);
+    }
+
+    fn backward(&self, inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: Slopes<'_>) {
+        let saved = saved.split_at(self.dim * self.dim);
+        backward(self, (&inputs[0], saved), by_out, (&mut slopes.inputs[0], slopes.weights));
     }
 }
 
@@ -122,7 +117,7 @@ impl Layer {
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward(layer: &Layer, tokens: &[Lane], saved: &mut Saved, out: &mut [Lane]) {
+fn forward(layer: &Layer, tokens: &[Lane], (state, by_decay): (&mut [Lane], &mut [Lane]), out: &mut [Lane]) {
     let dim = layer.dim;
     let mut mixed = vec![ZERO; 3 * dim];
     for t in 0..layer.pairs {
@@ -133,32 +128,36 @@ fn forward(layer: &Layer, tokens: &[Lane], saved: &mut Saved, out: &mut [Lane]) 
                 (0..3).for_each(|b| add_scaled(sum, layer.mix[3 * a + b], &window[b * dim + j]));
             }
         }
-        for ((r, s), k) in saved.by_decay.iter_mut().zip(&mut saved.state).zip(&layer.decay) {
+        for ((r, s), k) in by_decay.iter_mut().zip(&mut *state).zip(&layer.decay) {
             lanewise();
             for l in 0..LANES {
                 r[l] = k * r[l] + s[l];
                 s[l] *= k;
             }
         }
-        add_outer(window, &mixed, (dim, dim), &mut saved.state);
+        add_outer(window, &mixed, (dim, dim), state);
     }
     let asked = layer.asked(tokens);
     for (t, asked) in asked.chunks_exact(dim).enumerate() {
-        add_times(&saved.state, dim, asked, &mut out[(2 * t + 1) * dim..][..dim]);
+        add_times(state, dim, asked, &mut out[(2 * t + 1) * dim..][..dim]);
     }
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward(layer: &Layer, (tokens, saved): (&[Lane], &Saved), by_out: &[Lane], slopes: &mut Slopes) {
+fn backward(
+    layer: &Layer,
+    (tokens, (state, by_decay)): (&[Lane], (&[Lane], &[Lane])),
+    by_out: &[Lane],
+    (by_tokens, by_weights): (&mut [Lane], &mut [Vec<f32>]),
+) {
     let dim = layer.dim;
-    let (by_tokens, by_weights) = (&mut slopes.inputs[0], &mut slopes.weights);
     let mut by_state = vec![ZERO; dim * dim];
     let mut by_asked = vec![ZERO; dim];
     for (t, asked) in layer.asked(tokens).chunks_exact(dim).enumerate() {
         let by_answer = &by_out[(2 * t + 1) * dim..][..dim];
         add_outer(by_answer, asked, (dim, dim), &mut by_state);
         by_asked.fill(ZERO);
-        add_transposed_times(&saved.state, dim, by_answer, &mut by_asked);
+        add_transposed_times(state, dim, by_answer, &mut by_asked);
         for a in (0..3).filter(|a| 2 * t + a >= 2) {
             let at = (2 * t + a - 2) * dim;
             by_weights[2][a] += inner(&tokens[at..][..dim], &by_asked);
@@ -166,7 +165,7 @@ fn backward(layer: &Layer, (tokens, saved): (&[Lane], &Saved), by_out: &[Lane], 
             token.zip(&by_asked).for_each(|(sum, asked)| add_scaled(sum, layer.pick[a], asked));
         }
     }
-    for ((sum, s), r) in by_weights[0].iter_mut().zip(&by_state).zip(&saved.by_decay) {
+    for ((sum, s), r) in by_weights[0].iter_mut().zip(&by_state).zip(by_decay) {
         *sum += inner(&[*s], &[*r]);
     }
     // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
