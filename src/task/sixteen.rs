@@ -56,8 +56,8 @@ fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
         }
         for ((out, state), start) in block.iter_mut().zip(&state).zip(&start) {
             lanewise();
-            for l in 0..LANES {
-                out[l] = state[l].wrapping_add(start[l]);
+            for (out, (state, start)) in out.iter_mut().zip(state.iter().zip(start)) {
+                *out = state.wrapping_add(*start);
             }
         }
         // Of 64 bits, but 2³² blocks are more than a task has numbers.
