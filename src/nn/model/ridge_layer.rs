@@ -55,7 +55,7 @@ impl Architecture for RidgeLayerSpec {
         6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
     }
 
-    /// Without a pair there is nothing to solve.
+    /// Of no pair at all there is nothing to solve.
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
     }
