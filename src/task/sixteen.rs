@@ -56,8 +56,8 @@ fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
         }
         for ((out, state), start) in block.iter_mut().zip(&state).zip(&start) {
             lanewise();
-            for (out, (state, start)) in out.iter_mut().zip(state.iter().zip(start)) {
-                *out = state.wrapping_add(*start);
+            for l in 0..LANES {
+                out[l] = state[l].wrapping_add(start[l]);
             }
         }
         // Of 64 bits, but 2³² blocks are more than a task has numbers.
@@ -66,6 +66,7 @@ fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "a lane is of several rows at once")]
 fn quarter(state: &mut [Words; BLOCK], [a, b, c, d]: [usize; 4]) {
     lanewise();
     for (x, y, z, bits) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)] {
