@@ -117,6 +117,9 @@ fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
         assert!(spec.reads(context, context));
         for pairs in (0..context).filter(|pairs| spec.reads(*pairs, context)) {
             let short = batch.shortened(pairs);
+            if layout.tokens(short.shape) == 0 {
+                continue;
+            }
             let sizes = (short.shape, layout);
             let reader = spec.build(&device, sizes, THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
             assert_eq!(shapes(&reader), shapes(&model));
