@@ -24,7 +24,7 @@ use crate::bounds;
 use crate::nn::model::{Architecture, ModelSpec};
 use crate::optim::TrainSpec;
 use crate::reference::Reference;
-use crate::task::{Layout, Shape, Task};
+use crate::task::{Layout, Task};
 
 /// One experiment: a model, a task, how it is trained, and what a person should know of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,12 +113,6 @@ impl Preset {
             MEMORY >> 30
         );
         Ok(())
-    }
-
-    /// Whether the model can read a context of only so many pairs: there must be a token at least.
-    pub fn reads(&self, pairs: usize) -> bool {
-        let shape = self.task.shape();
-        self.layout.tokens(Shape { context: pairs, ..shape }) > 0 && self.model.reads(pairs, shape.context)
     }
 
     /// A name for what decides a run's numbers: two versions of a preset that differ in words alone share it.

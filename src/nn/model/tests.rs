@@ -142,6 +142,9 @@ fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
         let tokens = |pairs: usize| layout.tokens(Shape { context: pairs, ..batch.shape });
         for pairs in (0..context).filter(|pairs| tokens(*pairs) > 0 && spec.reads(*pairs, context)) {
             let short = batch.shortened(pairs);
+            if layout.tokens(short.shape) == 0 {
+                continue;
+            }
             let sizes = (short.shape, layout);
             let reader = spec.build(&device, sizes, THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
             assert_eq!(shapes(&reader), shapes(&model));
