@@ -4,6 +4,7 @@
 //! Knows tasks only as sizes and layouts, and nothing of training.
 
 mod activation;
+mod canonical;
 mod cost;
 mod init;
 mod linear;
@@ -13,12 +14,15 @@ pub mod op;
 mod states;
 
 pub use activation::Activation;
+pub use canonical::{Canonical, parameter_difference};
 pub use cost::{Cost, Costs};
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 
 use dfdx::shapes::HasShape;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
+
+use self::model::Theory;
 
 /// A tensor of (rows, columns).
 pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
@@ -84,6 +88,11 @@ pub trait Net<D: Device> {
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates>;
+
+    /// The weights that the construction gives a value to, with that value; empty where there is no construction.
+    fn canonical(&self, _theory: Theory) -> Vec<Canonical> {
+        Vec::new()
+    }
 
     /// In an order that never changes.
     fn params(&self) -> Vec<&Param<D>>;

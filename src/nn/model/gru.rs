@@ -15,7 +15,8 @@
 use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
 
 use super::recurrent::sigmoid;
-use crate::nn::op::{Buffer, Carried, Cell, LANES, Lane, Moment, Past, elementary, lanewise};
+use crate::lanes::{LANES, Lane, lanewise};
+use crate::nn::op::{Buffer, Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 const UPDATE: usize = 0;

@@ -17,7 +17,8 @@
 use dfdx::prelude::{Tape, TryAdd, TryMul};
 
 use super::recurrent::sigmoid;
-use crate::nn::op::{Carried, Cell, LANES, Lane, Moment, Past, elementary, lanewise};
+use crate::lanes::{LANES, Lane, lanewise};
+use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 const INPUT: usize = 0;

@@ -137,10 +137,10 @@ impl<D: Device> Gate<D> {
 pub struct Recurrent<D: Device, C: Cell> {
     /// The gates of each layer.
     layers: Vec<Vec<Gate<D>>>,
-    decoder: Linear<D>,
+    pub decoder: Linear<D>,
     units: usize,
     /// The query's place among the tokens.
-    query: usize,
+    pub query: usize,
     dim: usize,
     outputs: usize,
     cell: PhantomData<C>,

@@ -13,7 +13,8 @@
 
 use dfdx::prelude::Tape;
 
-use crate::nn::op::{Carried, Cell, LANES, Lane, Moment, Past, elementary, lanewise};
+use crate::lanes::{LANES, Lane, lanewise};
+use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
