@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::gd_ssm::{GdSsm, Window};
 use super::{Architecture, GdSsmSpec, Init, Theory};
 use crate::bounds;
+use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
