@@ -29,7 +29,7 @@ pub fn title(lab: &Lab, width: u16) -> String {
     };
     // The words that say the least go first.
     let whole = format!("{name}, {axis}{legend}");
-    if whole.chars().count() + 2 <= usize::from(width) { whole } else { format!("{name}, {axis}") }
+    if whole.chars().count() <= usize::from(width) { whole } else { format!("{name}, {axis}") }
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
