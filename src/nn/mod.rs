@@ -4,6 +4,7 @@
 //! Knows tasks only as sizes and layouts, and nothing of training.
 
 mod activation;
+mod canonical;
 mod cost;
 mod init;
 mod linear;
@@ -13,10 +14,12 @@ pub mod op;
 mod states;
 
 pub use activation::Activation;
+pub use canonical::{Canonical, parameter_difference};
 pub use cost::{Cost, Costs};
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 
+use self::model::Theory;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
 
 /// A tensor of (rows, columns).
@@ -38,6 +41,11 @@ impl<D: Device> Param<D> {
     /// A parameter with these values, row-major.
     pub fn new(device: &D, name: impl Into<String>, shape: (usize, usize), values: Vec<f32>) -> Outcome<Self, D> {
         Ok(Self { name: name.into(), value: device.try_tensor_from_vec(values, shape)? })
+    }
+
+    /// The value, for one use on a tape.
+    pub fn taped<T: Tape<f32, D>>(&self) -> Matrix<D, T> {
+        self.value.retaped::<T>()
     }
 }
 
@@ -67,6 +75,11 @@ pub trait Net<D: Device> {
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates>;
+
+    /// The weights that the construction gives a value to, with that value; empty where there is no construction.
+    fn canonical(&self, _theory: Theory) -> Vec<Canonical> {
+        Vec::new()
+    }
 
     /// In an order that never changes.
     fn params(&self) -> Vec<&Param<D>>;
