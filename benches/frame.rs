@@ -11,7 +11,6 @@ use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
 #[path = "../tests/fixture/mod.rs"]
-#[allow(dead_code, reason = "the screens' tests need more of it")]
 mod fixture;
 
 const AREA: Rect = Rect::new(0, 0, 160, 48);
