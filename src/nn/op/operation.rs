@@ -98,6 +98,10 @@ impl<'a> Given<'a> {
     fn weight(self, weight: Weight) -> &'a [f32] {
         &self.weights[weight]
     }
+
+    fn each<const N: usize>(self, weights: [Weight; N]) -> [&'a [f32]; N] {
+        weights.map(|weight| self.weight(weight))
+    }
 }
 
 impl Slopes<'_> {
@@ -193,13 +197,13 @@ impl Operation {
             Self::TimesRow(x, row) => entrywise::add_times_row(given.of(x), given.weight(row), out),
             Self::Project(x, weight, sizes) => project::forward(given.of(x), given.weight(weight), sizes, out),
             Self::ProjectTwice(x, weights, sizes) => {
-                project::forward_twice(given.of(x), weights.map(|weight| given.weight(weight)), sizes, out);
+                project::forward_twice(given.of(x), given.each(weights), sizes, out);
             }
             Self::Convolve(x, [taps, bias]) => {
                 causal_conv::forward(given.of(x), given.weight(taps), given.weight(bias), out);
             }
             Self::DiagonalScan(x, weights) => {
-                diagonal_scan::forward(given.of(x), &weights.map(|weight| given.weight(weight)), out);
+                diagonal_scan::forward(given.of(x), &given.each(weights), out);
             }
             Self::SelectiveScan(parts, rate, states) => {
                 selective_scan::forward(given.all(parts), given.weight(rate), states, out);
@@ -251,8 +255,7 @@ impl Operation {
             }
             Self::ProjectTwice(x, weights, sizes) => {
                 let ([by_x], by_weights) = slopes.of([x], weights);
-                let weights = weights.map(|weight| given.weight(weight));
-                project::backward_twice((given.of(x), weights), sizes, by_out, by_x, by_weights);
+                project::backward_twice((given.of(x), given.each(weights)), sizes, by_out, by_x, by_weights);
             }
             Self::Convolve(x, [taps, bias]) => {
                 let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
@@ -260,8 +263,7 @@ impl Operation {
             }
             Self::DiagonalScan(x, weights) => {
                 let ([by_x], by_weights) = slopes.of([x], weights);
-                let weights = weights.map(|weight| given.weight(weight));
-                diagonal_scan::backward((given.of(x), &weights), by_out, by_x, by_weights);
+                diagonal_scan::backward((given.of(x), &given.each(weights)), by_out, by_x, by_weights);
             }
             Self::SelectiveScan(parts, rate, states) => {
                 let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
