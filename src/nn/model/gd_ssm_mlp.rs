@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use super::gd_ssm::{GdSsm, Window};
 use super::{Architecture, GdSsmSpec, Init, Theory};
 use crate::bounds;
-use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
@@ -206,7 +205,7 @@ mod tests {
             matrix.chunks(4).map(|m| m.iter().zip(row).map(|(m, x)| m * x).sum()).collect()
         };
         let said = times(&net.ssm.read.value.as_vec(), &times(&state, &asked));
-        let gates = gate.of(&said).into_iter().map(|x| Activation::Gelu.of(x));
+        let gates = gate.of(&said).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
         let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
         assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-4);
