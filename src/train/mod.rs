@@ -2,6 +2,7 @@
 //!
 //! Here models, tasks and references meet. Knows nothing of files, threads and screens.
 
+mod agreement;
 mod checkpoint;
 mod claims;
 mod device;

@@ -94,7 +94,7 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
 
 impl Device for Cpu {
     fn steps_ahead(&self) -> u64 {
-        1
+        if as_a_card() { 32 } else { 1 }
     }
 
     fn window_scan<T: Tape<f32, Self>>(
@@ -102,22 +102,37 @@ impl Device for Cpu {
         input: Input<Self, T>,
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return window_scan::compose(input, weights);
+        }
         window_scan::fused(self, input, weights)
     }
 
     fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return linear_attend::compose(parts);
+        }
         linear_attend::fused(self, parts)
     }
 
     fn diagonal_scan<T: Tape<f32, Self>>(&self, scan: DiagonalScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return diagonal_scan::compose(scan);
+        }
         diagonal_scan::fused(self, scan)
     }
 
     fn selective_scan<T: Tape<f32, Self>>(&self, scan: SelectiveScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return selective_scan::compose(scan);
+        }
         selective_scan::fused(self, scan)
     }
 
     fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return causal_conv::compose(conv);
+        }
         causal_conv::fused(self, conv)
     }
 
@@ -126,13 +141,30 @@ impl Device for Cpu {
         parts: Attended<Self, T>,
         heads: usize,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return softmax_attend::compose(parts, heads);
+        }
         softmax_attend::fused(self, parts, heads)
     }
 
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return normalise::compose(rows);
+        }
         normalise::fused(rows)
     }
 }
 
 #[cfg(feature = "cuda")]
 impl Device for dfdx::tensor::Cuda {}
+
+/// Whether the CPU shall compute by compositions, as a card does: a test may wish so.
+#[cfg(test)]
+fn as_a_card() -> bool {
+    check::as_a_card()
+}
+
+#[cfg(not(test))]
+fn as_a_card() -> bool {
+    false
+}
