@@ -20,7 +20,7 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::nn::model::ModelSpec;
+use crate::nn::model::{Architecture, ModelSpec};
 use crate::optim::TrainSpec;
 use crate::reference::Reference;
 use crate::task::{Layout, Task};

@@ -4,6 +4,7 @@
 //! Knows tasks only as sizes and layouts, and nothing of training.
 
 mod activation;
+mod cost;
 mod init;
 mod linear;
 pub mod model;
@@ -12,6 +13,7 @@ pub mod op;
 mod states;
 
 pub use activation::Activation;
+pub use cost::{Cost, Costs};
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 

@@ -10,6 +10,7 @@ use super::ReferenceResult;
 use super::distance::half_squared_error;
 use super::host::tokens_on;
 use crate::bounds;
+use crate::nn::model::{Architecture, Theory};
 use crate::nn::{Cube, Device};
 use crate::preset::Preset;
 use crate::reference::{self, Prior, Problem, Reference, Spectrum, Tuner};
@@ -38,6 +39,7 @@ pub struct HeldOut<D: Device> {
     prior: Prior,
     /// Its weights: (B, d_out, d).
     weights: Vec<f32>,
+    theory: Theory,
 }
 
 impl<D: Device> HeldOut<D> {
@@ -67,6 +69,11 @@ impl<D: Device> HeldOut<D> {
         let tuned = references[main].tuned;
         // Transposed, because nalgebra stores columns and rows are wanted.
         let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
+        let descent = tuner.tune(Reference::Gd(preset.model.descent_steps())).eta.unwrap_or(0.0);
+        let theory = Theory {
+            step_size: descent / prior.shape.context as f64,
+            lambda: tuner.tune(Reference::Ridge).lambda.unwrap_or(0.0),
+        };
         let tokens = tokens_on(device, preset, &batch)?;
         Ok(Self {
             device: device.clone(),
@@ -78,6 +85,7 @@ impl<D: Device> HeldOut<D> {
             main,
             prior,
             weights,
+            theory,
         })
     }
 
@@ -115,9 +123,9 @@ impl<D: Device> HeldOut<D> {
         &self.weights
     }
 
-    /// η/N of the main reference.
-    pub fn step_size(&self) -> f64 {
-        self.references[self.main].tuned.eta.unwrap_or(0.0) / self.batch.shape.context as f64
+    /// What constructions need to know of the task.
+    pub fn theory(&self) -> Theory {
+        self.theory
     }
 }
 

@@ -12,7 +12,7 @@ use super::host::{tokens_on, told};
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
-use crate::nn::model::Model;
+use crate::nn::model::{Architecture, Model, Theory};
 use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
@@ -44,7 +44,7 @@ impl<D: Device> Trainer<D> {
     pub fn new(device: D, device_name: String, preset: Preset) -> Result<Self> {
         let held_out = HeldOut::new(&device, &preset)?;
         let seed = preset.train.seed;
-        let model = build(&device, &preset, seed, held_out.step_size())?;
+        let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
         Ok(Self {
             device,
@@ -81,14 +81,14 @@ fn half_squared_error<D: Device, T: Tape<f32, D>>(
 }
 
 /// The network with its initial weights.
-fn build<D: Device>(device: &D, preset: &Preset, seed: u64, step_size: f64) -> Result<Model<D>> {
+fn build<D: Device>(device: &D, preset: &Preset, seed: u64, theory: Theory) -> Result<Model<D>> {
     let sizes = (preset.task.shape(), preset.layout);
-    preset.model.build(device, sizes, step_size, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
+    preset.model.build(device, sizes, theory, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
 }
 
 /// Refuses a checkpoint that is not of the preset's model, without a run.
 pub fn fits<D: Device>(device: &D, preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
-    compare(&build(device, preset, 0, 1.0)?, checkpoint)
+    compare(&build(device, preset, 0, Theory { step_size: 1.0, lambda: 1.0 })?, checkpoint)
 }
 
 fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
@@ -148,7 +148,7 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.step_size())?;
+        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.theory())?;
         let mut optim = Optim::new(&self.preset.train, &self.device, &model).map_err(told)?;
         compare(&model, checkpoint)?;
         for (i, (param, saved)) in model.params_mut().into_iter().zip(&checkpoint.parameters).enumerate() {
@@ -166,7 +166,7 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn reset(&mut self, seed: u64) -> Result<()> {
-        self.model = build(&self.device, &self.preset, seed, self.held_out.step_size())?;
+        self.model = build(&self.device, &self.preset, seed, self.held_out.theory())?;
         self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(told)?;
         (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
         self.ordered.clear();

@@ -19,9 +19,9 @@ use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Init, normals};
+use super::{Architecture, Init, Theory, normals};
 use crate::nn::op::{WindowScan, window_states};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
 /// GD-SSM as a preset says it.
@@ -31,30 +31,40 @@ pub struct GdSsmSpec {
     pub init: Init,
 }
 
-impl GdSsmSpec {
-    pub(super) fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+impl Architecture for GdSsmSpec {
+    type Net<D: Device> = GdSsm<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
         let fits = layout == Layout::Interleaved;
         ensure!(fits, "layout: GdSsm reads windows (x_t, y_t, x_{{t+1}}), so it needs Interleaved, not {layout:?}");
         Ok(())
     }
 
-    pub(super) fn parameters(&self, shape: Shape, _layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, _layout: Layout) -> u128 {
         2 * (shape.dim as u128).pow(2) + 12
     }
 
     /// S_N and ∂S_N/∂Λ.
-    pub(super) fn activations(&self, shape: Shape, _layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, _layout: Layout) -> u128 {
         2 * (shape.dim as u128).pow(2)
     }
 
-    /// The network at its start. η/N is the step of gradient descent that a construction takes.
-    pub(super) fn build<D: Device>(
+    /// A window comes with every second token: Q X, its product with X, and Λ ⊙ S. The answer: X D, S times it, C.
+    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
+        let (d, wide) = (shape.dim, shape.dim * shape.dim);
+        let (window, answer) = (18 * d + 8 * wide, 6 * d + 4 * wide);
+        let mut costs = Costs::scan(Cost::new(wide + 2 * d, window / 2 + answer), (wide / 2, false), tokens);
+        costs.whole = costs.whole.map(|whole| Cost { kept: ((tokens - 1) / 2 * wide) as u64, ..whole });
+        costs
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, _layout): (Shape, Layout),
-        step_size: f64,
+        theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<GdSsm<D>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let (dim, wide) = (shape.dim, shape.dim * shape.dim);
         let (decay, mix, pick, read) = match self.init {
             Init::Random => (
@@ -65,7 +75,7 @@ impl GdSsmSpec {
             ),
             Init::Constructed => {
                 let mut read = vec![0.0; wide];
-                read.iter_mut().step_by(dim + 1).for_each(|entry| *entry = step_size as f32);
+                read.iter_mut().step_by(dim + 1).for_each(|entry| *entry = theory.step_size as f32);
                 (vec![1.0; wide], vec![0., 0., 0., 1., 0., 0., 0., 0., 0.], vec![0., 0., 1.], read)
             }
         };

@@ -21,7 +21,7 @@ const UPDATE: usize = 0;
 const RESET: usize = 1;
 const CANDIDATE: usize = 2;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Gru;
 
 impl Cell for Gru {

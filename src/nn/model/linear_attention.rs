@@ -19,10 +19,11 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Init, normals};
+use super::{Architecture, Init, Theory, normals};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{Attended, project, slice};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention as a preset says it.
@@ -39,8 +40,10 @@ fn one() -> usize {
     1
 }
 
-impl LinearAttentionSpec {
-    pub(super) fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+impl Architecture for LinearAttentionSpec {
+    type Net<D: Device> = LinearAttention<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
         let fits = layout == Layout::Joined;
         ensure!(fits, "layout: LinearAttention reads pairs [x; y], so it needs Joined, not {layout:?}");
         let constructible = self.init == Init::Random || self.layers == 1;
@@ -48,27 +51,39 @@ impl LinearAttentionSpec {
         Ok(())
     }
 
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         4 * self.layers as u128 * (layout.width(shape) as u128).pow(2)
     }
 
     /// Tokens, keys, values and queries, twice, and the memory of each layer.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let (length, width) = (layout.tokens(shape) as u128, layout.width(shape) as u128);
         self.layers as u128 * (8 * length * width + width * width)
     }
 
-    /// The network at its start. η/N is the step of gradient descent that a construction takes.
-    pub(super) fn build<D: Device>(
+    /// Four projections, and the memory: what one token adds to it, and what one query reads. With a second layer every
+    /// token answers before the next layer, so that a new one changes all.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let width = layout.width(shape);
+        let layer = 4 * matvec(width, width);
+        let step = Cost::new(width * width, layer + 2 * matvec(width, width));
+        let scores = layer + 2 * matvec(width, tokens);
+        Costs {
+            step: (self.layers == 1).then_some(step),
+            whole: Some(Cost::new(tokens * tokens, self.layers * scores)),
+        }
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        step_size: f64,
+        theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<LinearAttention<D>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let width = layout.width(shape);
         let mut layer = |number: usize| {
-            let [wq, wk, wv, wo] = self.weights(shape, width, step_size, rng);
+            let [wq, wk, wv, wo] = self.weights(shape, width, theory.step_size, rng);
             let param = |symbol: &str, values| {
                 let name = if self.layers == 1 { symbol.to_owned() } else { format!("{number}.{symbol}") };
                 Param::new(device, name, (width, width), values)
@@ -78,7 +93,9 @@ impl LinearAttentionSpec {
         let before = (1..self.layers).map(&mut layer).collect::<Outcome<Vec<_>, D>>()?;
         Ok(LinearAttention { before, last: layer(self.layers)?, dim: shape.dim })
     }
+}
 
+impl LinearAttentionSpec {
     /// Wq, Wk, Wv and Wo of one layer.
     fn weights(&self, shape: Shape, width: usize, step_size: f64, rng: &mut impl Rng) -> [Vec<f32>; 4] {
         let diagonal = |value: f64, places: Range<usize>| {
@@ -219,6 +236,7 @@ fn implied(memory: &[f32], (width, dim): (usize, usize), [wq, _, _, wo]: &[Vec<f
 mod tests {
     use dfdx::prelude::Cpu;
 
+    use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
@@ -229,7 +247,7 @@ mod tests {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = LinearAttentionSpec { init: Init::Random, layers: 3 };
         let sizes = (shape, Layout::Joined);
-        let net = spec.build(&device, sizes, 0.0, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
         let tokens = Random::new(9).cube(&device, (1, 5, 3));
         let mut sequence = tokens.as_vec();
         for layer in net.layers() {

@@ -21,11 +21,12 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::mixing::{Block, Mixing};
-use super::normals;
 use super::stack::{Layer, Sizes, Stack};
+use super::{Architecture, Theory, normals};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{Complex, DiagonalScan, Spectrum, project};
-use crate::nn::{Cube, Device, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// The LRU as a preset says it.
@@ -60,35 +61,48 @@ fn small() -> f64 {
     std::f64::consts::PI / 10.0
 }
 
-impl LruSpec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for LruSpec {
+    type Net<D: Device> = Stack<D, LruLayer<D>>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         ensure!(self.r_min < self.r_max, "model.r_min: {} must be less than r_max, {}", self.r_min, self.r_max);
         Ok(())
     }
 
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
-    }
-
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let (n, wide) = (self.states as u128, self.width as u128);
         let layer = 3 * n + 4 * n * wide + self.block.parameters(self.width);
         self.sizes(shape, layout).parameters() + self.layers as u128 * layer
     }
 
     /// Input and states of the scan, and what the mixing keeps.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         self.sizes(shape, layout).activations(6 * self.states + 8 * self.width)
     }
 
-    pub(super) fn build<D: Device>(
+    /// Each layer: B u, λ ⊙ h and its input, Re(C h), and the mixing.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (n, wide) = (2 * self.states, self.width);
+        let layer = 2 * matvec(n, wide) + 5 * n + self.block.flops(wide);
+        let flops = self.sizes(shape, layout).flops() + self.layers * layer;
+        Costs::scan(Cost::new(self.layers * n, flops), (self.layers * n, true), tokens)
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Stack<D, LruLayer<D>>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+}
+
+impl LruSpec {
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
     }
 
     fn layer<D: Device>(

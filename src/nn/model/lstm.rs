@@ -24,7 +24,7 @@ const FORGET: usize = 1;
 const OUTPUT: usize = 2;
 const CELL: usize = 3;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Lstm;
 
 impl Cell for Lstm {

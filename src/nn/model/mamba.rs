@@ -23,10 +23,11 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::stack::{Layer, Sizes, Stack};
-use super::{log_uniforms, uniforms};
+use super::{Architecture, Theory, log_uniforms, uniforms};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{CausalConv, SelectiveScan, plus_row, project, selective_states, silu, softplus, times_row};
-use crate::nn::{Cube, Device, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// K, the width of the convolution.
@@ -68,22 +69,15 @@ pub(super) fn before_softplus(log_steps: Vec<f32>) -> Vec<f32> {
     log_steps.into_iter().map(|log| f64::from(log).exp().exp_m1().ln() as f32).collect()
 }
 
-impl MambaSpec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for MambaSpec {
+    type Net<D: Device> = Stack<D, MambaLayer<D>>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
         Ok(())
     }
 
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
-    }
-
-    /// r of Δ's projection.
-    fn rank(&self) -> usize {
-        self.width.div_ceil(16)
-    }
-
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let (wide, states) = (self.inner as u128, self.states as u128);
         let rows = 3 * self.width + TAPS + 2 * self.rank() + 3;
         let layer = wide * (rows as u128 + 3 * states);
@@ -91,18 +85,41 @@ impl MambaSpec {
     }
 
     /// The states and decays of the scan, and what stands before and after it.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         self.sizes(shape, layout).activations(self.inner * (2 * self.states + 16))
     }
 
-    pub(super) fn build<D: Device>(
+    /// Each layer: projections in and out, Δ, B and C from the token, the convolution, and in each state of each channel
+    /// the decay, the input, the sum and the reading.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (wide, states) = (self.inner, self.inner * self.states);
+        let chosen = 2 * matvec(wide, self.rank()) + 2 * matvec(wide, self.states);
+        let layer = 3 * matvec(self.width, wide) + matvec(TAPS, wide) + chosen + 8 * states + 12 * wide;
+        let flops = self.sizes(shape, layout).flops() + self.layers * layer;
+        let kept = self.layers * (states + (TAPS - 1) * wide);
+        Costs::scan(Cost::new(kept, flops), (self.layers * states, false), tokens)
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Stack<D, MambaLayer<D>>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+}
+
+impl MambaSpec {
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
+    }
+
+    /// r of Δ's projection.
+    fn rank(&self) -> usize {
+        self.width.div_ceil(16)
     }
 
     fn layer<D: Device>(

@@ -24,10 +24,11 @@ use serde::{Deserialize, Serialize};
 
 use super::mamba::{TAPS, before_softplus};
 use super::stack::{Layer, Sizes, Stack};
-use super::{log_uniforms, uniforms};
+use super::{Architecture, Theory, log_uniforms, uniforms};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{CausalConv, HeadScan, owners, plus_row, project, selective_states, silu, softplus, times_row};
-use crate::nn::{Cube, Device, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// Mamba-2 as a preset says it.
@@ -76,19 +77,17 @@ pub enum Form {
     Matrix,
 }
 
-impl Mamba2Spec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for Mamba2Spec {
+    type Net<D: Device> = Stack<D, Mamba2Layer<D>>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         let Self { inner, heads, dt_min, dt_max, .. } = self;
         ensure!(dt_min < dt_max, "model.dt_min: {dt_min} must be less than dt_max, {dt_max}");
         ensure!(inner.is_multiple_of(*heads), "model.heads: {heads} heads cannot share {inner} inner channels evenly");
         Ok(())
     }
 
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
-    }
-
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let (wide, n, heads) = (self.inner, self.states, self.heads);
         let mixes = self.width * (3 * wide + 2 * n + heads);
         let layer = mixes + (TAPS + 1) * (wide + 2 * n) + 3 * heads;
@@ -96,7 +95,7 @@ impl Mamba2Spec {
     }
 
     /// The states and decays of the scan or the masks of the heads, and what stands before and after.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let scan = match self.form {
             Form::Recurrent => 2 * self.inner * self.states,
             Form::Matrix => 6 * self.heads * layout.tokens(shape),
@@ -104,14 +103,35 @@ impl Mamba2Spec {
         self.sizes(shape, layout).activations(scan + 16 * self.inner + 8 * self.states)
     }
 
-    pub(super) fn build<D: Device>(
+    /// Each layer: projections in and out, the convolution, and in each state of each channel the decay, the input, the
+    /// sum and the reading; or C Bᵀ with all earlier tokens, the mask of each head, and its product with x.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (wide, n, heads) = (self.inner, self.states, self.heads);
+        let read = wide + 2 * n;
+        let ends = matvec(self.width, 2 * wide + read + heads) + matvec(TAPS, read) + 12 * wide;
+        let rest = self.sizes(shape, layout).flops() + self.layers * ends;
+        let matrix = matvec(n, tokens) + 2 * heads * tokens + matvec(tokens, wide);
+        Costs {
+            step: Some(Cost::new(self.layers * (wide * n + (TAPS - 1) * read), rest + self.layers * 5 * wide * n)),
+            whole: Some(Cost::new(self.layers * heads * tokens * tokens, rest + self.layers * matrix)),
+        }
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Stack<D, Mamba2Layer<D>>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+}
+
+impl Mamba2Spec {
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
     }
 
     fn layer<D: Device>(

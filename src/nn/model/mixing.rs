@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::normals;
 use super::stack::Sizes;
+use crate::nn::cost::matvec;
 use crate::nn::op::{project, times_row};
 use crate::nn::{Cube, Device, Outcome, Param};
 
@@ -33,6 +34,14 @@ impl Block {
         match self {
             Self::Bare => wide,
             Self::Gated => wide + 2 * wide * wide,
+        }
+    }
+
+    /// Operations of a layer's mixing on one token.
+    pub fn flops(self, width: usize) -> usize {
+        match self {
+            Self::Bare => 2 * width,
+            Self::Gated => 2 * width + 2 * matvec(width, width) + 10 * width,
         }
     }
 }

@@ -15,11 +15,13 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::{Architecture, Theory};
 use crate::bounds;
 use crate::nn::activation::Activation;
+use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, he};
 use crate::nn::linear::{self, Linear};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
 /// A multilayer perceptron as a preset says it.
@@ -36,35 +38,37 @@ pub struct MlpSpec {
     pub activation: Activation,
 }
 
-impl MlpSpec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for MlpSpec {
+    type Net<D: Device> = Mlp<D>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         Ok(())
     }
 
-    /// Inputs and outputs of every layer, the decoder's last.
-    fn sizes(&self, shape: Shape, layout: Layout) -> Vec<(usize, usize)> {
-        let mut widths = vec![layout.tokens(shape) * layout.width(shape)];
-        widths.extend(vec![self.units; self.layers]);
-        widths.push(shape.outputs);
-        widths.windows(2).map(|pair| (pair[0], pair[1])).collect()
-    }
-
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         self.sizes(shape, layout).into_iter().map(linear::parameters).sum()
     }
 
     /// Product, sum, bias and φ of each layer.
-    pub(super) fn activations(&self, _shape: Shape, _layout: Layout) -> u128 {
+    fn activations(&self, _shape: Shape, _layout: Layout) -> u128 {
         4 * self.units as u128 * self.layers as u128
     }
 
-    /// The network at its start.
-    pub(super) fn build<D: Device>(
+    /// Only all at once: every token has weights of its own, and without the last there is no answer.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let width = layout.width(shape);
+        let deep = (self.layers - 1) * matvec(self.units, self.units) + matvec(self.units, shape.outputs);
+        let whole = matvec(tokens * width, self.units) + deep;
+        Costs { step: None, whole: Some(Cost::new(tokens * width, whole / tokens.max(1))) }
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Mlp<D>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         let hidden = sizes[..self.layers].iter().enumerate().map(|(i, size)| {
             let weights = if self.activation == Activation::Relu { he(rng, *size) } else { glorot(rng, *size) };
@@ -74,6 +78,16 @@ impl MlpSpec {
         let last = sizes[self.layers];
         let decoder = Linear::new(device, ("", "o"), last, glorot(rng, last), 0.0)?;
         Ok(Mlp { hidden, decoder, spec: self.clone(), dim: shape.dim, outputs: shape.outputs })
+    }
+}
+
+impl MlpSpec {
+    /// Inputs and outputs of every layer, the decoder's last.
+    fn sizes(&self, shape: Shape, layout: Layout) -> Vec<(usize, usize)> {
+        let mut widths = vec![layout.tokens(shape) * layout.width(shape)];
+        widths.extend(vec![self.units; self.layers]);
+        widths.push(shape.outputs);
+        widths.windows(2).map(|pair| (pair[0], pair[1])).collect()
     }
 }
 
@@ -131,6 +145,7 @@ impl<D: Device> Net<D> for Mlp<D> {
 mod tests {
     use dfdx::prelude::Cpu;
 
+    use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
@@ -141,7 +156,7 @@ mod tests {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 3 });
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let spec = MlpSpec { units: 5, layers: 2, activation };
-            let net = spec.build(&device, (shape, Layout::Joined), &mut rng(1, Stream::Init, 0, 0)).unwrap();
+            let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
             let tokens = Random::new(9).cube(&device, (2, 4, 3));
             let values = net.states(&tokens).remove(0).stops.remove(0).values;
             let expected: Vec<f32> = values.chunks(10).flat_map(|units| net.decoder.plain().of(&units[5..])).collect();

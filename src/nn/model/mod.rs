@@ -1,7 +1,8 @@
 //! The architectures, and the one list of them.
 //!
-//! An architecture is a file here, with its spec, its recurrence and its construction, and a variant in the two enums.
+//! An architecture is a file here, with its spec, its recurrence and its construction, and a line in the list below.
 
+mod architecture;
 mod gd_ssm;
 mod gru;
 mod hippo;
@@ -20,15 +21,19 @@ mod s5;
 mod stack;
 mod transformer;
 
+pub use architecture::{Architecture, Theory};
 pub use gd_ssm::GdSsmSpec;
+pub use gru::Gru;
 pub use linear_attention::LinearAttentionSpec;
 pub use lru::LruSpec;
+pub use lstm::Lstm;
 pub use mamba::MambaSpec;
 pub use mamba2::{Form, Mamba2Spec};
 pub use mixing::Block;
 pub use mlp::MlpSpec;
 pub use recurrent::RecurrentSpec;
 pub use ridge_layer::RidgeLayerSpec;
+pub use rnn::Rnn;
 pub use s4d::S4dSpec;
 pub use s5::S5Spec;
 pub use transformer::TransformerSpec;
@@ -38,42 +43,9 @@ use dfdx::tensor::Tape;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use self::gd_ssm::GdSsm;
-use self::gru::Gru;
-use self::linear_attention::LinearAttention;
-use self::lru::LruLayer;
-use self::lstm::Lstm;
-use self::mamba::MambaLayer;
-use self::mamba2::Mamba2Layer;
-use self::mlp::Mlp;
-use self::recurrent::Recurrent;
-use self::ridge_layer::RidgeLayer;
-use self::rnn::Rnn;
-use self::s4d::S4dLayer;
-use self::s5::S5Layer;
-use self::stack::Stack;
-use self::transformer::Transformer;
 use super::init::normals;
-use super::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use super::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
 use crate::task::{Layout, Shape};
-
-/// Which architecture, and its sizes, as a preset says it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum ModelSpec {
-    GdSsm(GdSsmSpec),
-    LinearAttention(LinearAttentionSpec),
-    Lru(LruSpec),
-    Mamba(MambaSpec),
-    Mamba2(Mamba2Spec),
-    S4d(S4dSpec),
-    S5(S5Spec),
-    Transformer(TransformerSpec),
-    Rnn(RecurrentSpec),
-    Gru(RecurrentSpec),
-    Lstm(RecurrentSpec),
-    Mlp(MlpSpec),
-    RidgeLayer(RidgeLayerSpec),
-}
 
 /// What the weights are before the first step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,145 +56,89 @@ pub enum Init {
     Constructed,
 }
 
-impl ModelSpec {
-    /// Refuses a task or a layout that the model cannot read.
-    pub fn check(&self, shape: Shape, layout: Layout) -> Result<()> {
-        match self {
-            Self::GdSsm(spec) => spec.check(shape, layout),
-            Self::LinearAttention(spec) => spec.check(shape, layout),
-            Self::Lru(spec) => spec.check(shape, layout),
-            Self::Mamba(spec) => spec.check(shape, layout),
-            Self::Mamba2(spec) => spec.check(shape, layout),
-            Self::S4d(spec) => spec.check(shape, layout),
-            Self::S5(spec) => spec.check(shape, layout),
-            Self::Transformer(spec) => spec.check(shape, layout),
-            Self::Rnn(spec) | Self::Gru(spec) | Self::Lstm(spec) => spec.check(shape, layout),
-            Self::Mlp(spec) => spec.check(shape, layout),
-            Self::RidgeLayer(spec) => spec.check(shape, layout),
+/// Makes the enum of specs and the enum of networks from one list, and hands every question on to the variant.
+macro_rules! architectures {
+    ($($name:ident($spec:ty),)*) => {
+        /// Which architecture, and its sizes, as a preset says it.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum ModelSpec {
+            $($name($spec),)*
         }
-    }
 
-    /// How many numbers the model learns.
-    pub fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        match self {
-            Self::GdSsm(spec) => spec.parameters(shape, layout),
-            Self::LinearAttention(spec) => spec.parameters(shape, layout),
-            Self::Lru(spec) => spec.parameters(shape, layout),
-            Self::Mamba(spec) => spec.parameters(shape, layout),
-            Self::Mamba2(spec) => spec.parameters(shape, layout),
-            Self::S4d(spec) => spec.parameters(shape, layout),
-            Self::S5(spec) => spec.parameters(shape, layout),
-            Self::Transformer(spec) => spec.parameters(shape, layout),
-            Self::Rnn(spec) => spec.parameters::<Rnn>(shape, layout),
-            Self::Gru(spec) => spec.parameters::<Gru>(shape, layout),
-            Self::Lstm(spec) => spec.parameters::<Lstm>(shape, layout),
-            Self::Mlp(spec) => spec.parameters(shape, layout),
-            Self::RidgeLayer(spec) => spec.parameters(shape, layout),
+        /// A network of any architecture.
+        #[derive(Clone, Debug)]
+        pub enum Model<D: Device> {
+            $($name(<$spec as Architecture>::Net<D>),)*
         }
-    }
 
-    /// About how many numbers a forward pass keeps for each sequence.
-    pub fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        match self {
-            Self::GdSsm(spec) => spec.activations(shape, layout),
-            Self::LinearAttention(spec) => spec.activations(shape, layout),
-            Self::Lru(spec) => spec.activations(shape, layout),
-            Self::Mamba(spec) => spec.activations(shape, layout),
-            Self::Mamba2(spec) => spec.activations(shape, layout),
-            Self::S4d(spec) => spec.activations(shape, layout),
-            Self::S5(spec) => spec.activations(shape, layout),
-            Self::Transformer(spec) => spec.activations(shape, layout),
-            Self::Rnn(spec) => spec.activations::<Rnn>(shape, layout),
-            Self::Gru(spec) => spec.activations::<Gru>(shape, layout),
-            Self::Lstm(spec) => spec.activations::<Lstm>(shape, layout),
-            Self::Mlp(spec) => spec.activations(shape, layout),
-            Self::RidgeLayer(spec) => spec.activations(shape, layout),
+        impl Architecture for ModelSpec {
+            type Net<D: Device> = Model<D>;
+
+            fn check(&self, shape: Shape, layout: Layout) -> Result<()> {
+                match self { $(Self::$name(spec) => spec.check(shape, layout),)* }
+            }
+
+            fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+                match self { $(Self::$name(spec) => spec.parameters(shape, layout),)* }
+            }
+
+            fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+                match self { $(Self::$name(spec) => spec.activations(shape, layout),)* }
+            }
+
+            fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+                match self { $(Self::$name(spec) => spec.costs(shape, layout, tokens),)* }
+            }
+
+            fn descent_steps(&self) -> u32 {
+                match self { $(Self::$name(spec) => spec.descent_steps(),)* }
+            }
+
+            fn build<D: Device>(
+                &self,
+                device: &D,
+                sizes: (Shape, Layout),
+                theory: Theory,
+                rng: &mut impl Rng,
+            ) -> Outcome<Model<D>, D> {
+                Ok(match self { $(Self::$name(spec) => Model::$name(spec.build(device, sizes, theory, rng)?),)* })
+            }
         }
-    }
-}
 
-impl ModelSpec {
-    /// Builds the network for a task's sizes. `step_size` is η/N, for constructions.
-    pub fn build<D: Device>(
-        &self,
-        device: &D,
-        sizes: (Shape, Layout),
-        step_size: f64,
-        rng: &mut impl Rng,
-    ) -> Outcome<Model<D>, D> {
-        Ok(match self {
-            Self::GdSsm(spec) => Model::GdSsm(spec.build(device, sizes, step_size, rng)?),
-            Self::LinearAttention(spec) => Model::LinearAttention(spec.build(device, sizes, step_size, rng)?),
-            Self::Lru(spec) => Model::Lru(spec.build(device, sizes, rng)?),
-            Self::Mamba(spec) => Model::Mamba(spec.build(device, sizes, rng)?),
-            Self::Mamba2(spec) => Model::Mamba2(spec.build(device, sizes, rng)?),
-            Self::S4d(spec) => Model::S4d(spec.build(device, sizes, rng)?),
-            Self::S5(spec) => Model::S5(spec.build(device, sizes, rng)?),
-            Self::Transformer(spec) => Model::Transformer(spec.build(device, sizes, rng)?),
-            Self::Rnn(spec) => Model::Rnn(spec.build(device, sizes, rng)?),
-            Self::Gru(spec) => Model::Gru(spec.build(device, sizes, rng)?),
-            Self::Lstm(spec) => Model::Lstm(spec.build(device, sizes, rng)?),
-            Self::Mlp(spec) => Model::Mlp(spec.build(device, sizes, rng)?),
-            Self::RidgeLayer(spec) => Model::RidgeLayer(spec.build(device, sizes.0)?),
-        })
-    }
-}
+        impl<D: Device> Net<D> for Model<D> {
+            fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+                match self { $(Self::$name(net) => net.forward(input),)* }
+            }
 
-/// A network of any architecture.
-#[derive(Clone, Debug)]
-pub enum Model<D: Device> {
-    GdSsm(GdSsm<D>),
-    LinearAttention(LinearAttention<D>),
-    Lru(Stack<D, LruLayer<D>>),
-    Mamba(Stack<D, MambaLayer<D>>),
-    Mamba2(Stack<D, Mamba2Layer<D>>),
-    S4d(Stack<D, S4dLayer<D>>),
-    S5(Stack<D, S5Layer<D>>),
-    Transformer(Transformer<D>),
-    Rnn(Recurrent<D, Rnn>),
-    Gru(Recurrent<D, Gru>),
-    Lstm(Recurrent<D, Lstm>),
-    Mlp(Mlp<D>),
-    RidgeLayer(RidgeLayer<D>),
-}
+            fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+                match self { $(Self::$name(net) => net.states(tokens),)* }
+            }
 
-/// Does the same to whichever network it is.
-macro_rules! each {
-    ($model:expr, $net:ident => $body:expr) => {
-        match $model {
-            Model::GdSsm($net) => $body,
-            Model::LinearAttention($net) => $body,
-            Model::Lru($net) => $body,
-            Model::Mamba($net) => $body,
-            Model::Mamba2($net) => $body,
-            Model::S4d($net) => $body,
-            Model::S5($net) => $body,
-            Model::Transformer($net) => $body,
-            Model::Rnn($net) => $body,
-            Model::Gru($net) => $body,
-            Model::Lstm($net) => $body,
-            Model::Mlp($net) => $body,
-            Model::RidgeLayer($net) => $body,
+            fn params(&self) -> Vec<&Param<D>> {
+                match self { $(Self::$name(net) => net.params(),)* }
+            }
+
+            fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+                match self { $(Self::$name(net) => net.params_mut(),)* }
+            }
         }
     };
 }
 
-impl<D: Device> Net<D> for Model<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
-        each!(self, net => net.forward(input))
-    }
-
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
-        each!(self, net => net.states(tokens))
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        each!(self, net => net.params())
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        each!(self, net => net.params_mut())
-    }
+architectures! {
+    GdSsm(GdSsmSpec),
+    LinearAttention(LinearAttentionSpec),
+    Lru(LruSpec),
+    Mamba(MambaSpec),
+    Mamba2(Mamba2Spec),
+    S4d(S4dSpec),
+    S5(S5Spec),
+    Transformer(TransformerSpec),
+    Rnn(RecurrentSpec<Rnn>),
+    Gru(RecurrentSpec<Gru>),
+    Lstm(RecurrentSpec<Lstm>),
+    Mlp(MlpSpec),
+    RidgeLayer(RidgeLayerSpec),
 }
 
 /// Draws from U(−most, most).
@@ -235,4 +151,5 @@ fn log_uniforms(rng: &mut impl Rng, count: usize, least: f64, most: f64) -> Vec<
     (0..count).map(|_| rng.gen_range(least.ln()..most.ln()) as f32).collect()
 }
 
+#[cfg(test)]
 mod tests;

@@ -18,10 +18,12 @@ use dfdx::prelude::{Axes3, HasShape, PermuteTo, PutTape, ReshapeTo, SplitTape, T
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::{Architecture, Theory};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, orthogonal};
 use crate::nn::linear::{self, Linear, PlainLinear};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// What a layer carries from token to token. A cell without c leaves it alone.
@@ -32,7 +34,7 @@ pub struct Carried<X> {
 }
 
 /// The step of a recurrent layer. `reads(gate, h)` is x_t W + b + h U of that gate.
-pub trait Cell: Copy + Debug + Default {
+pub trait Cell: Copy + Debug + Default + PartialEq {
     /// The gates' symbols.
     const GATES: &'static [&'static str];
     /// Whether the cell carries a c.
@@ -61,48 +63,68 @@ pub fn sigmoid(x: f32) -> f32 {
 /// A recurrent network as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecurrentSpec {
+#[serde(bound = "")]
+pub struct RecurrentSpec<C: Cell> {
     /// n: the width of h.
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
     /// Layers, each reading the h of the one below.
     #[serde(default = "one", deserialize_with = "bounds::layers")]
     pub layers: usize,
+    #[serde(skip)]
+    cell: PhantomData<C>,
 }
 
 fn one() -> usize {
     1
 }
 
-impl RecurrentSpec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
-        Ok(())
+impl<C: Cell> RecurrentSpec<C> {
+    pub fn new(units: usize, layers: usize) -> Self {
+        Self { units, layers, cell: PhantomData }
     }
 
     fn input(&self, layer: usize, width: usize) -> usize {
         if layer == 0 { width } else { self.units }
     }
+}
 
-    pub(super) fn parameters<C: Cell>(&self, shape: Shape, layout: Layout) -> u128 {
+impl<C: Cell> Architecture for RecurrentSpec<C> {
+    type Net<D: Device> = Recurrent<D, C>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        Ok(())
+    }
+
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let n = self.units;
         let gate = |layer| linear::parameters((self.input(layer, layout.width(shape)) + n, n));
         C::GATES.len() as u128 * (0..self.layers).map(gate).sum::<u128>() + linear::parameters((n, shape.outputs))
     }
 
     /// Five results for each gate and six for the cell, at every token; and the states that are looked at.
-    pub(super) fn activations<C: Cell>(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let length = layout.tokens(shape);
         let results = (5 * C::GATES.len() as u128 + 6) * (length * self.units) as u128;
         self.layers as u128 * (results + 2 * LayerStates::history_size((length, self.units)))
     }
 
-    /// The network at its start.
-    pub(super) fn build<D: Device, C: Cell>(
+    /// Only one token at a time: h goes through a curve between two steps. Each gate reads the token and h.
+    fn costs(&self, shape: Shape, layout: Layout, _tokens: usize) -> Costs {
+        let n = self.units;
+        let gate = |layer| matvec(self.input(layer, layout.width(shape)) + n, n) + 4 * n;
+        let flops = C::GATES.len() * (0..self.layers).map(gate).sum::<usize>() + matvec(n, shape.outputs);
+        let kept = self.layers * n * (1 + usize::from(C::HAS_C));
+        Costs { step: Some(Cost::new(kept, flops)), whole: None }
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Recurrent<D, C>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let n = self.units;
         let mut gate = |layer: usize, (number, symbol): (usize, &&str)| {
             let place = if self.layers == 1 { String::new() } else { format!("{}.", layer + 1) };
@@ -258,7 +280,7 @@ impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn};
+    use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn, tests::NO_THEORY};
     use super::*;
     use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
@@ -266,9 +288,8 @@ mod tests {
 
     fn the_last_state_decoded_is_the_answer<C: Cell>() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
-        let spec = RecurrentSpec { units: 3, layers: 2 };
-        let sizes = (shape, Layout::Joined);
-        let net: Recurrent<_, C> = spec.build(&device, sizes, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let spec = RecurrentSpec::<C>::new(3, 2);
+        let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
         let tokens = Random::new(9).cube(&device, (2, 5, 3));
         let layers = net.states(&tokens);
         let last = &layers[if C::HAS_C { 2 } else { 1 }];

@@ -15,11 +15,14 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::{Architecture, Theory};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{inverse, slice, solve};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
 /// The optimisation layer as a preset says it.
@@ -34,24 +37,42 @@ pub struct RidgeLayerSpec {
 /// The least λ.
 const FLOOR: f32 = 1e-6;
 
-impl RidgeLayerSpec {
-    pub(super) fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+impl Architecture for RidgeLayerSpec {
+    type Net<D: Device> = RidgeLayer<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
         let fits = layout == Layout::Joined;
         ensure!(fits, "layout: RidgeLayer reads pairs [x; y], so it needs Joined, not {layout:?}");
         Ok(())
     }
 
-    pub(super) fn parameters(&self, _shape: Shape, _layout: Layout) -> u128 {
+    fn parameters(&self, _shape: Shape, _layout: Layout) -> u128 {
         1
     }
 
     /// The tokens in parts and in copies, and four matrices.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
     }
 
-    /// The network at its start.
-    pub(super) fn build<D: Device>(&self, device: &D, shape: Shape) -> Outcome<RidgeLayer<D>, D> {
+    /// A pair adds x xᵀ and y xᵀ to the two sums that are kept; the answer is an elimination.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (d, outputs) = (shape.dim, shape.outputs);
+        let sums = matvec(d, d + outputs);
+        let solve = 2 * d * d * d / 3 + matvec(d, d) + matvec(d, outputs);
+        Costs {
+            step: Some(Cost::new(d * (d + outputs), sums + solve)),
+            whole: Some(Cost::new(tokens * layout.width(shape), sums + solve / tokens.max(1))),
+        }
+    }
+
+    fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, _layout): (Shape, Layout),
+        _theory: Theory,
+        _rng: &mut impl Rng,
+    ) -> Outcome<Self::Net<D>, D> {
         let log = Param::new(device, "l", (1, 1), vec![self.lambda.ln() as f32])?;
         Ok(RidgeLayer { log, dim: shape.dim, outputs: shape.outputs })
     }
@@ -142,14 +163,18 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
 mod tests {
     use dfdx::prelude::{Cpu, TensorFromVec};
 
+    use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
+    use crate::task::{Stream, rng};
 
     #[test]
     fn the_last_solution_takes_the_query_to_the_answer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 5 });
-        let net = RidgeLayerSpec { lambda: 0.1 }.build(&device, shape).unwrap();
+        let net = RidgeLayerSpec { lambda: 0.1 }
+            .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
+            .unwrap();
         let tokens = Random::new(9).cube(&device, (1, 6, 5));
         let numbers = tokens.as_vec();
         let last = net.states(&tokens).remove(0).stops.pop().unwrap().values;
@@ -163,7 +188,9 @@ mod tests {
     fn one_pair_and_one_number_are_the_formula_of_the_schoolbook() {
         // w = x y / (x² + λ).
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 1 });
-        let net = RidgeLayerSpec { lambda: 0.5 }.build(&device, shape).unwrap();
+        let net = RidgeLayerSpec { lambda: 0.5 }
+            .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
+            .unwrap();
         let tokens: Cube<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
         let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
         assert_close(&answer, &[7.0 * 6.0 / 4.5], 1e-5);

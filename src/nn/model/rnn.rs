@@ -16,7 +16,7 @@ use dfdx::prelude::Tape;
 use super::recurrent::{Carried, Cell};
 use crate::nn::{Device, Matrix, Outcome};
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rnn;
 
 impl Cell for Rnn {

@@ -21,10 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use super::mixing::{Block, Mixing};
 use super::stack::{Layer, Sizes, Stack};
-use super::{log_uniforms, normals};
+use super::{Architecture, Theory, log_uniforms, normals};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
-use crate::nn::{Cube, Device, Matrix, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Matrix, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// S4D as a preset says it.
@@ -59,8 +60,10 @@ fn dt_max() -> f64 {
 /// States of all channels together: what keeps the matrices of zeros and ones small.
 const MOST: usize = 4096;
 
-impl S4dSpec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for S4dSpec {
+    type Net<D: Device> = Stack<D, S4dLayer<D>>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
         let all = self.width * self.states;
         ensure!(
@@ -72,29 +75,44 @@ impl S4dSpec {
         Ok(())
     }
 
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
-    }
-
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let all = self.width as u128 * self.states as u128;
         let layer = 4 * all + self.width as u128 + self.block.parameters(self.width);
         self.sizes(shape, layout).parameters() + self.layers as u128 * layer
     }
 
     /// Input and states of the scan, and what the mixing keeps.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         self.sizes(shape, layout).activations(6 * self.width * self.states + 8 * self.width)
     }
 
-    pub(super) fn build<D: Device>(
+    /// Each layer: in every channel λ ⊙ h, its input and Re(C h); and the mixing. All at once it is a convolution with a
+    /// kernel as long as the sequence, which reads all earlier inputs of a channel.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (all, wide) = (2 * self.width * self.states, self.width);
+        let rest = self.sizes(shape, layout).flops() + self.layers * self.block.flops(wide);
+        let convolution = rest + self.layers * matvec(tokens, wide);
+        Costs {
+            step: Some(Cost::new(self.layers * all, rest + self.layers * 7 * all)),
+            whole: Some(Cost::new(2 * self.layers * tokens * wide, convolution)),
+        }
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Stack<D, S4dLayer<D>>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+}
+
+impl S4dSpec {
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
     }
 
     fn layer<D: Device>(

@@ -23,10 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use super::mixing::{Block, Mixing};
 use super::stack::{Layer, Sizes, Stack};
-use super::{hippo, log_uniforms, normals};
+use super::{Architecture, Theory, hippo, log_uniforms, normals};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
-use crate::nn::{Cube, Device, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// S5 as a preset says it.
@@ -58,35 +59,48 @@ fn dt_max() -> f64 {
     0.1
 }
 
-impl S5Spec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for S5Spec {
+    type Net<D: Device> = Stack<D, S5Layer<D>>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
         Ok(())
     }
 
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
-    }
-
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let (n, wide) = (self.states as u128, self.width as u128);
         let layer = 3 * n + 4 * n * wide + self.block.parameters(self.width);
         self.sizes(shape, layout).parameters() + self.layers as u128 * layer
     }
 
     /// Input and states of the scan, and what the mixing keeps.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         self.sizes(shape, layout).activations(6 * self.states + 8 * self.width)
     }
 
-    pub(super) fn build<D: Device>(
+    /// Each layer: B u, λ ⊙ h and its input, Re(C h), and the mixing.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (n, wide) = (2 * self.states, self.width);
+        let layer = 2 * matvec(n, wide) + 5 * n + self.block.flops(wide);
+        let flops = self.sizes(shape, layout).flops() + self.layers * layer;
+        Costs::scan(Cost::new(self.layers * n, flops), (self.layers * n, true), tokens)
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Stack<D, S5Layer<D>>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+}
+
+impl S5Spec {
+    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
+        Sizes { width: self.width, layers: self.layers, shape, layout }
     }
 
     fn layer<D: Device>(

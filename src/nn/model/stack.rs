@@ -9,6 +9,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
 use rand::Rng;
 
 use super::normals;
+use crate::nn::cost::matvec;
 use crate::nn::op::{project, slice};
 use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
@@ -43,6 +44,11 @@ impl Sizes {
     /// Parameters of encoder and decoder.
     pub fn parameters(self) -> u128 {
         self.width as u128 * (self.layout.width(self.shape) + self.shape.outputs) as u128
+    }
+
+    /// Operations of encoder and decoder on one token.
+    pub fn flops(self) -> usize {
+        matvec(self.layout.width(self.shape) + self.shape.outputs, self.width)
     }
 
     /// Activations of a sequence, if a layer keeps `each` numbers of every token.

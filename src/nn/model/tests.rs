@@ -9,6 +9,9 @@ use crate::nn::{Activation, Wanted};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
 const STEP_SIZE: f64 = 0.3;
+/// For models without a construction.
+pub const NO_THEORY: Theory = Theory { step_size: 0.0, lambda: 0.0 };
+const THEORY: Theory = Theory { step_size: STEP_SIZE, lambda: 0.0 };
 
 fn task(outputs: Outputs) -> Task {
     Task::Linear(Linear {
@@ -75,14 +78,13 @@ fn both_forms_of_mamba_2_give_the_same_answers() {
 }
 
 fn without_construction() -> impl Iterator<Item = ModelSpec> {
-    let cell = |layers| RecurrentSpec { units: 3, layers };
     let mlp = |activation| ModelSpec::Mlp(MlpSpec { units: 4, layers: 2, activation });
     [
         ModelSpec::Transformer(TransformerSpec { units: 4, heads: 2, layers: 2, activation: Activation::Gelu }),
-        ModelSpec::Rnn(cell(1)),
-        ModelSpec::Rnn(cell(2)),
-        ModelSpec::Gru(cell(2)),
-        ModelSpec::Lstm(cell(2)),
+        ModelSpec::Rnn(RecurrentSpec::new(3, 1)),
+        ModelSpec::Rnn(RecurrentSpec::new(3, 2)),
+        ModelSpec::Gru(RecurrentSpec::new(3, 2)),
+        ModelSpec::Lstm(RecurrentSpec::new(3, 2)),
         mlp(Activation::Gelu),
         mlp(Activation::Tanh),
         ModelSpec::RidgeLayer(RidgeLayerSpec { lambda: 0.5 }),
@@ -92,7 +94,7 @@ fn without_construction() -> impl Iterator<Item = ModelSpec> {
 
 fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Cube<Cpu>) {
     let (device, shape) = (Cpu::default(), task.shape());
-    let model = spec.build(&device, (shape, layout), STEP_SIZE, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+    let model = spec.build(&device, (shape, layout), THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
     let batch = task.sample(5, 2, Stream::Train, 0);
     let tokens = device.tensor_from_vec(layout.encode(&batch), (5, layout.tokens(shape), layout.width(shape)));
     (device, model, batch, tokens)
@@ -198,5 +200,21 @@ fn parameters_are_counted_right() {
         let (_, model, batch, _) = build(&spec, layout, &task);
         let held: usize = model.params().iter().map(|p| p.value.as_vec().len()).sum();
         assert_eq!(held as u128, spec.parameters(batch.shape, layout), "{spec:?}");
+    }
+}
+
+#[test]
+fn a_state_does_not_grow_and_a_cache_does() {
+    for (spec, layout, task) in every(Init::Random) {
+        let at = |tokens| spec.costs(task.shape(), layout, tokens);
+        let (short, long) = (at(10), at(1000));
+        if let (Some(short), Some(long)) = (short.step, long.step) {
+            let caches = matches!(spec, ModelSpec::Transformer(_));
+            assert_eq!(long.kept > short.kept, caches, "{spec:?}");
+            assert_eq!(long.flops > short.flops, caches, "{spec:?}");
+            assert!(short.kept > 0 && short.flops > short.kept, "{spec:?}");
+        }
+        let (short, long) = (short.whole.map(|cost| cost.kept), long.whole.map(|cost| cost.kept));
+        assert!(long > short || long.is_none(), "{spec:?}");
     }
 }

@@ -20,13 +20,15 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::{Architecture, Theory};
 use crate::bounds;
 use crate::nn::activation::Activation;
+use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::norm::LayerNorm;
 use crate::nn::op::{Attended, attention_matrix};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// A transformer as a preset says it.
@@ -47,14 +49,16 @@ pub struct TransformerSpec {
 /// How many times wider the perceptron is than a token.
 const WIDER: usize = 4;
 
-impl TransformerSpec {
-    pub(super) fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+impl Architecture for TransformerSpec {
+    type Net<D: Device> = Transformer<D>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         let divides = self.units.is_multiple_of(self.heads);
         ensure!(divides, "model.heads: {} heads cannot share {} units evenly", self.heads, self.units);
         Ok(())
     }
 
-    pub(super) fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
         let (n, wide) = (self.units, WIDER * self.units);
         let layer = 4 * n as u128 + 4 * linear::parameters((n, n));
         let perceptron = linear::parameters((n, wide)) + linear::parameters((wide, n));
@@ -63,20 +67,32 @@ impl TransformerSpec {
     }
 
     /// At every token about twenty rows and four wide ones; the attention matrices; and those that are looked at.
-    pub(super) fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let length = layout.tokens(shape);
         let rows = (length * self.units) as u128 * (20 + 4 * WIDER as u128);
         let matrices = 3 * (length as u128).pow(2) + LayerStates::history_size((length, length));
         self.layers as u128 * (rows + self.heads as u128 * matrices)
     }
 
-    /// The network at its start.
-    pub(super) fn build<D: Device>(
+    /// Each layer: four projections, the perceptron, and scores and sums over all tokens so far. Token by token it keeps
+    /// the keys and values of each; all at once the attention matrix of each head.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let n = self.units;
+        let layer = 4 * matvec(n, n) + 2 * matvec(n, WIDER * n) + 2 * matvec(tokens, n) + 40 * n;
+        let flops = matvec(layout.width(shape) + shape.outputs, n) + self.layers * layer;
+        Costs {
+            step: Some(Cost::new(self.layers * 2 * tokens * n, flops)),
+            whole: Some(Cost::new(self.layers * self.heads * tokens * tokens, flops)),
+        }
+    }
+
+    fn build<D: Device>(
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
+        _theory: Theory,
         rng: &mut impl Rng,
-    ) -> Outcome<Transformer<D>, D> {
+    ) -> Outcome<Self::Net<D>, D> {
         let n = self.units;
         let shrink = 1.0 / (2.0 * self.layers as f32).sqrt();
         let mut linear = |name: (&str, &str), size: (usize, usize), scale: f32| {
@@ -256,6 +272,7 @@ impl<D: Device> Net<D> for Transformer<D> {
 mod tests {
     use dfdx::prelude::Cpu;
 
+    use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
@@ -265,7 +282,7 @@ mod tests {
     fn the_forward_pass_equals_the_definition() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = TransformerSpec { units: 6, heads: 2, layers: 2, activation: Activation::Gelu };
-        let net = spec.build(&device, (shape, Layout::Joined), &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
         let tokens = Random::new(9).cube(&device, (1, 5, 3));
         let embedding = net.embedding.plain();
         let mut sequence: Vec<_> = tokens.as_vec().chunks(3).map(|token| embedding.of(token)).collect();

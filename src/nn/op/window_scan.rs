@@ -17,7 +17,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::lanes::{
-    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, scatter_add,
+    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, lanewise,
+    scatter_add,
 };
 use super::slice::slice;
 use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
@@ -220,12 +221,14 @@ fn forward_block(host: &Host, differentiate: bool, saved: &mut Saved, answer: &m
             let state = &mut saved.state[i * dim..][..dim];
             if differentiate {
                 for ((r, s), k) in saved.by_decay[i * dim..][..dim].iter_mut().zip(&*state).zip(decay) {
+                    lanewise();
                     for l in 0..LANES {
                         r[l] = k * r[l] + s[l];
                     }
                 }
             }
             for (j, (s, k)) in state.iter_mut().zip(decay).enumerate() {
+                lanewise();
                 let (m0, m1, m2) = (&mixed[j], &mixed[dim + j], &mixed[2 * dim + j]);
                 for l in 0..LANES {
                     s[l] = k * s[l] + (rows.0[l] * m0[l] + rows.1[l] * m1[l] + rows.2[l] * m2[l]);
@@ -297,6 +300,7 @@ fn backward_windows((host, wanted): (&Host, Wanted), saved: &Saved, mut by_state
             }
         }
         for (s, k) in by_state.iter_mut().zip(&host.decay) {
+            lanewise();
             s.iter_mut().for_each(|value| *value *= k);
         }
     }
