@@ -12,6 +12,7 @@ mod held_out;
 mod history;
 mod host;
 mod measure;
+mod sampler;
 mod snapshot;
 mod trainer;
 

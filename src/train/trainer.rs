@@ -8,15 +8,16 @@ use dfdx::prelude::{Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
 
 use super::held_out::HeldOut;
-use super::host::{tokens_on, told};
+use super::host::told;
+use super::sampler::{Drawn, Sampler};
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
 use crate::nn::model::{Architecture, Model, Theory};
-use crate::nn::{Device, Input, Matrix, Net, Wanted};
+use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Shape, Stream, rng};
+use crate::task::{Stream, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
@@ -29,6 +30,7 @@ pub struct Trainer<D: Device> {
     step: u64,
     lr_factor: f64,
     held_out: HeldOut<D>,
+    sampler: Sampler,
     ordered: Vec<Ordered<D>>,
 }
 
@@ -46,6 +48,7 @@ impl<D: Device> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
+        let sampler = Sampler::new(&preset);
         Ok(Self {
             device,
             device_name,
@@ -56,20 +59,23 @@ impl<D: Device> Trainer<D> {
             step: 0,
             lr_factor: 1.0,
             held_out,
+            sampler,
             ordered: Vec::new(),
         })
     }
+}
 
-    /// The loss of the model on the batch of the next step, on a tape or not.
-    fn loss<T: Tape<f32, D>>(&self) -> Result<Tensor<Rank0, f32, D, T>> {
-        let batch = self.preset.task.sample(self.preset.train.batch, self.seed, Stream::Train, self.step);
-        let Shape { outputs, .. } = batch.shape;
-        let tokens = tokens_on(&self.device, &self.preset, &batch)?;
-        let target: Matrix<D> = self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
-        let answer =
-            self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
-        half_squared_error(answer, target).map_err(told)
-    }
+/// The loss of a model on a batch, on a tape or not.
+fn loss<D: Device, T: Tape<f32, D>>(
+    device: &D,
+    model: &Model<D>,
+    Drawn { batch, tokens, shape, .. }: Drawn,
+) -> Result<Tensor<Rank0, f32, D, T>> {
+    let tokens: Cube<D> = device.try_tensor_from_vec(tokens, shape).map_err(told)?;
+    let target: Matrix<D> =
+        device.try_tensor_from_vec(batch.target, (batch.size, batch.shape.outputs)).map_err(told)?;
+    let answer = model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
+    half_squared_error(answer, target).map_err(told)
 }
 
 /// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
@@ -103,12 +109,19 @@ fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
 impl<D: Device> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
         let lr = self.lr();
-        let loss = self.loss::<OwnedTape<f32, D>>()?;
-        let value = loss.retaped::<NoneTape>();
-        let mut gradients = loss.try_backward().map_err(told)?;
-        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
-        self.step += 1;
-        self.ordered.push(Ordered { step: self.step, loss: value, lr });
+        let Self { device, model, optim, sampler, .. } = self;
+        let (of, next) = ((self.seed, self.step), self.step + 1);
+        // All cores are at work on the step itself where it runs on them: then nothing is won by drawing ahead.
+        let ahead = device.steps_ahead() > 1;
+        let loss = sampler.work(of, ahead, |drawn| {
+            let loss = loss::<D, OwnedTape<f32, D>>(device, model, drawn)?;
+            let value = loss.retaped::<NoneTape>();
+            let mut gradients = loss.try_backward().map_err(told)?;
+            optim.update(model, &mut gradients, lr, next).map_err(told)?;
+            Ok::<_, anyhow::Error>(value)
+        })?;
+        self.step = next;
+        self.ordered.push(Ordered { step: next, loss, lr });
         Ok(())
     }
 
@@ -130,7 +143,8 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
-        Ok(number(&self.loss::<NoneTape>()?))
+        let drawn = self.sampler.draw((self.seed, self.step));
+        Ok(number(&loss::<D, NoneTape>(&self.device, &self.model, drawn)?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {

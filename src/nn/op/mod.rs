@@ -11,6 +11,7 @@ pub(crate) mod check;
 mod complex;
 mod diagonal_scan;
 mod head_scan;
+mod in_every_row;
 mod join;
 mod lanes;
 mod linear_attend;
@@ -46,6 +47,11 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     /// orders the next step, and waits where it is asked too often; the processor has done a step when it is ordered.
     fn steps_ahead(&self) -> u64 {
         32
+    }
+
+    /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice`].
+    fn adds_in_slices(&self) -> bool {
+        true
     }
 
     /// Runs a GD-SSM's window recurrence and reads it out at the query: (batch, d). See [`WindowScan`].
@@ -90,9 +96,24 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
         normalise::compose(rows)
     }
+
+    /// A row, (1, n), in each of so many rows. It may be laid out so that it can be added and multiplied, but not
+    /// reshaped.
+    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+        in_every_row::compose(row, rows)
+    }
+
+    /// The inverses of positive definite matrices, (B, d, d), off the tape.
+    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
+        solve::approach(matrices)
+    }
 }
 
 impl Device for Cpu {
+    fn adds_in_slices(&self) -> bool {
+        false
+    }
+
     fn steps_ahead(&self) -> u64 {
         if as_a_card() { 32 } else { 1 }
     }
@@ -152,6 +173,20 @@ impl Device for Cpu {
             return normalise::compose(rows);
         }
         normalise::fused(rows)
+    }
+
+    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return in_every_row::compose(row, rows);
+        }
+        in_every_row::fused(self, row, rows)
+    }
+
+    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
+        if as_a_card() {
+            return solve::approach(matrices);
+        }
+        solve::eliminate(self, &matrices)
     }
 }
 
