@@ -187,6 +187,11 @@ impl<D: Device> Run for Trainer<D> {
         Ok(())
     }
 
+    fn release(&mut self) {
+        self.ordered.clear();
+        self.device.release();
+    }
+
     fn scale_lr(&mut self, factor: f64) -> f64 {
         self.lr_factor *= factor;
         self.lr_factor

@@ -10,7 +10,10 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, Session};
-use crate::train::{DeviceChoice, Experiment};
+use crate::train::{Card, CardStatus, DeviceChoice, Experiment};
+
+/// Time between two questions to a card about itself.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looking into the model may take this share of the time.
 const LOOK_SHARE: u32 = 50;
@@ -21,29 +24,29 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
     loop {
         loop {
             match orders.try_recv() {
-                Ok(order) => desk.obey(order)?,
+                Ok(order) => desk.obey(order),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
         }
         if desk.phase != Phase::Running {
-            desk.post()?;
+            desk.post();
             match orders.recv() {
-                Ok(order) => desk.obey(order)?,
+                Ok(order) => desk.obey(order),
                 Err(_) => return Ok(()),
             }
             continue;
         }
         match desk.pace.wait() {
-            None => desk.go_on()?,
+            None => desk.go_on(),
             Some(wait) => match orders.recv_timeout(wait.min(desk.until_post())) {
-                Ok(order) => desk.obey(order)?,
+                Ok(order) => desk.obey(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             },
         }
         if desk.until_post().is_zero() {
-            desk.post()?;
+            desk.post();
         }
     }
 }
@@ -63,6 +66,9 @@ struct Desk<'a> {
     changed: bool,
     next_post: Instant,
     next_look: Instant,
+    card: Option<Card>,
+    card_status: Option<CardStatus>,
+    next_ask: Instant,
     post: &'a dyn Fn(Update),
 }
 
@@ -81,6 +87,9 @@ impl<'a> Desk<'a> {
             meter: Meter::default(),
             saved_step: file.as_ref().map(|_| experiment.step()),
             file,
+            card: Card::of(experiment.device()),
+            card_status: None,
+            next_ask: now,
             experiment,
             pending: Update::default(),
             changed: true,
@@ -89,7 +98,7 @@ impl<'a> Desk<'a> {
             post,
         };
         desk.introduce();
-        desk.post()?;
+        desk.post();
         Ok(desk)
     }
 
@@ -113,7 +122,7 @@ impl<'a> Desk<'a> {
         self.changed = true;
     }
 
-    fn obey(&mut self, order: Order) -> Result<()> {
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Pause => self.pause(),
             Order::Resume => {
@@ -127,7 +136,7 @@ impl<'a> Desk<'a> {
             Order::Step => {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
-                self.step(1)?;
+                self.step(1);
                 self.pause();
             }
             Order::Pace(per_second) => {
@@ -138,11 +147,10 @@ impl<'a> Desk<'a> {
                 let change = self.experiment.scale_lr(factor);
                 self.pending.lr_changes.push(change);
             }
-            Order::Restart { seed } => self.restart(seed)?,
+            Order::Restart { seed } => self.restart(seed),
             Order::Save(path) => self.save(path),
         }
         self.next_post = Instant::now();
-        Ok(())
     }
 
     fn pause(&mut self) {
@@ -151,8 +159,10 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn restart(&mut self, seed: Option<u64>) -> Result<()> {
-        self.experiment.restart(seed.unwrap_or(self.experiment.seed()))?;
+    fn restart(&mut self, seed: Option<u64>) {
+        if let Err(error) = self.experiment.restart(seed.unwrap_or(self.experiment.seed())) {
+            return self.fail(0, &error);
+        }
         self.last_step = Some(self.experiment.preset.train.steps);
         self.phase = if self.experiment.finished() { Phase::Finished } else { Phase::Running };
         self.pace = Pace::new(self.pace.per_second());
@@ -160,7 +170,6 @@ impl<'a> Desk<'a> {
         self.file = None;
         self.saved_step = None;
         self.introduce();
-        Ok(())
     }
 
     fn save(&mut self, path: PathBuf) {
@@ -176,26 +185,37 @@ impl<'a> Desk<'a> {
     }
 
     /// The next step that is due, or as many as the device does at once where nothing holds it back.
-    fn go_on(&mut self) -> Result<()> {
+    fn go_on(&mut self) {
         let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
-        self.step(if self.pace.per_second().is_some() { 1 } else { left })
+        self.step(if self.pace.per_second().is_some() { 1 } else { left });
     }
 
-    fn step(&mut self, most: u64) -> Result<()> {
-        let advance = self.experiment.advance(most)?;
+    fn step(&mut self, most: u64) {
+        let at = self.experiment.step();
+        let advance = match self.experiment.advance(most) {
+            Ok(advance) => advance,
+            Err(error) => return self.fail(at, &error),
+        };
         self.changed = true;
         self.pace.stepped();
         if let Some(at) = advance.diverged {
             self.introduce();
             self.phase = Phase::Diverged { at };
-            return Ok(());
+            return;
         }
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
             self.phase = Phase::Finished;
         }
-        Ok(())
+    }
+
+    /// The device failed after this step. The run is back where it can be saved and go on.
+    fn fail(&mut self, at: u64, error: &anyhow::Error) {
+        self.introduce();
+        self.phase = Phase::Failed { at, why: format!("{error:#}") };
+        // Looking into the model is up to the device, too.
+        self.changed = false;
     }
 
     fn until_post(&self) -> Duration {
@@ -203,12 +223,19 @@ impl<'a> Desk<'a> {
     }
 
     /// Posts all that has happened, with a look into the model where one is affordable or the run stands still.
-    fn post(&mut self) -> Result<()> {
+    fn post(&mut self) {
         let now = Instant::now();
         if self.changed && (now >= self.next_look || self.phase != Phase::Running) {
-            self.pending.snapshot = Some(Arc::new(self.experiment.snapshot()?));
+            match self.experiment.snapshot() {
+                Ok(snapshot) => self.pending.snapshot = Some(Arc::new(snapshot)),
+                Err(error) => self.fail(self.experiment.step(), &error),
+            }
             self.changed = false;
             self.next_look = Instant::now() + now.elapsed() * LOOK_SHARE;
+        }
+        if let Some(card) = self.card.as_ref().filter(|_| now >= self.next_ask) {
+            self.card_status = card.status();
+            self.next_ask = now + ASK_EVERY;
         }
         self.pending.status = Some(Status {
             phase: self.phase.clone(),
@@ -218,9 +245,9 @@ impl<'a> Desk<'a> {
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
             saved_step: self.saved_step,
+            card: self.card_status.clone(),
         });
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
-        Ok(())
     }
 }

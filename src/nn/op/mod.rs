@@ -49,6 +49,9 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         32
     }
 
+    /// Gives back the memory that the device keeps for later.
+    fn release(&self) {}
+
     /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice`].
     fn adds_in_slices(&self) -> bool {
         true
@@ -191,7 +194,12 @@ impl Device for Cpu {
 }
 
 #[cfg(feature = "cuda")]
-impl Device for dfdx::tensor::Cuda {}
+impl Device for dfdx::tensor::Cuda {
+    fn release(&self) {
+        // What it keeps is lost to it if this fails, and to nobody else.
+        let _ = dfdx::tensor::Cache::try_empty_cache(self);
+    }
+}
 
 /// Whether the CPU shall compute by compositions, as a card does: a test may wish so.
 #[cfg(test)]

@@ -38,6 +38,8 @@ pub struct Gallery {
     /// The chosen place in each tab, among those that match.
     chosen: (usize, usize),
     pub device: DeviceChoice,
+    /// What choices of a device come to on this machine, asked for before the screen was taken.
+    pub outlooks: Vec<(DeviceChoice, String)>,
     /// Rows that the card is scrolled by; drawing stops at its end.
     pub card_scroll: usize,
 }
@@ -47,8 +49,15 @@ const SCROLL: (usize, usize) = (8, 40);
 
 impl Gallery {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
-        let (sessions, search) = (Vec::new(), String::new());
-        Self { tab: Tab::Presets, presets, sessions, search, typing: false, chosen: (0, 0), device, card_scroll: 0 }
+        let (sessions, search, outlooks) = (Vec::new(), String::new(), Vec::new());
+        let (tab, typing, chosen, card_scroll) = (Tab::Presets, false, (0, 0), 0);
+        Self { tab, presets, sessions, search, typing, chosen, device, outlooks, card_scroll }
+    }
+
+    /// Where a run would compute.
+    pub fn outlook(&self) -> String {
+        let known = self.outlooks.iter().find(|(choice, _)| *choice == self.device);
+        known.map_or_else(|| self.device.to_string(), |(_, words)| words.clone())
     }
 
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {

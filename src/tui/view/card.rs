@@ -63,7 +63,7 @@ fn card(preset: &Preset, gallery: &Gallery, theme: Theme, width: usize) -> Vec<L
     let facts = [
         preset.task.describe(),
         format!("{parameters} parameters, batch {batch}, {steps} steps"),
-        format!("device {}", gallery.device),
+        format!("device {}", gallery.outlook()),
     ];
     lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.quiet())));
     lines
