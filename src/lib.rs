@@ -14,11 +14,12 @@
 //! | the lab itself | [`tui`] |
 //!
 //! Dependencies point one way, and `tests/architecture.rs` holds them to it:
-//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds}`.
+//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, lanes}`.
 
 pub mod bounds;
 pub mod cli;
 pub mod headless;
+mod lanes;
 pub mod nn;
 pub mod optim;
 pub mod preset;

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 const LAW: &[(&str, &[&str])] = &[
     ("bounds", &[]),
     ("series", &["bounds"]),
-    ("task", &["bounds", "series"]),
+    ("lanes", &[]),
+    ("task", &["bounds", "series", "lanes"]),
     ("reference", &["bounds", "series"]),
-    ("nn", &["bounds", "series", "task"]),
+    ("nn", &["bounds", "series", "lanes", "task"]),
     ("optim", &["bounds", "series", "nn"]),
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
     ("train", &["bounds", "series", "task", "reference", "nn", "optim", "preset"]),

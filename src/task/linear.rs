@@ -5,12 +5,14 @@
 //! | `weights` W | the task's teacher, N(0, s_w²), (d_out, d) |
 //! | `range` r | the input range: x ~ U(−r/2, r/2)^d |
 
+use multiversion::multiversion;
 use rand::Rng;
-use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::Shape;
+use super::variates::{fill_normal, fill_uniform};
+use super::{Parts, Place, Shape, sixteen};
 use crate::bounds;
+use crate::lanes::{Lane, ZERO, add_product, add_scaled, scatter};
 
 /// Linear regression with a fresh weight matrix for every sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,41 +88,109 @@ impl Linear {
         (s2, m4)
     }
 
-    /// Draws one task into row-major slices: x (N, d), y (N, d_out), query (d), target (d_out).
+    /// Draws one task into row-major slices: x (N, d), y (N, d_out), query (d), target (d_out). The definition.
     pub fn sample(&self, rng: &mut impl Rng, x: &mut [f32], y: &mut [f32], query: &mut [f32], target: &mut [f32]) {
         let (dim, outputs) = (query.len(), target.len());
-        let scale = self.weight_scale as f32;
-        let weights: Vec<f32> = (0..dim * outputs).map(|_| scale * normal(rng)).collect();
-        for value in x.iter_mut().chain(query.iter_mut()) {
-            *value = self.input(rng);
-        }
+        let mut weights = vec![0.0; dim * outputs];
+        fill_normal(rng, self.weight_scale as f32, &mut weights);
+        self.fill_inputs(rng, x);
+        self.fill_inputs(rng, query);
         for (x, y) in x.chunks(dim).zip(y.chunks_mut(outputs)) {
             teach(&weights, x, y);
         }
         teach(&weights, query, target);
         if self.noise > 0.0 {
-            for value in y {
-                *value += self.noise as f32 * normal(rng);
-            }
+            let mut noise = vec![0.0; y.len()];
+            fill_normal(rng, self.noise as f32, &mut noise);
+            y.iter_mut().zip(noise).for_each(|(y, noise)| *y += noise);
         }
     }
 
-    fn input(&self, rng: &mut impl Rng) -> f32 {
-        let range = self.range as f32;
+    fn fill_inputs(&self, rng: &mut impl Rng, inputs: &mut [f32]) {
         match self.inputs {
-            InputDistribution::Uniform => (rng.r#gen::<f32>() - 0.5) * range,
-            InputDistribution::Normal => normal(rng) * range / 12f32.sqrt(),
+            InputDistribution::Uniform => fill_uniform(rng, self.range as f32, inputs),
+            InputDistribution::Normal => fill_normal(rng, (self.range / 12f64.sqrt()) as f32, inputs),
         }
     }
-}
 
-fn normal(rng: &mut impl Rng) -> f32 {
-    StandardNormal.sample(rng)
+    /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for: the same numbers as
+    /// [`sample`](Self::sample) draws one by one.
+    pub fn sample_sixteen(&self, place: Place, first: u64, into: Parts<'_>) {
+        let Shape { dim, outputs, context } = self.shape();
+        let (wide, noisy) = (dim * outputs, if self.noise > 0.0 { context * outputs } else { 0 });
+        // Normal draws come in pairs, and an odd one is lost.
+        let per =
+            |count: usize| if self.inputs == InputDistribution::Normal { count.next_multiple_of(2) } else { count };
+        let counts = [wide.next_multiple_of(2), per(context * dim), per(dim), noisy.next_multiple_of(2)];
+        let words = sixteen::words(place, first, counts.iter().sum());
+        let (for_weights, rest) = words.split_at(counts[0]);
+        let (for_x, rest) = rest.split_at(counts[1]);
+        let (for_query, for_noise) = rest.split_at(counts[2]);
+
+        let inputs = |words: &[sixteen::Words], count| match self.inputs {
+            InputDistribution::Uniform => sixteen::uniforms(words, self.range as f32, count),
+            InputDistribution::Normal => sixteen::normals(words, (self.range / 12f64.sqrt()) as f32, count),
+        };
+        let weights = sixteen::normals(for_weights, self.weight_scale as f32, wide);
+        let (x, query) = (inputs(for_x, context * dim), inputs(for_query, dim));
+        let (mut y, mut target) = (vec![ZERO; context * outputs], vec![ZERO; outputs]);
+        teach_sixteen(&weights, &x, dim, &mut y);
+        teach_sixteen(&weights, &query, dim, &mut target);
+        for (y, noise) in y.iter_mut().zip(sixteen::normals(for_noise, self.noise as f32, noisy)) {
+            add_scaled(y, 1.0, &noise);
+        }
+        for (lanes, rows) in [(x, into.x), (y, into.y), (query, into.query), (target, into.target)] {
+            scatter(&lanes, rows);
+        }
+    }
 }
 
 /// y = W x.
 fn teach(weights: &[f32], x: &[f32], y: &mut [f32]) {
     for (row, y) in weights.chunks(x.len()).zip(y) {
-        *y = row.iter().zip(x).map(|(w, x)| w * x).sum();
+        *y = row.iter().zip(x).fold(0.0, |sum, (w, x)| sum + w * x);
+    }
+}
+
+/// y_i = W x_i for all pairs of sixteen tasks.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn teach_sixteen(weights: &[Lane], x: &[Lane], dim: usize, y: &mut [Lane]) {
+    for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(weights.len() / dim)) {
+        for (row, y) in weights.chunks_exact(dim).zip(y) {
+            let mut sum = ZERO;
+            row.iter().zip(x).for_each(|(w, x)| add_product(&mut sum, w, x));
+            *y = sum;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::{Batch, Stream, Task, rng};
+
+    #[test]
+    fn sixteen_at_once_are_the_same_to_the_last_bit_as_one_by_one() {
+        let plain = Linear {
+            dim: 3,
+            outputs: Outputs::Vector,
+            context: 5,
+            range: 1.5,
+            inputs: InputDistribution::Uniform,
+            weight_scale: 0.7,
+            noise: 0.0,
+        };
+        let noisy = Linear { noise: 0.3, inputs: InputDistribution::Normal, ..plain.clone() };
+        let scalar = Linear { dim: 4, outputs: Outputs::Scalar, noise: 0.1, ..plain.clone() };
+        for task in [plain, noisy, scalar] {
+            let shape @ Shape { dim, outputs, context } = task.shape();
+            let mut one_by_one = Batch::zeros(37, shape);
+            let x = one_by_one.x.chunks_mut(context * dim).zip(one_by_one.query.chunks_mut(dim));
+            let y = one_by_one.y.chunks_mut(context * outputs).zip(one_by_one.target.chunks_mut(outputs));
+            for (index, ((x, query), (y, target))) in x.zip(y).enumerate() {
+                task.sample(&mut rng(9, Stream::Train, 4, index as u64), x, y, query, target);
+            }
+            assert_eq!(Task::Linear(task).sample(37, 9, Stream::Train, 4), one_by_one);
+        }
     }
 }

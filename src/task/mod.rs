@@ -4,17 +4,18 @@
 
 mod linear;
 mod random;
+mod sixteen;
 mod tokens;
+mod variates;
 
 pub use linear::{InputDistribution, Linear, Outputs};
-pub use random::{Stream, rng};
+pub use random::{Place, Stream, rng};
 pub use tokens::{Layout, Token};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Fewer tasks than this are not worth handing to another thread.
-const TASKS_AT_ONCE: usize = 16;
+use crate::lanes::LANES;
 
 /// Every task there is. A new one is a file beside this one and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,14 @@ pub struct Batch {
     pub target: Vec<f32>,
 }
 
+/// Some neighbouring tasks of a batch.
+pub struct Parts<'a> {
+    pub x: &'a mut [f32],
+    pub y: &'a mut [f32],
+    pub query: &'a mut [f32],
+    pub target: &'a mut [f32],
+}
+
 impl Task {
     pub fn shape(&self) -> Shape {
         match self {
@@ -69,12 +78,14 @@ impl Task {
         let shape = self.shape();
         let mut batch = Batch::zeros(size, shape);
         let Shape { dim, outputs, context } = shape;
-        let inputs = batch.x.par_chunks_mut(context * dim).zip(batch.query.par_chunks_mut(dim));
-        let targets = batch.y.par_chunks_mut(context * outputs).zip(batch.target.par_chunks_mut(outputs));
-        inputs.zip(targets).with_min_len(TASKS_AT_ONCE).enumerate().for_each(|(index, ((x, query), (y, target)))| {
-            let mut rng = rng(seed, stream, step, index as u64);
+        let place = Place { seed, stream, step };
+        let inputs = batch.x.par_chunks_mut(LANES * context * dim).zip(batch.query.par_chunks_mut(LANES * dim));
+        let targets =
+            batch.y.par_chunks_mut(LANES * context * outputs).zip(batch.target.par_chunks_mut(LANES * outputs));
+        inputs.zip(targets).enumerate().for_each(|(block, ((x, query), (y, target)))| {
+            let (first, parts) = ((block * LANES) as u64, Parts { x, y, query, target });
             match self {
-                Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
+                Self::Linear(task) => task.sample_sixteen(place, first, parts),
             }
         });
         batch

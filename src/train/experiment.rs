@@ -59,6 +59,11 @@ impl Experiment {
     /// Opens a preset at step 0, with the seed that it names, and measures it once.
     pub fn start(name: &str, preset: Preset, device: DeviceChoice) -> Result<Self> {
         let run = open(&preset, device)?;
+        Self::begin(name, preset, run)
+    }
+
+    /// The same, with a run that is open at step 0.
+    pub(super) fn begin(name: &str, preset: Preset, run: Box<dyn Run>) -> Result<Self> {
         let good = (run.checkpoint()?, History::default());
         let mut experiment = Self {
             name: name.to_owned(),

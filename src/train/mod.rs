@@ -9,6 +9,7 @@ mod claims;
 mod device;
 mod distance;
 mod experiment;
+mod failing;
 mod guard;
 mod held_out;
 mod history;

@@ -13,7 +13,6 @@ mod diagonal_scan;
 mod head_scan;
 mod in_every_row;
 mod join;
-mod lanes;
 mod linear_attend;
 mod normalise;
 mod rows;
@@ -40,6 +39,7 @@ pub use window_scan::{WindowScan, window_states};
 use dfdx::tensor::{Cpu, Tape};
 
 use super::{Cube, Input, Matrix, Outcome};
+use crate::lanes;
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {

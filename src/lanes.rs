@@ -25,19 +25,32 @@ pub fn lanewise() {
 /// Gathers a block of rows, each of `width` numbers, into lanes: `width` lanes. Missing sequences are zero.
 pub fn gather(rows: &[f32], width: usize) -> Vec<Lane> {
     let mut lanes = vec![ZERO; width];
-    for (l, row) in rows.chunks(width).enumerate() {
-        for (lane, value) in lanes.iter_mut().zip(row) {
-            lane[l] = *value;
+    let sequences = (rows.len() / width).min(LANES);
+    for (k, lane) in lanes.iter_mut().enumerate() {
+        for (l, value) in lane.iter_mut().enumerate().take(sequences) {
+            *value = rows[l * width + k];
         }
     }
     lanes
 }
 
+/// Writes lanes as rows, as many as there are.
+pub fn scatter(lanes: &[Lane], rows: &mut [f32]) {
+    each_in_rows(lanes, rows, |place, value| *place = value);
+}
+
 /// Writes lanes back as rows, adding to what is there.
 pub fn scatter_add(lanes: &[Lane], rows: &mut [f32]) {
-    for (l, row) in rows.chunks_mut(lanes.len()).enumerate() {
-        for (value, lane) in row.iter_mut().zip(lanes) {
-            *value += lane[l];
+    each_in_rows(lanes, rows, |place, value| *place += value);
+}
+
+#[inline(always)]
+fn each_in_rows(lanes: &[Lane], rows: &mut [f32], put: impl Fn(&mut f32, f32)) {
+    let width = lanes.len();
+    let sequences = (rows.len() / width.max(1)).min(LANES);
+    for (k, lane) in lanes.iter().enumerate() {
+        for (l, value) in lane.iter().enumerate().take(sequences) {
+            put(&mut rows[l * width + k], *value);
         }
     }
 }
