@@ -16,7 +16,8 @@ use crate::preset::{self, Preset};
 const STEPS: u64 = 50;
 /// Relative difference of the loss after any of the steps.
 const TOLERANCE: f32 = 1e-3;
-/// How far apart the weights may end, of the way that they moved.
+/// How far apart the weights may end, of the way that they moved. Adam gives a weight whose true gradient is zero, as that
+/// of an attention's key bias is, a step of full length by the noise of rounding alone.
 const APART: f32 = 1e-2;
 
 /// Every preset that the program was built with, with small batches.
@@ -57,7 +58,6 @@ fn assert_agree(name: &str, (found, moved): (Vec<StepReport>, Vec<f32>), expecte
     }
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
     let apart = norm(&mut moved.iter().zip(&expected.1).map(|(a, b)| a - b)) / norm(&mut expected.1.iter().copied());
-    eprintln!("{name} {apart:e}");
     assert!(apart <= APART, "{name}: the weights end {apart} of their way apart");
 }
 
