@@ -25,8 +25,13 @@ pub struct Attended<D: super::Device, T> {
     pub values: Cube<D, T>,
 }
 
-/// Made of dfdx's operations, for any device.
+/// Made of dfdx's operations, for any device. Few queries ask token by token; many ask the memory of all.
 pub fn compose<D: super::Device, T: Tape<f32, D>>(parts: Attended<D, T>) -> Outcome<Cube<D, T>, D> {
+    let (_, asked, width) = *parts.queries.shape();
+    if asked < width {
+        let scores = parts.queries.try_matmul(parts.keys.try_permute::<_, Axes3<0, 2, 1>>()?)?; // (B, M, T)
+        return scores.try_matmul(parts.values);
+    }
     let memory = parts.keys.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(parts.values)?; // (B, w, w)
     parts.queries.try_matmul(memory)
 }

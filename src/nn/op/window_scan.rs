@@ -12,17 +12,18 @@
 //! Only S_N reaches the loss, so ∂S_t = Λ^{N−t} ⊙ ∂S_N, and everything that the backward pass needs follows from two
 //! d × d sums: S_N itself, and R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}. Memory does not grow with the context.
 
+mod composition;
+
 use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::join::join;
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, lanewise,
     scatter_add,
 };
-use super::slice::slice;
-use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
+pub use self::composition::compose;
+use crate::nn::{Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.
 pub struct WindowScan<'a, D: super::Device> {
@@ -54,72 +55,6 @@ pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> 
         states.push(state.clone());
     }
     states
-}
-
-/// The same made of dfdx's operations, for any device: all windows at once, because a card is fast where it is asked
-/// seldom. S_N = Σ_t Λ^{N−t} ⊙ X_tᵀ (Q X_t).
-pub fn compose<D: super::Device, T: Tape<f32, D>>(
-    input: Input<D, T>,
-    weights: WindowScan<'_, D>,
-) -> Outcome<Matrix<D, T>, D> {
-    let (tokens, tape) = input.tokens.split_tape();
-    let device = tokens.device().clone();
-    let (batch, length, dim) = *tokens.shape();
-    let count = (length - 1) / 2;
-    if count == 0 {
-        return Ok(device.try_zeros_like(&(batch, dim))?.put_tape(tape));
-    }
-    // Nobody asks for gradients by the tokens in training: then their way into the windows stays off the tape.
-    let windows = match input.wanted {
-        Wanted::Weights => windows(tokens.clone())?.retaped::<T>(),
-        Wanted::Query | Wanted::All => windows(tokens.retaped::<T>())?,
-    }; // (3, B·N, d)
-    let flat = windows.retaped::<T>().try_reshape_like(&(3, batch * count * dim))?;
-    let mixed = weights.mix.retaped::<T>().try_matmul(flat)?; // Q X_t
-    let mixed = mixed.try_reshape_like(&(3, batch * count, dim))?.try_permute::<_, Axes3<1, 0, 2>>()?; // (B·N, 3, d)
-    let update = windows.try_permute::<_, Axes3<1, 2, 0>>()?.try_matmul(mixed)?; // (B·N, d, d)
-
-    let kept = powers::<D, T>(weights.decay, count)?; // (N, d·d)
-    let all = (batch, count, dim * dim);
-    let update = update.try_reshape_like(&all)?.try_mul(kept.try_broadcast_like::<_, Axis<0>>(&all)?)?;
-    let state = update.try_sum::<_, Axis<1>>()?.try_reshape_like(&(batch, dim, dim))?; // S_N
-
-    let last =
-        slice(tokens.retaped::<T>(), (0..batch, length - 3..length, 0..dim))?.try_permute::<_, Axes3<0, 2, 1>>()?;
-    let query = last.try_reshape_like(&(batch * dim, 3))?.try_matmul(weights.pick.clone())?; // X_Nᵀ D
-    let answer = state.try_matmul(query.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, dim))?;
-    let (answer, answer_tape) = answer.split_tape();
-    Ok(answer.put_tape(tape.merge(answer_tape)))
-}
-
-/// All x_t, then all y_t, then all x_{t+1}, sequence by sequence: (3, B·N, d).
-fn windows<D: super::Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-    let (batch, length, dim) = *tokens.shape();
-    let count = (length - 1) / 2;
-    // (x_t, y_t) and (y_t, x_{t+1}), a pair in a row.
-    let pairs = |first: usize| {
-        let part = slice(tokens.retaped::<T>(), (0..batch, first..first + 2 * count, 0..dim))?;
-        part.try_reshape_like(&(1, batch * count, 2 * dim))
-    };
-    let (front, back) = (pairs(0)?, pairs(1)?);
-    let half = |pair: &Cube<D, T>, columns| slice(pair.retaped::<T>(), (0..1, 0..batch * count, columns));
-    let parts = vec![half(&front, 0..dim)?, half(&front, dim..2 * dim)?, half(&back, dim..2 * dim)?];
-    let stacked = parts.try_stack()?.try_reshape_like(&(3, batch * count, dim))?;
-    Ok(join(join(join(stacked, front), back), tokens))
-}
-
-/// Λ^{N−1}, …, Λ, 1, entry by entry: (N, d·d).
-fn powers<D: super::Device, T: Tape<f32, D>>(decay: &Matrix<D>, count: usize) -> Outcome<Matrix<D, T>, D> {
-    let (dim, _) = *decay.shape();
-    let mut power: Matrix<D, T> = decay.device().try_ones_like(&(dim, dim))?.retaped::<T>();
-    let mut all = vec![power.retaped::<T>()];
-    for _ in 1..count {
-        power = power.try_mul(decay.retaped::<T>())?;
-        all.push(power.retaped::<T>());
-    }
-    all.reverse();
-    let stacked = all.try_stack()?.try_reshape_like(&(count, dim * dim))?;
-    Ok(join(stacked, power))
 }
 
 /// Weights as the fused form reads them.
