@@ -64,7 +64,8 @@ fn assert_agree(name: &str, (found, moved): (Vec<StepReport>, Vec<f32>), expecte
 #[test]
 fn what_a_card_would_compute_equals_what_the_cpu_computes() {
     for (name, preset) in presets() {
-        let mut run = Trainer::new(Cpu::default(), "cpu".to_owned(), preset).unwrap();
+        let task = preset.task.clone();
+        let mut run = Trainer::new(Cpu::default(), "cpu".to_owned(), preset, &task).unwrap();
         let expected = train(&mut run);
         assert_agree(&name, on_a_card(|| train(&mut run)), &expected);
     }
@@ -114,7 +115,8 @@ fn what_the_card_computes_equals_what_the_cpu_computes() {
                 return;
             }
         };
-        let mut run = Trainer::new(Cpu::default(), "cpu".to_owned(), preset).unwrap();
+        let task = preset.task.clone();
+        let mut run = Trainer::new(Cpu::default(), "cpu".to_owned(), preset, &task).unwrap();
         let expected = train(&mut run);
         assert_agree(&name, train(&mut *card), &expected);
         // What was saved on the one goes on on the other.

@@ -10,6 +10,7 @@ use super::guard::Guarded;
 use super::trainer::{self, Trainer};
 use super::{Checkpoint, Run, card, memory};
 use crate::preset::Preset;
+use crate::task::Task;
 
 /// What a person asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,14 +61,20 @@ impl DeviceChoice {
 
 /// Opens a run of a preset at step 0 on the device asked for.
 pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
+    open_shifted(preset, &preset.task, device)
+}
+
+/// The same for a preset whose task may be unlike that which its model was trained on: references keep what they chose
+/// there.
+pub fn open_shifted(preset: &Preset, trained_on: &Task, device: DeviceChoice) -> Result<Box<dyn Run>> {
     preset.check()?;
     let run = match device {
-        DeviceChoice::Cpu => on_cpu(preset)?,
-        DeviceChoice::Auto => match cuda::open(preset, 0) {
+        DeviceChoice::Cpu => on_cpu(preset, trained_on)?,
+        DeviceChoice::Auto => match cuda::open(preset, trained_on, 0) {
             Ok(run) => run,
-            Err(_) => on_cpu(preset)?,
+            Err(_) => on_cpu(preset, trained_on)?,
         },
-        DeviceChoice::Cuda(card) => cuda::open(preset, card)?,
+        DeviceChoice::Cuda(card) => cuda::open(preset, trained_on, card)?,
     };
     Ok(Box::new(Guarded::new(run, preset.train.batch)))
 }
@@ -77,9 +84,9 @@ pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
     trainer::fits(&Cpu::default(), preset, checkpoint)
 }
 
-fn on_cpu(preset: &Preset) -> Result<Box<dyn Run>> {
+fn on_cpu(preset: &Preset, trained_on: &Task) -> Result<Box<dyn Run>> {
     preset.fits_into(memory::for_a_run())?;
-    Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone())?))
+    Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone(), trained_on)?))
 }
 
 #[cfg(feature = "cuda")]
@@ -89,23 +96,30 @@ mod cuda {
     use dfdx::tensor::{Cuda, Tensor};
 
     use super::super::guard::caught;
-    use super::{Preset, Result, Run, Trainer};
+    use super::{Preset, Result, Run, Task, Trainer};
 
     /// Opens a run on a card.
-    pub fn open(preset: &Preset, card: usize) -> Result<Box<dyn Run>> {
-        let device = device(card).with_context(|| format!("no run on cuda:{card}; --device cpu needs no card"))?;
-        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone())?))
+    pub fn open(preset: &Preset, trained_on: &Task, card: usize) -> Result<Box<dyn Run>> {
+        let device = device(card)?;
+        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone(), trained_on)?))
     }
 
     /// A card that answers and computes.
     fn device(card: usize) -> Result<Cuda> {
         // Where no driver or no such card is, the binding panics instead of failing.
-        let built = caught(|| Cuda::try_build(card, 0).map_err(|error| anyhow!("{error:?}")));
-        let device = built.context("no CUDA driver or no such card answers")?;
-        caught(|| try_out(&device)).context("the card answers, but it does not compute")?;
+        let device = caught(|| Cuda::try_build(card, 0).map_err(|error| anyhow!("{error:?}")))
+            .map_err(|error| anyhow!("cuda:{card} does not answer ({}); --device cpu needs no card", sign(&error)))?;
+        caught(|| try_out(&device)).with_context(|| format!("cuda:{card} answers, but it does not compute"))?;
         // Steps want the same sizes again and again: what a step gives back is kept for the next.
         device.try_enable_cache().map_err(|error| anyhow!("{error:?}"))?;
         Ok(device)
+    }
+
+    /// The driver's own name for what is wrong, such as CUDA_ERROR_NO_DEVICE, out of all that is said around it.
+    fn sign(error: &anyhow::Error) -> String {
+        let text = format!("{error:#}");
+        let mut words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+        words.find(|word| word.starts_with("CUDA_ERROR_")).unwrap_or(&text).to_owned()
     }
 
     /// The kinds of work that need more than the driver: matrix products, and kernels compiled while the program runs.
@@ -128,10 +142,10 @@ mod cuda {
 mod cuda {
     use anyhow::bail;
 
-    use super::{Preset, Result, Run};
+    use super::{Preset, Result, Run, Task};
 
     /// This program knows no cards.
-    pub fn open(_preset: &Preset, _card: usize) -> Result<Box<dyn Run>> {
+    pub fn open(_preset: &Preset, _trained_on: &Task, _card: usize) -> Result<Box<dyn Run>> {
         bail!("this innerloop was built without CUDA: build it with `cargo build --release --features cuda`")
     }
 }

@@ -120,7 +120,8 @@ fn preset() -> Preset {
 fn experiment(failure: Option<Failure>) -> Experiment {
     let (preset, batch) = (preset(), preset().train.batch);
     let run = open(&preset, DeviceChoice::Cpu).unwrap();
-    Experiment::begin("first-look", preset, Box::new(Guarded::new(Box::new(Failing { run, failure }), batch))).unwrap()
+    let run = Guarded::new(Box::new(Failing { run, failure }), batch);
+    Experiment::begin("first-look", preset, (Box::new(run), DeviceChoice::Cpu)).unwrap()
 }
 
 /// Trains to a step, or to the first error.

@@ -4,7 +4,7 @@
 //! drawn for another step than the one that comes is drawn again.
 
 use crate::preset::Preset;
-use crate::task::{Batch, Layout, Stream, Task};
+use crate::task::{Batch, Layout, Objective, Stream, Task};
 
 /// A batch, and its tokens, row-major.
 pub struct Drawn {
@@ -13,6 +13,8 @@ pub struct Drawn {
     pub tokens: Vec<f32>,
     /// (B, tokens, width).
     pub shape: (usize, usize, usize),
+    /// What answers are measured by.
+    pub objective: Objective,
 }
 
 /// Draws the batches of a run.
@@ -51,5 +53,5 @@ impl Sampler {
 fn draw((task, layout, size): (&Task, Layout, usize), of: (u64, u64)) -> Drawn {
     let batch = task.sample(size, of.0, Stream::Train, of.1);
     let (tokens, shape) = (layout.encode(&batch), (size, layout.tokens(batch.shape), layout.width(batch.shape)));
-    Drawn { of, batch, tokens, shape }
+    Drawn { of, batch, tokens, shape, objective: task.objective() }
 }

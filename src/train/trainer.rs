@@ -4,7 +4,7 @@
 //! step, so a checkpoint holds no generator.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
+use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
 
 use super::held_out::HeldOut;
@@ -17,7 +17,7 @@ use crate::nn::model::{Architecture, Model, Theory};
 use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Stream, rng};
+use crate::task::{Objective, Stream, Task, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
@@ -42,9 +42,9 @@ struct Ordered<D: Device> {
 }
 
 impl<D: Device> Trainer<D> {
-    /// A run at step 0.
-    pub fn new(device: D, device_name: String, preset: Preset) -> Result<Self> {
-        let held_out = HeldOut::new(&device, &preset)?;
+    /// A run at step 0. References choose their step sizes on tasks like `trained_on`.
+    pub fn new(device: D, device_name: String, preset: Preset, trained_on: &Task) -> Result<Self> {
+        let held_out = HeldOut::new(&device, &preset, trained_on)?;
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
@@ -69,21 +69,28 @@ impl<D: Device> Trainer<D> {
 fn loss<D: Device, T: Tape<f32, D>>(
     device: &D,
     model: &Model<D>,
-    Drawn { batch, tokens, shape, .. }: Drawn,
+    Drawn { batch, tokens, shape, objective, .. }: Drawn,
 ) -> Result<Tensor<Rank0, f32, D, T>> {
     let tokens: Cube<D> = device.try_tensor_from_vec(tokens, shape).map_err(told)?;
     let target: Matrix<D> =
         device.try_tensor_from_vec(batch.target, (batch.size, batch.shape.outputs)).map_err(told)?;
     let answer = model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
-    half_squared_error(answer, target).map_err(told)
+    mean_loss(objective, answer, target).map_err(told)
 }
 
-/// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
-fn half_squared_error<D: Device, T: Tape<f32, D>>(
+/// The mean over the batch of [`Objective::loss`], on the answers' tape.
+fn mean_loss<D: Device, T: Tape<f32, D>>(
+    objective: Objective,
     answer: Matrix<D, T>,
     target: Matrix<D>,
 ) -> Result<Tensor<Rank0, f32, D, T>, D::Err> {
-    answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32)
+    match objective {
+        Objective::SquaredError => answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32),
+        Objective::CrossEntropy => {
+            let outputs = target.shape().1 as f32;
+            answer.try_log_softmax::<Axis<1>>()?.try_mul(target)?.try_mean::<Rank0, _>()?.try_mul(-outputs)
+        }
+    }
 }
 
 /// The network with its initial weights.
@@ -215,5 +222,36 @@ impl<D: Device> Run for Trainer<D> {
 
     fn references(&self) -> &[ReferenceResult] {
         self.held_out.references()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{Cpu, TensorFromVec, Trace};
+
+    use super::*;
+
+    #[test]
+    fn the_loss_on_tensors_is_the_loss_in_numbers() {
+        let device = Cpu::default();
+        let answers = vec![0.3, -1.2, 2.0, 0.0, 0.7, -0.4];
+        let targets = vec![0.0, 1.0, 0.0, 1.0, 0.0, 0.0];
+        for objective in [Objective::SquaredError, Objective::CrossEntropy] {
+            let losses = objective.losses(&answers, &targets, 3);
+            let matrix = |values: &Vec<f32>| device.tensor_from_vec(values.clone(), (2, 3));
+            let loss = mean_loss(objective, matrix(&answers), matrix(&targets)).unwrap();
+            assert!((f64::from(number(&loss)) - 0.5 * (losses[0] + losses[1])).abs() < 1e-6, "{objective:?}");
+            let traced = matrix(&answers);
+            let gradients = mean_loss(objective, traced.leaky_trace(), matrix(&targets)).unwrap().backward();
+            for (i, slope) in gradients.get(&traced).as_vec().into_iter().enumerate() {
+                let moved = |by: f32| {
+                    let mut answers = answers.clone();
+                    answers[i] += by;
+                    objective.losses(&answers, &targets, 3).iter().sum::<f64>() / 2.0
+                };
+                let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                assert!((f64::from(slope) - expected).abs() < 1e-4, "{objective:?} {i}: {slope} not {expected}");
+            }
+        }
     }
 }

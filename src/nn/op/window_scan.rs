@@ -18,11 +18,11 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+pub use self::composition::compose;
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, lanewise,
     scatter_add,
 };
-pub use self::composition::compose;
 use crate::nn::{Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.

@@ -11,10 +11,7 @@ use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
 /// All windows at once, because a card is fast where it is asked
 /// seldom, and without the states, because it is slow where it must remember much. With q = X_Nᵀ D,
 /// S_N q = Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]).
-pub fn compose<D: Device, T: Tape<f32, D>>(
-    input: Input<D, T>,
-    weights: WindowScan<'_, D>,
-) -> Outcome<Matrix<D, T>, D> {
+pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, weights: WindowScan<'_, D>) -> Outcome<Matrix<D, T>, D> {
     let (tokens, tape) = input.tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
     let count = (length - 1) / 2;
