@@ -12,6 +12,8 @@ import time
 import torch
 from experiments import EXPERIMENTS
 from in_torch.training import Trainer
+from plans import Plan
+from worker import FILES
 
 FORMS = {
     "gd-ssm": ["closed", "recurrent"],
@@ -26,8 +28,8 @@ def wait(device):
 
 
 def speed(preset, batch, device, seconds, form):
-    model = importlib.import_module("in_torch." + preset.replace("-", "_"))
-    trainer = Trainer(model, EXPERIMENTS[preset], batch, form, fused=device.type == "cuda")
+    model = importlib.import_module("in_torch." + FILES[preset])
+    trainer = Trainer(model, EXPERIMENTS[preset], batch, Plan(form))
 
     def took(steps):
         began = time.perf_counter()

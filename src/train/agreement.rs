@@ -81,10 +81,11 @@ fn steps_that_are_ordered_ahead_come_to_the_same_as_those_that_are_waited_for() 
                 let left = 230 - experiment.step();
                 assert!(experiment.advance(left.min(most)).unwrap().diverged.is_none());
             }
-            (experiment.history.clone(), experiment.checkpoint().unwrap())
+            // As text, for a NaN equals itself there.
+            format!("{:?} {:?}", experiment.history, experiment.checkpoint().unwrap())
         })
     };
-    assert_eq!(history(u64::MAX), history(1));
+    assert!(history(u64::MAX) == history(1));
 }
 
 #[test]
