@@ -18,6 +18,7 @@ mod measure;
 mod memory;
 mod running;
 mod sampler;
+mod shift;
 mod snapshot;
 mod trainer;
 
@@ -28,6 +29,7 @@ pub use device::{DeviceChoice, fits, open, open_shifted};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;
+pub use shift::{Shift, Shifted};
 pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
 
 use anyhow::Result;

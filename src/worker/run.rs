@@ -1,5 +1,6 @@
 //! What the training thread does: obey, step, report.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -9,8 +10,8 @@ use anyhow::Result;
 
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, Session};
-use crate::train::{Card, CardStatus, DeviceChoice, Experiment};
+use crate::session::{self, Outcome, Session};
+use crate::train::{Card, CardStatus, DeviceChoice, Experiment, Shifted};
 
 /// Time between two questions to a card about itself.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -29,8 +30,12 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
         }
+        if desk.measure_next_shift() {
+            continue;
+        }
         if desk.phase != Phase::Running {
             desk.post();
+            desk.check_claims();
             match orders.recv() {
                 Ok(order) => desk.obey(order),
                 Err(_) => return Ok(()),
@@ -64,6 +69,12 @@ struct Desk<'a> {
     pending: Update,
     /// Whether weights have changed since the last look into the model.
     changed: bool,
+    /// The step whose claims were checked last.
+    checked: Option<u64>,
+    /// Shifts that are still to be measured; the run waits, so that all are of the same weights.
+    shifts: VecDeque<Shifted>,
+    /// Steps made here, and the time they took.
+    made: (u64, Duration),
     next_post: Instant,
     next_look: Instant,
     card: Option<Card>,
@@ -93,12 +104,16 @@ impl<'a> Desk<'a> {
             experiment,
             pending: Update::default(),
             changed: true,
+            checked: None,
+            shifts: VecDeque::new(),
+            made: (0, Duration::ZERO),
             next_post: now,
             next_look: now,
             post,
         };
         desk.introduce();
         desk.post();
+        desk.check_claims();
         Ok(desk)
     }
 
@@ -120,6 +135,8 @@ impl<'a> Desk<'a> {
             ..Update::default()
         };
         self.changed = true;
+        self.checked = None;
+        self.shifts.clear();
     }
 
     fn obey(&mut self, order: Order) {
@@ -148,6 +165,7 @@ impl<'a> Desk<'a> {
                 self.pending.lr_changes.push(change);
             }
             Order::Restart { seed } => self.restart(seed),
+            Order::Shift => self.shifts = self.experiment.shifts().into(),
             Order::Save(path) => self.save(path),
         }
         self.next_post = Instant::now();
@@ -187,15 +205,17 @@ impl<'a> Desk<'a> {
     /// The next step that is due, or as many as the device does at once where nothing holds it back.
     fn go_on(&mut self) {
         let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
-        self.step(if self.pace.per_second().is_some() { 1 } else { left });
+        let most = left.min(self.experiment.to_next_claim().unwrap_or(u64::MAX));
+        self.step(if self.pace.per_second().is_some() { 1 } else { most });
     }
 
     fn step(&mut self, most: u64) {
-        let at = self.experiment.step();
+        let (at, began) = (self.experiment.step(), Instant::now());
         let advance = match self.experiment.advance(most) {
             Ok(advance) => advance,
             Err(error) => return self.fail(at, &error),
         };
+        self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
         if let Some(at) = advance.diverged {
@@ -206,16 +226,50 @@ impl<'a> Desk<'a> {
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
+            // Its claims are checked once it has said that it is finished.
             self.phase = Phase::Finished;
+            return;
         }
+        self.check_claims();
     }
 
     /// The device failed after this step. The run is back where it can be saved and go on.
     fn fail(&mut self, at: u64, error: &anyhow::Error) {
         self.introduce();
         self.phase = Phase::Failed { at, why: format!("{error:#}") };
-        // Looking into the model is up to the device, too.
+        // Looking into the model is up to the device, too; and so is checking claims.
         self.changed = false;
+        self.checked = Some(self.experiment.step());
+    }
+
+    /// Measures the next of the shifts that were asked for; says whether there was one.
+    fn measure_next_shift(&mut self) -> bool {
+        let Some(shift) = self.shifts.pop_front() else { return false };
+        match self.experiment.measure_shift(shift) {
+            Ok(measured) => self.pending.shifts.push(measured),
+            Err(error) => self.fail(self.experiment.step(), &error),
+        }
+        self.meter.clear();
+        self.post();
+        true
+    }
+
+    /// Holds the claims for this step against all held-out tasks, once.
+    fn check_claims(&mut self) {
+        let step = self.experiment.step();
+        if self.checked.replace(step) == Some(step) {
+            return;
+        }
+        match self.experiment.verdicts() {
+            Ok(verdicts) if verdicts.is_empty() => {}
+            Ok(verdicts) => {
+                let (steps, time) = self.made;
+                let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
+                self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
+                self.post();
+            }
+            Err(error) => self.fail(step, &error),
+        }
     }
 
     fn until_post(&self) -> Duration {

@@ -3,33 +3,40 @@
 //! Each file holds one operation: its definition in plain loops, a composition of dfdx's operations that runs on any
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
-mod activation;
 mod blocks;
+mod buffer;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
 mod complex;
 mod diagonal_scan;
+mod elementary;
+mod entrywise;
 mod head_scan;
+mod host;
 mod in_every_row;
 mod join;
 mod linear_attend;
+mod masked_attend;
 mod normalise;
-mod rows;
+mod operation;
+mod program;
+mod project;
 mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
 mod window_scan;
 
-pub use activation::{silu, softplus};
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
+pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
 pub use linear_attend::Attended;
 pub use normalise::normalise_row;
-pub use rows::{plus_row, project, times_row};
+pub use program::{Program, Recording, Selection, Sequence};
+pub use project::project;
 pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
@@ -71,19 +78,13 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         linear_attend::compose(parts)
     }
 
-    /// A diagonal recurrence over complex numbers: every state, (B, T, 2n). See [`DiagonalScan`].
-    fn diagonal_scan<T: Tape<f32, Self>>(&self, scan: DiagonalScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        diagonal_scan::compose(scan)
-    }
-
-    /// A recurrence that chooses what it takes in: (B, T, E). See [`SelectiveScan`].
-    fn selective_scan<T: Tape<f32, Self>>(&self, scan: SelectiveScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        selective_scan::compose(scan)
-    }
-
-    /// A short causal convolution of every channel: (B, T, E). See [`CausalConv`].
-    fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        causal_conv::compose(conv)
+    /// Runs a program over token sequences. See [`Program`].
+    fn run<T: Tape<f32, Self>>(
+        &self,
+        input: Input<Self, T>,
+        recording: Recording<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        program::compose(input, recording)
     }
 
     /// Causal attention with softmax, in heads that lie side by side: (B, T, h·w).
@@ -139,25 +140,15 @@ impl Device for Cpu {
         linear_attend::fused(self, parts)
     }
 
-    fn diagonal_scan<T: Tape<f32, Self>>(&self, scan: DiagonalScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
+    fn run<T: Tape<f32, Self>>(
+        &self,
+        input: Input<Self, T>,
+        recording: Recording<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
         if as_a_card() {
-            return diagonal_scan::compose(scan);
+            return program::compose(input, recording);
         }
-        diagonal_scan::fused(self, scan)
-    }
-
-    fn selective_scan<T: Tape<f32, Self>>(&self, scan: SelectiveScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
-            return selective_scan::compose(scan);
-        }
-        selective_scan::fused(self, scan)
-    }
-
-    fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
-            return causal_conv::compose(conv);
-        }
-        causal_conv::fused(self, conv)
+        program::fused(self, input, recording)
     }
 
     fn softmax_attend<T: Tape<f32, Self>>(

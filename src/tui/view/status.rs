@@ -46,7 +46,7 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
         let card = lab.status.as_ref().and_then(|status| status.card.as_ref()).map(card).unwrap_or_default();
         let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
         let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
-        spans.push(Span::styled(fit(&rest, left), theme.quiet()));
+        spans.push(Span::styled(fit_groups(&rest, left), theme.quiet()));
     }
     Line::from(spans)
 }
@@ -55,6 +55,13 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
 fn card(CardStatus { name, used, total, busy }: &CardStatus) -> String {
     let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
     format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
+}
+
+/// As many of the groups that stand two spaces apart as fit: half a number is a wrong number.
+fn fit_groups(text: &str, most: usize) -> String {
+    let ends = text.match_indices("  ").map(|(end, _)| end).chain([text.len()]);
+    let whole = ends.filter(|end| width(&text[..*end]) <= most).last().unwrap_or(0);
+    if whole > 0 { text[..whole].trim_end().to_owned() } else { fit(text, most) }
 }
 
 /// Each number in a place of its own; close together where that is not to be had.
