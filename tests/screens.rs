@@ -57,10 +57,6 @@ fn screens() -> Vec<(&'static str, App)> {
         ("opening", fixture::empty_lab()),
         ("finished", fixture::finished()),
         ("diverged", with_phase(Phase::Diverged { at: 345 })),
-        (
-            "no-memory",
-            with_phase(Phase::Failed { at: 345, why: "cuda:0 has no memory left for a batch of 64".to_owned() }),
-        ),
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
         ("question", after(fixture::lab(), &[Action::Quit])),

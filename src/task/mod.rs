@@ -24,6 +24,8 @@ pub use random::{Place, Stream, rng};
 pub use sine::Sine;
 pub use tokens::{Layout, Token};
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -199,11 +201,11 @@ impl Batch {
         Self { shape, x: cut(&self.x, dim), y: cut(&self.y, outputs), ..self.clone() }
     }
 
-    /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.
-    pub fn accumulator(&self, task: usize, pairs: usize) -> Vec<f32> {
+    /// Σ y_i x_iᵀ of one task over some pairs (from 0): (d_out, d), row-major. GD's weights after these are η/N times it.
+    pub fn accumulator(&self, task: usize, pairs: Range<usize>) -> Vec<f32> {
         let Shape { dim, outputs, context } = self.shape;
         let mut sum = vec![0.0; outputs * dim];
-        for i in 0..pairs.min(context) {
+        for i in pairs.start..pairs.end.min(context) {
             let x = &self.x[(task * context + i) * dim..][..dim];
             let y = &self.y[(task * context + i) * outputs..][..outputs];
             for (row, y) in sum.chunks_mut(dim).zip(y) {

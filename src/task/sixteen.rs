@@ -66,6 +66,7 @@ fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "a lane is of several rows at once")]
 fn quarter(state: &mut [Words; BLOCK], [a, b, c, d]: [usize; 4]) {
     lanewise();
     for (x, y, z, bits) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)] {

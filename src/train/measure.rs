@@ -7,7 +7,7 @@ use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, m
 use super::held_out::HeldOut;
 use super::host::told;
 use super::{Equivalence, Measurement, running};
-use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
+use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted, parameter_difference};
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
@@ -67,6 +67,7 @@ pub fn measure<D: Device>(
         sensitivity_difference,
         loss_gap: eval_loss / main.loss - 1.0,
         state_cosine: state_cosine(net, preset, held_out, tasks)?,
+        parameter_difference: parameter_difference(&net.canonical(held_out.theory())),
         nearest,
         distances,
     };
@@ -133,9 +134,9 @@ fn state_cosine<D: Device>(
         let (rows, columns) = layer.aligned_shape;
         let comparable = |matrix| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
         for stop in layer.stops.iter().filter(|stop| !stop.aligned.is_empty()) {
-            let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
+            let pairs = preset.layout.pairs_in(shape, stop.read.clone());
             for (task, state) in stop.aligned.chunks(rows * columns).enumerate() {
-                let truth = embedded(&held_out.batch().accumulator(first + task, pairs), (rows, columns));
+                let truth = embedded(&held_out.batch().accumulator(first + task, pairs.clone()), (rows, columns));
                 sum += cosine(&comparable(state.to_vec()), &comparable(truth)).abs();
                 count += 1;
             }

@@ -26,6 +26,7 @@ mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
+mod window_layer;
 mod window_scan;
 
 pub use causal_conv::CausalConv;
@@ -33,6 +34,7 @@ pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
+pub use join::join;
 pub use linear_attend::Attended;
 pub use normalise::normalise_row;
 pub use program::{Program, Recording, Selection, Sequence};
@@ -41,6 +43,7 @@ pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
+pub use window_layer::window_answers;
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
@@ -71,6 +74,15 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
         window_scan::compose(input, weights)
+    }
+
+    /// A GD-SSM's window recurrence whose last state answers at every window: (B, 2N+2, d). See [`window_answers`].
+    fn window_layer<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: WindowScan<'_, Self>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        window_layer::compose(tokens, weights)
     }
 
     /// Attention without softmax, over all tokens: (B, M, w). See [`Attended`].
@@ -131,6 +143,17 @@ impl Device for Cpu {
             return window_scan::compose(input, weights);
         }
         window_scan::fused(self, input, weights)
+    }
+
+    fn window_layer<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: WindowScan<'_, Self>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return window_layer::compose(tokens, weights);
+        }
+        window_layer::fused(self, tokens, weights)
     }
 
     fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {

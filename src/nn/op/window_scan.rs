@@ -18,7 +18,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-pub use self::composition::compose;
+pub use self::composition::{compose, last_state};
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, lanewise,
     scatter_add,

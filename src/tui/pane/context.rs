@@ -20,8 +20,8 @@ use crate::tui::words;
 const WIDE: u16 = 50;
 /// Rows that the curves keep, whatever the table needs.
 const CURVES: u16 = 7;
-/// Contexts of more pairs than this have no room for a mark at each.
-const MARKED: usize = 20;
+/// Columns from one pair to the next, from which on each bears a mark; closer together marks hide each other.
+const MARKED: usize = 3;
 /// A learner whose loss falls below the best of those that iterate by more than this factor leaves the axis at its foot.
 const DEEPEST: f64 = 0.02;
 
@@ -97,7 +97,8 @@ fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buf
     let stroke = |learner: &Learner| if theme.colours() { Stroke::Solid } else { learner.stroke };
     let mut layers: Vec<Layer> =
         both().map(|(learner, series)| Layer::Curve(series, stroke(learner), learner.style)).collect();
-    if pairs <= MARKED {
+    let gutter = if wide { 26 } else { 16 };
+    if usize::from(area.width.saturating_sub(gutter)) >= MARKED * (pairs + 1) {
         layers.extend(both().map(|(learner, series)| Layer::Marks(series, learner.mark, learner.style)));
     }
     let labels = learners.iter().filter_map(|learner| {
@@ -108,7 +109,6 @@ fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buf
         Some(EndLabel { value, text, style: learner.style })
     });
     let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
-    let gutter = if wide { 26 } else { 16 };
     Plot { x, unit: "pairs", y, layers, labels, gutter, marks: vec![], quiet: theme.quiet() }.render(area, buffer);
 }
 

@@ -70,3 +70,33 @@ fn powers<D: Device, T: Tape<f32, D>>(decay: &Matrix<D>, count: usize) -> Outcom
     let thrice = vec![again()?, again()?, again()?].try_stack()?;
     Ok(join(join(thrice.try_reshape_like(&(3 * count, dim, dim))?, once), power))
 }
+
+/// S_N, one window after the other: (B, d, d).
+pub fn last_state<D: Device, T: Tape<f32, D>>(
+    tokens: Cube<D, T>,
+    weights: &WindowScan<'_, D>,
+) -> Outcome<Cube<D, T>, D> {
+    let (tokens, tape) = tokens.split_tape();
+    let (batch, length, dim) = *tokens.shape();
+    let mut state: Option<Cube<D, T>> = None;
+    for t in 0..(length - 1) / 2 {
+        let window = slice(tokens.retaped::<T>(), (0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
+        let columns = window.retaped::<T>().try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, 3)
+        // Flat, because dfdx differentiates a product of many matrices with one by one sequence after the other.
+        let flat = columns.try_reshape_like(&(batch * dim, 3))?.try_matmul(weights.mix.clone())?;
+        let update = flat.try_reshape_like(&(batch, dim, 3))?.try_matmul(window)?; // (B, d, d)
+        state = Some(match state {
+            None => update,
+            Some(state) => {
+                let decay = weights.decay.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&(batch, dim, dim))?;
+                state.try_mul(decay)?.try_add(update)?
+            }
+        });
+    }
+    let state = match state {
+        Some(state) => state,
+        None => tokens.device().try_zeros_like(&(batch, dim, dim))?.retaped::<T>(),
+    };
+    let (state, its) = state.split_tape();
+    Ok(state.put_tape(tape.merge(its)))
+}
