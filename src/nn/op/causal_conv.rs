@@ -13,9 +13,9 @@ use multiversion::multiversion;
 
 use super::blocks::{Kernel, Operands, Slopes, run};
 use super::join::join;
+use super::lanes::{LANES, Lane, add_scaled, inner};
 use super::plus_row;
 use super::slice::slice;
-use super::lanes::{LANES, Lane, add_scaled, inner};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// What is convolved with what.

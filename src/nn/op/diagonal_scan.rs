@@ -15,8 +15,8 @@ use multiversion::multiversion;
 use super::blocks::{Kernel, Operands, Slopes, run};
 use super::complex::Spectrum;
 use super::join::join;
-use super::slice::slice;
 use super::lanes::{LANES, Lane, ZERO, add_product, add_scaled, inner};
+use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// What the recurrence runs over.

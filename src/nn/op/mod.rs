@@ -4,13 +4,16 @@
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
 mod activation;
+mod adam;
 mod blocks;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
+mod clip;
 mod complex;
 mod diagonal_scan;
 mod head_scan;
+mod host;
 mod join;
 mod linear_attend;
 mod normalise;
@@ -19,9 +22,11 @@ mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
+mod squared_error;
 mod window_scan;
 
 pub use activation::{silu, softplus};
+pub use adam::{AdamStep, Moments};
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
@@ -33,6 +38,7 @@ pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
+pub use squared_error::{Scalar, squares};
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
@@ -86,6 +92,31 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         softmax_attend::compose(parts, heads)
     }
 
+    /// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
+    fn squared_error<T: Tape<f32, Self>>(
+        &self,
+        answer: Matrix<Self, T>,
+        target: Matrix<Self>,
+    ) -> Outcome<Scalar<Self, T>, Self> {
+        squared_error::compose(answer, target)
+    }
+
+    /// Scales a gradient, in all its parts, down to the norm `most` where it is longer.
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        clip::compose(gradient, most)
+    }
+
+    /// Moves a parameter and its moments. See [`AdamStep`].
+    fn adam(
+        &self,
+        param: &mut Matrix<Self>,
+        moments: &mut Moments<Self>,
+        gradient: Matrix<Self>,
+        step: AdamStep,
+    ) -> Outcome<(), Self> {
+        adam::compose(param, moments, gradient, step)
+    }
+
     /// Every row with mean 0 and mean square 1: (rows, n).
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
         normalise::compose(rows)
@@ -127,6 +158,28 @@ impl Device for Cpu {
         heads: usize,
     ) -> Outcome<Cube<Self, T>, Self> {
         softmax_attend::fused(self, parts, heads)
+    }
+
+    fn squared_error<T: Tape<f32, Self>>(
+        &self,
+        answer: Matrix<Self, T>,
+        target: Matrix<Self>,
+    ) -> Outcome<Scalar<Self, T>, Self> {
+        squared_error::fused(self, answer, &target)
+    }
+
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        clip::fused(gradient, most)
+    }
+
+    fn adam(
+        &self,
+        param: &mut Matrix<Self>,
+        moments: &mut Moments<Self>,
+        gradient: Matrix<Self>,
+        step: AdamStep,
+    ) -> Outcome<(), Self> {
+        adam::fused(param, moments, &gradient, step)
     }
 
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {

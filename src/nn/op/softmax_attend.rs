@@ -11,8 +11,8 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::linear_attend::{Attended, host};
 use super::lanes::{LANES, Lane, ZERO, add_product, gather, scatter_add};
+use super::linear_attend::{Attended, host};
 use crate::nn::{Cube, Outcome};
 
 /// The definition: the attention matrix (T, T) of one head, from its queries and keys, each (T, w).
