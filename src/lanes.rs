@@ -47,11 +47,9 @@ pub fn scatter_add(lanes: &[Lane], rows: &mut [f32]) {
 
 #[inline(always)]
 fn each_in_rows(lanes: &[Lane], rows: &mut [f32], put: impl Fn(&mut f32, f32)) {
-    let width = lanes.len();
-    let sequences = (rows.len() / width.max(1)).min(LANES);
-    for (k, lane) in lanes.iter().enumerate() {
-        for (l, value) in lane.iter().enumerate().take(sequences) {
-            put(&mut rows[l * width + k], *value);
+    for (l, row) in rows.chunks_exact_mut(lanes.len().max(1)).take(LANES).enumerate() {
+        for (place, lane) in row.iter_mut().zip(lanes) {
+            put(place, lane[l]);
         }
     }
 }

@@ -124,17 +124,23 @@ impl Batch {
 
     /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.
     pub fn accumulator(&self, task: usize, pairs: usize) -> Vec<f32> {
+        self.accumulators(task, [pairs].into_iter()).next().unwrap_or_default()
+    }
+
+    /// The same after several numbers of pairs, which never fall.
+    pub fn accumulators(&self, task: usize, pairs: impl Iterator<Item = usize>) -> impl Iterator<Item = Vec<f32>> {
         let Shape { dim, outputs, context } = self.shape;
-        let mut sum = vec![0.0; outputs * dim];
-        for i in 0..pairs.min(context) {
-            let x = &self.x[(task * context + i) * dim..][..dim];
-            let y = &self.y[(task * context + i) * outputs..][..outputs];
-            for (row, y) in sum.chunks_mut(dim).zip(y) {
-                for (s, x) in row.iter_mut().zip(x) {
-                    *s += y * x;
+        let (mut sum, mut read) = (vec![0.0; outputs * dim], 0);
+        pairs.map(move |pairs| {
+            for i in read..pairs.min(context) {
+                let x = &self.x[(task * context + i) * dim..][..dim];
+                let y = &self.y[(task * context + i) * outputs..][..outputs];
+                for (row, y) in sum.chunks_mut(dim).zip(y) {
+                    row.iter_mut().zip(x).for_each(|(s, x)| *s += y * x);
                 }
             }
-        }
-        sum
+            read = pairs.min(context).max(read);
+            sum.clone()
+        })
     }
 }

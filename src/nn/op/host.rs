@@ -1,11 +1,12 @@
-//! Tensors of the CPU as plain numbers.
+//! Tensors as plain numbers.
 
-use dfdx::prelude::{Cpu, HasShape, NoneTape, ReshapeTo, Shape, Tensor};
+use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Shape, Tensor};
 
+use super::Device;
 use crate::nn::Outcome;
 
 /// All numbers of a tensor, row-major, whatever their order in memory. dfdx's `as_vec` walks them index by index.
-pub fn numbers<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Outcome<Vec<f32>, Cpu> {
+pub fn numbers<S: Shape, D: Device, T>(tensor: &Tensor<S, f32, D, T>) -> Outcome<Vec<f32>, D> {
     let tensor = tensor.retaped::<NoneTape>().try_contiguous()?;
     let mut values = vec![0.0; tensor.shape().num_elements()];
     tensor.copy_into(&mut values);

@@ -31,7 +31,8 @@ pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use head_scan::{HeadScan, owners};
-pub use linear_attend::Attended;
+pub use host::numbers;
+pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
 pub use rows::{plus_row, project, times_row};
 pub use selective_scan::{SelectiveScan, selective_states};
@@ -63,9 +64,13 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         window_scan::compose(input, weights)
     }
 
-    /// Attention without softmax, over all tokens: (B, M, w). See [`Attended`].
-    fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        linear_attend::compose(parts)
+    /// Attention without softmax, over all tokens, added to those that ask. See [`LinearAttend`].
+    fn linear_attend<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: LinearAttend<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        linear_attend::compose(tokens, weights)
     }
 
     /// A diagonal recurrence over complex numbers: every state, (B, T, 2n). See [`DiagonalScan`].
@@ -136,8 +141,12 @@ impl Device for Cpu {
         window_scan::fused(self, input, weights)
     }
 
-    fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        linear_attend::fused(self, parts)
+    fn linear_attend<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: LinearAttend<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        linear_attend::fused(self, tokens, weights)
     }
 
     fn diagonal_scan<T: Tape<f32, Self>>(&self, scan: DiagonalScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {

@@ -39,14 +39,12 @@ pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> 
     let mut states = Vec::new();
     for t in 0..(tokens.len() / dim - 1) / 2 {
         let window = &tokens[2 * t * dim..][..3 * dim];
+        // Q X_t
+        let mixed = |a: usize, j: usize| (0..3).map(|b| mix[a * 3 + b] * window[b * dim + j]).sum::<f32>();
+        let mixed: Vec<f32> = (0..3 * dim).map(|at| mixed(at / dim, at % dim)).collect();
         for i in 0..dim {
             for j in 0..dim {
-                let mut update = 0.0;
-                for a in 0..3 {
-                    for b in 0..3 {
-                        update += window[a * dim + i] * mix[a * 3 + b] * window[b * dim + j];
-                    }
-                }
+                let update: f32 = (0..3).map(|a| window[a * dim + i] * mixed[a * dim + j]).sum();
                 state[i * dim + j] = decay[i * dim + j] * state[i * dim + j] + update;
             }
         }
