@@ -162,13 +162,16 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
     }
 }
 
-/// Compares a slope with a central difference of fourth order.
+/// Compares a slope with central differences of fourth order.
 fn close(spec: &ModelSpec, name: &str, slope: f64, at: impl Fn(f32) -> f64) {
-    // Small, for the norm of a short row is strongly curved.
-    let h = 1.0 / 256.0;
-    let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h));
-    let scale = difference.abs().max(at(0.0).abs()).max(1e-3);
-    assert!((slope - difference).abs() < 2e-3 * scale, "{spec:?} {name}: {slope} against {difference}");
+    let scale = at(0.0).abs().max(1e-3);
+    // A wide step is right where rounding is in the way, a narrow one where the norm of a short row curves strongly.
+    let error = |h: f32| {
+        let difference = (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h));
+        (slope - difference).abs() / difference.abs().max(scale)
+    };
+    let errors = [1.0 / 256.0, 1.0 / 2048.0].map(error);
+    assert!(errors.iter().any(|error| *error < 2e-3), "{spec:?} {name}: {slope} is off by {errors:?} of it");
 }
 
 #[test]
