@@ -25,7 +25,7 @@ where
 }
 
 macro_rules! bounded {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $least:literal ..= $most:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $least:literal ..= $most:expr;)*) => {$(
         $(#[$doc])*
         pub fn $name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
             within(deserializer, $least, $most)
@@ -42,6 +42,12 @@ bounded! {
     scale: f64 = 1e-6..=1e6;
     /// A standard deviation that may be zero.
     noise: f64 = 0.0..=1e6;
+    /// How many of something there are, which may be none.
+    count: usize = 0..=10_000;
+    /// Classes to tell apart.
+    classes: usize = 2..=256;
+    /// Radians from one sample to the next: beyond π a wave looks like a slower one.
+    frequency: f64 = 1e-6..=std::f64::consts::PI;
     /// Sequences in a training batch.
     batch: usize = 1..=65_536;
     /// Training steps.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::headless::{check, completions, presets, train, verify};
+use crate::headless::{check, completions, eval, presets, train, verify};
 use crate::train::DeviceChoice;
 use crate::tui::theme::ColorChoice;
 
@@ -33,6 +33,7 @@ pub enum Command {
         lab: Lab,
     },
     Train(train::Options),
+    Eval(eval::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),

@@ -8,6 +8,7 @@ mod overrides;
 mod refusal;
 mod ron_file;
 mod scan;
+mod shift;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
@@ -94,6 +95,7 @@ impl Preset {
             bail!("references: {unmeasured} is not measured; allowed: {:?}", Reference::ALL);
         }
         self.claims.iter().try_for_each(Claim::check)?;
+        self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;

@@ -88,6 +88,61 @@ fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
     }
 }
 
+/// Tasks that are not allowed, and what is said of them.
+const SPOILED_TASKS: &[(&str, &str)] = &[
+    ("Sine(context: 0)", "task.context: 0 is not allowed here: give a number from 1 to 10000"),
+    ("Sine(context: 5, range: 0)", "task.range: 0 is not allowed here"),
+    ("Sine(context: 5, a_min: -0.1)", "task.a_min: -0.1 is not allowed here"),
+    ("Sine(context: 5, a_max: 0.05)", "task.a_min: 0.1 must be at most a_max, 0.05"),
+    ("Sine(context: 5, dim: 2)", "task: there is no field `dim`; allowed: context, range, a_min, a_max"),
+    (
+        "Sinus(context: 5)",
+        "task: `Sinus` is not known here; did you mean `Sine`? allowed: Linear, Sine, Classification,",
+    ),
+    (
+        "Classification(dim: 2, classes: 1, context: 5, range: 1.0)",
+        "task.classes: 1 is not allowed here: give a number from 2 to 256",
+    ),
+    (
+        "Classification(dim: 2, classes: 3, context: 5, range: 1.0)",
+        "layout: Interleaved writes tokens of width 2, but targets have 3",
+    ),
+    ("Classification(dim: 2, classes: 2, context: 5, range: inf)", "task.range: inf is not allowed here"),
+    ("Differentiation(dim: 0, context: 5)", "task.dim: 0 is not allowed here"),
+    ("Differentiation(dim: 2, context: 5, waves: 0)", "task.waves: 0 is not allowed here"),
+    (
+        "Differentiation(dim: 2, context: 5, frequency: 4.0)",
+        "task.frequency: 4 is not allowed here: give a number from",
+    ),
+    ("Differentiation(dim: 2, context: 5, scale: NaN)", "task.scale: NaN is not allowed here"),
+    ("Linear(dim: 2, outputs: Vector, context: 3, range: 1.0, drift: -1.0)", "task.drift: -1 is not allowed here"),
+    (
+        "Linear(dim: 2, outputs: Vector, context: 3, range: 1.0, distractors: -1)",
+        "task.distractors: a number that is not negative is needed here, not `-1`",
+    ),
+    (
+        "Linear(dim: 2, outputs: Vector, context: 3, range: 1.0, distractors: 4)",
+        "task.distractors: 4 of 3 targets cannot be replaced",
+    ),
+    (
+        "Linear(dim: 2, outputs: Vector, context: 3, range: 1.0, distractors: 1, drift: 0.1)",
+        "task.drift: weights that drift and distractors are not known together",
+    ),
+];
+
+#[test]
+fn every_way_to_spoil_a_task_is_told_with_what_is_allowed() {
+    let (before, rest) = PRESET.split_once("Linear(").unwrap();
+    let (_, after) = rest.split_once("    ),\n").unwrap();
+    for (task, expected) in SPOILED_TASKS {
+        let said = said(&format!("{before}{task},\n{after}"));
+        assert!(
+            said.starts_with("x.ron:") && said.contains(expected),
+            "{task}\n  said     {said}\n  expected {expected}"
+        );
+    }
+}
+
 #[test]
 fn a_model_that_fits_no_memory_is_refused_at_the_field_to_change() {
     let text = preset_with("dim: 2,", "dim: 256,").replace("context: 3", "context: 10000");

@@ -34,13 +34,19 @@ fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
     let top =
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
-    assert_eq!(keys(&report), top.into_iter().chain(["references", "equivalence"]).collect());
+    let further = ["objective", "eval_median", "running", "references", "equivalence"];
+    assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "nearest"];
     assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).collect());
-    for reference in ["zero", "gd-1", "least-squares"] {
-        assert!(report["references"][reference]["loss"].is_f64(), "{reference}");
+    let names = ["zero", "gd-1", "gd-2", "gd-3", "gd-5", "gd-10", "gd++", "least-squares", "ridge"];
+    let names = names.into_iter().chain(["recursive-least-squares", "kalman", "bayes"]);
+    assert_eq!(keys(&report["references"]), names.clone().collect());
+    for reference in names.map(|name| &report["references"][name]) {
+        assert!(reference["loss"].is_f64() && reference["median"].is_f64() && reference["flops"].is_u64());
+        assert_eq!(reference["running"].as_array().unwrap().len(), 4, "{reference}");
     }
+    assert_eq!((report["running"][0].is_null(), report["running"][3].is_f64()), (true, true));
     assert!(report["references"]["gd-1"]["eta"].is_f64());
     assert_eq!((&report["preset"], &report["device"]), (&Value::from("tiny"), &Value::from("cpu")));
     assert_eq!((&report["seed"], &report["steps"], &report["parameters"]), (&7.into(), &20.into(), &20.into()));
@@ -79,6 +85,9 @@ fn every_promised_key_can_be_set() {
         "task.range=2",
         "task.weight_scale=0.5",
         "task.noise=0.1",
+        "task.drift=0.2",
+        "task.drift=0",
+        "task.distractors=2",
         "train.batch=8",
         "train.steps=3",
         "train.lr=0.001",
@@ -104,6 +113,8 @@ fn every_promised_key_can_be_set() {
         "range: 2.0",
         "weight_scale: 0.5",
         "noise: 0.1",
+        "distractors: 2",
+        "drift: 0.0",
         "batch: 8",
         "steps: 3",
         "lr: 0.001",
@@ -391,4 +402,74 @@ fn shells_and_man_are_served() {
         assert!(stdout(&innerloop(folder.path(), &["completions", shell])).contains("innerloop"), "{shell}");
     }
     assert!(stdout(&innerloop(folder.path(), &["man"])).contains(".TH innerloop 1"));
+}
+
+#[test]
+fn every_key_of_every_task_can_be_set() {
+    let folder = folder();
+    for (task, settings) in [
+        ("Sine(context: 4)", &["context=6", "range=4", "a_min=0.2", "a_max=2"][..]),
+        (
+            "Classification(dim: 3, classes: 3, context: 4, range: 1.0)",
+            &["dim=4", "classes=2", "context=6", "range=4", "inputs=Normal"],
+        ),
+        ("Differentiation(dim: 2, context: 4)", &["dim=3", "context=6", "waves=5", "frequency=0.5", "scale=2"]),
+    ] {
+        let set = format!("task={task}");
+        let mut arguments = vec!["train", "tiny.ron", "--steps", "1", "--json", "--set", &set];
+        let settings: Vec<String> = settings.iter().map(|setting| format!("task.{setting}")).collect();
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let report = json(&folder, &arguments);
+        let cross = task.starts_with("Classification");
+        assert_eq!(report["objective"], if cross { "cross-entropy" } else { "squared-error" });
+        assert!(report["eval_loss"].is_f64() && report["references"]["gd-10"]["loss"].is_f64());
+        assert_eq!(report["references"]["ridge"].is_null(), cross);
+    }
+}
+
+#[test]
+fn a_session_is_measured_on_other_tasks_without_training() {
+    let folder = folder();
+    let trained = json(&folder, &["train", "tiny.ron", "--save", "x.ron", "--json"]);
+    let before = fs::read(folder.path().join("x.ron")).unwrap();
+    let same = json(&folder, &["eval", "x.ron", "--json"]);
+    assert_eq!(keys(&same), keys(&trained));
+    for key in ["preset", "seed", "steps", "parameters", "eval_loss", "references", "equivalence"] {
+        assert_eq!(same[key], trained[key], "{key}");
+    }
+    let wide = json(&folder, &["eval", "x.ron", "--set", "task.range=2", "--set", "task.weight_scale=3", "--json"]);
+    let (there, here) = (&wide["references"], &trained["references"]);
+    let ratio = |name: &str| there[name]["loss"].as_f64().unwrap() / here[name]["loss"].as_f64().unwrap();
+    // Inputs are twice as large, weights three times, and the step is still the one that was best before.
+    assert!((ratio("zero") / 36.0 - 1.0).abs() < 1e-4, "{}", ratio("zero"));
+    assert!(ratio("gd-1") > 36.0 && there["gd-1"]["eta"] == here["gd-1"]["eta"], "{}", ratio("gd-1"));
+    assert_eq!(fs::read(folder.path().join("x.ron")).unwrap(), before);
+    let page = innerloop(folder.path(), &["eval", "x.ron", "--set", "task.context=9"]);
+    assert!(stdout(&page).contains("tiny on cpu, seed 1, 20 parameters"), "{}", stderr(&page));
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_in_one_line() {
+    let folder = folder();
+    json(&folder, &["train", "tiny.ron", "--steps", "1", "--save", "x.ron", "--json"]);
+    let cases = [
+        (&["x.ron", "--set", "task.dim=5"][..], 1, "--set task.dim=5: this changes the shapes of the weights"),
+        (&["x.ron", "--set", "task.outputs=Scalar"], 1, "this changes the shapes of the weights"),
+        (
+            &["x.ron", "--set", "train.lr=1"],
+            2,
+            "--set train.lr=1: what is learnt stays as it is: only fields of the task",
+        ),
+        (&["x.ron", "--set", "task.drft=1"], 2, "did you mean `task.drift`?"),
+        (&["x.ron", "--set", "task.noise=-1"], 1, "-1 is not allowed here: give a number from 0 to 1000000"),
+        (&["x.ron", "--set", "task.distractors=1", "--set", "task.drift=1"], 1, "drift and distractors"),
+        (&["tiny.ron"], 2, "tiny is a preset, not a session: `innerloop train tiny --steps 0` measures its start"),
+        (&["none.ron"], 1, "there is no such file"),
+    ];
+    for (arguments, code, words) in cases {
+        let output = innerloop(folder.path(), &[&["eval"], arguments].concat());
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(code), ""), "{arguments:?}");
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).lines().count() <= 2, "{}", stderr(&output));
+    }
 }

@@ -84,7 +84,7 @@ fn every_command_of_the_readme_can_be_said() {
 #[test]
 fn every_option_that_the_documents_name_exists() {
     let help = |arguments: &[&str]| support::stdout(&support::innerloop(support::root(), arguments));
-    let commands = ["run", "train", "presets", "check", "completions", "man"];
+    let commands = ["run", "train", "eval", "verify", "presets", "check", "completions", "man"];
     let mut known: String = commands.iter().map(|command| help(&[command, "--help"])).collect();
     known += &help(&["--help"]);
     for file in ["README.md", "CONTRIBUTING.md", "saves/README.md"] {
@@ -133,8 +133,11 @@ fn every_file_that_the_documents_name_exists() {
 #[test]
 fn every_preset_is_sound() {
     for entry in preset::all_in(&support::root().join("presets")) {
-        if let Err(error) = entry.preset {
-            panic!("{}: {error}", entry.name);
+        let preset = entry.preset.unwrap_or_else(|error| panic!("{}: {error}", entry.name));
+        for claim in &preset.claims {
+            if let Err(error) = preset.shifted(claim.settings()) {
+                panic!("{}: {error}", entry.name);
+            }
         }
     }
 }

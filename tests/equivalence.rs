@@ -60,7 +60,7 @@ fn gd_1_agrees_with_its_closed_form_for_any_sizes() {
         [(10, 10, 1.0, 1.0), (3, 20, 2.0, 1.0), (5, 4, 0.5, 3.0), (2, 7, 4.0, 0.5)]
     {
         let mut preset = load("gd-ssm");
-        let Task::Linear(task) = &mut preset.task;
+        let Task::Linear(task) = &mut preset.task else { panic!("not linear") };
         (task.dim, task.context, task.range, task.weight_scale) = (dim, context, range, weight_scale);
         let experiment = open(preset);
         let find = |reference| experiment.references().iter().find(|r| r.tuned.reference == reference).expect("it");

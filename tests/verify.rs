@@ -25,6 +25,36 @@ fn claims_that_hold_are_shown_with_their_values() {
 }
 
 #[test]
+fn a_claim_may_be_about_other_tasks_than_those_of_training() {
+    // Predicting zero costs four times as much on inputs twice as large, for the weights of step 0 and of step 2.
+    let claims = "(measure: ReferenceLossOver(Zero, LeastSquares), at_least: 1, after: 0),
+        (measure: ReferenceLossOver(Gd(1), Zero), at_most: 1, after: 2),
+        (measure: ReferenceLossOver(Gd(1), Zero), at_least: 2, set: [(\"task.range\", \"3.0\")], after: 2)";
+    let (code, out, err) = verify(claims);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("loss of gd-1 over that of zero at least 2 at range=3.0 after 2 steps"), "{out}");
+    let (code, _, err) = verify("(measure: LossGap, within: 1, set: [(\"task.dim\", \"3\")], after: 0)");
+    assert_eq!(code, Some(1));
+    assert!(err.contains("claims: --set task.dim=3: this changes the shapes of the weights"), "{err}");
+}
+
+#[test]
+fn a_table_has_a_row_for_each_preset_and_nothing_else_on_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = PRESET.rfind(')').unwrap();
+    let claims = "(measure: Nearest(Zero), after: 0), (measure: LossGap, within: 1e-9, after: 0)";
+    fs::write(folder.path().join("tiny.ron"), format!("{}    claims: [{claims}],\n)\n", &PRESET[..end])).unwrap();
+    let output = innerloop(folder.path(), &["verify", "--markdown", "tiny.ron"]);
+    assert_eq!(output.status.code(), Some(1), "one does not hold");
+    let table = stdout(&output);
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert!(rows.iter().all(|row| row.matches('|').count() == 8), "{table}");
+    assert!(rows[2].starts_with("| `tiny` | 20 | ") && rows[2].ends_with(" | zero | 1 of 2 |"), "{table}");
+    assert!(stderr(&output).contains("FAILED"));
+}
+
+#[test]
 fn a_claim_that_does_not_hold_fails() {
     let (code, out, err) = verify("(measure: LossGap, within: 1e-9, after: 3)");
     assert_eq!(code, Some(1), "{out}");
@@ -47,6 +77,7 @@ fn a_claim_that_cannot_be_checked_is_refused_with_its_place() {
     for (claim, why) in [
         ("(measure: LossGap, after: 0)", "give within, at_least or at_most"),
         ("(measure: Lossgap, within: 1, after: 1)", "LossGap"),
+        ("(measure: LossGap, within: 1, set: [(\"train.lr\", \"1\")], after: 1)", "fields of the task only"),
     ] {
         let (code, _, err) = verify(claim);
         assert_eq!(code, Some(1), "{claim}");

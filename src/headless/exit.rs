@@ -8,6 +8,7 @@ use anyhow::{Error, Result};
 
 use super::tell;
 use crate::bounds;
+use crate::preset::SetError;
 
 /// The command cannot be what was meant: exit code 2.
 #[derive(Debug)]
@@ -20,6 +21,16 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+impl Usage {
+    /// A refused `--set` as an error of the command: mistyped, or understood and out of bounds.
+    pub fn or_value(error: SetError) -> Error {
+        match error {
+            SetError::Usage(message) => Self(message).into(),
+            SetError::Value(message) => Error::msg(message),
+        }
+    }
+}
 
 /// A signal ended the command: exit code 128+n.
 #[derive(Debug)]

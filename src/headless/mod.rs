@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod eval;
 pub mod exit;
 pub mod presets;
 mod progress;

@@ -9,7 +9,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::bounds;
-use crate::reference::Reference;
+use crate::reference::{Reference, Tuned};
+use crate::task::Objective;
 use crate::train::{Equivalence, Experiment, Measurement, ReferenceResult, Scope};
 
 /// The JSON object. A number that is not finite is `null`.
@@ -29,8 +30,13 @@ pub struct Report {
     steps_per_s: f64,
     /// The present weights on the batch of the next step.
     train_loss: f32,
+    /// What the losses are: "squared-error" or "cross-entropy".
+    objective: Objective,
     /// The present weights on the held-out tasks.
     eval_loss: f64,
+    eval_median: f64,
+    /// Mean loss after 0, 1, …, N pairs on some of them; empty where the model reads only whole contexts.
+    running: Vec<f64>,
     references: References,
     equivalence: Equal,
 }
@@ -43,6 +49,7 @@ struct References(Vec<(String, Line)>);
 #[derive(Clone, Debug, Serialize)]
 struct Line {
     loss: f64,
+    median: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +57,7 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     gamma: Option<f64>,
     flops: u64,
+    running: Vec<f64>,
 }
 
 /// How equal the model is to `reference`.
@@ -78,8 +86,9 @@ impl Serialize for References {
 
 impl From<&ReferenceResult> for Line {
     fn from(result: &ReferenceResult) -> Self {
-        let tuned = result.tuned;
-        Self { loss: result.loss, eta: tuned.eta, lambda: tuned.lambda, gamma: tuned.gamma, flops: result.flops }
+        let Tuned { eta, lambda, gamma, .. } = result.tuned;
+        let ReferenceResult { loss, median, ref running, flops, .. } = *result;
+        Self { loss, median, eta, lambda, gamma, flops, running: running.clone() }
     }
 }
 
@@ -101,7 +110,7 @@ impl From<&Equivalence> for Equal {
 impl Report {
     /// Measures the present weights on all held-out tasks, and gathers all.
     pub fn of(experiment: &mut Experiment, trained: u64, elapsed: Duration) -> Result<Self> {
-        let Measurement { eval_loss, equivalence, .. } = experiment.measure(Scope::Whole)?;
+        let Measurement { eval_loss, eval_median, running, equivalence, .. } = experiment.measure(Scope::Whole)?;
         let line = |result: &ReferenceResult| (result.tuned.reference.to_string(), Line::from(result));
         let elapsed_s = elapsed.as_secs_f64();
         Ok(Self {
@@ -113,7 +122,10 @@ impl Report {
             elapsed_s,
             steps_per_s: if trained == 0 { 0.0 } else { trained as f64 / elapsed_s.max(1e-9) },
             train_loss: experiment.batch_loss()?,
+            objective: experiment.preset.task.objective(),
             eval_loss,
+            eval_median,
+            running,
             references: References(experiment.references().iter().map(line).collect()),
             equivalence: Equal::from(&equivalence),
         })
@@ -131,7 +143,8 @@ impl Report {
         let mut text = format!(
             "{preset} on {device}, seed {seed}, {parameters} parameters\n\
              trained        {steps} steps, {elapsed_s:.1} s, {steps_per_s:.0} steps/s\n\
-             loss           held out {eval_loss:.6}, next batch {train_loss:.6}\n"
+             loss           held out {eval_loss:.6}, next batch {train_loss:.6} ({})\n",
+            self.objective.name()
         );
         for (i, (name, line)) in self.references.0.iter().enumerate() {
             let head = if i == 0 { "references" } else { "" };

@@ -13,7 +13,7 @@ use super::report::{Report, descent_loss};
 use super::stop::Stop;
 use super::{print, tell};
 use crate::bounds;
-use crate::preset::{self, Preset, SetError};
+use crate::preset::{self, Preset};
 use crate::session::{self, Session, Source};
 use crate::train::{DeviceChoice, Experiment};
 
@@ -47,7 +47,8 @@ pub struct Options {
     pub json: bool,
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+/// KEY=VALUE, taken apart.
+pub fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("give KEY=VALUE, for example task.dim=5")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
@@ -84,10 +85,7 @@ fn open(options: &Options) -> Result<Experiment> {
 /// The preset with the fields that the options change.
 fn changed(preset: &Preset, options: &Options) -> Result<Preset> {
     let settings = options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let mut preset = preset::set(preset, settings).map_err(|error| match error {
-        SetError::Usage(message) => Usage(message).into(),
-        SetError::Value(message) => anyhow::Error::msg(message),
-    })?;
+    let mut preset = preset::set(preset, settings).map_err(Usage::or_value)?;
     preset.train.seed = options.seed.unwrap_or(preset.train.seed);
     Ok(preset)
 }
@@ -97,7 +95,7 @@ fn fits(file: &Path, session: &Session, options: &Options) -> Result<(), Usage> 
     let file = bounds::line(&file.display().to_string());
     let refuse = |words: String| Err(Usage(format!("{file} is a session {words}")));
     if !options.set.is_empty() || options.seed.is_some() {
-        return refuse("and goes on as it began: --set and --seed are for presets".to_owned());
+        return refuse("and goes on as it began: --set and --seed are for presets, and `innerloop eval` measures it on other tasks".to_owned());
     }
     match (options.steps, session.checkpoint.step) {
         (Some(last), step) if last < step => refuse(format!(

@@ -8,7 +8,8 @@ use clap::Args;
 use super::stop::Stop;
 use super::{exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
-use crate::train::{DeviceChoice, Experiment, Verdict};
+use crate::reference::Reference;
+use crate::train::{DeviceChoice, Experiment, ReferenceResult, Verdict};
 
 /// Train presets and check what they claim
 #[derive(Args, Debug)]
@@ -16,28 +17,66 @@ pub struct Options {
     /// Names or paths of presets; without any, all of them
     #[arg(value_name = "PRESET")]
     pub presets: Vec<String>,
+    /// Print a table in Markdown instead, one row a preset, such as the README has; the claims go to standard error
+    #[arg(long)]
+    pub markdown: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
 }
 
-/// Prints a line for each claim; fails if one does not hold.
+/// Prints a line for each claim, or a row for each preset; fails if one does not hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = Stop::listen()?;
     let (mut held, mut failed) = (0, 0);
+    if options.markdown {
+        print(HEAD)?;
+    }
     for (name, preset) in chosen(&options.presets)? {
         tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
-        for verdict in verify(&name, preset, options.device, &stop)? {
+        let Some((experiment, verdicts)) = verify(&name, preset, options.device, &stop)? else { continue };
+        let kept = verdicts.iter().filter(|verdict| verdict.held).count();
+        (held, failed) = (held + kept, failed + verdicts.len() - kept);
+        for verdict in &verdicts {
             let word = if verdict.held { "held" } else { "FAILED" };
-            *(if verdict.held { &mut held } else { &mut failed }) += 1;
-            print(&format!("{name:30} {word:6} {:>12} {}\n", short(verdict.value), verdict.claim))?;
+            let line = format!("{name:30} {word:6} {:>12} {}", short(verdict.value), verdict.claim);
+            if options.markdown { tell(&line) } else { print(&(line + "\n")).map(|_| ())? }
+        }
+        if options.markdown {
+            print(&row(&experiment, (kept, verdicts.len())))?;
         }
     }
-    print(&format!("{held} held, {failed} failed\n"))?;
+    let sum = format!("{held} held, {failed} failed");
+    if options.markdown {
+        tell(&sum)
+    } else {
+        print(&(sum + "\n")).map(|_| ())?
+    }
     if failed > 0 {
         bail!("{failed} of {} claims did not hold", held + failed);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first lines of the table.
+const HEAD: &str = "| preset | numbers learnt | loss | GD-1 | best reference | nearest | claims held |\n\
+                    |---|---|---|---|---|---|---|\n";
+
+/// A trained preset as a row of the table.
+fn row(experiment: &Experiment, (kept, claims): (usize, usize)) -> String {
+    let references = experiment.references();
+    let loss = |result: &ReferenceResult| short(result.loss);
+    let descent =
+        references.iter().find(|result| result.tuned.reference == Reference::Gd(1)).map_or_else(String::new, loss);
+    // Of those that are equal the first is the simplest.
+    let best = references.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
+    let best = best.map_or_else(String::new, |result| format!("{} {}", result.tuned.reference, loss(result)));
+    let (own, nearest) = match &experiment.history.latest {
+        Some(latest) => (short(latest.eval_loss), latest.equivalence.nearest.to_string()),
+        None => (String::new(), String::new()),
+    };
+    let (name, parameters) = (&experiment.name, experiment.preset.parameters());
+    format!("| `{name}` | {parameters} | {own} | {descent} | {best} | {nearest} | {kept} of {claims} |\n")
 }
 
 fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
@@ -51,9 +90,9 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
     preset::all().into_iter().map(readable).collect()
 }
 
-/// Trains to the last step that a claim is about.
-fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Vec<Verdict>> {
-    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(Vec::new()) };
+/// Trains to the last step that a claim is about; nothing where there are no claims.
+fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Option<(Experiment, Vec<Verdict>)>> {
+    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
     let mut verdicts = experiment.verdicts()?;
@@ -68,10 +107,10 @@ fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Resu
         }
         verdicts.extend(experiment.verdicts()?);
     }
-    Ok(verdicts)
+    Ok(Some((experiment, verdicts)))
 }
 
-/// Four significant digits, small numbers as powers of ten.
+/// Four decimals, small numbers as powers of ten.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -21,6 +21,10 @@ pub struct Claim {
     pub at_most: Option<f64>,
     /// The training step after which it is measured, on all held-out tasks.
     pub after: u64,
+    /// Fields of the task that are changed for the measurement, as by `--set`: off the training distribution. The
+    /// references keep the step sizes and penalties that they chose on the task as it was.
+    #[serde(default)]
+    pub set: Vec<(String, String)>,
 }
 
 /// What can be promised.
@@ -36,6 +40,10 @@ pub enum Quantity {
     StateCosine,
     /// Held-out loss over that of a reference.
     LossOver(Reference),
+    /// The same with the losses in the middle instead of their means.
+    MedianOver(Reference),
+    /// The loss of one reference over that of another, whatever the model does.
+    ReferenceLossOver(Reference, Reference),
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
     /// 1 where this reference is the nearest, else 0; promises 1 by itself.
@@ -53,7 +61,14 @@ impl Claim {
             Quantity::Nearest(_) => ensure!(given == 0, "claims: Nearest needs no bound; it promises by itself"),
             _ => ensure!(given > 0, "claims: give within, at_least or at_most with each measure"),
         }
+        let task = self.set.iter().all(|(key, _)| key.starts_with("task."));
+        ensure!(task, "claims: set can change fields of the task only, such as task.range");
         Ok(())
+    }
+
+    /// What [`Self::set`] changes: keys and values.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.set.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether a measured value keeps the promise. A value that is not a number keeps none.
@@ -78,6 +93,9 @@ impl fmt::Display for Claim {
                 write!(f, " {word} {bound}")?;
             }
         }
+        for (key, value) in &self.set {
+            write!(f, " at {}={value}", key.strip_prefix("task.").unwrap_or(key))?;
+        }
         write!(f, " after {} steps", self.after)
     }
 }
@@ -90,6 +108,8 @@ impl fmt::Display for Quantity {
             Self::SensitivityCosine => f.write_str("sensitivity cosine with gd-1"),
             Self::StateCosine => f.write_str("state cosine with Σ y xᵀ"),
             Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
+            Self::MedianOver(reference) => write!(f, "median loss over that of {reference}"),
+            Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
         }
@@ -101,7 +121,7 @@ mod tests {
     use super::*;
 
     fn claim(measure: Quantity) -> Claim {
-        Claim { measure, within: None, at_least: None, at_most: None, after: 10 }
+        Claim { measure, within: None, at_least: None, at_most: None, after: 10, set: Vec::new() }
     }
 
     #[test]
@@ -119,6 +139,9 @@ mod tests {
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
         assert_eq!(gap.to_string(), "loss gap to gd-1 within 0.01 after 10 steps");
         assert!(gap.check().is_ok());
+        let shifted = |key: &str| Claim { set: vec![(key.to_owned(), "2.0".to_owned())], ..gap.clone() };
+        assert_eq!(shifted("task.range").to_string(), "loss gap to gd-1 within 0.01 at range=2.0 after 10 steps");
+        assert!(shifted("task.range").check().is_ok() && shifted("train.lr").check().is_err());
         assert!(claim(Quantity::LossGap).check().is_err(), "a promise without a bound");
         assert!(claim(Quantity::Nearest(Reference::Zero)).check().is_ok());
         assert!(Claim { within: Some(f64::NAN), ..claim(Quantity::LossGap) }.check().is_err());

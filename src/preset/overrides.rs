@@ -3,6 +3,8 @@
 //! The preset is written as RON, the value is put in the field's place, and the text is read again. So a value obeys
 //! the same bounds and gets the same words as one in a file, whatever type it has.
 
+use std::fmt;
+
 use super::refusal::{Refusal, near};
 use super::{Preset, ron_file, scan};
 use crate::bounds;
@@ -14,6 +16,14 @@ pub enum SetError {
     Usage(String),
     /// The value is understood, but out of bounds.
     Value(String),
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(words) | Self::Value(words) => f.write_str(words),
+        }
+    }
 }
 
 /// Replaces fields, one after another, and checks the whole.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | zero | 0 |
 //! | gd-k | first step (from W = 0) 2Nod + od; each further one (W X − Y) Xᵀ: 4Nod + No + 2od |
+//! | gd-k on classes | first step, residual Y − 1/C before it: No + 2Nod + od; each further one, softmax 4No: 4Nod + 5No + 2od |
 //! | gd++ | G: N d(d+1); (I − γG) x for N + 1 inputs: (N+1)(2d² + 2d); then gd-1 |
 //! | ridge | X Xᵀ: N d(d+1), being symmetric; Y Xᵀ: 2Nod; λ: d; Cholesky: d³/3; two triangular solves: 2od² |
 //! | least squares | the same moments; a symmetric eigenproblem with vectors: 9d³; B V φ Vᵀ: 4od² + od |
@@ -16,7 +17,7 @@
 //!
 //! Each but zero adds 2od for the answer W x_q.
 
-use super::{Reference, Shape, Tuned};
+use super::{Loss, Reference, Shape, Tuned};
 
 impl Tuned {
     /// Operations for one query with its context of N pairs; see the table at the top of the file.
@@ -29,6 +30,9 @@ impl Tuned {
         let recursive = n * (4 * d * d + 3 * d + 4 * o * d + o);
         let learning = match self.reference {
             Reference::Zero | Reference::Gd(0) => return 0,
+            Reference::Gd(k) if self.loss == Loss::CrossEntropy => {
+                (step + n * o).saturating_add(u64::from(k - 1).saturating_mul(2 * step + 5 * n * o))
+            }
             Reference::Gd(k) => step.saturating_add(u64::from(k - 1).saturating_mul(2 * step + n * o)),
             Reference::GdPlusPlus => n * d * (d + 1) + (n + 1) * (2 * d * d + 2 * d) + step,
             Reference::LeastSquares => moments + 9 * d * d * d + 4 * o * d * d + o * d,
@@ -58,6 +62,9 @@ mod tests {
         assert_eq!(flops(Reference::Gd(2)) - flops(Reference::Gd(1)), 4_000 + 100 + 200);
         assert!(flops(Reference::Ridge) < flops(Reference::LeastSquares));
         assert!(flops(Reference::Gd(u32::MAX)) > 1 << 40);
+        let classes = |k| Tuned { loss: Loss::CrossEntropy, ..Tuned::plain(Reference::Gd(k)) }.flops(shape);
+        assert_eq!(classes(1), flops(Reference::Gd(1)) + 100);
+        assert_eq!(classes(2) - classes(1), 4_000 + 500 + 200);
     }
 
     #[test]

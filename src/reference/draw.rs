@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Prior, Problem, Shape};
+use super::{Loss, Prior, Problem, Shape};
 
 /// A distribution of linear tasks. The default is d = d_out = N = 10, r = 1, without noise.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,7 @@ impl Draw {
         let m4 = if self.normal { 3.0 * s2 * s2 } else { self.range.powi(4) / 80.0 };
         Prior {
             shape: Shape { dim: self.dim, outputs: self.outputs, context: self.context },
+            loss: Loss::Squared,
             weight_scale: Some(self.weight_scale),
             noise: self.noise,
             drift: self.drift,
@@ -45,6 +46,17 @@ impl Draw {
     pub fn problems(&self, seed: u64, count: usize) -> Vec<Problem> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         (0..count).map(|_| self.problem(&mut rng)).collect()
+    }
+
+    /// Problems of classification: each target, the query's too, is the one-hot vector of its greatest entry.
+    pub fn classes(&self, seed: u64, count: usize) -> (Prior, Vec<Problem>) {
+        let one_hot = |y: DVector<f64>| DVector::from_fn(y.len(), |i, _| f64::from(u8::from(i == y.imax())));
+        let classify = |problem: Problem| {
+            let columns: Vec<_> = problem.y.column_iter().map(|y| one_hot(y.into_owned())).collect();
+            Problem { y: DMatrix::from_columns(&columns), target: one_hot(problem.target), ..problem }
+        };
+        let prior = Prior { loss: Loss::CrossEntropy, weight_scale: None, moments: None, ..self.prior() };
+        (prior, self.problems(seed, count).into_iter().map(classify).collect())
     }
 
     fn problem(&self, rng: &mut ChaCha8Rng) -> Problem {

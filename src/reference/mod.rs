@@ -1,12 +1,12 @@
 //! Textbook learners, exact and in f64: what a model is held against.
 //!
 //! Every reference here reads a context (x₁,y₁,…,x_N,y_N) and ends with weights W, so that its answer to a query is
-//! W x_q and its sensitivity ∂ŷ/∂x_q is W itself. Owns the algorithms and the choice of their step sizes. Knows nothing
+//! W x_q and its sensitivity ∂ŷ/∂x_q is W itself. For classes the answer is their logits. Owns the algorithms and the choice of their step sizes. Knows nothing
 //! of presets, of models, nor of how tasks are drawn; `train` brings them together.
 //!
 //! | to find | look in |
 //! |---|---|
-//! | each algorithm as a textbook writes it | [`descent`], [`ridge`], [`recursive`] |
+//! | each algorithm as a textbook writes it | [`descent`], [`logistic`], [`ridge`], [`recursive`] |
 //! | the same, fast and for all of them at once | [`Spectrum`], [`Filter`] |
 //! | step sizes, by formula and by search | [`closed_form`], [`Tuner`] |
 //! | what a reference costs | [`Tuned::flops`] |
@@ -19,6 +19,7 @@ pub mod descent;
 #[cfg(test)]
 mod draw;
 mod filter;
+pub mod logistic;
 mod objective;
 mod prior;
 pub mod recursive;
@@ -29,7 +30,7 @@ mod tuned;
 mod tuning;
 
 pub use filter::Filter;
-pub use prior::{Prior, Shape};
+pub use prior::{Loss, Prior, Shape};
 pub use recursive::Gauss;
 pub use spectrum::Spectrum;
 pub use tuned::Tuned;
@@ -49,7 +50,7 @@ pub struct Problem {
     pub y: DMatrix<f64>,
     /// x_q: (d).
     pub query: DVector<f64>,
-    /// The noiseless answer W x_q: (d_out).
+    /// The noiseless answer: (d_out).
     pub target: DVector<f64>,
 }
 
@@ -104,15 +105,13 @@ impl Reference {
     ];
 
     /// Whether the reference is defined for such tasks. The Kalman filter and the Bayes bound need weights that are
-    /// drawn as they assume; the others run on anything.
+    /// drawn as they assume; the others run on any regression. Of classes only those answer that follow the gradient of
+    /// whatever the loss is: what the others solve is the squared error, and their answers are no logits.
     pub fn applies(self, prior: &Prior) -> bool {
         match self {
-            Self::Zero
-            | Self::Gd(_)
-            | Self::GdPlusPlus
-            | Self::LeastSquares
-            | Self::Ridge
-            | Self::RecursiveLeastSquares => true,
+            Self::Zero | Self::Gd(_) => true,
+            _ if prior.loss == Loss::CrossEntropy => false,
+            Self::GdPlusPlus | Self::LeastSquares | Self::Ridge | Self::RecursiveLeastSquares => true,
             Self::Kalman | Self::Bayes => prior.gauss().is_some(),
         }
     }
@@ -189,5 +188,8 @@ mod tests {
             assert!(Reference::Ridge.applies(&unknown));
             assert_eq!(Reference::Ridge.simplest(&unknown), Reference::Ridge);
         }
+        let (classes, _) = draw::Draw::default().classes(1, 0);
+        let applying = Reference::ALL.into_iter().filter(|reference| reference.applies(&classes));
+        assert!(applying.eq([Reference::Zero].into_iter().chain([1, 2, 3, 5, 10].map(Reference::Gd))));
     }
 }

@@ -15,6 +15,16 @@ pub struct Shape {
     pub context: usize,
 }
 
+/// What is to be made small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// ½ ‖ŷ − y‖² / d_out.
+    #[default]
+    Squared,
+    /// −Σ y log softmax(ŷ), for targets that are one-hot.
+    CrossEntropy,
+}
+
 /// How tasks are distributed, as far as it is known.
 ///
 /// Inputs are taken to have independent coordinates of mean 0, weights to have independent entries from N(0, s_w²), and
@@ -22,6 +32,7 @@ pub struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prior {
     pub shape: Shape,
+    pub loss: Loss,
     /// s_w, the standard deviation of an entry of W; none where targets are not linear in x.
     pub weight_scale: Option<f64>,
     /// σ, the standard deviation of the noise on context targets. The query's target has none.

@@ -4,12 +4,14 @@
 
 use nalgebra::DMatrix;
 
-use super::{Filter, Gauss, Problem, Reference, Spectrum, recursive};
+use super::{Filter, Gauss, Loss, Problem, Reference, Spectrum, logistic, recursive};
 
 /// A reference with its step sizes chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuned {
     pub reference: Reference,
+    /// What it descends on.
+    pub loss: Loss,
     /// η, for gradient descent.
     pub eta: Option<f64>,
     /// λ, for ridge.
@@ -23,10 +25,11 @@ pub struct Tuned {
 impl Tuned {
     /// The reference without any parameter: step sizes and penalties that are not given count as 0.
     pub fn plain(reference: Reference) -> Self {
-        Self { reference, eta: None, lambda: None, gamma: None, gauss: None }
+        Self { reference, loss: Loss::Squared, eta: None, lambda: None, gamma: None, gauss: None }
     }
 
-    /// What the reference does to the spectrum of a context; none for those that must read one pair at a time.
+    /// What the reference does to the spectrum of a context; none for those that must read one pair at a time, and for
+    /// descent on another loss than the squared error.
     ///
     /// Recursive least squares has one, as it ends where ridge does.
     pub fn filter(&self) -> Option<Filter> {
@@ -34,6 +37,7 @@ impl Tuned {
         let lambda = self.lambda.unwrap_or(0.0);
         match self.reference {
             Reference::Zero => Some(Filter::Zero),
+            Reference::Gd(_) if self.loss == Loss::CrossEntropy => None,
             Reference::Gd(steps) => Some(Filter::Descent { eta, steps }),
             Reference::GdPlusPlus => Some(Filter::Preconditioned { eta, gamma: self.gamma.unwrap_or(0.0) }),
             Reference::LeastSquares => Some(Filter::LeastSquares),
@@ -67,22 +71,33 @@ impl Tuned {
     /// Descent on a part of the context keeps 1/N, with the N of the whole, before its sum: GD-1 is then the running sum
     /// Σ_{i≤t} y_i x_iᵀ η/N, and a step size that suits N pairs cannot diverge on fewer.
     pub fn running_weights(&self, problem: &Problem) -> Vec<DMatrix<f64>> {
+        self.running_weights_from(&Spectrum::running(problem).collect::<Vec<_>>(), problem)
+    }
+
+    /// [`Self::running_weights`], from decompositions that several references share: those of [`Spectrum::running`].
+    pub fn running_weights_from(&self, spectra: &[Spectrum], problem: &Problem) -> Vec<DMatrix<f64>> {
         let sequential = self.gauss.filter(|gauss| {
             // Without noise a filter loses to rounding what the decomposition keeps.
             gauss.drift > 0.0 || (gauss.noise > 0.0 && self.reference == Reference::RecursiveLeastSquares)
         });
         match (sequential, self.filter()) {
             (Some(gauss), _) => recursive::running(problem, gauss),
-            (None, Some(filter)) => Spectrum::running(problem).map(|spectrum| spectrum.weights(filter)).collect(),
-            (None, None) => vec![DMatrix::zeros(problem.y.nrows(), problem.x.nrows()); problem.x.ncols() + 1],
+            (None, Some(filter)) => spectra.iter().map(|spectrum| spectrum.weights(filter)).collect(),
+            (None, None) => (0..=problem.x.ncols()).map(|pairs| self.descend(problem, pairs)).collect(),
         }
     }
 
     fn read(&self, problem: &Problem) -> DMatrix<f64> {
         match self.gauss {
             Some(gauss) => recursive::last(problem, gauss),
-            None => DMatrix::zeros(problem.y.nrows(), problem.x.nrows()),
+            None => self.descend(problem, problem.x.ncols()),
         }
+    }
+
+    /// W on the first `pairs` pairs, by as many steps on the logistic loss as the name says.
+    fn descend(&self, problem: &Problem, pairs: usize) -> DMatrix<f64> {
+        let steps = if let Reference::Gd(steps) = self.reference { steps } else { 0 };
+        logistic::steps(problem, pairs, self.eta.unwrap_or(0.0), steps)
     }
 }
 
@@ -109,6 +124,18 @@ mod tests {
                     assert_eq!(tuned.weights(problem), tuned.weights_from(&spectrum, problem));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn running_descent_on_classes_ends_at_the_weights() {
+        let (prior, problems) = Draw { dim: 4, outputs: 3, ..Draw::default() }.classes(42, 50);
+        let tuner = Tuner::new(&prior, &problems);
+        for reference in [Reference::Zero, Reference::Gd(1), Reference::Gd(3)] {
+            let tuned = tuner.tune(reference);
+            let running = tuned.running_weights(&problems[0]);
+            assert_eq!((running.len(), running[0].norm()), (11, 0.0));
+            assert_eq!(running[10], tuned.weights(&problems[0]));
         }
     }
 

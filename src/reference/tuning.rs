@@ -2,9 +2,15 @@
 //!
 //! Owns the choice for every reference. The tuning problems must not be those that references are compared on.
 
+use nalgebra::DVector;
+use rayon::prelude::*;
+
 use super::objective::Objective;
 use super::search::minimise;
-use super::{Filter, Gauss, Prior, Problem, Reference, Tuned, closed_form};
+use super::{Filter, Gauss, Loss, Prior, Problem, Reference, Tuned, closed_form, logistic};
+
+/// Problems of classification that are searched on where every try is a descent, not a sum over a spectrum.
+const CLASSIFIED: usize = 256;
 
 /// Chooses the parameters of a reference.
 ///
@@ -17,17 +23,23 @@ pub fn tune(reference: Reference, prior: &Prior, tuning: &[Problem]) -> Tuned {
 pub struct Tuner {
     prior: Prior,
     objective: Objective,
+    /// Problems of classification; none where the loss is the squared error.
+    classified: Vec<Problem>,
 }
 
 impl Tuner {
     /// Decomposes the tuning problems: one symmetric eigenproblem of size d each.
     pub fn new(prior: &Prior, tuning: &[Problem]) -> Self {
-        Self { prior: *prior, objective: Objective::new(prior, tuning) }
+        let classified = match prior.loss {
+            Loss::Squared => Vec::new(),
+            Loss::CrossEntropy => tuning.to_vec(),
+        };
+        Self { prior: *prior, objective: Objective::new(prior, tuning), classified }
     }
 
     /// Chooses the parameters of a reference. A reference that does not apply to the prior gets those of ridge.
     pub fn tune(&self, reference: Reference) -> Tuned {
-        let plain = Tuned::plain(reference);
+        let plain = Tuned { loss: self.prior.loss, ..Tuned::plain(reference) };
         match reference {
             Reference::Zero | Reference::Gd(0) | Reference::LeastSquares => plain,
             Reference::Gd(steps) => Tuned { eta: Some(self.eta(steps)), ..plain },
@@ -47,17 +59,42 @@ impl Tuner {
         }
     }
 
-    /// The best constant η for k steps. Below η = 2/μ_max of the worst problem descent converges; the search reaches
+    /// The best constant η for k steps; 0 where it would have to climb. Below η = 2/μ_max of the worst problem descent converges; the search reaches
     /// beyond, since a rare divergence can be worth faster steps elsewhere.
     fn eta(&self, steps: u32) -> f64 {
+        if self.prior.loss == Loss::CrossEntropy {
+            return self.logistic_eta(steps);
+        }
         if steps == 1 {
             if let Some(step) = closed_form::best_step(&self.prior) {
                 return step.eta;
             }
-            return self.objective.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor();
+            return self.objective.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor().max(0.0);
         }
         let scale = self.objective.scale();
         minimise(1e-6 / scale, 1e2 / scale, |eta| self.objective.parabola(Filter::Descent { eta, steps }).loss())
+    }
+
+    /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm, so the
+    /// search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all problems
+    /// can be asked; further steps must be taken for every η that is tried.
+    fn logistic_eta(&self, steps: u32) -> f64 {
+        let scale = self.objective.scale();
+        let (low, high) = (1e-2 / scale, 1e3 / scale);
+        let walk = |problem: &Problem, eta| logistic::steps(problem, problem.x.ncols(), eta, steps);
+        // Losses are gathered before they are added up: the sum must not depend on the number of threads.
+        if steps == 1 {
+            let logits: Vec<_> = self.classified.iter().map(|problem| walk(problem, 1.0) * &problem.query).collect();
+            let each = |(logits, problem): (&DVector<f64>, &Problem), eta| {
+                logistic::cross_entropy(&(logits * eta), &problem.target)
+            };
+            return minimise(low, high, |eta| logits.iter().zip(&self.classified).map(|both| each(both, eta)).sum());
+        }
+        let few = &self.classified[..self.classified.len().min(CLASSIFIED)];
+        minimise(low, high, |eta| {
+            let each = |problem: &Problem| logistic::loss(problem, &walk(problem, eta));
+            few.par_iter().map(each).collect::<Vec<_>>().iter().sum()
+        })
     }
 
     /// (η, γ) of GD++: γ searched, the best η for each γ by formula.
@@ -66,9 +103,9 @@ impl Tuner {
         let scale = self.objective.scale();
         let gamma = minimise(1e-6 / scale, 1e2 / scale, |gamma| {
             let parabola = self.objective.parabola(filter(gamma));
-            parabola.constant - parabola.linear * parabola.best_factor()
+            parabola.constant - parabola.linear * parabola.best_factor().max(0.0)
         });
-        (self.objective.parabola(filter(gamma)).best_factor(), gamma)
+        (self.objective.parabola(filter(gamma)).best_factor().max(0.0), gamma)
     }
 
     /// The Bayes value σ²/s_w² where it is known, else the best on the tuning problems.
@@ -158,6 +195,25 @@ mod tests {
         assert!((bayes - (0.3f64 / 0.8).powi(2)).abs() < 1e-12);
         assert!((lambda / bayes - 1.0).abs() < 0.15, "{lambda} not {bayes}");
         assert_eq!(tune(Reference::Ridge, &Draw::default().prior(), &[]).lambda, Some(0.0));
+    }
+
+    #[test]
+    fn descent_on_classes_takes_the_best_step() {
+        let (prior, problems) =
+            Draw { dim: 4, outputs: 3, range: 2.0, context: 20, ..Draw::default() }.classes(61, 256);
+        let tuner = Tuner::new(&prior, &problems);
+        let mut best = 3f64.ln();
+        for steps in [1, 2, 5] {
+            let loss = |eta| {
+                let each = |problem: &Problem| logistic::loss(problem, &logistic::steps(problem, 20, eta, steps));
+                problems.iter().map(each).sum::<f64>() / 256.0
+            };
+            let eta = tuner.tune(Reference::Gd(steps)).eta.unwrap();
+            let reached = loss(eta);
+            assert!(reached < loss(0.9 * eta) && reached < loss(1.1 * eta), "{steps}: {eta}");
+            assert!(reached < best, "{steps} steps: {reached}, not below {best}");
+            best = reached;
+        }
     }
 
     #[test]

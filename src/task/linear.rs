@@ -4,13 +4,19 @@
 //! |---|---|
 //! | `weights` W | the task's teacher, N(0, s_w²), (d_out, d) |
 //! | `range` r | the input range: x ~ U(−r/2, r/2)^d |
+//!
+//! Two things may be in a learner's way: weights that drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, the query
+//! being taught by the last; or distractors, m of the N targets being N(0, 1) and nothing else. Not both at once: no
+//! reference here is the best one then.
 
+use anyhow::{Result, ensure};
 use multiversion::multiversion;
 use rand::Rng;
+use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::variates::{fill_normal, fill_uniform};
-use super::{Parts, Place, Shape, sixteen};
+use super::variates::fill_normal;
+use super::{InputDistribution, Parts, Place, Shape, sixteen};
 use crate::bounds;
 use crate::lanes::{Lane, ZERO, add_product, add_scaled, scatter};
 
@@ -37,6 +43,12 @@ pub struct Linear {
     /// σ, the standard deviation of the noise on context targets.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub noise: f64,
+    /// m: how many of the N targets, at random places, are N(0, 1) and have nothing to do with W.
+    #[serde(default, deserialize_with = "bounds::count")]
+    pub distractors: usize,
+    /// τ, the standard deviation of the step that an entry of W makes between one pair and the next.
+    #[serde(default, deserialize_with = "bounds::noise")]
+    pub drift: f64,
 }
 
 /// d_out of a linear task.
@@ -46,14 +58,6 @@ pub enum Outputs {
     Scalar,
     /// d_out = d.
     Vector,
-}
-
-/// How inputs are distributed; both have variance r²/12.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InputDistribution {
-    #[default]
-    Uniform,
-    Normal,
 }
 
 fn one() -> f64 {
@@ -74,18 +78,24 @@ impl Linear {
             Outputs::Scalar => "scalar",
             Outputs::Vector => "vector",
         };
-        let noise = if self.noise > 0.0 { format!("  σ {}", self.noise) } else { String::new() };
-        format!("linear regression, {kind} targets  d {}  N {}  r {}{noise}", self.dim, self.context, self.range)
+        let mut words =
+            format!("linear regression, {kind} targets  d {}  N {}  r {}", self.dim, self.context, self.range);
+        let extras = [("σ", self.noise), ("τ", self.drift), ("distractors", self.distractors as f64)];
+        for (symbol, value) in extras.into_iter().filter(|(_, value)| *value > 0.0) {
+            words += &format!("  {symbol} {value}");
+        }
+        words
     }
 
-    /// (E x², E x⁴) of one coordinate of an input.
-    pub fn moments(&self) -> (f64, f64) {
-        let s2 = self.range.powi(2) / 12.0;
-        let m4 = match self.inputs {
-            InputDistribution::Uniform => self.range.powi(4) / 80.0,
-            InputDistribution::Normal => 3.0 * s2 * s2,
-        };
-        (s2, m4)
+    /// Refuses what the fields together cannot be.
+    pub fn check(&self) -> Result<()> {
+        let Self { context, distractors, drift, .. } = *self;
+        ensure!(distractors <= context, "task.distractors: {distractors} of {context} targets cannot be replaced");
+        ensure!(
+            distractors == 0 || drift == 0.0,
+            "task.drift: weights that drift and distractors are not known together: set one of them to 0"
+        );
+        Ok(())
     }
 
     /// Draws one task into row-major slices: x (N, d), y (N, d_out), query (d), target (d_out). The definition.
@@ -93,9 +103,14 @@ impl Linear {
         let (dim, outputs) = (query.len(), target.len());
         let mut weights = vec![0.0; dim * outputs];
         fill_normal(rng, self.weight_scale as f32, &mut weights);
-        self.fill_inputs(rng, x);
-        self.fill_inputs(rng, query);
-        for (x, y) in x.chunks(dim).zip(y.chunks_mut(outputs)) {
+        self.inputs.fill(rng, self.range, x);
+        self.inputs.fill(rng, self.range, query);
+        let mut steps = vec![0.0; if self.drift > 0.0 { weights.len() } else { 0 }];
+        for (i, (x, y)) in x.chunks(dim).zip(y.chunks_mut(outputs)).enumerate() {
+            if i > 0 {
+                fill_normal(rng, self.drift as f32, &mut steps);
+                weights.iter_mut().zip(&steps).for_each(|(weight, step)| *weight += step);
+            }
             teach(&weights, x, y);
         }
         teach(&weights, query, target);
@@ -104,17 +119,18 @@ impl Linear {
             fill_normal(rng, self.noise as f32, &mut noise);
             y.iter_mut().zip(noise).for_each(|(y, noise)| *y += noise);
         }
-    }
-
-    fn fill_inputs(&self, rng: &mut impl Rng, inputs: &mut [f32]) {
-        match self.inputs {
-            InputDistribution::Uniform => fill_uniform(rng, self.range as f32, inputs),
-            InputDistribution::Normal => fill_normal(rng, (self.range / 12f64.sqrt()) as f32, inputs),
+        for place in index::sample(rng, y.len() / outputs, self.distractors) {
+            fill_normal(rng, 1.0, &mut y[place * outputs..][..outputs]);
         }
     }
 
+    /// Whether [`sample_sixteen`](Self::sample_sixteen) knows the task: one without drift and distractors.
+    pub fn is_plain(&self) -> bool {
+        self.drift == 0.0 && self.distractors == 0
+    }
+
     /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for: the same numbers as
-    /// [`sample`](Self::sample) draws one by one.
+    /// [`sample`](Self::sample) draws one by one. Of plain tasks only.
     pub fn sample_sixteen(&self, place: Place, first: u64, into: Parts<'_>) {
         let Shape { dim, outputs, context } = self.shape();
         let (wide, noisy) = (dim * outputs, if self.noise > 0.0 { context * outputs } else { 0 });
@@ -129,7 +145,7 @@ impl Linear {
 
         let inputs = |words: &[sixteen::Words], count| match self.inputs {
             InputDistribution::Uniform => sixteen::uniforms(words, self.range as f32, count),
-            InputDistribution::Normal => sixteen::normals(words, (self.range / 12f64.sqrt()) as f32, count),
+            InputDistribution::Normal => sixteen::normals(words, InputDistribution::spread(self.range), count),
         };
         let weights = sixteen::normals(for_weights, self.weight_scale as f32, wide);
         let (x, query) = (inputs(for_x, context * dim), inputs(for_query, dim));
@@ -179,6 +195,8 @@ mod tests {
             inputs: InputDistribution::Uniform,
             weight_scale: 0.7,
             noise: 0.0,
+            distractors: 0,
+            drift: 0.0,
         };
         let noisy = Linear { noise: 0.3, inputs: InputDistribution::Normal, ..plain.clone() };
         let scalar = Linear { dim: 4, outputs: Outputs::Scalar, noise: 0.1, ..plain.clone() };

@@ -2,16 +2,29 @@
 //!
 //! One file per task, one for the token layouts, one for the randomness. Knows nothing of models and of training.
 
+mod classification;
+mod differentiation;
+mod inputs;
 mod linear;
+mod objective;
 mod random;
+mod sine;
 mod sixteen;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod variates;
 
-pub use linear::{InputDistribution, Linear, Outputs};
+pub use classification::Classification;
+pub use differentiation::Differentiation;
+pub use inputs::InputDistribution;
+pub use linear::{Linear, Outputs};
+pub use objective::Objective;
 pub use random::{Place, Stream, rng};
+pub use sine::Sine;
 pub use tokens::{Layout, Token};
 
+use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +33,14 @@ use crate::lanes::LANES;
 /// Every task there is. A new one is a file beside this one and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Task {
-    /// Linear regression: y = W x + σ ε.
+    /// Linear regression: y = W x + σ ε, with weights that may drift and targets that may mislead.
     Linear(Linear),
+    /// y = a sin(x + φ).
+    Sine(Sine),
+    /// y = one-hot argmax W x.
+    Classification(Classification),
+    /// y = dx/dt of a sampled signal.
+    Differentiation(Differentiation),
 }
 
 /// The sizes of a task.
@@ -59,17 +78,52 @@ pub struct Parts<'a> {
     pub target: &'a mut [f32],
 }
 
+impl<'a> Parts<'a> {
+    /// One task after the other.
+    fn split(self, Shape { dim, outputs, context }: Shape) -> impl Iterator<Item = Parts<'a>> {
+        let inputs = self.x.chunks_mut(context * dim).zip(self.query.chunks_mut(dim));
+        let targets = self.y.chunks_mut(context * outputs).zip(self.target.chunks_mut(outputs));
+        inputs.zip(targets).map(|((x, query), (y, target))| Parts { x, y, query, target })
+    }
+}
+
 impl Task {
     pub fn shape(&self) -> Shape {
         match self {
             Self::Linear(task) => task.shape(),
+            Self::Sine(task) => task.shape(),
+            Self::Classification(task) => task.shape(),
+            Self::Differentiation(task) => task.shape(),
         }
+    }
+
+    /// What a model of the task is trained and measured by.
+    pub fn objective(&self) -> Objective {
+        match self {
+            Self::Linear(_) | Self::Sine(_) | Self::Differentiation(_) => Objective::SquaredError,
+            Self::Classification(_) => Objective::CrossEntropy,
+        }
+    }
+
+    /// Refuses what the fields together cannot be, and a layout whose tokens are too narrow for the targets.
+    pub fn check(&self, layout: Layout) -> Result<()> {
+        match self {
+            Self::Linear(task) => task.check()?,
+            Self::Sine(task) => task.check()?,
+            Self::Classification(_) | Self::Differentiation(_) => {}
+        }
+        let (width, outputs) = (layout.width(self.shape()), self.shape().outputs);
+        ensure!(outputs <= width, "layout: {layout:?} writes tokens of width {width}, but targets have {outputs}");
+        Ok(())
     }
 
     /// The task in a few words, for a status line.
     pub fn describe(&self) -> String {
         match self {
             Self::Linear(task) => task.describe(),
+            Self::Sine(task) => task.describe(),
+            Self::Classification(task) => task.describe(),
+            Self::Differentiation(task) => task.describe(),
         }
     }
 
@@ -84,8 +138,19 @@ impl Task {
             batch.y.par_chunks_mut(LANES * context * outputs).zip(batch.target.par_chunks_mut(LANES * outputs));
         inputs.zip(targets).enumerate().for_each(|(block, ((x, query), (y, target)))| {
             let (first, parts) = ((block * LANES) as u64, Parts { x, y, query, target });
-            match self {
-                Self::Linear(task) => task.sample_sixteen(place, first, parts),
+            if let Self::Linear(task) = self
+                && task.is_plain()
+            {
+                return task.sample_sixteen(place, first, parts);
+            }
+            for (index, Parts { x, y, query, target }) in (first..).zip(parts.split(shape)) {
+                let mut rng = rng(seed, stream, step, index);
+                match self {
+                    Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::Sine(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::Classification(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::Differentiation(task) => task.sample(&mut rng, x, y, query, target),
+                }
             }
         });
         batch
@@ -120,6 +185,18 @@ impl Batch {
             query: cut(&self.query),
             target: cut(&self.target),
         }
+    }
+
+    /// The same tasks with only the first `pairs` pairs of their contexts.
+    pub fn shortened(&self, pairs: usize) -> Self {
+        let Shape { dim, outputs, context } = self.shape;
+        let pairs = pairs.min(context);
+        let cut = |values: &[f32], width: usize| {
+            let task = |task: usize| &values[task * context * width..][..pairs * width];
+            (0..self.size).flat_map(task).copied().collect()
+        };
+        let shape = Shape { context: pairs, ..self.shape };
+        Self { shape, x: cut(&self.x, dim), y: cut(&self.y, outputs), ..self.clone() }
     }
 
     /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.

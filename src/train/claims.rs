@@ -1,9 +1,10 @@
 //! Claims of a preset against a run.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::{Experiment, Measurement, ReferenceResult, Scope};
 use crate::preset::{Claim, Quantity};
+use crate::reference::Reference;
 
 /// A claim with what was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,34 +16,54 @@ pub struct Verdict {
 }
 
 impl Experiment {
-    /// Measures the present weights on all held-out tasks and holds the claims for this step against them.
+    /// Measures the present weights on all held-out tasks and holds the claims for this step against them, those of
+    /// the same shift off the training distribution together.
     pub fn verdicts(&mut self) -> Result<Vec<Verdict>> {
-        let step = self.step();
-        let due: Vec<Claim> = self.preset.claims.iter().filter(|claim| claim.after == step).cloned().collect();
-        if due.is_empty() {
-            return Ok(Vec::new());
+        let (step, preset) = (self.step(), self.preset.clone());
+        let due = || preset.claims.iter().filter(|claim| claim.after == step);
+        let mut verdicts = Vec::new();
+        let mut shifts: Vec<&Vec<(String, String)>> = Vec::new();
+        for claim in due() {
+            if !shifts.contains(&&claim.set) {
+                shifts.push(&claim.set);
+            }
         }
-        let measurement = self.measure(Scope::Whole)?;
-        let verdict = |claim: Claim| {
-            let value = value(claim.measure, &measurement, self.references());
-            Verdict { held: claim.holds(value), claim, value }
-        };
-        Ok(due.into_iter().map(verdict).collect())
+        for set in shifts {
+            let mut judge = |measurement: &Measurement, references: &[ReferenceResult]| {
+                verdicts.extend(due().filter(|claim| claim.set == *set).map(|claim| {
+                    let value = value(claim.measure, measurement, references);
+                    Verdict { held: claim.holds(value), claim: claim.clone(), value }
+                }));
+            };
+            if set.is_empty() {
+                let measurement = self.measure(Scope::Whole)?;
+                judge(&measurement, self.references());
+            } else {
+                let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+                let preset = self.preset.shifted(settings).map_err(|error| anyhow!("claims: {error}"))?;
+                let mut there = self.shifted(preset)?;
+                let measurement = there.measure(Scope::Whole)?;
+                judge(&measurement, there.references());
+            }
+        }
+        Ok(verdicts)
     }
 }
 
 /// A quantity, as measured; NaN where there is none.
 fn value(quantity: Quantity, measurement: &Measurement, references: &[ReferenceResult]) -> f64 {
     let equal = &measurement.equivalence;
+    let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
+        references.iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
+    };
     match quantity {
         Quantity::LossGap => equal.loss_gap,
         Quantity::PredictionDifference => equal.prediction_difference_relative,
         Quantity::SensitivityCosine => equal.sensitivity_cosine,
         Quantity::StateCosine => equal.state_cosine.unwrap_or(f64::NAN),
-        Quantity::LossOver(reference) => {
-            let theirs = references.iter().find(|result| result.tuned.reference == reference);
-            theirs.map_or(f64::NAN, |result| measurement.eval_loss / result.loss)
-        }
+        Quantity::LossOver(reference) => measurement.eval_loss / of(reference, |result| result.loss),
+        Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
+        Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
         Quantity::DistanceTo(reference) => {
             equal.distances.iter().find(|(other, _)| *other == reference).map_or(f64::NAN, |(_, distance)| *distance)
         }

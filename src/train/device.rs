@@ -9,6 +9,7 @@ use dfdx::tensor::Cpu;
 use super::trainer::{self, Trainer};
 use super::{Checkpoint, Run};
 use crate::preset::Preset;
+use crate::task::Task;
 
 /// What a person asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,14 +48,20 @@ impl fmt::Display for DeviceChoice {
 
 /// Opens a run of a preset at step 0 on the device asked for.
 pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
+    open_shifted(preset, &preset.task, device)
+}
+
+/// The same for a preset whose task may be unlike that which its model was trained on: references keep what they chose
+/// there.
+pub fn open_shifted(preset: &Preset, trained_on: &Task, device: DeviceChoice) -> Result<Box<dyn Run>> {
     preset.check()?;
     match device {
-        DeviceChoice::Cpu => on_cpu(preset),
-        DeviceChoice::Auto => match cuda::open(preset, 0) {
+        DeviceChoice::Cpu => on_cpu(preset, trained_on),
+        DeviceChoice::Auto => match cuda::open(preset, trained_on, 0) {
             Ok(run) => Ok(run),
-            Err(_) => on_cpu(preset),
+            Err(_) => on_cpu(preset, trained_on),
         },
-        DeviceChoice::Cuda(card) => cuda::open(preset, card),
+        DeviceChoice::Cuda(card) => cuda::open(preset, trained_on, card),
     }
 }
 
@@ -63,8 +70,8 @@ pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
     trainer::fits(&Cpu::default(), preset, checkpoint)
 }
 
-fn on_cpu(preset: &Preset) -> Result<Box<dyn Run>> {
-    Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone())?))
+fn on_cpu(preset: &Preset, trained_on: &Task) -> Result<Box<dyn Run>> {
+    Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone(), trained_on)?))
 }
 
 #[cfg(feature = "cuda")]
@@ -74,10 +81,10 @@ mod cuda {
     use anyhow::anyhow;
     use dfdx::tensor::Cuda;
 
-    use super::{Preset, Result, Run, Trainer};
+    use super::{Preset, Result, Run, Task, Trainer};
 
     /// Opens a run on a card.
-    pub fn open(preset: &Preset, card: usize) -> Result<Box<dyn Run>> {
+    pub fn open(preset: &Preset, trained_on: &Task, card: usize) -> Result<Box<dyn Run>> {
         // Where no driver is installed the binding panics instead of failing; nobody should see that.
         let hook = panic::take_hook();
         panic::set_hook(Box::new(|_| {}));
@@ -86,7 +93,7 @@ mod cuda {
         let device = built
             .map_err(|_| anyhow!("no CUDA driver answers on this machine; use --device cpu"))?
             .map_err(|error| anyhow!("card {card} does not answer: {error:?}; use --device cpu"))?;
-        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone())?))
+        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone(), trained_on)?))
     }
 }
 
@@ -94,10 +101,10 @@ mod cuda {
 mod cuda {
     use anyhow::bail;
 
-    use super::{Preset, Result, Run};
+    use super::{Preset, Result, Run, Task};
 
     /// This program knows no cards.
-    pub fn open(_preset: &Preset, _card: usize) -> Result<Box<dyn Run>> {
+    pub fn open(_preset: &Preset, _trained_on: &Task, _card: usize) -> Result<Box<dyn Run>> {
         bail!("this innerloop was built without CUDA: build it with `cargo build --release --features cuda`")
     }
 }

@@ -1,11 +1,22 @@
 //! Distances between answers, and between directions, as plain numbers.
 
-use crate::task::Batch;
+use crate::task::{Batch, Objective};
 
-/// ½ · mean ‖ŷ − y‖² / d_out.
-pub fn half_squared_error(answers: &[f32], targets: &[f32]) -> f64 {
-    let squares = answers.iter().zip(targets).map(|(a, t)| f64::from(a - t).powi(2));
-    0.5 * squares.sum::<f64>() / answers.len() as f64
+/// The mean of losses.
+pub fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+/// The middle one of losses, or the mean of the middle two. Unlike the mean it bears a few that are beyond all bounds.
+pub fn median(losses: &[f64]) -> f64 {
+    let mut sorted = losses.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    match sorted.get(half) {
+        None => f64::NAN,
+        Some(middle) if sorted.len() % 2 == 1 => *middle,
+        Some(middle) => 0.5 * (sorted[half - 1] + middle),
+    }
 }
 
 /// mean ‖f − g‖₂ over tasks.
@@ -41,4 +52,37 @@ pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32
     let mut matrix = vec![0.0; rows * columns - accumulator.len()];
     matrix.extend(accumulator);
     matrix
+}
+
+/// A state or an accumulator, (rows, columns), in the form in which the two are compared. Of classes, which are its last
+/// rows, each column loses its mean: what is the same for every class changes no probability, so a model is free in it.
+pub fn comparable_state(objective: Objective, mut matrix: Vec<f32>, columns: usize, outputs: usize) -> Vec<f32> {
+    if objective == Objective::CrossEntropy {
+        let first = matrix.len().saturating_sub(outputs * columns);
+        let classes = &mut matrix[first..];
+        for column in 0..columns {
+            let mean = classes.iter().skip(column).step_by(columns).sum::<f32>() / outputs as f32;
+            classes.iter_mut().skip(column).step_by(columns).for_each(|value| *value -= mean);
+        }
+    }
+    matrix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 1e30]), 3.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 1e30]), 3.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_all_classes_share_is_left_out() {
+        let state = vec![9.0, 9.0, 1.0, 2.0, 3.0, 6.0];
+        assert_eq!(comparable_state(Objective::SquaredError, state.clone(), 2, 2), state);
+        assert_eq!(comparable_state(Objective::CrossEntropy, state, 2, 2), [9.0, 9.0, -1.0, -2.0, 1.0, 2.0]);
+    }
 }

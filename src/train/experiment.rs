@@ -7,9 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Scope, Snapshot, StepReport, open};
+use super::{
+    Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Scope, Snapshot, StepReport, open, open_shifted,
+};
 use crate::preset::Preset;
 use crate::reference::Tuned;
+use crate::task::Task;
 
 /// Steps between two states that a diverging run can fall back to.
 const KEEP_EVERY: u64 = 100;
@@ -28,6 +31,11 @@ pub struct ReferenceResult {
     pub tuned: Tuned,
     /// Mean loss over the held-out tasks.
     pub loss: f64,
+    /// The loss in the middle. Least squares on as many noisy pairs as there are unknowns has no mean that settles.
+    pub median: f64,
+    /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty where contexts are so long that
+    /// this would take too much time.
+    pub running: Vec<f64>,
     /// Floating-point operations for one query.
     pub flops: u64,
 }
@@ -51,6 +59,7 @@ pub struct Experiment {
     pub history: History,
     run: Box<dyn Run>,
     good: (Checkpoint, History),
+    choice: DeviceChoice,
 }
 
 impl Experiment {
@@ -58,8 +67,8 @@ impl Experiment {
     pub fn start(name: &str, preset: Preset, device: DeviceChoice) -> Result<Self> {
         let run = open(&preset, device)?;
         let good = (run.checkpoint()?, History::default());
-        let mut experiment =
-            Self { name: name.to_owned(), preset: Arc::new(preset), history: History::default(), run, good };
+        let (name, preset) = (name.to_owned(), Arc::new(preset));
+        let mut experiment = Self { name, preset, history: History::default(), run, good, choice: device };
         experiment.measure(Scope::Glance)?;
         experiment.keep()?;
         Ok(experiment)
@@ -75,7 +84,27 @@ impl Experiment {
         let mut run = open(&preset, device)?;
         run.restore(&checkpoint)?;
         let good = (checkpoint, history.clone());
-        Ok(Self { name: name.to_owned(), preset: Arc::new(preset), history, run, good })
+        Ok(Self { name: name.to_owned(), preset: Arc::new(preset), history, run, good, choice: device })
+    }
+
+    /// The present weights on tasks that they were not trained on, to be measured: see [`Self::evaluate`].
+    pub fn shifted(&self, preset: Preset) -> Result<Self> {
+        Self::evaluate(&self.name, preset, (self.checkpoint()?, &self.preset.task), self.choice)
+    }
+
+    /// The weights of a checkpoint on tasks like those of `preset`, to be measured, although they were trained on tasks
+    /// like another. The references keep the step sizes and penalties that they chose there, and what the Kalman filter
+    /// and Bayes believe: all are strangers here.
+    pub fn evaluate(
+        name: &str,
+        preset: Preset,
+        (checkpoint, trained_on): (Checkpoint, &Task),
+        device: DeviceChoice,
+    ) -> Result<Self> {
+        let mut run = open_shifted(&preset, trained_on, device)?;
+        run.restore(&checkpoint)?;
+        let (name, preset, history) = (name.to_owned(), Arc::new(preset), History::default());
+        Ok(Self { name, preset, history, run, good: (checkpoint, History::default()), choice: device })
     }
 
     /// Goes back to step 0, with this seed.

@@ -7,14 +7,15 @@ use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use super::ReferenceResult;
-use super::distance::half_squared_error;
+use super::distance::{mean, median};
 use super::host::tokens_on;
+use super::running;
 use crate::bounds;
 use crate::nn::model::{Architecture, Theory};
 use crate::nn::{Cube, Device};
 use crate::preset::Preset;
-use crate::reference::{self, Prior, Problem, Reference, Spectrum, Tuner};
-use crate::task::{Batch, Shape, Stream, Task};
+use crate::reference::{self, Loss, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
+use crate::task::{Batch, Objective, Shape, Stream, Task};
 
 /// The seed of held-out and tuning tasks, whatever a run's seed is.
 const SEED: u64 = 0;
@@ -32,7 +33,7 @@ pub struct HeldOut<D: Device> {
     batch: Batch,
     tokens: Cube<D>,
     references: Vec<ReferenceResult>,
-    /// Each reference's answers: (B, d_out), in the same order.
+    /// Each reference's answers, comparable: (B, d_out), in the same order.
     answers: Vec<Vec<f32>>,
     /// Where the reference that models are held against stands in both lists.
     main: usize,
@@ -43,10 +44,11 @@ pub struct HeldOut<D: Device> {
 }
 
 impl<D: Device> HeldOut<D> {
-    /// Draws the tasks and lets every reference that applies answer them.
-    pub fn new(device: &D, preset: &Preset) -> Result<Self> {
-        let prior = prior(&preset.task);
-        let tuner = Tuner::new(&prior, &problems(&preset.task.sample(TUNING, SEED, Stream::Tune, 0)));
+    /// Draws the tasks and lets every reference that applies answer them. What a reference chooses it chooses on tasks like
+    /// `trained_on`, which those of the preset may be unlike.
+    pub fn new(device: &D, preset: &Preset, trained_on: &Task) -> Result<Self> {
+        let prior = prior(trained_on);
+        let tuner = Tuner::new(&prior, &problems(&trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
         let batch = preset.task.sample(bounds::HELD_OUT, SEED, Stream::HeldOut, 0);
         let known: Vec<(Problem, Spectrum)> = problems(&batch)
             .into_par_iter()
@@ -56,13 +58,19 @@ impl<D: Device> HeldOut<D> {
             })
             .collect();
 
+        let applying = Reference::ALL.into_iter().filter(|reference| reference.applies(&prior));
+        let tuned: Vec<Tuned> = applying.map(|reference| tuner.tune(reference)).collect();
+        let first: Vec<&Problem> =
+            known.iter().take(running::tasks(batch.shape, &tuned)).map(|(problem, _)| problem).collect();
+        let running = running::of_references(&tuned, &first, preset.task.objective());
         let mut references = Vec::new();
         let mut answers = Vec::new();
-        for reference in Reference::ALL.into_iter().filter(|reference| reference.applies(&prior)) {
-            let tuned = tuner.tune(reference);
+        for (tuned, running) in tuned.into_iter().zip(running) {
             let theirs = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
-            let loss = half_squared_error(&theirs, &batch.target);
-            references.push(ReferenceResult { tuned, loss, flops: tuned.flops(prior.shape) });
+            let theirs = preset.task.objective().comparable(theirs, batch.shape.outputs);
+            let losses = preset.task.objective().losses(&theirs, &batch.target, batch.shape.outputs);
+            let flops = tuned.flops(shape_of(batch.shape));
+            references.push(ReferenceResult { tuned, loss: mean(&losses), median: median(&losses), running, flops });
             answers.push(theirs);
         }
         let main = references.iter().position(|result: &ReferenceResult| result.tuned.reference == MAIN).unwrap_or(0);
@@ -118,6 +126,17 @@ impl<D: Device> HeldOut<D> {
         (&self.references[self.main], &self.answers[self.main])
     }
 
+    /// How many of the first tasks the losses after each pair are averaged over; none where that would take too long.
+    pub fn running_tasks(&self) -> usize {
+        let tuned: Vec<Tuned> = self.references.iter().map(|result| result.tuned).collect();
+        running::tasks(self.batch.shape, &tuned)
+    }
+
+    /// The device, for tokens of other lengths than those that are kept.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
     /// The weights of the main reference, which are its sensitivities: (B, d_out, d).
     pub fn weights(&self) -> &[f32] {
         &self.weights
@@ -129,20 +148,30 @@ impl<D: Device> HeldOut<D> {
     }
 }
 
+/// The sizes of a task in the references' terms.
+fn shape_of(Shape { dim, outputs, context }: Shape) -> reference::Shape {
+    reference::Shape { dim, outputs, context }
+}
+
 /// What the references may know of a task.
 fn prior(task: &Task) -> Prior {
+    let loss = match task.objective() {
+        Objective::SquaredError => Loss::Squared,
+        Objective::CrossEntropy => Loss::CrossEntropy,
+    };
+    let shape = shape_of(task.shape());
+    let unknown = Prior { shape, loss, weight_scale: None, noise: 0.0, drift: 0.0, moments: None, distractors: 0 };
     match task {
-        Task::Linear(linear) => {
-            let Shape { dim, outputs, context } = linear.shape();
-            Prior {
-                shape: reference::Shape { dim, outputs, context },
-                weight_scale: Some(linear.weight_scale),
-                noise: linear.noise,
-                drift: 0.0,
-                moments: Some(linear.moments()),
-                distractors: 0,
-            }
-        }
+        Task::Linear(linear) => Prior {
+            weight_scale: Some(linear.weight_scale),
+            noise: linear.noise,
+            drift: linear.drift,
+            moments: Some(linear.inputs.moments(linear.range)),
+            distractors: linear.distractors,
+            ..unknown
+        },
+        // Targets that are not linear in x, and inputs of which one tells of the next.
+        Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => unknown,
     }
 }
 

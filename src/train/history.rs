@@ -12,7 +12,7 @@ use crate::series::Series;
 pub struct StepReport {
     /// Steps done, this one included.
     pub step: u64,
-    /// Loss of this step's batch, before its update: ½ · mean ‖ŷ − y‖² / d_out.
+    /// Loss of this step's batch, before its update.
     pub loss: f32,
     /// Learning rate that the step used.
     pub lr: f64,
@@ -25,7 +25,19 @@ pub struct Measurement {
     pub step: u64,
     /// Held-out loss of the model.
     pub eval_loss: f64,
+    /// The loss in the middle of the held-out tasks.
+    #[serde(default = "nan")]
+    pub eval_median: f64,
+    /// Mean loss after 0, 1, …, N pairs, over the same tasks as [`super::ReferenceResult::running`]. NaN after as many
+    /// pairs as the model cannot read; empty where it can read only N, or contexts are too long.
+    #[serde(default)]
+    pub running: Vec<f64>,
     pub equivalence: Equivalence,
+}
+
+/// Sessions of the first versions lack it.
+fn nan() -> f64 {
+    f64::NAN
 }
 
 /// The distance between a model f and a reference g, averaged over the held-out tasks.

@@ -1,18 +1,18 @@
 //! How equal a network is to the references, over the held-out tasks.
 
 use anyhow::Result;
-use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace};
+use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace, TryMul};
 use rayon::prelude::*;
 
-use super::distance::{cosine, embedded, half_squared_error, mean_distance, relative_difference};
+use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, median, relative_difference};
 use super::held_out::HeldOut;
 use super::host::told;
-use super::{Equivalence, Measurement};
+use super::{Equivalence, Measurement, running};
 use crate::nn::op::numbers;
-use crate::nn::{Cube, Device, Input, Net, Wanted};
+use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
 use crate::preset::Preset;
 use crate::reference::Reference;
-use crate::task::{Layout, Shape};
+use crate::task::{Objective, Shape};
 
 /// Tasks whose states are held in memory at once.
 const STATES_AT_ONCE: usize = 8;
@@ -49,8 +49,10 @@ pub fn measure<D: Device>(
     let tasks = scope.tasks(held_out.batch().size, outputs);
     let tokens = held_out.tokens();
     let answers = net.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).map_err(told)?;
-    let answers = numbers(&answers).map_err(told)?;
-    let eval_loss = half_squared_error(&answers, &held_out.batch().target);
+    let objective = preset.task.objective();
+    let answers = objective.comparable(numbers(&answers).map_err(told)?, outputs);
+    let losses = objective.losses(&answers, &held_out.batch().target, outputs);
+    let eval_loss = mean(&losses);
 
     let batch = held_out.batch();
     let distances: Vec<(Reference, f64)> = held_out
@@ -73,7 +75,8 @@ pub fn measure<D: Device>(
         nearest,
         distances,
     };
-    Ok(Measurement { step, eval_loss, equivalence })
+    let running = running::of_model(net, preset, held_out)?;
+    Ok(Measurement { step, eval_loss, eval_median: median(&losses), running, equivalence })
 }
 
 /// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights.
@@ -88,7 +91,7 @@ fn sensitivities<D: Device>(
     let mut cosines = 0.0;
     let mut squares = vec![0.0; size];
     for output in 0..outputs {
-        let slopes = query_gradient(net, &tokens, output, (preset.layout, preset.task.shape()))?;
+        let slopes = query_gradient(net, &tokens, output, preset)?;
         for (task, slope) in slopes.chunks(dim).enumerate() {
             let row = &weights[(task * outputs + output) * dim..][..dim];
             cosines += cosine(slope, row);
@@ -99,19 +102,22 @@ fn sensitivities<D: Device>(
     Ok((cosines / (size * outputs) as f64, difference))
 }
 
-/// ∂f_output/∂x_q for each task: (B, d).
-fn query_gradient<D: Device>(
-    net: &impl Net<D>,
-    tokens: &Cube<D>,
-    output: usize,
-    (layout, shape): (Layout, Shape),
-) -> Result<Vec<f32>> {
+/// ∂f_output/∂x_q for each task: (B, d). Of logits, that of the comparable ones: less their mean over the classes.
+fn query_gradient<D: Device>(net: &impl Net<D>, tokens: &Cube<D>, output: usize, preset: &Preset) -> Result<Vec<f32>> {
+    let shape = preset.task.shape();
     let answer = net.forward(Input { tokens: tokens.leaky_trace(), wanted: Wanted::Query }).map_err(told)?;
-    let batch = answer.shape().0;
-    let column = answer.try_slice((0..batch, output..output + 1)).map_err(told)?;
-    let mut gradients = column.try_sum::<Rank0, _>().and_then(|sum| sum.try_backward()).map_err(told)?;
+    let (batch, outputs) = *answer.shape();
+    let others = match preset.task.objective() {
+        Objective::SquaredError => 0.0,
+        Objective::CrossEntropy => -1.0 / outputs as f32,
+    };
+    let mut share = vec![others; batch * outputs];
+    share.iter_mut().skip(output).step_by(outputs).for_each(|share| *share += 1.0);
+    let share: Matrix<D> = tokens.device().try_tensor_from_vec(share, (batch, outputs)).map_err(told)?;
+    let sum = answer.try_mul(share).and_then(|shares| shares.try_sum::<Rank0, _>());
+    let mut gradients = sum.and_then(|sum| sum.try_backward()).map_err(told)?;
     gradients.try_alloc_for(tokens).map_err(told)?;
-    Ok(layout.query_part(shape, &numbers(&gradients.get(tokens)).map_err(told)?))
+    Ok(preset.layout.query_part(shape, &numbers(&gradients.get(tokens)).map_err(told)?))
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over tasks and stops that have read a pair.
@@ -130,15 +136,13 @@ fn state_cosine<D: Device>(
             return Ok(None);
         }
         let (rows, columns) = layer.aligned_shape;
+        let comparable = |matrix| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
         let stops = || layer.stops.iter().filter(|stop| !stop.aligned.is_empty());
         let cosines = |task: usize| {
             let pairs = stops().map(|stop| preset.layout.pairs_read(shape, stop.tokens_read));
-            let truths = batch.accumulators(first + task, pairs);
-            let states = stops().map(|stop| &stop.aligned[task * rows * columns..][..rows * columns]);
-            states
-                .zip(truths)
-                .map(|(state, truth)| cosine(state, &embedded(&truth, (rows, columns))).abs())
-                .sum::<f64>()
+            let truths = batch.accumulators(first + task, pairs).map(|truth| embedded(&truth, (rows, columns)));
+            let states = stops().map(|stop| stop.aligned[task * rows * columns..][..rows * columns].to_vec());
+            states.zip(truths).map(|(state, truth)| cosine(&comparable(state), &comparable(truth)).abs()).sum::<f64>()
         };
         let tasks = size.min(first + STATES_AT_ONCE) - first;
         // Summed in their order, so that the number of threads changes nothing.

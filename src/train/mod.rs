@@ -12,12 +12,13 @@ mod held_out;
 mod history;
 mod host;
 mod measure;
+mod running;
 mod snapshot;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use claims::Verdict;
-pub use device::{DeviceChoice, fits, open};
+pub use device::{DeviceChoice, fits, open, open_shifted};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::distance::{cosine, embedded};
+use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
 use super::host::told;
 use crate::nn::{Device, Input, LayerStates, Net, StopStates, Wanted};
@@ -27,7 +27,7 @@ pub struct Stop {
     pub token: usize,
     /// The last token read, in the task's words: "y₆", "query".
     pub label: String,
-    /// Σ y xᵀ over the pairs read so far, in the orientation of the states.
+    /// Σ y xᵀ over the pairs read so far, in the orientation of the states; of classes, less what all of them share.
     pub accumulator: Grid,
     /// One per layer.
     pub layers: Vec<LayerState>,
@@ -73,7 +73,8 @@ pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>
     let answers =
         net.forward(Input { tokens: held_out.some_tokens(0, PARITY)?, wanted: Wanted::Weights }).map_err(told)?;
     let (_, theirs) = held_out.main();
-    let parity = theirs.iter().copied().zip(answers.as_vec());
+    let answers = preset.task.objective().comparable(answers.as_vec(), preset.task.shape().outputs);
+    let parity = theirs.iter().copied().zip(answers);
     Ok(Snapshot {
         step,
         tokens: preset.layout.tokens(preset.task.shape()),
@@ -90,11 +91,12 @@ const PARITY: usize = 64;
 fn stops(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usize) -> Vec<Stop> {
     let shape = preset.task.shape();
     let Some(first) = layers.first() else { return Vec::new() };
+    let comparable = |matrix, columns| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
     let stop = |(index, stop): (usize, &StopStates)| {
         let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
         let values = embedded(&batch.accumulator(probe, pairs), first.aligned_shape);
-        let accumulator = grid(first.aligned_shape, ("y", "x"), values);
-        let layers = layers.iter().map(|layer| layer_state(layer, index, probe, &accumulator)).collect();
+        let accumulator = grid(first.aligned_shape, ("y", "x"), comparable(values, first.aligned_shape.1));
+        let layers = layers.iter().map(|layer| layer_state(layer, (index, probe), &accumulator, &comparable)).collect();
         let label = preset.layout.token(shape, stop.tokens_read - 1).to_string();
         Stop { token: stop.tokens_read, label, accumulator, layers }
     };
@@ -105,7 +107,12 @@ fn grid((rows, columns): (usize, usize), axes: (&'static str, &'static str), val
     Grid { rows, columns, values, axes }
 }
 
-fn layer_state(layer: &LayerStates, index: usize, probe: usize, accumulator: &Grid) -> LayerState {
+fn layer_state(
+    layer: &LayerStates,
+    (index, probe): (usize, usize),
+    accumulator: &Grid,
+    comparable: &impl Fn(Vec<f32>, usize) -> Vec<f32>,
+) -> LayerState {
     let part = |values: &[f32], (rows, columns): (usize, usize)| {
         values.chunks(rows * columns).nth(probe).map(<[f32]>::to_vec).unwrap_or_default()
     };
@@ -114,7 +121,7 @@ fn layer_state(layer: &LayerStates, index: usize, probe: usize, accumulator: &Gr
     if stop.aligned.is_empty() {
         return LayerState { state, aligned: None, cosine: None };
     }
-    let aligned = part(&stop.aligned, layer.aligned_shape);
+    let aligned = comparable(part(&stop.aligned, layer.aligned_shape), layer.aligned_shape.1);
     let cosine = cosine(&aligned, &accumulator.values).abs();
     let fitted = fit(&aligned, &accumulator.values);
     LayerState { state, aligned: Some(grid(layer.aligned_shape, accumulator.axes, fitted)), cosine: Some(cosine) }

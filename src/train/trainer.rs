@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Backward, HasShape};
+use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
 use super::drawn::{Drawn, Source};
@@ -20,7 +20,7 @@ use crate::nn::op::Scalar;
 use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Place, Stream, rng};
+use crate::task::{Objective, Place, Stream, Task, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
@@ -47,9 +47,9 @@ struct Ordered<D: Device> {
 }
 
 impl<D: Device> Trainer<D> {
-    /// A run at step 0.
-    pub fn new(device: D, device_name: String, preset: Preset) -> Result<Self> {
-        let held_out = HeldOut::new(&device, &preset)?;
+    /// A run at step 0. References choose their step sizes on tasks like `trained_on`.
+    pub fn new(device: D, device_name: String, preset: Preset, trained_on: &Task) -> Result<Self> {
+        let held_out = HeldOut::new(&device, &preset, trained_on)?;
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
@@ -75,7 +75,7 @@ impl<D: Device> Trainer<D> {
         let (tokens, target) = batch.on(&self.device)?;
         let answer =
             self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
-        self.device.squared_error(answer, target).map_err(told)
+        mean_loss(self.preset.task.objective(), answer, target).map_err(told)
     }
 
     /// Makes a step with this batch.
@@ -93,6 +93,21 @@ impl<D: Device> Trainer<D> {
     /// Where the batch of the next step is drawn.
     fn place(&self) -> Place {
         Place { seed: self.seed, stream: Stream::Train, step: self.step }
+    }
+}
+
+/// The mean over the batch of [`Objective::loss`], on the answers' tape.
+fn mean_loss<D: Device, T: Tape<f32, D>>(
+    objective: Objective,
+    answer: Matrix<D, T>,
+    target: Matrix<D>,
+) -> Result<Scalar<D, T>, D::Err> {
+    match objective {
+        Objective::SquaredError => target.device().clone().squared_error(answer, target),
+        Objective::CrossEntropy => {
+            let outputs = target.shape().1 as f32;
+            answer.try_log_softmax::<Axis<1>>()?.try_mul(target)?.try_mean::<Rank0, _>()?.try_mul(-outputs)
+        }
     }
 }
 
@@ -216,5 +231,36 @@ impl<D: Device> Run for Trainer<D> {
 
     fn references(&self) -> &[ReferenceResult] {
         self.held_out.references()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{Cpu, TensorFromVec, Trace};
+
+    use super::*;
+
+    #[test]
+    fn the_loss_on_tensors_is_the_loss_in_numbers() {
+        let device = Cpu::default();
+        let answers = vec![0.3, -1.2, 2.0, 0.0, 0.7, -0.4];
+        let targets = vec![0.0, 1.0, 0.0, 1.0, 0.0, 0.0];
+        for objective in [Objective::SquaredError, Objective::CrossEntropy] {
+            let losses = objective.losses(&answers, &targets, 3);
+            let matrix = |values: &Vec<f32>| device.tensor_from_vec(values.clone(), (2, 3));
+            let loss = mean_loss(objective, matrix(&answers), matrix(&targets)).unwrap();
+            assert!((f64::from(number(&loss)) - 0.5 * (losses[0] + losses[1])).abs() < 1e-6, "{objective:?}");
+            let traced = matrix(&answers);
+            let gradients = mean_loss(objective, traced.leaky_trace(), matrix(&targets)).unwrap().backward();
+            for (i, slope) in gradients.get(&traced).as_vec().into_iter().enumerate() {
+                let moved = |by: f32| {
+                    let mut answers = answers.clone();
+                    answers[i] += by;
+                    objective.losses(&answers, &targets, 3).iter().sum::<f64>() / 2.0
+                };
+                let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                assert!((f64::from(slope) - expected).abs() < 1e-4, "{objective:?} {i}: {slope} not {expected}");
+            }
+        }
     }
 }

@@ -36,6 +36,11 @@ pub trait Architecture {
         1
     }
 
+    /// Whether a model that is built for contexts of `context` pairs can read one of only `pairs`.
+    fn reads(&self, _pairs: usize, _context: usize) -> bool {
+        true
+    }
+
     /// The network at its start.
     fn build<D: Device>(
         &self,

@@ -49,6 +49,11 @@ impl Architecture for GdSsmSpec {
         2 * (shape.dim as u128).pow(2)
     }
 
+    /// The query is read in a window with the pair before it.
+    fn reads(&self, pairs: usize, _context: usize) -> bool {
+        pairs > 0
+    }
+
     /// A window comes with every second token: Q X, its product with X, and Λ ⊙ S. The answer: X D, S times it, C.
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
         let (d, wide) = (shape.dim, shape.dim * shape.dim);

@@ -54,6 +54,11 @@ impl Architecture for MlpSpec {
         4 * self.units as u128 * self.layers as u128
     }
 
+    /// It has a weight for every place.
+    fn reads(&self, pairs: usize, context: usize) -> bool {
+        pairs == context
+    }
+
     /// Only all at once: every token has weights of its own, and without the last there is no answer.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let width = layout.width(shape);

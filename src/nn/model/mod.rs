@@ -94,6 +94,10 @@ macro_rules! architectures {
                 match self { $(Self::$name(spec) => spec.descent_steps(),)* }
             }
 
+            fn reads(&self, pairs: usize, context: usize) -> bool {
+                match self { $(Self::$name(spec) => spec.reads(pairs, context),)* }
+            }
+
             fn build<D: Device>(
                 &self,
                 device: &D,

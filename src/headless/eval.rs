@@ -1,0 +1,55 @@
+//! `innerloop eval`: the weights of a session on tasks that they may not have been trained on.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::exit::Usage;
+use super::print;
+use super::report::Report;
+use super::train::setting;
+use crate::bounds;
+use crate::session::{self, Source};
+use crate::train::{DeviceChoice, Experiment};
+
+/// Measure a session on other tasks, without training
+///
+/// References keep the step sizes (η, γ) and penalties (λ) that they chose on the task that the session was trained on, and
+/// what the Kalman filter and Bayes believe of it: off the training distribution all are strangers, as the model is.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// The path of a session
+    #[arg(value_name = "SESSION")]
+    pub what: String,
+    /// Change a field of the task, for example task.range=4 or task.noise=0.5; what changes the weights' shapes is refused
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Print one JSON object and nothing else on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Prints what the session's weights are worth on the changed task.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let (file, session) = match session::find(&options.what)? {
+        Source::Session(file, session) => (file, session),
+        Source::Preset(name, _) => {
+            let name = bounds::line(&name);
+            let words =
+                format!("{name} is a preset, not a session: `innerloop train {name} --steps 0` measures its start");
+            return Err(Usage(words).into());
+        }
+    };
+    let settings = options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let preset = session.preset.shifted(settings).map_err(Usage::or_value)?;
+    let weights = (session.checkpoint, &session.preset.task);
+    let mut experiment = Experiment::evaluate(&session.name, preset, weights, options.device)
+        .with_context(|| bounds::line(&file.display().to_string()))?;
+    let report = Report::of(&mut experiment, 0, Duration::ZERO)?;
+    print(&if options.json { report.json()? } else { report.page(None) })
+}

@@ -1,0 +1,174 @@
+//! Each task against what its file says of it: recovered from the numbers, or as a moment over many draws.
+
+use super::*;
+
+/// Draws one number a pair: y_i / x_i is then the weight that taught pair i.
+fn line() -> Linear {
+    Linear {
+        dim: 1,
+        outputs: Outputs::Scalar,
+        context: 8,
+        range: 2.0,
+        inputs: InputDistribution::Uniform,
+        weight_scale: 1.0,
+        noise: 0.0,
+        distractors: 0,
+        drift: 0.0,
+    }
+}
+
+fn draw(task: &Task, size: usize) -> Batch {
+    task.sample(size, 7, Stream::Train, 0)
+}
+
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    values.clone().sum::<f64>() / values.count() as f64
+}
+
+/// The weights that taught each pair, and the one that taught the query.
+fn slopes(batch: &Batch) -> Vec<(Vec<f64>, f64)> {
+    let ratio = |(x, y): (&f32, &f32)| f64::from(*y) / f64::from(*x);
+    let tasks = batch.x.chunks(8).zip(batch.y.chunks(8)).zip(batch.query.iter().zip(&batch.target));
+    tasks.map(|((x, y), query)| (x.iter().zip(y).map(ratio).collect(), ratio(query))).collect()
+}
+
+#[test]
+fn weights_drift_by_tau_from_pair_to_pair_and_the_query_has_the_last() {
+    let tasks = slopes(&draw(&Task::Linear(Linear { drift: 0.3, ..line() }), 4_000));
+    let steps = || tasks.iter().flat_map(|(slopes, _)| slopes.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)));
+    assert!((mean(steps().collect::<Vec<_>>().into_iter()).sqrt() / 0.3 - 1.0).abs() < 0.02);
+    assert!(tasks.iter().all(|(slopes, query)| (slopes[7] - query).abs() < 1e-3));
+    let first = mean(tasks.iter().map(|(slopes, _)| slopes[0].powi(2)));
+    assert!((first - 1.0).abs() < 0.1, "{first}");
+}
+
+#[test]
+fn distractors_stand_at_random_places_and_say_nothing() {
+    let batch = draw(&Task::Linear(Linear { distractors: 3, ..line() }), 4_000);
+    let tasks = slopes(&batch);
+    let misled = |(slopes, query): &(Vec<f64>, f64)| slopes.iter().map(|s| (s - query).abs() > 1e-3).collect();
+    let misled: Vec<Vec<bool>> = tasks.iter().map(misled).collect();
+    // A distractor may be right by chance, within the precision.
+    assert!(misled.iter().filter(|task| task.iter().filter(|m| **m).count() == 3).count() > 3_950);
+    for place in 0..8 {
+        let share = mean(misled.iter().map(|task| f64::from(u8::from(task[place]))));
+        assert!((share - 3.0 / 8.0).abs() < 0.04, "{place}: {share}");
+    }
+    let values = misled.iter().flatten().zip(&batch.y).filter(|(misled, _)| **misled);
+    assert!((mean(values.map(|(_, y)| f64::from(*y).powi(2))) - 1.0).abs() < 0.05);
+}
+
+#[test]
+fn what_is_not_asked_for_changes_no_number() {
+    let plain = draw(&Task::Linear(line()), 50);
+    let with = draw(&Task::Linear(Linear { distractors: 2, ..line() }), 50);
+    assert_eq!((&plain.x, &plain.query, &plain.target), (&with.x, &with.query, &with.target));
+    assert!(plain.y.iter().zip(&with.y).filter(|(a, b)| a != b).count() == 100);
+}
+
+#[test]
+fn drift_and_distractors_are_refused_together_and_so_are_more_distractors_than_pairs() {
+    let refused = |task: Linear| Task::Linear(task).check(Layout::Joined).unwrap_err().to_string();
+    assert!(refused(Linear { drift: 0.1, distractors: 1, ..line() }).starts_with("task.drift: "));
+    assert!(refused(Linear { distractors: 9, ..line() }).starts_with("task.distractors: 9 of 8"));
+}
+
+#[test]
+fn a_sine_has_an_amplitude_and_a_phase_that_are_independent() {
+    let task = Task::Sine(Sine { context: 3, range: 10.0, a_min: 0.1, a_max: 0.5 });
+    let batch = draw(&task, 20_000);
+    let mut waves = Vec::new();
+    for (i, (x, y)) in batch.x.chunks(3).zip(batch.y.chunks(3)).enumerate() {
+        // y = A sin x + B cos x from two pairs; the others must agree.
+        let [s0, c0, s1, c1] = [x[0].sin(), x[0].cos(), x[1].sin(), x[1].cos()].map(f64::from);
+        let determinant = s0 * c1 - s1 * c0;
+        if determinant.abs() < 0.1 {
+            continue;
+        }
+        let (y0, y1) = (f64::from(y[0]), f64::from(y[1]));
+        let (a, b) = ((y0 * c1 - y1 * c0) / determinant, (s0 * y1 - s1 * y0) / determinant);
+        for (x, y) in [(x[2], y[2]), (batch.query[i], batch.target[i])].map(|(x, y)| (f64::from(x), f64::from(y))) {
+            assert!((a * x.sin() + b * x.cos() - y).abs() < 1e-4);
+        }
+        waves.push((a.hypot(b), b.atan2(a)));
+    }
+    let (size, phase) = (mean(waves.iter().map(|w| w.0)), mean(waves.iter().map(|w| w.1)));
+    assert!((size - 0.3).abs() < 0.005 && (phase - std::f64::consts::FRAC_PI_2).abs() < 0.03, "{size} {phase}");
+    let together = mean(waves.iter().map(|w| (w.0 - size) * (w.1 - phase)));
+    assert!(together.abs() < 0.005, "{together}");
+    assert!(waves.iter().all(|w| w.0 > 0.0999 && w.0 < 0.5001 && w.1 > -1e-3));
+    assert!(Task::Sine(Sine { context: 3, range: 10.0, a_min: 0.6, a_max: 0.5 }).check(Layout::Joined).is_err());
+}
+
+#[test]
+fn a_class_is_a_half_space() {
+    let two = Task::Classification(Classification {
+        dim: 1,
+        classes: 2,
+        context: 8,
+        range: 2.0,
+        inputs: InputDistribution::Normal,
+    });
+    let batch = draw(&two, 500);
+    for task in 0..500 {
+        let side = |x: f32, y: &[f32]| (x > 0.0) == (y[0] == 1.0);
+        let query = side(batch.query[task], &batch.target[2 * task..]);
+        for i in 8 * task..8 * task + 8 {
+            assert_eq!(batch.y[2 * i] + batch.y[2 * i + 1], 1.0);
+            assert_eq!(side(batch.x[i], &batch.y[2 * i..]), query);
+        }
+    }
+    let four = Task::Classification(Classification {
+        dim: 5,
+        classes: 4,
+        context: 8,
+        range: 2.0,
+        inputs: InputDistribution::Uniform,
+    });
+    let batch = draw(&four, 4_000);
+    for class in 0..4 {
+        let share = mean(batch.target.chunks(4).map(|y| f64::from(y[class])));
+        assert!((share - 0.25).abs() < 0.02, "{class}: {share}");
+    }
+    assert!(four.check(Layout::Interleaved).is_ok());
+    assert!(two.check(Layout::Interleaved).unwrap_err().to_string().starts_with("layout: "));
+}
+
+#[test]
+fn a_slope_is_the_limit_of_differences() {
+    let signal = |frequency| {
+        let task = Differentiation { dim: 2, context: 30, waves: 3, frequency, scale: 2.0 };
+        draw(&Task::Differentiation(task), 4_000)
+    };
+    let slow = signal(0.05);
+    for (u, slope) in slow.x.chunks(60).zip(slow.y.chunks(60)) {
+        for t in 1..29 {
+            for channel in 0..2 {
+                let around = 0.5 * (u[2 * t + 2 + channel] - u[2 * t - 2 + channel]);
+                // Third derivatives are at most Ω² times the first; amplitudes reach about 10.
+                assert!((around - slope[2 * t + channel]).abs() < 0.05f32.powi(3) / 6.0 * 20.0);
+            }
+        }
+    }
+    let fast = signal(1.5);
+    let square = |values: &[f32]| mean(values.iter().map(|v| f64::from(*v).powi(2)));
+    for (values, expected) in [(&fast.x, 4.0), (&fast.query, 4.0), (&fast.y, 4.0 * 0.75), (&fast.target, 4.0 * 0.75)] {
+        assert!((square(values) / expected - 1.0).abs() < 0.08, "{} not {expected}", square(values));
+    }
+    let together = mean(fast.query.iter().zip(&fast.target).map(|(u, s)| f64::from(u * s)));
+    assert!(together.abs() < 0.1, "{together}");
+}
+
+#[test]
+fn a_shortened_context_begins_as_the_whole() {
+    let batch = draw(&Task::Linear(Linear { dim: 2, outputs: Outputs::Vector, ..line() }), 3);
+    let short = batch.shortened(5);
+    assert_eq!((short.shape.context, short.x.len(), short.y.len()), (5, 30, 30));
+    for task in 0..3 {
+        assert_eq!(short.x[task * 10..][..10], batch.x[task * 16..][..10]);
+        assert_eq!(short.y[task * 10..][..10], batch.y[task * 16..][..10]);
+    }
+    assert_eq!((&short.query, &short.target), (&batch.query, &batch.target));
+    assert_eq!(batch.shortened(8), batch);
+    assert!(batch.shortened(0).x.is_empty());
+}
