@@ -26,13 +26,19 @@ pub fn lanewise() {
 /// Gathers a block of rows, each of `width` numbers, into lanes: `width` lanes. Missing sequences are zero.
 pub fn gather(rows: &[f32], width: usize) -> Vec<Lane> {
     let mut lanes = vec![ZERO; width];
-    let sequences = (rows.len() / width).min(LANES);
+    gather_into(rows, &mut lanes);
+    lanes
+}
+
+/// Gathers a block of rows into lanes, as many as a row has numbers. Missing sequences stay as they are.
+pub fn gather_into(rows: &[f32], lanes: &mut [Lane]) {
+    let width = lanes.len();
+    let sequences = (rows.len() / width.max(1)).min(LANES);
     for (k, lane) in lanes.iter_mut().enumerate() {
         for (l, value) in lane.iter_mut().enumerate().take(sequences) {
             *value = rows[l * width + k];
         }
     }
-    lanes
 }
 
 /// Writes lanes as rows, as many as there are.
@@ -118,4 +124,22 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
             }
         }
     }
+}
+
+/// a + k · b.
+#[inline(always)]
+pub fn plus_scaled(a: &Lane, k: f32, b: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + k * b[l])
+}
+
+/// a + b · c.
+#[inline(always)]
+pub fn plus_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + b[l] * c[l])
+}
+
+/// b · c.
+#[inline(always)]
+pub fn product(b: &Lane, c: &Lane) -> Lane {
+    std::array::from_fn(|l| b[l] * c[l])
 }

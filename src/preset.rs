@@ -115,6 +115,16 @@ impl Preset {
         Ok(())
     }
 
+    /// A name for what decides a run's numbers: two versions of a preset that differ in words alone share it.
+    pub fn fingerprint(&self) -> String {
+        // FNV-1a: no standard hasher promises the same value in the next release.
+        let text = ron::to_string(&(&self.task, self.layout, &self.model, &self.train)).unwrap_or_default();
+        let hash = text
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        format!("{hash:016x}")
+    }
+
     /// How many numbers the model learns.
     pub fn parameters(&self) -> usize {
         self.model.parameters(self.task.shape(), self.layout) as usize

@@ -1,9 +1,11 @@
-//! A run on disk: one human-readable RON file.
+//! A run on disk: one human-readable RON file; and what runs came to, in another.
 //!
-//! Owns the file's form, its versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
+//! Owns the files' form, their versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
 
+mod ledger;
 mod store;
 
+pub use ledger::{Entry, Ledger, Outcome, Page};
 pub use store::{list, load, may_replace, save, understand};
 
 use std::path::{Path, PathBuf};

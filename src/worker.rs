@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::preset::Preset;
+use crate::session::Outcome;
 pub use crate::session::Source;
-use crate::train::{DeviceChoice, History, LrChange, Measurement, ReferenceResult, Snapshot, StepReport};
+use crate::train::{DeviceChoice, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport};
 
 /// Updates a worker posts at most in a second.
 pub const POSTS_PER_SECOND: u32 = 20;
@@ -34,6 +35,8 @@ pub enum Order {
     Restart {
         seed: Option<u64>,
     },
+    /// Measures the present weights on shifted tasks, one after the other.
+    Shift,
     /// Writes the session to this file.
     Save(PathBuf),
 }
@@ -102,6 +105,10 @@ pub struct Update {
     pub lr_changes: Vec<LrChange>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
+    /// The claims for a step that was reached, held against all held-out tasks.
+    pub checked: Option<Outcome>,
+    /// What the weights were worth on shifted tasks.
+    pub shifts: Vec<Shift>,
     pub notes: Vec<Note>,
 }
 

@@ -9,7 +9,7 @@ use innerloop::train::DeviceChoice;
 use innerloop::tui::action::{Action, Direction, Effect};
 use innerloop::tui::app::{App, Destination, PACES, Pane, Tab};
 use innerloop::tui::keymap::{self, Mode, ROWS};
-use innerloop::worker::{Note, Order, Phase, Update};
+use innerloop::worker::{Note, Order, Phase, Status, Update};
 
 fn press(app: &mut App, key: impl Into<KeyEvent>) -> Vec<Effect> {
     keymap::action(app.mode(), &key.into()).map_or_else(Vec::new, |action| app.update(action))
@@ -149,6 +149,16 @@ fn control_of_a_run() {
 }
 
 #[test]
+fn o_asks_for_other_tasks_and_shows_what_comes_of_it() {
+    let mut app = fixture::lab();
+    app.update(Action::Updated(Box::new(Update { shifts: fixture::shifts(), ..Update::default() })));
+    assert_eq!(type_text(&mut app, "o"), [Effect::Order(Order::Shift)]);
+    let lab = app.lab.as_ref().unwrap();
+    assert_eq!((lab.focus, lab.companion, lab.lower.1, lab.shifts.len()), (Pane::Shift, Pane::Shift, Pane::Shift, 0));
+    assert_eq!(fixture::empty_lab().update(Action::MeasureShifts), []);
+}
+
+#[test]
 fn the_ladder_of_paces_has_ends() {
     let mut app = fixture::lab();
     let pace = |effects: Vec<Effect>| match effects.as_slice() {
@@ -170,11 +180,56 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(focus(&app), Pane::State);
     press(&mut app, KeyCode::BackTab);
     press(&mut app, KeyCode::BackTab);
-    assert_eq!(focus(&app), Pane::Predictions);
-    assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Predictions);
+    assert_eq!(focus(&app), Pane::Claims);
+    assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
+    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
+    (0..3).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
+    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Context, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();
     assert!(lab.zoom && !lab.log_axis);
+}
+
+#[test]
+fn every_pane_is_a_tab_away() {
+    let mut app = fixture::lab();
+    let mut seen = vec![];
+    for _ in Pane::ALL {
+        seen.push(app.lab.as_ref().unwrap().focus);
+        press(&mut app, KeyCode::Tab);
+    }
+    assert_eq!(seen, Pane::ALL);
+}
+
+#[test]
+fn at_the_end_the_claims_come_to_the_front_unless_somebody_looks_there() {
+    let shown = |app: &App| app.lab.as_ref().map(|lab| (lab.companion, lab.lower.1)).unwrap();
+    assert_eq!(shown(&fixture::finished()), (Pane::Claims, Pane::Claims));
+    let end = |app: &mut App| {
+        let status = Status { step: fixture::STEPS, ..fixture::status(Phase::Finished) };
+        let (status, checked) = (Some(status), Some(fixture::outcome()));
+        app.update(Action::Updated(Box::new(Update { status, checked, ..Update::default() })))
+    };
+    let mut app = fixture::lab();
+    app.lab.as_mut().unwrap().focus = Pane::Predictions;
+    end(&mut app);
+    assert_eq!(shown(&app), (Pane::State, Pane::Predictions));
+}
+
+#[test]
+fn only_a_run_as_the_preset_says_is_noted() {
+    let checked = || Box::new(Update { checked: Some(fixture::outcome()), ..Update::default() });
+    let mut turned = fixture::lab();
+    assert!(!turned.lab.as_ref().unwrap().history.lr_changes.is_empty());
+    assert_eq!(turned.update(Action::Updated(checked())), []);
+    let mut app = fixture::lab();
+    app.lab.as_mut().unwrap().history.lr_changes.clear();
+    let effects = app.update(Action::Updated(checked()));
+    assert!(matches!(&effects[..], [Effect::Note(name, ..)] if name == "gd-ssm"), "{effects:?}");
+    let mut other_seed = fixture::opened();
+    other_seed.seed = 9;
+    let update = Update { opened: Some(other_seed), checked: Some(fixture::outcome()), ..Update::default() };
+    assert_eq!(app.update(Action::Updated(Box::new(update))), []);
 }
 
 #[test]
@@ -213,7 +268,7 @@ fn esc_steps_out_of_help_then_zoom_then_the_lab() {
     assert!(!app.lab.as_ref().unwrap().zoom);
     press(&mut app, KeyCode::Esc);
     assert_eq!(app.question, Some(Destination::Gallery));
-    assert_eq!(type_text(&mut app, "n"), [Effect::Close, Effect::ListSessions]);
+    assert_eq!(type_text(&mut app, "n"), [Effect::Close, Effect::ListSessions, Effect::ReadLedger]);
     assert_eq!(app.mode(), Mode::Gallery);
 }
 

@@ -55,7 +55,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("sessions", after(fixture::gallery(), &[Action::NextTab])),
         ("lab", fixture::lab()),
         ("opening", fixture::empty_lab()),
-        ("finished", with_phase(Phase::Finished)),
+        ("finished", fixture::finished()),
         ("diverged", with_phase(Phase::Diverged { at: 345 })),
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
@@ -63,7 +63,17 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-loss", zoomed(Pane::Loss)),
         ("zoomed-state", zoomed(Pane::State)),
         ("zoomed-distance", zoomed(Pane::Distance)),
+        ("zoomed-context", zoomed(Pane::Context)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
+        ("zoomed-shift", zoomed(Pane::Shift)),
+        (
+            "shifted",
+            updated(
+                after(fixture::lab(), &[Action::MeasureShifts]),
+                Update { shifts: fixture::shifts(), ..Update::default() },
+            ),
+        ),
+        ("zoomed-claims", zoomed(Pane::Claims)),
     ]
 }
 
@@ -72,7 +82,7 @@ fn the_screens_look_like_this() {
     for (name, app) in screens() {
         for size in SIZES {
             // The large sizes of the rare screens would say nothing new.
-            let often = ["gallery", "sessions", "lab", "help"].contains(&name);
+            let often = ["gallery", "sessions", "lab", "finished", "help"].contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
                 insta::assert_snapshot!(name, text(&draw(&app, Depth::True, size)));

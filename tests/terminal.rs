@@ -37,6 +37,7 @@ impl Terminal {
         command.args(arguments);
         command.cwd(folder.path());
         command.env("TERM", "xterm-256color");
+        command.env("XDG_STATE_HOME", folder.path().join("state"));
         let child = pair.slave.spawn_command(command).expect("the program");
         drop(pair.slave);
 
@@ -173,6 +174,7 @@ fn when_the_line_drops_the_program_saves_and_leaves() {
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
     command.args(["run", "gd-ssm"]);
     command.cwd(folder.path());
+    command.env("XDG_STATE_HOME", folder.path().join("state"));
     let mut child = pair.slave.spawn_command(command).expect("the program");
     drop(pair.slave);
     let mut screen = pair.master.try_clone_reader().expect("a screen");

@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 
+use innerloop::{preset, session::Ledger};
 use support::{PRESET, innerloop, stderr, stdout};
 
 /// The small preset with these claims, verified: exit code, standard output, standard error.
@@ -22,6 +23,21 @@ fn claims_that_hold_are_shown_with_their_values() {
     assert_eq!(code, Some(0), "{out}");
     assert_eq!(out.matches(" held ").count(), 2, "{out}");
     assert!(out.ends_with("2 held, 0 failed\n"), "{out}");
+}
+
+#[test]
+fn what_came_of_claims_is_remembered_on_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let claims = "    claims: [(measure: Nearest(Zero), after: 0), (measure: LossGap, within: 1e-9, after: 2)],\n)\n";
+    let end = PRESET.rfind(')').unwrap();
+    fs::write(folder.path().join("tiny.ron"), format!("{}{claims}", &PRESET[..end])).unwrap();
+    innerloop(folder.path(), &["verify", "tiny.ron"]);
+    let preset = preset::load(&folder.path().join("tiny.ron")).unwrap();
+    let ledger = Ledger::read(&folder.path().join(".state/innerloop/claims.ron"));
+    let page = ledger.page("tiny", &preset).unwrap();
+    let held: Vec<bool> = preset.claims.iter().map(|claim| page.entry(claim).unwrap().verdict.held).collect();
+    assert_eq!(held, [true, false]);
+    assert!(page.seconds_per_step().is_some());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `innerloop verify`: trains presets and holds them to their claims.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -9,7 +11,8 @@ use super::stop::Stop;
 use super::{exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
 use crate::reference::Reference;
-use crate::train::{DeviceChoice, Experiment, ReferenceResult, Verdict};
+use crate::session::{Ledger, Outcome};
+use crate::train::{DeviceChoice, Experiment, ReferenceResult};
 
 /// Train presets and check what they claim
 #[derive(Args, Debug)]
@@ -25,16 +28,20 @@ pub struct Options {
     pub device: DeviceChoice,
 }
 
-/// Prints a line for each claim, or a row for each preset; fails if one does not hold.
+/// Prints a line for each claim, or a row for each preset, and notes them for the gallery's cards; fails if one does not
+/// hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = Stop::listen()?;
+    let ledger = Ledger::place(|name| std::env::var_os(name));
     let (mut held, mut failed) = (0, 0);
     if options.markdown {
         print(HEAD)?;
     }
     for (name, preset) in chosen(&options.presets)? {
         tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
-        let Some((experiment, verdicts)) = verify(&name, preset, options.device, &stop)? else { continue };
+        let Some((experiment, outcome)) = verify(&name, preset, options.device, &stop)? else { continue };
+        note(ledger.as_ref(), &experiment, &outcome);
+        let verdicts = outcome.verdicts;
         let kept = verdicts.iter().filter(|verdict| verdict.held).count();
         (held, failed) = (held + kept, failed + verdicts.len() - kept);
         for verdict in &verdicts {
@@ -91,23 +98,35 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
 }
 
 /// Trains to the last step that a claim is about; nothing where there are no claims.
-fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Option<(Experiment, Vec<Verdict>)>> {
+fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Option<(Experiment, Outcome)>> {
     let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
     let mut verdicts = experiment.verdicts()?;
+    let mut training = Duration::ZERO;
     while experiment.step() < last {
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
-        let ahead = experiment.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(experiment.step()));
-        let to_next_claim = ahead.filter(|steps| *steps > 0).min().unwrap_or(1);
-        if let Some(at) = experiment.advance(to_next_claim)?.diverged {
+        let began = Instant::now();
+        let advance = experiment.advance(experiment.to_next_claim().unwrap_or(1))?;
+        training += began.elapsed();
+        if let Some(at) = advance.diverged {
             bail!("{name} diverged at step {at}");
         }
         verdicts.extend(experiment.verdicts()?);
     }
-    Ok(Some((experiment, verdicts)))
+    let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
+    Ok(Some((experiment, Outcome { verdicts, seconds_per_step })))
+}
+
+/// Keeps a result for the gallery. One that cannot be kept is told and no failure of the claims.
+fn note(ledger: Option<&PathBuf>, experiment: &Experiment, outcome: &Outcome) {
+    let Some(path) = ledger else { return };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    if let Err(error) = Ledger::note(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
+        tell(&format!("{}: not noted: {error:#}", path.display()));
+    }
 }
 
 /// Four decimals, small numbers as powers of ten.

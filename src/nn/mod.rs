@@ -39,6 +39,11 @@ impl<D: Device> Param<D> {
     pub fn new(device: &D, name: impl Into<String>, shape: (usize, usize), values: Vec<f32>) -> Outcome<Self, D> {
         Ok(Self { name: name.into(), value: device.try_tensor_from_vec(values, shape)? })
     }
+
+    /// The value, for one use on a tape.
+    pub fn taped<T: Tape<f32, D>>(&self) -> Matrix<D, T> {
+        self.value.retaped::<T>()
+    }
 }
 
 /// A batch of token sequences as a network reads it.

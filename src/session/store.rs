@@ -75,6 +75,11 @@ fn write_whole(path: &Path, session: &Session) -> Result<()> {
     let text = preset::pretty(session)?;
     ensure!(text.len() as u64 <= LARGEST, "the session is larger than the {} MiB that can be read", LARGEST >> 20);
     ensure!(!path.is_dir(), "this is a folder");
+    replace(path, &text)
+}
+
+/// Writes a file, whole or not at all, and the folders above it where they are missing.
+pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

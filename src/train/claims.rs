@@ -1,13 +1,15 @@
 //! Claims of a preset against a run.
 
 use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
 
 use super::{Experiment, Measurement, ReferenceResult, Scope};
 use crate::preset::{Claim, Quantity};
 use crate::reference::Reference;
 
 /// A claim with what was measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verdict {
     pub claim: Claim,
     /// NaN where the model or the task has no such quantity.
@@ -16,8 +18,15 @@ pub struct Verdict {
 }
 
 impl Experiment {
+    /// Steps to the next one that a claim is about; none where no claim lies ahead.
+    pub fn to_next_claim(&self) -> Option<u64> {
+        let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step()));
+        ahead.filter(|steps| *steps > 0).min()
+    }
+
     /// Measures the present weights on all held-out tasks and holds the claims for this step against them, those of
-    /// the same shift off the training distribution together.
+    /// the same shift off the training distribution together. The run's history takes no note: it must not depend on
+    /// whether somebody asked.
     pub fn verdicts(&mut self) -> Result<Vec<Verdict>> {
         let (step, preset) = (self.step(), self.preset.clone());
         let due = || preset.claims.iter().filter(|claim| claim.after == step);
@@ -36,7 +45,7 @@ impl Experiment {
                 }));
             };
             if set.is_empty() {
-                let measurement = self.measure(Scope::Whole)?;
+                let measurement = self.look(Scope::Whole)?;
                 judge(&measurement, self.references());
             } else {
                 let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));

@@ -160,6 +160,11 @@ impl Experiment {
         Ok(measurement)
     }
 
+    /// Measures the present weights, and records nothing.
+    pub fn look(&mut self, scope: Scope) -> Result<Measurement> {
+        self.run.measure(scope)
+    }
+
     /// Multiplies the learning rate from here on.
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
         let change = LrChange { step: self.step(), factor: self.run.scale_lr(factor) };

@@ -13,6 +13,7 @@ mod history;
 mod host;
 mod measure;
 mod running;
+mod shift;
 mod snapshot;
 mod trainer;
 
@@ -22,6 +23,7 @@ pub use device::{DeviceChoice, fits, open, open_shifted};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;
+pub use shift::{Shift, Shifted};
 pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
 
 use anyhow::Result;

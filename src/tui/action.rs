@@ -4,9 +4,10 @@
 //! world outside is an [`Effect`], and one place performs those.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::preset::Preset;
-use crate::session::Summary;
+use crate::session::{Ledger, Outcome, Summary};
 use crate::worker::{Order, Update};
 
 /// What the app reacts to.
@@ -53,6 +54,8 @@ pub enum Action {
     FocusPrevious,
     NextProbe,
     PreviousProbe,
+    /// The present weights on tasks off the training distribution.
+    MeasureShifts,
     Save,
     Gallery,
 
@@ -65,6 +68,8 @@ pub enum Action {
     Updated(Box<Update>),
     /// The saved sessions, each with its age in seconds.
     SessionsListed(Vec<(Summary, u64)>),
+    /// What presets came to on this machine, and the seconds since 1970.
+    LedgerRead(Ledger, u64),
     /// A session could not be read.
     OpenFailed(String),
     /// A run was started.
@@ -93,6 +98,9 @@ pub enum Effect {
     /// Read a session and go on with it.
     OpenSession(PathBuf),
     ListSessions,
+    ReadLedger,
+    /// Keep what a run of a preset came to.
+    Note(String, Arc<Preset>, Outcome),
     Order(Order),
     /// Save the run to the file it came from, or to a new one.
     Save,

@@ -48,10 +48,13 @@ impl<'a> EventLoop<'a> {
         Self { app, stage, screen, theme, events, redraw: Redraw::Now, pacer: Pacer::new(Instant::now()) }
     }
 
-    /// Runs until the app leaves, beginning with these effects and then these actions; returns the exit code.
+    /// Runs until the app leaves, beginning with these actions and, after the first picture, these effects; returns the exit code.
     pub fn run(mut self, effects: Vec<Effect>, actions: Vec<Action>) -> u8 {
-        self.perform(effects);
         actions.into_iter().for_each(|action| self.act(action));
+        // Nobody waits for a list of sessions to see the first picture.
+        self.draw_if_due();
+        self.redraw = Redraw::Now;
+        self.perform(effects);
         loop {
             if let Some(code) = self.stage.exit {
                 return code;

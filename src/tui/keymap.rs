@@ -117,6 +117,7 @@ pub static ROWS: &[Row] = &[
     row!(&[Lab], "z" [Char('z'), Code(KeyCode::Enter)] Action::ToggleZoom, "the focused pane on the whole screen, and back", "zoom"),
     row!(&[Lab], "n" [Char('n')] Action::NextProbe, "next probe sequence"),
     row!(&[Lab], "p" [Char('p')] Action::PreviousProbe, "previous probe sequence"),
+    row!(&[Lab], "o" [Char('o')] Action::MeasureShifts, "measure off the training distribution"),
     row!(&[Lab], "s" [Char('s')] Action::Save, "save the session", "save"),
     row!(&[Lab], "b" [Char('b')] Action::Gallery, "back to the gallery"),
     row!(ANYWHERE, "← h" [Code(KeyCode::Left), Char('h')] Action::Move(Direction::Left), "in the lab: the token before"),

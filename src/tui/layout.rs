@@ -38,8 +38,13 @@ fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
         // The upper row has the odd line: a matrix of ten rows needs it at 120x36.
         let upper = middle.height.div_ceil(2);
         let cut = |column: Rect| Layout::vertical([Constraint::Length(upper), Constraint::Fill(1)]).areas(column);
-        let ([loss, distance], [state, predictions]): ([Rect; 2], [Rect; 2]) = (cut(left), cut(right));
-        vec![(Pane::Loss, loss), (Pane::State, state), (Pane::Distance, distance), (Pane::Predictions, predictions)]
+        let ([upper_left, lower_left], [upper_right, lower_right]): ([Rect; 2], [Rect; 2]) = (cut(left), cut(right));
+        vec![
+            (Pane::Loss, upper_left),
+            (Pane::State, upper_right),
+            (lab.lower.0, lower_left),
+            (lab.lower.1, lower_right),
+        ]
     } else {
         vec![(Pane::Loss, left), (lab.companion, right)]
     }

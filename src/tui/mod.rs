@@ -36,6 +36,7 @@ use std::sync::mpsc;
 use anyhow::{Context, Result};
 
 use crate::preset;
+use crate::session::Ledger;
 use crate::train::DeviceChoice;
 use crate::worker::Source;
 
@@ -61,13 +62,14 @@ pub fn run(options: Options) -> Result<u8> {
     let theme = Theme::new(options.color.depth(|name| std::env::var(name).ok()));
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
-    let mut stage = Stage::new(options.saves, sender.clone());
+    let ledger = Ledger::place(|name| std::env::var_os(name));
+    let mut stage = Stage::new(options.saves, ledger, sender.clone());
     // Before the terminal is taken: a signal that comes in between must not leave it taken.
     event::hear_signals(sender.clone())?;
     let screen = Screen::take().context("taking the terminal")?;
     event::read_input(sender)?;
     let first = options.start.map(|source| stage.start(source, options.device));
-    let begin = vec![Effect::ListSessions];
+    let begin = vec![Effect::ListSessions, Effect::ReadLedger];
     let code = EventLoop::new(&mut app, &mut stage, screen, theme, events).run(begin, first.into_iter().collect());
     // A terminal that is gone takes no report.
     let mut out = std::io::stdout().lock();

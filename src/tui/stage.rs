@@ -6,12 +6,14 @@ use std::time::{Instant, SystemTime};
 
 use super::action::{Action, Effect};
 use super::event::Event;
-use crate::session;
+use crate::session::{self, Ledger};
 use crate::train::DeviceChoice;
 use crate::worker::{Opened, Order, Source, Worker};
 
 pub struct Stage {
     saves: PathBuf,
+    /// What presets came to on this machine; none where there is no place for it.
+    ledger: Option<PathBuf>,
     events: Sender<Event>,
     worker: Option<Worker>,
     /// Numbers the runs, so that a late update of one that was left is told apart.
@@ -23,8 +25,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new(saves: PathBuf, events: Sender<Event>) -> Self {
-        Self { saves, events, worker: None, run: 0, deadline: None, exit: None }
+    pub fn new(saves: PathBuf, ledger: Option<PathBuf>, events: Sender<Event>) -> Self {
+        Self { saves, ledger, events, worker: None, run: 0, deadline: None, exit: None }
     }
 
     /// Whether an update comes from the run that is open.
@@ -59,6 +61,12 @@ impl Stage {
                 Err(error) => Action::OpenFailed(format!("{error:#}")),
             }),
             Effect::ListSessions => Some(Action::SessionsListed(list(&self.saves))),
+            Effect::ReadLedger => self.ledger.as_ref().map(|path| Action::LedgerRead(Ledger::read(path), now())),
+            Effect::Note(name, preset, outcome) => {
+                // Nobody waits for it, and nothing depends on it.
+                let _ = self.ledger.as_ref().map(|path| Ledger::note(path, (&name, &preset), outcome, now()));
+                None
+            }
             Effect::Order(order) => self.order(order),
             Effect::Save => opened.and_then(|opened| self.order(Order::Save(save_file(&self.saves, opened)))),
             Effect::SaveWithin(limit) => {
@@ -85,6 +93,11 @@ impl Stage {
         self.worker.iter().for_each(|worker| worker.order(order.clone()));
         None
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// The sessions in a folder, each with its age in seconds.

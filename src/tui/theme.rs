@@ -110,7 +110,8 @@ impl Ink {
 
     fn ansi(self) -> Color {
         match self {
-            Self::Model => Color::Yellow,
+            // Yellow, which is nearer to orange, cannot be read on white.
+            Self::Model => Color::LightRed,
             Self::Gd => Color::Cyan,
             Self::LeastSquares => Color::Green,
             Self::Zero => Color::DarkGray,

@@ -2,8 +2,12 @@
 //!
 //! Owns the thresholds between "equal to", "close to" and "not yet". Knows nothing of where the words stand.
 
+pub mod claims;
+pub mod cost;
+
 use super::numbers::{cosine, percent, significant};
 use super::theme::Ink;
+use super::widget::braille::Stroke;
 use crate::reference::Reference;
 use crate::train::{Equivalence, Measurement};
 
@@ -58,6 +62,26 @@ pub fn ink(reference: Reference) -> Ink {
     }
 }
 
+/// The line that a reference has everywhere, for where colours cannot tell.
+pub fn stroke(reference: Reference) -> Stroke {
+    match reference {
+        Reference::Gd(1) => Stroke::Dashed,
+        Reference::Zero => Stroke::Dotted,
+        _ => Stroke::DashDot,
+    }
+}
+
+/// The mark that a reference's points have. The model's is "●".
+pub fn mark(reference: Reference) -> &'static str {
+    match reference {
+        Reference::Zero => "○",
+        Reference::Gd(_) => "△",
+        Reference::GdPlusPlus => "▽",
+        Reference::LeastSquares | Reference::Ridge | Reference::RecursiveLeastSquares => "□",
+        Reference::Kalman | Reference::Bayes => "◇",
+    }
+}
+
 /// How equal a model is to its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -67,6 +91,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Of a relative prediction difference alone.
+    pub fn of_difference(difference: f64) -> Self {
+        match difference {
+            d if d <= EQUAL => Self::Equal,
+            d if d <= CLOSE => Self::Close,
+            _ => Self::NotYet,
+        }
+    }
+
     pub fn of(equal: &Equivalence) -> Self {
         let difference = equal.prediction_difference_relative;
         if difference <= EQUAL && equal.sensitivity_cosine >= ALIGNED {

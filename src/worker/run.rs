@@ -1,5 +1,6 @@
 //! What the training thread does: obey, step, report.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -9,8 +10,8 @@ use anyhow::Result;
 
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, Session};
-use crate::train::{DeviceChoice, Experiment};
+use crate::session::{self, Outcome, Session};
+use crate::train::{DeviceChoice, Experiment, Shifted};
 
 /// Looking into the model may take this share of the time.
 const LOOK_SHARE: u32 = 100;
@@ -26,8 +27,12 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
         }
+        if desk.measure_next_shift()? {
+            continue;
+        }
         if desk.phase != Phase::Running {
             desk.post()?;
+            desk.check_claims()?;
             match orders.recv() {
                 Ok(order) => desk.obey(order)?,
                 Err(_) => return Ok(()),
@@ -61,6 +66,12 @@ struct Desk<'a> {
     pending: Update,
     /// Whether weights have changed since the last look into the model.
     changed: bool,
+    /// The step whose claims were checked last.
+    checked: Option<u64>,
+    /// Shifts that are still to be measured; the run waits, so that all are of the same weights.
+    shifts: VecDeque<Shifted>,
+    /// Steps made here, and the time they took.
+    made: (u64, Duration),
     next_post: Instant,
     next_look: Instant,
     post: &'a dyn Fn(Update),
@@ -84,12 +95,16 @@ impl<'a> Desk<'a> {
             experiment,
             pending: Update::default(),
             changed: true,
+            checked: None,
+            shifts: VecDeque::new(),
+            made: (0, Duration::ZERO),
             next_post: now,
             next_look: now,
             post,
         };
         desk.introduce();
         desk.post()?;
+        desk.check_claims()?;
         Ok(desk)
     }
 
@@ -111,6 +126,8 @@ impl<'a> Desk<'a> {
             ..Update::default()
         };
         self.changed = true;
+        self.checked = None;
+        self.shifts.clear();
     }
 
     fn obey(&mut self, order: Order) -> Result<()> {
@@ -139,6 +156,7 @@ impl<'a> Desk<'a> {
                 self.pending.lr_changes.push(change);
             }
             Order::Restart { seed } => self.restart(seed)?,
+            Order::Shift => self.shifts = self.experiment.shifts().into(),
             Order::Save(path) => self.save(path),
         }
         self.next_post = Instant::now();
@@ -178,11 +196,14 @@ impl<'a> Desk<'a> {
     /// The next step that is due, or as many as the device does at once where nothing holds it back.
     fn go_on(&mut self) -> Result<()> {
         let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
-        self.step(if self.pace.per_second().is_some() { 1 } else { left })
+        let most = left.min(self.experiment.to_next_claim().unwrap_or(u64::MAX));
+        self.step(if self.pace.per_second().is_some() { 1 } else { most })
     }
 
     fn step(&mut self, most: u64) -> Result<()> {
+        let began = Instant::now();
         let advance = self.experiment.advance(most)?;
+        self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
         if let Some(at) = advance.diverged {
@@ -193,9 +214,37 @@ impl<'a> Desk<'a> {
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
+            // Its claims are checked once it has said that it is finished.
             self.phase = Phase::Finished;
+            return Ok(());
         }
-        Ok(())
+        self.check_claims()
+    }
+
+    /// Measures the next of the shifts that were asked for, where there is one.
+    fn measure_next_shift(&mut self) -> Result<bool> {
+        let Some(shift) = self.shifts.pop_front() else { return Ok(false) };
+        let measured = self.experiment.measure_shift(shift)?;
+        self.pending.shifts.push(measured);
+        self.meter.clear();
+        self.post()?;
+        Ok(true)
+    }
+
+    /// Holds the claims for this step against all held-out tasks, once.
+    fn check_claims(&mut self) -> Result<()> {
+        let step = self.experiment.step();
+        if self.checked.replace(step) == Some(step) {
+            return Ok(());
+        }
+        let verdicts = self.experiment.verdicts()?;
+        if verdicts.is_empty() {
+            return Ok(());
+        }
+        let (steps, time) = self.made;
+        let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
+        self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
+        self.post()
     }
 
     fn until_post(&self) -> Duration {

@@ -16,7 +16,7 @@
 //! the answers of a random start small.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, normals};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Complex, DiagonalScan, Spectrum, project};
-use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
+use crate::nn::op::{Complex, DiagonalScan, Program, Sequence, Spectrum};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// The LRU as a preset says it.
@@ -148,21 +148,18 @@ pub struct LruLayer<D: Device> {
 impl<D: Device> LruLayer<D> {
     /// λ and the gain of the input, (1, n) each.
     fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
-        let re = self.size.value.retaped::<T>().try_exp()?.try_negate()?;
-        let im = self.phase.value.retaped::<T>().try_exp()?;
-        let gamma = self.gamma.value.retaped::<T>().try_exp()?;
+        let re = self.size.taped::<T>().try_exp()?.try_negate()?;
+        let im = self.phase.taped::<T>().try_exp()?;
+        let gamma = self.gamma.taped::<T>().try_exp()?;
         let none = gamma.retaped::<T>().try_mul(0.0f32)?;
         Ok(Spectrum { decay: Complex { re, im }.exp()?, gain: Complex { re: gamma, im: none } })
     }
 }
 
 impl<D: Device> Layer<D> for LruLayer<D> {
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let device = tokens.device().clone();
-        let spectrum = self.spectrum()?;
-        let input = project(tokens.retaped::<T>(), self.write.value.retaped::<T>())?;
-        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2n)
-        self.mixing.finish(project(states, self.read.value.retaped::<T>())?, tokens)
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+        let states = tokens.project(self.write.taped()).scan(self.spectrum()?, asked); // (B, asked, 2n)
+        Ok(self.mixing.finish(states.project(self.read.taped()), tokens))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -170,7 +167,9 @@ impl<D: Device> Layer<D> for LruLayer<D> {
     }
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
-        let input = project(tokens.clone(), self.write.value.clone())?;
+        let program = Program::<D, NoneTape>::new(*tokens.shape());
+        let input = program.tokens().project(self.write.taped());
+        let input = input.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
     }
 

@@ -18,7 +18,7 @@
 //! Deviations: see [`super::stack`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, log_uniforms, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{CausalConv, SelectiveScan, plus_row, project, selective_states, silu, softplus, times_row};
-use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
+use crate::nn::op::{Function, Program, Selection, Sequence, selective_states};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// K, the width of the convolution.
@@ -165,34 +165,32 @@ pub struct MambaLayer<D: Device> {
 }
 
 impl<D: Device> MambaLayer<D> {
-    /// What the scan runs over.
-    fn scan<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<SelectiveScan<D, T>, D> {
-        let device = tokens.device().clone();
+    /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
+    fn selection<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> Outcome<Selection<'p, D, T>, D> {
         let [in_x, _, write, read, down, up, _] = &self.mixes;
-        let (taps, bias) = (self.taps.value.retaped::<T>(), self.bias.value.retaped::<T>());
-        let input = project(tokens, in_x.value.retaped::<T>())?;
-        let input = silu(device.causal_conv(CausalConv { input, taps, bias })?)?; // (B, T, E)
-        let low = project(input.retaped::<T>(), down.value.retaped::<T>())?;
-        let step = plus_row(project(low, up.value.retaped::<T>())?, self.step.value.retaped::<T>())?;
-        Ok(SelectiveScan {
-            step: softplus(step)?,
-            write: project(input.retaped::<T>(), write.value.retaped::<T>())?,
-            read: project(input.retaped::<T>(), read.value.retaped::<T>())?,
+        let input = tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu);
+        let step = input.project(down.taped()).project(up.taped()).plus_row(self.step.taped());
+        Ok(Selection {
+            step: step.apply(Function::Softplus),
+            write: input.project(write.taped()),
+            read: input.last(asked).project(read.taped()),
             input,
-            rate: self.rate.value.retaped::<T>().try_exp()?.try_negate()?,
+            rate: self.rate.taped::<T>().try_exp()?.try_negate()?,
         })
     }
 }
 
 impl<D: Device> Layer<D> for MambaLayer<D> {
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let device = tokens.device().clone();
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
         let [_, in_z, .., out] = &self.mixes;
-        let scan = self.scan(tokens.retaped::<T>())?;
-        let through = times_row(scan.input.retaped::<T>(), self.feedthrough.value.retaped::<T>())?;
-        let answer = device.selective_scan(scan)?.try_add(through)?;
-        let gate = silu(project(tokens, in_z.value.retaped::<T>())?)?;
-        project(answer.try_mul(gate)?, out.value.retaped::<T>())
+        let selection = self.selection(tokens, asked)?;
+        let through = selection.input.last(asked).times_row(self.feedthrough.taped());
+        let gate = tokens.last(asked).project(in_z.taped()).apply(Function::Silu);
+        Ok(selection.by_channel().plus(through).times(gate).project(out.taped()))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -202,9 +200,13 @@ impl<D: Device> Layer<D> for MambaLayer<D> {
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
         let (wide, states) = *self.rate.value.shape();
         let length = tokens.shape().1;
-        let scan = self.scan::<NoneTape>(tokens.clone())?;
-        let rate = scan.rate.as_vec();
-        let [step, input, write] = [scan.step, scan.input, scan.write].map(|cube| cube.as_vec());
+        let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
+            let program = Program::new(*tokens.shape());
+            let part = pick(self.selection(program.tokens(), length)?);
+            Ok(part.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?.as_vec())
+        };
+        let (step, input, write) = (part(|s| s.step)?, part(|s| s.input)?, part(|s| s.write)?);
+        let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
     }

@@ -18,7 +18,7 @@
 //! given in [`super::stack`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMatMul, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +27,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, log_uniforms, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{CausalConv, HeadScan, owners, plus_row, project, selective_states, silu, softplus, times_row};
-use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
+use crate::nn::op::{Function, Program, Selection, Sequence, owners, project, selective_states};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// Mamba-2 as a preset says it.
@@ -181,10 +181,9 @@ struct Reading<D: Device> {
 
 impl<D: Device> Reading<D> {
     /// SiLU(conv(u W)).
-    fn of<T: Tape<f32, D>>(&self, tokens: &Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let input = project(tokens.retaped::<T>(), self.mix.value.retaped::<T>())?;
-        let (taps, bias) = (self.taps.value.retaped::<T>(), self.bias.value.retaped::<T>());
-        silu(tokens.device().causal_conv(CausalConv { input, taps, bias })?)
+    fn of<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        let mixed = tokens.project(self.mix.taped());
+        mixed.convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu)
     }
 }
 
@@ -202,33 +201,38 @@ pub struct Mamba2Layer<D: Device> {
 }
 
 impl<D: Device> Mamba2Layer<D> {
-    /// What the scan runs over, from tokens whose tape stays where it is.
-    fn scan<T: Tape<f32, D>>(&self, tokens: &Cube<D, T>) -> Outcome<HeadScan<D, T>, D> {
+    /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
+    fn selection<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> Outcome<Selection<'p, D, T>, D> {
         let [x, b, c] = &self.reads;
-        let step = project(tokens.retaped::<T>(), self.mixes[1].value.retaped::<T>())?;
-        Ok(HeadScan {
-            step: softplus(plus_row(step, self.step.value.retaped::<T>())?)?,
-            input: x.of(tokens)?,
-            write: b.of(tokens)?,
-            read: c.of(tokens)?,
-            rate: self.rate.value.retaped::<T>().try_exp()?.try_negate()?,
+        let step = tokens.project(self.mixes[1].taped()).plus_row(self.step.taped());
+        // The answer to a token needs C of the tokens that the convolution reaches back to.
+        let near = tokens.last(tokens.length().min(asked + TAPS - 1));
+        Ok(Selection {
+            step: step.apply(Function::Softplus),
+            input: x.of(tokens),
+            write: b.of(tokens),
+            read: c.of(near).last(asked),
+            rate: self.rate.taped::<T>().try_exp()?.try_negate()?,
         })
     }
 }
 
 impl<D: Device> Layer<D> for Mamba2Layer<D> {
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let device = tokens.device().clone();
-        let scan = self.scan(&tokens)?;
-        let owners = owners(&device, self.feedthrough.value.shape().1, scan.input.shape().2)?;
-        let through = self.feedthrough.value.retaped::<T>().try_matmul(owners)?; // (1, E)
-        let through = times_row(scan.input.retaped::<T>(), through)?;
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+        let selection = self.selection(tokens, asked)?;
+        let feedthrough = self.feedthrough.taped::<T>();
+        let owners = owners(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
+        let through = selection.input.last(asked).times_row(feedthrough.try_matmul(owners)?);
         let answer = match self.form {
-            Form::Recurrent => device.selective_scan(scan.by_channel()?)?,
-            Form::Matrix => scan.by_matrix()?,
+            Form::Recurrent => selection.by_head(),
+            Form::Matrix => selection.by_matrix(),
         };
-        let gate = silu(project(tokens, self.mixes[0].value.retaped::<T>())?)?;
-        project(answer.try_add(through)?.try_mul(gate)?, self.mixes[2].value.retaped::<T>())
+        let gate = tokens.last(asked).project(self.mixes[0].taped()).apply(Function::Silu);
+        Ok(answer.plus(through).times(gate).project(self.mixes[2].taped()))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -238,10 +242,19 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
         let (wide, states) = self.grid().0;
+        let rates = self.rate.value.as_vec();
         let length = tokens.shape().1;
-        let scan = self.scan::<NoneTape>(tokens)?.by_channel()?;
-        let rate = scan.rate.as_vec();
-        let [step, input, write] = [scan.step, scan.input, scan.write].map(|cube| cube.as_vec());
+        let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
+            let program = Program::new(*tokens.shape());
+            let part = pick(self.selection(program.tokens(), length)?);
+            part.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })
+        };
+        // Every channel carries the Δ and the A of its head.
+        let owners = owners(tokens.device(), self.rate.value.shape().1, wide)?;
+        let (input, write) = (part(|s| s.input)?.as_vec(), part(|s| s.write)?.as_vec());
+        let step = project(part(|s| s.step)?, owners)?.as_vec();
+        let speed = |channel: usize| -rates[channel / (wide / rates.len())].exp();
+        let rate: Vec<f32> = (0..wide * states).map(|i| speed(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
     }

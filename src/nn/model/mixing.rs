@@ -8,15 +8,15 @@
 //! S4D and LRU end their layers with a GLU, S5 with g ⊙ σ(g W); all three get the first here, so that what differs
 //! between them is the recurrence. Deviation: no dropout and no normalisation (see [`super::stack`]).
 
-use dfdx::prelude::{Tape, TryAdd, TryMul};
+use dfdx::prelude::Tape;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::normals;
 use super::stack::Sizes;
 use crate::nn::cost::matvec;
-use crate::nn::op::{project, times_row};
-use crate::nn::{Cube, Device, Outcome, Param};
+use crate::nn::op::{Function, Sequence};
+use crate::nn::{Device, Outcome, Param};
 
 /// What a layer is besides its recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,13 +69,12 @@ impl<D: Device> Mixing<D> {
         Ok(Self { feedthrough, glu })
     }
 
-    /// From the recurrence's y and the layer's input u, both (B, T, H), the layer's update.
-    pub fn finish<T: Tape<f32, D>>(&self, y: Cube<D, T>, u: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let y = y.try_add(times_row(u, self.feedthrough.value.retaped::<T>())?)?;
-        let Some([value, gate]) = &self.glu else { return Ok(y) };
-        let g = y.try_fast_gelu()?;
-        let open = project(g.retaped::<T>(), gate.value.retaped::<T>())?.try_sigmoid()?;
-        project(g, value.value.retaped::<T>())?.try_mul(open)
+    /// From the recurrence's y, (B, asked, H), and the layer's input u, (B, T, H), the layer's update.
+    pub fn finish<'p, T: Tape<f32, D>>(&self, y: Sequence<'p, D, T>, u: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        let y = y.plus(u.last(y.length()).times_row(self.feedthrough.taped()));
+        let Some([value, gate]) = &self.glu else { return y };
+        let g = y.apply(Function::Gelu);
+        g.project(value.taped()).times(g.project(gate.taped()).apply(Function::Sigmoid))
     }
 
     pub fn params(&self) -> impl Iterator<Item = &Param<D>> {

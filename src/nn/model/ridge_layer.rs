@@ -55,6 +55,11 @@ impl Architecture for RidgeLayerSpec {
         6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
     }
 
+    /// Of no pair at all there is nothing to solve.
+    fn reads(&self, pairs: usize, _context: usize) -> bool {
+        pairs > 0
+    }
+
     /// A pair adds x xᵀ and y xᵀ to the two sums that are kept; the answer is an elimination.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (d, outputs) = (shape.dim, shape.outputs);

@@ -15,7 +15,7 @@
 //! Deviations: see [`super::stack`] and [`super::mixing`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape, TryMatMul, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul, TryMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, log_uniforms, normals};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
-use crate::nn::{Cost, Costs, Cube, Device, Matrix, Outcome, Param};
+use crate::nn::op::{Complex, DiagonalScan, Program, Sequence, Spectrum, zero_order_hold};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// S4D as a preset says it.
@@ -167,16 +167,15 @@ impl<D: Device> S4dLayer<D> {
 
     /// Ā and B̄, (1, H·N) each.
     fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Spectrum<D, T>, D> {
-        let re = self.damping.value.retaped::<T>().try_exp()?.try_negate()?;
-        let rate = Complex { re, im: self.frequency.value.retaped::<T>() };
-        let step = self.step.value.retaped::<T>().try_exp()?; // (1, H)
+        let re = self.damping.taped::<T>().try_exp()?.try_negate()?;
+        let rate = Complex { re, im: self.frequency.taped::<T>() };
+        let step = self.step.taped::<T>().try_exp()?; // (1, H)
         zero_order_hold(rate, step.try_matmul(self.owners(device, self.all())?)?)
     }
 
     /// Every channel's u as the real input of its states: (B, T, 2·H·N).
-    fn spread<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let device = tokens.device().clone();
-        project(tokens, self.owners(&device, 2 * self.all())?.retaped::<T>())
+    fn spread<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Outcome<Sequence<'p, D, T>, D> {
+        Ok(tokens.project(self.owners(self.step.value.device(), 2 * self.all())?.retaped::<T>()))
     }
 
     /// C as a matrix that is zero between a state and the channels of others: (2·H·N, H).
@@ -188,17 +187,15 @@ impl<D: Device> S4dLayer<D> {
         }
         let ones = device.try_tensor_from_vec(vec![1.0; wide], (1, wide))?;
         let mask = device.try_tensor_from_vec(mask, (2 * all, wide))?;
-        self.read.value.retaped::<T>().try_matmul(ones)?.try_mul(mask)
+        self.read.taped::<T>().try_matmul(ones)?.try_mul(mask)
     }
 }
 
 impl<D: Device> Layer<D> for S4dLayer<D> {
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let device = tokens.device().clone();
-        let spectrum = self.spectrum(&device)?;
-        let input = self.spread(tokens.retaped::<T>())?;
-        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2·H·N)
-        self.mixing.finish(project(states, self.readout(&device)?)?, tokens)
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+        let device = self.step.value.device();
+        let states = self.spread(tokens)?.scan(self.spectrum(device)?, asked); // (B, asked, 2·H·N)
+        Ok(self.mixing.finish(states.project(self.readout(device)?), tokens))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -206,7 +203,9 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
     }
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
-        let input = self.spread(tokens.clone())?;
+        let program = Program::<D, NoneTape>::new(*tokens.shape());
+        let input = self.spread(program.tokens())?;
+        let input = input.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
     }
 

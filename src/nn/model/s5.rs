@@ -17,7 +17,7 @@
 //! clips it; here it is −exp(a), as in S4D, which cannot become positive. See also [`super::stack`] and [`super::mixing`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, hippo, log_uniforms, normals};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Complex, DiagonalScan, Spectrum, project, zero_order_hold};
-use crate::nn::{Cost, Costs, Cube, Device, Outcome, Param};
+use crate::nn::op::{Complex, DiagonalScan, Program, Sequence, Spectrum, zero_order_hold};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// S5 as a preset says it.
@@ -137,19 +137,16 @@ pub struct S5Layer<D: Device> {
 impl<D: Device> S5Layer<D> {
     /// Λ̄ and the gain of the input, (1, n) each.
     fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
-        let re = self.damping.value.retaped::<T>().try_exp()?.try_negate()?;
-        let rate = Complex { re, im: self.frequency.value.retaped::<T>() };
-        zero_order_hold(rate, self.step.value.retaped::<T>().try_exp()?)
+        let re = self.damping.taped::<T>().try_exp()?.try_negate()?;
+        let rate = Complex { re, im: self.frequency.taped::<T>() };
+        zero_order_hold(rate, self.step.taped::<T>().try_exp()?)
     }
 }
 
 impl<D: Device> Layer<D> for S5Layer<D> {
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
-        let device = tokens.device().clone();
-        let spectrum = self.spectrum()?;
-        let input = project(tokens.retaped::<T>(), self.write.value.retaped::<T>())?;
-        let states = device.diagonal_scan(DiagonalScan { input, spectrum })?; // (B, T, 2n)
-        self.mixing.finish(project(states, self.read.value.retaped::<T>())?, tokens)
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+        let states = tokens.project(self.write.taped()).scan(self.spectrum()?, asked); // (B, asked, 2n)
+        Ok(self.mixing.finish(states.project(self.read.taped()), tokens))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -157,7 +154,9 @@ impl<D: Device> Layer<D> for S5Layer<D> {
     }
 
     fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
-        let input = project(tokens.clone(), self.write.value.clone())?;
+        let program = Program::<D, NoneTape>::new(*tokens.shape());
+        let input = program.tokens().project(self.write.taped());
+        let input = input.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
     }
 

@@ -5,19 +5,19 @@
 //! and a token that has been scaled to a norm no longer says how large its y is. There are no biases, so that nothing is
 //! answered to nothing.
 
-use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
+use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Tape};
 use rand::Rng;
 
 use super::normals;
 use crate::nn::cost::matvec;
-use crate::nn::op::{project, slice};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::op::{Program, Sequence};
+use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
 use crate::task::{Layout, Shape};
 
 /// A layer of a stack, which reads the tokens in their order.
 pub trait Layer<D: Device> {
-    /// What the layer adds to the tokens: (B, T, H).
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D>;
+    /// What the layer adds to the last tokens, as many as are `asked`: (B, asked, H). It reads all: (B, T, H).
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D>;
 
     /// Rows and columns of a state, and what they stand for.
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str));
@@ -92,28 +92,38 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
         })
     }
 
+    /// The encoded tokens after so many layers: (B, T, H).
+    fn after<'p, T: Tape<f32, D>>(&self, layers: usize, tokens: Sequence<'p, D, T>) -> Outcome<Sequence<'p, D, T>, D> {
+        let mut tokens = tokens.project(self.encode.taped());
+        for layer in &self.layers[..layers] {
+            tokens = tokens.plus(layer.update(tokens, tokens.length())?);
+        }
+        Ok(tokens)
+    }
+
     /// The states of each layer, until the device cannot compute.
     fn histories(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<Vec<f32>>>, D> {
-        let mut tokens = project(tokens.clone(), self.encode.value.clone())?;
-        let mut histories = Vec::new();
-        for layer in &self.layers {
-            histories.push(layer.history(&tokens)?);
-            tokens = tokens.clone().try_add(layer.update(tokens)?)?;
-        }
-        Ok(histories)
+        let history = |(before, layer): (usize, &L)| {
+            let program = Program::<D, NoneTape>::new(*tokens.shape());
+            let read = self.after(before, program.tokens())?;
+            layer.history(&read.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?)
+        };
+        self.layers.iter().enumerate().map(history).collect()
     }
 }
 
 impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let mut tokens = project(input.tokens, self.encode.value.retaped::<T>())?;
-        for layer in &self.layers {
-            let update = layer.update(tokens.retaped::<T>())?;
-            tokens = tokens.try_add(update)?;
-        }
-        let (batch, length, width) = *tokens.shape();
-        let query = slice(tokens, (0..batch, length - 1..length, 0..width))?.try_reshape_like(&(batch, width))?;
-        query.try_matmul(self.decode.value.clone())
+        let program = Program::new(*input.tokens.shape());
+        let tokens = self.after(self.layers.len().saturating_sub(1), program.tokens())?;
+        // After the last layer only the query is read.
+        let query = match self.layers.last() {
+            Some(layer) => tokens.last(1).plus(layer.update(tokens, 1)?),
+            None => tokens.last(1),
+        };
+        let answer = query.project(self.decode.taped()).run(input)?; // (B, 1, d_out)
+        let (batch, _, outputs) = *answer.shape();
+        answer.try_reshape_like(&(batch, outputs))
     }
 
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {

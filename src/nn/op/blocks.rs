@@ -1,100 +1,91 @@
-//! An operation that treats every sequence alike, on the CPU: in blocks of sixteen sequences, over all cores.
+//! The one driver of operations that treat every sequence alike, on the CPU: in blocks of sixteen sequences, over all cores.
 //!
-//! Owns the way from tensors to lanes and back, and where gradients are added. A [`Kernel`] says what happens to one
-//! block; sums over blocks are taken in their order, so the result does not depend on the number of threads.
+//! Owns the way from tensors to lanes and back, the memory, and where gradients are added. A [`Kernel`] says what
+//! happens to one block, and knows nothing of tensors and threads. To make an operation fast: write its kernel, most
+//! simply as two `#[multiversion]` functions over lanes, and call [`run`] with its operands. Sums over blocks are taken
+//! in their order, so the result does not depend on the number of threads.
 
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lane, ZERO, gather, scatter_add};
-use crate::nn::{Cube, Matrix, Outcome};
+use super::buffer::Buffer;
+use super::host::numbers;
+use super::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
+use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
 /// An operation on one block, with the weights that all sequences share inside it.
 pub trait Kernel: Send + Sync + 'static {
-    /// What the forward pass leaves for the backward pass, besides the inputs.
-    type Saved: Send + Sync + 'static;
+    /// Lanes that the forward pass of a block leaves for the backward pass, besides the inputs.
+    fn saved(&self) -> usize;
 
-    /// Adds the result to `out`, which is zero. Each input is (tokens · its width) lanes.
-    fn forward(&self, inputs: &[Vec<Lane>], out: &mut [Lane]) -> Self::Saved;
+    /// Computes the result of one block. Each input is (tokens · its width) lanes; `saved` and `out` hold zeros.
+    fn forward(&self, inputs: &[Buffer], saved: &mut [Lane], out: &mut [Lane]);
 
-    /// Adds the gradients that follow from ∂out to `slopes`, which are zero.
-    fn backward(&self, inputs: &[Vec<Lane>], saved: &Self::Saved, by_out: &[Lane], slopes: &mut Slopes);
+    /// Adds the gradients that follow from ∂out to `slopes`.
+    fn backward(&self, inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: Slopes<'_>);
 }
 
-/// Gradients of one block, in the order of the operation's inputs and weights.
-pub struct Slopes {
-    pub inputs: Vec<Vec<Lane>>,
-    pub weights: Vec<Vec<f32>>,
+/// Where a block's gradients are added, in the order of the operation's inputs and weights.
+pub struct Slopes<'a> {
+    /// Of this block.
+    pub inputs: &'a mut [Buffer],
+    /// Of this block and of those before it.
+    pub weights: &'a mut [Vec<f32>],
 }
 
-/// What an operation reads: tensors of one row per token, each (B, T, its own width), and matrices shared by all.
+/// What an operation reads.
 pub struct Operands<T> {
+    /// One row per token each: (B, its own tokens, its own width).
     pub inputs: Vec<Cube<Cpu, T>>,
+    /// Shared by all sequences.
     pub weights: Vec<Matrix<Cpu, T>>,
+    /// Gradients by inputs are left out for [`Wanted::Weights`], those by weights for [`Wanted::Query`]; an operation in
+    /// the middle of a network needs both.
+    pub wanted: Wanted,
 }
 
-/// Runs an operation that gives (B, T, width); `kernel` makes it from the weights' numbers.
+/// Sums of weights' gradients that are taken side by side, at most.
+const GROUPS: usize = 16;
+
+/// What is left of the forward pass of a block.
+struct Block {
+    inputs: Vec<Buffer>,
+    saved: Buffer,
+}
+
+/// Runs an operation that gives (B, M, w), from (M, w); `kernel` makes it from the weights' numbers.
 pub fn run<T: Tape<f32, Cpu>, K: Kernel>(
     device: &Cpu,
     operands: Operands<T>,
-    width: usize,
+    (rows, width): (usize, usize),
     kernel: impl FnOnce(Vec<Vec<f32>>) -> K,
 ) -> Outcome<Cube<Cpu, T>, Cpu> {
     let mut tape = T::default();
-    let inputs: Vec<Cube<Cpu>> = operands.inputs.into_iter().map(|input| untape(input, &mut tape)).collect();
-    let weights: Vec<Matrix<Cpu>> = operands.weights.into_iter().map(|weight| untape(weight, &mut tape)).collect();
-    let Some((batch, length, _)) = inputs.first().map(|input| *input.shape()) else {
-        return Ok(device.try_zeros_like(&(0, 0, width))?.put_tape(tape));
-    };
-    let kernel = kernel(weights.iter().map(|weight| weight.as_vec()).collect());
-    let rows: Vec<Vec<f32>> = inputs.iter().map(|input| input.as_vec()).collect();
-    // Numbers that each input has of a sequence.
-    let sizes: Vec<usize> = inputs.iter().map(|input| length * input.shape().2).collect();
-    let part = |b: usize, rows: &[f32], size: usize| {
-        let end = rows.len().min((b + 1) * LANES * size);
-        gather(&rows[b * LANES * size..end], size)
-    };
+    // A tensor that was permuted is copied here: gradients, too, are added in the order of the rows.
+    let inputs = operands.inputs.into_iter().map(|input| Ok(untape(input.try_contiguous()?, &mut tape)));
+    let inputs = inputs.collect::<Outcome<Vec<Cube<Cpu>>, Cpu>>()?;
+    let weights = operands.weights.into_iter().map(|weight| Ok(untape(weight.try_contiguous()?, &mut tape)));
+    let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
+    let batch = inputs.first().map_or(0, |input| input.shape().0);
+    let kernel = kernel(weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
+    let (results, blocks) = forward(&kernel, &inputs, (batch, rows * width), T::OWNS_TAPE)?;
+    let out = device.try_tensor_from_vec(results, (batch, rows, width))?;
 
-    let mut results = vec![0.0; batch * length * width];
-    let saved: Vec<Option<_>> = results
-        .par_chunks_mut(LANES * length * width)
-        .enumerate()
-        .map(|(b, results)| {
-            let inputs: Vec<_> = rows.iter().zip(&sizes).map(|(rows, size)| part(b, rows, *size)).collect();
-            let mut out = vec![ZERO; length * width];
-            let saved = kernel.forward(&inputs, &mut out);
-            scatter_add(&out, results);
-            T::OWNS_TAPE.then_some((inputs, saved))
-        })
-        .collect();
-    let out = device.try_tensor_from_vec(results, (batch, length, width))?;
-
-    let saved: Vec<_> = saved.into_iter().flatten().collect();
-    let result = out.clone();
+    let (result, wanted) = (out.clone(), operands.wanted);
     tape.add_backward_op(move |gradients| {
         let by_out = gradients.get_or_alloc_mut(&result)?;
-        let blocks: Vec<Slopes> = saved
-            .par_iter()
-            .zip(by_out.par_chunks(LANES * length * width))
-            .map(|((inputs, saved), rows)| {
-                let mut slopes = Slopes {
-                    inputs: sizes.iter().map(|size| vec![ZERO; *size]).collect(),
-                    weights: weights.iter().map(|w| vec![0.0; w.shape().0 * w.shape().1]).collect(),
-                };
-                kernel.backward(inputs, saved, &gather(rows, length * width), &mut slopes);
-                slopes
-            })
-            .collect();
-        for (i, (input, size)) in inputs.iter().zip(&sizes).enumerate() {
+        let sizes: Vec<usize> = weights.iter().map(|weight| weight.shape().num_elements()).collect();
+        let (by_inputs, by_weights) = backward(&kernel, &blocks, (by_out, rows * width), &sizes);
+        for (i, input) in inputs.iter().enumerate().filter(|_| wanted != Wanted::Weights) {
+            let size = input.shape().1 * input.shape().2;
             let rows = gradients.get_or_alloc_mut(input)?;
-            rows.par_chunks_mut(LANES * size)
-                .zip(&blocks)
-                .for_each(|(rows, block)| scatter_add(&block.inputs[i], rows));
+            let slopes = rows.par_chunks_mut((LANES * size).max(1)).zip(&by_inputs);
+            slopes.for_each(|(rows, lanes)| scatter_add(&lanes[i], rows));
         }
-        for (i, weight) in weights.iter().enumerate() {
+        for (i, weight) in weights.iter().enumerate().filter(|_| wanted != Wanted::Query) {
             let sum = gradients.get_or_alloc_mut(weight)?;
-            for block in &blocks {
-                sum.iter_mut().zip(&block.weights[i]).for_each(|(sum, part)| *sum += part);
+            for group in &by_weights {
+                sum.iter_mut().zip(&group[i]).for_each(|(sum, part)| *sum += part);
             }
         }
         Ok(())
@@ -102,8 +93,69 @@ pub fn run<T: Tape<f32, Cpu>, K: Kernel>(
     Ok(out.put_tape(tape))
 }
 
+/// The result, row-major with `size` numbers a sequence, and what each block leaves where somebody `keeps` it.
+fn forward(
+    kernel: &impl Kernel,
+    inputs: &[Cube<Cpu>],
+    (batch, size): (usize, usize),
+    keeps: bool,
+) -> Outcome<(Vec<f32>, Vec<Block>), Cpu> {
+    let rows = inputs.iter().map(|input| Ok((numbers(input)?, input.shape().1 * input.shape().2)));
+    let rows = rows.collect::<Outcome<Vec<(Vec<f32>, usize)>, Cpu>>()?;
+    let mut results = vec![0.0; batch * size];
+    let blocks: Vec<Option<Block>> = results
+        .par_chunks_mut((LANES * size).max(1))
+        .enumerate()
+        .map(|(b, results)| {
+            let part = |(rows, size): &(Vec<f32>, usize)| {
+                let mut lanes = Buffer::zeros(*size);
+                gather_into(&rows[b * LANES * size..rows.len().min((b + 1) * LANES * size)], &mut lanes);
+                lanes
+            };
+            let inputs: Vec<Buffer> = rows.iter().map(part).collect();
+            let (mut saved, mut out) = (Buffer::zeros(kernel.saved()), Buffer::zeros(size));
+            kernel.forward(&inputs, &mut saved, &mut out);
+            scatter(&out, results);
+            keeps.then_some(Block { inputs, saved })
+        })
+        .collect();
+    Ok((results, blocks.into_iter().flatten().collect()))
+}
+
+/// Gradients by each input of each block, and by each weight of each group of blocks.
+fn backward(
+    kernel: &impl Kernel,
+    blocks: &[Block],
+    (by_out, size): (&[f32], usize),
+    weights: &[usize],
+) -> (Vec<Vec<Buffer>>, Vec<Vec<Vec<f32>>>) {
+    let many = blocks.len().div_ceil(GROUPS).max(1);
+    let groups: Vec<_> = blocks
+        .par_chunks(many)
+        .zip(by_out.par_chunks((many * LANES * size).max(1)))
+        .map(|(blocks, rows)| {
+            let mut by_weights: Vec<Vec<f32>> = weights.iter().map(|size| vec![0.0; *size]).collect();
+            let each = blocks.iter().zip(rows.chunks((LANES * size).max(1))).map(|(block, rows)| {
+                let mut by_inputs: Vec<Buffer> = block.inputs.iter().map(|input| Buffer::zeros(input.len())).collect();
+                let mut by_out = Buffer::zeros(size);
+                gather_into(rows, &mut by_out);
+                let slopes = Slopes { inputs: &mut by_inputs, weights: &mut by_weights };
+                kernel.backward(&block.inputs, &block.saved, &by_out, slopes);
+                by_inputs
+            });
+            let by_inputs: Vec<Vec<Buffer>> = each.collect();
+            (by_inputs, by_weights)
+        })
+        .collect();
+    let (by_inputs, by_weights): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
+    (by_inputs.into_iter().flatten().collect(), by_weights)
+}
+
 /// The tensor without its tape, which joins the others.
-fn untape<S: Shape, T: Tape<f32, Cpu>>(tensor: Tensor<S, f32, Cpu, T>, tape: &mut T) -> Tensor<S, f32, Cpu> {
+pub fn untape<S: Shape, D: super::Device, T: Tape<f32, D>>(
+    tensor: Tensor<S, f32, D, T>,
+    tape: &mut T,
+) -> Tensor<S, f32, D> {
     let (tensor, its) = tensor.split_tape();
     *tape = std::mem::take(tape).merge(its);
     tensor

@@ -12,10 +12,10 @@
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::blocks::{Kernel, Operands, Slopes, run};
+use super::buffer::Buffer;
 use super::complex::Spectrum;
 use super::join::join;
-use super::lanes::{LANES, Lane, ZERO, add_product, add_scaled, inner};
+use super::lanes::{LANES, Lane, ZERO, total};
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -91,95 +91,104 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> O
     Ok(out)
 }
 
-/// The fast form on the CPU. A weight's list is Re λ, Im λ, Re g, Im g, as in the definition.
-pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, scan: DiagonalScan<Cpu, T>) -> Outcome<Cube<Cpu, T>, Cpu> {
-    let wide = scan.input.shape().2;
-    let Spectrum { decay, gain } = scan.spectrum;
-    let weights = vec![decay.re, decay.im, gain.re, gain.im];
-    run(device, Operands { inputs: vec![scan.input], weights }, wide, |weights| Fused { weights })
+/// What one state adds up over time and passes on: λ and g of it.
+#[derive(Clone, Copy)]
+struct Speed {
+    decay: (f32, f32),
+    gain: (f32, f32),
 }
 
-struct Fused {
-    weights: Vec<Vec<f32>>,
-}
-
-impl Kernel for Fused {
-    /// Every state: (T · 2n) lanes.
-    type Saved = Vec<Lane>;
-
-    fn forward(&self, inputs: &[Vec<Lane>], out: &mut [Lane]) -> Vec<Lane> {
-        forward_block(&self.weights, &inputs[0], out);
-        out.to_vec()
+impl Speed {
+    #[inline(always)]
+    fn of(weights: &[&[f32]], j: usize) -> Self {
+        Self { decay: (weights[0][j], weights[1][j]), gain: (weights[2][j], weights[3][j]) }
     }
 
-    fn backward(&self, inputs: &[Vec<Lane>], states: &Vec<Lane>, by_out: &[Lane], slopes: &mut Slopes) {
-        backward_block(&self.weights, (&inputs[0], states), by_out, slopes);
+    /// λ h + g v.
+    #[inline(always)]
+    fn step(self, (re, im): (&Lane, &Lane), (v_re, v_im): (&Lane, &Lane)) -> (Lane, Lane) {
+        let (kept, taken) = (times(self.decay, (re, im)), times(self.gain, (v_re, v_im)));
+        let sum = |a: Lane, b: Lane| std::array::from_fn(|l| a[l] + b[l]);
+        (sum(kept.0, taken.0), sum(kept.1, taken.1))
     }
 }
 
+/// A complex number times a lane of them.
+#[inline(always)]
+fn times((a, b): (f32, f32), (re, im): (&Lane, &Lane)) -> (Lane, Lane) {
+    let real = std::array::from_fn(|l| a * re[l] - b * im[l]);
+    (real, std::array::from_fn(|l| a * im[l] + b * re[l]))
+}
+
+/// Writes the last states to `out`, as many as it holds. `weights`: Re λ, Im λ, Re g, Im g.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward_block(weights: &[Vec<f32>], input: &[Lane], out: &mut [Lane]) {
+pub fn forward(input: &[Lane], weights: &[&[f32]], out: &mut [Lane]) {
     let n = weights[0].len();
-    let mut state = vec![ZERO; 2 * n];
-    for (v, out) in input.chunks_exact(2 * n).zip(out.chunks_exact_mut(2 * n)) {
-        for j in 0..n {
-            let [decay_re, decay_im, gain_re, gain_im] = [0, 1, 2, 3].map(|i| weights[i][j]);
-            let (re, im, v_re, v_im) = (state[j], state[n + j], v[j], v[n + j]);
-            for l in 0..LANES {
-                state[j][l] = decay_re * re[l] - decay_im * im[l] + gain_re * v_re[l] - gain_im * v_im[l];
-                state[n + j][l] = decay_re * im[l] + decay_im * re[l] + gain_re * v_im[l] + gain_im * v_re[l];
+    let skipped = (input.len() - out.len()) / (2 * n);
+    for j in 0..n {
+        let speed = Speed::of(weights, j);
+        let mut state = (ZERO, ZERO);
+        for (t, v) in input.chunks_exact(2 * n).enumerate() {
+            state = speed.step((&state.0, &state.1), (&v[j], &v[n + j]));
+            if t >= skipped {
+                let at = (t - skipped) * 2 * n;
+                (out[at + j], out[at + n + j]) = state;
             }
         }
-        out.copy_from_slice(&state);
     }
 }
 
+/// Adds the gradients by input and weights. The states are computed again, one after the other, for that costs less
+/// than keeping them.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward_block(weights: &[Vec<f32>], (input, states): (&[Lane], &[Lane]), by_out: &[Lane], slopes: &mut Slopes) {
+pub fn backward(
+    (input, weights): (&[Lane], &[&[f32]]),
+    by_out: &[Lane],
+    by_input: &mut [Lane],
+    mut by_weights: [&mut [f32]; 4],
+) {
     let n = weights[0].len();
     let wide = 2 * n;
+    let (length, skipped) = (input.len() / wide, (input.len() - by_out.len()) / wide);
+    // What the state was before each token.
+    let mut before = Buffer::zeros(2 * length);
     for j in 0..n {
-        let [decay_re, decay_im, gain_re, gain_im] = [0, 1, 2, 3].map(|i| weights[i][j]);
-        // ∂h_t, and the four sums over time, lane by lane.
-        let (mut re, mut im) = (ZERO, ZERO);
-        let mut sums = [ZERO; 4];
-        for t in (0..input.len() / wide).rev() {
-            let (a, b) = (t * wide + j, t * wide + n + j);
-            for l in 0..LANES {
-                re[l] += by_out[a][l];
-                im[l] += by_out[b][l];
-            }
-            let [decay_by_re, decay_by_im, gain_by_re, gain_by_im] = &mut sums;
-            add_product(gain_by_re, &re, &input[a]);
-            add_product(gain_by_re, &im, &input[b]);
-            add_product(gain_by_im, &im, &input[a]);
-            subtract_product(gain_by_im, &re, &input[b]);
-            let by_input = &mut slopes.inputs[0];
-            add_scaled(&mut by_input[a], gain_re, &re);
-            add_scaled(&mut by_input[a], gain_im, &im);
-            add_scaled(&mut by_input[b], gain_re, &im);
-            add_scaled(&mut by_input[b], -gain_im, &re);
-            if t > 0 {
-                let (a, b) = (a - wide, b - wide);
-                add_product(decay_by_re, &re, &states[a]);
-                add_product(decay_by_re, &im, &states[b]);
-                add_product(decay_by_im, &im, &states[a]);
-                subtract_product(decay_by_im, &re, &states[b]);
-            }
-            for l in 0..LANES {
-                (re[l], im[l]) = (decay_re * re[l] + decay_im * im[l], decay_re * im[l] - decay_im * re[l]);
-            }
+        let speed = Speed::of(weights, j);
+        let mut state = (ZERO, ZERO);
+        for (t, v) in input.chunks_exact(wide).enumerate() {
+            (before[2 * t], before[2 * t + 1]) = state;
+            state = speed.step((&state.0, &state.1), (&v[j], &v[n + j]));
         }
-        for (slope, sum) in slopes.weights.iter_mut().zip(&sums) {
-            slope[j] = inner(&[*sum], &[[1.0; LANES]]);
+        // ∂h_t, and the sums of ∂h h* and ∂h v* over time, lane by lane.
+        let mut slope = (ZERO, ZERO);
+        let mut sums = [ZERO; 4];
+        for t in (0..length).rev() {
+            if t >= skipped {
+                let at = (t - skipped) * wide;
+                let (re, im) = (&by_out[at + j], &by_out[at + n + j]);
+                (0..LANES).for_each(|l| (slope.0[l], slope.1[l]) = (slope.0[l] + re[l], slope.1[l] + im[l]));
+            }
+            let (a, b) = (t * wide + j, t * wide + n + j);
+            add_conjugate_product(&mut sums[..2], &slope, (&before[2 * t], &before[2 * t + 1]));
+            add_conjugate_product(&mut sums[2..], &slope, (&input[a], &input[b]));
+            let (re, im) = times((speed.gain.0, -speed.gain.1), (&slope.0, &slope.1));
+            (0..LANES)
+                .for_each(|l| (by_input[a][l], by_input[b][l]) = (by_input[a][l] + re[l], by_input[b][l] + im[l]));
+            slope = times((speed.decay.0, -speed.decay.1), (&slope.0, &slope.1));
+        }
+        for (by_weight, sum) in by_weights.iter_mut().zip(&sums) {
+            by_weight[j] += total(sum);
         }
     }
 }
 
+/// Adds a b* to the sums of real and imaginary parts.
 #[inline(always)]
-fn subtract_product(a: &mut Lane, b: &Lane, c: &Lane) {
+fn add_conjugate_product(sums: &mut [Lane], (a_re, a_im): &(Lane, Lane), (b_re, b_im): (&Lane, &Lane)) {
+    let [re, im] = sums else { return };
     for l in 0..LANES {
-        a[l] -= b[l] * c[l];
+        re[l] += a_re[l] * b_re[l] + a_im[l] * b_im[l];
+        im[l] += a_im[l] * b_re[l] - a_re[l] * b_im[l];
     }
 }
 
@@ -189,38 +198,20 @@ mod tests {
     use crate::nn::op::Complex;
     use crate::nn::op::check::{Random, assert_close};
 
-    type Tape = OwnedTape<f32, Cpu>;
-    type Form = dyn Fn(&Cpu, DiagonalScan<Cpu, Tape>) -> Cube<Cpu, Tape>;
-
-    /// Values, and the gradients of a weighted sum of them, by the input and the four weights.
-    fn measure(form: &Form, batch: usize, n: usize) -> [Vec<f32>; 6] {
-        let (device, mut random, length) = (Cpu::default(), Random::new(11), 5);
-        let input = random.cube(&device, (batch, length, 2 * n));
-        let rows = [(); 4].map(|()| random.matrix(&device, (1, n)));
-        let sum = random.cube(&device, (batch, length, 2 * n));
-        let [re, im, gain_re, gain_im] = [0, 1, 2, 3].map(|i| rows[i].leaky_trace());
-        let spectrum = Spectrum { decay: Complex { re, im }, gain: Complex { re: gain_re, im: gain_im } };
-        let out = form(&device, DiagonalScan { input: input.leaky_trace(), spectrum });
-        let values = out.as_vec();
-        let states: Vec<f32> = input
-            .as_vec()
-            .chunks(length * 2 * n)
-            .flat_map(|v| diagonal_states(v, &[0, 1, 2, 3].map(|i| rows[i].as_vec())).concat())
-            .collect();
-        assert_close(&values, &states, 1e-5);
-        let gradients = (out * sum).sum::<Rank0, _>().backward();
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| gradients.get(&rows[i]).as_vec());
-        [values, gradients.get(&input).as_vec(), a, b, c, d]
-    }
-
     #[test]
-    fn definition_composition_and_fused_form_agree_in_value_and_gradient() {
-        for (batch, n) in [(1, 1), (37, 3)] {
-            let fast = measure(&|device, scan| fused(device, scan).unwrap(), batch, n);
-            let plain = measure(&|_, scan| compose(scan).unwrap(), batch, n);
-            for (fast, plain) in fast.iter().zip(&plain) {
-                assert_close(fast, plain, 1e-5);
-            }
-        }
+    fn the_composition_equals_the_definition() {
+        let (device, mut random, n) = (Cpu::default(), Random::new(11), 3);
+        let scan = DiagonalScan {
+            input: random.cube(&device, (4, 5, 2 * n)),
+            spectrum: Spectrum {
+                decay: Complex { re: random.matrix(&device, (1, n)), im: random.matrix(&device, (1, n)) },
+                gain: Complex { re: random.matrix(&device, (1, n)), im: random.matrix(&device, (1, n)) },
+            },
+        };
+        let again = DiagonalScan {
+            input: scan.input.clone(),
+            spectrum: Spectrum { decay: scan.spectrum.decay.again(), gain: scan.spectrum.gain.again() },
+        };
+        assert_close(&compose(scan).unwrap().as_vec(), &again.history().concat(), 1e-6);
     }
 }

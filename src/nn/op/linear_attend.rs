@@ -18,7 +18,7 @@ use super::host::numbers;
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, gather, inner, scatter, scatter_add,
 };
-use super::rows::project;
+use super::project;
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 

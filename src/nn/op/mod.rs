@@ -3,21 +3,26 @@
 //! Each file holds one operation: its definition in plain loops, a composition of dfdx's operations that runs on any
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
-mod activation;
 mod adam;
 mod blocks;
+mod buffer;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
 mod clip;
 mod complex;
 mod diagonal_scan;
+mod elementary;
+mod entrywise;
 mod head_scan;
 mod host;
 mod join;
 mod linear_attend;
+mod masked_attend;
 mod normalise;
-mod rows;
+mod operation;
+mod program;
+mod project;
 mod selective_scan;
 mod slice;
 mod softmax_attend;
@@ -25,16 +30,17 @@ mod solve;
 mod squared_error;
 mod window_scan;
 
-pub use activation::{silu, softplus};
 pub use adam::{AdamStep, Moments};
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
+pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
 pub use host::numbers;
 pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
-pub use rows::{plus_row, project, times_row};
+pub use program::{Program, Recording, Selection, Sequence};
+pub use project::project;
 pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
@@ -73,19 +79,13 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         linear_attend::compose(tokens, weights)
     }
 
-    /// A diagonal recurrence over complex numbers: every state, (B, T, 2n). See [`DiagonalScan`].
-    fn diagonal_scan<T: Tape<f32, Self>>(&self, scan: DiagonalScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        diagonal_scan::compose(scan)
-    }
-
-    /// A recurrence that chooses what it takes in: (B, T, E). See [`SelectiveScan`].
-    fn selective_scan<T: Tape<f32, Self>>(&self, scan: SelectiveScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        selective_scan::compose(scan)
-    }
-
-    /// A short causal convolution of every channel: (B, T, E). See [`CausalConv`].
-    fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        causal_conv::compose(conv)
+    /// Runs a program over token sequences. See [`Program`].
+    fn run<T: Tape<f32, Self>>(
+        &self,
+        input: Input<Self, T>,
+        recording: Recording<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        program::compose(input, recording)
     }
 
     /// Causal attention with softmax, in heads that lie side by side: (B, T, h·w).
@@ -149,16 +149,12 @@ impl Device for Cpu {
         linear_attend::fused(self, tokens, weights)
     }
 
-    fn diagonal_scan<T: Tape<f32, Self>>(&self, scan: DiagonalScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        diagonal_scan::fused(self, scan)
-    }
-
-    fn selective_scan<T: Tape<f32, Self>>(&self, scan: SelectiveScan<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        selective_scan::fused(self, scan)
-    }
-
-    fn causal_conv<T: Tape<f32, Self>>(&self, conv: CausalConv<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        causal_conv::fused(self, conv)
+    fn run<T: Tape<f32, Self>>(
+        &self,
+        input: Input<Self, T>,
+        recording: Recording<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        program::fused(self, input, recording)
     }
 
     fn softmax_attend<T: Tape<f32, Self>>(

@@ -4,18 +4,20 @@
 //! |---|---|---|
 //! | `step` Δ | how much of the token is taken in, and how much is forgotten for it | (B, T, E) |
 //! | `input` x | what is written | (B, T, E) |
-//! | `write` B, `read` C | where it is written, and from where it is read | (B, T, N) |
+//! | `write` B | where it is written | (B, T, N) |
+//! | `read` C | from where it is read, for the last M tokens | (B, M, N) |
 //! | `rate` A | how fast each entry of the state forgets; negative | (E, N) |
 //!
-//! h_t[e, n] = exp(Δ_t[e] A[e, n]) h_{t−1}[e, n] + Δ_t[e] B_t[n] x_t[e]; y_t[e] = Σ_n C_t[n] h_t[e, n], and the result is y:
-//! (B, T, E). Source: Mamba 2312.00752, algorithm 2, with Δ B for B̄ as in the paper's code.
+//! h_t[e, n] = exp(Δ_t[e] A[e, n]) h_{t−1}[e, n] + Δ_t[e] B_t[n] x_t[e]; y_t[e] = Σ_n C_t[n] h_t[e, n], and the result are the
+//! last y: (B, M, E). Source: Mamba 2312.00752, algorithm 2, with Δ B for B̄ as in the paper's code.
 
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::blocks::{Kernel, Operands, Slopes, run};
+use super::buffer::Buffer;
+use super::elementary::exp;
 use super::join::join;
-use super::lanes::{LANES, Lane, ZERO, add_product};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -27,7 +29,7 @@ pub struct SelectiveScan<D: super::Device, T> {
     pub input: Cube<D, T>,
     /// (B, T, N).
     pub write: Cube<D, T>,
-    /// (B, T, N).
+    /// (B, M, N).
     pub read: Cube<D, T>,
     /// (E, N).
     pub rate: Matrix<D, T>,
@@ -55,7 +57,7 @@ pub fn selective_states(parts: [&[f32]; 3], rate: &[f32], (wide, states): (usize
 pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: SelectiveScan<D, T>) -> Outcome<Cube<D, T>, D> {
     let SelectiveScan { step, input, write, read, rate } = scan;
     let (batch, length, wide) = *step.shape();
-    let states = rate.shape().1;
+    let (asked, states) = (read.shape().1, rate.shape().1);
     let all = (batch, wide, states);
     let at = |cube: &Cube<D, T>, t: usize| {
         let width = cube.shape().2;
@@ -75,124 +77,116 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: SelectiveScan<D, T>) -> 
             None => join(update, decay),
             Some(state) => state.try_mul(decay)?.try_add(update)?,
         };
-        let read = at(&read, t)?.try_broadcast_like::<_, Axis<1>>(&all)?;
-        answers.push(next.retaped::<T>().try_mul(read)?.try_sum::<_, Axis<2>>()?);
+        if t + asked >= length {
+            let read = at(&read, t + asked - length)?.try_broadcast_like::<_, Axis<1>>(&all)?;
+            answers.push(next.retaped::<T>().try_mul(read)?.try_sum::<_, Axis<2>>()?);
+        }
         state = Some(next);
     }
-    let out = answers.try_stack()?.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(batch, length, wide))?;
+    let out = answers.try_stack()?.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(batch, asked, wide))?;
     let inputs = [step, input, write, read].into_iter().chain(state);
     Ok(inputs.fold(join(out, rate), join))
 }
 
-/// The fast form on the CPU.
-pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, scan: SelectiveScan<Cpu, T>) -> Outcome<Cube<Cpu, T>, Cpu> {
-    let (wide, states) = *scan.rate.shape();
-    let operands = Operands { inputs: vec![scan.step, scan.input, scan.write, scan.read], weights: vec![scan.rate] };
-    run(device, operands, wide, |weights| Fused { rate: weights.concat(), wide, states })
-}
+/// Δ, x, B and C of one block.
+pub type Scanned<'a> = [&'a [Lane]; 4];
 
-struct Fused {
-    rate: Vec<f32>,
-    /// E.
-    wide: usize,
-    /// N.
-    states: usize,
-}
-
-impl Kernel for Fused {
-    /// h_t and exp(Δ_t A) after every token: (T · E · N) lanes each.
-    type Saved = [Vec<Lane>; 2];
-
-    fn forward(&self, inputs: &[Vec<Lane>], out: &mut [Lane]) -> [Vec<Lane>; 2] {
-        forward_block(self, inputs, out)
-    }
-
-    fn backward(&self, inputs: &[Vec<Lane>], saved: &[Vec<Lane>; 2], by_out: &[Lane], slopes: &mut Slopes) {
-        backward_block(self, inputs, saved, by_out, slopes);
-    }
-}
-
+/// Writes the last answers to `out`, as many as there are of C. `rate` is A.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward_block(scan: &Fused, inputs: &[Vec<Lane>], out: &mut [Lane]) -> [Vec<Lane>; 2] {
-    let Fused { rate, wide, states } = scan;
-    let [step, input, write, read] = [0, 1, 2, 3].map(|i| inputs[i].as_slice());
-    let size = wide * states;
-    let mut history = vec![ZERO; step.len() * states];
-    let mut decays = vec![ZERO; step.len() * states];
-    for t in 0..step.len() / wide {
-        let (write, read) = (&write[t * states..][..*states], &read[t * states..][..*states]);
-        let (before, now) = history.split_at_mut(t * size);
-        for e in 0..*wide {
-            let (delta, x) = (&step[t * wide + e], &input[t * wide + e]);
-            let mut taken = ZERO;
-            add_product(&mut taken, delta, x);
-            for n in 0..*states {
-                let at = e * states + n;
-                let decay = &mut decays[t * size + at];
-                for l in 0..LANES {
-                    decay[l] = (delta[l] * rate[at]).exp();
+pub fn forward([step, input, write, read]: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lane]) {
+    let wide = rate.len() / states;
+    let (length, skipped) = (step.len() / wide, (write.len() - read.len()) / states);
+    let mut state = Buffer::zeros(states);
+    for (e, rate) in rate.chunks_exact(states).enumerate() {
+        state.fill(ZERO);
+        for t in 0..length {
+            let delta = &step[t * wide + e];
+            let taken = product(delta, &input[t * wide + e]);
+            for ((h, a), b) in state.iter_mut().zip(rate).zip(&write[t * states..]) {
+                lanewise();
+                *h = plus_product(&product(&taken, b), &decay(delta, *a), h);
+            }
+            if t >= skipped {
+                let mut answer = ZERO;
+                for (h, c) in state.iter().zip(&read[(t - skipped) * states..]) {
+                    answer = plus_product(&answer, h, c);
                 }
-                let state = &mut now[at];
-                if t > 0 {
-                    add_product(state, decay, &before[(t - 1) * size + at]);
-                }
-                add_product(state, &taken, &write[n]);
-                add_product(&mut out[t * wide + e], &read[n], state);
+                out[(t - skipped) * wide + e] = answer;
             }
         }
     }
-    [history, decays]
 }
 
+/// exp(Δ a).
+#[inline(always)]
+fn decay(delta: &Lane, a: f32) -> Lane {
+    std::array::from_fn(|l| exp(delta[l] * a))
+}
+
+/// Adds the gradients by Δ, x, B, C and A. The states are computed again, one channel after the other, for all of them
+/// would be N times as much memory as all else.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward_block(
-    scan: &Fused,
-    inputs: &[Vec<Lane>],
-    [history, decays]: &[Vec<Lane>; 2],
+pub fn backward(
+    (scanned, rate): (Scanned<'_>, &[f32]),
+    states: usize,
     by_out: &[Lane],
-    slopes: &mut Slopes,
+    [by_step, by_input, by_write, by_read]: [&mut [Lane]; 4],
+    by_rate: &mut [f32],
 ) {
-    let Fused { rate, wide, states } = scan;
-    let [step, input, write, read] = [0, 1, 2, 3].map(|i| inputs[i].as_slice());
-    let [by_step, by_input, by_write, by_read] = &mut slopes.inputs[..] else { return };
-    let size = wide * states;
-    let mut by_rate = vec![ZERO; size];
-    // ∂h_t.
-    let mut by_state = vec![ZERO; size];
-    for t in (0..step.len() / wide).rev() {
-        for e in 0..*wide {
+    let [step, input, write, read] = scanned;
+    let wide = rate.len() / states;
+    let (length, skipped) = (step.len() / wide, (write.len() - read.len()) / states);
+    // h_{t−1} and exp(Δ_t A) of one channel, and in the end ∂h and ∂A.
+    let mut memory = Buffer::zeros((2 * length + 3) * states);
+    let (history, rest) = memory.split_at_mut((length + 1) * states);
+    let (decays, rest) = rest.split_at_mut(length * states);
+    let (by_state, by_rates) = rest.split_at_mut(states);
+    for (e, rate) in rate.chunks_exact(states).enumerate() {
+        for t in 0..length {
+            let delta = &step[t * wide + e];
+            let taken = product(delta, &input[t * wide + e]);
+            let (before, now) = history[t * states..].split_at_mut(states);
+            let decays = &mut decays[t * states..][..states];
+            for n in 0..states {
+                lanewise();
+                decays[n] = decay(delta, rate[n]);
+                now[n] = plus_product(&product(&taken, &write[t * states + n]), &decays[n], &before[n]);
+            }
+        }
+        by_state.fill(ZERO);
+        by_rates.fill(ZERO);
+        for t in (0..length).rev() {
             let place = t * wide + e;
-            let (delta, x, answer) = (&step[place], &input[place], &by_out[place]);
+            let (delta, x) = (&step[place], &input[place]);
+            let taken = product(delta, x);
+            let (before, now) = history[t * states..][..2 * states].split_at(states);
+            if t >= skipped {
+                let (answer, at) = (&by_out[(t - skipped) * wide + e], (t - skipped) * states);
+                for n in 0..states {
+                    lanewise();
+                    by_state[n] = plus_product(&by_state[n], answer, &read[at + n]);
+                    by_read[at + n] = plus_product(&by_read[at + n], answer, &now[n]);
+                }
+            }
             // ∂(Δ x), and the part of ∂Δ that comes through the decay.
             let (mut by_taken, mut by_delta) = (ZERO, ZERO);
-            for n in 0..*states {
-                let (at, token) = (e * states + n, t * states + n);
-                let (slope, decay) = (&mut by_state[at], &decays[t * size + at]);
-                add_product(slope, answer, &read[token]);
-                add_product(&mut by_read[token], answer, &history[t * size + at]);
-                add_product(&mut by_taken, slope, &write[token]);
-                for l in 0..LANES {
-                    by_write[token][l] += slope[l] * delta[l] * x[l];
-                    slope[l] *= decay[l];
-                }
-                if t > 0 {
-                    let before = &history[(t - 1) * size + at];
-                    for l in 0..LANES {
-                        let by_exponent = slope[l] * before[l];
-                        by_delta[l] += by_exponent * rate[at];
-                        by_rate[at][l] += by_exponent * delta[l];
-                    }
-                }
+            let (write, by_write) = (&write[t * states..][..states], &mut by_write[t * states..][..states]);
+            for n in 0..states {
+                lanewise();
+                by_write[n] = plus_product(&by_write[n], &by_state[n], &taken);
+                by_taken = plus_product(&by_taken, &by_state[n], &write[n]);
+                by_state[n] = product(&by_state[n], &decays[t * states + n]);
+                let by_exponent = product(&by_state[n], &before[n]);
+                by_rates[n] = plus_product(&by_rates[n], &by_exponent, delta);
+                by_delta = plus_scaled(&by_delta, rate[n], &by_exponent);
             }
-            add_product(&mut by_step[place], &by_taken, x);
-            add_product(&mut by_input[place], &by_taken, delta);
-            for l in 0..LANES {
-                by_step[place][l] += by_delta[l];
-            }
+            by_input[place] = plus_product(&by_input[place], &by_taken, delta);
+            by_delta = plus_product(&by_delta, &by_taken, x);
+            (0..LANES).for_each(|l| by_step[place][l] += by_delta[l]);
         }
-    }
-    for (sum, lane) in slopes.weights[0].iter_mut().zip(&by_rate) {
-        *sum = lane.iter().sum();
+        for (slope, sum) in by_rate[e * states..].iter_mut().zip(by_rates.iter()) {
+            *slope += total(sum);
+        }
     }
 }
 
@@ -201,56 +195,28 @@ mod tests {
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
 
-    type Tape = OwnedTape<f32, Cpu>;
-    type Form = dyn Fn(&Cpu, SelectiveScan<Cpu, Tape>) -> Cube<Cpu, Tape>;
-
-    /// Values, and the gradients of a weighted sum of them, by all five operands.
-    fn measure(form: &Form, batch: usize, (wide, states): (usize, usize)) -> [Vec<f32>; 6] {
-        let (device, mut random, length) = (Cpu::default(), Random::new(13), 5);
-        let mut cube = |width| random.cube(&device, (batch, length, width));
-        let [step, input, write, read, sum] = [wide, wide, states, states, wide].map(&mut cube);
-        let rate = random.matrix(&device, (wide, states));
-        let out = form(
-            &device,
-            SelectiveScan {
-                step: step.leaky_trace(),
-                input: input.leaky_trace(),
-                write: write.leaky_trace(),
-                read: read.leaky_trace(),
-                rate: rate.leaky_trace(),
-            },
-        );
-        let values = out.as_vec();
-        assert_close(&values, &defined([&step, &input, &write, &read], &rate), 1e-5);
-        let gradients = (out * sum).sum::<Rank0, _>().backward();
-        let [a, b, c, d] = [&step, &input, &write, &read].map(|cube| gradients.get(cube).as_vec());
-        [values, a, b, c, d, gradients.get(&rate).as_vec()]
-    }
-
-    fn defined(cubes: [&Cube<Cpu>; 4], rate: &Matrix<Cpu>) -> Vec<f32> {
-        let (wide, states) = *rate.shape();
-        let (batch, length, _) = *cubes[0].shape();
-        let [step, input, write, read] = cubes.map(|cube| cube.as_vec());
-        let mut answers = Vec::new();
-        for b in 0..batch {
-            let [d, x] = [&step, &input].map(|rows| &rows[b * length * wide..][..length * wide]);
-            let [w, r] = [&write, &read].map(|rows| &rows[b * length * states..][..length * states]);
-            let history = selective_states([d, x, w], &rate.as_vec(), (wide, states));
-            for (state, read) in history.iter().zip(r.chunks(states)) {
-                answers.extend(state.chunks(states).map(|h| h.iter().zip(read).map(|(h, c)| h * c).sum::<f32>()));
-            }
-        }
-        answers
-    }
-
     #[test]
-    fn definition_composition_and_fused_form_agree_in_value_and_gradient() {
-        for (batch, sizes) in [(1, (1, 1)), (37, (3, 2))] {
-            let fast = measure(&|device, scan| fused(device, scan).unwrap(), batch, sizes);
-            let plain = measure(&|_, scan| compose(scan).unwrap(), batch, sizes);
-            for (fast, plain) in fast.iter().zip(&plain) {
-                assert_close(fast, plain, 1e-5);
+    fn the_composition_equals_the_definition_also_where_only_the_last_are_asked() {
+        let (device, mut random) = (Cpu::default(), Random::new(13));
+        let (batch, length, wide, states) = (4, 5, 3, 2);
+        for asked in [length, 2] {
+            let mut cube = |tokens, width| random.cube(&device, (batch, tokens, width));
+            let [step, input, write] = [wide, wide, states].map(|width| cube(length, width));
+            let read = cube(asked, states);
+            let rate = random.matrix(&device, (wide, states));
+            let part = |cube: &Cube<Cpu>, b: usize| {
+                cube.as_vec().chunks(cube.shape().1 * cube.shape().2).nth(b).unwrap().to_vec()
+            };
+            let mut expected = Vec::new();
+            for b in 0..batch {
+                let [d, x, w] = [&step, &input, &write].map(|cube| part(cube, b));
+                let history = selective_states([&d, &x, &w], &rate.as_vec(), (wide, states));
+                for (state, read) in history[length - asked..].iter().zip(part(&read, b).chunks(states)) {
+                    expected.extend(state.chunks(states).map(|h| h.iter().zip(read).map(|(h, c)| h * c).sum::<f32>()));
+                }
             }
+            let out = compose(SelectiveScan { step, input, write, read, rate }).unwrap();
+            assert_close(&out.as_vec(), &expected, 1e-6);
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Owns what is listed and what is chosen. Knows nothing of how it is drawn.
 
+use std::collections::HashMap;
+
 use crate::bounds::printable;
 use crate::preset::{Entry, Family};
-use crate::session::Summary;
+use crate::session::{Ledger, Page, Summary};
 use crate::train::DeviceChoice;
 use crate::tui::action::{Action, Direction, Effect};
 
@@ -31,6 +33,10 @@ pub struct Gallery {
     pub tab: Tab,
     presets: Vec<Entry>,
     sessions: Vec<SessionRow>,
+    /// What presets came to on this machine, by their names.
+    tried: HashMap<String, Page>,
+    /// When the ledger was read, in seconds since 1970.
+    pub now: u64,
     /// What was typed after `/`.
     pub search: String,
     /// Whether keys go into the search.
@@ -47,8 +53,32 @@ const SCROLL: (usize, usize) = (8, 40);
 
 impl Gallery {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
-        let (sessions, search) = (Vec::new(), String::new());
-        Self { tab: Tab::Presets, presets, sessions, search, typing: false, chosen: (0, 0), device, card_scroll: 0 }
+        Self {
+            tab: Tab::Presets,
+            presets,
+            sessions: Vec::new(),
+            tried: HashMap::new(),
+            now: 0,
+            search: String::new(),
+            typing: false,
+            chosen: (0, 0),
+            device,
+            card_scroll: 0,
+        }
+    }
+
+    pub fn set_ledger(&mut self, ledger: &Ledger, now: u64) {
+        let page = |entry: &Entry| {
+            let page = ledger.page(&entry.name, entry.preset.as_ref().ok()?)?;
+            Some((entry.name.clone(), page.clone()))
+        };
+        self.tried = self.presets.iter().filter_map(page).collect();
+        self.now = now;
+    }
+
+    /// What a preset came to on this machine; none where it was not tried.
+    pub fn tried(&self, name: &str) -> Option<&Page> {
+        self.tried.get(name)
     }
 
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::train::{History, LayerState, Snapshot, Stop};
+use crate::session::Outcome;
+use crate::train::{History, LayerState, Shift, Snapshot, Stop, Verdict};
 use crate::tui::action::{Action, Direction, Effect};
 use crate::worker::{Note, Opened, Order, Phase, Status, Update};
 
@@ -19,11 +20,38 @@ pub enum Pane {
     Loss,
     State,
     Distance,
+    Context,
     Predictions,
+    Shift,
+    Claims,
+}
+
+/// A corner of the lab where it has four. Those below show one of several panes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corner {
+    UpperLeft,
+    UpperRight,
+    LowerLeft,
+    LowerRight,
+}
+
+impl Corner {
+    pub const ALL: [Self; 4] = [Self::UpperLeft, Self::UpperRight, Self::LowerLeft, Self::LowerRight];
 }
 
 impl Pane {
-    pub const ALL: [Self; 4] = [Self::Loss, Self::State, Self::Distance, Self::Predictions];
+    /// In the order of Tab: those that share a corner come one after the other.
+    pub const ALL: [Self; 7] =
+        [Self::Loss, Self::State, Self::Distance, Self::Context, Self::Predictions, Self::Shift, Self::Claims];
+
+    pub fn corner(self) -> Corner {
+        match self {
+            Self::Loss => Corner::UpperLeft,
+            Self::State => Corner::UpperRight,
+            Self::Distance | Self::Context => Corner::LowerLeft,
+            Self::Predictions | Self::Shift | Self::Claims => Corner::LowerRight,
+        }
+    }
 
     fn shifted(self, by: usize) -> Self {
         let here = Self::ALL.iter().position(|&pane| pane == self).unwrap_or(0);
@@ -47,11 +75,17 @@ pub struct Lab {
     pub history: History,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
+    /// The claims that were checked in this run.
+    pub verdicts: Vec<Verdict>,
+    /// What the weights were worth on shifted tasks, as far as it was asked for.
+    pub shifts: Vec<Shift>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
     /// The pane that stands beside the loss where there is room for two.
     pub companion: Pane,
+    /// The panes that are in front below where there are four.
+    pub lower: (Pane, Pane),
     /// The focused pane fills the screen.
     pub zoom: bool,
     pub log_axis: bool,
@@ -66,9 +100,12 @@ impl Lab {
             history: History::default(),
             snapshot: None,
             status: None,
+            verdicts: Vec::new(),
+            shifts: Vec::new(),
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
+            lower: (Pane::Distance, Pane::Predictions),
             zoom: false,
             log_axis: true,
             cursor: Cursor::default(),
@@ -85,6 +122,8 @@ impl Lab {
     pub fn apply(&mut self, update: Update) -> Vec<Note> {
         if let Some(opened) = update.opened {
             self.opened = Some(opened);
+            self.verdicts.clear();
+            self.shifts.clear();
         }
         if let Some(history) = update.history {
             self.history = history;
@@ -92,11 +131,16 @@ impl Lab {
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
         self.history.lr_changes.extend(update.lr_changes);
+        self.shifts.extend(update.shifts);
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
         }
         if update.status.is_some() {
             self.status = update.status;
+        }
+        if let Some(Outcome { verdicts, .. }) = update.checked {
+            self.verdicts.extend(verdicts);
+            self.show_claims();
         }
         for note in &update.notes {
             if let (Note::Saved(path), Some(opened)) = (note, &mut self.opened) {
@@ -104,6 +148,35 @@ impl Lab {
             }
         }
         update.notes
+    }
+
+    /// Whether what the run comes to speaks for its preset: nobody has turned the seed or the learning rate.
+    pub fn as_the_preset_says(&self) -> bool {
+        let same_seed = self.opened.as_ref().is_some_and(|opened| opened.seed == opened.preset.train.seed);
+        same_seed && self.history.lr_changes.is_empty()
+    }
+
+    /// How many of the preset's claims have held in this run, and how many were checked.
+    pub fn claims_held(&self) -> (usize, usize) {
+        (self.verdicts.iter().filter(|verdict| verdict.held).count(), self.verdicts.len())
+    }
+
+    /// Whether there are claims for this very step that have not been checked yet.
+    pub fn checking(&self) -> bool {
+        let (Some(opened), Some(status)) = (&self.opened, &self.status) else { return false };
+        let mut due = opened.preset.claims.iter().filter(|claim| claim.after == status.step);
+        due.any(|claim| !self.verdicts.iter().any(|verdict| verdict.claim == *claim))
+    }
+
+    /// At the end of a run its claims come to the front, except in the place of what somebody chose to look at.
+    fn show_claims(&mut self) {
+        let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
+        if finished && self.focus.corner() != Corner::LowerRight {
+            self.lower.1 = Pane::Claims;
+        }
+        if finished && self.focus == Pane::Loss {
+            self.companion = Pane::Claims;
+        }
     }
 
     /// The stop under the cursor: its place, how many there are, and the stop.
@@ -134,6 +207,11 @@ impl Lab {
             Action::RestartNewSeed => {
                 let seed = self.opened.as_ref().map_or(0, |opened| opened.seed.wrapping_add(1));
                 return vec![Effect::Order(Order::Restart { seed: Some(seed) })];
+            }
+            Action::MeasureShifts => {
+                self.shifts.clear();
+                self.focus_on(Pane::Shift);
+                return self.opened.iter().map(|_| Effect::Order(Order::Shift)).collect();
             }
             Action::Save => return self.opened.iter().map(|_| Effect::Save).collect(),
             Action::ToggleAxis => self.log_axis = !self.log_axis,
@@ -169,9 +247,13 @@ impl Lab {
 
     fn focus_on(&mut self, pane: Pane) {
         self.focus = pane;
-        if pane != Pane::Loss {
-            self.companion = pane;
+        match pane.corner() {
+            Corner::UpperLeft => return,
+            Corner::UpperRight => {}
+            Corner::LowerLeft => self.lower.0 = pane,
+            Corner::LowerRight => self.lower.1 = pane,
         }
+        self.companion = pane;
     }
 
     fn scrub(&mut self, direction: Direction) {

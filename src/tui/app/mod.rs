@@ -6,8 +6,9 @@ mod gallery;
 mod lab;
 
 pub use gallery::{Gallery, Row, SessionRow, Tab};
-pub use lab::{Cursor, Lab, PACES, Pane};
+pub use lab::{Corner, Cursor, Lab, PACES, Pane};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::{Action, Direction, Effect};
@@ -90,6 +91,10 @@ impl App {
             }
             Action::SessionsListed(sessions) => {
                 self.gallery.set_sessions(sessions);
+                vec![]
+            }
+            Action::LedgerRead(ledger, now) => {
+                self.gallery.set_ledger(&ledger, now);
                 vec![]
             }
             Action::OpenFailed(why) => {
@@ -184,7 +189,7 @@ impl App {
             Destination::Shell(code) => vec![Effect::Leave(code)],
             Destination::Gallery => {
                 self.lab = None;
-                vec![Effect::Close, Effect::ListSessions]
+                vec![Effect::Close, Effect::ListSessions, Effect::ReadLedger]
             }
         }
     }
@@ -192,7 +197,11 @@ impl App {
     fn updated(&mut self, update: Update) -> Vec<Effect> {
         let Some(lab) = &mut self.lab else { return vec![] };
         let mut effects = vec![];
+        let outcome = update.checked.clone();
         let notes = lab.apply(update);
+        if let (Some(outcome), Some(opened), true) = (outcome, &lab.opened, lab.as_the_preset_says()) {
+            effects.push(Effect::Note(opened.name.clone(), Arc::clone(&opened.preset), outcome));
+        }
         for note in notes {
             match note {
                 Note::Saved(path) => {
@@ -231,6 +240,7 @@ fn is_key(action: &Action) -> bool {
         action,
         Action::Updated(_)
             | Action::SessionsListed(_)
+            | Action::LedgerRead(..)
             | Action::OpenFailed(_)
             | Action::Started { .. }
             | Action::Terminate(_)

@@ -19,7 +19,7 @@ use crate::tui::words;
 const FLOOR: f64 = 1e-6;
 
 pub fn title(lab: &Lab) -> String {
-    format!("Distance to {} (cosines as 1 − cosine)", super::measured_against(lab))
+    format!("Distance to {} (cosines: 1 − cos)", super::measured_against(lab))
 }
 
 /// One measure: its curve, its mark, its colour, and its line in the table.
@@ -107,7 +107,7 @@ fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: 
     });
     let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
     let (x, labels, quiet) = (steps_axis(step, planned), labels.collect(), theme.quiet());
-    Plot { x, y, layers, labels, gutter: 3, marks: vec![], quiet }.render(area, buffer);
+    Plot { x, unit: "step", y, layers, labels, gutter: 3, marks: vec![], quiet }.render(area, buffer);
 }
 
 /// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as there is room for, the nearest first.

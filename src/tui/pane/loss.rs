@@ -33,7 +33,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let model = theme.ink(Ink::Model);
     let level = |result: &&ReferenceResult| {
         let reference = result.tuned.reference;
-        Layer::Level(result.loss, stroke(reference), theme.ink(words::ink(reference)))
+        Layer::Level(result.loss, words::stroke(reference), theme.ink(words::ink(reference)))
     };
     let mut layers = vec![Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
     layers.extend(references.iter().map(level));
@@ -53,7 +53,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
     let gutter = if wide { 26 } else { 14 };
     let (x, marks, quiet) = (steps_axis(step, planned), marks.collect(), theme.quiet());
-    Plot { x, y, layers, labels, gutter, marks, quiet }.render(area, buffer);
+    Plot { x, unit: "step", y, layers, labels, gutter, marks, quiet }.render(area, buffer);
 }
 
 /// The results of those references whose lines the preset asks for; more lines than that would be a hedge.
@@ -61,14 +61,6 @@ fn drawn(lab: &Lab) -> Vec<&ReferenceResult> {
     let Some(opened) = &lab.opened else { return vec![] };
     let asked = |result: &&ReferenceResult| opened.preset.references.contains(&result.tuned.reference);
     opened.references.iter().filter(asked).collect()
-}
-
-fn stroke(reference: Reference) -> Stroke {
-    match reference {
-        Reference::Gd(1) => Stroke::Dashed,
-        Reference::Zero => Stroke::Dotted,
-        _ => Stroke::DashDot,
-    }
 }
 
 fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme) -> EndLabel {

@@ -11,6 +11,7 @@ use crate::tui::numbers::cosine;
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::heatmap::{self, Zoom};
 use crate::tui::widget::scale::snap_up_finely;
+use crate::tui::widget::wrap::width as width_of;
 
 /// Columns between two maps.
 const GAP: u16 = 1;
@@ -24,12 +25,15 @@ pub fn title(lab: &Lab) -> String {
     let Some((snapshot, (_, _, stop))) = lab.snapshot.as_ref().zip(lab.stop()) else {
         return "Hidden state".to_owned();
     };
-    format!("Hidden state after token {} of {} ({})", stop.token, snapshot.tokens, printable(&stop.label))
+    // A pair brings its own brackets.
+    let label = printable(&stop.label);
+    let label = if label.starts_with('(') { label } else { format!("({label})") };
+    format!("Hidden state after token {} of {} {label}", stop.token, snapshot.tokens)
 }
 
 /// A matrix with its title, colour and scale.
 struct Map {
-    title: &'static str,
+    title: String,
     /// Where the map is narrower than its title.
     short_title: &'static str,
     ink: Ink,
@@ -55,9 +59,11 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         buffer.set_stringn(x, foot, text, usize::from(area.width), theme.focus());
     }
     let axes = maps.first().map_or(("", ""), |map| map.grid.axes);
-    let mut keys = format!("rows {}, columns {}   ← → token", axes.0, axes.1);
+    let mut keys = format!("rows {}, columns {}", axes.0, axes.1);
     let probes = lab.snapshot.as_ref().map_or(0, |snapshot| snapshot.probes.len());
-    for (hint, number) in [("  ↑ ↓ layer", stop.layers.len()), ("  n p probe", probes)] {
+    let stops = lab.stop().map_or(0, |(_, stops, _)| stops);
+    for (hint, number) in [("   ← → token", stops), ("  ↑ ↓ layer", stop.layers.len()), ("  n p probe", probes)]
+    {
         // Keys that lead nowhere are not named, and half a hint is none.
         if number > 1 && (keys.chars().count() + hint.chars().count()) < usize::from(area.width) {
             keys += hint;
@@ -84,28 +90,28 @@ fn caption(lab: &Lab, stop: &Stop, theme: Theme) -> Line<'static> {
 
 fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
     let most = whole_scale(lab);
-    let accumulator =
-        Map { title: "Σ y xᵀ", short_title: "Σ y xᵀ", ink: Ink::Gd, grid: stop.accumulator.clone(), most };
     match &layer.aligned {
         Some(aligned) => {
+            let (title, short_title) = ("Σ y xᵀ".to_owned(), "Σ y xᵀ");
+            let accumulator = Map { title, short_title, ink: Ink::Gd, grid: stop.accumulator.clone(), most };
             let difference = subtract(aligned, &stop.accumulator);
-            let state =
-                Map { title: "model's state", short_title: "model", ink: Ink::Model, grid: aligned.clone(), most };
-            let (title, short_title, most_apart) = ("difference ×10", "diff. ×10", most / MAGNIFIED);
-            let rest = difference.map(|grid| Map { title, short_title, ink: Ink::Zero, grid, most: most_apart });
+            let (title, short_title) = ("model's state".to_owned(), "model");
+            let state = Map { title, short_title, ink: Ink::Model, grid: aligned.clone(), most };
+            let rest = difference.map(|grid| {
+                let (title, short_title) = ("difference ×10".to_owned(), "diff. ×10");
+                Map { title, short_title, ink: Ink::Zero, grid, most: most / MAGNIFIED }
+            });
             [state, accumulator].into_iter().chain(rest).collect()
         }
+        // Beside a state that does not speak of y and x, Σ y xᵀ would explain nothing.
         None => {
             let own = layer.state.values.iter().filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()));
             let most = snap_up_finely(f64::from(own)) as f32;
-            let state = Map {
-                title: "model's state, as it is",
-                short_title: "model",
-                ink: Ink::Model,
-                grid: layer.state.clone(),
-                most,
-            };
-            vec![state, accumulator]
+            let names = lab.snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.layer_names);
+            let name =
+                lab.layer().and_then(|(place, _)| names.get(place)).map_or_else(String::new, |name| printable(name));
+            let title = format!("model: {name}");
+            vec![Map { title, short_title: "model", ink: Ink::Model, grid: layer.state.clone(), most }]
         }
     }
 }
@@ -127,6 +133,9 @@ fn subtract(a: &Grid, b: &Grid) -> Option<Grid> {
 /// Side by side, or one above the other where that shows them larger; the last ones are left out where there is no
 /// room for all at a size that can be seen.
 fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
+    if let [map] = maps {
+        return draw_alone(map, theme, room, buffer);
+    }
     let rows = maps.iter().map(|map| map.grid.rows).max().unwrap_or(1);
     let columns = maps.iter().map(|map| map.grid.columns).max().unwrap_or(1);
     let fit = |maps: u16, across: bool| {
@@ -136,13 +145,13 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
     };
     let all = maps.len() as u16;
     // Three that can be seen, else two, else three however small.
-    let visible = |(zoom, _, _): &(Zoom, u16, bool)| *zoom >= Zoom::VISIBLE;
+    let visible = |(zoom, _, _): &(Zoom, u16, bool)| zoom.is_visible();
     let best = |maps: u16| {
         [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(zoom, _, across)| (*zoom, *across))
     };
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
     let Some((zoom, shown, across)) = chosen.or_else(|| best(1)) else {
-        return maps.first().map_or((), |map| draw_condensed(map, theme, room, buffer));
+        return maps.first().map_or((), |map| draw_alone(map, theme, room, buffer));
     };
     let (wide, high) = (zoom.width(columns), zoom.height(theme, rows as u16));
     for (i, map) in maps.iter().take(usize::from(shown)).enumerate() {
@@ -150,20 +159,23 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
         let (x, y) = if across { (room.x + i * (wide + GAP), room.y) } else { (room.x, room.y + i * (high + 1)) };
         let width = room.right().saturating_sub(x);
         let name_room = if across { width.min(wide) } else { width };
-        let title = if usize::from(name_room) < map.title.chars().count() { map.short_title } else { map.title };
+        let title = if usize::from(name_room) < width_of(&map.title) { map.short_title } else { &map.title };
         buffer.set_stringn(x, y, title, usize::from(name_room), theme.ink(map.ink));
         heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
     }
 }
 
-/// A map that is larger than the room: each cell stands for a block of numbers and shows the one furthest from zero.
-fn draw_condensed(map: &Map, theme: Theme, room: Rect, buffer: &mut Buffer) {
+/// A map that has the room to itself. Where it is larger than that, each cell stands for a block of numbers and shows
+/// the one furthest from zero.
+fn draw_alone(map: &Map, theme: Theme, room: Rect, buffer: &mut Buffer) {
     let height = room.height.saturating_sub(1);
     let rows = if theme.shades() { 2 * height } else { height };
     let (grid, block) = heatmap::condense(&map.grid, (usize::from(rows), usize::from(room.width)));
-    let shape = (grid.rows, grid.columns);
-    let Some(zoom) = Zoom::fitting(theme, shape, 1, 0, (room.width, height)) else { return };
-    let title = format!("{}: greatest of each {} × {}", map.short_title, block.0, block.1);
+    let Some(zoom) = Zoom::filling(theme, (grid.rows, grid.columns), (room.width, height)) else { return };
+    let title = match block {
+        (1, 1) => map.title.clone(),
+        (down, across) => format!("{}, greatest of each {down} × {across}", map.title),
+    };
     buffer.set_stringn(room.x, room.y, title, usize::from(room.width), theme.ink(map.ink));
     heatmap::draw(&grid, map.most, zoom, theme, Rect { y: room.y + 1, height, ..room }, buffer);
 }

@@ -57,6 +57,18 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
     let mut headline = Line::from(Span::styled(answer, style));
     if status.is_some_and(|status| status.phase == Phase::Finished) {
         headline.push_span(Span::styled("  finished; Space goes on", theme.quiet()));
+        headline.extend(claims_held(lab, theme));
     }
     (headline, words::evidence(latest, short))
+}
+
+/// "✓ 5 of 5 claims held", once they are checked.
+fn claims_held(lab: &Lab, theme: Theme) -> Option<Span<'static>> {
+    let (held, checked) = lab.claims_held();
+    if checked == 0 || lab.checking() {
+        return None;
+    }
+    let all = held == checked;
+    let style = if all { theme.focus() } else { theme.ink(Ink::Warning).patch(theme.focus()) };
+    Some(Span::styled(format!("   {} {held} of {checked} claims held", words::claims::mark(Some(all))), style))
 }

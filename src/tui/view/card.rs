@@ -1,5 +1,7 @@
 //! The card beside the gallery's list: what is chosen, and what it should show.
 
+mod claims;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -7,12 +9,13 @@ use ratatui::widgets::{Block, BorderType, Padding, Widget};
 
 use crate::bounds::printable;
 use crate::preset::{Entry, Preset};
-use crate::session::Content;
+use crate::session::{Content, Page};
 use crate::tui::app::{Gallery, SessionRow, Tab};
-use crate::tui::numbers::{age, count, significant};
+use crate::tui::numbers::{age, count, duration, significant};
 use crate::tui::theme::{Ink, Theme};
 use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::{width as columns, wrap};
+use crate::tui::words::cost;
 
 pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut block =
@@ -43,30 +46,46 @@ pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 fn preset_lines(entry: &Entry, gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
     match &entry.preset {
-        Ok(preset) => card(preset, gallery, theme, width),
+        Ok(preset) => card((&entry.name, preset), gallery, theme, width),
         Err(why) => unreadable(&entry.name, why, theme, width),
     }
 }
 
 /// The most telling first: on a small screen the end is a key away.
-fn card(preset: &Preset, gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
+fn card((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(printable(&preset.title), theme.focus()), Line::default()];
     lines.extend(printable(&preset.recurrence).lines().flat_map(|line| formula(line, width)));
     lines.push(Line::default());
     lines.extend(section("", &preset.about, theme, width));
     lines.extend(section("Look for", &preset.look_for, theme, width));
     lines.extend(section("In the end", &preset.expect, theme, width));
-    let claims: Vec<String> = preset.claims.iter().map(ToString::to_string).collect();
-    lines.extend(section("Claims", &claims.join("; "), theme, width));
+    lines.extend(claims::lines((name, preset), gallery, theme, width));
+    lines.extend(section("Cost", &cost::sentence(preset), theme, width));
     let (batch, steps) = (count(preset.train.batch as u64), count(preset.train.steps));
     let parameters = count(preset.parameters() as u64);
     let facts = [
         preset.task.describe(),
         format!("{parameters} parameters, batch {batch}, {steps} steps"),
+        how_long((name, preset), gallery),
         format!("device {}", gallery.device),
     ];
     lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.quiet())));
     lines
+}
+
+/// "about 8 s in the lab here, 3 s at full pace", as far as it is known.
+fn how_long((name, preset): (&str, &Preset), gallery: &Gallery) -> String {
+    let steps = preset.train.steps as f64;
+    let paced = preset.train.pace.map(|pace| steps / pace);
+    let full = gallery.tried(name).and_then(Page::seconds_per_step).map(|seconds| seconds * steps);
+    match (full, paced) {
+        (Some(full), Some(paced)) if paced > 1.2 * full => {
+            format!("about {} in the lab here, {} at full pace", duration(paced), duration(full))
+        }
+        (Some(full), _) => format!("about {} here", duration(full)),
+        (None, Some(paced)) => format!("{} or more; not yet timed here", duration(paced)),
+        (None, None) => "not yet timed here".to_owned(),
+    }
 }
 
 /// A line of the recurrence as its author set it; where it is too wide, what stands apart in it comes line by line.

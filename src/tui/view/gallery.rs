@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::card;
 use crate::bounds::printable;
+use crate::preset::Preset;
 use crate::tui::app::{Gallery, Row, SessionRow, Tab};
 use crate::tui::layout;
 use crate::tui::numbers::{age, count, significant};
@@ -68,7 +69,10 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                     chosen_line = lines.len();
                 }
                 let line = match &entry.preset {
-                    Ok(preset) => Line::from(fit(&format!("  {}", one_line(&preset.title)), room)),
+                    Ok(preset) => Line::from(vec![
+                        Span::raw(fit(&format!("  {}", one_line(&preset.title)), room.saturating_sub(2))),
+                        Span::raw(tick(gallery, &entry.name, preset)),
+                    ]),
                     Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
                 };
                 lines.push((line, if chosen { theme.selected() } else { Style::new() }));
@@ -81,6 +85,13 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
         }
     }
     draw_list(lines, chosen_line, "Nothing found.", area, buffer);
+}
+
+/// A mark for a preset whose claims have all held here.
+fn tick(gallery: &Gallery, name: &str, preset: &Preset) -> &'static str {
+    let Some(page) = gallery.tried(name) else { return "" };
+    let held = |claim| page.entry(claim).is_some_and(|entry| entry.verdict.held);
+    if !preset.claims.is_empty() && preset.claims.iter().all(held) { " ✓" } else { "" }
 }
 
 fn draw_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {

@@ -15,9 +15,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = layout::lab(lab, area);
     status::draw(lab, theme, places.status, buffer);
     answer::draw(lab, theme, places.answer, buffer);
-    let several = places.panes.len() > 1;
     for (which, place) in &places.panes {
-        pane::draw(*which, lab, several, theme, *place, buffer);
+        pane::draw(*which, lab, places.panes.len(), theme, *place, buffer);
     }
     if let Some(why) = &lab.failure {
         let mut lines: Vec<Line> = why.lines().map(Line::from).collect();

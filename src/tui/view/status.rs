@@ -44,9 +44,16 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     if let Some(opened) = &lab.opened {
         let device = printable(&opened.device).replace('\n', " ");
         let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
-        spans.push(Span::styled(fit(&rest, left), theme.quiet()));
+        spans.push(Span::styled(fit_groups(&rest, left), theme.quiet()));
     }
     Line::from(spans)
+}
+
+/// As many of the groups that stand two spaces apart as fit: half a number is a wrong number.
+fn fit_groups(text: &str, most: usize) -> String {
+    let ends = text.match_indices("  ").map(|(end, _)| end).chain([text.len()]);
+    let whole = ends.filter(|end| width(&text[..*end]) <= most).last().unwrap_or(0);
+    if whole > 0 { text[..whole].trim_end().to_owned() } else { fit(text, most) }
 }
 
 /// Each number in a place of its own; close together where that is not to be had.

@@ -15,15 +15,28 @@ const WIDEST: u16 = 12;
 /// Glyphs from strongly negative to strongly positive: lines are below zero, shades above.
 const GLYPHS: [char; 9] = ['#', '≡', '=', '-', '·', '░', '▒', '▓', '█'];
 
-/// How many columns a value is wide; in colours it is half as many rows high, else as many columns to a row.
+/// How much longer one side of a value may be than the other, on the screen.
+const STRETCH: u16 = 4;
+
+/// How large a value is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Zoom(u16);
+pub struct Zoom {
+    /// Columns.
+    wide: u16,
+    /// Half rows where heatmaps are made of colours, else rows.
+    high: u16,
+}
 
 impl Zoom {
     /// From here on a pattern can be seen across a room.
-    pub const VISIBLE: Self = Self(2);
+    pub const VISIBLE: u16 = 2;
 
-    /// The largest at which `maps` grids of this shape stand side by side, `gap` columns apart.
+    /// A value as high as it is wide: a cell is twice as high as wide.
+    fn square(theme: Theme, wide: u16) -> Self {
+        Self { wide, high: if theme.shades() { wide } else { wide.div_ceil(2) } }
+    }
+
+    /// The largest at which `maps` grids of this shape stand side by side, `gap` columns apart, with square values.
     pub fn fitting(
         theme: Theme,
         (rows, columns): (usize, usize),
@@ -33,16 +46,38 @@ impl Zoom {
     ) -> Option<Self> {
         let (rows, columns) = (u16::try_from(rows).ok()?.max(1), u16::try_from(columns).ok()?.max(1));
         let across = room.0.checked_sub(gap * (maps - 1))? / maps / columns;
-        (1..=across.min(WIDEST)).rev().map(Self).find(|zoom| zoom.height(theme, rows) <= room.1)
+        let squares = (1..=across.min(WIDEST)).rev().map(|wide| Self::square(theme, wide));
+        squares.into_iter().find(|zoom| zoom.height(theme, rows) <= room.1)
+    }
+
+    /// The same with values that may be longer one way, where that fills more of the room.
+    pub fn filling(theme: Theme, (rows, columns): (usize, usize), room: (u16, u16)) -> Option<Self> {
+        let square = Self::fitting(theme, (rows, columns), 1, 0, room)?;
+        let (rows, columns) = (rows.max(1) as u16, columns.max(1) as u16);
+        let half_rows = if theme.shades() { 2 * room.1 } else { room.1 };
+        let wide = (room.0 / columns).min(STRETCH * square.wide).min(WIDEST).max(square.wide);
+        let high = (half_rows / rows).min(STRETCH * square.high).max(square.high);
+        // One side only: with both it would be another square.
+        let wider = Self { wide, ..square };
+        let higher = Self { high, ..square };
+        Some(if u32::from(wide) * u32::from(square.high) >= u32::from(high) * u32::from(square.wide) {
+            wider
+        } else {
+            higher
+        })
+    }
+
+    pub fn is_visible(self) -> bool {
+        self.wide >= Self::VISIBLE
     }
 
     pub fn width(self, columns: usize) -> u16 {
-        self.0 * columns as u16
+        self.wide * columns as u16
     }
 
     /// Rows of the screen for so many rows of a grid.
     pub fn height(self, theme: Theme, rows: u16) -> u16 {
-        if theme.shades() { (rows * self.0).div_ceil(2) } else { rows * self.0.div_ceil(2) }
+        if theme.shades() { (rows * self.high).div_ceil(2) } else { rows * self.high }
     }
 }
 
@@ -52,7 +87,8 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
     let area = Rect::new(area.x, area.y, area.width.min(zoom.width(grid.columns)), area.height.min(height));
     let at = |row: u16, column: u16| -> Option<i8> {
         let row = usize::from(row);
-        let value = grid.values.get(row * grid.columns + usize::from(column / zoom.0)).filter(|_| row < grid.rows)?;
+        let value =
+            grid.values.get(row * grid.columns + usize::from(column / zoom.wide)).filter(|_| row < grid.rows)?;
         level(*value, most)
     };
     for y in 0..area.height {
@@ -60,7 +96,7 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
             let Some(cell) = buffer.cell_mut((area.x + x, area.y + y)) else { continue };
             if theme.shades() {
                 // What is not there (a last half row, a value that is not finite) shows the terminal's background.
-                match (at(2 * y / zoom.0, x), at((2 * y + 1) / zoom.0, x)) {
+                match (at(2 * y / zoom.high, x), at((2 * y + 1) / zoom.high, x)) {
                     (Some(top), Some(low)) if top == low => {
                         cell.set_char(' ').set_style(Style::new().bg(theme.shade(top)))
                     }
@@ -72,7 +108,7 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
                     (None, None) => cell.set_char('?'),
                 };
             } else {
-                cell.set_char(at(y / zoom.0.div_ceil(2), x).map_or('?', glyph));
+                cell.set_char(at(y / zoom.high, x).map_or('?', glyph));
             }
         }
     }
@@ -151,8 +187,18 @@ mod tests {
     fn three_grids_of_ten_fit_a_pane_of_a_large_screen() {
         let theme = Theme::new(Depth::True);
         let fitting = |room| Zoom::fitting(theme, (10, 10), 3, 1, room);
-        assert_eq!(fitting((62, 10)), Some(Zoom(2)));
-        assert_eq!(fitting((62, 9)), Some(Zoom(1)));
+        assert_eq!(fitting((62, 10)), Some(Zoom { wide: 2, high: 2 }));
+        assert_eq!(fitting((62, 9)), Some(Zoom { wide: 1, high: 1 }));
         assert_eq!(fitting((5, 5)), None);
+    }
+
+    #[test]
+    fn a_grid_that_is_long_one_way_is_stretched_the_other() {
+        let theme = Theme::new(Depth::True);
+        let filling = |shape| Zoom::filling(theme, shape, (62, 10));
+        assert_eq!(filling((2, 32)), Some(Zoom { wide: 1, high: 4 }));
+        assert_eq!(filling((20, 4)), Some(Zoom { wide: 4, high: 1 }));
+        assert_eq!(filling((10, 10)), Some(Zoom { wide: 6, high: 2 }));
+        assert_eq!(filling((21, 4)), None);
     }
 }

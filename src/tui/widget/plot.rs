@@ -22,6 +22,8 @@ pub enum Layer<'a> {
     Extremes(&'a Series, Style),
     /// The mean of each stretch.
     Curve(&'a Series, Stroke, Style),
+    /// A character at each value, above all curves.
+    Marks(&'a Series, &'static str, Style),
     /// A horizontal line; a curve that lies on it keeps most of its colour.
     Level(f64, Stroke, Style),
 }
@@ -35,6 +37,8 @@ pub struct EndLabel {
 
 pub struct Plot<'a> {
     pub x: Scale,
+    /// What the horizontal axis counts, in at most five letters.
+    pub unit: &'static str,
     pub y: Scale,
     pub layers: Vec<Layer<'a>>,
     pub labels: Vec<EndLabel>,
@@ -56,6 +60,7 @@ impl Plot<'_> {
         let mut raster = Raster::new(inner);
         self.layers.iter().for_each(|layer| self.layer(layer, &mut raster));
         raster.render(buffer);
+        self.layers.iter().for_each(|layer| self.points(layer, inner, &raster, buffer));
         self.marks(inner, buffer);
         if gutter > 0 {
             self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
@@ -75,7 +80,7 @@ impl Plot<'_> {
             buffer.set_stringn(axis - width, row, &text, usize::from(width), self.quiet);
             buffer.set_string(axis, row, "┤", self.quiet);
         }
-        buffer.set_string(inner.x - AXIS, inner.bottom(), "step", self.quiet);
+        buffer.set_string(inner.x - AXIS, inner.bottom(), self.unit, self.quiet);
         let mut free = inner.x;
         for tick in self.x.ticks(usize::from(inner.width / 12)) {
             let Some(share) = self.x.share(tick) else { continue };
@@ -94,6 +99,8 @@ impl Plot<'_> {
         match layer {
             Layer::Extremes(series, style) => self.extremes(series, *style, raster),
             Layer::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
+            // Characters come after all dots.
+            Layer::Marks(..) => {}
             Layer::Level(value, stroke, style) => {
                 // A level outside is not drawn: a line at the edge would claim a value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
@@ -137,6 +144,16 @@ impl Plot<'_> {
             };
             raster.line(before.unwrap_or(here), here, stroke, style);
             before = Some(here);
+        }
+    }
+
+    fn points(&self, layer: &Layer, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
+        let Layer::Marks(series, mark, style) = layer else { return };
+        for bucket in series.buckets() {
+            // What lies outside is no point: a mark at the edge would claim a value.
+            let share = self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
+            let Some((x, share)) = self.column(bucket.step, raster).zip(share) else { continue };
+            buffer.set_string(inner.x + (x / 2) as u16, inner.y + row_of(share, inner.height), mark, *style);
         }
     }
 

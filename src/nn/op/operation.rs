@@ -1,0 +1,256 @@
+//! The operations that a [`super::Program`] is made of, and the one list of them.
+//!
+//! Each has two forms: a composition of dfdx's operations for any device, and kernels that work on one block of sixteen
+//! sequences on the CPU, forwards and backwards. The kernels of an operation stand in its own file beside the definition.
+
+use std::ops::Range;
+
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMul};
+
+use super::complex::{Complex, Spectrum};
+use super::entrywise::{self, Function};
+use super::lanes::Lane;
+use super::{CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
+use super::{causal_conv, diagonal_scan, head_scan, masked_attend, project, selective_scan, slice};
+use crate::nn::{Cube, Matrix, Outcome};
+
+/// A sequence in a program, by the number of the step that makes it.
+pub type Place = usize;
+
+/// A weight of a program, by its number.
+pub type Weight = usize;
+
+/// What is done to which sequences, with which weights. Sizes that the numbers do not show are part of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Operation {
+    /// What the program is given.
+    Tokens,
+    /// The last tokens, as many as the step's length.
+    Last(Place),
+    Plus([Place; 2]),
+    Times([Place; 2]),
+    Apply(Function, Place),
+    PlusRow(Place, Weight),
+    TimesRow(Place, Weight),
+    /// x W, with (a, b).
+    Project(Place, Weight, (usize, usize)),
+    /// With taps and bias.
+    Convolve(Place, [Weight; 2]),
+    /// The last states, as many as the step's length; with Re λ, Im λ, Re g, Im g.
+    DiagonalScan(Place, [Weight; 4]),
+    /// Over Δ, x, B and C, with A and so many states in a channel.
+    SelectiveScan([Place; 4], Weight, usize),
+    /// The same in heads.
+    HeadScan([Place; 4], Weight, usize),
+    /// The same in heads, by masked attention.
+    MaskedAttend([Place; 4], Weight, usize),
+}
+
+/// The sequences and weights that a composition reads.
+pub struct Tensors<'a, D: Device> {
+    pub values: &'a [Cube<D>],
+    pub weights: &'a [Matrix<D>],
+}
+
+/// The sequences of one block and the weights, as kernels read them.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    pub lanes: &'a [Lane],
+    /// Where each sequence lies.
+    pub places: &'a [Range<usize>],
+    pub weights: &'a [Vec<f32>],
+}
+
+/// Where kernels add the gradients of one block, sequences and weights as in [`Given`].
+pub struct Slopes<'a> {
+    pub lanes: &'a mut [Lane],
+    pub places: &'a [Range<usize>],
+    pub weights: &'a mut [Vec<f32>],
+}
+
+impl<D: Device> Tensors<'_, D> {
+    fn of<T: Tape<f32, D>>(&self, place: Place) -> Cube<D, T> {
+        self.values[place].retaped::<T>()
+    }
+
+    fn all<T: Tape<f32, D>>(&self, places: [Place; 4]) -> [Cube<D, T>; 4] {
+        places.map(|place| self.of(place))
+    }
+
+    fn weight<T: Tape<f32, D>>(&self, weight: Weight) -> Matrix<D, T> {
+        self.weights[weight].retaped::<T>()
+    }
+}
+
+impl<'a> Given<'a> {
+    fn of(self, place: Place) -> &'a [Lane] {
+        &self.lanes[self.places[place].clone()]
+    }
+
+    fn all(self, places: [Place; 4]) -> [&'a [Lane]; 4] {
+        places.map(|place| self.of(place))
+    }
+
+    fn weight(self, weight: Weight) -> &'a [f32] {
+        &self.weights[weight]
+    }
+}
+
+impl Slopes<'_> {
+    /// A program never gives an operation the same sequence or weight twice.
+    fn of<const N: usize, const M: usize>(
+        &mut self,
+        places: [Place; N],
+        weights: [Weight; M],
+    ) -> ([&mut [Lane]; N], [&mut [f32]; M]) {
+        let lanes = self.lanes.get_disjoint_mut(places.map(|place| self.places[place].clone()));
+        let weights = self.weights.get_disjoint_mut(weights);
+        (
+            lanes.unwrap_or_else(|_| [(); N].map(|()| &mut [][..])),
+            weights.map_or_else(|_| [(); M].map(|()| &mut [][..]), |weights| weights.map(Vec::as_mut_slice)),
+        )
+    }
+}
+
+impl Operation {
+    /// Made of dfdx's operations, for any device: a sequence of `length` tokens.
+    pub fn compose<D: Device, T: Tape<f32, D>>(self, given: &Tensors<'_, D>, length: usize) -> Outcome<Cube<D, T>, D> {
+        match self {
+            Self::Tokens => Ok(given.of(0)),
+            Self::Last(x) => last(given.of(x), length),
+            Self::Plus([x, y]) => given.of::<T>(x).try_add(given.of::<NoneTape>(y).retaped::<T>()),
+            Self::Times([x, y]) => given.of::<T>(x).try_mul(given.of::<NoneTape>(y).retaped::<T>()),
+            Self::Apply(function, x) => function.compose(given.of(x)),
+            Self::PlusRow(x, row) => entrywise::plus_row(given.of(x), given.weight(row)),
+            Self::TimesRow(x, row) => entrywise::times_row(given.of(x), given.weight(row)),
+            Self::Project(x, weight, _) => project::project(given.of(x), given.weight(weight)),
+            Self::Convolve(x, [taps, bias]) => causal_conv::compose(CausalConv {
+                input: given.of(x),
+                taps: given.weight(taps),
+                bias: given.weight(bias),
+            }),
+            Self::DiagonalScan(x, weights) => {
+                let [re, im, gain_re, gain_im] = weights.map(|weight| given.weight(weight));
+                let spectrum = Spectrum { decay: Complex { re, im }, gain: Complex { re: gain_re, im: gain_im } };
+                last(diagonal_scan::compose(DiagonalScan { input: given.of(x), spectrum })?, length)
+            }
+            Self::SelectiveScan(parts, rate, _) => {
+                let ([step, input, write, read], rate) = (given.all(parts), given.weight(rate));
+                selective_scan::compose(SelectiveScan { step, input, write, read, rate })
+            }
+            Self::HeadScan(parts, rate, _) => {
+                let ([step, input, write, read], rate) = (given.all(parts), given.weight(rate));
+                selective_scan::compose(HeadScan { step, input, write, read, rate }.by_channel()?)
+            }
+            Self::MaskedAttend(parts, rate, _) => {
+                let ([step, input, write, read], rate) = (given.all(parts), given.weight(rate));
+                HeadScan { step, input, write, read, rate }.by_matrix()
+            }
+        }
+    }
+
+    /// Writes the result of one block to `out`, which is zero.
+    pub fn forward(self, given: Given<'_>, out: &mut [Lane]) {
+        match self {
+            Self::Tokens => {}
+            Self::Last(x) => out.copy_from_slice(tail(given.of(x), out.len())),
+            Self::Plus([x, y]) => {
+                out.copy_from_slice(given.of(x));
+                entrywise::add(given.of(y), out);
+            }
+            Self::Times([x, y]) => entrywise::add_products(given.of(x), given.of(y), out),
+            Self::Apply(function, x) => entrywise::apply(function, given.of(x), out),
+            Self::PlusRow(x, row) => {
+                out.copy_from_slice(given.of(x));
+                entrywise::add_row(given.weight(row), out);
+            }
+            Self::TimesRow(x, row) => entrywise::add_times_row(given.of(x), given.weight(row), out),
+            Self::Project(x, weight, sizes) => project::forward(given.of(x), given.weight(weight), sizes, out),
+            Self::Convolve(x, [taps, bias]) => {
+                causal_conv::forward(given.of(x), given.weight(taps), given.weight(bias), out);
+            }
+            Self::DiagonalScan(x, weights) => {
+                diagonal_scan::forward(given.of(x), &weights.map(|weight| given.weight(weight)), out);
+            }
+            Self::SelectiveScan(parts, rate, states) => {
+                selective_scan::forward(given.all(parts), given.weight(rate), states, out);
+            }
+            Self::HeadScan(parts, rate, states) => {
+                head_scan::forward(given.all(parts), given.weight(rate), states, out);
+            }
+            Self::MaskedAttend(parts, rate, states) => {
+                masked_attend::forward(given.all(parts), given.weight(rate), states, out);
+            }
+        }
+    }
+
+    /// Adds the gradients of one block that follow from ∂out.
+    pub fn backward(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
+        match self {
+            Self::Tokens => {}
+            Self::Last(x) => {
+                let ([by_x], []) = slopes.of([x], []);
+                let skipped = by_x.len() - by_out.len();
+                entrywise::add(by_out, &mut by_x[skipped..]);
+            }
+            Self::Plus(places) => {
+                let (by, []) = slopes.of(places, []);
+                by.into_iter().for_each(|by| entrywise::add(by_out, by));
+            }
+            Self::Times([x, y]) => {
+                let ([by_x, by_y], []) = slopes.of([x, y], []);
+                entrywise::add_products(given.of(y), by_out, by_x);
+                entrywise::add_products(given.of(x), by_out, by_y);
+            }
+            Self::Apply(function, x) => {
+                let ([by_x], []) = slopes.of([x], []);
+                entrywise::apply_backward(function, given.of(x), by_out, by_x);
+            }
+            Self::PlusRow(x, row) => {
+                let ([by_x], [by_row]) = slopes.of([x], [row]);
+                entrywise::add(by_out, by_x);
+                entrywise::by_added_row(by_out, by_row);
+            }
+            Self::TimesRow(x, row) => {
+                let ([by_x], [by_row]) = slopes.of([x], [row]);
+                entrywise::add_times_row(by_out, given.weight(row), by_x);
+                entrywise::by_multiplied_row(given.of(x), by_out, by_row);
+            }
+            Self::Project(x, weight, sizes) => {
+                let ([by_x], [by_weight]) = slopes.of([x], [weight]);
+                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
+            }
+            Self::Convolve(x, [taps, bias]) => {
+                let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
+                causal_conv::backward((given.of(x), given.weight(taps)), by_out, by_x, by_taps, by_bias);
+            }
+            Self::DiagonalScan(x, weights) => {
+                let ([by_x], by_weights) = slopes.of([x], weights);
+                let weights = weights.map(|weight| given.weight(weight));
+                diagonal_scan::backward((given.of(x), &weights), by_out, by_x, by_weights);
+            }
+            Self::SelectiveScan(parts, rate, states) => {
+                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
+                selective_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+            }
+            Self::HeadScan(parts, rate, states) => {
+                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
+                head_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+            }
+            Self::MaskedAttend(parts, rate, states) => {
+                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
+                masked_attend::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+            }
+        }
+    }
+}
+
+/// The last tokens of every sequence.
+fn last<D: Device, T: Tape<f32, D>>(x: Cube<D, T>, count: usize) -> Outcome<Cube<D, T>, D> {
+    let (batch, length, width) = *x.shape();
+    slice(x, (0..batch, length - count..length, 0..width))
+}
+
+fn tail(lanes: &[Lane], count: usize) -> &[Lane] {
+    &lanes[lanes.len() - count..]
+}

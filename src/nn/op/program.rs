@@ -1,0 +1,296 @@
+//! A network over token sequences, written down first and run afterwards as one operation.
+//!
+//! A model writes `tokens.project(w).convolve(taps, bias).apply(Function::Silu)` and so on; each call only records a
+//! step. [`Sequence::run`] then runs all steps. On the CPU each block of sixteen sequences goes through the whole program
+//! while its numbers are in the cache, and back again; on other devices every step is a composition of dfdx's operations.
+//! The steps are in [`super::operation`]; here is only how they are joined.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use dfdx::prelude::{Cpu, HasShape, PutTape, Tape};
+
+use super::blocks::{self, Kernel, Operands, untape};
+use super::buffer::Buffer;
+use super::complex::Spectrum;
+use super::entrywise::Function;
+use super::lanes::Lane;
+use super::operation::{Given, Operation, Place, Slopes, Tensors, Weight};
+use crate::nn::{Cube, Device, Input, Matrix, Outcome};
+
+/// The steps so far, each of which makes a sequence.
+pub struct Program<D: Device, T> {
+    steps: RefCell<Vec<Step>>,
+    weights: RefCell<Vec<Matrix<D, T>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    operation: Operation,
+    size: Size,
+}
+
+/// Tokens of a sequence, and numbers of a token.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    length: usize,
+    width: usize,
+}
+
+/// A sequence that a program will make: (B, length, width).
+pub struct Sequence<'p, D: Device, T> {
+    program: &'p Program<D, T>,
+    place: Place,
+    size: Size,
+}
+
+impl<D: Device, T> Clone for Sequence<'_, D, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D: Device, T> Copy for Sequence<'_, D, T> {}
+
+impl<D: Device, T: Tape<f32, D>> Program<D, T> {
+    /// A program that is given tokens of this shape: (B, length, width).
+    pub fn new((_, length, width): (usize, usize, usize)) -> Self {
+        let tokens = Step { operation: Operation::Tokens, size: Size { length, width } };
+        Self { steps: RefCell::new(vec![tokens]), weights: RefCell::default() }
+    }
+
+    /// What the program is given.
+    pub fn tokens(&self) -> Sequence<'_, D, T> {
+        Sequence { program: self, place: 0, size: self.steps.borrow()[0].size }
+    }
+
+    fn record(&self, operation: Operation, size: Size) -> Sequence<'_, D, T> {
+        let mut steps = self.steps.borrow_mut();
+        steps.push(Step { operation, size });
+        Sequence { program: self, place: steps.len() - 1, size }
+    }
+
+    fn weight(&self, weight: Matrix<D, T>) -> Weight {
+        let mut weights = self.weights.borrow_mut();
+        weights.push(weight);
+        weights.len() - 1
+    }
+}
+
+impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
+    pub fn length(self) -> usize {
+        self.size.length
+    }
+
+    pub fn width(self) -> usize {
+        self.size.width
+    }
+
+    fn then(self, operation: Operation, width: usize) -> Self {
+        self.program.record(operation, Size { width, ..self.size })
+    }
+
+    /// The last tokens, as many.
+    pub fn last(self, length: usize) -> Self {
+        if length == self.size.length { self } else { self.copy(length) }
+    }
+
+    fn copy(self, length: usize) -> Self {
+        self.program.record(Operation::Last(self.place), Size { length, ..self.size })
+    }
+
+    /// Where these lie, with a copy in place of one that is there already: an operation adds to all their gradients.
+    fn distinct<const N: usize>(sequences: [Self; N]) -> [Place; N] {
+        let mut places = sequences.map(|sequence| sequence.place);
+        for i in 1..N {
+            if places[..i].contains(&places[i]) {
+                places[i] = sequences[i].copy(sequences[i].size.length).place;
+            }
+        }
+        places
+    }
+
+    /// x + y.
+    pub fn plus(self, other: Self) -> Self {
+        self.then(Operation::Plus(Self::distinct([self, other])), self.size.width)
+    }
+
+    /// x ⊙ y.
+    pub fn times(self, other: Self) -> Self {
+        self.then(Operation::Times(Self::distinct([self, other])), self.size.width)
+    }
+
+    /// f(x), number by number.
+    pub fn apply(self, function: Function) -> Self {
+        self.then(Operation::Apply(function, self.place), self.size.width)
+    }
+
+    /// Every token plus a row (1, width).
+    pub fn plus_row(self, row: Matrix<D, T>) -> Self {
+        self.then(Operation::PlusRow(self.place, self.program.weight(row)), self.size.width)
+    }
+
+    /// Every token times a row (1, width), entry by entry.
+    pub fn times_row(self, row: Matrix<D, T>) -> Self {
+        self.then(Operation::TimesRow(self.place, self.program.weight(row)), self.size.width)
+    }
+
+    /// x W, with a matrix (width, its columns).
+    pub fn project(self, weight: Matrix<D, T>) -> Self {
+        let sizes = *weight.shape();
+        self.then(Operation::Project(self.place, self.program.weight(weight), sizes), sizes.1)
+    }
+
+    /// A short causal convolution of every channel. See [`super::CausalConv`].
+    pub fn convolve(self, taps: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
+        let weights = [taps, bias].map(|weight| self.program.weight(weight));
+        self.then(Operation::Convolve(self.place, weights), self.size.width)
+    }
+
+    /// The last states, as many, of a diagonal recurrence over complex numbers. See [`super::DiagonalScan`].
+    pub fn scan(self, Spectrum { decay, gain }: Spectrum<D, T>, length: usize) -> Self {
+        let weights = [decay.re, decay.im, gain.re, gain.im].map(|weight| self.program.weight(weight));
+        self.program.record(Operation::DiagonalScan(self.place, weights), Size { length, ..self.size })
+    }
+
+    /// What the network answers to the input: (B, length, width) of this sequence.
+    pub fn run(self, input: Input<D, T>) -> Outcome<Cube<D, T>, D> {
+        let device = input.tokens.device().clone();
+        device.run(input, self.recording())
+    }
+
+    /// The program up to here; its weights, which carry their tapes, go with it.
+    fn recording(self) -> Recording<D, T> {
+        let steps = self.program.steps.borrow()[..=self.place].to_vec();
+        Recording { steps, weights: self.program.weights.take() }
+    }
+}
+
+/// Δ, x, B and C of a scan whose recurrence depends on the token, and A. Answers come as many as C has tokens.
+pub struct Selection<'p, D: Device, T> {
+    pub step: Sequence<'p, D, T>,
+    pub input: Sequence<'p, D, T>,
+    pub write: Sequence<'p, D, T>,
+    pub read: Sequence<'p, D, T>,
+    pub rate: Matrix<D, T>,
+}
+
+impl<'p, D: Device, T: Tape<f32, D>> Selection<'p, D, T> {
+    fn scan(self, operation: fn([Place; 4], Weight, usize) -> Operation) -> Sequence<'p, D, T> {
+        let Self { step, input, write, read, rate } = self;
+        let program = step.program;
+        let parts = Sequence::distinct([step, input, write, read]);
+        let operation = operation(parts, program.weight(rate), write.size.width);
+        program.record(operation, Size { length: read.size.length, width: input.size.width })
+    }
+
+    /// Every entry of the state forgets at its own speed. See [`super::SelectiveScan`].
+    pub fn by_channel(self) -> Sequence<'p, D, T> {
+        self.scan(Operation::SelectiveScan)
+    }
+
+    /// Heads forget as a whole, one token after the other. See [`super::HeadScan`].
+    pub fn by_head(self) -> Sequence<'p, D, T> {
+        self.scan(Operation::HeadScan)
+    }
+
+    /// Heads forget as a whole, all tokens at once. See [`super::HeadScan`].
+    pub fn by_matrix(self) -> Sequence<'p, D, T> {
+        self.scan(Operation::MaskedAttend)
+    }
+}
+
+/// A program that is to be run; the answer is what its last step makes.
+pub struct Recording<D: Device, T> {
+    steps: Vec<Step>,
+    weights: Vec<Matrix<D, T>>,
+}
+
+/// Made of dfdx's operations, for any device.
+pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, recording: Recording<D, T>) -> Outcome<Cube<D, T>, D> {
+    let mut tape = T::default();
+    let mut values = vec![untape(input.tokens, &mut tape)];
+    let weights: Vec<Matrix<D>> = recording.weights.into_iter().map(|weight| untape(weight, &mut tape)).collect();
+    for Step { operation, size } in recording.steps.into_iter().skip(1) {
+        let given = Tensors { values: &values, weights: &weights };
+        let value = operation.compose::<D, T>(&given, size.length)?;
+        values.push(untape(value, &mut tape));
+    }
+    let answer = values.swap_remove(values.len() - 1);
+    Ok(answer.put_tape(tape))
+}
+
+/// The fast form on the CPU.
+pub fn fused<T: Tape<f32, Cpu>>(
+    device: &Cpu,
+    input: Input<Cpu, T>,
+    recording: Recording<Cpu, T>,
+) -> Outcome<Cube<Cpu, T>, Cpu> {
+    let Recording { steps, weights } = recording;
+    let mut end = 0;
+    let places: Vec<Range<usize>> = steps
+        .iter()
+        .map(|step| {
+            let start = end;
+            end += step.size.length * step.size.width;
+            start..end
+        })
+        .collect();
+    let size = steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
+    let operations = steps.iter().map(|step| step.operation).collect();
+    let operands = Operands { inputs: vec![input.tokens], weights, wanted: input.wanted };
+    blocks::run(device, operands, size, |weights| Fused { operations, places, weights })
+}
+
+struct Fused {
+    operations: Vec<Operation>,
+    /// Where the sequence of each step lies in a block's memory, one after the other.
+    places: Vec<Range<usize>>,
+    weights: Vec<Vec<f32>>,
+}
+
+impl Fused {
+    fn lanes(&self) -> usize {
+        self.places.last().map_or(0, |place| place.end)
+    }
+
+    fn given<'a>(&'a self, lanes: &'a [Lane]) -> Given<'a> {
+        Given { lanes, places: &self.places, weights: &self.weights }
+    }
+}
+
+impl Kernel for Fused {
+    /// Every sequence, besides the tokens.
+    fn saved(&self) -> usize {
+        self.lanes()
+    }
+
+    fn forward(&self, inputs: &[Buffer], saved: &mut [Lane], out: &mut [Lane]) {
+        for (operation, place) in self.operations.iter().zip(&self.places) {
+            let (before, now) = saved.split_at_mut(place.start);
+            let now = &mut now[..place.len()];
+            match operation {
+                Operation::Tokens => now.copy_from_slice(&inputs[0]),
+                _ => operation.forward(self.given(before), now),
+            }
+        }
+        out.copy_from_slice(&saved[saved.len() - out.len()..]);
+    }
+
+    fn backward(&self, _inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: blocks::Slopes<'_>) {
+        let mut memory = Buffer::zeros(self.lanes());
+        let last = memory.len() - by_out.len();
+        memory[last..].copy_from_slice(by_out);
+        for (operation, place) in self.operations.iter().zip(&self.places).rev() {
+            let (before, now) = memory.split_at_mut(place.start);
+            let mut slopes = Slopes { lanes: before, places: &self.places, weights: slopes.weights };
+            operation.backward(self.given(saved), &now[..place.len()], &mut slopes);
+        }
+        for (sum, slope) in slopes.inputs[0].iter_mut().zip(memory.iter()) {
+            *sum = *slope;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

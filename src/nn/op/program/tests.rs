@@ -1,0 +1,113 @@
+//! Both forms of every operation, in value and in gradient.
+#![cfg(test)]
+
+use dfdx::prelude::{Backward, OwnedTape, Rank0, SumTo, Trace};
+
+use super::*;
+use crate::nn::Wanted;
+use crate::nn::op::check::{Random, assert_close};
+
+type Owned = OwnedTape<f32, Cpu>;
+type Weights<'a> = &'a dyn Fn(usize) -> Matrix<Cpu, Owned>;
+type Record = for<'p> fn(Sequence<'p, Cpu, Owned>, Weights<'_>) -> Sequence<'p, Cpu, Owned>;
+type Form = fn(Input<Cpu, Owned>, Recording<Cpu, Owned>) -> Cube<Cpu, Owned>;
+
+/// A program of one operation or a few, the shapes of its weights, and its tokens' (length, width).
+struct Case {
+    name: &'static str,
+    tokens: (usize, usize),
+    weights: &'static [(usize, usize)],
+    record: Record,
+}
+
+fn spectrum(weight: Weights<'_>) -> Spectrum<Cpu, Owned> {
+    let [re, im, gain_re, gain_im] = [0, 1, 2, 3].map(weight);
+    Spectrum { decay: crate::nn::op::Complex { re, im }, gain: crate::nn::op::Complex { re: gain_re, im: gain_im } }
+}
+
+/// Δ of two entries, x of six, B and C of three, all made of tokens of four, C only of the last two.
+fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selection<'p, Cpu, Owned> {
+    Selection {
+        step: tokens.project(weight(0)).apply(Function::Softplus),
+        input: tokens.project(weight(1)),
+        write: tokens.project(weight(2)),
+        read: tokens.last(2).project(weight(3)),
+        rate: weight(4),
+    }
+}
+
+const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
+const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
+
+const CASES: [Case; 14] = [
+    Case { name: "last", tokens: (5, 3), weights: &[], record: |x, _| x.last(2) },
+    Case { name: "plus", tokens: (3, 2), weights: &[], record: |x, _| x.plus(x).plus(x) },
+    Case { name: "times", tokens: (3, 2), weights: &[], record: |x, _| x.times(x).times(x) },
+    Case { name: "plus_row", tokens: (3, 2), weights: &[(1, 2)], record: |x, w| x.plus_row(w(0)).times(x) },
+    Case { name: "times_row", tokens: (3, 2), weights: &[(1, 2)], record: |x, w| x.times_row(w(0)) },
+    Case { name: "silu", tokens: (2, 2), weights: &[], record: |x, _| x.apply(Function::Silu) },
+    Case { name: "softplus", tokens: (2, 2), weights: &[], record: |x, _| x.apply(Function::Softplus) },
+    Case { name: "sigmoid", tokens: (2, 2), weights: &[], record: |x, _| x.apply(Function::Sigmoid) },
+    Case { name: "gelu", tokens: (2, 2), weights: &[], record: |x, _| x.apply(Function::Gelu) },
+    Case {
+        name: "project",
+        tokens: (3, 5),
+        weights: &[(5, 19), (19, 3)],
+        record: |x, w| x.project(w(0)).project(w(1)),
+    },
+    Case { name: "scan", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 5) },
+    Case { name: "last state", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 1) },
+    Case { name: "convolve", tokens: (6, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
+    Case { name: "convolve few", tokens: (2, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
+];
+
+const SCANS: [Case; 3] = [
+    Case { name: "by channel", tokens: (5, 4), weights: SELECTIVE, record: |x, w| selection(x, w).by_channel() },
+    Case { name: "by head", tokens: (5, 4), weights: HEADS, record: |x, w| selection(x, w).by_head() },
+    Case { name: "by matrix", tokens: (5, 4), weights: HEADS, record: |x, w| selection(x, w).by_matrix() },
+];
+
+/// Values, and the gradients of a weighted sum of them by tokens and weights.
+fn measure(case: &Case, batch: usize, form: Form) -> Vec<Vec<f32>> {
+    let (device, mut random) = (Cpu::default(), Random::new(11));
+    let tokens = random.cube(&device, (batch, case.tokens.0, case.tokens.1));
+    let weights: Vec<Matrix<Cpu>> = case.weights.iter().map(|shape| random.matrix(&device, *shape)).collect();
+    let program = Program::new(*tokens.shape());
+    let answer = (case.record)(program.tokens(), &|i| weights[i].leaky_trace());
+    let recording = answer.recording();
+    let out = form(Input { tokens: tokens.leaky_trace(), wanted: Wanted::All }, recording);
+    let values = out.as_vec();
+    let sum = random.cube(&device, *out.shape());
+    let gradients = (out * sum).sum::<Rank0, _>().backward();
+    let by_weights = weights.iter().map(|weight| gradients.get(weight).as_vec());
+    [values, gradients.get(&tokens).as_vec()].into_iter().chain(by_weights).collect()
+}
+
+#[test]
+fn both_forms_of_every_operation_agree_in_value_and_gradient() {
+    for case in CASES.iter().chain(&SCANS) {
+        // Two full blocks and a part of one, and a single sequence.
+        for batch in [37, 1] {
+            let fast = measure(case, batch, |input, recording| fused(&Cpu::default(), input, recording).unwrap());
+            let plain = measure(case, batch, |input, recording| compose(input, recording).unwrap());
+            for (fast, plain) in fast.iter().zip(&plain) {
+                println!("{}, batch {batch}", case.name);
+                assert_close(fast, plain, 1e-5);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_wanted_is_right_and_the_rest_is_left_out() {
+    let (device, mut random) = (Cpu::default(), Random::new(3));
+    let (tokens, weight) = (random.cube(&device, (3, 2, 4)), random.matrix(&device, (4, 2)));
+    for (wanted, by_tokens, by_weight) in [(Wanted::Weights, false, true), (Wanted::Query, true, false)] {
+        let program = Program::new(*tokens.shape());
+        let answer = program.tokens().project(weight.leaky_trace());
+        let out = answer.run(Input { tokens: tokens.leaky_trace(), wanted }).unwrap();
+        let mut gradients = out.sum::<Rank0, _>().backward();
+        assert_eq!(gradients.get_or_alloc_mut(&tokens).unwrap().iter().any(|slope| *slope != 0.0), by_tokens);
+        assert_eq!(gradients.get_or_alloc_mut(&weight).unwrap().iter().any(|slope| *slope != 0.0), by_weight);
+    }
+}

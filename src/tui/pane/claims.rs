@@ -1,0 +1,90 @@
+//! What the preset claims, and whether the run keeps it.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use crate::bounds::HELD_OUT;
+use crate::preset::Claim;
+use crate::tui::app::Lab;
+use crate::tui::numbers::count;
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::words::claims;
+use crate::worker::Phase;
+
+/// Columns for what is measured, and for the value.
+const COLUMNS: (usize, usize) = (31, 9);
+
+pub fn title(lab: &Lab) -> String {
+    match lab.claims_held() {
+        (_, 0) => "Claims".to_owned(),
+        (held, checked) => format!("Claims: {held} of {checked} held"),
+    }
+}
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(opened) = &lab.opened else { return };
+    let mut lines = Vec::new();
+    let mut group = None;
+    for claim in &opened.preset.claims {
+        let its = (claim.after, &claim.set);
+        if group.replace(its) != Some(its) {
+            lines.push(Line::styled(heading(lab, claim), theme.quiet()));
+        }
+        lines.extend(claim_lines(lab, claim, theme, usize::from(area.width.saturating_sub(1))));
+    }
+    if lines.is_empty() {
+        lines.push(Line::styled("This preset claims nothing.", theme.quiet()));
+    }
+    for (row, line) in (area.top()..area.bottom()).zip(lines) {
+        buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
+    }
+}
+
+/// "after 4,000 steps, range 2, on 2,048 held-out tasks", or what the claims wait for.
+fn heading(lab: &Lab, claim: &Claim) -> String {
+    let checked = lab.verdicts.iter().any(|verdict| verdict.claim == *claim);
+    let status = lab.status.as_ref();
+    let now = if checked {
+        format!(" on {} held-out tasks", count(HELD_OUT as u64))
+    } else if status.is_some_and(|status| status.step == claim.after && status.phase != Phase::Running) {
+        ": checking …".to_owned()
+    } else if status.is_some_and(|status| status.step > claim.after) {
+        ": not checked in this run".to_owned()
+    } else {
+        ": not there yet".to_owned()
+    };
+    let shift = if claim.set.is_empty() { String::new() } else { format!(", {}", claims::shift(claim)) };
+    format!("{}{shift}{now}", claims::moment(claim))
+}
+
+/// In one line where the numbers have room in it, else in two.
+fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    let verdict = lab.verdicts.iter().find(|verdict| verdict.claim == *claim);
+    let held = verdict.map(|verdict| verdict.held);
+    let style = match held {
+        Some(true) => theme.focus(),
+        Some(false) => theme.ink(Ink::Warning).patch(theme.focus()),
+        None => theme.quiet(),
+    };
+    let mark = Span::styled(format!("{} ", claims::mark(held)), style);
+    let (what, bounds) = (claims::quantity(claim), claims::bounds(claim));
+    let value = verdict.map_or_else(String::new, |verdict| claims::value(claim, verdict.value));
+    let one = Line::from(vec![
+        mark.clone(),
+        Span::raw(format!("{what:<width$}", width = COLUMNS.0)),
+        Span::styled(format!("{value:>width$}", width = COLUMNS.1), style),
+        Span::styled(format!("  {bounds}"), theme.quiet()),
+    ]);
+    if one.width() <= width {
+        return vec![one];
+    }
+    let mut second = vec![Span::raw("  ")];
+    if !value.is_empty() {
+        second.push(Span::styled(format!("{value}   "), style));
+    }
+    second.push(Span::styled(bounds, theme.quiet()));
+    let second = Line::from(second);
+    let first = Line::from(vec![mark, Span::raw(what)]);
+    if second.width() > 2 { vec![first, second] } else { vec![first] }
+}

@@ -1,0 +1,156 @@
+//! The loss after each pair of the context, the model's and the references': iterate or invert? And what each costs.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::nn::model::Architecture;
+use crate::preset::Preset;
+use crate::series::Series;
+use crate::tui::app::Lab;
+use crate::tui::numbers::{count, significant};
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::braille::Stroke;
+use crate::tui::widget::plot::{EndLabel, Layer, Plot};
+use crate::tui::widget::scale::Scale;
+use crate::tui::words;
+
+/// From this width on labels are written out.
+const WIDE: u16 = 50;
+/// Rows that the curves keep, whatever the table needs.
+const CURVES: u16 = 7;
+/// Contexts of more pairs than this have no room for a mark at each.
+const MARKED: usize = 20;
+/// A learner whose loss falls below the best of those that iterate by more than this factor leaves the axis at its foot.
+const DEEPEST: f64 = 0.02;
+
+pub fn title() -> String {
+    "Loss after each pair: iterate or invert?".to_owned()
+}
+
+/// One learner: its curve, its mark, and its line in the table.
+struct Learner {
+    name: String,
+    mark: &'static str,
+    stroke: Stroke,
+    style: Style,
+    /// Loss after 0, 1, …, N pairs.
+    losses: Vec<f64>,
+    /// Loss after N, over all held-out tasks.
+    loss: f64,
+    /// Operations to answer one query.
+    flops: Option<u64>,
+}
+
+pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(opened) = &lab.opened else { return };
+    let learners = learners(lab, theme);
+    let rows = (learners.len() as u16 + 1).min(area.height.saturating_sub(CURVES));
+    let plot = Rect { height: area.height - rows, ..area };
+    draw_curves(&learners, opened.preset.task.shape().context, theme, plot, buffer);
+    for (row, line) in (plot.bottom()..area.bottom()).zip(table(&learners, theme)) {
+        buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
+    }
+}
+
+/// The model, and the references that the preset names.
+fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
+    let Some(opened) = &lab.opened else { return vec![] };
+    let latest = lab.history.latest.as_ref();
+    let model = latest.map(|latest| Learner {
+        name: "model".to_owned(),
+        mark: "●",
+        stroke: Stroke::Solid,
+        style: theme.ink(Ink::Model).patch(theme.focus()),
+        losses: latest.running.clone(),
+        loss: latest.eval_loss,
+        flops: flops(&opened.preset),
+    });
+    let asked = opened.references.iter().filter(|r| opened.preset.references.contains(&r.tuned.reference));
+    let references = asked.map(|result| Learner {
+        name: words::label(result.tuned.reference),
+        mark: words::mark(result.tuned.reference),
+        stroke: words::stroke(result.tuned.reference),
+        style: theme.ink(words::ink(result.tuned.reference)),
+        losses: result.running.clone(),
+        loss: result.loss,
+        flops: Some(result.flops),
+    });
+    model.into_iter().chain(references).collect()
+}
+
+/// Operations of the model for one context and its query, read all at once where it can.
+fn flops(preset: &Preset) -> Option<u64> {
+    let shape = preset.task.shape();
+    let tokens = preset.layout.tokens(shape);
+    let costs = preset.model.costs(shape, preset.layout, tokens);
+    costs.whole.or(costs.step).map(|cost| cost.flops.saturating_mul(tokens as u64))
+}
+
+fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let wide = area.width >= WIDE;
+    let y = axis(learners);
+    let series: Vec<Series> = learners.iter().map(|learner| series(&learner.losses, y)).collect();
+    // The model, which comes first, lies above the others.
+    let both = || learners.iter().zip(&series).rev();
+    let stroke = |learner: &Learner| if theme.colours() { Stroke::Solid } else { learner.stroke };
+    let mut layers: Vec<Layer> =
+        both().map(|(learner, series)| Layer::Curve(series, stroke(learner), learner.style)).collect();
+    if pairs <= MARKED {
+        layers.extend(both().map(|(learner, series)| Layer::Marks(series, learner.mark, learner.style)));
+    }
+    let labels = learners.iter().filter_map(|learner| {
+        let value = learner.losses.last().copied().filter(|loss| loss.is_finite())?;
+        let below = y.share(value).is_none_or(|share| share < -1e-9);
+        let text = format!("{}{} {}", if below { "↓ " } else { "" }, learner.mark, learner.name);
+        let text = if wide { format!("{text} {}", significant(value, if below { 1 } else { 3 })) } else { text };
+        Some(EndLabel { value, text, style: learner.style })
+    });
+    let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
+    let gutter = if wide { 26 } else { 16 };
+    Plot { x, unit: "pairs", y, layers, labels, gutter, marks: vec![], quiet: theme.quiet() }.render(area, buffer);
+}
+
+/// A curve that ends where it leaves the axis: along its edge it would claim a value.
+fn series(losses: &[f64], y: Scale) -> Series {
+    let mut series = Series::default();
+    let outside = |loss: f64| y.share(loss).is_none_or(|share| !(0.0..=1.0).contains(&share));
+    let before = [f64::NAN].iter().chain(losses);
+    for (pairs, (loss, before)) in losses.iter().zip(before).enumerate() {
+        let gone = outside(*loss) && outside(*before);
+        series.push(pairs as u64, if gone { f32::NAN } else { *loss as f32 });
+    }
+    series
+}
+
+/// Around the curves, down to the best of those that iterate: an exact learner reaches 1e-30.
+fn axis(learners: &[Learner]) -> Scale {
+    let usable = |loss: &f64| loss.is_finite() && *loss > 0.0;
+    let lowest = |learner: &Learner| learner.losses.iter().copied().filter(usable).fold(f64::INFINITY, f64::min);
+    let iterate = learners.iter().filter(|learner| learner.name == "model" || learner.name.starts_with("GD"));
+    let foot = iterate.map(lowest).fold(f64::INFINITY, f64::min);
+    let least = learners.iter().map(lowest).filter(|low| *low >= foot * DEEPEST).fold(foot, f64::min);
+    // At no pairs everybody predicts zero; a model that has not learnt that yet may start higher.
+    let start = learners.iter().filter_map(|learner| learner.losses.first().copied()).filter(usable);
+    let most = start.fold(least, f64::max).min(least * 1e6);
+    Scale::log_around(least * 0.9, most)
+}
+
+/// Mark, name, loss after the whole context, and operations.
+fn table(learners: &[Learner], theme: Theme) -> Vec<Line<'static>> {
+    // The curves are over fewer tasks, since each of their points costs a forward pass.
+    let head = format!("{:<16}{:>15}{:>16}", "", "loss, all tasks", "flops a query");
+    let mut lines = vec![Line::styled(head, theme.quiet())];
+    lines.extend(learners.iter().map(|learner| {
+        let flops = learner.flops.map_or_else(String::new, count);
+        Line::from(vec![
+            Span::styled(format!("{} {:<14}", learner.mark, learner.name), learner.style),
+            Span::raw(format!("{:>15}{flops:>16}", significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 }))),
+        ])
+    }));
+    if learners.first().is_some_and(|model| model.name == "model" && model.losses.is_empty()) {
+        lines.push(Line::styled("The model reads only whole contexts: it has no curve.", theme.quiet()));
+    }
+    lines
+}

@@ -1,0 +1,62 @@
+//! What a preset claims, and whether that has held on this machine.
+
+use ratatui::text::{Line, Span};
+
+use crate::preset::Preset;
+use crate::session::Entry;
+use crate::tui::app::Gallery;
+use crate::tui::numbers::age;
+use crate::tui::theme::{Ink, Theme};
+use crate::tui::widget::wrap::wrap;
+use crate::tui::words::claims;
+
+/// "Claims: all held here 2 days ago", and a line or two for each; nothing where there are none.
+pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    if preset.claims.is_empty() {
+        return vec![];
+    }
+    let page = gallery.tried(name);
+    let entries: Vec<Option<&Entry>> =
+        preset.claims.iter().map(|claim| page.and_then(|page| page.entry(claim))).collect();
+    let summary = Span::styled(format!(" {}", summary(&entries, gallery.now)), theme.quiet());
+    let mut lines = vec![Line::from(vec![Span::styled("Claims:", theme.focus()), summary])];
+    for (claim, entry) in preset.claims.iter().zip(&entries) {
+        let held = entry.map(|entry| entry.verdict.held);
+        let mut text = claims::quantity(claim);
+        if let Some(bounds) = Some(claims::bounds(claim)).filter(|bounds| !bounds.is_empty()) {
+            text += &format!(": {bounds}");
+        }
+        if claim.after != preset.train.steps {
+            text += &format!(" {}", claims::moment(claim));
+        }
+        if !claim.set.is_empty() {
+            text += &format!(", where {}", claims::shift(claim));
+        }
+        if let Some(Entry { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
+            text += &format!("; it was {}", claims::value(claim, verdict.value));
+        }
+        let style = if held == Some(false) { theme.ink(Ink::Warning) } else { theme.focus() };
+        for (i, row) in wrap(&text, width.saturating_sub(2)).into_iter().enumerate() {
+            let mark = if i == 0 { claims::mark(held) } else { " " };
+            lines.push(Line::from(vec![Span::styled(format!("{mark} "), style), Span::raw(row)]));
+        }
+    }
+    lines.push(Line::default());
+    lines
+}
+
+/// "all 5 held here 2 days ago", "4 of 5 held here just now", "not yet tried here".
+fn summary(entries: &[Option<&Entry>], now: u64) -> String {
+    let known: Vec<&Entry> = entries.iter().flatten().copied().collect();
+    let Some(oldest) = known.iter().map(|entry| entry.at).min() else {
+        return "not yet tried here".to_owned();
+    };
+    let (held, all) = (known.iter().filter(|entry| entry.verdict.held).count(), entries.len());
+    let when = age(now.saturating_sub(oldest));
+    let untried = match all - known.len() {
+        0 => String::new(),
+        untried => format!(", {untried} not yet tried"),
+    };
+    let how_many = if held == all { format!("all {all}") } else { format!("{held} of {all}") };
+    format!("{how_many} held here {when}{untried}")
+}

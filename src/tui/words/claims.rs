@@ -1,0 +1,107 @@
+//! A claim in words: what is measured, within which bounds, and what came of it.
+//!
+//! Owns how each quantity is written, in per cent or as a plain number. Knows nothing of where the words stand.
+
+use super::label;
+use crate::preset::{Claim, Quantity};
+use crate::reference::Reference;
+use crate::tui::numbers::{count, percent, short, signed_percent, significant};
+
+/// What is measured: "predictions differ from GD-1's".
+pub fn quantity(claim: &Claim) -> String {
+    let main = label(Reference::Gd(1));
+    match claim.measure {
+        Quantity::LossGap => format!("loss against {main}'s"),
+        Quantity::PredictionDifference => format!("predictions differ from {main}'s"),
+        Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
+        Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
+        Quantity::LossOver(reference) => format!("loss over {}'s", label(reference)),
+        Quantity::MedianOver(reference) => format!("median loss over {}'s", label(reference)),
+        Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(one), label(other)),
+        Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(reference)),
+        Quantity::Nearest(reference) => format!("{} is the nearest", label(reference)),
+    }
+}
+
+/// What is claimed of it: "at most 3 %"; nothing where the quantity says it all.
+pub fn bounds(claim: &Claim) -> String {
+    let number = |bound: f64| match claim.measure {
+        Quantity::LossGap if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
+        Quantity::LossGap | Quantity::PredictionDifference | Quantity::DistanceTo(_) => {
+            format!("{} %", short(bound * 100.0))
+        }
+        Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
+            format!("{} ×", short(bound))
+        }
+        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::Nearest(_) => bound.to_string(),
+    };
+    let parts = [(claim.within, "±"), (claim.at_least, "at least "), (claim.at_most, "at most ")];
+    let parts = parts.into_iter().filter_map(|(bound, word)| Some(format!("{word}{}", number(bound?))));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A measured value.
+pub fn value(claim: &Claim, value: f64) -> String {
+    match claim.measure {
+        Quantity::Nearest(_) if value == 1.0 => "yes".to_owned(),
+        Quantity::Nearest(_) => "no".to_owned(),
+        Quantity::LossGap => signed_percent(value),
+        Quantity::PredictionDifference | Quantity::DistanceTo(_) => percent(value),
+        // Cut and not rounded, as close to 1 as it is claimed.
+        Quantity::SensitivityCosine | Quantity::StateCosine if value.is_finite() => {
+            ((value * 1e6).trunc() / 1e6).to_string()
+        }
+        Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
+            format!("{} ×", significant(value, 3))
+        }
+        Quantity::SensitivityCosine | Quantity::StateCosine => significant(value, 3),
+    }
+}
+
+/// When it is measured: "after 4,000 steps".
+pub fn moment(claim: &Claim) -> String {
+    match claim.after {
+        0 => "before the first step".to_owned(),
+        after => format!("after {} steps", count(after)),
+    }
+}
+
+/// The tasks on which it is measured, where they are not those of the training: "range 2".
+pub fn shift(claim: &Claim) -> String {
+    let field = |(key, value): &(String, String)| format!("{} {value}", key.trim_start_matches("task."));
+    claim.set.iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
+/// The mark of a claim: held, not held, not known.
+pub fn mark(held: Option<bool>) -> &'static str {
+    match held {
+        Some(true) => "✓",
+        Some(false) => "✗",
+        None => "·",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_reads_as_a_sentence_would() {
+        let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000, set: vec![] };
+        let said = |claim: &Claim, measured| [quantity(claim), bounds(claim), value(claim, measured)];
+        let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
+        assert_eq!(said(&gap, 0.00013), ["loss against GD-1's", "±1 %", "+0.013 %"]);
+        let below = Claim { at_most: Some(-0.4), ..claim(Quantity::LossGap) };
+        assert_eq!(said(&below, -0.51), ["loss against GD-1's", "at most −40 %", "−51 %"]);
+        let cosine = Claim { at_least: Some(0.999), ..claim(Quantity::SensitivityCosine) };
+        assert_eq!(said(&cosine, 0.99978)[1..], ["at least 0.999", "0.99978"]);
+        let over = Claim { at_most: Some(1.01), ..claim(Quantity::LossOver(Reference::Ridge)) };
+        assert_eq!(said(&over, 1.0), ["loss over ridge's", "at most 1.01 ×", "1.00 ×"]);
+        let nearest = claim(Quantity::Nearest(Reference::Gd(1)));
+        assert_eq!(said(&nearest, 1.0), ["GD-1 is the nearest", "", "yes"]);
+        assert_eq!(said(&cosine, f64::NAN)[2], "–");
+        let moved = Claim { after: 0, set: vec![("task.range".to_owned(), "2.0".to_owned())], ..nearest };
+        assert_eq!([moment(&moved), moment(&over)], ["before the first step", "after 4,000 steps"]);
+        assert_eq!([shift(&moved), shift(&over)], ["range 2.0", ""]);
+    }
+}

@@ -1,0 +1,79 @@
+//! The thread around a run: what it says without being asked, and what it does when told to.
+
+mod support;
+
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use innerloop::preset::{Claim, Quantity};
+use innerloop::reference::Reference;
+use innerloop::train::DeviceChoice;
+use innerloop::worker::{Order, Phase, Source, Update, Worker};
+
+/// The small preset with claims about its start, its middle and its end, trained to the end.
+fn start() -> (Worker, Receiver<Update>) {
+    let mut preset = support::preset();
+    preset.train.steps = 6;
+    let claim = |after| Claim {
+        measure: Quantity::Nearest(Reference::Zero),
+        within: None,
+        at_least: None,
+        at_most: None,
+        after,
+        set: vec![],
+    };
+    preset.claims = vec![claim(0), claim(3), claim(6)];
+    let (sender, updates) = mpsc::channel();
+    let post = move |update| drop(sender.send(update));
+    (Worker::start(Source::Preset("tiny".to_owned(), Box::new(preset)), DeviceChoice::Cpu, post), updates)
+}
+
+/// Takes updates in until one of them is the last.
+fn until(updates: &Receiver<Update>, mut last: impl FnMut(&Update) -> bool) {
+    loop {
+        let update = updates.recv_timeout(Duration::from_secs(120)).expect("an update");
+        assert!(update.notes.is_empty(), "{:?}", update.notes);
+        if last(&update) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn claims_are_checked_at_their_steps_and_once() {
+    let (worker, updates) = start();
+    let mut checked = vec![];
+    until(&updates, |update| {
+        let outcomes = update.checked.iter().flat_map(|outcome| &outcome.verdicts);
+        checked.extend(outcomes.map(|verdict| verdict.claim.after));
+        checked.len() == 3
+    });
+    assert_eq!(checked, [0, 3, 6]);
+    worker.order(Order::Pause);
+    worker.order(Order::Step);
+    let mut step = 0;
+    until(&updates, |update| {
+        assert!(update.checked.is_none());
+        step = update.status.as_ref().map_or(step, |status| status.step);
+        step == 7
+    });
+}
+
+#[test]
+fn shifts_are_measured_on_the_same_weights_while_the_run_waits() {
+    let (worker, updates) = start();
+    until(&updates, |update| update.status.as_ref().is_some_and(|status| status.phase == Phase::Finished));
+    worker.order(Order::Shift);
+    let mut shifts = vec![];
+    until(&updates, |update| {
+        shifts.extend(update.shifts.clone());
+        shifts.last().is_some_and(|shift| shift.name == "normal inputs")
+    });
+    assert_eq!(shifts[0].name, "as trained");
+    assert!(shifts.iter().all(|shift| shift.step == 6 && shift.loss.is_finite()), "{shifts:?}");
+    let of = |name: &str| shifts.iter().find(|shift| shift.name == name).unwrap();
+    // Half the range is a quarter of the mean square, to sampling error.
+    let ratio = of("range × ½").reference_loss / of("as trained").reference_loss;
+    assert!((0.0..1.0).contains(&ratio), "{ratio}");
+    assert!(of("N × 2").loss > 0.0);
+}
