@@ -37,7 +37,7 @@ fn json_is_one_object_with_the_promised_keys() {
     let further = ["objective", "eval_median", "running", "references", "equivalence"];
     assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
-    let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "nearest"];
+    let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];
     assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).collect());
     let names = ["zero", "gd-1", "gd-2", "gd-3", "gd-5", "gd-10", "gd++", "least-squares", "ridge"];
     let names = names.into_iter().chain(["recursive-least-squares", "kalman", "bayes"]);

@@ -43,7 +43,7 @@ fn the_tables_are_those_of_the_program() {
         let preset = entry.preset.unwrap();
         let _ = writeln!(table, "| `{}` | {} | {} |", entry.name, preset.parameters(), preset.summary);
     }
-    holds("| preset | numbers learnt | what one sees |", "\n## Keys", &table);
+    holds("| preset | numbers learnt | what one sees |", "\n## Results", &table);
     // One after the other: both write the same file.
     holds("<!-- keys -->\n", "<!-- /keys -->", &tui::keymap::markdown_table());
 }

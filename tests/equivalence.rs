@@ -24,12 +24,20 @@ fn trained(name: &str) -> Equivalence {
 
 #[test]
 fn the_constructions_equal_gradient_descent_before_any_training() {
-    for name in ["gd-ssm-constructed", "linear-attention-constructed"] {
+    for name in ["gd-ssm-constructed", "linear-attention-constructed", "product-constructed"] {
         let equal = open(load(name)).measure(Scope::Whole).expect("a measurement").equivalence;
         assert!(equal.prediction_difference_relative <= 1e-5, "{name}: {equal:?}");
         assert!(equal.sensitivity_cosine >= 0.999_999 && equal.loss_gap.abs() <= 1e-5, "{name}: {equal:?}");
         assert!(equal.state_cosine.expect("a state") >= 0.999_999, "{name}: {equal:?}");
+        assert!(equal.parameter_difference.expect("a construction") <= 1e-6, "{name}: {equal:?}");
         assert_eq!(equal.nearest, Reference::Gd(1), "{name}");
+    }
+    for (name, reference) in [("gd-ssm-3-constructed", Reference::Gd(3)), ("ridge-layer-constructed", Reference::Ridge)]
+    {
+        let equal = open(load(name)).measure(Scope::Whole).expect("a measurement").equivalence;
+        let distance = equal.distances.iter().find(|(other, _)| *other == reference).expect("it").1;
+        assert!(distance <= 1e-4 && equal.parameter_difference <= Some(1e-4), "{name}: {distance} {equal:?}");
+        assert_eq!(equal.nearest, reference, "{name}");
     }
 }
 

@@ -71,6 +71,8 @@ struct Equal {
     loss_gap: f64,
     /// `null` where the model has no state to compare.
     state_cosine: Option<f64>,
+    /// `null` where the model has no construction.
+    parameter_difference: Option<f64>,
     nearest: String,
 }
 
@@ -102,6 +104,7 @@ impl From<&Equivalence> for Equal {
             sensitivity_difference: equal.sensitivity_difference,
             loss_gap: equal.loss_gap,
             state_cosine: equal.state_cosine,
+            parameter_difference: equal.parameter_difference,
             nearest: equal.nearest.to_string(),
         }
     }
@@ -170,6 +173,9 @@ impl Report {
         );
         if let Some(cosine) = equal.state_cosine {
             let _ = writeln!(text, "{:14} state and Σ y xᵀ: cosine {cosine:.6}", "");
+        }
+        if let Some(difference) = equal.parameter_difference {
+            let _ = writeln!(text, "{:14} weights and construction: differ by {difference:.2e}, relative", "");
         }
         let _ = writeln!(text, "nearest        {}", equal.nearest);
         if let Some(file) = saved {

@@ -4,6 +4,7 @@
 //! Knows tasks only as sizes and layouts, and nothing of training.
 
 mod activation;
+mod canonical;
 mod cost;
 mod init;
 mod linear;
@@ -13,10 +14,12 @@ pub mod op;
 mod states;
 
 pub use activation::Activation;
+pub use canonical::{Canonical, parameter_difference};
 pub use cost::{Cost, Costs};
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 
+use self::model::Theory;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
 
 /// A tensor of (rows, columns).
@@ -72,6 +75,11 @@ pub trait Net<D: Device> {
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates>;
+
+    /// The weights that the construction gives a value to, with that value; empty where there is no construction.
+    fn canonical(&self, _theory: Theory) -> Vec<Canonical> {
+        Vec::new()
+    }
 
     /// In an order that never changes.
     fn params(&self) -> Vec<&Param<D>>;

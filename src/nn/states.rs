@@ -1,5 +1,7 @@
 //! Hidden states as plain numbers, for looking at.
 
+use std::ops::Range;
+
 /// The states of one layer over a batch of sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerStates {
@@ -17,13 +19,23 @@ pub struct LayerStates {
 /// The states of one layer, over a batch, after one step of its recurrence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StopStates {
-    /// Tokens that the state depends on.
-    pub tokens_read: usize,
+    /// The place (from 0) of the token that was read last.
+    pub place: usize,
+    /// The places of the tokens that the state depends on.
+    pub read: Range<usize>,
     /// (batch, rows, columns).
     pub values: Vec<f32>,
     /// The part that speaks of y and x, as the readout sees it: (batch, rows of y, columns of x), up to scale.
     /// Empty where a state has no such reading.
     pub aligned: Vec<f32>,
+}
+
+impl StopStates {
+    /// The states of a recurrence that has read this many tokens, the first ones. Those without a reading as Σ y xᵀ say
+    /// so by an empty `aligned`.
+    pub fn after(tokens_read: usize, values: Vec<f32>, aligned: Vec<f32>) -> Self {
+        Self { place: tokens_read.saturating_sub(1), read: 0..tokens_read, values, aligned }
+    }
 }
 
 impl LayerStates {
@@ -41,7 +53,7 @@ impl LayerStates {
             let shown = tokens_read * columns;
             let rest = || std::iter::repeat_n(0.0, (rows - tokens_read) * columns);
             let values = sequences.iter().flat_map(|matrix| matrix[..shown].iter().copied().chain(rest())).collect();
-            StopStates { tokens_read, values, aligned: Vec::new() }
+            StopStates::after(tokens_read, values, Vec::new())
         };
         Self { name, shape, axes, aligned_shape: outputs_by_dim, stops: (1..=rows).map(stop).collect() }
     }

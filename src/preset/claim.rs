@@ -38,6 +38,8 @@ pub enum Quantity {
     SensitivityCosine,
     /// Mean |cosine| between the hidden state and Σ y xᵀ.
     StateCosine,
+    /// Relative difference of the weights to the construction's, their symmetries divided out.
+    ParameterDifference,
     /// Held-out loss over that of a reference.
     LossOver(Reference),
     /// The same with the losses in the middle instead of their means.
@@ -107,6 +109,7 @@ impl fmt::Display for Quantity {
             Self::PredictionDifference => f.write_str("prediction difference to gd-1"),
             Self::SensitivityCosine => f.write_str("sensitivity cosine with gd-1"),
             Self::StateCosine => f.write_str("state cosine with Σ y xᵀ"),
+            Self::ParameterDifference => f.write_str("weights' difference to the construction"),
             Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
             Self::MedianOver(reference) => write!(f, "median loss over that of {reference}"),
             Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),

@@ -24,6 +24,8 @@ pub use random::{Place, Stream, rng};
 pub use sine::Sine;
 pub use tokens::{Layout, Token};
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -199,24 +201,32 @@ impl Batch {
         Self { shape, x: cut(&self.x, dim), y: cut(&self.y, outputs), ..self.clone() }
     }
 
-    /// Σ_{i≤t} y_i x_iᵀ of one task: (d_out, d), row-major. GD's weights after t pairs are this times η/N.
-    pub fn accumulator(&self, task: usize, pairs: usize) -> Vec<f32> {
-        self.accumulators(task, [pairs].into_iter()).next().unwrap_or_default()
+    /// Σ y_i x_iᵀ of one task over some pairs (from 0): (d_out, d), row-major. GD's weights after these are η/N times it.
+    pub fn accumulator(&self, task: usize, pairs: Range<usize>) -> Vec<f32> {
+        self.accumulators(task, std::iter::once(pairs)).next().unwrap_or_default()
     }
 
-    /// The same after several numbers of pairs, which never fall.
-    pub fn accumulators(&self, task: usize, pairs: impl Iterator<Item = usize>) -> impl Iterator<Item = Vec<f32>> {
+    /// The same over several ranges of pairs. One that continues the range before it costs no more than what is new.
+    pub fn accumulators(
+        &self,
+        task: usize,
+        ranges: impl Iterator<Item = Range<usize>>,
+    ) -> impl Iterator<Item = Vec<f32>> {
         let Shape { dim, outputs, context } = self.shape;
-        let (mut sum, mut read) = (vec![0.0; outputs * dim], 0);
-        pairs.map(move |pairs| {
-            for i in read..pairs.min(context) {
+        let (mut sum, mut done) = (vec![0.0; outputs * dim], 0..0);
+        ranges.map(move |pairs| {
+            if pairs.start != done.start || pairs.end < done.end {
+                sum.fill(0.0);
+                done = pairs.start..pairs.start;
+            }
+            for i in done.end..pairs.end.min(context) {
                 let x = &self.x[(task * context + i) * dim..][..dim];
                 let y = &self.y[(task * context + i) * outputs..][..outputs];
                 for (row, y) in sum.chunks_mut(dim).zip(y) {
                     row.iter_mut().zip(x).for_each(|(s, x)| *s += y * x);
                 }
             }
-            read = pairs.min(context).max(read);
+            done.end = pairs.end.min(context).max(done.end);
             sum.clone()
         })
     }

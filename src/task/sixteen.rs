@@ -64,6 +64,7 @@ fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "a lane is of several rows at once")]
 fn quarter(state: &mut [Words; BLOCK], places: [usize; 4]) {
     lanewise();
     // Taken out and put back, so that the compiler sees four vectors and not sixty-four words.

@@ -1,6 +1,7 @@
 //! How the pairs of a context and the query become tokens.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,11 @@ pub enum Layout {
     Interleaved,
     /// `[x₁;y₁], …, [x_N;y_N], [x_q;0]`: N+1 tokens of width d + d_out.
     Joined,
+    /// `[y₁x₁ᵀ;x₂], …, [y_N x_Nᵀ;x_q]`: N tokens of width d_out·d + d, each product row by row. The first version of the
+    /// GD-SSM paper (2410.11687v1), which has d_out = 1.
+    Product,
+    /// x_q, x₁, y₁, …, x_N, y_N: as interleaved, but the query comes before the context.
+    QueryFirst,
 }
 
 /// What one token holds; numbers count from 1.
@@ -21,16 +27,22 @@ pub enum Token {
     Input(usize),
     Target(usize),
     Pair(usize),
+    /// y xᵀ of a pair beside the next input.
+    Product(usize),
+    /// y xᵀ of the last pair beside the query.
+    LastProduct(usize),
     Query,
 }
 
 impl fmt::Display for Token {
-    /// In the words of the subject: x₃, y₃, (x₃, y₃), x_q.
+    /// In the words of the subject: x₃, y₃, (x₃, y₃), (y₃x₃, x₄), x_q.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(i) => write!(f, "x{}", subscript(*i)),
             Self::Target(i) => write!(f, "y{}", subscript(*i)),
             Self::Pair(i) => write!(f, "(x{0}, y{0})", subscript(*i)),
+            Self::Product(i) => write!(f, "(y{0}x{0}, x{1})", subscript(*i), subscript(i + 1)),
+            Self::LastProduct(i) => write!(f, "(y{0}x{0}, x_q)", subscript(*i)),
             Self::Query => f.write_str("x_q"),
         }
     }
@@ -44,48 +56,82 @@ impl Layout {
     /// Tokens in a sequence.
     pub fn tokens(self, shape: Shape) -> usize {
         match self {
-            Self::Interleaved => 2 * shape.context + 1,
+            Self::Interleaved | Self::QueryFirst => 2 * shape.context + 1,
             Self::Joined => shape.context + 1,
+            Self::Product => shape.context,
         }
     }
 
     /// Width of a token.
     pub fn width(self, shape: Shape) -> usize {
         match self {
-            Self::Interleaved => shape.dim,
+            Self::Interleaved | Self::QueryFirst => shape.dim,
             Self::Joined => shape.dim + shape.outputs,
+            Self::Product => shape.outputs * shape.dim + shape.dim,
         }
     }
 
     /// What the token at a place (from 0) holds.
     pub fn token(self, shape: Shape, place: usize) -> Token {
+        let is_last = place + 1 >= self.tokens(shape);
         match self {
-            _ if place + 1 >= self.tokens(shape) => Token::Query,
+            Self::Product if is_last => Token::LastProduct(shape.context),
+            Self::Product => Token::Product(place + 1),
+            _ if place == self.query_place(shape) || (is_last && self != Self::QueryFirst) => Token::Query,
             Self::Interleaved if place.is_multiple_of(2) => Token::Input(place / 2 + 1),
             Self::Interleaved => Token::Target(place / 2 + 1),
+            Self::QueryFirst if place.is_multiple_of(2) => Token::Target((place / 2).min(shape.context)),
+            Self::QueryFirst => Token::Input(place / 2 + 1),
             Self::Joined => Token::Pair(place + 1),
         }
     }
 
-    /// Pairs that are complete once this many tokens have been read.
-    pub fn pairs_read(self, shape: Shape, tokens: usize) -> usize {
+    /// The pairs (from 0) that are wholly within these places.
+    pub fn pairs_in(self, shape: Shape, places: Range<usize>) -> Range<usize> {
+        let (first, end) = match self {
+            Self::Interleaved => (places.start.div_ceil(2), places.end / 2),
+            Self::QueryFirst => (places.start / 2, places.end.saturating_sub(1) / 2),
+            Self::Joined | Self::Product => (places.start, places.end),
+        };
+        let end = end.min(shape.context);
+        first.min(end)..end
+    }
+
+    /// The place (from 0) of the query's token, at which an answer is read.
+    pub fn query_place(self, shape: Shape) -> usize {
         match self {
-            Self::Interleaved => (tokens / 2).min(shape.context),
-            Self::Joined => tokens.min(shape.context),
+            Self::QueryFirst => 0,
+            Self::Interleaved | Self::Joined | Self::Product => self.tokens(shape) - 1,
         }
     }
 
-    /// The place (from 0) of the query's token.
-    pub fn query_place(self, shape: Shape) -> usize {
-        self.tokens(shape) - 1
+    /// Where x_q begins in a sequence of (tokens, width), row-major.
+    fn query_offset(self, shape: Shape) -> usize {
+        let within = if self == Self::Product { shape.outputs * shape.dim } else { 0 };
+        self.query_place(shape) * self.width(shape) + within
     }
 
-    /// Where x and y of pair i (from 0) begin in a sequence of (tokens, width), row-major.
-    fn pair_offsets(self, shape: Shape, i: usize) -> (usize, usize) {
+    /// Writes pair i (from 0) into a sequence of (tokens, width).
+    fn write_pair(self, shape: Shape, i: usize, (x, y): (&[f32], &[f32]), sequence: &mut [f32]) {
         let width = self.width(shape);
+        let mut write = |at: usize, values: &[f32]| sequence[at..][..values.len()].copy_from_slice(values);
         match self {
-            Self::Interleaved => (2 * i * width, (2 * i + 2) * width - shape.outputs),
-            Self::Joined => (i * width, i * width + shape.dim),
+            Self::Interleaved | Self::QueryFirst => {
+                let first = 2 * i + usize::from(self == Self::QueryFirst);
+                write(first * width, x);
+                write((first + 2) * width - shape.outputs, y);
+            }
+            Self::Joined => {
+                write(i * width, x);
+                write(i * width + shape.dim, y);
+            }
+            Self::Product => {
+                let product: Vec<f32> = y.iter().flat_map(|y| x.iter().map(move |x| y * x)).collect();
+                write(i * width, &product);
+                if i > 0 {
+                    write(i * width - shape.dim, x);
+                }
+            }
         }
     }
 
@@ -93,15 +139,13 @@ impl Layout {
     pub fn encode(self, batch: &Batch) -> Vec<f32> {
         let Shape { dim, outputs, context } = batch.shape;
         let length = self.tokens(batch.shape) * self.width(batch.shape);
-        let query_at = self.query_place(batch.shape) * self.width(batch.shape);
         let mut tokens = vec![0.0; batch.size * length];
         for (b, sequence) in tokens.chunks_mut(length).enumerate() {
-            for i in 0..context {
-                let (x_at, y_at) = self.pair_offsets(batch.shape, i);
-                sequence[x_at..][..dim].copy_from_slice(&batch.x[(b * context + i) * dim..][..dim]);
-                sequence[y_at..][..outputs].copy_from_slice(&batch.y[(b * context + i) * outputs..][..outputs]);
+            for i in b * context..(b + 1) * context {
+                let pair = (&batch.x[i * dim..][..dim], &batch.y[i * outputs..][..outputs]);
+                self.write_pair(batch.shape, i - b * context, pair, sequence);
             }
-            sequence[query_at..][..dim].copy_from_slice(&batch.query[b * dim..][..dim]);
+            sequence[self.query_offset(batch.shape)..][..dim].copy_from_slice(&batch.query[b * dim..][..dim]);
         }
         tokens
     }
@@ -109,8 +153,84 @@ impl Layout {
     /// Picks the part of a gradient by the tokens, (B, tokens, width), that belongs to the queries: (B, d).
     pub fn query_part(self, shape: Shape, gradient: &[f32]) -> Vec<f32> {
         let length = self.tokens(shape) * self.width(shape);
-        let query_at = self.query_place(shape) * self.width(shape);
+        let query_at = self.query_offset(shape);
         let parts: Vec<&[f32]> = gradient.chunks(length).map(|sequence| &sequence[query_at..][..shape.dim]).collect();
         parts.concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { dim: 2, outputs: 1, context: 2 };
+    const LAYOUTS: [Layout; 4] = [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst];
+
+    /// Two tasks; the second is zero.
+    fn batch() -> Batch {
+        let mut batch = Batch::zeros(2, SHAPE);
+        batch.x[..4].copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
+        batch.y[..2].copy_from_slice(&[5.0, 6.0]);
+        batch.query[..2].copy_from_slice(&[7.0, 8.0]);
+        batch
+    }
+
+    fn labels(layout: Layout) -> String {
+        let names: Vec<_> = (0..layout.tokens(SHAPE)).map(|place| layout.token(SHAPE, place).to_string()).collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn tokens_stand_where_their_names_say() {
+        let tokens = |layout: Layout| layout.encode(&batch())[..layout.tokens(SHAPE) * layout.width(SHAPE)].to_vec();
+        assert_eq!(tokens(Layout::Interleaved), [1.0, 2.0, 0.0, 5.0, 3.0, 4.0, 0.0, 6.0, 7.0, 8.0]);
+        assert_eq!(labels(Layout::Interleaved), "x₁ y₁ x₂ y₂ x_q");
+        assert_eq!(tokens(Layout::Joined), [1.0, 2.0, 5.0, 3.0, 4.0, 6.0, 7.0, 8.0, 0.0]);
+        assert_eq!(labels(Layout::Joined), "(x₁, y₁) (x₂, y₂) x_q");
+        assert_eq!(tokens(Layout::Product), [5.0, 10.0, 3.0, 4.0, 18.0, 24.0, 7.0, 8.0]);
+        assert_eq!(labels(Layout::Product), "(y₁x₁, x₂) (y₂x₂, x_q)");
+        assert_eq!(tokens(Layout::QueryFirst), [7.0, 8.0, 1.0, 2.0, 0.0, 5.0, 3.0, 4.0, 0.0, 6.0]);
+        assert_eq!(labels(Layout::QueryFirst), "x_q x₁ y₁ x₂ y₂");
+    }
+
+    #[test]
+    fn the_product_of_vectors_is_a_matrix_row_by_row() {
+        let mut batch = Batch::zeros(1, Shape { dim: 2, outputs: 2, context: 1 });
+        (batch.x, batch.y, batch.query) = (vec![1.0, 2.0], vec![3.0, 5.0], vec![7.0, 8.0]);
+        assert_eq!(Layout::Product.encode(&batch), [3.0, 6.0, 5.0, 10.0, 7.0, 8.0]);
+        assert_eq!(batch.accumulator(0, 0..1), [3.0, 6.0, 5.0, 10.0]);
+    }
+
+    #[test]
+    fn the_query_is_found_again() {
+        for layout in LAYOUTS {
+            let query = layout.query_part(SHAPE, &layout.encode(&batch()));
+            assert_eq!(query, [7.0, 8.0, 0.0, 0.0], "{layout:?}");
+            let at_query = layout.token(SHAPE, layout.query_place(SHAPE));
+            assert!(matches!(at_query, Token::Query | Token::LastProduct(_)), "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn a_pair_counts_once_all_of_it_has_been_read_from_either_end() {
+        // What each place holds of which pair (from 0); a pair is within places if all its places are.
+        for layout in LAYOUTS {
+            let tokens = layout.tokens(SHAPE);
+            let pair = |place: usize| match layout.token(SHAPE, place) {
+                Token::Input(i) | Token::Target(i) | Token::Pair(i) | Token::Product(i) | Token::LastProduct(i) => i,
+                Token::Query => 0,
+            };
+            for start in 0..=tokens {
+                for end in start..=tokens {
+                    let within = |i: usize| {
+                        let mut places = (0..tokens).filter(|place| pair(*place) == i);
+                        places.all(|place| (start..end).contains(&place))
+                    };
+                    let expected: Vec<usize> = (0..2).filter(|i| within(i + 1)).collect();
+                    let found: Vec<usize> = layout.pairs_in(SHAPE, start..end).collect();
+                    assert_eq!(found, expected, "{layout:?} {start}..{end}");
+                }
+            }
+        }
     }
 }

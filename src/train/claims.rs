@@ -70,6 +70,7 @@ fn value(quantity: Quantity, measurement: &Measurement, references: &[ReferenceR
         Quantity::PredictionDifference => equal.prediction_difference_relative,
         Quantity::SensitivityCosine => equal.sensitivity_cosine,
         Quantity::StateCosine => equal.state_cosine.unwrap_or(f64::NAN),
+        Quantity::ParameterDifference => equal.parameter_difference.unwrap_or(f64::NAN),
         Quantity::LossOver(reference) => measurement.eval_loss / of(reference, |result| result.loss),
         Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),

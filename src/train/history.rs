@@ -58,6 +58,10 @@ pub struct Equivalence {
     pub loss_gap: f64,
     /// mean |cosine| between the hidden state and Σ y xᵀ over tasks and tokens; none where a model has no such state.
     pub state_cosine: Option<f64>,
+    /// How far the weights are from the construction's, relative, once their symmetries are divided out: see
+    /// [`crate::nn::parameter_difference`]; none where there is no construction.
+    #[serde(default)]
+    pub parameter_difference: Option<f64>,
     /// The reference with the least relative prediction difference.
     pub nearest: Reference,
     /// Relative prediction difference to every reference that applies.

@@ -9,7 +9,7 @@ use super::held_out::HeldOut;
 use super::host::told;
 use super::{Equivalence, Measurement, running};
 use crate::nn::op::numbers;
-use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
+use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted, parameter_difference};
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
@@ -72,6 +72,7 @@ pub fn measure<D: Device>(
         sensitivity_difference,
         loss_gap: eval_loss / main.loss - 1.0,
         state_cosine: state_cosine(net, preset, held_out, tasks)?,
+        parameter_difference: parameter_difference(&net.canonical(held_out.theory())),
         nearest,
         distances,
     };
@@ -139,7 +140,7 @@ fn state_cosine<D: Device>(
         let comparable = |matrix| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
         let stops = || layer.stops.iter().filter(|stop| !stop.aligned.is_empty());
         let cosines = |task: usize| {
-            let pairs = stops().map(|stop| preset.layout.pairs_read(shape, stop.tokens_read));
+            let pairs = stops().map(|stop| preset.layout.pairs_in(shape, stop.read.clone()));
             let truths = batch.accumulators(first + task, pairs).map(|truth| embedded(&truth, (rows, columns)));
             let states = stops().map(|stop| stop.aligned[task * rows * columns..][..rows * columns].to_vec());
             states.zip(truths).map(|(state, truth)| cosine(&comparable(state), &comparable(truth)).abs()).sum::<f64>()

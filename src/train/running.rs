@@ -59,11 +59,14 @@ pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Obj
 pub fn of_model<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>) -> Result<Vec<f64>> {
     let batch = held_out.batch().part(0, held_out.running_tasks());
     let Shape { outputs, context, .. } = batch.shape;
-    if batch.size == 0 || !(0..context).any(|pairs| preset.model.reads(pairs, context)) {
+    // In some layouts no pair is no token.
+    let tokens = |pairs| preset.layout.tokens(Shape { context: pairs, ..batch.shape });
+    let reads = |pairs| tokens(pairs) > 0 && preset.model.reads(pairs, context);
+    if batch.size == 0 || !(0..context).any(reads) {
         return Ok(Vec::new());
     }
     let after = |pairs: usize| {
-        if !preset.model.reads(pairs, context) {
+        if !reads(pairs) {
             return Ok(f64::NAN);
         }
         let short = batch.shortened(pairs);

@@ -23,7 +23,7 @@ pub struct Grid {
 /// One point in a sequence at which the model has a state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stop {
-    /// Tokens read so far.
+    /// The number of the last token read, from 1.
     pub token: usize,
     /// The last token read, in the task's words: "y₆", "query".
     pub label: String,
@@ -93,12 +93,12 @@ fn stops(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usize) -
     let Some(first) = layers.first() else { return Vec::new() };
     let comparable = |matrix, columns| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
     let stop = |(index, stop): (usize, &StopStates)| {
-        let pairs = preset.layout.pairs_read(shape, stop.tokens_read);
+        let pairs = preset.layout.pairs_in(shape, stop.read.clone());
         let values = embedded(&batch.accumulator(probe, pairs), first.aligned_shape);
         let accumulator = grid(first.aligned_shape, ("y", "x"), comparable(values, first.aligned_shape.1));
         let layers = layers.iter().map(|layer| layer_state(layer, (index, probe), &accumulator, &comparable)).collect();
-        let label = preset.layout.token(shape, stop.tokens_read - 1).to_string();
-        Stop { token: stop.tokens_read, label, accumulator, layers }
+        let label = preset.layout.token(shape, stop.place).to_string();
+        Stop { token: stop.place + 1, label, accumulator, layers }
     };
     first.stops.iter().enumerate().map(stop).collect()
 }

@@ -163,6 +163,7 @@ mod tests {
             sensitivity_difference: 0.0,
             loss_gap: 0.0,
             state_cosine: None,
+            parameter_difference: None,
             nearest,
             distances: vec![(nearest, difference)],
         }

@@ -20,6 +20,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Init, Theory, normals};
+use crate::nn::canonical::{Canonical, unit};
 use crate::nn::op::{WindowScan, window_states};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
@@ -70,8 +71,45 @@ impl Architecture for GdSsmSpec {
         theory: Theory,
         rng: &mut impl Rng,
     ) -> Outcome<Self::Net<D>, D> {
+        GdSsm::new(device, &WINDOW, self.init, (shape, theory), rng)
+    }
+}
+
+/// Where a window holds a pair, and how the parameters that read it are called.
+#[derive(Clone, Debug)]
+pub struct Window {
+    /// "2." before each symbol.
+    pub prefix: String,
+    /// The rows of y and of its x.
+    pub target: usize,
+    pub input: usize,
+}
+
+/// (x_t, y_t, x_{t+1}).
+const WINDOW: Window = Window { prefix: String::new(), target: 1, input: 0 };
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct GdSsm<D: Device> {
+    pub decay: Param<D>,
+    pub mix: Param<D>,
+    pub pick: Param<D>,
+    pub read: Param<D>,
+    outputs: usize,
+    window: Window,
+}
+
+impl<D: Device> GdSsm<D> {
+    /// The weights at their start.
+    pub fn new(
+        device: &D,
+        window: &Window,
+        init: Init,
+        (shape, theory): (Shape, Theory),
+        rng: &mut impl Rng,
+    ) -> Outcome<Self, D> {
         let (dim, wide) = (shape.dim, shape.dim * shape.dim);
-        let (decay, mix, pick, read) = match self.init {
+        let (decay, mix, pick, read) = match init {
             Init::Random => (
                 (0..wide).map(|_| rng.gen_range(0.8..1.0)).collect(),
                 normals(rng, 9, 0.3),
@@ -81,35 +119,72 @@ impl Architecture for GdSsmSpec {
             Init::Constructed => {
                 let mut read = vec![0.0; wide];
                 read.iter_mut().step_by(dim + 1).for_each(|entry| *entry = theory.step_size as f32);
-                (vec![1.0; wide], vec![0., 0., 0., 1., 0., 0., 0., 0., 0.], vec![0., 0., 1.], read)
+                (vec![1.0; wide], window.mix(), vec![0., 0., 1.], read)
             }
         };
-        Ok(GdSsm {
-            decay: Param::new(device, "Λ", (dim, dim), decay)?,
-            mix: Param::new(device, "Q", (3, 3), mix)?,
-            pick: Param::new(device, "D", (3, 1), pick)?,
-            read: Param::new(device, "C", (dim, dim), read)?,
+        let param = |symbol, shape, values| Param::new(device, format!("{}{symbol}", window.prefix), shape, values);
+        Ok(Self {
+            decay: param("Λ", (dim, dim), decay)?,
+            mix: param("Q", (3, 3), mix)?,
+            pick: param("D", (3, 1), pick)?,
+            read: param("C", (dim, dim), read)?,
             outputs: shape.outputs,
+            window: window.clone(),
         })
+    }
+
+    /// d_out.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Λ, Q and D.
+    pub fn scan(&self) -> WindowScan<'_, D> {
+        WindowScan { decay: &self.decay.value, mix: &self.mix.value, pick: &self.pick.value }
+    }
+
+    /// S after each window of one sequence, (d, d) each.
+    pub fn history(&self, tokens: &[f32], dim: usize) -> Vec<Vec<f32>> {
+        window_states(tokens, dim, &self.decay.value.as_vec(), &self.mix.value.as_vec())
+    }
+
+    /// Q → aQ, D → bD and C → C/(ab) make the same model: Q and D are brought to norm 1, and C takes their factors. Only
+    /// those rows of Λ and C that reach the answer are compared, and those columns of C that meet more than zeros.
+    pub fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+        let dim = self.decay.value.shape().0;
+        let first = dim - self.outputs;
+        let (theory_mix, theory_pick) = (self.window.mix(), vec![0.0, 0.0, 1.0]);
+        let (mix, in_mix) = unit(&self.mix.value.as_vec(), &theory_mix);
+        let (pick, in_pick) = unit(&self.pick.value.as_vec(), &theory_pick);
+        let read = self.read.value.as_vec();
+        let cells = || (first..dim).flat_map(|row| (first..dim).map(move |column| (row, column)));
+        let learnt_read = cells().map(|(row, column)| read[row * dim + column] * in_mix * in_pick);
+        let theory_read = cells().map(|(row, column)| if row == column { theory.step_size as f32 } else { 0.0 });
+        let part =
+            |symbol, learnt, theory| Canonical { name: format!("{}{symbol}", self.window.prefix), learnt, theory };
+        let decay = self.decay.value.as_vec()[first * dim..].to_vec();
+        let ones = vec![1.0; decay.len()];
+        vec![
+            part("Λ", decay, ones),
+            part("Q", mix, theory_mix),
+            part("D", pick, theory_pick),
+            part("C", learnt_read.collect(), theory_read.collect()),
+        ]
     }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct GdSsm<D: Device> {
-    decay: Param<D>,
-    mix: Param<D>,
-    pick: Param<D>,
-    read: Param<D>,
-    outputs: usize,
+impl Window {
+    /// Q of the construction, row-major: y times x.
+    fn mix(&self) -> Vec<f32> {
+        (0..9).map(|i| f32::from(u8::from(i == 3 * self.target + self.input))).collect()
+    }
 }
 
 impl<D: Device> Net<D> for GdSsm<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let device = input.tokens.device().clone();
         let (batch, _, dim) = *input.tokens.shape();
-        let weights = WindowScan { decay: &self.decay.value, mix: &self.mix.value, pick: &self.pick.value };
-        let gathered = device.window_scan(input, weights)?; // (B, d)
+        let gathered = device.window_scan(input, self.scan())?; // (B, d)
         let transposed = self.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
         let answer = gathered.try_matmul(transposed)?; // (B, d)
         if self.outputs == dim { Ok(answer) } else { answer.try_slice((0..batch, dim - self.outputs..dim)) }
@@ -117,12 +192,10 @@ impl<D: Device> Net<D> for GdSsm<D> {
 
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
-        let (decay, mix) = (self.decay.value.as_vec(), self.mix.value.as_vec());
-        let sequences: Vec<_> =
-            tokens.as_vec().chunks(length * dim).map(|tokens| window_states(tokens, dim, &decay, &mix)).collect();
+        let sequences: Vec<_> = tokens.as_vec().chunks(length * dim).map(|tokens| self.history(tokens, dim)).collect();
         let stops = (0..(length - 1) / 2).map(|t| {
             let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            StopStates { tokens_read: 2 * t + 3, aligned: values.clone(), values }
+            StopStates::after(2 * t + 3, values.clone(), values)
         });
         vec![LayerStates {
             name: "state S".to_owned(),
@@ -131,6 +204,10 @@ impl<D: Device> Net<D> for GdSsm<D> {
             aligned_shape: (dim, dim),
             stops: stops.collect(),
         }]
+    }
+
+    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+        self.canonical(theory)
     }
 
     fn params(&self) -> Vec<&Param<D>> {

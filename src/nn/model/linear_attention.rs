@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Init, Theory, normals};
 use crate::bounds;
+use crate::nn::canonical::{Canonical, unit};
 use crate::nn::cost::matvec;
 use crate::nn::op::{Asking, LinearAttend};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
@@ -166,9 +167,8 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         let mut tokens = tokens.as_vec();
         let layers = self.layers().enumerate().map(|(number, layer)| {
             let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
-            let mut stops: Vec<_> = (1..=length)
-                .map(|tokens_read| StopStates { tokens_read, values: Vec::new(), aligned: Vec::new() })
-                .collect();
+            let mut stops: Vec<_> =
+                (1..=length).map(|tokens_read| StopStates::after(tokens_read, Vec::new(), Vec::new())).collect();
             for sequence in tokens.chunks_mut(length * width) {
                 let states = memories(sequence, width, &weights);
                 for (stop, memory) in stops.iter_mut().zip(&states) {
@@ -188,6 +188,33 @@ impl<D: Device> Net<D> for LinearAttention<D> {
             }
         });
         layers.collect()
+    }
+
+    /// Keys and queries meet only in Wq Wkᵀ, values leave only through Wv Wo, and a factor may go from one product to the
+    /// other: the first is brought to the norm of the theory's. Of it the rows of x count, as the query has no y, and of
+    /// the second the columns of y, as nothing else is read. Only one layer has a construction.
+    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+        if !self.before.is_empty() {
+            return Vec::new();
+        }
+        let [wq, wk, wv, wo] =
+            [&self.last.wq, &self.last.wk, &self.last.wv, &self.last.wo].map(|param| param.value.as_vec());
+        let (width, dim) = (self.last.wq.value.shape().0, self.dim);
+        let transposed =
+            |matrix: &[f32]| (0..width * width).map(|i| matrix[i % width * width + i / width]).collect::<Vec<_>>();
+        let entry = |i: usize, j: usize, first: usize, value: f64| if i == first + j { value as f32 } else { 0.0 };
+        let theory_asks: Vec<f32> = (0..dim * width).map(|i| entry(i % width, i / width, 0, 1.0)).collect();
+        let (asks, factor) = unit(&product(&wq[..dim * width], &transposed(&wk), width), &theory_asks);
+        let size = (dim as f32).sqrt();
+        let outputs = width - dim;
+        let tells = product(&wv, &wo, width);
+        let tells = (0..width * outputs).map(|i| tells[i / outputs * width + dim + i % outputs] * factor / size);
+        let theory_tells = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, theory.step_size));
+        let part = |name: &str, learnt, theory| Canonical { name: name.to_owned(), learnt, theory };
+        vec![
+            part("Wq Wkᵀ", asks.iter().map(|entry| entry * size).collect(), theory_asks),
+            part("Wv Wo", tells.collect(), theory_tells.collect()),
+        ]
     }
 
     fn params(&self) -> Vec<&Param<D>> {

@@ -133,7 +133,7 @@ impl<D: Device> Net<D> for Mlp<D> {
             shape: (self.spec.layers, self.spec.units),
             axes: ("layer", "unit"),
             aligned_shape: (self.outputs, self.dim),
-            stops: vec![StopStates { tokens_read: length, values, aligned: Vec::new() }],
+            stops: vec![StopStates::after(length, values, Vec::new())],
         }]
     }
 

@@ -3,8 +3,12 @@
 //! An architecture is a file here, with its spec, its recurrence and its construction, and a line in the list below.
 
 mod architecture;
+mod bidirectional_gd_ssm;
 mod gd_ssm;
+mod gd_ssm_mlp;
+mod gd_ssm_stack;
 mod gru;
+mod gru_attention;
 mod hippo;
 mod linear_attention;
 mod lru;
@@ -13,6 +17,7 @@ mod mamba;
 mod mamba2;
 mod mixing;
 mod mlp;
+mod product_ssm;
 mod recurrent;
 mod ridge_layer;
 mod rnn;
@@ -22,8 +27,12 @@ mod stack;
 mod transformer;
 
 pub use architecture::{Architecture, Theory};
+pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
 pub use gd_ssm::GdSsmSpec;
+pub use gd_ssm_mlp::GdSsmMlpSpec;
+pub use gd_ssm_stack::GdSsmStackSpec;
 pub use gru::Gru;
+pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
 pub use lru::LruSpec;
 pub use lstm::Lstm;
@@ -31,6 +40,7 @@ pub use mamba::MambaSpec;
 pub use mamba2::{Form, Mamba2Spec};
 pub use mixing::Block;
 pub use mlp::MlpSpec;
+pub use product_ssm::ProductSsmSpec;
 pub use recurrent::RecurrentSpec;
 pub use ridge_layer::RidgeLayerSpec;
 pub use rnn::Rnn;
@@ -44,7 +54,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::init::normals;
-use super::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use super::{Canonical, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
 use crate::task::{Layout, Shape};
 
 /// What the weights are before the first step.
@@ -118,6 +128,10 @@ macro_rules! architectures {
                 match self { $(Self::$name(net) => net.states(tokens),)* }
             }
 
+            fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+                match self { $(Self::$name(net) => net.canonical(theory),)* }
+            }
+
             fn params(&self) -> Vec<&Param<D>> {
                 match self { $(Self::$name(net) => net.params(),)* }
             }
@@ -131,6 +145,10 @@ macro_rules! architectures {
 
 architectures! {
     GdSsm(GdSsmSpec),
+    GdSsmStack(GdSsmStackSpec),
+    GdSsmMlp(GdSsmMlpSpec),
+    BidirectionalGdSsm(BidirectionalGdSsmSpec),
+    ProductSsm(ProductSsmSpec),
     LinearAttention(LinearAttentionSpec),
     Lru(LruSpec),
     Mamba(MambaSpec),
@@ -140,6 +158,7 @@ architectures! {
     Transformer(TransformerSpec),
     Rnn(RecurrentSpec<Rnn>),
     Gru(RecurrentSpec<Gru>),
+    GruAttention(GruAttentionSpec),
     Lstm(RecurrentSpec<Lstm>),
     Mlp(MlpSpec),
     RidgeLayer(RidgeLayerSpec),

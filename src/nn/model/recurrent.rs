@@ -157,16 +157,31 @@ struct Gate<D: Device> {
 pub struct Recurrent<D: Device, C: Cell> {
     /// The gates of each layer.
     layers: Vec<Vec<Gate<D>>>,
-    decoder: Linear<D>,
+    pub decoder: Linear<D>,
     units: usize,
     /// The query's place among the tokens.
-    query: usize,
+    pub query: usize,
     dim: usize,
     outputs: usize,
     cell: PhantomData<C>,
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
+    /// All h of the last layer, (T·B, n): time before batch.
+    pub fn hidden<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let (batch, length, width) = *tokens.shape();
+        let mut rows = tokens.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(length * batch, width))?;
+        for gates in &self.layers {
+            rows = self.layer(gates, rows, (length, batch))?;
+        }
+        Ok(rows)
+    }
+
+    /// h at the query's token, (B, n), from all h.
+    pub fn asked<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, batch: usize) -> Outcome<Matrix<D, T>, D> {
+        hidden.try_slice((self.query * batch..(self.query + 1) * batch, 0..self.units))
+    }
+
     /// All h of a layer, (T·B, n), from all that it reads, (T·B, inputs): time before batch.
     fn layer<T: Tape<f32, D>>(
         &self,
@@ -231,13 +246,8 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
 
 impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let (batch, length, width) = *input.tokens.shape();
-        let by_time = input.tokens.try_permute::<_, Axes3<1, 0, 2>>()?;
-        let mut rows = by_time.try_reshape_like(&(length * batch, width))?;
-        for gates in &self.layers {
-            rows = self.layer(gates, rows, (length, batch))?;
-        }
-        self.decoder.apply(rows.try_slice((self.query * batch..(self.query + 1) * batch, 0..self.units))?)
+        let batch = input.tokens.shape().0;
+        self.decoder.apply(self.asked(self.hidden(input.tokens)?, batch)?)
     }
 
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {

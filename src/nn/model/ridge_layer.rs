@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Theory};
 use crate::bounds;
+use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
 use crate::nn::op::{inverse, slice, solve};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
@@ -101,6 +102,11 @@ impl<D: Device> RidgeLayer<D> {
         eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(batch, self.dim, self.dim))
     }
 
+    /// λ as a number.
+    fn lambda(&self) -> f32 {
+        self.log.value.as_vec().iter().map(|log| log.exp() + FLOOR).sum()
+    }
+
     /// The definition: W after the first t pairs of one sequence, t = 1 … N, each (d_out, d).
     fn define(&self, sequence: &[f32], lambda: f32) -> Vec<Vec<f32>> {
         let (d, width) = (self.dim, self.dim + self.outputs);
@@ -138,12 +144,12 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
     /// The solution after each pair: what λ and the pairs so far say of W.
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
-        let lambda = self.log.value.as_vec().iter().map(|log| log.exp() + FLOOR).sum();
+        let lambda = self.lambda();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, lambda)).collect();
         let stop = |t: usize| {
             let values: Vec<f32> = sequences.iter().flat_map(|solutions| solutions[t].clone()).collect();
-            StopStates { tokens_read: t + 1, aligned: values.clone(), values }
+            StopStates::after(t + 1, values.clone(), values)
         };
         let shape = (self.outputs, self.dim);
         vec![LayerStates {
@@ -153,6 +159,11 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
             aligned_shape: shape,
             stops: (0..length - 1).map(stop).collect(),
         }]
+    }
+
+    /// λ itself, which no symmetry moves.
+    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+        vec![Canonical { name: "λ".to_owned(), learnt: vec![self.lambda()], theory: vec![theory.lambda as f32] }]
     }
 
     fn params(&self) -> Vec<&Param<D>> {

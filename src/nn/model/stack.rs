@@ -10,7 +10,7 @@ use rand::Rng;
 
 use super::normals;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Program, Sequence};
+use crate::nn::op::{Program, Sequence, slice};
 use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
 use crate::task::{Layout, Shape};
 
@@ -69,6 +69,8 @@ pub struct Stack<D: Device, L> {
     layers: Vec<L>,
     decode: Param<D>,
     shape: Shape,
+    /// The query's place among the tokens.
+    query: usize,
 }
 
 impl<D: Device, L: Layer<D>> Stack<D, L> {
@@ -89,6 +91,7 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
             decode: dense("W_out", width, shape.outputs, rng)?,
             layers: (1..=sizes.layers).map(|number| layer(number, rng)).collect::<Outcome<_, D>>()?,
             shape,
+            query: layout.query_place(shape),
         })
     }
 
@@ -112,8 +115,21 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
     }
 }
 
+impl<D: Device, L> Stack<D, L> {
+    /// The tokens up to the query's: no layer of a stack looks ahead, so what comes later is not read.
+    fn until_query<T: Tape<f32, D>>(&self, Input { tokens, wanted }: Input<D, T>) -> Outcome<Input<D, T>, D> {
+        let (batch, length, width) = *tokens.shape();
+        let tokens = match self.query + 1 < length {
+            true => slice(tokens, (0..batch, 0..self.query + 1, 0..width))?,
+            false => tokens,
+        };
+        Ok(Input { tokens, wanted })
+    }
+}
+
 impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let input = self.until_query(input)?;
         let program = Program::new(*input.tokens.shape());
         let tokens = self.after(self.layers.len().saturating_sub(1), program.tokens())?;
         // After the last layer only the query is read.
@@ -131,15 +147,12 @@ impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
         let histories = self.histories(tokens).unwrap_or_default();
         let named = self.layers.iter().zip(histories).enumerate().map(|(i, (layer, history))| {
             let (shape, axes) = layer.grid();
-            let stops = (0..length).map(|t| StopStates {
-                tokens_read: t + 1,
-                values: history
-                    .iter()
-                    .flat_map(|states| &states[t * shape.0 * shape.1..][..shape.0 * shape.1])
-                    .copied()
-                    .collect(),
-                aligned: Vec::new(),
-            });
+            let (rows, columns) = shape;
+            let stop = |t: usize| {
+                let of_token = |states: &Vec<f32>| states[t * rows * columns..][..rows * columns].to_vec();
+                StopStates::after(t + 1, history.iter().flat_map(of_token).collect(), Vec::new())
+            };
+            let stops = (0..length).map(stop);
             let aligned_shape = (self.shape.outputs, self.shape.dim);
             LayerStates { name: format!("layer {} state h", i + 1), shape, axes, aligned_shape, stops: stops.collect() }
         });

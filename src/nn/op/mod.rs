@@ -28,6 +28,7 @@ mod slice;
 mod softmax_attend;
 mod solve;
 mod squared_error;
+mod window_layer;
 mod window_scan;
 
 pub use adam::{AdamStep, Moments};
@@ -37,6 +38,7 @@ pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
 pub use host::numbers;
+pub use join::join;
 pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
 pub use program::{Program, Recording, Selection, Sequence};
@@ -46,6 +48,7 @@ pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
 pub use squared_error::{Scalar, squares};
+pub use window_layer::window_answers;
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
@@ -68,6 +71,15 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
         window_scan::compose(input, weights)
+    }
+
+    /// A GD-SSM's window recurrence whose last state answers at every window: (B, 2N+2, d). See [`window_answers`].
+    fn window_layer<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: WindowScan<'_, Self>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        window_layer::compose(tokens, weights)
     }
 
     /// Attention without softmax, over all tokens, added to those that ask. See [`LinearAttend`].
@@ -139,6 +151,14 @@ impl Device for Cpu {
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
         window_scan::fused(self, input, weights)
+    }
+
+    fn window_layer<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: WindowScan<'_, Self>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        window_layer::fused(self, tokens, weights)
     }
 
     fn linear_attend<T: Tape<f32, Self>>(

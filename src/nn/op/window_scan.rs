@@ -58,14 +58,24 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(
     input: Input<D, T>,
     weights: WindowScan<'_, D>,
 ) -> Outcome<Matrix<D, T>, D> {
-    let (tokens, tape) = input.tokens.split_tape();
+    let tokens = input.tokens;
+    let (batch, length, dim) = *tokens.shape();
+    let last = slice(tokens.retaped::<T>(), (0..batch, length - 3..length, 0..dim))?;
+    let query = last.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(weights.pick.clone())?; // (B, d, 1)
+    last_state(tokens, &weights)?.try_matmul(query)?.try_reshape_like(&(batch, dim))
+}
+
+/// S_N: (B, d, d).
+pub fn last_state<D: super::Device, T: Tape<f32, D>>(
+    tokens: Cube<D, T>,
+    weights: &WindowScan<'_, D>,
+) -> Outcome<Cube<D, T>, D> {
+    let (tokens, tape) = tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
     let mut state: Option<Cube<D, T>> = None;
-    let mut last = tokens.retaped::<T>();
     for t in 0..(length - 1) / 2 {
         let window = slice(tokens.retaped::<T>(), (0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
         let columns = window.retaped::<T>().try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, 3)
-        last = window.retaped::<T>();
         let update = columns.try_matmul(weights.mix.clone())?.try_matmul(window)?; // (B, d, d)
         state = Some(match state {
             None => update,
@@ -75,13 +85,12 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(
             }
         });
     }
-    let query = last.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(weights.pick.clone())?; // (B, d, 1)
     let state = match state {
         Some(state) => state,
         None => tokens.device().try_zeros_like(&(batch, dim, dim))?.retaped::<T>(),
     };
-    let (answer, answer_tape) = state.try_matmul(query)?.try_reshape_like(&(batch, dim))?.split_tape();
-    Ok(answer.put_tape(tape.merge(answer_tape)))
+    let (state, its) = state.split_tape();
+    Ok(state.put_tape(tape.merge(its)))
 }
 
 /// Blocks for whose backward pass it is worth to wake another core, where only weights are asked for.

@@ -15,6 +15,7 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::PredictionDifference => format!("predictions differ from {main}'s"),
         Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
         Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
+        Quantity::ParameterDifference => "weights differ from the construction's".to_owned(),
         Quantity::LossOver(reference) => format!("loss over {}'s", label(reference)),
         Quantity::MedianOver(reference) => format!("median loss over {}'s", label(reference)),
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(one), label(other)),
@@ -27,9 +28,10 @@ pub fn quantity(claim: &Claim) -> String {
 pub fn bounds(claim: &Claim) -> String {
     let number = |bound: f64| match claim.measure {
         Quantity::LossGap if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
-        Quantity::LossGap | Quantity::PredictionDifference | Quantity::DistanceTo(_) => {
-            format!("{} %", short(bound * 100.0))
-        }
+        Quantity::LossGap
+        | Quantity::PredictionDifference
+        | Quantity::ParameterDifference
+        | Quantity::DistanceTo(_) => format!("{} %", short(bound * 100.0)),
         Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
             format!("{} ×", short(bound))
         }
@@ -46,7 +48,7 @@ pub fn value(claim: &Claim, value: f64) -> String {
         Quantity::Nearest(_) if value == 1.0 => "yes".to_owned(),
         Quantity::Nearest(_) => "no".to_owned(),
         Quantity::LossGap => signed_percent(value),
-        Quantity::PredictionDifference | Quantity::DistanceTo(_) => percent(value),
+        Quantity::PredictionDifference | Quantity::ParameterDifference | Quantity::DistanceTo(_) => percent(value),
         // Cut and not rounded, as close to 1 as it is claimed.
         Quantity::SensitivityCosine | Quantity::StateCosine if value.is_finite() => {
             ((value * 1e6).trunc() / 1e6).to_string()

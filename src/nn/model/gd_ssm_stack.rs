@@ -1,0 +1,182 @@
+//! GD-SSM of k layers: k steps of gradient descent, each layer on what the one before has left unexplained.
+//!
+//! | here | meaning | shape |
+//! |---|---|---|
+//! | `1.Λ`, `1.Q`, `1.D`, `1.C` … | the weights of each layer, as in [`super::gd_ssm`] | (d, d), (3, 3), (3, 1), (d, d) |
+//! | y_{N+1} | −ŷ: what stands where the query's target would; 0 before the first layer | (d) |
+//! | X_t | the window (x_t, y_t, x_{t+1}) for t = 1 … N; X₀ = (0, 0, x₁) | (3, d) |
+//!
+//! Layer by layer S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t, and y_{t+1} ← y_{t+1} − C S_N X_tᵀ D for t = 0 … N; ŷ = −y_{N+1}.
+//! With the weights of [`super::gd_ssm`]'s construction in every layer, y_i is the residual y_i − W x_i of W after as many
+//! steps, S_N the gradient there, and ŷ the answer of k steps of gradient descent.
+//!
+//! Deviations from the code of 2410.11687. There three layers make two steps: one adds up Σ y xᵀ, one Σ x xᵀ, and the
+//! third combines them to 2η Σ y xᵀ − η² Σ y xᵀ Σ x xᵀ, so that its state does not grow; for k steps that needs k powers.
+//! Here the skip connection goes over the targets instead: a step a layer, and the context is read once a layer, since
+//! residuals of early pairs need the last state. And the skip leaves x alone: there it also adds the query to its answer.
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{Axes2, Axis, HasShape, PermuteTo, ReshapeTo, Tape, TryConcatAlong, TrySub};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::gd_ssm::{GdSsm, Window};
+use super::{Architecture, Init, Theory};
+use crate::bounds;
+use crate::nn::canonical::Canonical;
+use crate::nn::op::{project, slice, window_answers};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::task::{Layout, Shape};
+
+/// A stack of GD-SSM layers as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GdSsmStackSpec {
+    pub init: Init,
+    /// k.
+    #[serde(deserialize_with = "bounds::layers")]
+    pub layers: usize,
+}
+
+impl Architecture for GdSsmStackSpec {
+    type Net<D: Device> = GdSsmStack<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        let fits = layout == Layout::Interleaved;
+        ensure!(
+            fits,
+            "layout: GdSsmStack reads windows (x_t, y_t, x_{{t+1}}), so it needs Interleaved, not {layout:?}"
+        );
+        Ok(())
+    }
+
+    fn parameters(&self, shape: Shape, _layout: Layout) -> u128 {
+        self.layers as u128 * (2 * (shape.dim as u128).pow(2) + 12)
+    }
+
+    /// Of each layer the tokens, its answers, twice, and S_N and ∂S_N/∂Λ.
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        let tokens = (layout.tokens(shape) + 1) as u128 * shape.dim as u128;
+        self.layers as u128 * (4 * tokens + 2 * (shape.dim as u128).pow(2))
+    }
+
+    /// A window of each layer, its residual among it; a new pair changes the residuals of all, so there is no step.
+    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
+        let (d, wide) = (shape.dim, shape.dim * shape.dim);
+        let window = 24 * d + 12 * wide;
+        Costs { step: None, whole: Some(Cost::new(tokens * d + wide, self.layers * window / 2)) }
+    }
+
+    fn descent_steps(&self) -> u32 {
+        self.layers as u32
+    }
+
+    fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, _layout): (Shape, Layout),
+        theory: Theory,
+        rng: &mut impl Rng,
+    ) -> Outcome<GdSsmStack<D>, D> {
+        let window = |number: usize| Window { prefix: format!("{number}."), target: 1, input: 0 };
+        let layer = |number| GdSsm::new(device, &window(number), self.init, (shape, theory), rng);
+        let layers = (1..=self.layers).map(layer).collect::<Outcome<_, D>>()?;
+        Ok(GdSsmStack { layers, outputs: shape.outputs })
+    }
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct GdSsmStack<D: Device> {
+    layers: Vec<GdSsm<D>>,
+    outputs: usize,
+}
+
+impl<D: Device> Net<D> for GdSsmStack<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let device = input.tokens.device().clone();
+        let (batch, length, dim) = *input.tokens.shape();
+        let unanswered: Cube<D> = device.try_zeros_like(&(batch, 1, dim))?;
+        let mut tokens = (input.tokens, unanswered.retaped::<T>()).try_concat_along(Axis::<1>)?;
+        for layer in &self.layers {
+            let answers = device.window_layer(tokens.retaped::<T>(), layer.scan())?;
+            let read = layer.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
+            tokens = tokens.try_sub(project(answers, read)?)?;
+        }
+        let answer = slice(tokens, (0..batch, length..length + 1, dim - self.outputs..dim))?;
+        answer.try_negate()?.try_reshape_like(&(batch, self.outputs))
+    }
+
+    /// Of each layer S after each window. That of the first adds up y xᵀ, those above what is left of it.
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let (_, length, dim) = *tokens.shape();
+        let mut sequences: Vec<Vec<f32>> =
+            tokens.as_vec().chunks(length * dim).map(|tokens| [tokens, &vec![0.0; dim]].concat()).collect();
+        let layers = self.layers.iter().enumerate().map(|(number, layer)| {
+            let histories: Vec<_> =
+                sequences.iter().map(|tokens| layer.history(&tokens[..length * dim], dim)).collect();
+            sequences.iter_mut().for_each(|tokens| define(layer, tokens, dim));
+            let stops = (0..length / 2).map(|t| {
+                let values: Vec<f32> = histories.iter().flat_map(|states| states[t].clone()).collect();
+                let aligned = if number == 0 { values.clone() } else { Vec::new() };
+                StopStates::after(2 * t + 3, values, aligned)
+            });
+            LayerStates {
+                name: format!("layer {} state S", number + 1),
+                shape: (dim, dim),
+                axes: ("row of y", "column of x"),
+                aligned_shape: (dim, dim),
+                stops: stops.collect(),
+            }
+        });
+        layers.collect()
+    }
+
+    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+        self.layers.iter().flat_map(|layer| layer.canonical(theory)).collect()
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        self.layers.iter().flat_map(|layer| layer.params()).collect()
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        self.layers.iter_mut().flat_map(|layer| layer.params_mut()).collect()
+    }
+}
+
+/// The definition of a layer: takes its answers off the targets of one sequence of (2N+2, d).
+fn define<D: Device>(layer: &GdSsm<D>, tokens: &mut [f32], dim: usize) {
+    let [decay, mix, pick, read] = [&layer.decay, &layer.mix, &layer.pick, &layer.read].map(|p| p.value.as_vec());
+    let answers = window_answers(tokens, dim, [&decay, &mix, &pick]);
+    for (token, answer) in tokens.chunks_mut(dim).zip(answers.chunks(dim)) {
+        for (sum, row) in token.iter_mut().zip(read.chunks(dim)) {
+            *sum -= row.iter().zip(answer).map(|(c, a)| c * a).sum::<f32>();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::Cpu;
+
+    use super::super::tests::NO_THEORY;
+    use super::*;
+    use crate::nn::Wanted;
+    use crate::nn::op::check::{Random, assert_close};
+    use crate::task::{Stream, rng};
+
+    #[test]
+    fn the_forward_pass_equals_the_definition_layer_by_layer() {
+        let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 4 });
+        let spec = GdSsmStackSpec { init: Init::Random, layers: 3 };
+        let sizes = (shape, Layout::Interleaved);
+        let mut net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        net.params_mut().into_iter().for_each(|param| param.value = param.value.clone() + 0.1);
+        let tokens = Random::new(9).cube(&device, (1, 9, 3));
+        let mut sequence = [tokens.as_vec(), vec![0.0; 3]].concat();
+        net.layers.iter().for_each(|layer| define(layer, &mut sequence, 3));
+        let expected: Vec<f32> = sequence[28..].iter().map(|y| -y).collect();
+        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+    }
+}

@@ -1,0 +1,254 @@
+//! A diagonal state-space model that is given products of x and y: the first version of the GD-SSM.
+//!
+//! | here | meaning | shape |
+//! |---|---|---|
+//! | u_t = [y_t x_tᵀ; x_{t+1}] | token, the product row by row; the last holds x_q | (w), w = n + d |
+//! | `decay` Λ | what is kept of each entry of the state | (1, n), n = d_out · d |
+//! | `write` B | input matrix | (w, n) |
+//! | `read` C | what the state says, as rows for each output | (n, n) |
+//! | `pick` D | what the last token asks | (w, d) |
+//!
+//! s_t = Λ ⊙ s_{t−1} + u_t B and ŷ_o = Σ_j (s_N C)_{o,j} (u_N D)_j. Nothing multiplies x by y on the way in, since the token
+//! already has; only the readout multiplies. With Λ = 1, B = [I; 0], C = (η/N) I and D = [0; I] the state is Σ y xᵀ and ŷ
+//! is one step of gradient descent. Source: arXiv 2410.11687, version 1, section 3.
+//!
+//! Deviations: Λ is a free real row, where the paper's code takes exp(Δ·(−½)), as in [`super::gd_ssm`]; there the readout
+//! is an attention among the rows of one token, here the bilinear form that it comes to. d_out > 1 is ours.
+
+use anyhow::{Result, ensure};
+use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, Tape, TryMatMul, TryMul, TryStack};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{Architecture, Init, Theory, normals};
+use crate::nn::canonical::Canonical;
+use crate::nn::cost::matvec;
+use crate::nn::op::{project, slice};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::task::{Layout, Shape};
+
+/// The model as a preset says it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProductSsmSpec {
+    pub init: Init,
+}
+
+impl Architecture for ProductSsmSpec {
+    type Net<D: Device> = ProductSsm<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        let fits = layout == Layout::Product;
+        ensure!(fits, "layout: ProductSsm reads [y xᵀ; x] of a pair and the next, so it needs Product, not {layout:?}");
+        Ok(())
+    }
+
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+        let (n, width) = ((shape.outputs * shape.dim) as u128, layout.width(shape) as u128);
+        n + n * width + n * n + width * shape.dim as u128
+    }
+
+    /// What is written, weighted, and what is read.
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        let n = (shape.outputs * shape.dim) as u128;
+        4 * n * layout.tokens(shape) as u128 + 4 * n
+    }
+
+    /// B, Λ, and at the answer C, D and their product.
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        let (n, width) = (shape.outputs * shape.dim, layout.width(shape));
+        let flops = matvec(width, n) + 2 * n + matvec(n, n) + matvec(width, shape.dim) + 2 * n;
+        Costs::scan(Cost::new(n, flops), (n, false), tokens)
+    }
+
+    fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        theory: Theory,
+        rng: &mut impl Rng,
+    ) -> Outcome<ProductSsm<D>, D> {
+        let (d, n, width) = (shape.dim, shape.outputs * shape.dim, layout.width(shape));
+        let (decay, write, read, pick) = match self.init {
+            Init::Random => (
+                (0..n).map(|_| rng.gen_range(0.8..1.0)).collect(),
+                normals(rng, width * n, (1.0 / width as f32).sqrt()),
+                normals(rng, n * n, 0.1 / n as f32),
+                normals(rng, width * d, (1.0 / width as f32).sqrt()),
+            ),
+            Init::Constructed => (
+                vec![1.0; n],
+                selects((width, n), 0, 1.0),
+                selects((n, n), 0, theory.step_size),
+                selects((width, d), n, 1.0),
+            ),
+        };
+        Ok(ProductSsm {
+            decay: Param::new(device, "Λ", (1, n), decay)?,
+            write: Param::new(device, "B", (width, n), write)?,
+            read: Param::new(device, "C", (n, n), read)?,
+            pick: Param::new(device, "D", (width, d), pick)?,
+            shape,
+        })
+    }
+}
+
+/// A matrix that takes those entries of a row that begin at `first`, times a number.
+fn selects((rows, columns): (usize, usize), first: usize, times: f64) -> Vec<f32> {
+    let entry = |i: usize| if i / columns == first + i % columns { times as f32 } else { 0.0 };
+    (0..rows * columns).map(entry).collect()
+}
+
+/// A row times a matrix, row-major, of so many columns.
+fn product(row: &[f32], matrix: &[f32], columns: usize) -> Vec<f32> {
+    let mut sum = vec![0.0; columns];
+    for (r, entries) in row.iter().zip(matrix.chunks(columns)) {
+        sum.iter_mut().zip(entries).for_each(|(s, entry)| *s += r * entry);
+    }
+    sum
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// The network.
+#[derive(Clone, Debug)]
+pub struct ProductSsm<D: Device> {
+    decay: Param<D>,
+    write: Param<D>,
+    read: Param<D>,
+    pick: Param<D>,
+    shape: Shape,
+}
+
+impl<D: Device> ProductSsm<D> {
+    /// Λ to the powers N−1, …, 1, 0: what is left of each token in s_N. (N, n).
+    fn powers<T: Tape<f32, D>>(&self, length: usize) -> Outcome<Matrix<D, T>, D> {
+        let states = self.decay.value.shape().1;
+        let ones: Matrix<D> = self.decay.value.device().try_ones_like(&(1, states))?;
+        let mut power = ones.retaped::<T>();
+        let mut powers = vec![power.retaped::<T>()];
+        for _ in 1..length {
+            power = power.try_mul(self.decay.value.retaped::<T>())?;
+            powers.push(power.retaped::<T>());
+        }
+        // The highest carries the tape of all.
+        powers.pop();
+        powers.push(power);
+        powers.reverse();
+        powers.try_stack()?.try_reshape_like(&(length, states))
+    }
+
+    /// The definition: s after each token of one sequence, each (n).
+    fn define(&self, sequence: &[f32], width: usize) -> Vec<Vec<f32>> {
+        let (decay, write) = (self.decay.value.as_vec(), self.write.value.as_vec());
+        let mut state = vec![0.0; decay.len()];
+        let after = |token: &[f32]| {
+            for (j, (s, k)) in state.iter_mut().zip(&decay).enumerate() {
+                *s = k * *s + token.iter().enumerate().map(|(i, u)| u * write[i * decay.len() + j]).sum::<f32>();
+            }
+            state.clone()
+        };
+        sequence.chunks(width).map(after).collect()
+    }
+}
+
+impl<D: Device> Net<D> for ProductSsm<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let Shape { dim, outputs, .. } = self.shape;
+        let tokens = input.tokens;
+        let (batch, length, width) = *tokens.shape();
+        let states = outputs * dim;
+        let last = slice(tokens.retaped::<T>(), (0..batch, length - 1..length, 0..width))?;
+        let written = project(tokens, self.write.value.retaped::<T>())?; // (B, N, n)
+        let kept = self.powers::<T>(length)?.try_broadcast_like::<_, Axis<0>>(&(batch, length, states))?;
+        let state = written.try_mul(kept)?.try_sum::<_, Axis<1>>()?; // (B, n)
+        let map = state.try_matmul(self.read.value.clone())?.try_reshape_like(&(batch, outputs, dim))?;
+        let asked = last.try_reshape_like(&(batch, width))?.try_matmul(self.pick.value.clone())?;
+        map.try_matmul(asked.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
+    }
+
+    /// s after each token, and the weights that it implies for a query: C and that part of D which reads x.
+    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+        let Shape { dim, outputs, .. } = self.shape;
+        let (read, pick) = (self.read.value.as_vec(), self.pick.value.as_vec());
+        let implied = |state: &[f32]| -> Vec<f32> {
+            let map = product(state, &read, outputs * dim);
+            let of_input = &pick[outputs * dim * dim..];
+            map.chunks(dim).flat_map(|row| of_input.chunks(dim).map(|asked| dot(row, asked))).collect()
+        };
+        let (_, length, width) = *tokens.shape();
+        let sequences: Vec<_> =
+            tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, width)).collect();
+        let stop = |t: usize| {
+            let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
+            let aligned = values.chunks(outputs * dim).flat_map(implied).collect();
+            StopStates::after(t + 1, values, aligned)
+        };
+        let shape = (outputs, dim);
+        vec![LayerStates {
+            name: "state s".to_owned(),
+            shape,
+            axes: ("row of y", "column of x"),
+            aligned_shape: shape,
+            stops: (0..length).map(stop).collect(),
+        }]
+    }
+
+    /// Where nothing is forgotten the state may be turned into any other basis, B and C with it, and C's columns with
+    /// D's: only the product B C Dᵀ of each output counts, which says what a token and the last one make together.
+    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+        let [decay, write, read, pick] = [&self.decay, &self.write, &self.read, &self.pick].map(|p| p.value.as_vec());
+        let (states, dim) = (decay.len(), self.shape.dim);
+        let whole = |write: &[f32], read: &[f32], pick: &[f32]| {
+            let maps: Vec<f32> = write.chunks(states).flat_map(|row| product(row, read, states)).collect();
+            maps.chunks(dim).flat_map(|row| pick.chunks(dim).map(|asked| dot(row, asked))).collect()
+        };
+        let width = pick.len() / dim;
+        let constructed = [
+            selects((width, states), 0, 1.0),
+            selects((states, states), 0, theory.step_size),
+            selects((width, dim), states, 1.0),
+        ];
+        let [write_there, read_there, pick_there] = constructed;
+        let part = |name: &str, learnt, theory| Canonical { name: name.to_owned(), learnt, theory };
+        vec![
+            part("Λ", decay, vec![1.0; states]),
+            part("B C Dᵀ", whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
+        ]
+    }
+
+    fn params(&self) -> Vec<&Param<D>> {
+        vec![&self.decay, &self.write, &self.read, &self.pick]
+    }
+
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        vec![&mut self.decay, &mut self.write, &mut self.read, &mut self.pick]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::Cpu;
+
+    use super::super::tests::NO_THEORY;
+    use super::*;
+    use crate::nn::Wanted;
+    use crate::nn::op::check::{Random, assert_close};
+    use crate::task::{Stream, rng};
+
+    #[test]
+    fn all_tokens_at_once_are_the_recurrence() {
+        let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 2, context: 5 });
+        let spec = ProductSsmSpec { init: Init::Random };
+        let net = spec.build(&device, (shape, Layout::Product), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let tokens = Random::new(9).cube(&device, (1, 5, 6));
+        let sequence = tokens.as_vec();
+        let state = net.define(&sequence, 6).pop().unwrap();
+        let map = product(&state, &net.read.value.as_vec(), 4);
+        let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
+        let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
+        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+    }
+}
