@@ -119,9 +119,11 @@ pub fn add_transposed_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut
 pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
     for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         for (out, row) in out.iter_mut().zip(matrix.chunks_exact(width)) {
+            let mut sum = *out;
             for (m, a) in row.iter().zip(a) {
-                add_product(out, a, m);
+                add_product(&mut sum, a, m);
             }
+            *out = sum;
         }
     }
 }

@@ -106,7 +106,17 @@ fn fill_normals(words: &[Words], spread: f32, values: &mut [Lane]) {
 
 /// Draws from U(−range/2, range/2) for each task, one of every word.
 pub fn uniforms(words: &[Words], range: f32, count: usize) -> Vec<Lane> {
-    words[..count].iter().map(|words| words.map(|word| range * variates::uniform(word))).collect()
+    let mut values = vec![ZERO; count];
+    fill_uniforms(words, range, &mut values);
+    values
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn fill_uniforms(words: &[Words], range: f32, values: &mut [Lane]) {
+    for (words, value) in words.iter().zip(values) {
+        lanewise();
+        *value = std::array::from_fn(|l| range * variates::uniform(words[l]));
+    }
 }
 
 #[cfg(test)]
