@@ -17,6 +17,10 @@ const EQUAL: f64 = 0.03;
 const CLOSE: f64 = 0.15;
 /// Relative difference from which a model is near nothing.
 const FAR: f64 = 2.0;
+/// Loss gap below which a model is no worse version of gradient descent.
+const BEYOND: f64 = -0.5;
+/// Relative prediction difference to every reference from which a model is like none.
+const UNLIKE: f64 = 0.5;
 /// Sensitivity cosine from which a model counts as equal to a reference.
 const ALIGNED: f64 = 0.999;
 
@@ -126,11 +130,17 @@ pub fn answer(equal: &Equivalence) -> String {
     match Verdict::of(equal) {
         Verdict::Equal => format!("equal to {to}"),
         Verdict::Close => format!("close to {to}"),
+        Verdict::NotYet if beyond(equal) => format!("better than {to}, and like no reference"),
         // Further away than the reference is from zero: "nearest" would say too much.
         Verdict::NotYet if !near_anything(equal) => "far from every reference".to_owned(),
         Verdict::NotYet if equal.nearest == equal.reference => format!("not {to} yet, though nothing else is nearer"),
         Verdict::NotYet => format!("not {to} yet: nearest is {}", phrase(equal.nearest)),
     }
+}
+
+/// Whether a model has found something that no reference does: its loss is far below, and its answers are others.
+fn beyond(equal: &Equivalence) -> bool {
+    equal.loss_gap < BEYOND && equal.distances.iter().all(|(_, distance)| *distance > UNLIKE)
 }
 
 fn near_anything(equal: &Equivalence) -> bool {
@@ -179,6 +189,8 @@ mod tests {
         assert_eq!(said(4e10, 0.0, LeastSquares), "far from every reference");
         assert_eq!(said(f64::NAN, f64::NAN, Zero), "far from every reference");
         assert_eq!(Verdict::of(&equivalence(f64::NAN, f64::NAN, Zero)), Verdict::NotYet);
+        let found = Equivalence { loss_gap: -0.99, ..equivalence(0.99, 0.0, Zero) };
+        assert_eq!(answer(&found), "better than one GD step, and like no reference");
         assert_eq!([label(Gd(3)), phrase(Gd(3))], ["GD-3", "3 GD steps"]);
     }
 }

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::reference::Reference;
+use crate::task::Objective;
 use crate::train::{History, ReferenceResult};
 use crate::tui::app::Lab;
 use crate::tui::numbers::{short, significant};
@@ -22,7 +23,13 @@ const DEEPEST: f64 = 0.02;
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
     let legend = if width >= WIDE { " (line: held out, dots: training)" } else { "" };
-    format!("Loss, {axis}{legend}")
+    let name = match lab.opened.as_ref().map(|opened| opened.preset.task.objective()) {
+        Some(Objective::CrossEntropy) => "Cross-entropy",
+        Some(Objective::SquaredError) | None => "Loss",
+    };
+    // The words that say the least go first.
+    let whole = format!("{name}, {axis}{legend}");
+    if whole.chars().count() <= usize::from(width) { whole } else { format!("{name}, {axis}") }
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {

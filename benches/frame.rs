@@ -1,0 +1,41 @@
+//! A frame of the lab at 160x48: drawn into a buffer, and drawn whole and written out as a terminal would get it.
+
+use std::io::sink;
+
+use divan::Bencher;
+use innerloop::tui::theme::{Depth, Theme};
+use innerloop::tui::view;
+use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+
+#[path = "../tests/fixture/mod.rs"]
+mod fixture;
+
+const AREA: Rect = Rect::new(0, 0, 160, 48);
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(max_time = 2)]
+fn drawn(bencher: Bencher) {
+    let (app, theme, mut buffer) = (fixture::lab(), Theme::new(Depth::True), Buffer::empty(AREA));
+    bencher.bench_local(|| {
+        buffer.reset();
+        view::draw(&app, theme, AREA, &mut buffer);
+    });
+}
+
+#[divan::bench(max_time = 2)]
+fn redrawn_and_written(bencher: Bencher) {
+    let (app, theme) = (fixture::lab(), Theme::new(Depth::True));
+    let empty = || {
+        let options = TerminalOptions { viewport: Viewport::Fixed(AREA) };
+        Terminal::with_options(CrosstermBackend::new(sink()), options).expect("a terminal that is none")
+    };
+    bencher.with_inputs(empty).bench_local_values(|mut terminal| {
+        terminal.draw(|frame| view::render(&app, theme, frame)).expect("nothing can fail to be written");
+    });
+}

@@ -1,0 +1,38 @@
+//! One training step of each architecture, its tasks drawn afresh, at its preset's sizes.
+
+use divan::Bencher;
+use innerloop::preset;
+use innerloop::train::{self, DeviceChoice};
+
+/// A preset for every architecture.
+const PRESETS: &[&str] = &[
+    "gd-ssm",
+    "linear-attention",
+    "transformer",
+    "lru",
+    "s4d",
+    "s5",
+    "mamba",
+    "mamba2",
+    "rnn",
+    "gru",
+    "lstm",
+    "mlp",
+    "ridge-layer",
+];
+
+fn main() {
+    // In the pool, as the program trains.
+    rayon::scope(|_| divan::main());
+}
+
+#[divan::bench(args = PRESETS, consts = [64, 2048], max_time = 1)]
+fn step<const BATCH: usize>(bencher: Bencher, name: &str) {
+    let (_, mut preset) = preset::find(name).expect("a preset of this name");
+    preset.train.batch = BATCH;
+    let mut run = train::open(&preset, DeviceChoice::Cpu).expect("a run");
+    bencher.counter(divan::counter::ItemsCount::new(BATCH)).bench_local(|| {
+        run.step().expect("a step");
+        run.reports().expect("its report")
+    });
+}
