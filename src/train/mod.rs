@@ -6,6 +6,7 @@ mod checkpoint;
 mod claims;
 mod device;
 mod distance;
+mod drawn;
 mod experiment;
 mod held_out;
 mod history;

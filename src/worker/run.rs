@@ -14,7 +14,7 @@ use crate::session::{self, Outcome, Session};
 use crate::train::{DeviceChoice, Experiment, Shifted};
 
 /// Looking into the model may take this share of the time.
-const LOOK_SHARE: u32 = 50;
+const LOOK_SHARE: u32 = 100;
 
 /// Runs until nobody can give orders any more.
 pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
