@@ -3,41 +3,46 @@
 //! Owns the training step and what makes it repeatable: initial weights and batches are functions of the seed and the
 //! step, so a checkpoint holds no generator.
 
-use anyhow::{Result, ensure};
-use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
-use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
+use std::sync::Arc;
 
+use anyhow::{Result, ensure};
+use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
+use dfdx::tensor::{NoneTape, OwnedTape, Tape};
+
+use super::drawn::{Drawn, Source};
 use super::held_out::HeldOut;
 use super::host::told;
-use super::sampler::{Drawn, Sampler};
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
 use crate::nn::model::{Architecture, Model, Theory};
-use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted};
+use crate::nn::op::Scalar;
+use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Objective, Stream, Task, rng};
+use crate::task::{Objective, Place, Stream, Task, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
     device: D,
     device_name: String,
     preset: Preset,
+    source: Arc<Source>,
     model: Model<D>,
     optim: Optim<D>,
     seed: u64,
     step: u64,
     lr_factor: f64,
     held_out: HeldOut<D>,
-    sampler: Sampler,
     ordered: Vec<Ordered<D>>,
+    /// The batch of the next step, if it has been drawn already.
+    drawn: Option<Drawn>,
 }
 
 /// A step that nobody has asked after yet, with its loss, which is still on the device.
 struct Ordered<D: Device> {
     step: u64,
-    loss: Tensor<Rank0, f32, D>,
+    loss: Scalar<D>,
     lr: f64,
 }
 
@@ -48,34 +53,47 @@ impl<D: Device> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
-        let sampler = Sampler::new(&preset);
+        let source = Arc::new(Source::of(&preset));
         Ok(Self {
             device,
             device_name,
             preset,
+            source,
             model,
             optim,
             seed,
             step: 0,
             lr_factor: 1.0,
             held_out,
-            sampler,
             ordered: Vec::new(),
+            drawn: None,
         })
     }
-}
 
-/// The loss of a model on a batch, on a tape or not.
-fn loss<D: Device, T: Tape<f32, D>>(
-    device: &D,
-    model: &Model<D>,
-    Drawn { batch, tokens, shape, objective, .. }: Drawn,
-) -> Result<Tensor<Rank0, f32, D, T>> {
-    let tokens: Cube<D> = device.try_tensor_from_vec(tokens, shape).map_err(told)?;
-    let target: Matrix<D> =
-        device.try_tensor_from_vec(batch.target, (batch.size, batch.shape.outputs)).map_err(told)?;
-    let answer = model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
-    mean_loss(objective, answer, target).map_err(told)
+    /// The loss of the model on a batch, on a tape or not.
+    fn loss<T: Tape<f32, D>>(&self, batch: Drawn) -> Result<Scalar<D, T>> {
+        let (tokens, target) = batch.on(&self.device)?;
+        let answer =
+            self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
+        mean_loss(self.preset.task.objective(), answer, target).map_err(told)
+    }
+
+    /// Makes a step with this batch.
+    fn train_on(&mut self, batch: Drawn) -> Result<()> {
+        let lr = self.lr();
+        let loss = self.loss::<OwnedTape<f32, D>>(batch)?;
+        let value = loss.retaped::<NoneTape>();
+        let mut gradients = loss.try_backward().map_err(told)?;
+        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
+        self.step += 1;
+        self.ordered.push(Ordered { step: self.step, loss: value, lr });
+        Ok(())
+    }
+
+    /// Where the batch of the next step is drawn.
+    fn place(&self) -> Place {
+        Place { seed: self.seed, stream: Stream::Train, step: self.step }
+    }
 }
 
 /// The mean over the batch of [`Objective::loss`], on the answers' tape.
@@ -83,9 +101,9 @@ fn mean_loss<D: Device, T: Tape<f32, D>>(
     objective: Objective,
     answer: Matrix<D, T>,
     target: Matrix<D>,
-) -> Result<Tensor<Rank0, f32, D, T>, D::Err> {
+) -> Result<Scalar<D, T>, D::Err> {
     match objective {
-        Objective::SquaredError => answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32),
+        Objective::SquaredError => target.device().clone().squared_error(answer, target),
         Objective::CrossEntropy => {
             let outputs = target.shape().1 as f32;
             answer.try_log_softmax::<Axis<1>>()?.try_mul(target)?.try_mean::<Rank0, _>()?.try_mul(-outputs)
@@ -109,27 +127,24 @@ fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 /// The one number of a tensor.
-fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
+fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
 }
 
 impl<D: Device> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
-        let lr = self.lr();
-        let Self { device, model, optim, sampler, .. } = self;
-        let (of, next) = ((self.seed, self.step), self.step + 1);
-        // All cores are at work on the step itself where it runs on them: then nothing is won by drawing ahead.
-        let ahead = device.steps_ahead() > 1;
-        let loss = sampler.work(of, ahead, |drawn| {
-            let loss = loss::<D, OwnedTape<f32, D>>(device, model, drawn)?;
-            let value = loss.retaped::<NoneTape>();
-            let mut gradients = loss.try_backward().map_err(told)?;
-            optim.update(model, &mut gradients, lr, next).map_err(told)?;
-            Ok::<_, anyhow::Error>(value)
-        })?;
-        self.step = next;
-        self.ordered.push(Ordered { step: next, loss, lr });
-        Ok(())
+        let place = self.place();
+        let batch = self.drawn.take().filter(|drawn| drawn.place == place);
+        let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
+        // Another core draws the tasks of the next step meanwhile.
+        let (source, next) = (Arc::clone(&self.source), Place { step: place.step + 1, ..place });
+        let mut drawn = None;
+        let done = rayon::in_place_scope(|scope| {
+            scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
+            self.train_on(batch)
+        });
+        self.drawn = drawn;
+        done
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {
@@ -150,8 +165,7 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
-        let drawn = self.sampler.draw((self.seed, self.step));
-        Ok(number(&loss::<D, NoneTape>(&self.device, &self.model, drawn)?))
+        Ok(number(&self.loss::<NoneTape>(Drawn::new(&self.source, self.place()))?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
@@ -196,6 +210,7 @@ impl<D: Device> Run for Trainer<D> {
 
     fn release(&mut self) {
         self.ordered.clear();
+        self.drawn = None;
         self.device.release();
     }
 

@@ -17,7 +17,7 @@ use crate::train::{Card, CardStatus, DeviceChoice, Experiment, Shifted};
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looking into the model may take this share of the time.
-const LOOK_SHARE: u32 = 50;
+const LOOK_SHARE: u32 = 100;
 
 /// Runs until nobody can give orders any more.
 pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {

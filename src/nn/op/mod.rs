@@ -3,11 +3,13 @@
 //! Each file holds one operation: its definition in plain loops, a composition of dfdx's operations that runs on any
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
+mod adam;
 mod blocks;
 mod buffer;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
+mod clip;
 mod complex;
 mod diagonal_scan;
 mod elementary;
@@ -26,16 +28,19 @@ mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
+mod squared_error;
 mod window_layer;
 mod window_scan;
 
+pub use adam::{AdamStep, Moments};
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
+pub use host::numbers;
 pub use join::join;
-pub use linear_attend::Attended;
+pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
 pub use program::{Program, Recording, Selection, Sequence};
 pub use project::project;
@@ -43,6 +48,7 @@ pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
+pub use squared_error::{Scalar, squares};
 pub use window_layer::window_answers;
 pub use window_scan::{WindowScan, window_states};
 
@@ -85,9 +91,13 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         window_layer::compose(tokens, weights)
     }
 
-    /// Attention without softmax, over all tokens: (B, M, w). See [`Attended`].
-    fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        linear_attend::compose(parts)
+    /// Attention without softmax, over all tokens, added to those that ask. See [`LinearAttend`].
+    fn linear_attend<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: LinearAttend<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        linear_attend::compose(tokens, weights)
     }
 
     /// Runs a program over token sequences. See [`Program`].
@@ -106,6 +116,31 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         heads: usize,
     ) -> Outcome<Cube<Self, T>, Self> {
         softmax_attend::compose(parts, heads)
+    }
+
+    /// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
+    fn squared_error<T: Tape<f32, Self>>(
+        &self,
+        answer: Matrix<Self, T>,
+        target: Matrix<Self>,
+    ) -> Outcome<Scalar<Self, T>, Self> {
+        squared_error::compose(answer, target)
+    }
+
+    /// Scales a gradient, in all its parts, down to the norm `most` where it is longer.
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        clip::compose(gradient, most)
+    }
+
+    /// Moves a parameter and its moments. See [`AdamStep`].
+    fn adam(
+        &self,
+        param: &mut Matrix<Self>,
+        moments: &mut Moments<Self>,
+        gradient: Matrix<Self>,
+        step: AdamStep,
+    ) -> Outcome<(), Self> {
+        adam::compose(param, moments, gradient, step)
     }
 
     /// Every row with mean 0 and mean square 1: (rows, n).
@@ -156,11 +191,15 @@ impl Device for Cpu {
         window_layer::fused(self, tokens, weights)
     }
 
-    fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
+    fn linear_attend<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: LinearAttend<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
         if as_a_card() {
-            return linear_attend::compose(parts);
+            return linear_attend::compose(tokens, weights);
         }
-        linear_attend::fused(self, parts)
+        linear_attend::fused(self, tokens, weights)
     }
 
     fn run<T: Tape<f32, Self>>(
@@ -183,6 +222,37 @@ impl Device for Cpu {
             return softmax_attend::compose(parts, heads);
         }
         softmax_attend::fused(self, parts, heads)
+    }
+
+    fn squared_error<T: Tape<f32, Self>>(
+        &self,
+        answer: Matrix<Self, T>,
+        target: Matrix<Self>,
+    ) -> Outcome<Scalar<Self, T>, Self> {
+        if as_a_card() {
+            return squared_error::compose(answer, target);
+        }
+        squared_error::fused(self, answer, &target)
+    }
+
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        if as_a_card() {
+            return clip::compose(gradient, most);
+        }
+        clip::fused(gradient, most)
+    }
+
+    fn adam(
+        &self,
+        param: &mut Matrix<Self>,
+        moments: &mut Moments<Self>,
+        gradient: Matrix<Self>,
+        step: AdamStep,
+    ) -> Outcome<(), Self> {
+        if as_a_card() {
+            return adam::compose(param, moments, gradient, step);
+        }
+        adam::fused(param, moments, &gradient, step)
     }
 
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
