@@ -208,6 +208,12 @@ impl<D: Device> Run for Trainer<D> {
         Ok(())
     }
 
+    fn release(&mut self) {
+        self.ordered.clear();
+        self.drawn = None;
+        self.device.release();
+    }
+
     fn scale_lr(&mut self, factor: f64) -> f64 {
         self.lr_factor *= factor;
         self.lr_factor

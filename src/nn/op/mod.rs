@@ -16,6 +16,7 @@ mod elementary;
 mod entrywise;
 mod head_scan;
 mod host;
+mod in_every_row;
 mod join;
 mod linear_attend;
 mod masked_attend;
@@ -62,6 +63,14 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     /// orders the next step, and waits where it is asked too often; the processor has done a step when it is ordered.
     fn steps_ahead(&self) -> u64 {
         32
+    }
+
+    /// Gives back the memory that the device keeps for later.
+    fn release(&self) {}
+
+    /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice`].
+    fn adds_in_slices(&self) -> bool {
+        true
     }
 
     /// Runs a GD-SSM's window recurrence and reads it out at the query: (batch, d). See [`WindowScan`].
@@ -138,11 +147,26 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
         normalise::compose(rows)
     }
+
+    /// A row, (1, n), in each of so many rows. It may be laid out so that it can be added and multiplied, but not
+    /// reshaped.
+    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+        in_every_row::compose(row, rows)
+    }
+
+    /// The inverses of positive definite matrices, (B, d, d), off the tape.
+    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
+        solve::approach(matrices)
+    }
 }
 
 impl Device for Cpu {
+    fn adds_in_slices(&self) -> bool {
+        false
+    }
+
     fn steps_ahead(&self) -> u64 {
-        1
+        if as_a_card() { 32 } else { 1 }
     }
 
     fn window_scan<T: Tape<f32, Self>>(
@@ -150,6 +174,9 @@ impl Device for Cpu {
         input: Input<Self, T>,
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return window_scan::compose(input, weights);
+        }
         window_scan::fused(self, input, weights)
     }
 
@@ -158,6 +185,9 @@ impl Device for Cpu {
         tokens: Cube<Self, T>,
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return window_layer::compose(tokens, weights);
+        }
         window_layer::fused(self, tokens, weights)
     }
 
@@ -166,6 +196,9 @@ impl Device for Cpu {
         tokens: Cube<Self, T>,
         weights: LinearAttend<Self, T>,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return linear_attend::compose(tokens, weights);
+        }
         linear_attend::fused(self, tokens, weights)
     }
 
@@ -174,6 +207,9 @@ impl Device for Cpu {
         input: Input<Self, T>,
         recording: Recording<Self, T>,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return program::compose(input, recording);
+        }
         program::fused(self, input, recording)
     }
 
@@ -182,6 +218,9 @@ impl Device for Cpu {
         parts: Attended<Self, T>,
         heads: usize,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return softmax_attend::compose(parts, heads);
+        }
         softmax_attend::fused(self, parts, heads)
     }
 
@@ -190,10 +229,16 @@ impl Device for Cpu {
         answer: Matrix<Self, T>,
         target: Matrix<Self>,
     ) -> Outcome<Scalar<Self, T>, Self> {
+        if as_a_card() {
+            return squared_error::compose(answer, target);
+        }
         squared_error::fused(self, answer, &target)
     }
 
     fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        if as_a_card() {
+            return clip::compose(gradient, most);
+        }
         clip::fused(gradient, most)
     }
 
@@ -204,13 +249,49 @@ impl Device for Cpu {
         gradient: Matrix<Self>,
         step: AdamStep,
     ) -> Outcome<(), Self> {
+        if as_a_card() {
+            return adam::compose(param, moments, gradient, step);
+        }
         adam::fused(param, moments, &gradient, step)
     }
 
     fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return normalise::compose(rows);
+        }
         normalise::fused(rows)
+    }
+
+    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return in_every_row::compose(row, rows);
+        }
+        in_every_row::fused(self, row, rows)
+    }
+
+    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
+        if as_a_card() {
+            return solve::approach(matrices);
+        }
+        solve::eliminate(self, &matrices)
     }
 }
 
 #[cfg(feature = "cuda")]
-impl Device for dfdx::tensor::Cuda {}
+impl Device for dfdx::tensor::Cuda {
+    fn release(&self) {
+        // What it keeps is lost to it if this fails, and to nobody else.
+        let _ = dfdx::tensor::Cache::try_empty_cache(self);
+    }
+}
+
+/// Whether the CPU shall compute by compositions, as a card does: a test may wish so.
+#[cfg(test)]
+fn as_a_card() -> bool {
+    check::as_a_card()
+}
+
+#[cfg(not(test))]
+fn as_a_card() -> bool {
+    false
+}

@@ -14,14 +14,15 @@
 //! R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}, and ∂(S_N q)/∂Q. The backward pass is a few products with ∂answer.
 
 mod block;
+mod composition;
 
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use self::block::{Host, Saved, backward_block, forward_block};
+pub use self::composition::{compose, last_state};
 use super::lanes::{LANES, gather, scatter, scatter_add};
-use super::slice::slice;
-use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
+use crate::nn::{Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.
 pub struct WindowScan<'a, D: super::Device> {
@@ -51,46 +52,6 @@ pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> 
         states.push(state.clone());
     }
     states
-}
-
-/// The same made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(
-    input: Input<D, T>,
-    weights: WindowScan<'_, D>,
-) -> Outcome<Matrix<D, T>, D> {
-    let tokens = input.tokens;
-    let (batch, length, dim) = *tokens.shape();
-    let last = slice(tokens.retaped::<T>(), (0..batch, length - 3..length, 0..dim))?;
-    let query = last.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(weights.pick.clone())?; // (B, d, 1)
-    last_state(tokens, &weights)?.try_matmul(query)?.try_reshape_like(&(batch, dim))
-}
-
-/// S_N: (B, d, d).
-pub fn last_state<D: super::Device, T: Tape<f32, D>>(
-    tokens: Cube<D, T>,
-    weights: &WindowScan<'_, D>,
-) -> Outcome<Cube<D, T>, D> {
-    let (tokens, tape) = tokens.split_tape();
-    let (batch, length, dim) = *tokens.shape();
-    let mut state: Option<Cube<D, T>> = None;
-    for t in 0..(length - 1) / 2 {
-        let window = slice(tokens.retaped::<T>(), (0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
-        let columns = window.retaped::<T>().try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, 3)
-        let update = columns.try_matmul(weights.mix.clone())?.try_matmul(window)?; // (B, d, d)
-        state = Some(match state {
-            None => update,
-            Some(state) => {
-                let decay = weights.decay.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&(batch, dim, dim))?;
-                state.try_mul(decay)?.try_add(update)?
-            }
-        });
-    }
-    let state = match state {
-        Some(state) => state,
-        None => tokens.device().try_zeros_like(&(batch, dim, dim))?.retaped::<T>(),
-    };
-    let (state, its) = state.split_tape();
-    Ok(state.put_tape(tape.merge(its)))
 }
 
 /// Blocks for whose backward pass it is worth to wake another core, where only weights are asked for.
