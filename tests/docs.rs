@@ -48,6 +48,19 @@ fn the_tables_are_those_of_the_program() {
     holds("<!-- keys -->\n", "<!-- /keys -->", &tui::keymap::markdown_table());
 }
 
+#[test]
+fn the_results_are_of_presets_that_there_are() {
+    let readme = read("README.md");
+    let rows = between(&readme, "<!-- results -->\n", "<!-- /results -->").lines().skip(2);
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let (_, preset) = preset::find_in(&support::root().join("presets"), cells[1].trim_matches('`')).unwrap();
+        assert_eq!((cells.len(), cells[2]), (9, preset.parameters().to_string().as_str()), "{row}");
+        let (held, claims) = cells[7].split_once(" of ").unwrap();
+        assert_eq!((held, claims), (claims, preset.claims.len().to_string().as_str()), "{row}");
+    }
+}
+
 /// The lines of the README's `sh` blocks.
 fn commands(readme: &str) -> Vec<String> {
     let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
@@ -91,7 +104,7 @@ fn every_option_that_the_documents_name_exists() {
         for code in read(file).split('`').skip(1).step_by(2) {
             for word in code.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
                 let option = word.split('=').next().unwrap();
-                let cargos = ["--features", "--test", "--path", "--locked"].contains(&option);
+                let cargos = ["--features", "--test", "--path", "--locked", "--release"].contains(&option);
                 assert!(cargos || known.contains(option), "{file} names {option}");
             }
         }

@@ -267,6 +267,16 @@ fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
 }
 
 #[test]
+fn no_number_of_the_costs_is_cut() {
+    let mut app = fixture::lab();
+    (0..3).for_each(|_| drop(app.update(Action::FocusNext)));
+    for size in SIZES {
+        let shown = text(&draw(&app, Depth::True, size));
+        assert!(shown.contains("flops a query") && shown.contains("24,150"), "{shown}");
+    }
+}
+
+#[test]
 fn no_number_of_the_distances_is_cut() {
     let mut app = fixture::lab();
     [Action::FocusNext, Action::FocusNext].into_iter().for_each(|action| drop(app.update(action)));

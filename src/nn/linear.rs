@@ -36,8 +36,8 @@ impl<D: Device> Linear<D> {
 
     /// Of every row: (rows, outputs).
     pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let count = rows.shape().0;
-        rows.try_matmul(self.weight.value.clone())?.try_add(in_every_row::<D, T>(&self.bias, count)?)
+        let bias = rows.device().in_every_row(self.bias.value.retaped::<T>(), rows.shape().0)?;
+        rows.try_matmul(self.weight.value.clone())?.try_add(bias)
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {
@@ -52,12 +52,6 @@ impl<D: Device> Linear<D> {
     pub fn plain(&self) -> PlainLinear {
         PlainLinear { weight: self.weight.value.as_vec(), bias: self.bias.value.as_vec() }
     }
-}
-
-/// A vector, (1, n), in each of `rows` rows. A product with ones, because dfdx walks a broadcast index by index.
-pub fn in_every_row<D: Device, T: Tape<f32, D>>(vector: &Param<D>, rows: usize) -> Outcome<Matrix<D, T>, D> {
-    let ones: Matrix<D> = vector.value.device().try_ones_like(&(rows, 1))?;
-    ones.retaped::<T>().try_matmul(vector.value.clone())
 }
 
 /// The definition of a linear layer, on one row.

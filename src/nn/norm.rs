@@ -2,7 +2,6 @@
 
 use dfdx::prelude::{HasShape, Tape, TryAdd, TryMul};
 
-use super::linear::in_every_row;
 use super::op::normalise_row;
 use super::{Device, Matrix, Outcome, Param};
 
@@ -27,8 +26,8 @@ impl<D: Device> LayerNorm<D> {
     /// Of every row.
     pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
         let (device, count) = (rows.device().clone(), rows.shape().0);
-        let scaled = device.normalise(rows)?.try_mul(in_every_row::<D, T>(&self.gain, count)?)?;
-        scaled.try_add(in_every_row::<D, T>(&self.bias, count)?)
+        let [gain, bias] = [&self.gain, &self.bias].map(|row| device.in_every_row(row.value.retaped::<T>(), count));
+        device.normalise(rows)?.try_mul(gain?)?.try_add(bias?)
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {

@@ -1,60 +1,38 @@
 //! The spectrum of HiPPO-N, the normal part of the HiPPO-LegS matrix.
 //!
 //! A_{nk} = −½ on the diagonal, −√(n+½)√(k+½) below it and +√(n+½)√(k+½) above (S5, 2208.04933, section 4.2 and B.1; S4D,
-//! 2206.11893, section 4.1). So A = −½ I + K with K skew-symmetric, and its eigenvalues are −½ ± iω, where ω² are the
-//! eigenvalues of −K², each twice.
+//! 2206.11893, section 4.1). So A = −½ I + K with K skew-symmetric, and its eigenvalues are −½ ± iω.
+//!
+//! K v = λ v says of the partial sums s_i = Σ_{j<i} √a_j v_j, with a_j = j + ½ and S their last, that
+//! (s_{i+1} − ½S)(λ + a_i) = (s_i − ½S)(λ − a_i). From one end to the other, ∏ (λ − a_i)/(λ + a_i) = −1; each factor has
+//! modulus 1 at λ = iω, and the phases add up to Σ_i arctan(ω/a_i) = π (k + ½) for the k-th frequency.
+
+use std::f64::consts::PI;
 
 /// ω of the n pairs of eigenvalues of HiPPO-N of size 2n, least first.
 pub fn frequencies(n: usize) -> Vec<f64> {
-    let size = 2 * n;
-    let root = |i: usize| (i as f64 + 0.5).sqrt();
-    let skew = |i: usize, j: usize| match i.cmp(&j) {
-        std::cmp::Ordering::Less => root(i) * root(j),
-        std::cmp::Ordering::Equal => 0.0,
-        std::cmp::Ordering::Greater => -root(i) * root(j),
-    };
-    // KᵀK = −K².
-    let entry = |i: usize, j: usize| (0..size).map(|k| skew(k, i) * skew(k, j)).sum::<f64>();
-    let mut matrix: Vec<Vec<f64>> = (0..size).map(|i| (0..size).map(|j| entry(i, j)).collect()).collect();
-    diagonalise(&mut matrix);
-    let mut squares: Vec<f64> = (0..size).map(|i| matrix[i][i]).collect();
-    squares.sort_by(f64::total_cmp);
-    squares.iter().step_by(2).map(|square| square.max(0.0).sqrt()).collect()
-}
-
-/// Jacobi's method: rotates a symmetric matrix until nothing is left beside its diagonal.
-fn diagonalise(matrix: &mut [Vec<f64>]) {
-    let size = matrix.len();
-    for _sweep in 0..30 {
-        let beside: f64 = (0..size).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| matrix[i][j].powi(2)).sum();
-        let along: f64 = (0..size).map(|i| matrix[i][i].powi(2)).sum();
-        if beside <= 1e-28 * along {
-            return;
-        }
-        for p in 0..size {
-            for q in p + 1..size {
-                rotate(matrix, p, q);
+    let mut omega = 0.0;
+    let frequency = |k| {
+        let wanted = PI * (k as f64 + 0.5);
+        // The sum of phases rises ever more slowly, so Newton's steps from below never go too far.
+        for _step in 0..100 {
+            let (phase, slope) = phases(2 * n, omega);
+            let change = (wanted - phase) / slope;
+            omega += change;
+            if change.abs() <= 1e-14 * omega {
+                break;
             }
         }
-    }
+        omega
+    };
+    (0..n).map(frequency).collect()
 }
 
-/// Makes the entry (p, q) zero, p < q.
-fn rotate(matrix: &mut [Vec<f64>], p: usize, q: usize) {
-    if matrix[p][q] == 0.0 {
-        return;
-    }
-    let ratio = (matrix[q][q] - matrix[p][p]) / (2.0 * matrix[p][q]);
-    let tangent = ratio.signum() / (ratio.abs() + ratio.hypot(1.0));
-    let cosine = tangent.hypot(1.0).recip();
-    let sine = tangent * cosine;
-    for row in matrix.iter_mut() {
-        (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
-    }
-    let (upper, lower) = matrix.split_at_mut(q);
-    for (a, b) in upper[p].iter_mut().zip(&mut lower[0]) {
-        (*a, *b) = (cosine * *a - sine * *b, sine * *a + cosine * *b);
-    }
+/// Σ_i arctan(ω/a_i), and its slope.
+fn phases(size: usize, omega: f64) -> (f64, f64) {
+    (0..size)
+        .map(|i| i as f64 + 0.5)
+        .fold((0.0, 0.0), |(phase, slope), a| (phase + (omega / a).atan(), slope + a / (a * a + omega * omega)))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl Architecture for MambaSpec {
         self.sizes(shape, layout).parameters() + self.layers as u128 * layer
     }
 
-    /// The states and decays of the scan, and what stands before and after it.
+    /// The states and decays of the scan where dfdx's operations keep them, and what stands before and after it.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         self.sizes(shape, layout).activations(self.inner * (2 * self.states + 16))
     }

@@ -62,7 +62,7 @@ use crate::task::{Layout, Shape};
 pub enum Init {
     /// Drawn at random, by the run's seed.
     Random,
-    /// Written by hand so that the model equals one step of gradient descent.
+    /// Written by hand so that the model equals gradient descent, a step a layer.
     Constructed,
 }
 

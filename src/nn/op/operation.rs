@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMatMul, TryMul};
 
 use super::complex::{Complex, Spectrum};
 use super::entrywise::{self, Function};
@@ -25,6 +25,8 @@ pub type Weight = usize;
 pub enum Operation {
     /// What the program is given.
     Tokens,
+    /// A step that no other reads.
+    Unused,
     /// The last tokens, as many as the step's length.
     Last(Place),
     Plus([Place; 2]),
@@ -34,6 +36,8 @@ pub enum Operation {
     TimesRow(Place, Weight),
     /// x W, with (a, b).
     Project(Place, Weight, (usize, usize)),
+    /// x W V, with (a, h) and (h, b): W V is taken first, for a is less than h.
+    ProjectTwice(Place, [Weight; 2], [usize; 3]),
     /// With taps and bias.
     Convolve(Place, [Weight; 2]),
     /// The last states, as many as the step's length; with Re λ, Im λ, Re g, Im g.
@@ -94,6 +98,10 @@ impl<'a> Given<'a> {
     fn weight(self, weight: Weight) -> &'a [f32] {
         &self.weights[weight]
     }
+
+    fn each<const N: usize>(self, weights: [Weight; N]) -> [&'a [f32]; N] {
+        weights.map(|weight| self.weight(weight))
+    }
 }
 
 impl Slopes<'_> {
@@ -113,10 +121,29 @@ impl Slopes<'_> {
 }
 
 impl Operation {
+    /// The sequences that it reads.
+    pub fn reads(self) -> Vec<Place> {
+        match self {
+            Self::Tokens | Self::Unused => Vec::new(),
+            Self::Last(x)
+            | Self::Apply(_, x)
+            | Self::PlusRow(x, _)
+            | Self::TimesRow(x, _)
+            | Self::Project(x, ..)
+            | Self::ProjectTwice(x, ..)
+            | Self::Convolve(x, _)
+            | Self::DiagonalScan(x, _) => vec![x],
+            Self::Plus(parts) | Self::Times(parts) => parts.to_vec(),
+            Self::SelectiveScan(parts, ..) | Self::HeadScan(parts, ..) | Self::MaskedAttend(parts, ..) => {
+                parts.to_vec()
+            }
+        }
+    }
+
     /// Made of dfdx's operations, for any device: a sequence of `length` tokens.
     pub fn compose<D: Device, T: Tape<f32, D>>(self, given: &Tensors<'_, D>, length: usize) -> Outcome<Cube<D, T>, D> {
         match self {
-            Self::Tokens => Ok(given.of(0)),
+            Self::Tokens | Self::Unused => Ok(given.of(0)),
             Self::Last(x) => last(given.of(x), length),
             Self::Plus([x, y]) => given.of::<T>(x).try_add(given.of::<NoneTape>(y).retaped::<T>()),
             Self::Times([x, y]) => given.of::<T>(x).try_mul(given.of::<NoneTape>(y).retaped::<T>()),
@@ -124,6 +151,9 @@ impl Operation {
             Self::PlusRow(x, row) => entrywise::plus_row(given.of(x), given.weight(row)),
             Self::TimesRow(x, row) => entrywise::times_row(given.of(x), given.weight(row)),
             Self::Project(x, weight, _) => project::project(given.of(x), given.weight(weight)),
+            Self::ProjectTwice(x, [first, second], _) => {
+                project::project(given.of(x), given.weight::<T>(first).try_matmul(given.weight::<T>(second))?)
+            }
             Self::Convolve(x, [taps, bias]) => causal_conv::compose(CausalConv {
                 input: given.of(x),
                 taps: given.weight(taps),
@@ -152,7 +182,7 @@ impl Operation {
     /// Writes the result of one block to `out`, which is zero.
     pub fn forward(self, given: Given<'_>, out: &mut [Lane]) {
         match self {
-            Self::Tokens => {}
+            Self::Tokens | Self::Unused => {}
             Self::Last(x) => out.copy_from_slice(tail(given.of(x), out.len())),
             Self::Plus([x, y]) => {
                 out.copy_from_slice(given.of(x));
@@ -166,11 +196,14 @@ impl Operation {
             }
             Self::TimesRow(x, row) => entrywise::add_times_row(given.of(x), given.weight(row), out),
             Self::Project(x, weight, sizes) => project::forward(given.of(x), given.weight(weight), sizes, out),
+            Self::ProjectTwice(x, weights, sizes) => {
+                project::forward_twice(given.of(x), given.each(weights), sizes, out);
+            }
             Self::Convolve(x, [taps, bias]) => {
                 causal_conv::forward(given.of(x), given.weight(taps), given.weight(bias), out);
             }
             Self::DiagonalScan(x, weights) => {
-                diagonal_scan::forward(given.of(x), &weights.map(|weight| given.weight(weight)), out);
+                diagonal_scan::forward(given.of(x), &given.each(weights), out);
             }
             Self::SelectiveScan(parts, rate, states) => {
                 selective_scan::forward(given.all(parts), given.weight(rate), states, out);
@@ -187,7 +220,7 @@ impl Operation {
     /// Adds the gradients of one block that follow from ∂out.
     pub fn backward(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
         match self {
-            Self::Tokens => {}
+            Self::Tokens | Self::Unused => {}
             Self::Last(x) => {
                 let ([by_x], []) = slopes.of([x], []);
                 let skipped = by_x.len() - by_out.len();
@@ -220,14 +253,17 @@ impl Operation {
                 let ([by_x], [by_weight]) = slopes.of([x], [weight]);
                 project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
             }
+            Self::ProjectTwice(x, weights, sizes) => {
+                let ([by_x], by_weights) = slopes.of([x], weights);
+                project::backward_twice((given.of(x), given.each(weights)), sizes, by_out, by_x, by_weights);
+            }
             Self::Convolve(x, [taps, bias]) => {
                 let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
                 causal_conv::backward((given.of(x), given.weight(taps)), by_out, by_x, by_taps, by_bias);
             }
             Self::DiagonalScan(x, weights) => {
                 let ([by_x], by_weights) = slopes.of([x], weights);
-                let weights = weights.map(|weight| given.weight(weight));
-                diagonal_scan::backward((given.of(x), &weights), by_out, by_x, by_weights);
+                diagonal_scan::backward((given.of(x), &given.each(weights)), by_out, by_x, by_weights);
             }
             Self::SelectiveScan(parts, rate, states) => {
                 let (by_parts, [by_rate]) = slopes.of(parts, [rate]);

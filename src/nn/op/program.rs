@@ -90,9 +90,21 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
         self.program.record(operation, Size { width, ..self.size })
     }
 
-    /// The last tokens, as many.
+    fn operation(self) -> Operation {
+        self.program.steps.borrow()[self.place].operation
+    }
+
+    /// The last tokens, as many. Of a product, they are the product of the last tokens.
     pub fn last(self, length: usize) -> Self {
-        if length == self.size.length { self } else { self.copy(length) }
+        let Self { program, size, .. } = self;
+        match self.operation() {
+            _ if length == size.length => self,
+            Operation::Project(x, weight, sizes) => {
+                let few = program.record(Operation::Last(x), Size { length, width: sizes.0 });
+                few.then(Operation::Project(few.place, weight, sizes), sizes.1)
+            }
+            _ => self.copy(length),
+        }
     }
 
     fn copy(self, length: usize) -> Self {
@@ -135,10 +147,18 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
         self.then(Operation::TimesRow(self.place, self.program.weight(row)), self.size.width)
     }
 
-    /// x W, with a matrix (width, its columns).
+    /// x W, with a matrix (width, its columns). Where x is itself a product with a matrix that widens, the two matrices
+    /// are multiplied first: they are fewer than the tokens.
     pub fn project(self, weight: Matrix<D, T>) -> Self {
         let sizes = *weight.shape();
-        self.then(Operation::Project(self.place, self.program.weight(weight), sizes), sizes.1)
+        let weight = self.program.weight(weight);
+        let operation = match self.operation() {
+            Operation::Project(x, first, (inner, middle)) if inner < middle => {
+                Operation::ProjectTwice(x, [first, weight], [inner, middle, sizes.1])
+            }
+            _ => Operation::Project(self.place, weight, sizes),
+        };
+        self.then(operation, sizes.1)
     }
 
     /// A short causal convolution of every channel. See [`super::CausalConv`].
@@ -159,9 +179,18 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
         device.run(input, self.recording())
     }
 
-    /// The program up to here; its weights, which carry their tapes, go with it.
+    /// The program up to here, without the steps that it does not need; its weights, which carry their tapes, go with it.
     fn recording(self) -> Recording<D, T> {
-        let steps = self.program.steps.borrow()[..=self.place].to_vec();
+        let mut steps = self.program.steps.borrow()[..=self.place].to_vec();
+        let mut needed = vec![false; steps.len()];
+        (needed[0], needed[self.place]) = (true, true);
+        for (place, step) in steps.iter_mut().enumerate().rev() {
+            if needed[place] {
+                step.operation.reads().into_iter().for_each(|read| needed[read] = true);
+            } else {
+                *step = Step { operation: Operation::Unused, size: Size { length: 0, width: 0 } };
+            }
+        }
         Recording { steps, weights: self.program.weights.take() }
     }
 }

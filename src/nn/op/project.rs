@@ -87,6 +87,43 @@ pub fn backward(
     }
 }
 
+/// W V of (a, h) and (h, b).
+fn chained([first, second]: [&[f32]; 2], [a, h, b]: [usize; 3]) -> Vec<f32> {
+    let mut both = vec![0.0; a * b];
+    for (row, both) in first.chunks_exact(h).zip(both.chunks_exact_mut(b)) {
+        for (w, along) in row.iter().zip(second.chunks_exact(b)) {
+            both.iter_mut().zip(along).for_each(|(both, v)| *both += w * v);
+        }
+    }
+    both
+}
+
+/// Adds x W V to `out`.
+pub fn forward_twice(x: &[Lane], weights: [&[f32]; 2], sizes: [usize; 3], out: &mut [Lane]) {
+    forward(x, &chained(weights, sizes), (sizes[0], sizes[2]), out);
+}
+
+/// Adds the gradients by x, W and V.
+pub fn backward_twice(
+    (x, weights): (&[Lane], [&[f32]; 2]),
+    sizes: [usize; 3],
+    by_out: &[Lane],
+    by_x: &mut [Lane],
+    [by_first, by_second]: [&mut [f32]; 2],
+) {
+    let [a, h, b] = sizes;
+    let mut by_both = vec![0.0; a * b];
+    backward((x, &chained(weights, sizes)), (a, b), by_out, by_x, &mut by_both);
+    for ((by_row, row), by_both) in by_first.chunks_exact_mut(h).zip(weights[0].chunks_exact(h)).zip(by_both.chunks(b))
+    {
+        let along = weights[1].chunks_exact(b).zip(by_second.chunks_exact_mut(b));
+        for ((by_w, w), (v, by_v)) in by_row.iter_mut().zip(row).zip(along) {
+            *by_w += by_both.iter().zip(v).map(|(slope, v)| slope * v).sum::<f32>();
+            by_v.iter_mut().zip(by_both).for_each(|(by_v, slope)| *by_v += w * slope);
+        }
+    }
+}
+
 /// Adds two rows and four columns of Σ_t x_tᵀ ∂y_t, and says how many columns they were.
 #[inline(always)]
 fn add_outer_tile(

@@ -31,20 +31,24 @@ pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32>
     matrix
 }
 
-/// Made of dfdx's operations, for any device.
+/// Made of dfdx's operations, for any device. Sequences and heads are one axis, because dfdx multiplies matrices with two
+/// such axes one sequence after the other.
 pub fn compose<D: super::Device, T: Tape<f32, D>>(parts: Attended<D, T>, heads: usize) -> Outcome<Cube<D, T>, D> {
     let device = parts.queries.device().clone();
     let (batch, length, all) = *parts.queries.shape();
     let width = all / heads;
-    let split =
-        |cube: Cube<D, T>| cube.try_reshape_like(&(batch, length, heads, width))?.try_permute::<_, Axes4<0, 2, 1, 3>>();
-    let keys = split(parts.keys)?.try_permute::<_, Axes4<0, 1, 3, 2>>()?; // (B, h, w, T)
-    let scores = split(parts.queries)?.try_matmul(keys)?.try_mul(1.0 / (width as f32).sqrt())?; // (B, h, T, T)
+    let split = |cube: Cube<D, T>| {
+        let heads_first =
+            cube.try_reshape_like(&(batch, length, heads, width))?.try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+        heads_first.try_reshape_like(&(batch * heads, length, width))
+    };
+    let keys = split(parts.keys)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B·h, w, T)
+    let scores = split(parts.queries)?.try_matmul(keys)?.try_mul(1.0 / (width as f32).sqrt())?; // (B·h, T, T)
     let later = (0..length * length).map(|i| if i % length > i / length { f32::NEG_INFINITY } else { 0.0 });
     let mask: Tensor<(usize, usize), f32, D> = device.try_tensor_from_vec(later.collect(), (length, length))?;
-    let mask = mask.try_broadcast_like::<_, Axes2<0, 1>>(&(batch, heads, length, length))?;
-    let attention = scores.try_add(mask)?.try_softmax::<Axis<3>>()?;
-    let out = attention.try_matmul(split(parts.values)?)?; // (B, h, T, w)
+    let mask = mask.try_broadcast_like::<_, Axis<0>>(&(batch * heads, length, length))?;
+    let attention = scores.try_add(mask)?.try_softmax::<Axis<2>>()?;
+    let out = attention.try_matmul(split(parts.values)?)?.try_reshape_like(&(batch, heads, length, width))?;
     out.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(batch, length, all))
 }
 

@@ -46,10 +46,11 @@ struct Learner {
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let learners = learners(lab, theme);
-    let rows = (learners.len() as u16 + 1).min(area.height.saturating_sub(CURVES));
+    let table = table(&learners, theme, area.width >= WIDE);
+    let rows = (table.len() as u16).min(area.height.saturating_sub(CURVES));
     let plot = Rect { height: area.height - rows, ..area };
     draw_curves(&learners, opened.preset.task.shape().context, theme, plot, buffer);
-    for (row, line) in (plot.bottom()..area.bottom()).zip(table(&learners, theme)) {
+    for (row, line) in (plot.bottom()..area.bottom()).zip(table) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
     }
 }
@@ -138,15 +139,17 @@ fn axis(learners: &[Learner]) -> Scale {
 }
 
 /// Mark, name, loss after the whole context, and operations.
-fn table(learners: &[Learner], theme: Theme) -> Vec<Line<'static>> {
+fn table(learners: &[Learner], theme: Theme, wide: bool) -> Vec<Line<'static>> {
     // The curves are over fewer tasks, since each of their points costs a forward pass.
-    let head = format!("{:<16}{:>15}{:>16}", "", "loss, all tasks", "flops a query");
+    let (columns, loss) = if wide { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
+    let head = format!("{:<16}{loss:>a$}{:>b$}", "", "flops a query", a = columns.0, b = columns.1);
     let mut lines = vec![Line::styled(head, theme.quiet())];
     lines.extend(learners.iter().map(|learner| {
         let flops = learner.flops.map_or_else(String::new, count);
+        let loss = significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 });
         Line::from(vec![
             Span::styled(format!("{} {:<14}", learner.mark, learner.name), learner.style),
-            Span::raw(format!("{:>15}{flops:>16}", significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 }))),
+            Span::raw(format!("{loss:>a$}{flops:>b$}", a = columns.0, b = columns.1)),
         ])
     }));
     if learners.first().is_some_and(|model| model.name == "model" && model.losses.is_empty()) {

@@ -39,7 +39,7 @@ fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selec
 const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
 const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
 
-const CASES: [Case; 14] = [
+const CASES: [Case; 16] = [
     Case { name: "last", tokens: (5, 3), weights: &[], record: |x, _| x.last(2) },
     Case { name: "plus", tokens: (3, 2), weights: &[], record: |x, _| x.plus(x).plus(x) },
     Case { name: "times", tokens: (3, 2), weights: &[], record: |x, _| x.times(x).times(x) },
@@ -54,6 +54,22 @@ const CASES: [Case; 14] = [
         tokens: (3, 5),
         weights: &[(5, 19), (19, 3)],
         record: |x, w| x.project(w(0)).project(w(1)),
+    },
+    Case {
+        name: "project twice",
+        tokens: (5, 2),
+        weights: &[(2, 5), (5, 7)],
+        record: |x, w| x.project(w(0)).project(w(1)),
+    },
+    Case {
+        name: "last of a product, and steps that nobody needs",
+        tokens: (5, 2),
+        weights: &[(2, 6), (6, 3)],
+        record: |x, w| {
+            let wide = x.project(w(0));
+            let _unused = wide.times(wide);
+            wide.last(2).project(w(1))
+        },
     },
     Case { name: "scan", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 5) },
     Case { name: "last state", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 1) },
