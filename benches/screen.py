@@ -65,13 +65,14 @@ class Lab:
 
     def saved(self, folder):
         """Saves, and tells when and at which step."""
-        before = newest(folder)
-        self.press("s")
-        end = time.monotonic() + STUCK
+        before, began, presses = newest(folder), time.monotonic(), 0
         while newest(folder) == before:
-            self.read(0.02)
-            if time.monotonic() > end:
+            if time.monotonic() - began >= 5 * presses:
+                presses += 1
+                self.press("s")
+            if presses > 5:
                 raise SystemExit("screen.py: the lab does not save")
+            self.read(0.02)
         when, file = newest(folder)
         step = re.search(r"checkpoint:.*?step: (\d+)", pathlib.Path(file).read_text(), re.DOTALL)
         return when / 1e9, int(step[1])
@@ -90,7 +91,7 @@ class Lab:
 
 def newest(folder):
     files = [(entry.stat().st_mtime_ns, entry.path) for entry in os.scandir(folder) if entry.name.endswith(".ron")]
-    return max((file for file in files if "preset-" not in file[1]), default=None)
+    return max(files, default=None)
 
 
 def preset(folder, name, **fields):
@@ -100,7 +101,8 @@ def preset(folder, name, **fields):
         text, found = re.subn(rf"\b{field}: [^,\n]+,", f"{field}: {value},", text, count=1)
         if not found:
             raise SystemExit(f"screen.py: presets/{name}.ron has no {field}")
-    file = pathlib.Path(folder) / f"preset-{name}.ron"
+    file = pathlib.Path(folder) / "preset" / f"{name}.ron"
+    file.parent.mkdir(exist_ok=True)
     file.write_text(text)
     return str(file)
 
@@ -118,7 +120,7 @@ def speed(program, rounds, seconds):
                 steps = int(said["steps_per_s"] * seconds)
             headless.append(said["steps_per_s"])
             run = Lab(program, ["run", file, "--device", "cpu"], folder)
-            run.wait_for("training")
+            run.wait_for("▶ training")
             run.read(0.5)
             began, first = run.saved(folder)
             run.read(seconds)
@@ -126,7 +128,7 @@ def speed(program, rounds, seconds):
             run.end()
             lab.append((last - first) / (ended - began))
             for entry in os.scandir(folder):
-                if "preset-" not in entry.name:
+                if entry.is_file():
                     os.unlink(entry.path)
         return statistics.median(headless), statistics.median(lab)
 
@@ -147,7 +149,7 @@ def bytes_per_second(program, seconds):
     """The busiest second while training with default settings, the mean, and how many bytes come while paused."""
     with tempfile.TemporaryDirectory() as folder:
         run = Lab(program, ["run", "gd-ssm", "--device", "cpu"], folder)
-        run.wait_for("training")
+        run.wait_for("▶ training")
         run.read(0.3)
         counts = [len(run.read(1.0)) for _ in range(seconds)]
         run.press(" ")

@@ -16,7 +16,8 @@ pub const ZERO: Lane = [0.0; LANES];
 ///
 /// LLVM unrolls sixteen lanes first and then finds the loop around them, which it turns into gathers and scatters sixteen
 /// numbers apart: seven times slower in the window scan. It leaves a loop alone that holds something it cannot see
-/// through; the straight code of sixteen lanes then becomes one or two vector instructions. Costs nothing by itself.
+/// through; the straight code of sixteen lanes then becomes one or two vector instructions, if all lanes are read before
+/// one is written (`*a = std::array::from_fn(…)`), so that nobody must ask whether they overlap.
 #[inline(always)]
 pub fn lanewise() {
     std::hint::black_box(());
@@ -52,11 +53,9 @@ pub fn scatter_add(lanes: &[Lane], rows: &mut [f32]) {
 
 #[inline(always)]
 fn each_in_rows(lanes: &[Lane], rows: &mut [f32], put: impl Fn(&mut f32, f32)) {
-    let width = lanes.len();
-    let sequences = (rows.len() / width.max(1)).min(LANES);
-    for (k, lane) in lanes.iter().enumerate() {
-        for (l, value) in lane.iter().enumerate().take(sequences) {
-            put(&mut rows[l * width + k], *value);
+    for (l, row) in rows.chunks_exact_mut(lanes.len().max(1)).take(LANES).enumerate() {
+        for (place, lane) in row.iter_mut().zip(lanes) {
+            put(place, lane[l]);
         }
     }
 }
@@ -66,25 +65,29 @@ fn each_in_rows(lanes: &[Lane], rows: &mut [f32], put: impl Fn(&mut f32, f32)) {
 pub fn inner(a: &[Lane], b: &[Lane]) -> f32 {
     let mut sum = ZERO;
     a.iter().zip(b).for_each(|(a, b)| add_product(&mut sum, a, b));
-    sum.iter().sum()
+    total(&sum)
+}
+
+/// The sum of all lanes, always in the same order: halves are added to each other until one number is left.
+#[inline(always)]
+pub fn total(lane: &Lane) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|l| lane[l] + lane[l + 8]);
+    let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// a += k · b.
 #[inline(always)]
 pub fn add_scaled(a: &mut Lane, k: f32, b: &Lane) {
     lanewise();
-    for l in 0..LANES {
-        a[l] += k * b[l];
-    }
+    *a = std::array::from_fn(|l| a[l] + k * b[l]);
 }
 
 /// a += b · c.
 #[inline(always)]
 pub fn add_product(a: &mut Lane, b: &Lane, c: &Lane) {
     lanewise();
-    for l in 0..LANES {
-        a[l] += b[l] * c[l];
-    }
+    *a = std::array::from_fn(|l| a[l] + b[l] * c[l]);
 }
 
 /// M += Σ_t a_t b_tᵀ, for a matrix M of rows as wide as b_t is.
@@ -116,9 +119,11 @@ pub fn add_transposed_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut
 pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
     for (a, out) in a.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         for (out, row) in out.iter_mut().zip(matrix.chunks_exact(width)) {
+            let mut sum = *out;
             for (m, a) in row.iter().zip(a) {
-                add_product(out, a, m);
+                add_product(&mut sum, a, m);
             }
+            *out = sum;
         }
     }
 }
@@ -139,12 +144,4 @@ pub fn plus_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
 #[inline(always)]
 pub fn product(b: &Lane, c: &Lane) -> Lane {
     std::array::from_fn(|l| b[l] * c[l])
-}
-
-/// The sum of all lanes, always in the same order: halves onto each other, which vector units do at once.
-#[inline(always)]
-pub fn total(lane: &Lane) -> f32 {
-    let eight: [f32; 8] = std::array::from_fn(|l| lane[l] + lane[l + 8]);
-    let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
-    (four[0] + four[2]) + (four[1] + four[3])
 }

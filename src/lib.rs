@@ -43,11 +43,11 @@ pub fn run() -> ExitCode {
     let done = match command {
         None => open_lab(None, lab),
         Some(Command::Run { what, lab }) => open_lab(what, lab),
-        Some(Command::Train(options)) => headless::train::run(&options),
-        Some(Command::Eval(options)) => headless::eval::run(&options),
+        Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
+        Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
-        Some(Command::Verify(options)) => headless::verify::run(&options),
+        Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),
         Some(Command::Completions(options)) => headless::completions::run(&options, Cli::command()),
         Some(Command::Man) => headless::completions::man(Cli::command()),
     };
@@ -61,4 +61,9 @@ fn open_lab(what: Option<String>, lab: Lab) -> anyhow::Result<ExitCode> {
     headless::needs_terminal()?;
     let Lab { device, saves, color } = lab;
     tui::run(tui::Options { start, device, saves, color }).map(ExitCode::from)
+}
+
+/// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for it.
+fn in_pool<T: Send>(what: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| what())
 }

@@ -84,8 +84,9 @@ impl Family {
     }
 }
 
-/// Bytes of tokens, states and parameters that a run may need; what the references need comes to a few times that.
-const MEMORY: u128 = 2 << 30;
+/// Bytes of tokens, states and parameters that a run may need on the largest machine. What the machine at hand has is
+/// asked when a run is opened on it.
+const MEMORY: u128 = 64 << 30;
 
 impl Preset {
     /// Checks what no single field can tell: that model, task and layout fit together and into memory.
@@ -97,22 +98,33 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
-        let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
-        let batch = self.train.batch.max(bounds::HELD_OUT) as u128;
-        // Parameters are held with their gradient and two moments.
-        let bytes = 4
-            * (batch * (tokens + self.model.activations(shape, self.layout))
-                + 4 * self.model.parameters(shape, self.layout));
+        self.fits_into(MEMORY)
+    }
+
+    /// Refuses a preset that needs more bytes than this.
+    pub fn fits_into(&self, most: u128) -> Result<()> {
+        let (shape, bytes) = (self.task.shape(), self.bytes());
         ensure!(
-            bytes <= MEMORY,
+            bytes <= most,
             "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: make task.dim, task.context or train.batch smaller",
             shape.dim,
             shape.context,
             self.train.batch,
             bytes.div_ceil(1 << 30),
-            MEMORY >> 30
+            most >> 30
         );
         Ok(())
+    }
+
+    /// About how many bytes of tokens, states and parameters a run needs; what the references need comes to a few times
+    /// that of the held-out tasks.
+    fn bytes(&self) -> u128 {
+        let shape = self.task.shape();
+        let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
+        let batch = self.train.batch.max(bounds::HELD_OUT) as u128;
+        // Parameters are held with their gradient and two moments.
+        4 * (batch * (tokens + self.model.activations(shape, self.layout))
+            + 4 * self.model.parameters(shape, self.layout))
     }
 
     /// A name for what decides a run's numbers: two versions of a preset that differ in words alone share it.

@@ -15,7 +15,9 @@ use std::thread::{self, JoinHandle};
 use crate::preset::Preset;
 use crate::session::Outcome;
 pub use crate::session::Source;
-use crate::train::{DeviceChoice, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport};
+use crate::train::{
+    CardStatus, DeviceChoice, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+};
 
 /// Updates a worker posts at most in a second.
 pub const POSTS_PER_SECOND: u32 = 20;
@@ -67,6 +69,11 @@ pub enum Phase {
     Diverged {
         at: u64,
     },
+    /// The device could not do the step after this one; the run is back at an earlier, good one, and paused.
+    Failed {
+        at: u64,
+        why: String,
+    },
 }
 
 /// Where the run stands.
@@ -81,6 +88,8 @@ pub struct Status {
     pub pace: Option<f64>,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
+    /// What the card says of itself, where the run is on one that does.
+    pub card: Option<CardStatus>,
 }
 
 /// Something to tell the person once.

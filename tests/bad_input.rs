@@ -145,7 +145,8 @@ fn every_way_to_spoil_a_task_is_told_with_what_is_allowed() {
 
 #[test]
 fn a_model_that_fits_no_memory_is_refused_at_the_field_to_change() {
-    let text = preset_with("dim: 2,", "dim: 256,").replace("context: 3", "context: 10000");
+    let text =
+        preset_with("dim: 2,", "dim: 256,").replace("context: 3", "context: 10000").replace("batch: 4", "batch: 65536");
     let said = said(&text);
     assert!(said.starts_with("x.ron:11:14: ") && said.contains(" GB are allowed"), "{said}");
 }

@@ -104,7 +104,7 @@ fn every_option_that_the_documents_name_exists() {
         for code in read(file).split('`').skip(1).step_by(2) {
             for word in code.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
                 let option = word.split('=').next().unwrap();
-                let cargos = ["--features", "--test", "--path", "--locked"].contains(&option);
+                let cargos = ["--features", "--test", "--path", "--locked", "--release"].contains(&option);
                 assert!(cargos || known.contains(option), "{file} names {option}");
             }
         }

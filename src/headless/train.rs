@@ -121,7 +121,11 @@ fn train(experiment: &mut Experiment, options: &Options, stop: &Stop) -> Result<
         if experiment.step() >= last {
             break Ok(());
         }
-        let advance = experiment.advance(last - experiment.step())?;
+        let at = experiment.step();
+        let advance = match experiment.advance(last - at) {
+            Ok(advance) => advance,
+            Err(error) => break Err((format!("failed after step {at}: {error:#}"), None)),
+        };
         if let Some(at) = advance.diverged {
             let good = experiment.step();
             break Err((format!("diverged at step {at}: the loss ran away; the last good step is {good}"), None));

@@ -1,14 +1,12 @@
 //! Optimisers whose whole state can be saved, and the schedule of their learning rate.
 
-mod adam;
+pub use crate::nn::op::Moments;
 
-pub use adam::Moments;
-
-use dfdx::prelude::{BroadcastTo, Gradients, HasShape, Rank0, SumTo, TryAdd, TryMul, TrySub};
-use dfdx::tensor::Tensor;
+use dfdx::prelude::{Gradients, TryMul, TrySub};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
+use crate::nn::op::AdamStep;
 use crate::nn::{Device, Matrix, Net, Outcome, Param};
 
 /// How a model is trained.
@@ -102,7 +100,7 @@ impl<D: Device> Optim<D> {
     pub fn new(spec: &TrainSpec, device: &D, net: &impl Net<D>) -> Outcome<Self, D> {
         let moments = match spec.optimiser {
             Optimiser::Adam { .. } => {
-                net.params().into_iter().map(|param| Moments::zero(device, param)).collect::<Result<_, _>>()?
+                net.params().into_iter().map(|param| Moments::zero(device, &param.value)).collect::<Result<_, _>>()?
             }
             Optimiser::Sgd => Vec::new(),
         };
@@ -118,14 +116,16 @@ impl<D: Device> Optim<D> {
         step: u64,
     ) -> Outcome<(), D> {
         let mut params = net.params_mut();
+        let Some(device) = params.first().map(|param| param.value.device().clone()) else { return Ok(()) };
         let mut slopes = params.iter().map(|param| slope(gradients, param)).collect::<Result<Vec<_>, _>>()?;
         if let Some(most) = self.clip {
-            clip(&mut slopes, most as f32)?;
+            device.clip(&mut slopes, most as f32)?;
         }
         match self.rule {
             Optimiser::Adam { beta1, beta2 } => {
+                let step = AdamStep::new(lr, step, [beta1, beta2]);
                 for ((param, slope), moments) in params.iter_mut().zip(slopes).zip(&mut self.moments) {
-                    moments.update(param, slope, lr, step, [beta1, beta2])?;
+                    device.adam(&mut param.value, moments, slope, step)?;
                 }
             }
             Optimiser::Sgd => {
@@ -142,23 +142,4 @@ impl<D: Device> Optim<D> {
 fn slope<D: Device>(gradients: &mut Gradients<f32, D>, param: &Param<D>) -> Outcome<Matrix<D>, D> {
     gradients.try_alloc_for(&param.value)?;
     Ok(gradients.get(&param.value))
-}
-
-/// Scales the whole gradient down to the norm `most` where it is longer.
-fn clip<D: Device>(slopes: &mut [Matrix<D>], most: f32) -> Outcome<(), D> {
-    let mut squares: Option<Tensor<Rank0, f32, D>> = None;
-    for slope in slopes.iter() {
-        let square = slope.clone().try_square()?.try_sum::<Rank0, _>()?;
-        squares = Some(match squares {
-            Some(sum) => sum.try_add(square)?,
-            None => square,
-        });
-    }
-    let Some(squares) = squares else { return Ok(()) };
-    let scale = squares.try_sqrt()?.try_clamp(most, f32::MAX)?.try_recip()?.try_mul(most)?;
-    for slope in slopes {
-        let shape = *slope.shape();
-        *slope = slope.clone().try_mul(scale.clone().try_broadcast_like(&shape)?)?;
-    }
-    Ok(())
 }

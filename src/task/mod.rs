@@ -203,17 +203,31 @@ impl Batch {
 
     /// Σ y_i x_iᵀ of one task over some pairs (from 0): (d_out, d), row-major. GD's weights after these are η/N times it.
     pub fn accumulator(&self, task: usize, pairs: Range<usize>) -> Vec<f32> {
+        self.accumulators(task, std::iter::once(pairs)).next().unwrap_or_default()
+    }
+
+    /// The same over several ranges of pairs. One that continues the range before it costs no more than what is new.
+    pub fn accumulators(
+        &self,
+        task: usize,
+        ranges: impl Iterator<Item = Range<usize>>,
+    ) -> impl Iterator<Item = Vec<f32>> {
         let Shape { dim, outputs, context } = self.shape;
-        let mut sum = vec![0.0; outputs * dim];
-        for i in pairs.start..pairs.end.min(context) {
-            let x = &self.x[(task * context + i) * dim..][..dim];
-            let y = &self.y[(task * context + i) * outputs..][..outputs];
-            for (row, y) in sum.chunks_mut(dim).zip(y) {
-                for (s, x) in row.iter_mut().zip(x) {
-                    *s += y * x;
+        let (mut sum, mut done) = (vec![0.0; outputs * dim], 0..0);
+        ranges.map(move |pairs| {
+            if pairs.start != done.start || pairs.end < done.end {
+                sum.fill(0.0);
+                done = pairs.start..pairs.start;
+            }
+            for i in done.end..pairs.end.min(context) {
+                let x = &self.x[(task * context + i) * dim..][..dim];
+                let y = &self.y[(task * context + i) * outputs..][..outputs];
+                for (row, y) in sum.chunks_mut(dim).zip(y) {
+                    row.iter_mut().zip(x).for_each(|(s, x)| *s += y * x);
                 }
             }
-        }
-        sum
+            done.end = pairs.end.min(context).max(done.end);
+            sum.clone()
+        })
     }
 }

@@ -172,3 +172,13 @@ fn a_shortened_context_begins_as_the_whole() {
     assert_eq!(batch.shortened(8), batch);
     assert!(batch.shortened(0).x.is_empty());
 }
+
+#[test]
+fn sums_over_several_ranges_are_those_over_each() {
+    let batch = draw(&Task::Linear(Linear { dim: 2, outputs: Outputs::Vector, ..line() }), 2);
+    let ranges = [0..1, 0..3, 0..3, 2..5, 1..8, 1..4, 0..99];
+    let together: Vec<_> = batch.accumulators(1, ranges.clone().into_iter()).collect();
+    let each: Vec<_> = ranges.into_iter().map(|pairs| batch.accumulator(1, pairs)).collect();
+    assert_eq!(together, each);
+    assert_eq!(each[1].len(), 4);
+}

@@ -154,7 +154,8 @@ impl Layout {
     pub fn query_part(self, shape: Shape, gradient: &[f32]) -> Vec<f32> {
         let length = self.tokens(shape) * self.width(shape);
         let query_at = self.query_offset(shape);
-        gradient.chunks(length).flat_map(|sequence| &sequence[query_at..][..shape.dim]).copied().collect()
+        let parts: Vec<&[f32]> = gradient.chunks(length).map(|sequence| &sequence[query_at..][..shape.dim]).collect();
+        parts.concat()
     }
 }
 

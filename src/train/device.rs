@@ -6,8 +6,9 @@ use std::str::FromStr;
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
+use super::guard::Guarded;
 use super::trainer::{self, Trainer};
-use super::{Checkpoint, Run};
+use super::{Checkpoint, Run, card, memory};
 use crate::preset::Preset;
 use crate::task::Task;
 
@@ -46,6 +47,18 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+impl DeviceChoice {
+    /// What the choice comes to on this machine, in a few words: "auto: cuda:0, NVIDIA H100".
+    pub fn outlook(self) -> String {
+        let card = |number| card::name(number).map(|name| format!("cuda:{number}, {name}"));
+        match self {
+            Self::Cpu => "cpu".to_owned(),
+            Self::Auto => format!("auto: {}", card(0).unwrap_or_else(|why| format!("cpu, for {why}"))),
+            Self::Cuda(number) => card(number).unwrap_or_else(|why| format!("{self}, but {why}")),
+        }
+    }
+}
+
 /// Opens a run of a preset at step 0 on the device asked for.
 pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
     open_shifted(preset, &preset.task, device)
@@ -55,14 +68,15 @@ pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
 /// there.
 pub fn open_shifted(preset: &Preset, trained_on: &Task, device: DeviceChoice) -> Result<Box<dyn Run>> {
     preset.check()?;
-    match device {
-        DeviceChoice::Cpu => on_cpu(preset, trained_on),
+    let run = match device {
+        DeviceChoice::Cpu => on_cpu(preset, trained_on)?,
         DeviceChoice::Auto => match cuda::open(preset, trained_on, 0) {
-            Ok(run) => Ok(run),
-            Err(_) => on_cpu(preset, trained_on),
+            Ok(run) => run,
+            Err(_) => on_cpu(preset, trained_on)?,
         },
-        DeviceChoice::Cuda(card) => cuda::open(preset, trained_on, card),
-    }
+        DeviceChoice::Cuda(card) => cuda::open(preset, trained_on, card)?,
+    };
+    Ok(Box::new(Guarded::new(run, preset.train.batch)))
 }
 
 /// Refuses a checkpoint that is not of the preset's model: by names, shapes and lengths. Needs no device but the CPU.
@@ -71,29 +85,56 @@ pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 fn on_cpu(preset: &Preset, trained_on: &Task) -> Result<Box<dyn Run>> {
+    preset.fits_into(memory::for_a_run())?;
     Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone(), trained_on)?))
 }
 
 #[cfg(feature = "cuda")]
 mod cuda {
-    use std::panic;
+    use anyhow::{Context, anyhow, ensure};
+    use dfdx::prelude::{Axes2, Cache, PermuteTo, ReshapeTo, TensorFromVec, TryMatMul, TryStack};
+    use dfdx::tensor::{Cuda, Tensor};
 
-    use anyhow::anyhow;
-    use dfdx::tensor::Cuda;
-
+    use super::super::guard::caught;
     use super::{Preset, Result, Run, Task, Trainer};
 
     /// Opens a run on a card.
     pub fn open(preset: &Preset, trained_on: &Task, card: usize) -> Result<Box<dyn Run>> {
-        // Where no driver is installed the binding panics instead of failing; nobody should see that.
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new(|_| {}));
-        let built = panic::catch_unwind(|| Cuda::try_build(card, 0));
-        panic::set_hook(hook);
-        let device = built
-            .map_err(|_| anyhow!("no CUDA driver answers on this machine; use --device cpu"))?
-            .map_err(|error| anyhow!("card {card} does not answer: {error:?}; use --device cpu"))?;
+        let device = device(card)?;
         Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone(), trained_on)?))
+    }
+
+    /// A card that answers and computes.
+    fn device(card: usize) -> Result<Cuda> {
+        // Where no driver or no such card is, the binding panics instead of failing.
+        let device = caught(|| Cuda::try_build(card, 0).map_err(|error| anyhow!("{error:?}")))
+            .map_err(|error| anyhow!("cuda:{card} does not answer ({}); --device cpu needs no card", sign(&error)))?;
+        caught(|| try_out(&device)).with_context(|| format!("cuda:{card} answers, but it does not compute"))?;
+        // Steps want the same sizes again and again: what a step gives back is kept for the next.
+        device.try_enable_cache().map_err(|error| anyhow!("{error:?}"))?;
+        Ok(device)
+    }
+
+    /// The driver's own name for what is wrong, such as CUDA_ERROR_NO_DEVICE, out of all that is said around it.
+    fn sign(error: &anyhow::Error) -> String {
+        let text = format!("{error:#}");
+        let mut words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+        words.find(|word| word.starts_with("CUDA_ERROR_")).unwrap_or(&text).to_owned()
+    }
+
+    /// The kinds of work that need more than the driver: matrix products, and kernels compiled while the program runs.
+    fn try_out(device: &Cuda) -> Result<()> {
+        let told = |error| anyhow!("{error:?}");
+        let row: Tensor<(usize, usize), f32, Cuda> =
+            device.try_tensor_from_vec(vec![1.0, 2.0], (1, 2)).map_err(told)?;
+        let column = row.clone().try_permute::<_, Axes2<1, 0>>().map_err(told)?;
+        let outer = column.try_matmul(row.clone()).map_err(told)?; // [1 2; 2 4]
+        let flat =
+            outer.try_permute::<_, Axes2<1, 0>>().and_then(|outer| outer.try_reshape_like(&(4,))).map_err(told)?;
+        let twice = vec![flat.clone(), flat].try_stack().map_err(told)?;
+        let found = twice.as_vec();
+        ensure!(found == [1.0, 2.0, 2.0, 4.0, 1.0, 2.0, 2.0, 4.0], "it finds {found:?} for [1 2; 2 4], twice");
+        Ok(())
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Experiment {
     pub history: History,
     run: Box<dyn Run>,
     good: (Checkpoint, History),
+    /// The device failed and could not even go back: what is left of the run is its last good state.
+    lost: bool,
     choice: DeviceChoice,
 }
 
@@ -66,9 +68,14 @@ impl Experiment {
     /// Opens a preset at step 0, with the seed that it names, and measures it once.
     pub fn start(name: &str, preset: Preset, device: DeviceChoice) -> Result<Self> {
         let run = open(&preset, device)?;
+        Self::begin(name, preset, (run, device))
+    }
+
+    /// The same, with a run that is open at step 0.
+    pub(super) fn begin(name: &str, preset: Preset, (run, choice): (Box<dyn Run>, DeviceChoice)) -> Result<Self> {
         let good = (run.checkpoint()?, History::default());
         let (name, preset) = (name.to_owned(), Arc::new(preset));
-        let mut experiment = Self { name, preset, history: History::default(), run, good, choice: device };
+        let mut experiment = Self { name, preset, history: History::default(), run, good, lost: false, choice };
         experiment.measure(Scope::Glance)?;
         experiment.keep()?;
         Ok(experiment)
@@ -84,7 +91,7 @@ impl Experiment {
         let mut run = open(&preset, device)?;
         run.restore(&checkpoint)?;
         let good = (checkpoint, history.clone());
-        Ok(Self { name: name.to_owned(), preset: Arc::new(preset), history, run, good, choice: device })
+        Ok(Self { name: name.to_owned(), preset: Arc::new(preset), history, run, good, lost: false, choice: device })
     }
 
     /// The present weights on tasks that they were not trained on, to be measured: see [`Self::evaluate`].
@@ -104,20 +111,37 @@ impl Experiment {
         let mut run = open_shifted(&preset, trained_on, device)?;
         run.restore(&checkpoint)?;
         let (name, preset, history) = (name.to_owned(), Arc::new(preset), History::default());
-        Ok(Self { name, preset, history, run, good: (checkpoint, History::default()), choice: device })
+        Ok(Self { name, preset, history, run, good: (checkpoint, History::default()), lost: false, choice: device })
     }
 
     /// Goes back to step 0, with this seed.
+    ///
+    /// # Errors
+    /// The device failed: the run is back at its last good state.
     pub fn restart(&mut self, seed: u64) -> Result<()> {
-        self.run.reset(seed)?;
-        self.history = History::default();
-        self.measure(Scope::Glance)?;
-        self.keep()
+        let begin = |run: &mut Self| {
+            run.run.reset(seed)?;
+            run.history = History::default();
+            run.measure(Scope::Glance)?;
+            run.keep()
+        };
+        begin(self).inspect_err(|_| self.recover())
     }
 
     /// A training step or, where the device works ahead, several, but never more than `most`; and a measurement where
     /// one is due. What is due at a step, and what comes of it, does not depend on how many are done at once.
+    ///
+    /// # Errors
+    /// The device failed: the run is back at its last good state.
     pub fn advance(&mut self, most: u64) -> Result<Advance> {
+        self.go_on(most).inspect_err(|_| self.recover())
+    }
+
+    fn go_on(&mut self, most: u64) -> Result<Advance> {
+        if self.lost {
+            self.fall_back()?;
+            self.lost = false;
+        }
         let began = Instant::now();
         for _ in 0..self.run.steps_ahead().min(most.max(1)) {
             self.run.step()?;
@@ -172,6 +196,14 @@ impl Experiment {
         change
     }
 
+    /// Goes back to the last good state after the device failed.
+    fn recover(&mut self) {
+        self.lost = self.fall_back().is_err();
+        if self.lost {
+            self.history = self.good.1.clone();
+        }
+    }
+
     /// Goes back to the last good state; a learning rate that was lowered since stays low.
     fn fall_back(&mut self) -> Result<()> {
         let (checkpoint, history) = &self.good;
@@ -200,11 +232,11 @@ impl Experiment {
 
     /// Steps done.
     pub fn step(&self) -> u64 {
-        self.run.steps_done()
+        if self.lost { self.good.0.step } else { self.run.steps_done() }
     }
 
     pub fn seed(&self) -> u64 {
-        self.run.seed()
+        if self.lost { self.good.0.seed } else { self.run.seed() }
     }
 
     /// The learning rate of the next step.
@@ -231,7 +263,8 @@ impl Experiment {
         self.run.snapshot()
     }
 
+    /// The state to save; after a failure from which the device did not recover, the last good one.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        self.run.checkpoint()
+        if self.lost { Ok(self.good.0.clone()) } else { self.run.checkpoint() }
     }
 }

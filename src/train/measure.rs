@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace, TryMul};
+use rayon::prelude::*;
 
 use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, median, relative_difference};
 use super::held_out::HeldOut;
 use super::host::told;
 use super::{Equivalence, Measurement, running};
+use crate::nn::op::numbers;
 use crate::nn::{Cube, Device, Input, Matrix, Net, Wanted, parameter_difference};
 use crate::preset::Preset;
 use crate::reference::Reference;
@@ -16,7 +18,7 @@ use crate::task::{Objective, Shape};
 const STATES_AT_ONCE: usize = 8;
 
 /// Sensitivities, one of each output of each task, that are compared while a run goes on.
-const GLANCE: usize = 2560;
+const GLANCE: usize = 640;
 
 /// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +48,18 @@ pub fn measure<D: Device>(
     let outputs = preset.task.shape().outputs;
     let tasks = scope.tasks(held_out.batch().size, outputs);
     let tokens = held_out.tokens();
-    let answers = net.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).map_err(told)?.as_vec();
+    let answers = net.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).map_err(told)?;
     let objective = preset.task.objective();
-    let answers = objective.comparable(answers, outputs);
+    let answers = objective.comparable(numbers(&answers).map_err(told)?, outputs);
     let losses = objective.losses(&answers, &held_out.batch().target, outputs);
     let eval_loss = mean(&losses);
 
+    let batch = held_out.batch();
     let distances: Vec<(Reference, f64)> = held_out
         .distinct()
-        .map(|(reference, theirs)| (reference, relative_difference(&answers, theirs, held_out.batch())))
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|(reference, theirs)| (reference, relative_difference(&answers, theirs, batch)))
         .collect();
     let (main, theirs) = held_out.main();
     let (sensitivity_cosine, sensitivity_difference) = sensitivities(net, preset, held_out, tasks)?;
@@ -113,7 +118,7 @@ fn query_gradient<D: Device>(net: &impl Net<D>, tokens: &Cube<D>, output: usize,
     let sum = answer.try_mul(share).and_then(|shares| shares.try_sum::<Rank0, _>());
     let mut gradients = sum.and_then(|sum| sum.try_backward()).map_err(told)?;
     gradients.try_alloc_for(tokens).map_err(told)?;
-    Ok(preset.layout.query_part(shape, &gradients.get(tokens).as_vec()))
+    Ok(preset.layout.query_part(shape, &numbers(&gradients.get(tokens)).map_err(told)?))
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over tasks and stops that have read a pair.
@@ -123,7 +128,7 @@ fn state_cosine<D: Device>(
     held_out: &HeldOut<D>,
     size: usize,
 ) -> Result<Option<f64>> {
-    let shape = preset.task.shape();
+    let (shape, batch) = (preset.task.shape(), held_out.batch());
     let (mut sum, mut count) = (0.0, 0);
     for first in (0..size).step_by(STATES_AT_ONCE) {
         let tokens = held_out.some_tokens(first, STATES_AT_ONCE)?;
@@ -133,14 +138,17 @@ fn state_cosine<D: Device>(
         }
         let (rows, columns) = layer.aligned_shape;
         let comparable = |matrix| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
-        for stop in layer.stops.iter().filter(|stop| !stop.aligned.is_empty()) {
-            let pairs = preset.layout.pairs_in(shape, stop.read.clone());
-            for (task, state) in stop.aligned.chunks(rows * columns).enumerate() {
-                let truth = embedded(&held_out.batch().accumulator(first + task, pairs.clone()), (rows, columns));
-                sum += cosine(&comparable(state.to_vec()), &comparable(truth)).abs();
-                count += 1;
-            }
-        }
+        let stops = || layer.stops.iter().filter(|stop| !stop.aligned.is_empty());
+        let cosines = |task: usize| {
+            let pairs = stops().map(|stop| preset.layout.pairs_in(shape, stop.read.clone()));
+            let truths = batch.accumulators(first + task, pairs).map(|truth| embedded(&truth, (rows, columns)));
+            let states = stops().map(|stop| stop.aligned[task * rows * columns..][..rows * columns].to_vec());
+            states.zip(truths).map(|(state, truth)| cosine(&comparable(state), &comparable(truth)).abs()).sum::<f64>()
+        };
+        let tasks = size.min(first + STATES_AT_ONCE) - first;
+        // Summed in their order, so that the number of threads changes nothing.
+        sum += (0..tasks).into_par_iter().map(cosines).collect::<Vec<_>>().iter().sum::<f64>();
+        count += tasks * stops().count();
     }
-    Ok((count > 0).then(|| sum / f64::from(count)))
+    Ok((count > 0).then(|| sum / count as f64))
 }

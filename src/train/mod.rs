@@ -2,20 +2,27 @@
 //!
 //! Here models, tasks and references meet. Knows nothing of files, threads and screens.
 
+mod agreement;
+mod card;
 mod checkpoint;
 mod claims;
 mod device;
 mod distance;
+mod drawn;
 mod experiment;
+mod failing;
+mod guard;
 mod held_out;
 mod history;
 mod host;
 mod measure;
+mod memory;
 mod running;
 mod shift;
 mod snapshot;
 mod trainer;
 
+pub use card::{Card, CardStatus};
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use claims::Verdict;
 pub use device::{DeviceChoice, fits, open, open_shifted};
@@ -47,6 +54,8 @@ pub trait Run {
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()>;
     /// Back to step 0, with this seed.
     fn reset(&mut self, seed: u64) -> Result<()>;
+    /// After a failure: forgets what was ordered, and gives back the memory that the device keeps for later.
+    fn release(&mut self);
     /// Multiplies the learning rate from here on; returns the whole factor on the schedule.
     fn scale_lr(&mut self, factor: f64) -> f64;
     /// The learning rate of the next step.

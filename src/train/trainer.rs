@@ -3,26 +3,31 @@
 //! Owns the training step and what makes it repeatable: initial weights and batches are functions of the seed and the
 //! step, so a checkpoint holds no generator.
 
-use anyhow::{Result, ensure};
-use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul, TrySub};
-use dfdx::tensor::{NoneTape, OwnedTape, Tape, Tensor};
+use std::sync::Arc;
 
+use anyhow::{Result, ensure};
+use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
+use dfdx::tensor::{NoneTape, OwnedTape, Tape};
+
+use super::drawn::{Drawn, Source};
 use super::held_out::HeldOut;
-use super::host::{tokens_on, told};
+use super::host::told;
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
 use crate::nn::model::{Architecture, Model, Theory};
+use crate::nn::op::Scalar;
 use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Objective, Shape, Stream, Task, rng};
+use crate::task::{Objective, Place, Stream, Task, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
     device: D,
     device_name: String,
     preset: Preset,
+    source: Arc<Source>,
     model: Model<D>,
     optim: Optim<D>,
     seed: u64,
@@ -30,12 +35,14 @@ pub struct Trainer<D: Device> {
     lr_factor: f64,
     held_out: HeldOut<D>,
     ordered: Vec<Ordered<D>>,
+    /// The batch of the next step, if it has been drawn already.
+    drawn: Option<Drawn>,
 }
 
 /// A step that nobody has asked after yet, with its loss, which is still on the device.
 struct Ordered<D: Device> {
     step: u64,
-    loss: Tensor<Rank0, f32, D>,
+    loss: Scalar<D>,
     lr: f64,
 }
 
@@ -46,10 +53,12 @@ impl<D: Device> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
+        let source = Arc::new(Source::of(&preset));
         Ok(Self {
             device,
             device_name,
             preset,
+            source,
             model,
             optim,
             seed,
@@ -57,18 +66,33 @@ impl<D: Device> Trainer<D> {
             lr_factor: 1.0,
             held_out,
             ordered: Vec::new(),
+            drawn: None,
         })
     }
 
-    /// The loss of the model on the batch of the next step, on a tape or not.
-    fn loss<T: Tape<f32, D>>(&self) -> Result<Tensor<Rank0, f32, D, T>> {
-        let batch = self.preset.task.sample(self.preset.train.batch, self.seed, Stream::Train, self.step);
-        let Shape { outputs, .. } = batch.shape;
-        let tokens = tokens_on(&self.device, &self.preset, &batch)?;
-        let target: Matrix<D> = self.device.try_tensor_from_vec(batch.target, (batch.size, outputs)).map_err(told)?;
+    /// The loss of the model on a batch, on a tape or not.
+    fn loss<T: Tape<f32, D>>(&self, batch: Drawn) -> Result<Scalar<D, T>> {
+        let (tokens, target) = batch.on(&self.device)?;
         let answer =
             self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
         mean_loss(self.preset.task.objective(), answer, target).map_err(told)
+    }
+
+    /// Makes a step with this batch.
+    fn train_on(&mut self, batch: Drawn) -> Result<()> {
+        let lr = self.lr();
+        let loss = self.loss::<OwnedTape<f32, D>>(batch)?;
+        let value = loss.retaped::<NoneTape>();
+        let mut gradients = loss.try_backward().map_err(told)?;
+        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
+        self.step += 1;
+        self.ordered.push(Ordered { step: self.step, loss: value, lr });
+        Ok(())
+    }
+
+    /// Where the batch of the next step is drawn.
+    fn place(&self) -> Place {
+        Place { seed: self.seed, stream: Stream::Train, step: self.step }
     }
 }
 
@@ -77,9 +101,9 @@ fn mean_loss<D: Device, T: Tape<f32, D>>(
     objective: Objective,
     answer: Matrix<D, T>,
     target: Matrix<D>,
-) -> Result<Tensor<Rank0, f32, D, T>, D::Err> {
+) -> Result<Scalar<D, T>, D::Err> {
     match objective {
-        Objective::SquaredError => answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32),
+        Objective::SquaredError => target.device().clone().squared_error(answer, target),
         Objective::CrossEntropy => {
             let outputs = target.shape().1 as f32;
             answer.try_log_softmax::<Axis<1>>()?.try_mul(target)?.try_mean::<Rank0, _>()?.try_mul(-outputs)
@@ -103,20 +127,24 @@ fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 /// The one number of a tensor.
-fn number<D: Device, T>(tensor: &Tensor<Rank0, f32, D, T>) -> f32 {
+fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
 }
 
 impl<D: Device> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
-        let lr = self.lr();
-        let loss = self.loss::<OwnedTape<f32, D>>()?;
-        let value = loss.retaped::<NoneTape>();
-        let mut gradients = loss.try_backward().map_err(told)?;
-        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
-        self.step += 1;
-        self.ordered.push(Ordered { step: self.step, loss: value, lr });
-        Ok(())
+        let place = self.place();
+        let batch = self.drawn.take().filter(|drawn| drawn.place == place);
+        let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
+        // Another core draws the tasks of the next step meanwhile.
+        let (source, next) = (Arc::clone(&self.source), Place { step: place.step + 1, ..place });
+        let mut drawn = None;
+        let done = rayon::in_place_scope(|scope| {
+            scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
+            self.train_on(batch)
+        });
+        self.drawn = drawn;
+        done
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {
@@ -137,7 +165,7 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
-        Ok(number(&self.loss::<NoneTape>()?))
+        Ok(number(&self.loss::<NoneTape>(Drawn::new(&self.source, self.place()))?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
@@ -178,6 +206,12 @@ impl<D: Device> Run for Trainer<D> {
         (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
         self.ordered.clear();
         Ok(())
+    }
+
+    fn release(&mut self) {
+        self.ordered.clear();
+        self.drawn = None;
+        self.device.release();
     }
 
     fn scale_lr(&mut self, factor: f64) -> f64 {

@@ -62,6 +62,8 @@ pub fn run(options: Options) -> Result<u8> {
     let theme = Theme::new(options.color.depth(|name| std::env::var(name).ok()));
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
+    let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
+    app.gallery.outlooks = choices.map(|choice| (choice, choice.outlook())).to_vec();
     let ledger = Ledger::place(|name| std::env::var_os(name));
     let mut stage = Stage::new(options.saves, ledger, sender.clone());
     // Before the terminal is taken: a signal that comes in between must not leave it taken.

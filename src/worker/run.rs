@@ -11,10 +11,13 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, Outcome, Session};
-use crate::train::{DeviceChoice, Experiment, Shifted};
+use crate::train::{Card, CardStatus, DeviceChoice, Experiment, Shifted};
+
+/// Time between two questions to a card about itself.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// Looking into the model may take this share of the time.
-const LOOK_SHARE: u32 = 50;
+const LOOK_SHARE: u32 = 100;
 
 /// Runs until nobody can give orders any more.
 pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
@@ -22,33 +25,33 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
     loop {
         loop {
             match orders.try_recv() {
-                Ok(order) => desk.obey(order)?,
+                Ok(order) => desk.obey(order),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
         }
-        if desk.measure_next_shift()? {
+        if desk.measure_next_shift() {
             continue;
         }
         if desk.phase != Phase::Running {
-            desk.post()?;
-            desk.check_claims()?;
+            desk.post();
+            desk.check_claims();
             match orders.recv() {
-                Ok(order) => desk.obey(order)?,
+                Ok(order) => desk.obey(order),
                 Err(_) => return Ok(()),
             }
             continue;
         }
         match desk.pace.wait() {
-            None => desk.go_on()?,
+            None => desk.go_on(),
             Some(wait) => match orders.recv_timeout(wait.min(desk.until_post())) {
-                Ok(order) => desk.obey(order)?,
+                Ok(order) => desk.obey(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             },
         }
         if desk.until_post().is_zero() {
-            desk.post()?;
+            desk.post();
         }
     }
 }
@@ -74,6 +77,9 @@ struct Desk<'a> {
     made: (u64, Duration),
     next_post: Instant,
     next_look: Instant,
+    card: Option<Card>,
+    card_status: Option<CardStatus>,
+    next_ask: Instant,
     post: &'a dyn Fn(Update),
 }
 
@@ -92,6 +98,9 @@ impl<'a> Desk<'a> {
             meter: Meter::default(),
             saved_step: file.as_ref().map(|_| experiment.step()),
             file,
+            card: Card::of(experiment.device()),
+            card_status: None,
+            next_ask: now,
             experiment,
             pending: Update::default(),
             changed: true,
@@ -103,8 +112,8 @@ impl<'a> Desk<'a> {
             post,
         };
         desk.introduce();
-        desk.post()?;
-        desk.check_claims()?;
+        desk.post();
+        desk.check_claims();
         Ok(desk)
     }
 
@@ -130,7 +139,7 @@ impl<'a> Desk<'a> {
         self.shifts.clear();
     }
 
-    fn obey(&mut self, order: Order) -> Result<()> {
+    fn obey(&mut self, order: Order) {
         match order {
             Order::Pause => self.pause(),
             Order::Resume => {
@@ -144,7 +153,7 @@ impl<'a> Desk<'a> {
             Order::Step => {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
-                self.step(1)?;
+                self.step(1);
                 self.pause();
             }
             Order::Pace(per_second) => {
@@ -155,12 +164,11 @@ impl<'a> Desk<'a> {
                 let change = self.experiment.scale_lr(factor);
                 self.pending.lr_changes.push(change);
             }
-            Order::Restart { seed } => self.restart(seed)?,
+            Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = self.experiment.shifts().into(),
             Order::Save(path) => self.save(path),
         }
         self.next_post = Instant::now();
-        Ok(())
     }
 
     fn pause(&mut self) {
@@ -169,8 +177,10 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn restart(&mut self, seed: Option<u64>) -> Result<()> {
-        self.experiment.restart(seed.unwrap_or(self.experiment.seed()))?;
+    fn restart(&mut self, seed: Option<u64>) {
+        if let Err(error) = self.experiment.restart(seed.unwrap_or(self.experiment.seed())) {
+            return self.fail(0, &error);
+        }
         self.last_step = Some(self.experiment.preset.train.steps);
         self.phase = if self.experiment.finished() { Phase::Finished } else { Phase::Running };
         self.pace = Pace::new(self.pace.per_second());
@@ -178,7 +188,6 @@ impl<'a> Desk<'a> {
         self.file = None;
         self.saved_step = None;
         self.introduce();
-        Ok(())
     }
 
     fn save(&mut self, path: PathBuf) {
@@ -194,57 +203,73 @@ impl<'a> Desk<'a> {
     }
 
     /// The next step that is due, or as many as the device does at once where nothing holds it back.
-    fn go_on(&mut self) -> Result<()> {
+    fn go_on(&mut self) {
         let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
         let most = left.min(self.experiment.to_next_claim().unwrap_or(u64::MAX));
-        self.step(if self.pace.per_second().is_some() { 1 } else { most })
+        self.step(if self.pace.per_second().is_some() { 1 } else { most });
     }
 
-    fn step(&mut self, most: u64) -> Result<()> {
-        let began = Instant::now();
-        let advance = self.experiment.advance(most)?;
+    fn step(&mut self, most: u64) {
+        let (at, began) = (self.experiment.step(), Instant::now());
+        let advance = match self.experiment.advance(most) {
+            Ok(advance) => advance,
+            Err(error) => return self.fail(at, &error),
+        };
         self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
         if let Some(at) = advance.diverged {
             self.introduce();
             self.phase = Phase::Diverged { at };
-            return Ok(());
+            return;
         }
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
             // Its claims are checked once it has said that it is finished.
             self.phase = Phase::Finished;
-            return Ok(());
+            return;
         }
-        self.check_claims()
+        self.check_claims();
     }
 
-    /// Measures the next of the shifts that were asked for, where there is one.
-    fn measure_next_shift(&mut self) -> Result<bool> {
-        let Some(shift) = self.shifts.pop_front() else { return Ok(false) };
-        let measured = self.experiment.measure_shift(shift)?;
-        self.pending.shifts.push(measured);
+    /// The device failed after this step. The run is back where it can be saved and go on.
+    fn fail(&mut self, at: u64, error: &anyhow::Error) {
+        self.introduce();
+        self.phase = Phase::Failed { at, why: format!("{error:#}") };
+        // Looking into the model is up to the device, too; and so is checking claims.
+        self.changed = false;
+        self.checked = Some(self.experiment.step());
+    }
+
+    /// Measures the next of the shifts that were asked for; says whether there was one.
+    fn measure_next_shift(&mut self) -> bool {
+        let Some(shift) = self.shifts.pop_front() else { return false };
+        match self.experiment.measure_shift(shift) {
+            Ok(measured) => self.pending.shifts.push(measured),
+            Err(error) => self.fail(self.experiment.step(), &error),
+        }
         self.meter.clear();
-        self.post()?;
-        Ok(true)
+        self.post();
+        true
     }
 
     /// Holds the claims for this step against all held-out tasks, once.
-    fn check_claims(&mut self) -> Result<()> {
+    fn check_claims(&mut self) {
         let step = self.experiment.step();
         if self.checked.replace(step) == Some(step) {
-            return Ok(());
+            return;
         }
-        let verdicts = self.experiment.verdicts()?;
-        if verdicts.is_empty() {
-            return Ok(());
+        match self.experiment.verdicts() {
+            Ok(verdicts) if verdicts.is_empty() => {}
+            Ok(verdicts) => {
+                let (steps, time) = self.made;
+                let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
+                self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
+                self.post();
+            }
+            Err(error) => self.fail(step, &error),
         }
-        let (steps, time) = self.made;
-        let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
-        self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
-        self.post()
     }
 
     fn until_post(&self) -> Duration {
@@ -252,12 +277,19 @@ impl<'a> Desk<'a> {
     }
 
     /// Posts all that has happened, with a look into the model where one is affordable or the run stands still.
-    fn post(&mut self) -> Result<()> {
+    fn post(&mut self) {
         let now = Instant::now();
         if self.changed && (now >= self.next_look || self.phase != Phase::Running) {
-            self.pending.snapshot = Some(Arc::new(self.experiment.snapshot()?));
+            match self.experiment.snapshot() {
+                Ok(snapshot) => self.pending.snapshot = Some(Arc::new(snapshot)),
+                Err(error) => self.fail(self.experiment.step(), &error),
+            }
             self.changed = false;
             self.next_look = Instant::now() + now.elapsed() * LOOK_SHARE;
+        }
+        if let Some(card) = self.card.as_ref().filter(|_| now >= self.next_ask) {
+            self.card_status = card.status();
+            self.next_ask = now + ASK_EVERY;
         }
         self.pending.status = Some(Status {
             phase: self.phase.clone(),
@@ -267,9 +299,9 @@ impl<'a> Desk<'a> {
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
             saved_step: self.saved_step,
+            card: self.card_status.clone(),
         });
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
-        Ok(())
     }
 }

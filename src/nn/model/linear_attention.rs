@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd};
+use dfdx::prelude::{Axes2, HasShape, PermuteTo, ReshapeTo, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,8 @@ use super::{Architecture, Init, Theory, normals};
 use crate::bounds;
 use crate::nn::canonical::{Canonical, unit};
 use crate::nn::cost::matvec;
-use crate::nn::op::{Attended, project, slice};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::op::{Asking, LinearAttend};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention as a preset says it.
@@ -138,28 +138,28 @@ impl<D: Device> LinearAttention<D> {
 }
 
 impl<D: Device> Layer<D> {
-    /// What the layer adds to the tokens in `asked`, from all `tokens`.
-    fn update<T: Tape<f32, D>>(&self, tokens: Cube<D, T>, asked: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+    /// The tokens that ask, after the layer.
+    fn apply<T: Tape<f32, D>>(&self, tokens: Cube<D, T>, asking: Asking, by_tokens: bool) -> Outcome<Cube<D, T>, D> {
         let device = tokens.device().clone();
-        let keys = project(tokens.retaped::<T>(), self.wk.value.retaped::<T>())?;
-        let values = project(tokens, self.wv.value.retaped::<T>())?;
-        let queries = project(asked, self.wq.value.retaped::<T>())?;
-        project(device.linear_attend(Attended { queries, keys, values })?, self.wo.value.retaped::<T>())
+        let turned = self.wk.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
+        let ask = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
+        let tell = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
+        device.linear_attend(tokens, LinearAttend { ask, tell, asking, by_tokens })
     }
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let mut tokens = input.tokens;
-        let (batch, length, width) = *tokens.shape();
+        let (batch, _, width) = *tokens.shape();
+        let mut by_tokens = input.wanted != Wanted::Weights;
         for layer in &self.before {
-            let update = layer.update(tokens.retaped::<T>(), tokens.retaped::<T>())?;
-            tokens = tokens.try_add(update)?;
+            tokens = layer.apply(tokens, Asking::All, by_tokens)?;
+            by_tokens = true;
         }
         // Only the query is read, so only the query asks the last layer.
-        let query = slice(tokens.retaped::<T>(), (0..batch, length - 1..length, 0..width))?;
-        let update = self.last.update(tokens, query.retaped::<T>())?;
-        query.try_add(update)?.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
+        let query = self.last.apply(tokens, Asking::Last, by_tokens)?;
+        query.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
     }
 
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
@@ -265,7 +265,6 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 

@@ -93,13 +93,13 @@ pub struct RidgeLayer<D: Device> {
 }
 
 impl<D: Device> RidgeLayer<D> {
-    /// λI for each sequence: (B, d, d).
-    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> Outcome<Cube<D, T>, D> {
-        let size = self.dim * self.dim;
-        let eye = (0..batch * size).map(|i| f32::from(u8::from((i % size).is_multiple_of(self.dim + 1))));
-        let eye: Matrix<D> = self.log.value.device().try_tensor_from_vec(eye.collect(), (batch * size, 1))?;
+    /// λI for each sequence: (B, d·d).
+    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> Outcome<Matrix<D, T>, D> {
+        let (device, size) = (self.log.value.device(), self.dim * self.dim);
+        let eye = (0..size).map(|i| f32::from(u8::from(i.is_multiple_of(self.dim + 1))));
+        let eye: Matrix<D> = device.try_tensor_from_vec(eye.collect(), (size, 1))?;
         let lambda = self.log.value.retaped::<T>().try_exp()?.try_add(FLOOR)?;
-        eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(batch, self.dim, self.dim))
+        device.in_every_row(eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(1, size))?, batch)
     }
 
     /// λ as a number.
@@ -135,8 +135,12 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         let query = slice(tokens, (0..batch, length - 1..length, 0..self.dim))?; // (B, 1, d)
         // A copy: dfdx does not differentiate the product of a tensor with itself.
         let across = x.retaped::<T>().try_mul(1.0f32)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, N)
-        let curvature = across.try_matmul(x.retaped::<T>())?.try_add(self.penalty::<T>(batch)?)?; // A
-        let z = solve(curvature, query.try_reshape_like(&(batch, self.dim, 1))?)?; // (B, d, 1)
+        let squares = across.try_matmul(x.retaped::<T>())?.try_reshape_like(&(batch, self.dim * self.dim))?;
+        let curvature = squares.try_add(self.penalty::<T>(batch)?)?; // A
+        let z = solve(
+            curvature.try_reshape_like(&(batch, self.dim, self.dim))?,
+            query.try_reshape_like(&(batch, self.dim, 1))?,
+        )?; // (B, d, 1)
         let weights = x.try_matmul(z)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (X z)ᵀ: (B, 1, N)
         weights.try_matmul(y)?.try_reshape_like(&(batch, self.outputs))
     }

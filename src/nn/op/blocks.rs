@@ -67,8 +67,8 @@ pub fn run<T: Tape<f32, Cpu>, K: Kernel>(
     let weights = operands.weights.into_iter().map(|weight| Ok(untape(weight.try_contiguous()?, &mut tape)));
     let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
     let batch = inputs.first().map_or(0, |input| input.shape().0);
-    let kernel = kernel(weights.iter().map(numbers).collect());
-    let (results, blocks) = forward(&kernel, &inputs, (batch, rows * width), T::OWNS_TAPE);
+    let kernel = kernel(weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
+    let (results, blocks) = forward(&kernel, &inputs, (batch, rows * width), T::OWNS_TAPE)?;
     let out = device.try_tensor_from_vec(results, (batch, rows, width))?;
 
     let (result, wanted) = (out.clone(), operands.wanted);
@@ -99,9 +99,9 @@ fn forward(
     inputs: &[Cube<Cpu>],
     (batch, size): (usize, usize),
     keeps: bool,
-) -> (Vec<f32>, Vec<Block>) {
-    let rows: Vec<(Vec<f32>, usize)> =
-        inputs.iter().map(|input| (numbers(input), input.shape().1 * input.shape().2)).collect();
+) -> Outcome<(Vec<f32>, Vec<Block>), Cpu> {
+    let rows = inputs.iter().map(|input| Ok((numbers(input)?, input.shape().1 * input.shape().2)));
+    let rows = rows.collect::<Outcome<Vec<(Vec<f32>, usize)>, Cpu>>()?;
     let mut results = vec![0.0; batch * size];
     let blocks: Vec<Option<Block>> = results
         .par_chunks_mut((LANES * size).max(1))
@@ -119,7 +119,7 @@ fn forward(
             keeps.then_some(Block { inputs, saved })
         })
         .collect();
-    (results, blocks.into_iter().flatten().collect())
+    Ok((results, blocks.into_iter().flatten().collect()))
 }
 
 /// Gradients by each input of each block, and by each weight of each group of blocks.

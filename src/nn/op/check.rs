@@ -1,4 +1,6 @@
-//! What the tests of operations share: random tensors and a comparison.
+//! What the tests of operations share: random tensors, a comparison, and a CPU that computes as a card does.
+
+use std::cell::Cell;
 
 use dfdx::tensor::{Cpu, TensorFromVec};
 use rand::{Rng, SeedableRng};
@@ -33,4 +35,21 @@ pub fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
         assert!((f - e).abs() <= tolerance * scale, "at {i}: {f} against {e}, scale {scale}");
     }
+}
+
+thread_local! {
+    static AS_A_CARD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside of [`on_a_card`].
+pub fn as_a_card() -> bool {
+    AS_A_CARD.get()
+}
+
+/// Does something with all operations of this thread composed of dfdx's, as they are on a card.
+pub fn on_a_card<R>(work: impl FnOnce() -> R) -> R {
+    let before = AS_A_CARD.replace(true);
+    let result = work();
+    AS_A_CARD.set(before);
+    result
 }

@@ -1,10 +1,14 @@
 //! Tensors as plain numbers.
 
-use dfdx::prelude::{Cpu, HasShape, Shape, Tensor};
+use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Shape, Tensor};
 
-/// The numbers of a contiguous tensor, row-major. dfdx's `as_vec` walks an index for each.
-pub fn numbers<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
-    let mut numbers = vec![0.0; tensor.shape().num_elements()];
-    tensor.copy_into(&mut numbers);
-    numbers
+use super::Device;
+use crate::nn::Outcome;
+
+/// All numbers of a tensor, row-major, whatever their order in memory. dfdx's `as_vec` walks them index by index.
+pub fn numbers<S: Shape, D: Device, T>(tensor: &Tensor<S, f32, D, T>) -> Outcome<Vec<f32>, D> {
+    let tensor = tensor.retaped::<NoneTape>().try_contiguous()?;
+    let mut values = vec![0.0; tensor.shape().num_elements()];
+    tensor.copy_into(&mut values);
+    Ok(values)
 }

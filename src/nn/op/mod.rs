@@ -3,17 +3,20 @@
 //! Each file holds one operation: its definition in plain loops, a composition of dfdx's operations that runs on any
 //! device, and a fast form for the CPU; tests hold the three to each other in value and in gradient.
 
+mod adam;
 mod blocks;
 mod buffer;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
+mod clip;
 mod complex;
 mod diagonal_scan;
 pub mod elementary;
 mod entrywise;
 mod head_scan;
 mod host;
+mod in_every_row;
 mod join;
 mod linear_attend;
 mod masked_attend;
@@ -27,17 +30,20 @@ mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
+mod squared_error;
 mod window_layer;
 mod window_scan;
 
+pub use adam::{AdamStep, Moments};
 pub use buffer::Buffer;
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
+pub use host::numbers;
 pub use join::join;
-pub use linear_attend::Attended;
+pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
 pub use program::{Program, Recording, Selection, Sequence};
 pub use project::project;
@@ -46,6 +52,7 @@ pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
+pub use squared_error::{Scalar, squares};
 pub use window_layer::window_answers;
 pub use window_scan::{WindowScan, window_states};
 
@@ -60,6 +67,14 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     /// orders the next step, and waits where it is asked too often; the processor has done a step when it is ordered.
     fn steps_ahead(&self) -> u64 {
         32
+    }
+
+    /// Gives back the memory that the device keeps for later.
+    fn release(&self) {}
+
+    /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice`].
+    fn adds_in_slices(&self) -> bool {
+        true
     }
 
     /// Runs a GD-SSM's window recurrence and reads it out at the query: (batch, d). See [`WindowScan`].
@@ -80,9 +95,13 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         window_layer::compose(tokens, weights)
     }
 
-    /// Attention without softmax, over all tokens: (B, M, w). See [`Attended`].
-    fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        linear_attend::compose(parts)
+    /// Attention without softmax, over all tokens, added to those that ask. See [`LinearAttend`].
+    fn linear_attend<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: LinearAttend<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        linear_attend::compose(tokens, weights)
     }
 
     /// A recurrent layer: the last h, as many as are asked for, (B, asked, n). See [`Recurrence`].
@@ -98,11 +117,51 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     ) -> Outcome<Cube<Self, T>, Self> {
         program::compose(input, recording)
     }
+
+    /// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
+    fn squared_error<T: Tape<f32, Self>>(
+        &self,
+        answer: Matrix<Self, T>,
+        target: Matrix<Self>,
+    ) -> Outcome<Scalar<Self, T>, Self> {
+        squared_error::compose(answer, target)
+    }
+
+    /// Scales a gradient, in all its parts, down to the norm `most` where it is longer.
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        clip::compose(gradient, most)
+    }
+
+    /// Moves a parameter and its moments. See [`AdamStep`].
+    fn adam(
+        &self,
+        param: &mut Matrix<Self>,
+        moments: &mut Moments<Self>,
+        gradient: Matrix<Self>,
+        step: AdamStep,
+    ) -> Outcome<(), Self> {
+        adam::compose(param, moments, gradient, step)
+    }
+
+    /// A row, (1, n), in each of so many rows. It may be laid out so that it can be added and multiplied, but not
+    /// reshaped.
+    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+        in_every_row::compose(row, rows)
+    }
+
+    /// The inverses of positive definite matrices, (B, d, d), off the tape.
+    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
+        solve::approach(matrices)
+    }
 }
 
 impl Device for Cpu {
+    fn adds_in_slices(&self) -> bool {
+        false
+    }
+
     fn steps_ahead(&self) -> u64 {
-        1
+        if as_a_card() { 32 } else { 1 }
     }
 
     fn window_scan<T: Tape<f32, Self>>(
@@ -110,6 +169,9 @@ impl Device for Cpu {
         input: Input<Self, T>,
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return window_scan::compose(input, weights);
+        }
         window_scan::fused(self, input, weights)
     }
 
@@ -118,14 +180,27 @@ impl Device for Cpu {
         tokens: Cube<Self, T>,
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return window_layer::compose(tokens, weights);
+        }
         window_layer::fused(self, tokens, weights)
     }
 
-    fn linear_attend<T: Tape<f32, Self>>(&self, parts: Attended<Self, T>) -> Outcome<Cube<Self, T>, Self> {
-        linear_attend::fused(self, parts)
+    fn linear_attend<T: Tape<f32, Self>>(
+        &self,
+        tokens: Cube<Self, T>,
+        weights: LinearAttend<Self, T>,
+    ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return linear_attend::compose(tokens, weights);
+        }
+        linear_attend::fused(self, tokens, weights)
     }
 
     fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return recurrence::compose(layer);
+        }
         recurrence::fused(self, layer)
     }
 
@@ -134,9 +209,73 @@ impl Device for Cpu {
         input: Input<Self, T>,
         recording: Recording<Self, T>,
     ) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return program::compose(input, recording);
+        }
         program::fused(self, input, recording)
+    }
+
+    fn squared_error<T: Tape<f32, Self>>(
+        &self,
+        answer: Matrix<Self, T>,
+        target: Matrix<Self>,
+    ) -> Outcome<Scalar<Self, T>, Self> {
+        if as_a_card() {
+            return squared_error::compose(answer, target);
+        }
+        squared_error::fused(self, answer, &target)
+    }
+
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+        if as_a_card() {
+            return clip::compose(gradient, most);
+        }
+        clip::fused(gradient, most)
+    }
+
+    fn adam(
+        &self,
+        param: &mut Matrix<Self>,
+        moments: &mut Moments<Self>,
+        gradient: Matrix<Self>,
+        step: AdamStep,
+    ) -> Outcome<(), Self> {
+        if as_a_card() {
+            return adam::compose(param, moments, gradient, step);
+        }
+        adam::fused(param, moments, &gradient, step)
+    }
+
+    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return in_every_row::compose(row, rows);
+        }
+        in_every_row::fused(self, row, rows)
+    }
+
+    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
+        if as_a_card() {
+            return solve::approach(matrices);
+        }
+        solve::eliminate(self, &matrices)
     }
 }
 
 #[cfg(feature = "cuda")]
-impl Device for dfdx::tensor::Cuda {}
+impl Device for dfdx::tensor::Cuda {
+    fn release(&self) {
+        // What it keeps is lost to it if this fails, and to nobody else.
+        let _ = dfdx::tensor::Cache::try_empty_cache(self);
+    }
+}
+
+/// Whether the CPU shall compute by compositions, as a card does: a test may wish so.
+#[cfg(test)]
+fn as_a_card() -> bool {
+    check::as_a_card()
+}
+
+#[cfg(not(test))]
+fn as_a_card() -> bool {
+    false
+}

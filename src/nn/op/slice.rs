@@ -2,7 +2,8 @@
 //!
 //! In dfdx 0.13 the CPU's backward pass of a slice overwrites the gradient of what was sliced instead of adding to it
 //! (`tensor_ops/slice/cpu_kernel.rs`), so a tensor that is also used in another place loses that other gradient. Here
-//! the slice is taken of a product with one: its gradient is fresh, and the product's backward pass adds.
+//! the slice is taken of a product with one: its gradient is fresh, and the product's backward pass adds. On a card the
+//! backward pass adds by itself (`tensor_ops/slice/slice.cu`).
 
 use std::ops::Range;
 
@@ -16,6 +17,9 @@ pub fn slice<D: Device, T: Tape<f32, D>>(
     tensor: Cube<D, T>,
     ranges: (Range<usize>, Range<usize>, Range<usize>),
 ) -> Outcome<Cube<D, T>, D> {
+    if tensor.device().adds_in_slices() {
+        return tensor.try_slice(ranges);
+    }
     tensor.try_mul(1.0f32)?.try_slice(ranges)
 }
 

@@ -33,22 +33,25 @@ pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32>
     matrix
 }
 
-/// Made of dfdx's operations, for any device.
+/// Made of dfdx's operations, for any device. Sequences and heads are one axis, because dfdx multiplies matrices with two
+/// such axes one sequence after the other.
 pub fn compose<D: super::Device, T: Tape<f32, D>>(parts: Attended<D, T>, heads: usize) -> Outcome<Cube<D, T>, D> {
     let device = parts.queries.device().clone();
     let ((batch, asked, all), length) = (*parts.queries.shape(), parts.keys.shape().1);
     let width = all / heads;
     let split = |cube: Cube<D, T>, tokens: usize| {
-        cube.try_reshape_like(&(batch, tokens, heads, width))?.try_permute::<_, Axes4<0, 2, 1, 3>>()
+        let heads_first =
+            cube.try_reshape_like(&(batch, tokens, heads, width))?.try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+        heads_first.try_reshape_like(&(batch * heads, tokens, width))
     };
-    let keys = split(parts.keys, length)?.try_permute::<_, Axes4<0, 1, 3, 2>>()?; // (B, h, w, T)
-    let scores = split(parts.queries, asked)?.try_matmul(keys)?.try_mul(1.0 / (width as f32).sqrt())?; // (B, h, M, T)
+    let keys = split(parts.keys, length)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B·h, w, T)
+    let scores = split(parts.queries, asked)?.try_matmul(keys)?.try_mul(1.0 / (width as f32).sqrt())?; // (B·h, M, T)
     let is_later = |i: usize| i % length > i / length + length - asked;
     let later = (0..asked * length).map(|i| if is_later(i) { f32::NEG_INFINITY } else { 0.0 });
     let mask: Tensor<(usize, usize), f32, D> = device.try_tensor_from_vec(later.collect(), (asked, length))?;
-    let mask = mask.try_broadcast_like::<_, Axes2<0, 1>>(&(batch, heads, asked, length))?;
-    let attention = scores.try_add(mask)?.try_softmax::<Axis<3>>()?;
-    let out = attention.try_matmul(split(parts.values, length)?)?; // (B, h, M, w)
+    let mask = mask.try_broadcast_like::<_, Axis<0>>(&(batch * heads, asked, length))?;
+    let attention = scores.try_add(mask)?.try_softmax::<Axis<2>>()?;
+    let out = attention.try_matmul(split(parts.values, length)?)?.try_reshape_like(&(batch, heads, asked, width))?;
     out.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(batch, asked, all))
 }
 

@@ -9,19 +9,20 @@
 //!
 //! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t, and the result is S_N (X_Nᵀ D): (d). Source: arXiv 2410.11687, section 3.
 //!
-//! Only S_N reaches the loss, so ∂S_t = Λ^{N−t} ⊙ ∂S_N, and everything that the backward pass needs follows from two
-//! d × d sums: S_N itself, and R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}. Memory does not grow with the context.
+//! Only S_N reaches the loss, and the query is known before the first window is read. So what the answer's change with
+//! each weight is can be summed up in the forward pass already, in memory that does not grow with the context: S_N itself,
+//! R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}, and ∂(S_N q)/∂Q. The backward pass is a few products with ∂answer.
+
+mod block;
+mod composition;
 
 use dfdx::prelude::*;
-use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::lanes::{
-    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, gather, inner, lanewise,
-    scatter_add,
-};
-use super::slice::slice;
-use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
+use self::block::{Host, Saved, backward_block, forward_block};
+pub use self::composition::{compose, last_state};
+use super::lanes::{LANES, gather, scatter, scatter_add};
+use crate::nn::{Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.
 pub struct WindowScan<'a, D: super::Device> {
@@ -39,14 +40,12 @@ pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> 
     let mut states = Vec::new();
     for t in 0..(tokens.len() / dim - 1) / 2 {
         let window = &tokens[2 * t * dim..][..3 * dim];
+        // Q X_t
+        let mixed = |a: usize, j: usize| (0..3).map(|b| mix[a * 3 + b] * window[b * dim + j]).sum::<f32>();
+        let mixed: Vec<f32> = (0..3 * dim).map(|at| mixed(at / dim, at % dim)).collect();
         for i in 0..dim {
             for j in 0..dim {
-                let mut update = 0.0;
-                for a in 0..3 {
-                    for b in 0..3 {
-                        update += window[a * dim + i] * mix[a * 3 + b] * window[b * dim + j];
-                    }
-                }
+                let update: f32 = (0..3).map(|a| window[a * dim + i] * mixed[a * dim + j]).sum();
                 state[i * dim + j] = decay[i * dim + j] * state[i * dim + j] + update;
             }
         }
@@ -55,75 +54,8 @@ pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> 
     states
 }
 
-/// The same made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(
-    input: Input<D, T>,
-    weights: WindowScan<'_, D>,
-) -> Outcome<Matrix<D, T>, D> {
-    let tokens = input.tokens;
-    let (batch, length, dim) = *tokens.shape();
-    let last = slice(tokens.retaped::<T>(), (0..batch, length - 3..length, 0..dim))?;
-    let query = last.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(weights.pick.clone())?; // (B, d, 1)
-    last_state(tokens, &weights)?.try_matmul(query)?.try_reshape_like(&(batch, dim))
-}
-
-/// S_N: (B, d, d).
-pub fn last_state<D: super::Device, T: Tape<f32, D>>(
-    tokens: Cube<D, T>,
-    weights: &WindowScan<'_, D>,
-) -> Outcome<Cube<D, T>, D> {
-    let (tokens, tape) = tokens.split_tape();
-    let (batch, length, dim) = *tokens.shape();
-    let mut state: Option<Cube<D, T>> = None;
-    for t in 0..(length - 1) / 2 {
-        let window = slice(tokens.retaped::<T>(), (0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
-        let columns = window.retaped::<T>().try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, 3)
-        let update = columns.try_matmul(weights.mix.clone())?.try_matmul(window)?; // (B, d, d)
-        state = Some(match state {
-            None => update,
-            Some(state) => {
-                let decay = weights.decay.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&(batch, dim, dim))?;
-                state.try_mul(decay)?.try_add(update)?
-            }
-        });
-    }
-    let state = match state {
-        Some(state) => state,
-        None => tokens.device().try_zeros_like(&(batch, dim, dim))?.retaped::<T>(),
-    };
-    let (state, its) = state.split_tape();
-    Ok(state.put_tape(tape.merge(its)))
-}
-
-/// Weights as the fused form reads them.
-struct Host {
-    dim: usize,
-    windows: usize,
-    decay: Vec<f32>,
-    mix: [f32; 9],
-    pick: [f32; 3],
-}
-
-/// What the forward pass leaves for the backward pass, for one block.
-struct Saved {
-    /// (tokens · d) lanes.
-    tokens: Vec<Lane>,
-    /// S_N: (d · d) lanes.
-    state: Vec<Lane>,
-    /// R_N = ∂S_N/∂Λ: (d · d) lanes.
-    by_decay: Vec<Lane>,
-    /// X_Nᵀ D: (d) lanes.
-    query: Vec<Lane>,
-}
-
-/// Gradients that one block contributes.
-struct Gradient {
-    decay: Vec<f32>,
-    mix: [f32; 9],
-    pick: [f32; 3],
-    /// (tokens · d) lanes; empty where nobody asks.
-    tokens: Vec<Lane>,
-}
+/// Blocks for whose backward pass it is worth to wake another core, where only weights are asked for.
+const BLOCKS_AT_ONCE: usize = 16;
 
 /// The fast form: one operation on the tape, in blocks of sixteen sequences, over all cores.
 pub fn fused<T: Tape<f32, Cpu>>(
@@ -143,10 +75,9 @@ pub fn fused<T: Tape<f32, Cpu>>(
         .par_chunks(LANES * length * dim)
         .zip(answers.par_chunks_mut(LANES * dim))
         .map(|(rows, answers)| {
-            let mut saved = Saved::new(gather(rows, length * dim), dim);
-            let mut answer = vec![ZERO; dim];
-            forward_block(&host, T::OWNS_TAPE && wanted != Wanted::Query, &mut saved, &mut answer);
-            scatter_add(&answer, answers);
+            let wanted = T::OWNS_TAPE.then_some(wanted);
+            let (saved, answer) = forward_block(&host, wanted, gather(rows, length * dim));
+            scatter(&answer, answers);
             saved
         })
         .collect();
@@ -155,14 +86,11 @@ pub fn fused<T: Tape<f32, Cpu>>(
     let (decay, mix, pick, result) = (weights.decay.clone(), weights.mix.clone(), weights.pick.clone(), out.clone());
     tape.add_backward_op(move |gradients| {
         let by_answer = gradients.get_or_alloc_mut(&result)?;
-        let blocks: Vec<Gradient> = saved
+        let blocks: Vec<_> = saved
             .par_iter()
             .zip(by_answer.par_chunks(LANES * dim))
-            .map(|(saved, rows)| {
-                let mut gradient = Gradient::new(dim, if wanted == Wanted::Weights { 0 } else { length * dim });
-                backward_block((&host, wanted), saved, &gather(rows, dim), &mut gradient);
-                gradient
-            })
+            .with_min_len(if wanted == Wanted::Weights { BLOCKS_AT_ONCE } else { 1 })
+            .map(|(saved, rows)| backward_block((&host, wanted), saved, &gather(rows, dim)))
             .collect();
         for block in blocks.iter().filter(|_| wanted != Wanted::Query) {
             add(gradients.get_or_alloc_mut(&decay)?, &block.decay);
@@ -183,138 +111,6 @@ pub fn fused<T: Tape<f32, Cpu>>(
 fn add(sum: &mut [f32], part: &[f32]) {
     for (sum, part) in sum.iter_mut().zip(part) {
         *sum += part;
-    }
-}
-
-impl Host {
-    fn read(weights: &WindowScan<'_, Cpu>, windows: usize, dim: usize) -> Self {
-        let mut host = Self { dim, windows, decay: vec![0.0; dim * dim], mix: [0.0; 9], pick: [0.0; 3] };
-        weights.decay.copy_into(&mut host.decay);
-        weights.mix.copy_into(&mut host.mix);
-        weights.pick.copy_into(&mut host.pick);
-        host
-    }
-}
-
-impl Saved {
-    fn new(tokens: Vec<Lane>, dim: usize) -> Self {
-        Self { tokens, state: vec![ZERO; dim * dim], by_decay: vec![ZERO; dim * dim], query: vec![ZERO; dim] }
-    }
-}
-
-impl Gradient {
-    fn new(dim: usize, tokens: usize) -> Self {
-        Self { decay: vec![0.0; dim * dim], mix: [0.0; 9], pick: [0.0; 3], tokens: vec![ZERO; tokens] }
-    }
-}
-
-/// S_N, R_N (where the tape needs it), X_Nᵀ D and the answer of one block.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward_block(host: &Host, differentiate: bool, saved: &mut Saved, answer: &mut [Lane]) {
-    let dim = host.dim;
-    let mut mixed = vec![ZERO; 3 * dim];
-    for t in 0..host.windows {
-        let window = &saved.tokens[2 * t * dim..][..3 * dim];
-        // mixed = Q X_t
-        for (a, mixed) in mixed.chunks_exact_mut(dim).enumerate() {
-            for (j, sum) in mixed.iter_mut().enumerate() {
-                *sum = ZERO;
-                for b in 0..3 {
-                    add_scaled(sum, host.mix[3 * a + b], &window[b * dim + j]);
-                }
-            }
-        }
-        for i in 0..dim {
-            let rows = (&window[i], &window[dim + i], &window[2 * dim + i]);
-            let decay = &host.decay[i * dim..][..dim];
-            let state = &mut saved.state[i * dim..][..dim];
-            if differentiate {
-                for ((r, s), k) in saved.by_decay[i * dim..][..dim].iter_mut().zip(&*state).zip(decay) {
-                    lanewise();
-                    for l in 0..LANES {
-                        r[l] = k * r[l] + s[l];
-                    }
-                }
-            }
-            for (j, (s, k)) in state.iter_mut().zip(decay).enumerate() {
-                lanewise();
-                let (m0, m1, m2) = (&mixed[j], &mixed[dim + j], &mixed[2 * dim + j]);
-                for l in 0..LANES {
-                    s[l] = k * s[l] + (rows.0[l] * m0[l] + rows.1[l] * m1[l] + rows.2[l] * m2[l]);
-                }
-            }
-        }
-    }
-    if host.windows > 0 {
-        let window = &saved.tokens[(2 * host.windows - 2) * dim..][..3 * dim];
-        for (j, query) in saved.query.iter_mut().enumerate() {
-            for a in 0..3 {
-                add_scaled(query, host.pick[a], &window[a * dim + j]);
-            }
-        }
-    }
-    add_times(&saved.state, dim, &saved.query, answer);
-}
-
-/// The gradients of one block, from ∂answer: (d) lanes.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward_block((host, wanted): (&Host, Wanted), saved: &Saved, by_answer: &[Lane], gradient: &mut Gradient) {
-    let dim = host.dim;
-    let mut by_state = vec![ZERO; dim * dim];
-    let mut by_query = vec![ZERO; dim];
-    add_outer(by_answer, &saved.query, (dim, dim), &mut by_state);
-    add_transposed_times(&saved.state, dim, by_answer, &mut by_query);
-    for ((sum, s), r) in gradient.decay.iter_mut().zip(&by_state).zip(&saved.by_decay) {
-        *sum = inner(&[*s], &[*r]);
-    }
-    let last = (2 * host.windows.max(1) - 2) * dim;
-    for (a, (sum, pick)) in gradient.pick.iter_mut().zip(host.pick).enumerate() {
-        *sum = inner(&saved.tokens[last + a * dim..][..dim], &by_query);
-        if wanted != Wanted::Weights {
-            for (token, query) in gradient.tokens[last + a * dim..][..dim].iter_mut().zip(&by_query) {
-                add_scaled(token, pick, query);
-            }
-        }
-    }
-    backward_windows((host, wanted), saved, by_state, gradient);
-}
-
-/// The part of [`backward_block`] that runs through the windows, last first.
-#[inline(always)]
-fn backward_windows((host, wanted): (&Host, Wanted), saved: &Saved, mut by_state: Vec<Lane>, gradient: &mut Gradient) {
-    let dim = host.dim;
-    let mut by_mix = [ZERO; 9];
-    // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
-    let (mut right, mut left) = (vec![ZERO; 3 * dim], vec![ZERO; 3 * dim]);
-    // The query stands in the last window only.
-    let first = if wanted == Wanted::Query { host.windows.saturating_sub(1) } else { 0 };
-    for t in (first..host.windows).rev() {
-        let at = 2 * t * dim;
-        let window = &saved.tokens[at..][..3 * dim];
-        right.fill(ZERO);
-        add_times(&by_state, dim, window, &mut right);
-        for (ab, sum) in by_mix.iter_mut().enumerate() {
-            let (x, r) = (&window[ab / 3 * dim..][..dim], &right[ab % 3 * dim..][..dim]);
-            x.iter().zip(r).for_each(|(x, r)| add_product(sum, x, r));
-        }
-        if wanted != Wanted::Weights {
-            left.fill(ZERO);
-            add_transposed_times(&by_state, dim, window, &mut left);
-            for (ab, q) in host.mix.iter().enumerate() {
-                let (a, b) = (ab / 3 * dim, ab % 3 * dim);
-                for i in 0..dim {
-                    add_scaled(&mut gradient.tokens[at + a + i], *q, &right[b + i]);
-                    add_scaled(&mut gradient.tokens[at + b + i], *q, &left[a + i]);
-                }
-            }
-        }
-        for (s, k) in by_state.iter_mut().zip(&host.decay) {
-            lanewise();
-            s.iter_mut().for_each(|value| *value *= k);
-        }
-    }
-    for (sum, lane) in gradient.mix.iter_mut().zip(&by_mix) {
-        *sum = lane.iter().sum();
     }
 }
 

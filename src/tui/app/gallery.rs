@@ -44,6 +44,8 @@ pub struct Gallery {
     /// The chosen place in each tab, among those that match.
     chosen: (usize, usize),
     pub device: DeviceChoice,
+    /// What choices of a device come to on this machine, asked for before the screen was taken.
+    pub outlooks: Vec<(DeviceChoice, String)>,
     /// Rows that the card is scrolled by; drawing stops at its end.
     pub card_scroll: usize,
 }
@@ -63,6 +65,7 @@ impl Gallery {
             typing: false,
             chosen: (0, 0),
             device,
+            outlooks: Vec::new(),
             card_scroll: 0,
         }
     }
@@ -79,6 +82,12 @@ impl Gallery {
     /// What a preset came to on this machine; none where it was not tried.
     pub fn tried(&self, name: &str) -> Option<&Page> {
         self.tried.get(name)
+    }
+
+    /// Where a run would compute.
+    pub fn outlook(&self) -> String {
+        let known = self.outlooks.iter().find(|(choice, _)| *choice == self.device);
+        known.map_or_else(|| self.device.to_string(), |(_, words)| words.clone())
     }
 
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {

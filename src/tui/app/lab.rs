@@ -233,7 +233,9 @@ impl Lab {
         // Shown at once; the worker's next status confirms it.
         let (phase, order) = match status.phase {
             Phase::Running => (Phase::Paused, Order::Pause),
-            Phase::Paused | Phase::Finished | Phase::Diverged { .. } => (Phase::Running, Order::Resume),
+            Phase::Paused | Phase::Finished | Phase::Diverged { .. } | Phase::Failed { .. } => {
+                (Phase::Running, Order::Resume)
+            }
         };
         status.phase = phase;
         vec![Effect::Order(order)]

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use crate::bounds::line;
 use crate::tui::app::Lab;
 use crate::tui::numbers::{self, count};
 use crate::tui::theme::{Ink, Theme};
@@ -40,6 +41,12 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
         let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
         let (step, lr) = (count(status.step), numbers::short(status.lr));
         let advice = format!("Back at step {step} with lr {lr}. Lower it with - and press Space to go on.");
+        return (Line::from(Span::styled(headline, style)), vec![advice]);
+    }
+    if let Some((Phase::Failed { at, why }, status)) = status.map(|status| (&status.phase, status)) {
+        let headline = format!(" ▲ failed after step {}: {} ", count(*at), line(why));
+        let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
+        let advice = format!("Back at step {}. Press s to save it, Space to try again.", count(status.step));
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     let Some(latest) = &lab.history.latest else {

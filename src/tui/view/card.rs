@@ -67,7 +67,7 @@ fn card((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width:
         preset.task.describe(),
         format!("{parameters} parameters, batch {batch}, {steps} steps"),
         how_long((name, preset), gallery),
-        format!("device {}", gallery.device),
+        format!("device {}", gallery.outlook()),
     ];
     lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.quiet())));
     lines

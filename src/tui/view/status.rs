@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::bounds::printable;
+use crate::train::CardStatus;
 use crate::tui::app::Lab;
 use crate::tui::numbers::{count, duration, rate, short};
 use crate::tui::theme::{Ink, Theme};
@@ -42,11 +43,18 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     let left = room.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
-        let device = printable(&opened.device).replace('\n', " ");
+        let card = lab.status.as_ref().and_then(|status| status.card.as_ref()).map(card).unwrap_or_default();
+        let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
         let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.quiet()));
     }
     Line::from(spans)
+}
+
+/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %".
+fn card(CardStatus { name, used, total, busy }: &CardStatus) -> String {
+    let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
+    format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
 }
 
 /// As many of the groups that stand two spaces apart as fit: half a number is a wrong number.
@@ -75,6 +83,7 @@ fn phase(status: &Status, theme: Theme) -> Span<'static> {
         Phase::Paused => ("‖ paused  ", theme.focus()),
         Phase::Finished => ("■ finished", theme.focus()),
         Phase::Diverged { .. } => ("▲ diverged", theme.ink(Ink::Warning)),
+        Phase::Failed { .. } => ("▲ failed  ", theme.ink(Ink::Warning)),
     };
     Span::styled(text, style.patch(theme.focus()))
 }

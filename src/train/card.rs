@@ -1,0 +1,97 @@
+//! What a graphics card says of itself, through NVIDIA's management library.
+//!
+//! The library is looked for while the program runs; where it is not there, nothing is said.
+
+/// A card at work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CardStatus {
+    /// "NVIDIA H100 80GB HBM3".
+    pub name: String,
+    /// Bytes in use, by this run and by others.
+    pub used: u64,
+    /// Bytes that there are.
+    pub total: u64,
+    /// The share of the last moments in which the card computed, in percent.
+    pub busy: u32,
+}
+
+#[cfg(feature = "cuda")]
+pub use answering::{Card, name};
+#[cfg(not(feature = "cuda"))]
+pub use silent::{Card, name};
+
+#[cfg(feature = "cuda")]
+mod answering {
+    use std::env;
+
+    use nvml_wrapper::{Device, Nvml};
+
+    use super::CardStatus;
+
+    /// A card by the number that CUDA gives it.
+    pub struct Card {
+        library: Nvml,
+        number: usize,
+    }
+
+    impl Card {
+        /// The card that a device's name tells: "cuda:1". None where it is no card or does not answer.
+        pub fn of(device: &str) -> Option<Self> {
+            let number = device.strip_prefix("cuda:")?.parse().ok()?;
+            let card = Self { library: Nvml::init().ok()?, number };
+            card.status()?;
+            Some(card)
+        }
+
+        /// Takes the library some milliseconds.
+        pub fn status(&self) -> Option<CardStatus> {
+            let device = device(&self.library, self.number)?;
+            let memory = device.memory_info().ok()?;
+            Some(CardStatus {
+                name: device.name().ok()?,
+                used: memory.used,
+                total: memory.total,
+                busy: device.utilization_rates().ok()?.gpu,
+            })
+        }
+    }
+
+    /// CUDA counts only the cards that CUDA_VISIBLE_DEVICES lists, by number or by UUID; the library counts all.
+    fn device(library: &Nvml, number: usize) -> Option<Device<'_>> {
+        let listed = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+        let by_number = |number: usize| library.device_by_index(number.try_into().ok()?).ok();
+        match listed.split(',').map(str::trim).nth(number).filter(|_| !listed.trim().is_empty()) {
+            None if listed.trim().is_empty() => by_number(number),
+            None => None,
+            Some(place) => place.parse().map_or_else(|_| library.device_by_uuid(place).ok(), by_number),
+        }
+    }
+
+    /// The name of a card, or why there is none.
+    pub fn name(number: usize) -> Result<String, &'static str> {
+        let library = Nvml::init().map_err(|_| "no NVIDIA driver answers")?;
+        device(&library, number).and_then(|device| device.name().ok()).ok_or("no such card answers")
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod silent {
+    use super::CardStatus;
+
+    /// This program knows no cards.
+    pub struct Card {}
+
+    impl Card {
+        pub fn of(_device: &str) -> Option<Self> {
+            None
+        }
+
+        pub fn status(&self) -> Option<CardStatus> {
+            None
+        }
+    }
+
+    pub fn name(_number: usize) -> Result<String, &'static str> {
+        Err("this innerloop was built without CUDA")
+    }
+}
