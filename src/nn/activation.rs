@@ -3,7 +3,8 @@
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
-use super::{Device, Matrix, Outcome};
+use super::Device;
+use super::op::{Function, Sequence};
 
 /// What bends a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,12 +18,13 @@ pub enum Activation {
 }
 
 impl Activation {
-    pub fn apply<D: Device, T: Tape<f32, D>>(self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
-        match self {
-            Self::Relu => rows.try_relu(),
-            Self::Gelu => rows.try_fast_gelu(),
-            Self::Tanh => rows.try_tanh(),
-        }
+    /// Of every number of a program's tokens.
+    pub fn on<'p, D: Device, T: Tape<f32, D>>(self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        tokens.apply(match self {
+            Self::Relu => Function::Relu,
+            Self::Gelu => Function::Gelu,
+            Self::Tanh => Function::Tanh,
+        })
     }
 
     /// The definition, of one number.

@@ -1,8 +1,9 @@
 //! A linear layer: every row x becomes x W + b.
 
-use dfdx::prelude::{HasShape, Tape, TryAdd, TryMatMul};
+use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 
-use super::{Device, Matrix, Outcome, Param};
+use super::op::{Program, Sequence};
+use super::{Device, Input, Matrix, Outcome, Param, Wanted};
 
 /// x W + b.
 #[derive(Clone, Debug)]
@@ -34,10 +35,19 @@ impl<D: Device> Linear<D> {
         })
     }
 
+    /// Of every token of a program.
+    pub fn on<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        tokens.affine(self.weight.taped(), self.bias.taped())
+    }
+
     /// Of every row: (rows, outputs).
     pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let bias = rows.device().in_every_row(self.bias.value.retaped::<T>(), rows.shape().0)?;
-        rows.try_matmul(self.weight.value.clone())?.try_add(bias)
+        let (count, width) = *rows.shape();
+        let program = Program::new((count, 1, width));
+        let tokens = rows.try_reshape_like(&(count, 1, width))?;
+        let out = self.on(program.tokens()).run(Input { tokens, wanted: Wanted::All })?;
+        let outputs = out.shape().2;
+        out.try_reshape_like(&(count, outputs))
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {

@@ -19,8 +19,10 @@ pub use cost::{Cost, Costs};
 pub use op::Device;
 pub use states::{LayerStates, StopStates};
 
-use self::model::Theory;
+use dfdx::shapes::HasShape;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
+
+use self::model::Theory;
 
 /// A tensor of (rows, columns).
 pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
@@ -54,6 +56,17 @@ pub struct Input<D: Device, T> {
     /// (batch, tokens, width).
     pub tokens: Cube<D, T>,
     pub wanted: Wanted,
+}
+
+impl<D: Device, T: Tape<f32, D>> Input<D, T> {
+    /// The same without the tokens after a place, for a model that reads from front to back and answers there.
+    pub fn up_to(self, place: usize) -> Outcome<Self, D> {
+        let (batch, length, width) = *self.tokens.shape();
+        if place + 1 == length {
+            return Ok(self);
+        }
+        Ok(Self { tokens: op::slice(self.tokens, (0..batch, 0..place + 1, 0..width))?, wanted: self.wanted })
+    }
 }
 
 /// The gradients that somebody will ask for. Others may be left out or left incomplete, which saves their cost.

@@ -1,9 +1,9 @@
 //! Layer normalisation: every row x becomes g ⊙ x̂ + b, with x̂ of mean 0 and mean square 1 (see `op/normalise.rs`).
 
-use dfdx::prelude::{HasShape, Tape, TryAdd, TryMul};
+use dfdx::prelude::Tape;
 
-use super::op::normalise_row;
-use super::{Device, Matrix, Outcome, Param};
+use super::op::{Sequence, normalise_row};
+use super::{Device, Outcome, Param};
 
 /// g ⊙ x̂ + b.
 #[derive(Clone, Debug)]
@@ -23,11 +23,9 @@ impl<D: Device> LayerNorm<D> {
         })
     }
 
-    /// Of every row.
-    pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let (device, count) = (rows.device().clone(), rows.shape().0);
-        let [gain, bias] = [&self.gain, &self.bias].map(|row| device.in_every_row(row.value.retaped::<T>(), count));
-        device.normalise(rows)?.try_mul(gain?)?.try_add(bias?)
+    /// Of every token of a program.
+    pub fn on<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        tokens.normalise(self.gain.taped(), self.bias.taped())
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {

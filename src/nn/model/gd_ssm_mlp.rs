@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 use super::gd_ssm::{GdSsm, Window};
 use super::{Architecture, GdSsmSpec, Init, Theory};
 use crate::bounds;
-use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
@@ -135,11 +134,11 @@ impl<D: Device> Net<D> for GdSsmMlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let (batch, length, width) = *input.tokens.shape();
         let rows = input.tokens.try_reshape_like(&(batch * length, width))?;
-        let embedded = self.embed.apply(Activation::Tanh.apply(self.bend.apply(rows)?)?)?;
+        let embedded = self.embed.apply(self.bend.apply(rows)?.try_tanh()?)?;
         let tokens = embedded.try_reshape_like(&(batch, length, self.ssm.outputs()))?;
         // The gradient goes on through the tokens to the embedding.
         let said = self.ssm.forward(Input { tokens, wanted: Wanted::All })?; // (B, m)
-        let gate = Activation::Gelu.apply(self.gate.apply(said.retaped::<T>())?)?;
+        let gate = self.gate.apply(said.retaped::<T>())?.try_fast_gelu()?;
         self.decode.apply(self.value.apply(said)?.try_mul(gate)?)
     }
 
@@ -206,7 +205,7 @@ mod tests {
             matrix.chunks(4).map(|m| m.iter().zip(row).map(|(m, x)| m * x).sum()).collect()
         };
         let said = times(&net.ssm.read.value.as_vec(), &times(&state, &asked));
-        let gates = gate.of(&said).into_iter().map(|x| Activation::Gelu.of(x));
+        let gates = gate.of(&said).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
         let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
         assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-4);

@@ -14,7 +14,9 @@
 
 use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
 
-use super::recurrent::{Carried, Cell, sigmoid};
+use super::recurrent::sigmoid;
+use crate::lanes::{LANES, Lane, lanewise};
+use crate::nn::op::{Buffer, Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 const UPDATE: usize = 0;
@@ -26,6 +28,8 @@ pub struct Gru;
 
 impl Cell for Gru {
     const GATES: &'static [&'static str] = &["z", "r", "h"];
+    /// r ⊙ h.
+    const READS_OTHER: Option<usize> = Some(CANDIDATE);
 
     fn step<D: Device, T: Tape<f32, D>>(
         Carried { h, c }: Carried<Matrix<D, T>>,
@@ -47,5 +51,54 @@ impl Cell for Gru {
         for ((h, z), candidate) in carried.h.iter_mut().zip(&z).zip(&candidate) {
             *h = sigmoid(*z) * *h + (1.0 - sigmoid(*z)) * candidate.tanh();
         }
+    }
+
+    #[inline(always)]
+    fn forward(past: Past<'_>, now: Moment<'_>) {
+        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, after, other: reset } = now;
+        past.add(UPDATE, h, z);
+        past.add(RESET, h, r);
+        for i in 0..h.len() {
+            lanewise();
+            for l in 0..LANES {
+                z[i][l] = elementary::sigmoid(z[i][l]);
+                r[i][l] = elementary::sigmoid(r[i][l]);
+                reset[i][l] = r[i][l] * h[i][l];
+            }
+        }
+        past.add(CANDIDATE, reset, candidate);
+        for i in 0..h.len() {
+            lanewise();
+            for l in 0..LANES {
+                candidate[i][l] = elementary::tanh(candidate[i][l]);
+                after.h[i][l] = candidate[i][l] + z[i][l] * (h[i][l] - candidate[i][l]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
+        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, .. } = now;
+        for i in 0..h.len() {
+            lanewise();
+            for l in 0..LANES {
+                let (open, new, slope) = (z[i][l], candidate[i][l], by.h[i][l]);
+                z[i][l] = slope * (h[i][l] - new) * open * (1.0 - open);
+                candidate[i][l] = slope * (1.0 - open) * (1.0 - new * new);
+                by.h[i][l] = slope * open;
+            }
+        }
+        let mut by_product = Buffer::zeros(h.len());
+        past.add_back(CANDIDATE, candidate, &mut by_product);
+        for i in 0..h.len() {
+            lanewise();
+            for l in 0..LANES {
+                let (open, slope) = (r[i][l], by_product[i][l]);
+                r[i][l] = slope * h[i][l] * open * (1.0 - open);
+                by.h[i][l] += slope * open;
+            }
+        }
+        past.add_back(UPDATE, z, by.h);
+        past.add_back(RESET, r, by.h);
     }
 }

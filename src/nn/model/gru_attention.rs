@@ -13,7 +13,7 @@
 //! no decoder: the query's state asks once. All of Wa, Ua, va and Wc start as Glorot & Bengio 2010 say.
 
 use anyhow::Result;
-use dfdx::prelude::{Axes3, Axis, BroadcastTo, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
+use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,7 @@ use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
+use crate::nn::op::{project, slice};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
@@ -131,16 +132,14 @@ impl<D: Device> Net<D> for GruAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let (batch, length, _) = *input.tokens.shape();
         let n = self.asked.value.shape().0;
-        let hidden = self.gru.hidden(input.tokens)?; // (T·B, n)
-        // A product with one: dfdx's slice would overwrite the gradient of what is read elsewhere too.
-        let asks = self.gru.asked(hidden.retaped::<T>().try_mul(1.0f32)?, batch)?; // (B, n)
-        let ask = self.ask.apply(asks.retaped::<T>())?.try_broadcast_like::<_, Axis<0>>(&(length, batch, n))?;
-        let sums = hidden.retaped::<T>().try_matmul(self.asked.value.clone())?.try_reshape_like(&(length, batch, n))?;
-        let scores = sums.try_add(ask)?.try_tanh()?.try_reshape_like(&(length * batch, n))?;
-        let scores = scores.try_matmul(self.score.value.clone())?.try_reshape_like(&(length, batch))?;
-        let attention = scores.try_softmax::<Axis<0>>()?.try_permute()?.try_reshape_like(&(batch, 1, length))?;
-        let states = hidden.try_reshape_like(&(length, batch, n))?.try_permute::<_, Axes3<1, 0, 2>>()?;
-        let context = attention.try_matmul(states)?.try_reshape_like(&(batch, n))?;
+        let hidden = self.gru.hidden(input, length)?; // (B, T, n)
+        let query = self.gru.query;
+        let asks = slice(hidden.retaped::<T>(), (0..batch, query..query + 1, 0..n))?.try_reshape_like(&(batch, n))?;
+        let ask = self.ask.apply(asks.retaped::<T>())?.try_broadcast_like::<_, Axis<1>>(&(batch, length, n))?;
+        let sums = project(hidden.retaped::<T>(), self.asked.taped())?;
+        let scores = project(sums.try_add(ask)?.try_tanh()?, self.score.taped())?.try_reshape_like(&(batch, length))?;
+        let attention = scores.try_softmax::<Axis<1>>()?.try_reshape_like(&(batch, 1, length))?;
+        let context = attention.try_matmul(hidden)?.try_reshape_like(&(batch, n))?;
         self.gru.decoder.apply(asks)?.try_add(context.try_matmul(self.read.value.clone())?)
     }
 

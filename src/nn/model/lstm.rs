@@ -16,7 +16,9 @@
 
 use dfdx::prelude::{Tape, TryAdd, TryMul};
 
-use super::recurrent::{Carried, Cell, sigmoid};
+use super::recurrent::sigmoid;
+use crate::lanes::{LANES, Lane, lanewise};
+use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 const INPUT: usize = 0;
@@ -55,5 +57,44 @@ impl Cell for Lstm {
             carried.c[i] = sigmoid(forget[i]) * carried.c[i] + sigmoid(input[i]) * new[i].tanh();
             carried.h[i] = sigmoid(output[i]) * carried.c[i].tanh();
         }
+    }
+
+    #[inline(always)]
+    fn forward(past: Past<'_>, now: Moment<'_>) {
+        let Moment { mut gates, before, after, .. } = now;
+        gates.iter_mut().enumerate().for_each(|(gate, sum)| past.add(gate, before.h, sum));
+        let [input, forget, output, new] = gates;
+        for i in 0..before.h.len() {
+            lanewise();
+            for l in 0..LANES {
+                input[i][l] = elementary::sigmoid(input[i][l]);
+                forget[i][l] = elementary::sigmoid(forget[i][l]);
+                output[i][l] = elementary::sigmoid(output[i][l]);
+                new[i][l] = elementary::tanh(new[i][l]);
+                after.c[i][l] = forget[i][l] * before.c[i][l] + input[i][l] * new[i][l];
+                after.h[i][l] = output[i][l] * elementary::tanh(after.c[i][l]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
+        let Moment { mut gates, before, after, .. } = now;
+        let [input, forget, output, new] = &mut gates;
+        for i in 0..before.h.len() {
+            lanewise();
+            for l in 0..LANES {
+                let [take, keep, show, made] = [&input, &forget, &output, &new].map(|gate| gate[i][l]);
+                let (bent, by_h) = (elementary::tanh(after.c[i][l]), by.h[i][l]);
+                let by_c = by.c[i][l] + by_h * show * (1.0 - bent * bent);
+                output[i][l] = by_h * bent * show * (1.0 - show);
+                forget[i][l] = by_c * before.c[i][l] * keep * (1.0 - keep);
+                input[i][l] = by_c * made * take * (1.0 - take);
+                new[i][l] = by_c * take * (1.0 - made * made);
+                by.c[i][l] = by_c * keep;
+                by.h[i][l] = 0.0;
+            }
+        }
+        gates.iter().enumerate().for_each(|(gate, slope)| past.add_back(gate, slope, by.h));
     }
 }

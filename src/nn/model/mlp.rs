@@ -21,6 +21,7 @@ use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, he};
 use crate::nn::linear::{self, Linear};
+use crate::nn::op::Program;
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
 use crate::task::{Layout, Shape};
 
@@ -109,11 +110,14 @@ pub struct Mlp<D: Device> {
 impl<D: Device> Net<D> for Mlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let (batch, length, width) = *input.tokens.shape();
-        let mut rows = input.tokens.try_reshape_like(&(batch, length * width))?;
+        let whole = (batch, 1, length * width);
+        let program = Program::new(whole);
+        let mut units = program.tokens();
         for layer in &self.hidden {
-            rows = self.spec.activation.apply(layer.apply(rows)?)?;
+            units = self.spec.activation.on(layer.on(units));
         }
-        self.decoder.apply(rows)
+        let input = Input { tokens: input.tokens.try_reshape_like(&whole)?, wanted: input.wanted };
+        self.decoder.on(units).run(input)?.try_reshape_like(&(batch, self.outputs))
     }
 
     /// One stop, for the perceptron reads all tokens at once: a row of units for each layer.

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use anyhow::Result;
-use dfdx::prelude::{Axes3, HasShape, PermuteTo, PutTape, ReshapeTo, SplitTape, Tape, TryAdd, TryMatMul, TryStack};
+use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,37 +23,9 @@ use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, orthogonal};
 use crate::nn::linear::{self, Linear, PlainLinear};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::nn::op::{Carried, Cell, Recurrence};
+use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
-
-/// What a layer carries from token to token. A cell without c leaves it alone.
-#[derive(Clone, Debug)]
-pub struct Carried<X> {
-    pub h: X,
-    pub c: X,
-}
-
-/// The step of a recurrent layer. `reads(gate, h)` is x_t W + b + h U of that gate.
-pub trait Cell: Copy + Debug + Default + PartialEq {
-    /// The gates' symbols.
-    const GATES: &'static [&'static str];
-    /// Whether the cell carries a c.
-    const HAS_C: bool = false;
-
-    /// What the bias of a gate starts at.
-    fn bias(_gate: usize) -> f32 {
-        0.0
-    }
-
-    /// One step of a batch: (B, n). The tape goes on in h.
-    fn step<D: Device, T: Tape<f32, D>>(
-        carried: Carried<Matrix<D, T>>,
-        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
-    ) -> Outcome<Carried<Matrix<D, T>>, D>;
-
-    /// The definition: one step of one sequence.
-    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>);
-}
 
 /// The logistic function.
 pub fn sigmoid(x: f32) -> f32 {
@@ -152,6 +124,14 @@ struct Gate<D: Device> {
     past: Param<D>,
 }
 
+impl<D: Device> Gate<D> {
+    /// W, U and b, for one use on a tape.
+    fn taped<T: Tape<f32, D>>(&self) -> [Matrix<D, T>; 3] {
+        let [weight, bias] = self.token.params();
+        [weight.taped(), self.past.taped(), bias.taped()]
+    }
+}
+
 /// The network.
 #[derive(Clone, Debug)]
 pub struct Recurrent<D: Device, C: Cell> {
@@ -167,55 +147,21 @@ pub struct Recurrent<D: Device, C: Cell> {
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
-    /// All h of the last layer, (T·B, n): time before batch.
-    pub fn hidden<T: Tape<f32, D>>(&self, tokens: Cube<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let (batch, length, width) = *tokens.shape();
-        let mut rows = tokens.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(length * batch, width))?;
-        for gates in &self.layers {
-            rows = self.layer(gates, rows, (length, batch))?;
+    /// So many h of the last tokens from the last layer: (B, asked, n).
+    pub fn hidden<T: Tape<f32, D>>(&self, input: Input<D, T>, asked: usize) -> Outcome<Cube<D, T>, D> {
+        let device = input.tokens.device().clone();
+        let (length, mut inputs) = (input.tokens.shape().1, input.tokens);
+        for (number, gates) in self.layers.iter().enumerate() {
+            let (is_first, is_last) = (number == 0, number + 1 == self.layers.len());
+            inputs = device.recur(Recurrence {
+                inputs,
+                gates: gates.iter().map(Gate::taped).collect(),
+                asked: if is_last { asked } else { length },
+                wanted: if is_first { input.wanted } else { Wanted::All },
+                cell: PhantomData::<C>,
+            })?;
         }
-        Ok(rows)
-    }
-
-    /// h at the query's token, (B, n), from all h.
-    pub fn asked<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, batch: usize) -> Outcome<Matrix<D, T>, D> {
-        hidden.try_slice((self.query * batch..(self.query + 1) * batch, 0..self.units))
-    }
-
-    /// All h of a layer, (T·B, n), from all that it reads, (T·B, inputs): time before batch.
-    fn layer<T: Tape<f32, D>>(
-        &self,
-        gates: &[Gate<D>],
-        inputs: Matrix<D, T>,
-        (length, batch): (usize, usize),
-    ) -> Outcome<Matrix<D, T>, D> {
-        let n = self.units;
-        let device = inputs.device().clone();
-        let (inputs, mut tape) = inputs.split_tape();
-        let mut projected: Vec<Cube<D>> = Vec::new();
-        for gate in gates {
-            let (cube, done) =
-                gate.token.apply(inputs.retaped::<T>())?.try_reshape_like(&(length, batch, n))?.split_tape();
-            projected.push(cube);
-            tape = tape.merge(done);
-        }
-        let zero: Matrix<D> = device.try_zeros_like(&(batch, n))?;
-        let mut carried = Carried { h: zero.retaped::<T>(), c: zero.retaped::<T>() };
-        let mut all = Vec::with_capacity(length);
-        for t in 0..length {
-            let reads = |gate: usize, h: Matrix<D, T>| {
-                // These slices do not overlap and nothing else reads what they cut: dfdx's own slice will do.
-                let token = projected[gate].retaped::<T>().try_slice((t..t + 1, 0..batch, 0..n))?;
-                h.try_matmul(gates[gate].past.value.clone())?.try_add(token.try_reshape_like(&(batch, n))?)
-            };
-            carried = C::step(carried, reads)?;
-            all.push(carried.h.retaped::<T>());
-        }
-        // The last h carries the tape of all steps.
-        all.pop();
-        all.push(carried.h);
-        let (all, steps) = all.try_stack()?.try_reshape_like(&(length * batch, n))?.split_tape();
-        Ok(all.put_tape(tape.merge(steps)))
+        Ok(inputs)
     }
 
     /// The definition: (T, n) of h and of c of every layer, for one sequence of (T, w).
@@ -247,7 +193,8 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
 impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let batch = input.tokens.shape().0;
-        self.decoder.apply(self.asked(self.hidden(input.tokens)?, batch)?)
+        let h = self.hidden(input.up_to(self.query)?, 1)?;
+        self.decoder.apply(h.try_reshape_like(&(batch, self.units))?)
     }
 
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
@@ -292,7 +239,6 @@ mod tests {
 
     use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn, tests::NO_THEORY};
     use super::*;
-    use crate::nn::Wanted;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 

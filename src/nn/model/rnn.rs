@@ -13,7 +13,8 @@
 
 use dfdx::prelude::Tape;
 
-use super::recurrent::{Carried, Cell};
+use crate::lanes::{LANES, Lane, lanewise};
+use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,5 +32,28 @@ impl Cell for Rnn {
 
     fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
         carried.h = reads(0, &carried.h).into_iter().map(f32::tanh).collect();
+    }
+
+    #[inline(always)]
+    fn forward(past: Past<'_>, now: Moment<'_>) {
+        let Moment { gates: [sum, ..], before, after, .. } = now;
+        past.add(0, before.h, sum);
+        for (h, sum) in after.h.iter_mut().zip(sum) {
+            lanewise();
+            (0..LANES).for_each(|l| h[l] = elementary::tanh(sum[l]));
+        }
+    }
+
+    #[inline(always)]
+    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
+        let Moment { gates: [slope, ..], after, .. } = now;
+        for ((slope, h), by_h) in slope.iter_mut().zip(&*after.h).zip(by.h.iter_mut()) {
+            lanewise();
+            for l in 0..LANES {
+                slope[l] = by_h[l] * (1.0 - h[l] * h[l]);
+                by_h[l] = 0.0;
+            }
+        }
+        past.add_back(0, slope, by.h);
     }
 }

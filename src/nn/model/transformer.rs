@@ -16,7 +16,7 @@
 //! W2 start smaller by √(2 · layers), so that the sum over layers starts as large as one.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryAdd};
+use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::norm::LayerNorm;
-use crate::nn::op::{Attended, attention_matrix};
+use crate::nn::op::{Program, Sequence, attention_matrix};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
 use crate::task::{Layout, Shape};
 
@@ -154,25 +154,19 @@ pub struct Transformer<D: Device> {
 }
 
 impl<D: Device> Layer<D> {
-    /// All tokens after the layer, (B·T, n), from those before it.
-    fn apply<T: Tape<f32, D>>(
+    /// The last tokens after the layer, so many, from all before it.
+    fn last<'p, T: Tape<f32, D>>(
         &self,
-        tokens: Matrix<D, T>,
-        (batch, length): (usize, usize),
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
         spec: &TransformerSpec,
-    ) -> Outcome<Matrix<D, T>, D> {
-        let (device, all) = (tokens.device().clone(), (batch, length, spec.units));
-        let normal = self.before_attention.apply(tokens.retaped::<T>())?;
-        let parts = Attended {
-            queries: self.query.apply(normal.retaped::<T>())?.try_reshape_like(&all)?,
-            keys: self.key.apply(normal.retaped::<T>())?.try_reshape_like(&all)?,
-            values: self.value.apply(normal)?.try_reshape_like(&all)?,
-        };
-        let attended = device.softmax_attend(parts, spec.heads)?.try_reshape_like(&(batch * length, spec.units))?;
-        let tokens = tokens.try_add(self.project.apply(attended)?)?;
-        let normal = self.before_perceptron.apply(tokens.retaped::<T>())?;
-        let wide = spec.activation.apply(self.widen.apply(normal)?)?;
-        tokens.try_add(self.narrow.apply(wide)?)
+    ) -> Sequence<'p, D, T> {
+        let normal = self.before_attention.on(tokens);
+        let parts = [self.key.on(normal), self.value.on(normal)];
+        let attended = self.query.on(normal.last(asked)).softmax_attend(parts, spec.heads);
+        let tokens = tokens.last(asked).plus(self.project.on(attended));
+        let wide = spec.activation.on(self.widen.on(self.before_perceptron.on(tokens)));
+        tokens.plus(self.narrow.on(wide))
     }
 
     /// The definition: turns the tokens of one sequence into those after the layer, and gives the attention matrix of
@@ -210,15 +204,17 @@ impl<D: Device> Layer<D> {
 
 impl<D: Device> Net<D> for Transformer<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let (batch, length, width) = *input.tokens.shape();
-        let mut tokens = self.embedding.apply(input.tokens.try_reshape_like(&(batch * length, width))?)?;
-        for layer in &self.layers {
-            tokens = layer.apply(tokens, (batch, length), &self.spec)?;
+        let input = input.up_to(self.query)?;
+        let program = Program::new(*input.tokens.shape());
+        let mut tokens = self.embedding.on(program.tokens());
+        for (number, layer) in self.layers.iter().enumerate() {
+            // After the last layer only the query is read.
+            let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
+            tokens = layer.last(tokens, asked, &self.spec);
         }
-        // Nothing else reads the last tokens: dfdx's own slice will do.
-        let all = tokens.try_reshape_like(&(batch, length, self.spec.units))?;
-        let query = all.try_slice((0..batch, self.query..self.query + 1, 0..self.spec.units))?;
-        self.decoder.apply(self.last_norm.apply(query.try_reshape_like(&(batch, self.spec.units))?)?)
+        let answer = self.decoder.on(self.last_norm.on(tokens.last(1))).run(input)?; // (B, 1, d_out)
+        let (batch, _, outputs) = *answer.shape();
+        answer.try_reshape_like(&(batch, outputs))
     }
 
     /// The attention matrix of each head, row by row as the queries come.

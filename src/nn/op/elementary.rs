@@ -38,7 +38,6 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// tanh x, from e^2x − 1, which is exact near 0, too.
-#[allow(dead_code, reason = "for the recurrent cells")]
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let (scale, rest) = parts(2.0 * x.clamp(-10.0, 10.0));

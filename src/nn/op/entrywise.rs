@@ -4,13 +4,16 @@ use dfdx::prelude::{Axes2, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMu
 use multiversion::multiversion;
 
 use super::Device;
-use super::elementary::{gelu, sigmoid, silu, softplus};
+use super::elementary::{gelu, sigmoid, silu, softplus, tanh};
 use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
+    /// max(0, x).
+    Relu,
+    Tanh,
     /// x σ(x): Elfwing et al. 2017 (1702.03118).
     Silu,
     /// ln(1 + eˣ).
@@ -34,6 +37,8 @@ impl Function {
                 let rest = x.retaped::<T>().try_abs()?.try_negate()?.try_exp()?.try_add(1.0f32)?.try_ln()?;
                 x.try_relu()?.try_add(rest)
             }
+            Self::Relu => x.try_relu(),
+            Self::Tanh => x.try_tanh(),
             Self::Sigmoid => x.try_sigmoid(),
             Self::Gelu => x.try_fast_gelu(),
         }
@@ -50,25 +55,64 @@ impl Function {
                 (s, s * (1.0 - s))
             }
             Self::Gelu => gelu(x),
+            // Not a number stays what it is.
+            Self::Relu => (if x < 0.0 { 0.0 } else { x }, if x < 0.0 { 0.0 } else { 1.0 }),
+            Self::Tanh => {
+                let out = tanh(x);
+                (out, 1.0 - out * out)
+            }
         }
     }
+}
+
+/// Does the same with whichever function it is. Each has a loop of its own: a choice within a loop would keep it from
+/// becoming vector instructions.
+macro_rules! each {
+    ($function:expr, $known:ident => $body:expr) => {
+        match $function {
+            Function::Relu => {
+                const $known: Function = Function::Relu;
+                $body
+            }
+            Function::Tanh => {
+                const $known: Function = Function::Tanh;
+                $body
+            }
+            Function::Silu => {
+                const $known: Function = Function::Silu;
+                $body
+            }
+            Function::Softplus => {
+                const $known: Function = Function::Softplus;
+                $body
+            }
+            Function::Sigmoid => {
+                const $known: Function = Function::Sigmoid;
+                $body
+            }
+            Function::Gelu => {
+                const $known: Function = Function::Gelu;
+                $body
+            }
+        }
+    };
 }
 
 /// Writes f(x) to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn apply(function: Function, x: &[Lane], out: &mut [Lane]) {
-    for (x, out) in x.as_flattened().iter().zip(out.as_flattened_mut()) {
-        (*out, _) = function.at(*x);
-    }
+    each!(function, KNOWN => for (x, out) in x.as_flattened().iter().zip(out.as_flattened_mut()) {
+        (*out, _) = KNOWN.at(*x);
+    });
 }
 
 /// Adds the gradient by x.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn apply_backward(function: Function, x: &[Lane], by_out: &[Lane], by_x: &mut [Lane]) {
-    let slopes = by_x.as_flattened_mut().iter_mut().zip(by_out.as_flattened());
-    for ((by_x, by_out), x) in slopes.zip(x.as_flattened()) {
-        *by_x += by_out * function.at(*x).1;
-    }
+    let (x, by_out, by_x) = (x.as_flattened(), by_out.as_flattened(), by_x.as_flattened_mut());
+    each!(function, KNOWN => for ((by_x, by_out), x) in by_x.iter_mut().zip(by_out).zip(x) {
+        *by_x += by_out * KNOWN.at(*x).1;
+    });
 }
 
 /// Every token plus a row, made of dfdx's operations: (B, T, a) + (1, a).

@@ -269,13 +269,6 @@ fn summed_outer(a: &[Lane], b: &[Lane], width: usize) -> Vec<f32> {
     sums
 }
 
-/// All numbers of a tensor, row-major.
-pub fn host(tensor: &Cube<Cpu>, length: usize) -> Vec<f32> {
-    let mut rows = vec![0.0; length];
-    tensor.copy_into(&mut rows);
-    rows
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ pub(crate) mod check;
 mod clip;
 mod complex;
 mod diagonal_scan;
-mod elementary;
+pub mod elementary;
 mod entrywise;
 mod head_scan;
 mod host;
@@ -22,8 +22,10 @@ mod linear_attend;
 mod masked_attend;
 mod normalise;
 mod operation;
+mod outer;
 mod program;
 mod project;
+mod recurrence;
 mod selective_scan;
 mod slice;
 mod softmax_attend;
@@ -33,6 +35,7 @@ mod window_layer;
 mod window_scan;
 
 pub use adam::{AdamStep, Moments};
+pub use buffer::Buffer;
 pub use causal_conv::CausalConv;
 pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
@@ -44,6 +47,7 @@ pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
 pub use program::{Program, Recording, Selection, Sequence};
 pub use project::project;
+pub use recurrence::{Carried, Cell, MOST_GATES, Moment, Past, Recurrence};
 pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
@@ -100,6 +104,11 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         linear_attend::compose(tokens, weights)
     }
 
+    /// A recurrent layer: the last h, as many as are asked for, (B, asked, n). See [`Recurrence`].
+    fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
+        recurrence::compose(layer)
+    }
+
     /// Runs a program over token sequences. See [`Program`].
     fn run<T: Tape<f32, Self>>(
         &self,
@@ -107,15 +116,6 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         recording: Recording<Self, T>,
     ) -> Outcome<Cube<Self, T>, Self> {
         program::compose(input, recording)
-    }
-
-    /// Causal attention with softmax, in heads that lie side by side: (B, T, h·w).
-    fn softmax_attend<T: Tape<f32, Self>>(
-        &self,
-        parts: Attended<Self, T>,
-        heads: usize,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        softmax_attend::compose(parts, heads)
     }
 
     /// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
@@ -141,11 +141,6 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         step: AdamStep,
     ) -> Outcome<(), Self> {
         adam::compose(param, moments, gradient, step)
-    }
-
-    /// Every row with mean 0 and mean square 1: (rows, n).
-    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
-        normalise::compose(rows)
     }
 
     /// A row, (1, n), in each of so many rows. It may be laid out so that it can be added and multiplied, but not
@@ -202,6 +197,13 @@ impl Device for Cpu {
         linear_attend::fused(self, tokens, weights)
     }
 
+    fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
+        if as_a_card() {
+            return recurrence::compose(layer);
+        }
+        recurrence::fused(self, layer)
+    }
+
     fn run<T: Tape<f32, Self>>(
         &self,
         input: Input<Self, T>,
@@ -211,17 +213,6 @@ impl Device for Cpu {
             return program::compose(input, recording);
         }
         program::fused(self, input, recording)
-    }
-
-    fn softmax_attend<T: Tape<f32, Self>>(
-        &self,
-        parts: Attended<Self, T>,
-        heads: usize,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
-            return softmax_attend::compose(parts, heads);
-        }
-        softmax_attend::fused(self, parts, heads)
     }
 
     fn squared_error<T: Tape<f32, Self>>(
@@ -253,13 +244,6 @@ impl Device for Cpu {
             return adam::compose(param, moments, gradient, step);
         }
         adam::fused(param, moments, &gradient, step)
-    }
-
-    fn normalise<T: Tape<f32, Self>>(&self, rows: Matrix<Self, T>) -> Outcome<Matrix<Self, T>, Self> {
-        if as_a_card() {
-            return normalise::compose(rows);
-        }
-        normalise::fused(rows)
     }
 
     fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {

@@ -10,8 +10,11 @@ use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMatMul, TryMul};
 use super::complex::{Complex, Spectrum};
 use super::entrywise::{self, Function};
 use super::lanes::Lane;
-use super::{CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
-use super::{causal_conv, diagonal_scan, head_scan, masked_attend, project, selective_scan, slice};
+use super::softmax_attend::Heads;
+use super::{Attended, CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
+use super::{
+    causal_conv, diagonal_scan, head_scan, masked_attend, normalise, project, selective_scan, slice, softmax_attend,
+};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// A sequence in a program, by the number of the step that makes it.
@@ -36,6 +39,12 @@ pub enum Operation {
     TimesRow(Place, Weight),
     /// x W, with (a, b).
     Project(Place, Weight, (usize, usize)),
+    /// x W + c.
+    Affine(Place, [Weight; 2]),
+    /// With gain and bias.
+    Normalise(Place, [Weight; 2]),
+    /// Causal attention of queries, keys and values.
+    SoftmaxAttend([Place; 3], Heads),
     /// x W V, with (a, h) and (h, b): W V is taken first, for a is less than h.
     ProjectTwice(Place, [Weight; 2], [usize; 3]),
     /// With taps and bias.
@@ -91,7 +100,7 @@ impl<'a> Given<'a> {
         &self.lanes[self.places[place].clone()]
     }
 
-    fn all(self, places: [Place; 4]) -> [&'a [Lane]; 4] {
+    fn all<const N: usize>(self, places: [Place; N]) -> [&'a [Lane]; N] {
         places.map(|place| self.of(place))
     }
 
@@ -131,9 +140,12 @@ impl Operation {
             | Self::TimesRow(x, _)
             | Self::Project(x, ..)
             | Self::ProjectTwice(x, ..)
+            | Self::Affine(x, _)
+            | Self::Normalise(x, _)
             | Self::Convolve(x, _)
             | Self::DiagonalScan(x, _) => vec![x],
             Self::Plus(parts) | Self::Times(parts) => parts.to_vec(),
+            Self::SoftmaxAttend(parts, _) => parts.to_vec(),
             Self::SelectiveScan(parts, ..) | Self::HeadScan(parts, ..) | Self::MaskedAttend(parts, ..) => {
                 parts.to_vec()
             }
@@ -151,6 +163,14 @@ impl Operation {
             Self::PlusRow(x, row) => entrywise::plus_row(given.of(x), given.weight(row)),
             Self::TimesRow(x, row) => entrywise::times_row(given.of(x), given.weight(row)),
             Self::Project(x, weight, _) => project::project(given.of(x), given.weight(weight)),
+            Self::Affine(x, [weight, bias]) => {
+                entrywise::plus_row(project::project(given.of(x), given.weight(weight))?, given.weight(bias))
+            }
+            Self::Normalise(x, [gain, bias]) => normalise::compose(given.of(x), given.weight(gain), given.weight(bias)),
+            Self::SoftmaxAttend([queries, keys, values], heads) => {
+                let (queries, keys, values) = (given.of(queries), given.of(keys), given.of(values));
+                softmax_attend::compose(Attended { queries, keys, values }, heads.count)
+            }
             Self::ProjectTwice(x, [first, second], _) => {
                 project::project(given.of(x), given.weight::<T>(first).try_matmul(given.weight::<T>(second))?)
             }
@@ -196,6 +216,13 @@ impl Operation {
             }
             Self::TimesRow(x, row) => entrywise::add_times_row(given.of(x), given.weight(row), out),
             Self::Project(x, weight, sizes) => project::forward(given.of(x), given.weight(weight), sizes, out),
+            Self::Affine(x, [weight, bias]) => {
+                project::forward_affine(given.of(x), (given.weight(weight), given.weight(bias)), out);
+            }
+            Self::Normalise(x, [gain, bias]) => {
+                normalise::forward(given.of(x), given.weight(gain), given.weight(bias), out);
+            }
+            Self::SoftmaxAttend(parts, heads) => softmax_attend::forward(given.all(parts), heads, out),
             Self::ProjectTwice(x, weights, sizes) => {
                 project::forward_twice(given.of(x), given.each(weights), sizes, out);
             }
@@ -220,7 +247,58 @@ impl Operation {
     /// Adds the gradients of one block that follow from ∂out.
     pub fn backward(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
         match self {
-            Self::Tokens | Self::Unused => {}
+            Self::Tokens | Self::Unused | Self::Last(_) | Self::Plus(_) | Self::Times(_) => {
+                self.through(given, by_out, slopes)
+            }
+            Self::Apply(..) | Self::PlusRow(..) | Self::TimesRow(..) => self.through(given, by_out, slopes),
+            Self::Project(x, weight, sizes) => {
+                let ([by_x], [by_weight]) = slopes.of([x], [weight]);
+                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
+            }
+            Self::ProjectTwice(x, weights, sizes) => {
+                let ([by_x], by_weights) = slopes.of([x], weights);
+                project::backward_twice((given.of(x), given.each(weights)), sizes, by_out, by_x, by_weights);
+            }
+            Self::Affine(x, [weight, bias]) => {
+                let ([by_x], [by_weight, by_bias]) = slopes.of([x], [weight, bias]);
+                let sizes = (by_weight.len() / by_bias.len(), by_bias.len());
+                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
+                entrywise::by_added_row(by_out, by_bias);
+            }
+            Self::Normalise(x, [gain, bias]) => {
+                let ([by_x], [by_gain, by_bias]) = slopes.of([x], [gain, bias]);
+                normalise::backward((given.of(x), given.weight(gain)), by_out, by_x, by_gain, by_bias);
+            }
+            Self::SoftmaxAttend(parts, heads) => {
+                let (by_parts, []) = slopes.of(parts, []);
+                softmax_attend::backward(given.all(parts), heads, by_out, by_parts);
+            }
+            Self::Convolve(x, [taps, bias]) => {
+                let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
+                causal_conv::backward((given.of(x), given.weight(taps)), by_out, by_x, by_taps, by_bias);
+            }
+            Self::DiagonalScan(x, weights) => {
+                let ([by_x], by_weights) = slopes.of([x], weights);
+                diagonal_scan::backward((given.of(x), &given.each(weights)), by_out, by_x, by_weights);
+            }
+            Self::SelectiveScan(parts, rate, states) => {
+                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
+                selective_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+            }
+            Self::HeadScan(parts, rate, states) => {
+                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
+                head_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+            }
+            Self::MaskedAttend(parts, rate, states) => {
+                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
+                masked_attend::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+            }
+        }
+    }
+
+    /// The same, of those that treat every number alike.
+    fn through(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
+        match self {
             Self::Last(x) => {
                 let ([by_x], []) = slopes.of([x], []);
                 let skipped = by_x.len() - by_out.len();
@@ -249,34 +327,7 @@ impl Operation {
                 entrywise::add_times_row(by_out, given.weight(row), by_x);
                 entrywise::by_multiplied_row(given.of(x), by_out, by_row);
             }
-            Self::Project(x, weight, sizes) => {
-                let ([by_x], [by_weight]) = slopes.of([x], [weight]);
-                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
-            }
-            Self::ProjectTwice(x, weights, sizes) => {
-                let ([by_x], by_weights) = slopes.of([x], weights);
-                project::backward_twice((given.of(x), given.each(weights)), sizes, by_out, by_x, by_weights);
-            }
-            Self::Convolve(x, [taps, bias]) => {
-                let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
-                causal_conv::backward((given.of(x), given.weight(taps)), by_out, by_x, by_taps, by_bias);
-            }
-            Self::DiagonalScan(x, weights) => {
-                let ([by_x], by_weights) = slopes.of([x], weights);
-                diagonal_scan::backward((given.of(x), &given.each(weights)), by_out, by_x, by_weights);
-            }
-            Self::SelectiveScan(parts, rate, states) => {
-                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
-                selective_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
-            }
-            Self::HeadScan(parts, rate, states) => {
-                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
-                head_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
-            }
-            Self::MaskedAttend(parts, rate, states) => {
-                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
-                masked_attend::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
-            }
+            _ => {}
         }
     }
 }

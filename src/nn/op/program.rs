@@ -16,6 +16,7 @@ use super::complex::Spectrum;
 use super::entrywise::Function;
 use super::lanes::Lane;
 use super::operation::{Given, Operation, Place, Slopes, Tensors, Weight};
+use super::softmax_attend::Heads;
 use crate::nn::{Cube, Device, Input, Matrix, Outcome};
 
 /// The steps so far, each of which makes a sequence.
@@ -159,6 +160,26 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
             _ => Operation::Project(self.place, weight, sizes),
         };
         self.then(operation, sizes.1)
+    }
+
+    /// x W + c, with a matrix (width, its columns) and a row.
+    pub fn affine(self, weight: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
+        let wide = weight.shape().1;
+        let weights = [weight, bias].map(|weight| self.program.weight(weight));
+        self.then(Operation::Affine(self.place, weights), wide)
+    }
+
+    /// Every token with mean 0 and mean square 1, times a row plus a row (1, width). See [`super::normalise`].
+    pub fn normalise(self, gain: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
+        let weights = [gain, bias].map(|weight| self.program.weight(weight));
+        self.then(Operation::Normalise(self.place, weights), self.size.width)
+    }
+
+    /// What these queries, of the last tokens, take from all: causal attention with softmax, in heads.
+    pub fn softmax_attend(self, [keys, values]: [Self; 2], heads: usize) -> Self {
+        let places = Self::distinct([self, keys, values]);
+        let heads = Heads { count: heads, units: self.size.width };
+        self.then(Operation::SoftmaxAttend(places, heads), self.size.width)
     }
 
     /// A short causal convolution of every channel. See [`super::CausalConv`].

@@ -1,10 +1,11 @@
-//! Every token times the same matrix: y_t = x_t W, with W (a, b).
+//! Every token times the same matrix, and a row added: y_t = x_t W + c, with W (a, b) and c (1, b).
 
 use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, total};
+use super::lanes::{LANES, Lane, plus_scaled};
+use super::outer::add_outer;
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// tokens · W, made of dfdx's operations, for any device: (B, T, a) times (a, b).
@@ -17,7 +18,7 @@ pub fn project<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, weight: Matrix<D,
 
 /// How a matrix lies in memory: the way from one row to the next, and from one column to the next.
 #[derive(Clone, Copy)]
-struct Strides(usize, usize);
+pub struct Strides(pub usize, pub usize);
 
 /// Sums that stay in registers at once. They are named one by one below, for a loop over them would be turned around by
 /// the compiler: it then gathers the numbers of one lane from all sums.
@@ -25,7 +26,7 @@ const TILE: usize = 4;
 
 /// out += x W.
 #[inline(always)]
-fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, out: &mut [Lane]) {
+pub fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, out: &mut [Lane]) {
     let (tiles, rest) = out.as_chunks_mut::<TILE>();
     for (i, tile) in tiles.iter_mut().enumerate() {
         let columns = &weight[i * TILE * along..];
@@ -42,7 +43,6 @@ fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, o
     let done = tiles.len() * TILE;
     for (i, out) in rest.iter_mut().enumerate() {
         for (row, x) in x.iter().enumerate() {
-            lanewise();
             *out = plus_scaled(out, weight[row * down + (done + i) * along], x);
         }
     }
@@ -52,6 +52,16 @@ fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, o
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [Lane]) {
     for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        add_vector_times(x, weight, Strides(b, 1), out);
+    }
+}
+
+/// Adds x W + c to `out`, which is zero.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn forward_affine(x: &[Lane], (weight, bias): (&[f32], &[f32]), out: &mut [Lane]) {
+    let (a, b) = (weight.len() / bias.len(), bias.len());
+    for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        out.iter_mut().zip(bias).for_each(|(out, bias)| *out = [*bias; LANES]);
         add_vector_times(x, weight, Strides(b, 1), out);
     }
 }
@@ -68,23 +78,7 @@ pub fn backward(
     for (by_x, by_out) in by_x.chunks_exact_mut(a).zip(by_out.chunks_exact(b)) {
         add_vector_times(by_out, weight, Strides(1, b), by_x);
     }
-    let mut row = 0;
-    while row < a {
-        let rows = if row + 1 < a { 2 } else { 1 };
-        let mut column = 0;
-        while column < b {
-            let place = (row, column);
-            column += match (rows, b - column) {
-                (2, TILE..) => add_outer_tile((x, by_out), (a, b), place, by_weight),
-                (1, _) => add_outer_entry((x, by_out), (a, b), place, by_weight),
-                _ => {
-                    add_outer_entry((x, by_out), (a, b), (row + 1, column), by_weight);
-                    add_outer_entry((x, by_out), (a, b), place, by_weight)
-                }
-            };
-        }
-        row += rows;
-    }
+    add_outer(x, by_out, (a, b), by_weight);
 }
 
 /// W V of (a, h) and (h, b).
@@ -122,48 +116,4 @@ pub fn backward_twice(
             by_v.iter_mut().zip(by_both).for_each(|(by_v, slope)| *by_v += w * slope);
         }
     }
-}
-
-/// Adds two rows and four columns of Σ_t x_tᵀ ∂y_t, and says how many columns they were.
-#[inline(always)]
-fn add_outer_tile(
-    (x, by_out): (&[Lane], &[Lane]),
-    (a, b): (usize, usize),
-    (row, column): (usize, usize),
-    by_weight: &mut [f32],
-) -> usize {
-    let [mut a0, mut a1, mut a2, mut a3] = [ZERO; TILE];
-    let [mut b0, mut b1, mut b2, mut b3] = [ZERO; TILE];
-    for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
-        let (x, by_out) = (&x[row..row + 2], &by_out[column..column + TILE]);
-        a0 = plus_product(&a0, &x[0], &by_out[0]);
-        a1 = plus_product(&a1, &x[0], &by_out[1]);
-        a2 = plus_product(&a2, &x[0], &by_out[2]);
-        a3 = plus_product(&a3, &x[0], &by_out[3]);
-        b0 = plus_product(&b0, &x[1], &by_out[0]);
-        b1 = plus_product(&b1, &x[1], &by_out[1]);
-        b2 = plus_product(&b2, &x[1], &by_out[2]);
-        b3 = plus_product(&b3, &x[1], &by_out[3]);
-    }
-    for (i, sum) in [a0, a1, a2, a3, b0, b1, b2, b3].iter().enumerate() {
-        lanewise();
-        by_weight[(row + i / TILE) * b + column + i % TILE] += total(sum);
-    }
-    TILE
-}
-
-/// The same of a single entry.
-#[inline(always)]
-fn add_outer_entry(
-    (x, by_out): (&[Lane], &[Lane]),
-    (a, b): (usize, usize),
-    (row, column): (usize, usize),
-    by_weight: &mut [f32],
-) -> usize {
-    let mut sum = ZERO;
-    for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
-        sum = plus_product(&sum, &x[row], &by_out[column]);
-    }
-    by_weight[row * b + column] += total(&sum);
-    1
 }

@@ -36,10 +36,18 @@ fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selec
     }
 }
 
+fn attend<'p>(
+    asked: Sequence<'p, Cpu, Owned>,
+    all: Sequence<'p, Cpu, Owned>,
+    weight: Weights<'_>,
+) -> Sequence<'p, Cpu, Owned> {
+    asked.softmax_attend([weight(0), weight(1)].map(|weight| all.project(weight)), 2)
+}
+
 const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
 const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 22] = [
     Case { name: "last", tokens: (5, 3), weights: &[], record: |x, _| x.last(2) },
     Case { name: "plus", tokens: (3, 2), weights: &[], record: |x, _| x.plus(x).plus(x) },
     Case { name: "times", tokens: (3, 2), weights: &[], record: |x, _| x.times(x).times(x) },
@@ -55,6 +63,12 @@ const CASES: [Case; 16] = [
         weights: &[(5, 19), (19, 3)],
         record: |x, w| x.project(w(0)).project(w(1)),
     },
+    Case { name: "relu", tokens: (2, 2), weights: &[], record: |x, _| x.apply(Function::Relu) },
+    Case { name: "tanh", tokens: (2, 2), weights: &[], record: |x, _| x.apply(Function::Tanh) },
+    Case { name: "affine", tokens: (3, 5), weights: &[(5, 19), (1, 19)], record: |x, w| x.affine(w(0), w(1)) },
+    Case { name: "normalise", tokens: (3, 5), weights: &[(1, 5); 2], record: |x, w| x.normalise(w(0), w(1)) },
+    Case { name: "attend", tokens: (5, 6), weights: &[(6, 6); 2], record: |x, w| attend(x, x, w) },
+    Case { name: "attend last", tokens: (5, 6), weights: &[(6, 6); 2], record: |x, w| attend(x.last(2), x, w) },
     Case {
         name: "project twice",
         tokens: (5, 2),
