@@ -7,7 +7,7 @@ use multiversion::multiversion;
 
 use super::Device;
 use super::entrywise::{plus_row, times_row};
-use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, total};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// ε.
@@ -40,11 +40,11 @@ fn moments(token: &[Lane]) -> (Lane, Lane) {
     let (mut mean, mut square) = (ZERO, ZERO);
     for x in token {
         lanewise();
-        mean = plus_scaled(&mean, share, x);
+        (0..LANES).for_each(|l| mean[l] += share * x[l]);
     }
     for x in token {
         lanewise();
-        square = std::array::from_fn(|l| square[l] + share * (x[l] - mean[l]) * (x[l] - mean[l]));
+        (0..LANES).for_each(|l| square[l] += share * (x[l] - mean[l]) * (x[l] - mean[l]));
     }
     (mean, std::array::from_fn(|l| 1.0 / (square[l] + EPSILON).sqrt()))
 }
@@ -56,7 +56,7 @@ pub fn forward(tokens: &[Lane], gain: &[f32], bias: &[f32], out: &mut [Lane]) {
         let (mean, inverse) = moments(token);
         for (((x, out), gain), bias) in token.iter().zip(out).zip(gain).zip(bias) {
             lanewise();
-            *out = std::array::from_fn(|l| out[l] + (gain * ((x[l] - mean[l]) * inverse[l]) + bias));
+            (0..LANES).for_each(|l| out[l] += gain * ((x[l] - mean[l]) * inverse[l]) + bias);
         }
     }
 }
@@ -86,14 +86,15 @@ pub fn backward(
             lanewise();
             *normal = std::array::from_fn(|l| (x[l] - mean[l]) * inverse[l]);
             *by_gain = plus_product(by_gain, slope, normal);
-            *by_bias = plus_scaled(by_bias, 1.0, slope);
-            level = plus_scaled(&level, share * gain, slope);
-            along = std::array::from_fn(|l| along[l] + share * gain * slope[l] * normal[l]);
+            (0..LANES).for_each(|l| {
+                by_bias[l] += slope[l];
+                level[l] += share * gain * slope[l];
+                along[l] += share * gain * slope[l] * normal[l];
+            });
         }
         for (((by_token, normal), slope), gain) in by_token.iter_mut().zip(&normal).zip(by_out).zip(gain) {
             lanewise();
-            let part = |l: usize| inverse[l] * (gain * slope[l] - level[l] - along[l] * normal[l]);
-            *by_token = std::array::from_fn(|l| by_token[l] + part(l));
+            (0..LANES).for_each(|l| by_token[l] += inverse[l] * (gain * slope[l] - level[l] - along[l] * normal[l]));
         }
     }
     for (([of_gain, of_bias], by_gain), by_bias) in sums.iter().zip(by_gain).zip(by_bias) {
@@ -105,7 +106,6 @@ pub fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lanes::LANES;
 
     #[test]
     fn lanes_equal_the_definition() {

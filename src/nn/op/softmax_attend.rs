@@ -100,22 +100,22 @@ fn weigh(query: &[Lane], keys: &[Lane], (heads, head): (Heads, usize), row: &mut
     let (mut most, mut sum) = ([f32::NEG_INFINITY; LANES], ZERO);
     for (s, score) in row.iter_mut().enumerate() {
         let product = dot(query, &keys[heads.place(head, s)]);
-        *score = product.map(|product| scale * product);
-        most = std::array::from_fn(|l| most[l].max(score[l]));
+        for l in 0..LANES {
+            score[l] = scale * product[l];
+            most[l] = most[l].max(score[l]);
+        }
     }
     for score in row.iter_mut() {
         lanewise();
-        let mut weight: Lane = std::array::from_fn(|l| score[l] - most[l]);
-        for weight in &mut weight {
-            *weight = exp(*weight);
+        for l in 0..LANES {
+            score[l] = exp(score[l] - most[l]);
+            sum[l] += score[l];
         }
-        *score = weight;
-        sum = std::array::from_fn(|l| sum[l] + weight[l]);
     }
     let share: Lane = std::array::from_fn(|l| 1.0 / sum[l]);
     for score in row.iter_mut() {
         lanewise();
-        *score = std::array::from_fn(|l| score[l] * share[l]);
+        (0..LANES).for_each(|l| score[l] *= share[l]);
     }
 }
 
@@ -159,7 +159,7 @@ pub fn backward(
                 add_times_lane(&mut by_values[heads.place(head, s)], p, by_answer);
             }
             for ((s, p), slope) in row.iter().enumerate().zip(&mut slopes) {
-                *slope = std::array::from_fn(|l| scale * p[l] * (slope[l] - mean[l]));
+                (0..LANES).for_each(|l| slope[l] = scale * p[l] * (slope[l] - mean[l]));
                 add_times_lane(&mut by_queries[heads.place(head, t)], slope, &keys[heads.place(head, s)]);
                 add_times_lane(&mut by_keys[heads.place(head, s)], slope, query);
             }
