@@ -2,14 +2,14 @@
 
 use innerloop::preset::{self, Preset};
 use innerloop::session::{self, Session};
-use innerloop::train::{Checkpoint, DeviceChoice, Experiment};
+use innerloop::train::{Checkpoint, DeviceChoice, Experiment, History};
 
 /// Every preset, made short.
 fn presets() -> Vec<(String, Preset)> {
     let all = preset::all().into_iter().map(|entry| (entry.name, entry.preset.expect("a preset of our own")));
     all.map(|(name, mut preset)| {
         preset.train.batch = 48;
-        preset.train.steps = 40;
+        preset.train.steps = 16;
         preset.train.measure_every = 10;
         (name, preset)
     })
@@ -26,6 +26,11 @@ fn advance(experiment: &mut Experiment, steps: u64) {
     }
 }
 
+/// Curves as text, digit by digit: a loss that there is none of is NaN, which equals nothing, not even itself.
+fn told(history: &History) -> String {
+    format!("{history:?}")
+}
+
 /// Weights and moments as bits, for a comparison that knows no rounding.
 fn bits(checkpoint: &Checkpoint) -> Vec<u32> {
     let lists = checkpoint.parameters.iter().flat_map(|p| [&p.values, &p.moment1, &p.moment2]);
@@ -37,23 +42,23 @@ fn a_saved_and_opened_run_goes_on_exactly_where_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, preset) in presets() {
         let mut whole = start(&name, &preset);
-        advance(&mut whole, 17);
+        advance(&mut whole, 7);
         whole.scale_lr(0.5);
-        advance(&mut whole, 23);
+        advance(&mut whole, 9);
 
         let mut first = start(&name, &preset);
-        advance(&mut first, 17);
+        advance(&mut first, 7);
         first.scale_lr(0.5);
         let path = folder.path().join(format!("{name}.ron"));
         session::save(&path, &Session::of(&first).expect("a session")).expect("a save");
         let mut second = session::load(&path).expect("a load").resume(DeviceChoice::Cpu).expect("a resume");
-        assert_eq!(second.step(), 17);
-        advance(&mut second, 23);
+        assert_eq!(second.step(), 7);
+        advance(&mut second, 9);
 
         let (whole_end, second_end) = (whole.checkpoint().expect("one"), second.checkpoint().expect("one"));
         assert_eq!(bits(&whole_end), bits(&second_end), "{name}");
         assert_eq!(whole_end, second_end, "{name}");
-        assert_eq!(whole.history, second.history, "{name}");
+        assert_eq!(told(&whole.history), told(&second.history), "{name}");
     }
 }
 
@@ -64,8 +69,8 @@ fn the_number_of_threads_changes_nothing() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| {
                 let mut experiment = start(&name, &preset);
-                advance(&mut experiment, 20);
-                (experiment.checkpoint().expect("one"), experiment.history)
+                advance(&mut experiment, 10);
+                (experiment.checkpoint().expect("one"), told(&experiment.history))
             })
         };
         assert_eq!(end(1), end(3), "{name}");
@@ -77,10 +82,10 @@ fn restarting_repeats_the_run_and_another_seed_does_not() {
     let (name, preset) = presets().remove(0);
     let mut experiment = start(&name, &preset);
     advance(&mut experiment, 20);
-    let (checkpoint, history) = (experiment.checkpoint().expect("one"), experiment.history.clone());
+    let (checkpoint, history) = (experiment.checkpoint().expect("one"), told(&experiment.history));
     experiment.restart(preset.train.seed).expect("a restart");
     advance(&mut experiment, 20);
-    assert_eq!((&experiment.checkpoint().expect("one"), &experiment.history), (&checkpoint, &history));
+    assert_eq!((&experiment.checkpoint().expect("one"), &told(&experiment.history)), (&checkpoint, &history));
     experiment.restart(preset.train.seed + 1).expect("a restart");
     advance(&mut experiment, 20);
     assert_ne!(experiment.checkpoint().expect("one"), checkpoint);

@@ -15,7 +15,7 @@
 use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
 
 use super::recurrent::sigmoid;
-use crate::lanes::{LANES, Lane, lanewise};
+use crate::lanes::{Lane, lanewise};
 use crate::nn::op::{Buffer, Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
@@ -60,19 +60,16 @@ impl Cell for Gru {
         past.add(RESET, h, r);
         for i in 0..h.len() {
             lanewise();
-            for l in 0..LANES {
-                z[i][l] = elementary::sigmoid(z[i][l]);
-                r[i][l] = elementary::sigmoid(r[i][l]);
-                reset[i][l] = r[i][l] * h[i][l];
-            }
+            let (update, open, h) = (elementary::sigmoids(&z[i]), elementary::sigmoids(&r[i]), h[i]);
+            (z[i], r[i]) = (update, open);
+            reset[i] = std::array::from_fn(|l| open[l] * h[l]);
         }
         past.add(CANDIDATE, reset, candidate);
         for i in 0..h.len() {
             lanewise();
-            for l in 0..LANES {
-                candidate[i][l] = elementary::tanh(candidate[i][l]);
-                after.h[i][l] = candidate[i][l] + z[i][l] * (h[i][l] - candidate[i][l]);
-            }
+            let (new, z, h) = (elementary::tanhs(&candidate[i]), z[i], h[i]);
+            candidate[i] = new;
+            after.h[i] = std::array::from_fn(|l| new[l] + z[l] * (h[l] - new[l]));
         }
     }
 
@@ -81,22 +78,18 @@ impl Cell for Gru {
         let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, .. } = now;
         for i in 0..h.len() {
             lanewise();
-            for l in 0..LANES {
-                let (open, new, slope) = (z[i][l], candidate[i][l], by.h[i][l]);
-                z[i][l] = slope * (h[i][l] - new) * open * (1.0 - open);
-                candidate[i][l] = slope * (1.0 - open) * (1.0 - new * new);
-                by.h[i][l] = slope * open;
-            }
+            let (open, new, slope, h) = (z[i], candidate[i], by.h[i], h[i]);
+            z[i] = std::array::from_fn(|l| slope[l] * (h[l] - new[l]) * open[l] * (1.0 - open[l]));
+            candidate[i] = std::array::from_fn(|l| slope[l] * (1.0 - open[l]) * (1.0 - new[l] * new[l]));
+            by.h[i] = std::array::from_fn(|l| slope[l] * open[l]);
         }
         let mut by_product = Buffer::zeros(h.len());
         past.add_back(CANDIDATE, candidate, &mut by_product);
         for i in 0..h.len() {
             lanewise();
-            for l in 0..LANES {
-                let (open, slope) = (r[i][l], by_product[i][l]);
-                r[i][l] = slope * h[i][l] * open * (1.0 - open);
-                by.h[i][l] += slope * open;
-            }
+            let (open, slope, h, by_h) = (r[i], by_product[i], h[i], by.h[i]);
+            r[i] = std::array::from_fn(|l| slope[l] * h[l] * open[l] * (1.0 - open[l]));
+            by.h[i] = std::array::from_fn(|l| by_h[l] + slope[l] * open[l]);
         }
         past.add_back(UPDATE, z, by.h);
         past.add_back(RESET, r, by.h);

@@ -17,7 +17,7 @@
 use dfdx::prelude::{Tape, TryAdd, TryMul};
 
 use super::recurrent::sigmoid;
-use crate::lanes::{LANES, Lane, lanewise};
+use crate::lanes::{Lane, ZERO, lanewise};
 use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
@@ -61,40 +61,41 @@ impl Cell for Lstm {
 
     #[inline(always)]
     fn forward(past: Past<'_>, now: Moment<'_>) {
-        let Moment { mut gates, before, after, .. } = now;
-        gates.iter_mut().enumerate().for_each(|(gate, sum)| past.add(gate, before.h, sum));
-        let [input, forget, output, new] = gates;
+        let Moment { gates: [input, forget, output, new], before, after, .. } = now;
+        past.add(INPUT, before.h, input);
+        past.add(FORGET, before.h, forget);
+        past.add(OUTPUT, before.h, output);
+        past.add(CELL, before.h, new);
         for i in 0..before.h.len() {
             lanewise();
-            for l in 0..LANES {
-                input[i][l] = elementary::sigmoid(input[i][l]);
-                forget[i][l] = elementary::sigmoid(forget[i][l]);
-                output[i][l] = elementary::sigmoid(output[i][l]);
-                new[i][l] = elementary::tanh(new[i][l]);
-                after.c[i][l] = forget[i][l] * before.c[i][l] + input[i][l] * new[i][l];
-                after.h[i][l] = output[i][l] * elementary::tanh(after.c[i][l]);
-            }
+            let (take, keep) = (elementary::sigmoids(&input[i]), elementary::sigmoids(&forget[i]));
+            let show = elementary::sigmoids(&output[i]);
+            let (made, was) = (elementary::tanhs(&new[i]), before.c[i]);
+            let c: Lane = std::array::from_fn(|l| keep[l] * was[l] + take[l] * made[l]);
+            let bent = elementary::tanhs(&c);
+            (input[i], forget[i], output[i], new[i], after.c[i]) = (take, keep, show, made, c);
+            after.h[i] = std::array::from_fn(|l| show[l] * bent[l]);
         }
     }
 
     #[inline(always)]
     fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
-        let Moment { mut gates, before, after, .. } = now;
-        let [input, forget, output, new] = &mut gates;
+        let Moment { gates: [input, forget, output, new], before, after, .. } = now;
         for i in 0..before.h.len() {
             lanewise();
-            for l in 0..LANES {
-                let [take, keep, show, made] = [&input, &forget, &output, &new].map(|gate| gate[i][l]);
-                let (bent, by_h) = (elementary::tanh(after.c[i][l]), by.h[i][l]);
-                let by_c = by.c[i][l] + by_h * show * (1.0 - bent * bent);
-                output[i][l] = by_h * bent * show * (1.0 - show);
-                forget[i][l] = by_c * before.c[i][l] * keep * (1.0 - keep);
-                input[i][l] = by_c * made * take * (1.0 - take);
-                new[i][l] = by_c * take * (1.0 - made * made);
-                by.c[i][l] = by_c * keep;
-                by.h[i][l] = 0.0;
-            }
+            let (take, keep, show, made) = (input[i], forget[i], output[i], new[i]);
+            let (bent, by_h, by_next, was) = (elementary::tanhs(&after.c[i]), by.h[i], by.c[i], before.c[i]);
+            let by_c: Lane = std::array::from_fn(|l| by_next[l] + by_h[l] * show[l] * (1.0 - bent[l] * bent[l]));
+            output[i] = std::array::from_fn(|l| by_h[l] * bent[l] * show[l] * (1.0 - show[l]));
+            forget[i] = std::array::from_fn(|l| by_c[l] * was[l] * keep[l] * (1.0 - keep[l]));
+            input[i] = std::array::from_fn(|l| by_c[l] * made[l] * take[l] * (1.0 - take[l]));
+            new[i] = std::array::from_fn(|l| by_c[l] * take[l] * (1.0 - made[l] * made[l]));
+            by.c[i] = std::array::from_fn(|l| by_c[l] * keep[l]);
+            by.h[i] = ZERO;
         }
-        gates.iter().enumerate().for_each(|(gate, slope)| past.add_back(gate, slope, by.h));
+        past.add_back(INPUT, input, by.h);
+        past.add_back(FORGET, forget, by.h);
+        past.add_back(OUTPUT, output, by.h);
+        past.add_back(CELL, new, by.h);
     }
 }

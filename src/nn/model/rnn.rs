@@ -13,7 +13,7 @@
 
 use dfdx::prelude::Tape;
 
-use crate::lanes::{LANES, Lane, lanewise};
+use crate::lanes::{Lane, ZERO, lanewise};
 use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
@@ -40,7 +40,7 @@ impl Cell for Rnn {
         past.add(0, before.h, sum);
         for (h, sum) in after.h.iter_mut().zip(sum) {
             lanewise();
-            (0..LANES).for_each(|l| h[l] = elementary::tanh(sum[l]));
+            *h = elementary::tanhs(sum);
         }
     }
 
@@ -49,10 +49,8 @@ impl Cell for Rnn {
         let Moment { gates: [slope, ..], after, .. } = now;
         for ((slope, h), by_h) in slope.iter_mut().zip(&*after.h).zip(by.h.iter_mut()) {
             lanewise();
-            for l in 0..LANES {
-                slope[l] = by_h[l] * (1.0 - h[l] * h[l]);
-                by_h[l] = 0.0;
-            }
+            *slope = std::array::from_fn(|l| by_h[l] * (1.0 - h[l] * h[l]));
+            *by_h = ZERO;
         }
         past.add_back(0, slope, by.h);
     }

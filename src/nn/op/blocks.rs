@@ -21,8 +21,8 @@ pub trait Kernel: Send + Sync + 'static {
     /// Computes the result of one block. Each input is (tokens · its width) lanes; `saved` and `out` hold zeros.
     fn forward(&self, inputs: &[Buffer], saved: &mut [Lane], out: &mut [Lane]);
 
-    /// Adds the gradients that follow from ∂out to `slopes`.
-    fn backward(&self, inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: Slopes<'_>);
+    /// Adds the gradients that follow from ∂out to `slopes`. Nobody reads `saved` afterwards.
+    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: Slopes<'_>);
 }
 
 /// Where a block's gradients are added, in the order of the operation's inputs and weights.
@@ -68,14 +68,14 @@ pub fn run<T: Tape<f32, Cpu>, K: Kernel>(
     let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
     let batch = inputs.first().map_or(0, |input| input.shape().0);
     let kernel = kernel(weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
-    let (results, blocks) = forward(&kernel, &inputs, (batch, rows * width), T::OWNS_TAPE)?;
+    let (results, mut blocks) = forward(&kernel, &inputs, (batch, rows * width), T::OWNS_TAPE)?;
     let out = device.try_tensor_from_vec(results, (batch, rows, width))?;
 
     let (result, wanted) = (out.clone(), operands.wanted);
     tape.add_backward_op(move |gradients| {
         let by_out = gradients.get_or_alloc_mut(&result)?;
         let sizes: Vec<usize> = weights.iter().map(|weight| weight.shape().num_elements()).collect();
-        let (by_inputs, by_weights) = backward(&kernel, &blocks, (by_out, rows * width), &sizes);
+        let (by_inputs, by_weights) = backward(&kernel, &mut blocks, (by_out, rows * width), &sizes);
         for (i, input) in inputs.iter().enumerate().filter(|_| wanted != Wanted::Weights) {
             let size = input.shape().1 * input.shape().2;
             let rows = gradients.get_or_alloc_mut(input)?;
@@ -125,22 +125,22 @@ fn forward(
 /// Gradients by each input of each block, and by each weight of each group of blocks.
 fn backward(
     kernel: &impl Kernel,
-    blocks: &[Block],
+    blocks: &mut [Block],
     (by_out, size): (&[f32], usize),
     weights: &[usize],
 ) -> (Vec<Vec<Buffer>>, Vec<Vec<Vec<f32>>>) {
     let many = blocks.len().div_ceil(GROUPS).max(1);
     let groups: Vec<_> = blocks
-        .par_chunks(many)
+        .par_chunks_mut(many)
         .zip(by_out.par_chunks((many * LANES * size).max(1)))
         .map(|(blocks, rows)| {
             let mut by_weights: Vec<Vec<f32>> = weights.iter().map(|size| vec![0.0; *size]).collect();
-            let each = blocks.iter().zip(rows.chunks((LANES * size).max(1))).map(|(block, rows)| {
+            let each = blocks.iter_mut().zip(rows.chunks((LANES * size).max(1))).map(|(block, rows)| {
                 let mut by_inputs: Vec<Buffer> = block.inputs.iter().map(|input| Buffer::zeros(input.len())).collect();
                 let mut by_out = Buffer::zeros(size);
                 gather_into(rows, &mut by_out);
                 let slopes = Slopes { inputs: &mut by_inputs, weights: &mut by_weights };
-                kernel.backward(&block.inputs, &block.saved, &by_out, slopes);
+                kernel.backward(&block.inputs, &mut block.saved, &by_out, slopes);
                 by_inputs
             });
             let by_inputs: Vec<Vec<Buffer>> = each.collect();

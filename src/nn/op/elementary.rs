@@ -6,6 +6,8 @@
 
 use std::f32::consts::LOG2_E;
 
+use super::lanes::Lane;
+
 /// e^LEAST and e^MOST are normal numbers.
 const LEAST: f32 = -87.0;
 const MOST: f32 = 88.0;
@@ -49,6 +51,26 @@ pub fn tanh(x: f32) -> f32 {
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
+}
+
+/// tanh of every lane.
+#[inline(always)]
+pub fn tanhs(x: &Lane) -> Lane {
+    let mut all = *x;
+    for x in &mut all {
+        *x = tanh(*x);
+    }
+    all
+}
+
+/// σ of every lane.
+#[inline(always)]
+pub fn sigmoids(x: &Lane) -> Lane {
+    let mut all = *x;
+    for x in &mut all {
+        *x = sigmoid(*x);
+    }
+    all
 }
 
 /// ln(1 + eˣ), as max(x, 0) + ln(1 + e^−|x|).

@@ -327,7 +327,7 @@ impl Kernel for Fused {
         out.copy_from_slice(&saved[saved.len() - out.len()..]);
     }
 
-    fn backward(&self, _inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: blocks::Slopes<'_>) {
+    fn backward(&self, _inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: blocks::Slopes<'_>) {
         let mut memory = Buffer::zeros(self.lanes());
         let last = memory.len() - by_out.len();
         memory[last..].copy_from_slice(by_out);

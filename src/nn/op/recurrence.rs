@@ -244,11 +244,9 @@ impl<C: Cell> Kernel for Fused<C> {
         out.copy_from_slice(&memory.h[memory.h.len() - out.len()..]);
     }
 
-    fn backward(&self, inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: Slopes<'_>) {
+    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: Slopes<'_>) {
         let Sizes { length, width, units } = self.sizes;
-        let mut memory = Buffer::zeros(saved.len());
-        memory.copy_from_slice(saved);
-        let mut memory = Memory::of::<C>(&mut memory, self.sizes);
+        let mut memory = Memory::of::<C>(saved, self.sizes);
         backward_block::<C>(&self.weights, &mut memory, by_out);
         let gates = memory.gates.chunks_exact(length * units).zip(slopes.weights.as_chunks_mut::<3>().0);
         for (gate, (slope, [by_weight, by_past, by_bias])) in gates.enumerate() {

@@ -95,7 +95,7 @@ impl Kernel for Layer {
         forward(self, &inputs[0], saved.split_at_mut(self.dim * self.dim), out);
     }
 
-    fn backward(&self, inputs: &[Buffer], saved: &[Lane], by_out: &[Lane], slopes: Slopes<'_>) {
+    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: Slopes<'_>) {
         let saved = saved.split_at(self.dim * self.dim);
         backward(self, (&inputs[0], saved), by_out, (&mut slopes.inputs[0], slopes.weights));
     }
