@@ -3,9 +3,13 @@
 use std::fmt;
 use std::ops::Range;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Batch, Shape};
+
+/// Tasks whose tokens are worth another core's while.
+const TASKS_AT_ONCE: usize = 256;
 
 /// A way to write (x₁,y₁,…,x_N,y_N,x_q) as a sequence of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,13 +144,13 @@ impl Layout {
         let Shape { dim, outputs, context } = batch.shape;
         let length = self.tokens(batch.shape) * self.width(batch.shape);
         let mut tokens = vec![0.0; batch.size * length];
-        for (b, sequence) in tokens.chunks_mut(length).enumerate() {
+        tokens.par_chunks_mut(length).enumerate().with_min_len(TASKS_AT_ONCE).for_each(|(b, sequence)| {
             for i in b * context..(b + 1) * context {
                 let pair = (&batch.x[i * dim..][..dim], &batch.y[i * outputs..][..outputs]);
                 self.write_pair(batch.shape, i - b * context, pair, sequence);
             }
             sequence[self.query_offset(batch.shape)..][..dim].copy_from_slice(&batch.query[b * dim..][..dim]);
-        }
+        });
         tokens
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use super::lanes::{LANES, Lane};
+use super::lanes::{LANES, Lane, gather_into};
 
 /// Numbers that the shelf holds at most: 64 MiB.
 const MOST_IDLE: usize = 1 << 24;
@@ -35,6 +35,21 @@ pub struct Buffer {
 impl Buffer {
     /// So many lanes of zeros.
     pub fn zeros(lanes: usize) -> Self {
+        let mut buffer = Self::stale(lanes);
+        buffer.numbers.fill(0.0);
+        buffer
+    }
+
+    /// A block of rows, each of `width` numbers, in lanes. Missing sequences are zero.
+    pub fn gathered(rows: &[f32], width: usize) -> Self {
+        let is_whole = rows.len() == LANES * width;
+        let mut lanes = if is_whole { Self::stale(width) } else { Self::zeros(width) };
+        gather_into(rows, &mut lanes);
+        lanes
+    }
+
+    /// So many lanes with whatever was in them, for whoever writes all of them.
+    pub fn stale(lanes: usize) -> Self {
         let length = lanes * LANES + LANES - 1;
         let used = {
             let mut shelf = SHELF.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,13 +57,7 @@ impl Buffer {
             shelf.numbers -= used.as_ref().map_or(0, Vec::len);
             used
         };
-        let numbers = match used {
-            Some(mut numbers) => {
-                numbers.fill(0.0);
-                numbers
-            }
-            None => vec![0.0; length],
-        };
+        let numbers = used.unwrap_or_else(|| vec![0.0; length]);
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(LANES - 1);
         Self { numbers, start }
     }
@@ -82,6 +91,17 @@ impl DerefMut for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::gather;
+
+    #[test]
+    fn rows_are_gathered_into_used_memory_as_into_fresh() {
+        for sequences in [LANES, 3, LANES] {
+            let rows: Vec<f32> = (0..sequences * 5).map(|i| i as f32).collect();
+            let mut buffer = Buffer::gathered(&rows, 5);
+            assert_eq!(buffer[..], gather(&rows, 5));
+            buffer.as_flattened_mut().fill(7.0);
+        }
+    }
 
     #[test]
     fn a_buffer_is_aligned_and_empty_also_when_it_was_used_before() {

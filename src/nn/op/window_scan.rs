@@ -21,6 +21,7 @@ use rayon::prelude::*;
 
 use self::block::{Host, Saved, backward_block, forward_block};
 pub use self::composition::{compose, last_state};
+use super::buffer::Buffer;
 use super::lanes::{LANES, gather, scatter, scatter_add};
 use crate::nn::{Input, Matrix, Outcome, Wanted};
 
@@ -68,15 +69,16 @@ pub fn fused<T: Tape<f32, Cpu>>(
     let (batch, length, dim) = *tokens.shape();
     let host = Host::read(&weights, (length - 1) / 2, dim);
 
-    let mut rows = vec![0.0; batch * length * dim];
-    tokens.copy_into(&mut rows);
+    let mut rows = Buffer::stale((batch * length * dim).div_ceil(LANES));
+    let rows = &mut rows.as_flattened_mut()[..batch * length * dim];
+    tokens.copy_into(rows);
     let mut answers = vec![0.0; batch * dim];
     let saved: Vec<Saved> = rows
         .par_chunks(LANES * length * dim)
         .zip(answers.par_chunks_mut(LANES * dim))
         .map(|(rows, answers)| {
             let wanted = T::OWNS_TAPE.then_some(wanted);
-            let (saved, answer) = forward_block(&host, wanted, gather(rows, length * dim));
+            let (saved, answer) = forward_block(&host, wanted, Buffer::gathered(rows, length * dim));
             scatter(&answer, answers);
             saved
         })

@@ -5,9 +5,11 @@ use multiversion::multiversion;
 
 use super::WindowScan;
 use crate::lanes::{
-    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise, total,
+    Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise, plus_product,
+    total,
 };
 use crate::nn::Wanted;
+use crate::nn::op::buffer::Buffer;
 
 /// Weights as the fused form reads them.
 pub struct Host {
@@ -21,7 +23,7 @@ pub struct Host {
 /// What the forward pass leaves for the backward pass, for one block. Empty where nobody asks for it.
 pub struct Saved {
     /// (tokens · d) lanes.
-    tokens: Vec<Lane>,
+    tokens: Option<Buffer>,
     /// S_N: (d · d) lanes.
     state: Vec<Lane>,
     /// X_Nᵀ D: (d) lanes.
@@ -59,7 +61,8 @@ impl Host {
 }
 
 /// The answer of one block, and what its backward pass will need: nothing, if there will be none.
-pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: Vec<Lane>) -> (Saved, Vec<Lane>) {
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: Buffer) -> (Saved, Vec<Lane>) {
     let dim = host.dim;
     let by_weights = matches!(wanted, Some(Wanted::Weights | Wanted::All));
     let lanes = |count: usize, needed: bool| vec![ZERO; if needed { count } else { 0 }];
@@ -79,7 +82,7 @@ pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: Vec<Lane>) -> 
     if by_weights {
         run_back(host, &tokens, &query, &mut by_mix);
     }
-    let tokens = if wanted == Some(Wanted::Weights) { Vec::new() } else { tokens };
+    let tokens = (wanted != Some(Wanted::Weights)).then_some(tokens);
     (Saved { tokens, state, query, by_decay, by_mix, by_pick }, answer)
 }
 
@@ -129,12 +132,10 @@ fn run_back(host: &Host, tokens: &[Lane], query: &[Lane], by_mix: &mut [Lane]) {
             let (mut p0, mut p1, mut p2) = (ZERO, ZERO, ZERO);
             for ((((p, k), x0), x1), x2) in carried.iter_mut().zip(decay).zip(x0).zip(x1).zip(x2) {
                 lanewise();
-                for l in 0..LANES {
-                    p0[l] += p[l] * x0[l];
-                    p1[l] += p[l] * x1[l];
-                    p2[l] += p[l] * x2[l];
-                    p[l] *= k;
-                }
+                p0 = plus_product(&p0, p, x0);
+                p1 = plus_product(&p1, p, x1);
+                p2 = plus_product(&p2, p, x2);
+                *p = p.map(|value| k * value);
             }
             for (a, x) in window.iter().enumerate() {
                 add_product(&mut by_mix[3 * a * dim + i], &x[i], &p0);
@@ -173,7 +174,7 @@ pub fn backward_block((host, wanted): (&Host, Wanted), saved: &Saved, by_answer:
         }
     }
     if wanted != Wanted::Weights {
-        gradient.tokens = vec![ZERO; saved.tokens.len()];
+        gradient.tokens = vec![ZERO; saved.tokens.as_deref().map_or(0, <[Lane]>::len)];
         back_to_tokens((host, wanted), saved, by_answer, &mut gradient.tokens);
     }
     gradient
@@ -182,7 +183,7 @@ pub fn backward_block((host, wanted): (&Host, Wanted), saved: &Saved, by_answer:
 /// The gradient by the tokens, last window first.
 #[inline(always)]
 fn back_to_tokens((host, wanted): (&Host, Wanted), saved: &Saved, by_answer: &[Lane], by_tokens: &mut [Lane]) {
-    let dim = host.dim;
+    let (dim, tokens) = (host.dim, saved.tokens.as_deref().unwrap_or_default());
     let (mut by_state, mut by_query) = (vec![ZERO; dim * dim], vec![ZERO; dim]);
     add_outer(by_answer, &saved.query, (dim, dim), &mut by_state);
     add_transposed_times(&saved.state, dim, by_answer, &mut by_query);
@@ -197,7 +198,7 @@ fn back_to_tokens((host, wanted): (&Host, Wanted), saved: &Saved, by_answer: &[L
     let first = if wanted == Wanted::Query { host.windows.saturating_sub(1) } else { 0 };
     for t in (first..host.windows).rev() {
         let at = 2 * t * dim;
-        let window = &saved.tokens[at..][..3 * dim];
+        let window = &tokens[at..][..3 * dim];
         right.fill(ZERO);
         add_times(&by_state, dim, window, &mut right);
         left.fill(ZERO);
