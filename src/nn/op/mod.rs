@@ -72,7 +72,7 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     /// Gives back the memory that the device keeps for later.
     fn release(&self) {}
 
-    /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice`].
+    /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice()`].
     fn adds_in_slices(&self) -> bool {
         true
     }

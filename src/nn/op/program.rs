@@ -169,7 +169,7 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
         self.then(Operation::Affine(self.place, weights), wide)
     }
 
-    /// Every token with mean 0 and mean square 1, times a row plus a row (1, width). See [`super::normalise`].
+    /// Every token with mean 0 and mean square 1, times a row plus a row (1, width). See `op/normalise.rs`.
     pub fn normalise(self, gain: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
         let weights = [gain, bias].map(|weight| self.program.weight(weight));
         self.then(Operation::Normalise(self.place, weights), self.size.width)
