@@ -251,7 +251,7 @@ fn add_conjugate_product(sums: &mut [Lane], (a_re, a_im): &(Lane, Lane), (b_re, 
 /// Of one sequence: writes the last states to `out`, as many as it holds.
 pub fn forward_one(input: &[f32], spectrum: &[f32], out: &mut [f32]) {
     let states = states_of_one(input, spectrum);
-    out.copy_from_slice(&states[states.len() - out.len()..]);
+    out.copy_from_slice(&states.as_flattened()[input.len() - out.len()..input.len()]);
 }
 
 /// Of one sequence: adds the gradient by its input, which does not depend on the input.
@@ -259,7 +259,7 @@ pub fn forward_one(input: &[f32], spectrum: &[f32], out: &mut [f32]) {
 pub fn backward_one(by_out: &[f32], spectrum: &[f32], by_input: &mut [f32]) {
     let wide = spectrum.len() / 2;
     let slopes = slopes_of_one(by_out, spectrum, by_input.len());
-    for (slope, by_v) in slopes.chunks_exact(wide).zip(by_input.chunks_exact_mut(wide)) {
+    for (slope, by_v) in slopes.as_flattened().chunks_exact(wide).zip(by_input.chunks_exact_mut(wide)) {
         add_products(Factor::Conjugate, &spectrum[wide..], slope, by_v);
     }
 }
@@ -270,6 +270,7 @@ pub fn by_spectrum_of_one((input, spectrum): (&[f32], &[f32]), by_out: &[f32], b
     let wide = spectrum.len() / 2;
     let (by_decay, by_gain) = by_spectrum.split_at_mut(wide);
     let (states, slopes) = (states_of_one(input, spectrum), slopes_of_one(by_out, spectrum, input.len()));
+    let (states, slopes) = (states.as_flattened(), &slopes.as_flattened()[..input.len()]);
     for (v, slope) in input.chunks_exact(wide).zip(slopes.chunks_exact(wide)) {
         add_products(Factor::Conjugate, v, slope, by_gain);
     }
@@ -280,11 +281,11 @@ pub fn by_spectrum_of_one((input, spectrum): (&[f32], &[f32]), by_out: &[f32], b
 
 /// Every state: (T, 2n).
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn states_of_one(input: &[f32], spectrum: &[f32]) -> Vec<f32> {
+fn states_of_one(input: &[f32], spectrum: &[f32]) -> Buffer {
     let (decay, gain) = spectrum.split_at(spectrum.len() / 2);
-    let mut states = vec![0.0; input.len()];
+    let mut states = Buffer::room(input.len());
     for (t, v) in input.chunks_exact(gain.len()).enumerate() {
-        let (before, state) = states[..(t + 1) * gain.len()].split_at_mut(t * gain.len());
+        let (before, state) = states.as_flattened_mut()[..(t + 1) * gain.len()].split_at_mut(t * gain.len());
         add_products(Factor::Plain, gain, v, state);
         if let Some(last) = before.rchunks_exact(gain.len()).next() {
             add_products(Factor::Plain, decay, last, state);
@@ -295,12 +296,12 @@ fn states_of_one(input: &[f32], spectrum: &[f32]) -> Vec<f32> {
 
 /// The gradients by every state, of so many numbers.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn slopes_of_one(by_out: &[f32], spectrum: &[f32], size: usize) -> Vec<f32> {
+fn slopes_of_one(by_out: &[f32], spectrum: &[f32], size: usize) -> Buffer {
     let (decay, _) = spectrum.split_at(spectrum.len() / 2);
-    let mut slopes = vec![0.0; size];
-    slopes[size - by_out.len()..].copy_from_slice(by_out);
+    let mut slopes = Buffer::room(size);
+    slopes.as_flattened_mut()[size - by_out.len()..size].copy_from_slice(by_out);
     for t in (1..size / decay.len()).rev() {
-        let (slopes, after) = slopes.split_at_mut(t * decay.len());
+        let (slopes, after) = slopes.as_flattened_mut().split_at_mut(t * decay.len());
         if let Some(slope) = slopes.rchunks_exact_mut(decay.len()).next() {
             add_products(Factor::Conjugate, decay, &after[..decay.len()], slope);
         }

@@ -19,6 +19,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::super::blocks::untape;
+use super::super::buffer::Buffer;
 use super::super::host::numbers;
 use super::super::lanes::dot;
 use super::super::operation::{Operation, Weight};
@@ -63,8 +64,10 @@ pub fn run<T: Tape<f32, Cpu>>(
     let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
     let size = recording.steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
     let linear = Linear::new(&recording.steps, weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
-    let (x, made) = (numbers(&tokens)?, linear.matrix());
-    let y = each_times(&x, &made.matrix, linear.answers());
+    let (count, mut x) = (tokens.shape().num_elements(), Buffer::room(tokens.shape().num_elements()));
+    tokens.copy_into(&mut x.as_flattened_mut()[..count]);
+    let made = linear.matrix();
+    let y = each_times(&x.as_flattened()[..count], &made.matrix, linear.answers());
     let out = device.try_tensor_from_vec(y, (tokens.shape().0, size.0, size.1))?;
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
@@ -73,7 +76,8 @@ pub fn run<T: Tape<f32, Cpu>>(
             add_each_times_transposed(&by_out, &made.matrix, linear.answers(), gradients.get_or_alloc_mut(&tokens)?);
         }
         if wanted != Wanted::Query {
-            let by_weights = linear.by_weights(&meet(&by_out, &x, linear.answers(), linear.tokens()), &made.slopes);
+            let met = meet(&by_out, &x.as_flattened()[..count], linear.answers(), linear.tokens());
+            let by_weights = linear.by_weights(&met, &made.slopes);
             for (weight, slopes) in weights.iter().zip(by_weights) {
                 gradients.get_or_alloc_mut(weight)?.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope);
             }
@@ -102,7 +106,7 @@ struct Product {
 /// K, and the gradients by all sequences for each of its rows, which the way back reads again.
 struct Made {
     matrix: Vec<f32>,
-    slopes: Vec<Vec<f32>>,
+    slopes: Vec<Buffer>,
 }
 
 impl Linear {
@@ -130,31 +134,31 @@ impl Linear {
         self.places.last().map_or(0, Range::len)
     }
 
-    fn memory(&self) -> Vec<f32> {
-        vec![0.0; self.places.last().map_or(0, |place| place.end)]
+    fn memory(&self) -> Buffer {
+        Buffer::room(self.places.last().map_or(0, |place| place.end))
     }
 
     /// K, row by row.
     fn matrix(&self) -> Made {
         let slopes = |answer: usize| {
             let mut slopes = self.memory();
-            let first = slopes.len() - self.answers();
-            slopes[first + answer] = 1.0;
-            self.back(&mut slopes);
+            slopes.as_flattened_mut()[answer] = 1.0;
+            self.back(slopes.as_flattened_mut());
             slopes
         };
-        let slopes: Vec<Vec<f32>> = (0..self.answers()).map(slopes).collect();
-        Made { matrix: slopes.iter().flat_map(|slopes| &slopes[..self.tokens()]).copied().collect(), slopes }
+        let slopes: Vec<Buffer> = self.places.last().cloned().unwrap_or_default().map(slopes).collect();
+        let rows = slopes.iter().flat_map(|slopes| &slopes.as_flattened()[..self.tokens()]);
+        Made { matrix: rows.copied().collect(), slopes }
     }
 
     /// The gradients by the program's weights, from G.
-    fn by_weights(&self, met: &[f32], slopes: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    fn by_weights(&self, met: &[f32], slopes: &[Buffer]) -> Vec<Vec<f32>> {
         let mut by_weights: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.0; weight.len()]).collect();
         for (tokens, slopes) in met.chunks_exact(self.tokens().max(1)).zip(slopes) {
             let mut values = self.memory();
-            values[..tokens.len()].copy_from_slice(tokens);
-            self.forth(&mut values);
-            self.add_by_weights(&values, slopes, &mut by_weights);
+            values.as_flattened_mut()[..tokens.len()].copy_from_slice(tokens);
+            self.forth(values.as_flattened_mut());
+            self.add_by_weights(values.as_flattened(), slopes.as_flattened(), &mut by_weights);
         }
         let by_products = by_weights.split_off(by_weights.len() - self.products.len());
         for (Product { of, sizes }, by_product) in self.products.iter().zip(&by_products) {
