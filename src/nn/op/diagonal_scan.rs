@@ -197,12 +197,7 @@ pub fn forward(input: &[Lane], spectrum: &[f32], out: &mut [Lane]) {
 /// Adds the gradients by input and spectrum. The states are computed again, one after the other, for that costs less
 /// than keeping them.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn backward(
-    (input, spectrum): (&[Lane], &[f32]),
-    by_out: &[Lane],
-    by_input: &mut [Lane],
-    by_spectrum: &mut [f32],
-) {
+pub fn backward((input, spectrum): (&[Lane], &[f32]), by_out: &[Lane], by_input: &mut [Lane], by_spectrum: &mut [f32]) {
     let n = spectrum.len() / 4;
     let wide = 2 * n;
     let (length, skipped) = (input.len() / wide, (input.len() - by_out.len()) / wide);

@@ -111,11 +111,7 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     }
 
     /// λ and g of a diagonal recurrence, (4, n), from the weights that say them, (1, n) each. See [`Law`].
-    fn spectrum<T: Tape<f32, Self>>(
-        &self,
-        law: Law,
-        weights: [Matrix<Self, T>; 3],
-    ) -> Outcome<Matrix<Self, T>, Self> {
+    fn spectrum<T: Tape<f32, Self>>(&self, law: Law, weights: [Matrix<Self, T>; 3]) -> Outcome<Matrix<Self, T>, Self> {
         spectrum::compose(law, weights)
     }
 
@@ -218,11 +214,7 @@ impl Device for Cpu {
         recurrence::fused(self, layer)
     }
 
-    fn spectrum<T: Tape<f32, Self>>(
-        &self,
-        law: Law,
-        weights: [Matrix<Self, T>; 3],
-    ) -> Outcome<Matrix<Self, T>, Self> {
+    fn spectrum<T: Tape<f32, Self>>(&self, law: Law, weights: [Matrix<Self, T>; 3]) -> Outcome<Matrix<Self, T>, Self> {
         if as_a_card() {
             return spectrum::compose(law, weights);
         }

@@ -112,12 +112,7 @@ pub fn backward_twice(
 }
 
 /// Adds the gradients by W and V that follow from that by W V.
-pub fn unchain(
-    weights: [&[f32]; 2],
-    [_, h, b]: [usize; 3],
-    by_both: &[f32],
-    [by_first, by_second]: [&mut [f32]; 2],
-) {
+pub fn unchain(weights: [&[f32]; 2], [_, h, b]: [usize; 3], by_both: &[f32], [by_first, by_second]: [&mut [f32]; 2]) {
     for ((by_row, row), by_both) in by_first.chunks_exact_mut(h).zip(weights[0].chunks_exact(h)).zip(by_both.chunks(b))
     {
         let along = weights[1].chunks_exact(b).zip(by_second.chunks_exact_mut(b));

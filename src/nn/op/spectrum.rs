@@ -21,10 +21,7 @@ pub enum Law {
 }
 
 /// Made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(
-    law: Law,
-    [a, b, c]: [Matrix<D, T>; 3],
-) -> Outcome<Matrix<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(law: Law, [a, b, c]: [Matrix<D, T>; 3]) -> Outcome<Matrix<D, T>, D> {
     let n = a.shape().1;
     let (fading, third) = (a.try_exp()?.try_negate()?, c.try_exp()?);
     let (decay, gain) = match law {
@@ -43,11 +40,7 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(
 }
 
 /// The fast form: one operation on the tape.
-pub fn fused<T: Tape<f32, Cpu>>(
-    device: &Cpu,
-    law: Law,
-    weights: [Matrix<Cpu, T>; 3],
-) -> Outcome<Matrix<Cpu, T>, Cpu> {
+pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, law: Law, weights: [Matrix<Cpu, T>; 3]) -> Outcome<Matrix<Cpu, T>, Cpu> {
     let n = weights[0].shape().1;
     let mut tape = T::default();
     let weights = weights.map(|weight| untape(weight, &mut tape));
@@ -128,7 +121,9 @@ mod tests {
     use crate::nn::op::check::{Random, assert_close};
 
     /// Values, and the gradients of a weighted sum of them.
-    fn measure(form: impl Fn([Matrix<Cpu, OwnedTape<f32, Cpu>>; 3]) -> Matrix<Cpu, OwnedTape<f32, Cpu>>) -> [Vec<f32>; 4] {
+    fn measure(
+        form: impl Fn([Matrix<Cpu, OwnedTape<f32, Cpu>>; 3]) -> Matrix<Cpu, OwnedTape<f32, Cpu>>,
+    ) -> [Vec<f32>; 4] {
         let (device, mut random) = (Cpu::default(), Random::new(8));
         let weights = [(); 3].map(|()| random.matrix(&device, (1, 7)));
         let out = form([0, 1, 2].map(|i| weights[i].leaky_trace()));
