@@ -23,6 +23,24 @@ pub fn lanewise() {
     std::hint::black_box(());
 }
 
+/// Cuts lanes into parts of these sizes, one after the other.
+pub fn split<const PARTS: usize>(mut lanes: &[Lane], sizes: [usize; PARTS]) -> [&[Lane]; PARTS] {
+    sizes.map(|size| {
+        let (part, rest) = lanes.split_at(size);
+        lanes = rest;
+        part
+    })
+}
+
+/// The same, to be written.
+pub fn split_mut<const PARTS: usize>(mut lanes: &mut [Lane], sizes: [usize; PARTS]) -> [&mut [Lane]; PARTS] {
+    sizes.map(|size| {
+        let (part, rest) = std::mem::take(&mut lanes).split_at_mut(size);
+        lanes = rest;
+        part
+    })
+}
+
 /// Gathers a block of rows, each of `width` numbers, into lanes: `width` lanes. Missing sequences are zero.
 pub fn gather(rows: &[f32], width: usize) -> Vec<Lane> {
     let mut lanes = vec![ZERO; width];
