@@ -48,7 +48,7 @@ fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
     // A number of 64 bits, but 2³² blocks are more than a task has numbers.
     for (number, block) in (0..).zip(words.as_chunks_mut::<BLOCK>().0) {
         for l in 0..LANES {
-            let mut first = start.map(|row| row[l]);
+            let mut first: [u32; BLOCK] = std::array::from_fn(|i| start[i][l]);
             first[12] = first[12].wrapping_add(number);
             let mut state = first;
             // Not a loop: it would be looked at before the loop over tasks, and stay.

@@ -54,8 +54,8 @@ pub fn run_windows(host: &Host, tokens: &[Lane], state: &mut [Lane], by_decay: &
 #[inline(always)]
 fn mix(host: &Host, tokens: &[Lane], mixed: &mut [Lane]) {
     let dim = host.dim;
-    for (window, mixed) in windows(tokens, dim).zip(mixed.chunks_exact_mut(3 * dim)) {
-        let [x0, x1, x2] = rows(window, dim);
+    for (t, mixed) in mixed.chunks_exact_mut(3 * dim).enumerate() {
+        let [x0, x1, x2] = rows(&tokens[2 * t * dim..], dim);
         for (mixed, q) in mixed.chunks_exact_mut(dim).zip(host.mix.chunks_exact(3)) {
             for (((mixed, x0), x1), x2) in mixed.iter_mut().zip(x0).zip(x1).zip(x2) {
                 lanewise();
@@ -79,10 +79,12 @@ fn add_columns<const J: usize, const R: bool>(
     let decay: [f32; J] = std::array::from_fn(|c| host.decay[at + c]);
     let mut s: [Lane; J] = std::array::from_fn(|c| if is_first { ZERO } else { state[at + c] });
     let mut r: [Lane; J] = std::array::from_fn(|c| if is_first || !R { ZERO } else { by_decay[at + c] });
-    for (window, mixed) in windows(part.tokens, dim).zip(part.prepared.chunks_exact(3 * dim)) {
+    for (t, mixed) in part.prepared.chunks_exact(3 * dim).enumerate() {
         lanewise();
-        let [x0, x1, x2] = rows(window, dim).map(|row| row[i]);
-        let [m0, m1, m2] = rows(mixed, dim).map(|row| &row[j..j + J]);
+        let [x0, x1, x2] = rows(&part.tokens[2 * t * dim..], dim);
+        let [m0, m1, m2] = rows(mixed, dim);
+        let (x0, x1, x2) = (x0[i], x1[i], x2[i]);
+        let (m0, m1, m2) = (&m0[j..][..J], &m1[j..][..J], &m2[j..][..J]);
         for c in 0..J {
             lanewise();
             let (k, [m0, m1, m2]) = (decay[c], [m0[c], m1[c], m2[c]]);
@@ -147,10 +149,17 @@ fn add_rows<const I: usize>(
 ) -> usize {
     let dim = host.dim;
     let (powers, decay) = (&mut powers[i * dim..][..I * dim], &host.decay[i * dim..][..I * dim]);
-    let before = |row: usize, ab: usize| if part.is_first { ZERO } else { by_mix[ab * dim + i + row] };
-    let mut sums: [[Lane; 9]; I] = std::array::from_fn(|row| std::array::from_fn(|ab| before(row, ab)));
-    for (window, asked) in windows(part.tokens, dim).zip(windows(part.prepared, dim)).rev() {
-        let [a0, a1, a2] = rows(asked, dim);
+    let mut sums = [[ZERO; 9]; I];
+    if !part.is_first {
+        for row in 0..I {
+            for ab in 0..9 {
+                sums[row][ab] = by_mix[ab * dim + i + row];
+            }
+        }
+    }
+    for t in (0..part.tokens.len() / dim / 2).rev() {
+        let window = rows(&part.tokens[2 * t * dim..], dim);
+        let [a0, a1, a2] = rows(&part.prepared[2 * t * dim..], dim);
         let mut p = [[ZERO; 3]; I];
         for (j, ((a0, a1), a2)) in a0.iter().zip(a1).zip(a2).enumerate() {
             lanewise();
@@ -164,7 +173,7 @@ fn add_rows<const I: usize>(
         }
         for row in 0..I {
             for a in 0..3 {
-                let x = window[a * dim + i + row];
+                let x = window[a][i + row];
                 for b in 0..3 {
                     sums[row][3 * a + b] = plus_product(&sums[row][3 * a + b], &x, &p[row][b]);
                 }
@@ -178,12 +187,6 @@ fn add_rows<const I: usize>(
         }
     }
     I
-}
-
-/// Each window of (2n + 1) tokens: three tokens, from every second one on.
-#[inline(always)]
-fn windows(tokens: &[Lane], dim: usize) -> impl DoubleEndedIterator<Item = &[Lane]> + ExactSizeIterator {
-    (0..tokens.len() / dim / 2).map(move |t| &tokens[2 * t * dim..][..3 * dim])
 }
 
 /// The three rows of a window.
