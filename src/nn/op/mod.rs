@@ -156,6 +156,10 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
 }
 
 impl Device for Cpu {
+    fn release(&self) {
+        buffer::release();
+    }
+
     fn adds_in_slices(&self) -> bool {
         false
     }
