@@ -5,11 +5,12 @@ use multiversion::multiversion;
 
 use super::WindowScan;
 use super::sums::{run_back, run_windows};
+use crate::lanes::buffer::Buffer;
 use crate::lanes::{
-    Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, lanewise, plus_product, split, split_mut, total,
+    Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product, split, split_mut,
+    total,
 };
 use crate::nn::Wanted;
-use crate::nn::op::buffer::Buffer;
 
 /// Weights as the fused form reads them.
 pub struct Host {
@@ -135,7 +136,7 @@ fn add_slopes(
     for ((sums, r), g) in decay.chunks_exact_mut(dim).zip(by_decay.chunks_exact(dim)).zip(by_answer) {
         for ((sum, r), q) in sums.iter_mut().zip(r).zip(query) {
             lanewise();
-            *sum = std::array::from_fn(|l| sum[l] + g[l] * q[l] * r[l]);
+            *sum = each(|l| sum[l] + g[l] * q[l] * r[l]);
         }
     }
     for (sums, parts) in [(mix, by_mix), (pick, by_pick)] {

@@ -6,8 +6,8 @@
 use multiversion::multiversion;
 
 use super::block::Host;
-use crate::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, product};
-use crate::nn::op::buffer::Buffer;
+use crate::lanes::buffer::Buffer;
+use crate::lanes::{Lane, ZERO, each, lanewise, plus_product, plus_scaled, product};
 
 /// Windows whose rows stay in the cache.
 const AT_ONCE: usize = 16;
@@ -59,7 +59,7 @@ fn mix(host: &Host, tokens: &[Lane], mixed: &mut [Lane]) {
         for (mixed, q) in mixed.chunks_exact_mut(dim).zip(host.mix.chunks_exact(3)) {
             for (((mixed, x0), x1), x2) in mixed.iter_mut().zip(x0).zip(x1).zip(x2) {
                 lanewise();
-                *mixed = std::array::from_fn(|l| q[0] * x0[l] + q[1] * x1[l] + q[2] * x2[l]);
+                *mixed = each(|l| q[0] * x0[l] + q[1] * x1[l] + q[2] * x2[l]);
             }
         }
     }
@@ -75,10 +75,15 @@ fn add_columns<const J: usize, const R: bool>(
     by_decay: &mut [Lane],
 ) -> usize {
     let dim = host.dim;
-    let (at, is_first) = (i * dim + j, part.is_first);
-    let decay: [f32; J] = std::array::from_fn(|c| host.decay[at + c]);
-    let mut s: [Lane; J] = std::array::from_fn(|c| if is_first { ZERO } else { state[at + c] });
-    let mut r: [Lane; J] = std::array::from_fn(|c| if is_first || !R { ZERO } else { by_decay[at + c] });
+    let at = i * dim + j;
+    let decay = &host.decay[at..][..J];
+    let (mut s, mut r) = ([ZERO; J], [ZERO; J]);
+    if !part.is_first {
+        s.copy_from_slice(&state[at..][..J]);
+        if R {
+            r.copy_from_slice(&by_decay[at..][..J]);
+        }
+    }
     for (t, mixed) in part.prepared.chunks_exact(3 * dim).enumerate() {
         lanewise();
         let [x0, x1, x2] = rows(&part.tokens[2 * t * dim..], dim);
@@ -89,16 +94,14 @@ fn add_columns<const J: usize, const R: bool>(
             lanewise();
             let (k, [m0, m1, m2]) = (decay[c], [m0[c], m1[c], m2[c]]);
             if R {
-                r[c] = std::array::from_fn(|l| k * r[c][l] + s[c][l]);
+                r[c] = each(|l| k * r[c][l] + s[c][l]);
             }
-            s[c] = std::array::from_fn(|l| k * s[c][l] + (x0[l] * m0[l] + x1[l] * m1[l] + x2[l] * m2[l]));
+            s[c] = each(|l| k * s[c][l] + (x0[l] * m0[l] + x1[l] * m1[l] + x2[l] * m2[l]));
         }
     }
-    for c in 0..J {
-        state[at + c] = s[c];
-        if R {
-            by_decay[at + c] = r[c];
-        }
+    state[at..][..J].copy_from_slice(&s);
+    if R {
+        by_decay[at..][..J].copy_from_slice(&r);
     }
     J
 }
@@ -140,13 +143,7 @@ fn ask(tokens: &[Lane], query: &[Lane], asked: &mut [Lane]) {
 
 /// `I` numbers of each sum, from i on, over some windows, the last first. Returns `I`.
 #[inline(always)]
-fn add_rows<const I: usize>(
-    host: &Host,
-    part: Part<'_>,
-    i: usize,
-    powers: &mut [f32],
-    by_mix: &mut [Lane],
-) -> usize {
+fn add_rows<const I: usize>(host: &Host, part: Part<'_>, i: usize, powers: &mut [f32], by_mix: &mut [Lane]) -> usize {
     let dim = host.dim;
     let (powers, decay) = (&mut powers[i * dim..][..I * dim], &host.decay[i * dim..][..I * dim]);
     let mut sums = [[ZERO; 9]; I];
