@@ -98,6 +98,13 @@ pub fn inner(a: &[Lane], b: &[Lane]) -> f32 {
     total(&sum)
 }
 
+/// Σ a · b over two rows of numbers, in sixteen sums side by side; always in the same order.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((lanes_a, a), (lanes_b, b)) = (a.as_chunks(), b.as_chunks());
+    inner(lanes_a, lanes_b) + a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>()
+}
+
 /// The sum of all lanes, always in the same order: halves are added to each other until one number is left.
 #[inline(always)]
 pub fn total(lane: &Lane) -> f32 {

@@ -76,6 +76,11 @@ impl Buffer {
         buffer
     }
 
+    /// So many zeros that are no lanes, and as many more as fill the last one.
+    pub fn room(numbers: usize) -> Self {
+        Self::zeros(numbers.div_ceil(LANES))
+    }
+
     /// A block of rows, each of `width` numbers, in lanes. Missing sequences are zero.
     pub fn gathered(rows: &[f32], width: usize) -> Self {
         let is_whole = rows.len() == LANES * width;
