@@ -64,7 +64,8 @@ pub fn run<T: Tape<f32, Cpu>>(
     let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
     let size = recording.steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
     let linear = Linear::new(&recording.steps, weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
-    let (count, mut x) = (tokens.shape().num_elements(), Buffer::room(tokens.shape().num_elements()));
+    let count = tokens.shape().num_elements();
+    let mut x = Buffer::room(count);
     tokens.copy_into(&mut x.as_flattened_mut()[..count]);
     let made = linear.matrix();
     let y = each_times(&x.as_flattened()[..count], &made.matrix, linear.answers());
