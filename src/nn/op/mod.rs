@@ -5,7 +5,6 @@
 
 mod adam;
 mod blocks;
-mod buffer;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
@@ -60,7 +59,7 @@ pub use window_scan::{WindowScan, window_states};
 use dfdx::tensor::{Cpu, Tape};
 
 use super::{Cube, Input, Matrix, Outcome};
-use crate::lanes;
+use crate::lanes::{self, buffer};
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {

@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::lanes::{LANES, Lane, gather_into};
+use super::{LANES, Lane, gather_into};
 
 /// Numbers that the shelf holds at most: 256 MiB.
 const MOST_IDLE: usize = 1 << 26;
