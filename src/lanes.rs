@@ -33,7 +33,7 @@ pub fn each<X: Copy + Default>(number: impl Fn(usize) -> X) -> [X; LANES] {
 /// LLVM unrolls sixteen lanes first and then finds the loop around them, which it turns into gathers and scatters sixteen
 /// numbers apart: seven times slower in the window scan. It leaves a loop alone that holds something it cannot see
 /// through; the straight code of sixteen lanes then becomes one or two vector instructions, if all lanes are read before
-/// one is written (`*a = std::array::from_fn(…)`), so that nobody must ask whether they overlap.
+/// one is written (`*a = each(|l| …)`), so that nobody must ask whether they overlap.
 #[inline(always)]
 pub fn lanewise() {
     std::hint::black_box(());
