@@ -76,9 +76,10 @@ impl<D: Device> Trainer<D> {
         mean_loss(self.preset.task.objective(), answer, target).map_err(told)
     }
 
-    /// Makes a step down the gradient of this loss.
-    fn descend(&mut self, loss: Scalar<D, OwnedTape<f32, D>>) -> Result<()> {
+    /// Makes a step with this batch.
+    fn train_on(&mut self, batch: Drawn) -> Result<()> {
         let lr = self.lr();
+        let loss = self.loss::<OwnedTape<f32, D>>(batch)?;
         let value = loss.retaped::<NoneTape>();
         let mut gradients = loss.try_backward().map_err(told)?;
         self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
@@ -133,14 +134,12 @@ impl<D: Device> Run for Trainer<D> {
         let place = self.place();
         let batch = self.drawn.take().filter(|drawn| drawn.place == place);
         let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
+        // Another core draws the tasks of the next step meanwhile.
         let (source, next) = (Arc::clone(&self.source), Place { step: place.step + 1, ..place });
         let mut drawn = None;
         let done = rayon::in_place_scope(|scope| {
-            let loss = self.loss(batch)?;
-            // Another core draws the tasks of the next step meanwhile: not before, since all cores share the forward pass,
-            // and much of what follows it, one core does alone.
             scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
-            self.descend(loss)
+            self.train_on(batch)
         });
         self.drawn = drawn;
         done
