@@ -55,6 +55,7 @@ use serde::{Deserialize, Serialize};
 
 use super::init::normals;
 use super::{Canonical, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::lanes::Blocks;
 use crate::task::{Layout, Shape};
 
 /// What the weights are before the first step.
@@ -122,6 +123,14 @@ macro_rules! architectures {
         impl<D: Device> Net<D> for Model<D> {
             fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
                 match self { $(Self::$name(net) => net.forward(input),)* }
+            }
+
+            fn reads_lanes(&self) -> bool {
+                match self { $(Self::$name(net) => net.reads_lanes(),)* }
+            }
+
+            fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
+                match self { $(Self::$name(net) => net.forward_lanes(device, tokens),)* }
             }
 
             fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
