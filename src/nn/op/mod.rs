@@ -69,7 +69,7 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         32
     }
 
-    /// Whether operations that take [`Blocks`] read them as they are.
+    /// Whether operations on batches in lanes read them as they are.
     fn reads_lanes(&self) -> bool {
         false
     }
