@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bidirectional_gd_ssm;
+mod diagonal_layer;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
@@ -24,6 +25,7 @@ mod rnn;
 mod s4d;
 mod s5;
 mod stack;
+mod step_size;
 mod transformer;
 
 pub use architecture::{Architecture, Theory};
@@ -176,11 +178,6 @@ architectures! {
 /// Draws from U(−most, most).
 fn uniforms(rng: &mut impl Rng, count: usize, most: f32) -> Vec<f32> {
     (0..count).map(|_| rng.gen_range(-most..most)).collect()
-}
-
-/// Logarithms of draws that are log-uniform between two bounds: how Δ starts in S4D, S5 and Mamba.
-fn log_uniforms(rng: &mut impl Rng, count: usize, least: f64, most: f64) -> Vec<f32> {
-    (0..count).map(|_| rng.gen_range(least.ln()..most.ln()) as f32).collect()
 }
 
 #[cfg(test)]
