@@ -17,7 +17,7 @@ use super::{
 };
 use crate::nn::model::{Architecture, Model, Theory};
 use crate::nn::op::Scalar;
-use crate::nn::{Device, Input, Matrix, Net, Wanted};
+use crate::nn::{Device, Matrix, Net};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Objective, Place, Stream, Task, rng};
@@ -53,7 +53,7 @@ impl<D: Device> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
-        let source = Arc::new(Source::of(&preset));
+        let source = Arc::new(Source::of(&preset, &model));
         Ok(Self {
             device,
             device_name,
@@ -72,9 +72,7 @@ impl<D: Device> Trainer<D> {
 
     /// The loss of the model on a batch, on a tape or not.
     fn loss<T: Tape<f32, D>>(&self, batch: Drawn) -> Result<Scalar<D, T>> {
-        let (tokens, target) = batch.on(&self.device)?;
-        let answer =
-            self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
+        let (answer, target) = batch.answers(&self.device, &self.model).map_err(told)?;
         mean_loss(self.preset.task.objective(), answer, target).map_err(told)
     }
 
