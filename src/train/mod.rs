@@ -17,6 +17,8 @@ mod history;
 mod host;
 mod measure;
 mod memory;
+#[cfg(feature = "cuda")]
+mod nvidia;
 mod running;
 mod shift;
 mod snapshot;
