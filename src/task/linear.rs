@@ -129,16 +129,21 @@ impl Linear {
         self.drift == 0.0 && self.distractors == 0
     }
 
+    /// Random words of a plain task without noise: of W, of all x, of x_q. Normal draws come in pairs, and an odd one is lost.
+    pub fn words(&self) -> [usize; 3] {
+        let Shape { dim, outputs, context } = self.shape();
+        let per =
+            |count: usize| if self.inputs == InputDistribution::Normal { count.next_multiple_of(2) } else { count };
+        [(dim * outputs).next_multiple_of(2), per(context * dim), per(dim)]
+    }
+
     /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for: the same numbers as
     /// [`sample`](Self::sample) draws one by one. Of plain tasks only.
     pub fn sample_sixteen(&self, place: Place, first: u64, into: Parts<'_>) {
         let Shape { dim, outputs, context } = self.shape();
         let (wide, noisy) = (dim * outputs, if self.noise > 0.0 { context * outputs } else { 0 });
-        // Normal draws come in pairs, and an odd one is lost.
-        let per =
-            |count: usize| if self.inputs == InputDistribution::Normal { count.next_multiple_of(2) } else { count };
-        let counts = [wide.next_multiple_of(2), per(context * dim), per(dim), noisy.next_multiple_of(2)];
-        let words = sixteen::words(place, first, counts.iter().sum());
+        let counts = self.words();
+        let words = sixteen::words(place, first, counts.iter().sum::<usize>() + noisy.next_multiple_of(2));
         let (for_weights, rest) = words.split_at(counts[0]);
         let (for_x, rest) = rest.split_at(counts[1]);
         let (for_query, for_noise) = rest.split_at(counts[2]);

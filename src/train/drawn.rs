@@ -2,17 +2,19 @@
 
 use anyhow::Result;
 
+use super::draw::OnDevice;
 use super::host::told;
-use crate::nn::{Cube, Device, Matrix};
+use crate::nn::Device;
 use crate::preset::Preset;
 use crate::task::{Layout, Place, Task};
 
 /// What batches are drawn from.
 #[derive(Debug)]
 pub struct Source {
-    task: Task,
-    layout: Layout,
-    size: usize,
+    pub task: Task,
+    pub layout: Layout,
+    /// Tasks in a batch.
+    pub size: usize,
 }
 
 impl Source {
@@ -40,7 +42,7 @@ impl Drawn {
     }
 
     /// Tokens, (B, tokens, width), and targets, (B, d_out), on a device.
-    pub fn on<D: Device>(self, device: &D) -> Result<(Cube<D>, Matrix<D>)> {
+    pub fn on<D: Device>(self, device: &D) -> Result<OnDevice<D>> {
         let outputs = self.target.len() / self.size;
         let tokens = device.try_tensor_from_vec(self.tokens, (self.size, self.grid.0, self.grid.1)).map_err(told)?;
         let target = device.try_tensor_from_vec(self.target, (self.size, outputs)).map_err(told)?;

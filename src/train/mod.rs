@@ -8,6 +8,7 @@ mod checkpoint;
 mod claims;
 mod device;
 mod distance;
+mod draw;
 mod drawn;
 mod experiment;
 mod failing;

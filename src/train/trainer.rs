@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
+use super::draw::{Draw, OnDevice};
 use super::drawn::{Drawn, Source};
 use super::held_out::HeldOut;
 use super::host::told;
@@ -46,7 +47,7 @@ struct Ordered<D: Device> {
     lr: f64,
 }
 
-impl<D: Device> Trainer<D> {
+impl<D: Draw> Trainer<D> {
     /// A run at step 0. References choose their step sizes on tasks like `trained_on`.
     pub fn new(device: D, device_name: String, preset: Preset, trained_on: &Task) -> Result<Self> {
         let held_out = HeldOut::new(&device, &preset, trained_on)?;
@@ -71,15 +72,14 @@ impl<D: Device> Trainer<D> {
     }
 
     /// The loss of the model on a batch, on a tape or not.
-    fn loss<T: Tape<f32, D>>(&self, batch: Drawn) -> Result<Scalar<D, T>> {
-        let (tokens, target) = batch.on(&self.device)?;
+    fn loss<T: Tape<f32, D>>(&self, (tokens, target): OnDevice<D>) -> Result<Scalar<D, T>> {
         let answer =
             self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
         mean_loss(self.preset.task.objective(), answer, target).map_err(told)
     }
 
     /// Makes a step with this batch.
-    fn train_on(&mut self, batch: Drawn) -> Result<()> {
+    fn train_on(&mut self, batch: OnDevice<D>) -> Result<()> {
         let lr = self.lr();
         let loss = self.loss::<OwnedTape<f32, D>>(batch)?;
         let value = loss.retaped::<NoneTape>();
@@ -131,9 +131,12 @@ fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
 }
 
-impl<D: Device> Run for Trainer<D> {
+impl<D: Draw> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
         let place = self.place();
+        if let Some(batch) = self.device.draw(&self.source, place)? {
+            return self.train_on(batch);
+        }
         let batch = self.drawn.take().filter(|drawn| drawn.place == place);
         let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
         // Another core draws the tasks of the next step meanwhile.
@@ -141,7 +144,7 @@ impl<D: Device> Run for Trainer<D> {
         let mut drawn = None;
         let done = rayon::in_place_scope(|scope| {
             scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
-            self.train_on(batch)
+            self.train_on(batch.on(&self.device)?)
         });
         self.drawn = drawn;
         done
@@ -165,7 +168,8 @@ impl<D: Device> Run for Trainer<D> {
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
-        Ok(number(&self.loss::<NoneTape>(Drawn::new(&self.source, self.place()))?))
+        let batch = Drawn::new(&self.source, self.place()).on(&self.device)?;
+        Ok(number(&self.loss::<NoneTape>(batch)?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
