@@ -85,6 +85,23 @@ pub fn missing() -> Option<String> {
     [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
 }
 
+/// Where a card is plugged in, "00000000:65:00.0", by the number that CUDA gives it: which depends on what
+/// CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER say. Only once a run is open on a card.
+pub fn bus(number: usize) -> Option<String> {
+    type Device = unsafe extern "C" fn(*mut c_int, c_int) -> c_uint;
+    type Bus = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_uint;
+    let (mut device, mut text) = (0, [0; 32]);
+    // SAFETY: the signatures are those of NVIDIA's headers; there is room for a number, and for as long a text as is said.
+    let told = unsafe {
+        let find = DRIVER.function::<Device>("cuDeviceGet")?;
+        let tell = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
+        find(&mut device, number.try_into().ok()?) == 0 && tell(text.as_mut_ptr(), text.len() as c_int, device) == 0
+    };
+    let bytes = text.map(|letter| letter as u8);
+    let text = std::ffi::CStr::from_bytes_until_nul(&bytes).ok()?;
+    told.then(|| text.to_string_lossy().into_owned())
+}
+
 /// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: what is answered where there is no
 /// library. Nobody asks then, for [`missing`] is asked first.
 const NO_DEVICE: c_uint = 100;
@@ -145,9 +162,7 @@ mod defined {
         cuModuleGetFunction(function: *mut Handle, module: Handle, name: *const c_char);
         cuStreamCreate(stream: *mut Handle, flags: c_uint);
         cuStreamSynchronize(stream: Handle);
-        cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint);
         cuEventCreate(event: *mut Handle, flags: c_uint);
-        cuEventRecord(event: Handle, stream: Handle);
         cuMemAlloc_v2(address: *mut Address, bytes: usize);
         cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize);
         cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize);
@@ -162,8 +177,10 @@ mod defined {
     }
 
     give_back! { DRIVER =>
-        // Gives nothing back, but comes before everything that does; where it fails, so does what comes after it.
+        // These give nothing back, but come before what does; where they fail, so does all that computes after them.
         cuCtxSetCurrent(context: Handle);
+        cuEventRecord(event: Handle, stream: Handle);
+        cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint);
         cuDevicePrimaryCtxRelease_v2(device: c_int);
         cuModuleUnload(module: Handle);
         cuStreamDestroy_v2(stream: Handle);
