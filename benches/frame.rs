@@ -3,7 +3,7 @@
 use std::io::sink;
 
 use divan::Bencher;
-use innerloop::tui::theme::{Depth, Theme};
+use innerloop::tui::theme::{Background, Depth, Theme};
 use innerloop::tui::view;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
@@ -21,7 +21,7 @@ fn main() {
 
 #[divan::bench(max_time = 2)]
 fn drawn(bencher: Bencher) {
-    let (app, theme, mut buffer) = (fixture::lab(), Theme::new(Depth::True), Buffer::empty(AREA));
+    let (app, theme, mut buffer) = (fixture::lab(), Theme::new(Depth::True, Background::Dark), Buffer::empty(AREA));
     bencher.bench_local(|| {
         buffer.reset();
         view::draw(&app, theme, AREA, &mut buffer);
@@ -30,7 +30,7 @@ fn drawn(bencher: Bencher) {
 
 #[divan::bench(max_time = 2)]
 fn redrawn_and_written(bencher: Bencher) {
-    let (app, theme) = (fixture::lab(), Theme::new(Depth::True));
+    let (app, theme) = (fixture::lab(), Theme::new(Depth::True, Background::Dark));
     let empty = || {
         let options = TerminalOptions { viewport: Viewport::Fixed(AREA) };
         Terminal::with_options(CrosstermBackend::new(sink()), options).expect("a terminal that is none")

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::headless::{check, completions, eval, presets, train, verify};
 use crate::train::DeviceChoice;
-use crate::tui::theme::ColorChoice;
+use crate::tui::theme::{BackgroundChoice, ColorChoice};
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -54,4 +54,7 @@ pub struct Lab {
     /// How many colours to use: auto, truecolor, 256, 16 or none
     #[arg(long, value_name = "COLORS", default_value = "auto")]
     pub color: ColorChoice,
+    /// What the terminal's background is, for heatmaps: auto, dark or light
+    #[arg(long, value_name = "BACKGROUND", default_value = "auto")]
+    pub background: BackgroundChoice,
 }

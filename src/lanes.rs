@@ -4,6 +4,8 @@
 //! operation is then one loop over sixteen independent lanes, which compilers turn into vector instructions of any
 //! width without changing a single bit of the result, whatever d is. A loop around lanes calls [`lanewise`] in each turn.
 
+pub mod buffer;
+
 /// Sequences in a block.
 pub const LANES: usize = 16;
 
@@ -11,6 +13,16 @@ pub const LANES: usize = 16;
 pub type Lane = [f32; LANES];
 
 pub const ZERO: Lane = [0.0; LANES];
+
+/// A number of each sequence. As `std::array::from_fn`, but never a call.
+#[inline(always)]
+pub fn each<X: Copy + Default>(number: impl Fn(usize) -> X) -> [X; LANES] {
+    let mut lane = [X::default(); LANES];
+    for (l, value) in lane.iter_mut().enumerate() {
+        *value = number(l);
+    }
+    lane
+}
 
 /// Has the compiler vectorise over the lanes, and not over the loop in which this is called.
 ///
@@ -21,6 +33,24 @@ pub const ZERO: Lane = [0.0; LANES];
 #[inline(always)]
 pub fn lanewise() {
     std::hint::black_box(());
+}
+
+/// Cuts lanes into parts of these sizes, one after the other.
+pub fn split<const PARTS: usize>(mut lanes: &[Lane], sizes: [usize; PARTS]) -> [&[Lane]; PARTS] {
+    sizes.map(|size| {
+        let (part, rest) = lanes.split_at(size);
+        lanes = rest;
+        part
+    })
+}
+
+/// The same, to be written.
+pub fn split_mut<const PARTS: usize>(mut lanes: &mut [Lane], sizes: [usize; PARTS]) -> [&mut [Lane]; PARTS] {
+    sizes.map(|size| {
+        let (part, rest) = std::mem::take(&mut lanes).split_at_mut(size);
+        lanes = rest;
+        part
+    })
 }
 
 /// Gathers a block of rows, each of `width` numbers, into lanes: `width` lanes. Missing sequences are zero.
@@ -68,6 +98,13 @@ pub fn inner(a: &[Lane], b: &[Lane]) -> f32 {
     total(&sum)
 }
 
+/// Σ a · b over two rows of numbers, in sixteen sums side by side; always in the same order.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let ((lanes_a, a), (lanes_b, b)) = (a.as_chunks(), b.as_chunks());
+    inner(lanes_a, lanes_b) + a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>()
+}
+
 /// The sum of all lanes, always in the same order: halves are added to each other until one number is left.
 #[inline(always)]
 pub fn total(lane: &Lane) -> f32 {
@@ -80,14 +117,14 @@ pub fn total(lane: &Lane) -> f32 {
 #[inline(always)]
 pub fn add_scaled(a: &mut Lane, k: f32, b: &Lane) {
     lanewise();
-    *a = std::array::from_fn(|l| a[l] + k * b[l]);
+    *a = each(|l| a[l] + k * b[l]);
 }
 
 /// a += b · c.
 #[inline(always)]
 pub fn add_product(a: &mut Lane, b: &Lane, c: &Lane) {
     lanewise();
-    *a = std::array::from_fn(|l| a[l] + b[l] * c[l]);
+    *a = each(|l| a[l] + b[l] * c[l]);
 }
 
 /// M += Σ_t a_t b_tᵀ, for a matrix M of rows as wide as b_t is.
@@ -131,17 +168,17 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
 /// a + k · b.
 #[inline(always)]
 pub fn plus_scaled(a: &Lane, k: f32, b: &Lane) -> Lane {
-    std::array::from_fn(|l| a[l] + k * b[l])
+    each(|l| a[l] + k * b[l])
 }
 
 /// a + b · c.
 #[inline(always)]
 pub fn plus_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
-    std::array::from_fn(|l| a[l] + b[l] * c[l])
+    each(|l| a[l] + b[l] * c[l])
 }
 
 /// b · c.
 #[inline(always)]
 pub fn product(b: &Lane, c: &Lane) -> Lane {
-    std::array::from_fn(|l| b[l] * c[l])
+    each(|l| b[l] * c[l])
 }

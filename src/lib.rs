@@ -59,8 +59,8 @@ fn open_lab(what: Option<String>, lab: Lab) -> anyhow::Result<ExitCode> {
     // What is wrong with the argument is said before the screen is taken.
     let start = what.as_deref().map(session::find).transpose()?;
     headless::needs_terminal()?;
-    let Lab { device, saves, color } = lab;
-    tui::run(tui::Options { start, device, saves, color }).map(ExitCode::from)
+    let Lab { device, saves, color, background } = lab;
+    tui::run(tui::Options { start, device, saves, color, background }).map(ExitCode::from)
 }
 
 /// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for it.

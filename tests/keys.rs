@@ -149,6 +149,14 @@ fn control_of_a_run() {
 }
 
 #[test]
+fn a_run_that_is_still_opening_says_so_instead_of_saving() {
+    let mut app = fixture::gallery();
+    app.update(Action::Started { title: "a run".to_owned() });
+    assert_eq!(type_text(&mut app, "s"), []);
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("still opening")), "{:?}", app.notice);
+}
+
+#[test]
 fn o_asks_for_other_tasks_and_shows_what_comes_of_it() {
     let mut app = fixture::lab();
     app.update(Action::Updated(Box::new(Update { shifts: fixture::shifts(), ..Update::default() })));

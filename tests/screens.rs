@@ -6,7 +6,7 @@ use innerloop::preset::{Entry, Preset};
 use innerloop::train::{DeviceChoice, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, Stop};
 use innerloop::tui::action::Action;
 use innerloop::tui::app::{App, Gallery, Pane};
-use innerloop::tui::theme::{Depth, Ink, Theme};
+use innerloop::tui::theme::{Background, Depth, Ink, Theme};
 use innerloop::tui::view;
 use innerloop::worker::{Note, Phase, Status, Update};
 use ratatui::buffer::Buffer;
@@ -19,7 +19,7 @@ const DEPTHS: [Depth; 4] = [Depth::True, Depth::Indexed, Depth::Ansi, Depth::Non
 fn draw(app: &App, depth: Depth, (width, height): (u16, u16)) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    view::draw(app, Theme::new(depth), area, &mut buffer);
+    view::draw(app, Theme::new(depth, Background::Dark), area, &mut buffer);
     buffer
 }
 
@@ -164,7 +164,7 @@ fn a_colour_means_one_thing_in_every_pane() {
         let column = line[..line.find(word).unwrap()].chars().count();
         buffer[(column as u16, row as u16)].style()
     };
-    let theme = Theme::new(Depth::True);
+    let theme = Theme::new(Depth::True, Background::Dark);
     for word in ["GD-1 0.2061", "GD-1 1.8 %", "● equal to one GD step", "Σ y xᵀ"] {
         assert_eq!(style_at(word).fg, theme.ink(Ink::Gd).fg, "{word}");
     }

@@ -16,9 +16,10 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 use super::variates::fill_normal;
-use super::{InputDistribution, Parts, Place, Shape, sixteen};
+use super::{InputDistribution, Layout, Parts, Place, Shape, sixteen};
 use crate::bounds;
-use crate::lanes::{Lane, ZERO, add_product, add_scaled, scatter};
+use crate::lanes::buffer::Buffer;
+use crate::lanes::{self, Lane, ZERO, add_scaled, lanewise, plus_product, scatter, split, split_mut};
 
 /// Linear regression with a fresh weight matrix for every sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,32 +138,59 @@ impl Linear {
         [(dim * outputs).next_multiple_of(2), per(context * dim), per(dim)]
     }
 
-    /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for: the same numbers as
-    /// [`sample`](Self::sample) draws one by one. Of plain tasks only.
-    pub fn sample_sixteen(&self, place: Place, first: u64, into: Parts<'_>) {
+    /// Lanes of what is drawn of sixteen tasks: x (N, d), y (N, d_out), query (d), target (d_out), and W (d_out, d).
+    fn parts(&self) -> [usize; 5] {
         let Shape { dim, outputs, context } = self.shape();
-        let (wide, noisy) = (dim * outputs, if self.noise > 0.0 { context * outputs } else { 0 });
-        let counts = self.words();
-        let words = sixteen::words(place, first, counts.iter().sum::<usize>() + noisy.next_multiple_of(2));
-        let (for_weights, rest) = words.split_at(counts[0]);
-        let (for_x, rest) = rest.split_at(counts[1]);
-        let (for_query, for_noise) = rest.split_at(counts[2]);
+        [context * dim, context * outputs, dim, outputs, dim * outputs]
+    }
 
-        let inputs = |words: &[sixteen::Words], count| match self.inputs {
-            InputDistribution::Uniform => sixteen::uniforms(words, self.range as f32, count),
-            InputDistribution::Normal => sixteen::normals(words, InputDistribution::spread(self.range), count),
-        };
-        let weights = sixteen::normals(for_weights, self.weight_scale as f32, wide);
-        let (x, query) = (inputs(for_x, context * dim), inputs(for_query, dim));
-        let (mut y, mut target) = (vec![ZERO; context * outputs], vec![ZERO; outputs]);
-        teach_sixteen(&weights, &x, dim, &mut y);
-        teach_sixteen(&weights, &query, dim, &mut target);
-        for (y, noise) in y.iter_mut().zip(sixteen::normals(for_noise, self.noise as f32, noisy)) {
-            add_scaled(y, 1.0, &noise);
-        }
+    /// Draws sixteen tasks at once, from the task `first` on: the same numbers as [`sample`](Self::sample) draws one by
+    /// one. Of plain tasks only.
+    fn draw_sixteen(&self, place: Place, first: u64) -> Buffer {
+        let parts = self.parts();
+        let mut drawn = Buffer::stale(parts.iter().sum());
+        let [x, y, query, target, weights] = split_mut(&mut drawn, parts);
+        let noisy = if self.noise > 0.0 { y.len() } else { 0 };
+        let (counts, for_noise) = (self.words(), noisy.next_multiple_of(2));
+        sixteen::with_words(place, first, counts.iter().sum::<usize>() + for_noise, |words| {
+            let (for_weights, rest) = words.split_at(counts[0]);
+            let (for_x, rest) = rest.split_at(counts[1]);
+            let (for_query, rest) = rest.split_at(counts[2]);
+            sixteen::fill_normal(for_weights, self.weight_scale as f32, weights);
+            for (words, inputs) in [(for_x, &mut *x), (for_query, &mut *query)] {
+                match self.inputs {
+                    InputDistribution::Uniform => sixteen::fill_uniform(words, self.range as f32, inputs),
+                    InputDistribution::Normal => {
+                        sixteen::fill_normal(words, InputDistribution::spread(self.range), inputs);
+                    }
+                }
+            }
+            teach_sixteen(weights, x, query.len(), y);
+            teach_sixteen(weights, query, query.len(), target);
+            if noisy > 0 {
+                let mut noise = Buffer::stale(noisy);
+                sixteen::fill_normal(&rest[..for_noise], self.noise as f32, &mut noise);
+                y.iter_mut().zip(&*noise).for_each(|(y, noise)| add_scaled(y, 1.0, noise));
+            }
+        });
+        drawn
+    }
+
+    /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for. Of plain tasks only.
+    pub fn sample_sixteen(&self, place: Place, first: u64, into: Parts<'_>) {
+        let drawn = self.draw_sixteen(place, first);
+        let [x, y, query, target, _] = split(&drawn, self.parts());
         for (lanes, rows) in [(x, into.x), (y, into.y), (query, into.query), (target, into.target)] {
-            scatter(&lanes, rows);
+            scatter(lanes, rows);
         }
+    }
+
+    /// The same, but as tokens: (tokens · width) lanes, and the target's rows.
+    pub fn write_sixteen(&self, layout: Layout, place: Place, first: u64, (tokens, target): (&mut [Lane], &mut [f32])) {
+        let drawn = self.draw_sixteen(place, first);
+        let [x, y, query, answers, _] = split(&drawn, self.parts());
+        layout.write(self.shape(), (x, y, query), lanes::product, tokens);
+        scatter(answers, target);
     }
 }
 
@@ -177,12 +205,30 @@ fn teach(weights: &[f32], x: &[f32], y: &mut [f32]) {
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn teach_sixteen(weights: &[Lane], x: &[Lane], dim: usize, y: &mut [Lane]) {
     for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(weights.len() / dim)) {
-        for (row, y) in weights.chunks_exact(dim).zip(y) {
-            let mut sum = ZERO;
-            row.iter().zip(x).for_each(|(w, x)| add_product(&mut sum, w, x));
-            *y = sum;
+        let mut row = 0;
+        while row < y.len() {
+            row += match y.len() - row {
+                4.. => teach_rows::<4>(&weights[row * dim..], x, &mut y[row..]),
+                2.. => teach_rows::<2>(&weights[row * dim..], x, &mut y[row..]),
+                _ => teach_rows::<1>(&weights[row * dim..], x, &mut y[row..]),
+            };
         }
     }
+}
+
+/// `R` numbers of W x side by side, for each is a sum in which every step waits for the one before. Returns `R`.
+#[inline(always)]
+fn teach_rows<const R: usize>(weights: &[Lane], x: &[Lane], y: &mut [Lane]) -> usize {
+    let (width, mut sums) = (x.len(), [ZERO; R]);
+    for (j, x) in x.iter().enumerate() {
+        lanewise();
+        let x = *x;
+        for r in 0..R {
+            sums[r] = plus_product(&sums[r], &weights[r * width + j], &x);
+        }
+    }
+    y[..R].copy_from_slice(&sums);
+    R
 }
 
 #[cfg(test)]

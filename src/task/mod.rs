@@ -30,7 +30,8 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::lanes::LANES;
+use crate::lanes::buffer::Buffer;
+use crate::lanes::{LANES, scatter};
 
 /// Every task there is. A new one is a file beside this one and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,6 +128,27 @@ impl Task {
             Self::Classification(task) => task.describe(),
             Self::Differentiation(task) => task.describe(),
         }
+    }
+
+    /// Draws the tasks that [`sample`](Self::sample) draws, as tokens: (B, tokens, width), and targets: (B, d_out), row-major.
+    pub fn sample_tokens(&self, layout: Layout, size: usize, place: Place) -> (Vec<f32>, Vec<f32>) {
+        let shape = self.shape();
+        let task = match self {
+            Self::Linear(task) if task.is_plain() => task,
+            _ => {
+                let batch = self.sample(size, place.seed, place.stream, place.step);
+                return (layout.encode(&batch), batch.target);
+            }
+        };
+        let length = layout.tokens(shape) * layout.width(shape);
+        let (mut tokens, mut target) = (vec![0.0; size * length], vec![0.0; size * shape.outputs]);
+        let rows = tokens.par_chunks_mut(LANES * length).zip(target.par_chunks_mut(LANES * shape.outputs));
+        rows.enumerate().for_each(|(block, (tokens, target))| {
+            let mut lanes = Buffer::zeros(length);
+            task.write_sixteen(layout, place, (block * LANES) as u64, (&mut lanes, target));
+            scatter(&lanes, tokens);
+        });
+        (tokens, target)
     }
 
     /// Draws `size` tasks. The same (seed, stream, step) always gives the same batch, on any number of threads.

@@ -3,11 +3,13 @@
 //! ChaCha8 is additions, exclusive ors and rotations of sixteen words: exactly what vector units do to sixteen lanes at
 //! once. Bernstein 2008, "ChaCha, a variant of Salsa20".
 
+use std::cell::RefCell;
+
 use multiversion::multiversion;
 
 use super::random::{Place, key};
 use super::variates;
-use crate::lanes::{LANES, Lane, ZERO, lanewise};
+use crate::lanes::{LANES, Lane, each, lanewise};
 
 /// One random word of each task.
 pub type Words = [u32; LANES];
@@ -15,11 +17,18 @@ pub type Words = [u32; LANES];
 /// Words in a block of ChaCha.
 const BLOCK: usize = 16;
 
-/// At least `count` words of each of the sixteen tasks from the task `first` on.
-pub fn words(place: Place, first: u64, count: usize) -> Vec<Words> {
-    let mut words = vec![[0; LANES]; count.next_multiple_of(BLOCK)];
-    fill(&start(place, first), &mut words);
-    words
+thread_local! {
+    /// Used again by every batch.
+    static WORDS: RefCell<Vec<Words>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Does something with at least `count` words of each of the sixteen tasks from the task `first` on.
+pub fn with_words<R>(place: Place, first: u64, count: usize, work: impl FnOnce(&[Words]) -> R) -> R {
+    WORDS.with_borrow_mut(|words| {
+        words.resize(count.next_multiple_of(BLOCK), [0; LANES]);
+        fill(&start(place, first), words);
+        work(words)
+    })
 }
 
 /// The state that ChaCha begins with: four constants, the key, the number of the block, and no nonce.
@@ -41,60 +50,61 @@ fn word(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte))
 }
 
+/// Written as for one task, with the loop over tasks outside: the compiler then keeps the state of all sixteen in vector
+/// registers, where sixteen tasks in each line have it write the state to memory and read it again, three times slower.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn fill(start: &[Words; BLOCK], words: &mut [Words]) {
-    let mut start = *start;
-    for block in words.chunks_exact_mut(BLOCK) {
-        let mut state = start;
-        for _ in 0..4 {
-            for i in 0..4 {
-                quarter(&mut state, [i, i + 4, i + 8, i + 12]);
+    // A number of 64 bits, but 2³² blocks are more than a task has numbers.
+    for (number, block) in (0..).zip(words.as_chunks_mut::<BLOCK>().0) {
+        for l in 0..LANES {
+            let mut first = [0; BLOCK];
+            for (word, row) in first.iter_mut().zip(start) {
+                *word = row[l];
             }
-            for i in 0..4 {
-                quarter(&mut state, [i, (i + 1) % 4 + 4, (i + 2) % 4 + 8, (i + 3) % 4 + 12]);
+            first[12] = number;
+            let mut state = first;
+            // Not a loop: it would be looked at before the loop over tasks, and stay.
+            double_round(&mut state);
+            double_round(&mut state);
+            double_round(&mut state);
+            double_round(&mut state);
+            for (i, (state, first)) in state.iter().zip(first).enumerate() {
+                block[i][l] = state.wrapping_add(first);
             }
         }
-        for ((out, state), start) in block.iter_mut().zip(&state).zip(&start) {
-            lanewise();
-            *out = std::array::from_fn(|l| state[l].wrapping_add(start[l]));
-        }
-        // Of 64 bits, but 2³² blocks are more than a task has numbers.
-        start[12] = start[12].map(|number| number.wrapping_add(1));
     }
+}
+
+/// The four columns, then the four diagonals.
+#[inline(always)]
+fn double_round(state: &mut [u32; BLOCK]) {
+    quarter(state, [0, 4, 8, 12]);
+    quarter(state, [1, 5, 9, 13]);
+    quarter(state, [2, 6, 10, 14]);
+    quarter(state, [3, 7, 11, 15]);
+    quarter(state, [0, 5, 10, 15]);
+    quarter(state, [1, 6, 11, 12]);
+    quarter(state, [2, 7, 8, 13]);
+    quarter(state, [3, 4, 9, 14]);
 }
 
 #[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "a lane is of several rows at once")]
-fn quarter(state: &mut [Words; BLOCK], places: [usize; 4]) {
-    lanewise();
-    // Taken out and put back, so that the compiler sees four vectors and not sixty-four words.
-    let [mut a, mut b, mut c, mut d] = places.map(|place| state[place]);
-    for l in 0..LANES {
-        a[l] = a[l].wrapping_add(b[l]);
-        d[l] = (d[l] ^ a[l]).rotate_left(16);
-        c[l] = c[l].wrapping_add(d[l]);
-        b[l] = (b[l] ^ c[l]).rotate_left(12);
-        a[l] = a[l].wrapping_add(b[l]);
-        d[l] = (d[l] ^ a[l]).rotate_left(8);
-        c[l] = c[l].wrapping_add(d[l]);
-        b[l] = (b[l] ^ c[l]).rotate_left(7);
-    }
-    for (place, words) in places.into_iter().zip([a, b, c, d]) {
-        state[place] = words;
-    }
+fn quarter(state: &mut [u32; BLOCK], [a, b, c, d]: [usize; 4]) {
+    state[a] = state[a].wrapping_add(state[b]);
+    state[d] = (state[d] ^ state[a]).rotate_left(16);
+    state[c] = state[c].wrapping_add(state[d]);
+    state[b] = (state[b] ^ state[c]).rotate_left(12);
+    state[a] = state[a].wrapping_add(state[b]);
+    state[d] = (state[d] ^ state[a]).rotate_left(8);
+    state[c] = state[c].wrapping_add(state[d]);
+    state[b] = (state[b] ^ state[c]).rotate_left(7);
 }
 
 /// Draws from N(0, spread²) for each task: two of every two words, as [`variates::fill_normal`] does.
-pub fn normals(words: &[Words], spread: f32, count: usize) -> Vec<Lane> {
-    let mut values = vec![ZERO; count.next_multiple_of(2)];
-    fill_normals(words, spread, &mut values);
-    values.truncate(count);
-    values
-}
-
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn fill_normals(words: &[Words], spread: f32, values: &mut [Lane]) {
-    for (words, values) in words.chunks_exact(2).zip(values.chunks_exact_mut(2)) {
+pub fn fill_normal(words: &[Words], spread: f32, values: &mut [Lane]) {
+    let (pairs, last) = values.as_chunks_mut::<2>();
+    for (words, values) in words.as_chunks::<2>().0.iter().zip(pairs) {
         lanewise();
         for l in 0..LANES {
             let [x, y] = variates::normals([words[0][l], words[1][l]]);
@@ -102,20 +112,17 @@ fn fill_normals(words: &[Words], spread: f32, values: &mut [Lane]) {
             values[1][l] = spread * y;
         }
     }
+    for (words, value) in words.as_chunks::<2>().0.iter().rev().zip(last) {
+        *value = each(|l| spread * variates::normals([words[0][l], words[1][l]])[0]);
+    }
 }
 
 /// Draws from U(−range/2, range/2) for each task, one of every word.
-pub fn uniforms(words: &[Words], range: f32, count: usize) -> Vec<Lane> {
-    let mut values = vec![ZERO; count];
-    fill_uniforms(words, range, &mut values);
-    values
-}
-
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn fill_uniforms(words: &[Words], range: f32, values: &mut [Lane]) {
+pub fn fill_uniform(words: &[Words], range: f32, values: &mut [Lane]) {
     for (words, value) in words.iter().zip(values) {
         lanewise();
-        *value = std::array::from_fn(|l| range * variates::uniform(words[l]));
+        *value = each(|l| range * variates::uniform(words[l]));
     }
 }
 
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn every_lane_has_the_words_of_its_own_generator() {
         let place = Place { seed: 1 << 40 | 3, stream: Stream::HeldOut, step: 7 };
-        let words = words(place, u64::from(u32::MAX) - 5, 100);
+        let words = with_words(place, u64::from(u32::MAX) - 5, 100, <[Words]>::to_vec);
         assert_eq!(words.len(), 112);
         for l in 0..LANES {
             let mut rng = rng(place.seed, place.stream, place.step, u64::from(u32::MAX) - 5 + l as u64);

@@ -182,3 +182,19 @@ fn sums_over_several_ranges_are_those_over_each() {
     assert_eq!(together, each);
     assert_eq!(each[1].len(), 4);
 }
+
+#[test]
+fn a_batch_drawn_as_tokens_is_the_batch_written_as_tokens() {
+    let vector = Linear { dim: 3, outputs: Outputs::Vector, ..line() };
+    let scalar = Linear { dim: 3, ..line() };
+    let noisy = Linear { noise: 0.2, inputs: InputDistribution::Normal, context: 3, ..vector.clone() };
+    let drifting = Linear { drift: 0.2, ..vector.clone() };
+    for task in [vector, scalar, noisy, drifting].map(Task::Linear) {
+        for layout in [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst] {
+            let batch = draw(&task, 37);
+            let place = Place { seed: 7, stream: Stream::Train, step: 0 };
+            let (tokens, target) = task.sample_tokens(layout, 37, place);
+            assert_eq!((tokens, target), (layout.encode(&batch), batch.target), "{layout:?}");
+        }
+    }
+}

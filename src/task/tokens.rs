@@ -138,28 +138,39 @@ impl Layout {
         }
     }
 
-    /// Writes pair i (from 0) into a sequence of (tokens, width).
-    fn write_pair(self, shape: Shape, i: usize, (x, y): (&[f32], &[f32]), sequence: &mut [f32]) {
-        let width = self.width(shape);
-        let mut write = |at: usize, values: &[f32]| sequence[at..][..values.len()].copy_from_slice(values);
-        match self {
-            Self::Interleaved | Self::QueryFirst => {
-                let first = 2 * i + usize::from(self == Self::QueryFirst);
-                write(first * width, x);
-                write((first + 2) * width - shape.outputs, y);
-            }
-            Self::Joined => {
-                write(i * width, x);
-                write(i * width + shape.dim, y);
-            }
-            Self::Product => {
-                let product: Vec<f32> = y.iter().flat_map(|y| x.iter().map(move |x| y * x)).collect();
-                write(i * width, &product);
-                if i > 0 {
-                    write(i * width - shape.dim, x);
+    /// Writes all pairs, x (N, d) and y (N, d_out), and the query, (d), into a sequence of (tokens, width), which begins as
+    /// zeros; of numbers, or of whatever else can be multiplied.
+    pub(super) fn write<X: Copy>(
+        self,
+        shape: Shape,
+        (x, y, query): (&[X], &[X], &[X]),
+        product: impl Fn(&X, &X) -> X,
+        sequence: &mut [X],
+    ) {
+        let Shape { dim, outputs, .. } = shape;
+        let (width, first) = (self.width(shape), usize::from(self == Self::QueryFirst));
+        for (i, (x, y)) in x.chunks_exact(dim).zip(y.chunks_exact(outputs)).enumerate() {
+            let mut write = |at: usize, values: &[X]| sequence[at..][..values.len()].copy_from_slice(values);
+            match self {
+                Self::Interleaved | Self::QueryFirst => {
+                    write((2 * i + first) * width, x);
+                    write((2 * i + first + 2) * width - outputs, y);
+                }
+                Self::Joined => {
+                    write(i * width, x);
+                    write(i * width + dim, y);
+                }
+                Self::Product => {
+                    if i > 0 {
+                        write(i * width - dim, x);
+                    }
+                    for (row, y) in sequence[i * width..].chunks_exact_mut(dim).zip(y) {
+                        row.iter_mut().zip(x).for_each(|(place, x)| *place = product(y, x));
+                    }
                 }
             }
         }
+        sequence[self.query_offset(shape)..][..dim].copy_from_slice(query);
     }
 
     /// Writes a batch as tokens: (B, tokens, width), row-major.
@@ -168,11 +179,9 @@ impl Layout {
         let length = self.tokens(batch.shape) * self.width(batch.shape);
         let mut tokens = vec![0.0; batch.size * length];
         tokens.par_chunks_mut(length).enumerate().with_min_len(TASKS_AT_ONCE).for_each(|(b, sequence)| {
-            for i in b * context..(b + 1) * context {
-                let pair = (&batch.x[i * dim..][..dim], &batch.y[i * outputs..][..outputs]);
-                self.write_pair(batch.shape, i - b * context, pair, sequence);
-            }
-            sequence[self.query_offset(batch.shape)..][..dim].copy_from_slice(&batch.query[b * dim..][..dim]);
+            let (x, y) = (&batch.x[b * context * dim..], &batch.y[b * context * outputs..]);
+            let pairs = (&x[..context * dim], &y[..context * outputs], &batch.query[b * dim..][..dim]);
+            self.write(batch.shape, pairs, |y, x| y * x, sequence);
         });
         tokens
     }

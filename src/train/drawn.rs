@@ -36,9 +36,9 @@ pub struct Drawn {
 
 impl Drawn {
     pub fn new(source: &Source, place: Place) -> Self {
-        let batch = source.task.sample(source.size, place.seed, place.stream, place.step);
-        let grid = (source.layout.tokens(batch.shape), source.layout.width(batch.shape));
-        Self { place, size: source.size, grid, tokens: source.layout.encode(&batch), target: batch.target }
+        let (shape, layout) = (source.task.shape(), source.layout);
+        let (tokens, target) = source.task.sample_tokens(layout, source.size, place);
+        Self { place, size: source.size, grid: (layout.tokens(shape), layout.width(shape)), tokens, target }
     }
 
     /// Tokens, (B, tokens, width), and targets, (B, d_out), on a device.

@@ -45,7 +45,7 @@ use app::App;
 use event_loop::EventLoop;
 use stage::Stage;
 use terminal::Screen;
-use theme::{ColorChoice, Theme};
+use theme::{BackgroundChoice, ColorChoice, Theme};
 
 /// How the front end is to start.
 pub struct Options {
@@ -55,11 +55,13 @@ pub struct Options {
     /// The folder of the saved sessions.
     pub saves: PathBuf,
     pub color: ColorChoice,
+    pub background: BackgroundChoice,
 }
 
 /// Runs until the person leaves or the process is told to; returns the exit code.
 pub fn run(options: Options) -> Result<u8> {
-    let theme = Theme::new(options.color.depth(|name| std::env::var(name).ok()));
+    let variable = |name: &str| std::env::var(name).ok();
+    let theme = Theme::new(options.color.depth(variable), options.background.background(variable));
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
     let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];

@@ -1,7 +1,7 @@
 //! Colours: one meaning, one colour, everywhere.
 //!
-//! Owns the palette, how it comes down to 256 colours, 16 and none, and how the terminal's ability is told from flag and
-//! environment. Text keeps the terminal's own foreground and background, so that light and dark both read. Whatever a
+//! Owns the palette, how it comes down to 256 colours, 16 and none, and how the terminal's ability and background are told
+//! from flags and environment. Text keeps the terminal's own foreground and background, so that light and dark both read. Whatever a
 //! colour says, a glyph or a line style says too; that is the widgets' part.
 
 use std::fmt;
@@ -75,6 +75,55 @@ impl ColorChoice {
     }
 }
 
+/// What colours stand on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Background {
+    #[default]
+    Dark,
+    Light,
+}
+
+/// What a person said of the background; none: what the environment says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackgroundChoice(Option<Background>);
+
+impl FromStr for BackgroundChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(None)),
+            "dark" => Ok(Self(Some(Background::Dark))),
+            "light" => Ok(Self(Some(Background::Light))),
+            _ => Err("give auto, dark or light".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for BackgroundChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self.0 {
+            None => "auto",
+            Some(Background::Dark) => "dark",
+            Some(Background::Light) => "light",
+        })
+    }
+}
+
+impl BackgroundChoice {
+    /// The flag wins over COLORFGBG, where rxvt, Konsole and others leave the numbers of their colours, the background's
+    /// last: the light ones of the 16 are 7 and 9 to 15. Asking the terminal would take a round trip before the first
+    /// picture, and leave the answer in the input of one that is slow.
+    pub fn background(self, variable: impl Fn(&str) -> Option<String>) -> Background {
+        let said = || {
+            let colours = variable("COLORFGBG")?;
+            let number: u8 = colours.rsplit(';').next()?.parse().ok()?;
+            Some(if matches!(number, 7 | 9..=15) { Background::Light } else { Background::Dark })
+        };
+        self.0.or_else(said).unwrap_or_default()
+    }
+}
+
 /// What a colour can mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
@@ -127,14 +176,15 @@ impl Ink {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
     depth: Depth,
+    background: Background,
 }
 
 /// Shades on either side of zero in the diverging ramp of a heatmap.
 pub const SHADES: i8 = 8;
 
 impl Theme {
-    pub fn new(depth: Depth) -> Self {
-        Self { depth }
+    pub fn new(depth: Depth, background: Background) -> Self {
+        Self { depth, background }
     }
 
     /// The style of something that stands for `ink`.
@@ -176,17 +226,20 @@ impl Theme {
         self.depth != Depth::None
     }
 
-    /// One of the `2 × SHADES + 1` steps of the diverging ramp: violet below zero, near black at zero, green above.
+    /// One of the `2 × SHADES + 1` steps of the diverging ramp: violet below zero, green above, and at zero nearly the
+    /// background's own colour.
     ///
-    /// Brightness grows with the magnitude as the hue does, so that the ramp reads in greys too, and on any background.
+    /// Contrast to the background grows with the magnitude as the hue does, so that the ramp reads in greys, too.
     /// Chosen by eye from the 256 in every depth: a ramp of 17 steps gains nothing from twice the bytes to the terminal.
     pub fn shade(self, level: i8) -> Color {
-        const BELOW: [u8; SHADES as usize] = [54, 55, 56, 92, 98, 135, 141, 183];
-        const ABOVE: [u8; SHADES as usize] = [22, 28, 34, 70, 76, 112, 148, 191];
-        const ZERO: u8 = 235;
-        let side = if level < 0 { BELOW } else { ABOVE };
+        type Side = [u8; SHADES as usize];
+        const DARK: (Side, u8, Side) = ([54, 55, 56, 92, 98, 135, 141, 183], 235, [22, 28, 34, 70, 76, 112, 148, 191]);
+        const LIGHT: (Side, u8, Side) =
+            ([189, 183, 141, 135, 98, 92, 55, 54], 255, [157, 151, 114, 77, 71, 34, 28, 22]);
+        let (below, zero, above) = if self.background == Background::Light { LIGHT } else { DARK };
+        let side = if level < 0 { below } else { above };
         let step = usize::from(level.unsigned_abs()).checked_sub(1);
-        Color::Indexed(step.map_or(ZERO, |step| side[step.min(side.len() - 1)]))
+        Color::Indexed(step.map_or(zero, |step| side[step.min(side.len() - 1)]))
     }
 
     fn paint(self, rgb: (u8, u8, u8)) -> Color {
@@ -212,7 +265,7 @@ fn nearest_index((r, g, b): (u8, u8, u8)) -> Color {
 
 #[cfg(test)]
 mod tests {
-    use super::{ColorChoice, Depth, SHADES, Theme, nearest_index};
+    use super::{Background, BackgroundChoice, ColorChoice, Depth, SHADES, Theme, nearest_index};
     use ratatui::style::Color;
 
     fn depth(choice: ColorChoice, environment: &[(&str, &str)]) -> Depth {
@@ -232,10 +285,47 @@ mod tests {
     }
 
     #[test]
-    fn every_step_of_the_ramp_has_its_own_colour() {
-        let theme = Theme::new(Depth::Indexed);
+    fn the_background_is_what_flag_or_environment_say() {
+        let background = |choice: &str, colours: Option<&str>| {
+            let choice: BackgroundChoice = choice.parse().unwrap();
+            choice.background(|name| colours.filter(|_| name == "COLORFGBG").map(str::to_owned))
+        };
+        assert_eq!(background("auto", None), Background::Dark);
+        assert_eq!(background("auto", Some("15;0")), Background::Dark);
+        assert_eq!(background("auto", Some("0;15")), Background::Light);
+        assert_eq!(background("auto", Some("0;default;7")), Background::Light);
+        assert_eq!(background("auto", Some("12;8")), Background::Dark);
+        assert_eq!(background("auto", Some("nonsense")), Background::Dark);
+        assert_eq!(background("light", Some("15;0")), Background::Light);
+        assert_eq!(background("dark", Some("0;15")), Background::Dark);
+    }
+
+    /// Relative luminance of one of the 256 above the first 16 (WCAG 2.2).
+    fn luminance(color: Color) -> f64 {
+        let Color::Indexed(index @ 16..) = color else { panic!("{color:?}") };
+        let level = |i: u8| f64::from(if i == 0 { 0 } else { 55 + 40 * i }) / 255.0;
+        let cube = index.min(231) - 16;
+        let rgb = match index.checked_sub(232) {
+            Some(grey) => [f64::from(8 + 10 * grey) / 255.0; 3],
+            None => [level(cube / 36), level(cube / 6 % 6), level(cube % 6)],
+        };
+        let linear = rgb.map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) });
+        0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    }
+
+    #[test]
+    fn the_ramp_leaves_the_background_step_by_step() {
+        for (background, away) in [(Background::Dark, 1.0), (Background::Light, -1.0)] {
+            let theme = Theme::new(Depth::Indexed, background);
+            for side in [1, -1] {
+                let ramp: Vec<_> = (0..=SHADES).map(|level| away * luminance(theme.shade(side * level))).collect();
+                assert!(ramp.is_sorted_by(|less, more| less < more), "{background:?} {side}: {ramp:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn colours_come_down_to_the_nearest_of_the_256() {
         assert_eq!(nearest_index((255, 0, 0)), Color::Indexed(196));
-        let ramp: Vec<_> = (-SHADES..=SHADES).map(|level| theme.shade(level)).collect();
-        assert!(ramp.iter().enumerate().all(|(i, color)| !ramp[..i].contains(color)), "{ramp:?}");
     }
 }

@@ -16,7 +16,7 @@
 //! the answers of a random start small.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, normals};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Complex, DiagonalScan, Program, Sequence, Spectrum};
-use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
+use crate::nn::op::{DiagonalScan, Law, Program, Sequence};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// The LRU as a preset says it.
@@ -146,13 +146,10 @@ pub struct LruLayer<D: Device> {
 }
 
 impl<D: Device> LruLayer<D> {
-    /// λ and the gain of the input, (1, n) each.
-    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
-        let re = self.size.taped::<T>().try_exp()?.try_negate()?;
-        let im = self.phase.taped::<T>().try_exp()?;
-        let gamma = self.gamma.taped::<T>().try_exp()?;
-        let none = gamma.retaped::<T>().try_mul(0.0f32)?;
-        Ok(Spectrum { decay: Complex { re, im }.exp()?, gain: Complex { re: gamma, im: none } })
+    /// λ and the gain of the input.
+    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Matrix<D, T>, D> {
+        let weights = [self.size.taped(), self.phase.taped(), self.gamma.taped()];
+        self.size.value.device().spectrum(Law::Ring, weights)
     }
 }
 

@@ -24,7 +24,7 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, log_uniforms, normals};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Complex, DiagonalScan, Program, Sequence, Spectrum, zero_order_hold};
+use crate::nn::op::{DiagonalScan, Law, Program, Sequence};
 use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
@@ -165,12 +165,10 @@ impl<D: Device> S4dLayer<D> {
         device.try_tensor_from_vec(ones, (wide, columns))
     }
 
-    /// Ā and B̄, (1, H·N) each.
-    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Spectrum<D, T>, D> {
-        let re = self.damping.taped::<T>().try_exp()?.try_negate()?;
-        let rate = Complex { re, im: self.frequency.taped::<T>() };
-        let step = self.step.taped::<T>().try_exp()?; // (1, H)
-        zero_order_hold(rate, step.try_matmul(self.owners(device, self.all())?)?)
+    /// Ā and B̄.
+    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Matrix<D, T>, D> {
+        let step = self.step.taped::<T>().try_matmul(self.owners(device, self.all())?)?; // (1, H·N)
+        device.spectrum(Law::ZeroOrderHold, [self.damping.taped(), self.frequency.taped(), step])
     }
 
     /// Every channel's u as the real input of its states: (B, T, 2·H·N).

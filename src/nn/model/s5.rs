@@ -26,8 +26,8 @@ use super::stack::{Layer, Sizes, Stack};
 use super::{Architecture, Theory, hippo, log_uniforms, normals};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Complex, DiagonalScan, Program, Sequence, Spectrum, zero_order_hold};
-use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
+use crate::nn::op::{DiagonalScan, Law, Program, Sequence};
+use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
 use crate::task::{Layout, Shape};
 
 /// S5 as a preset says it.
@@ -135,11 +135,10 @@ pub struct S5Layer<D: Device> {
 }
 
 impl<D: Device> S5Layer<D> {
-    /// Λ̄ and the gain of the input, (1, n) each.
-    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Spectrum<D, T>, D> {
-        let re = self.damping.taped::<T>().try_exp()?.try_negate()?;
-        let rate = Complex { re, im: self.frequency.taped::<T>() };
-        zero_order_hold(rate, self.step.taped::<T>().try_exp()?)
+    /// Λ̄ and the gain of the input.
+    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Matrix<D, T>, D> {
+        let weights = [self.damping.taped(), self.frequency.taped(), self.step.taped()];
+        self.step.value.device().spectrum(Law::ZeroOrderHold, weights)
     }
 }
 

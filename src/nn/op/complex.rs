@@ -1,4 +1,4 @@
-//! Complex numbers as pairs of real tensors, and how a continuous recurrence becomes a discrete one.
+//! Complex numbers as pairs of real tensors.
 
 use dfdx::prelude::{Tape, TryAdd, TryDiv, TryMul, TrySub};
 
@@ -24,6 +24,22 @@ impl<D: Device, T: Tape<f32, D>> Complex<D, T> {
         Ok(Self { re, im: modulus.try_mul(self.im.try_sin()?)? })
     }
 
+    /// Entry by entry.
+    pub fn product(self, q: Self) -> Outcome<Self, D> {
+        let re = {
+            let left = self.re.retaped::<T>().try_mul(q.re.retaped::<T>())?;
+            left.try_sub(self.im.retaped::<T>().try_mul(q.im.retaped::<T>())?)?
+        };
+        let im = self.re.try_mul(q.im)?.try_add(self.im.try_mul(q.re)?)?;
+        Ok(Self { re, im })
+    }
+
+    /// Entry by entry by itself, which dfdx's product of two tensors must not be asked for.
+    pub fn square(self) -> Outcome<Self, D> {
+        let re = self.re.retaped::<T>().try_square()?.try_sub(self.im.retaped::<T>().try_square()?)?;
+        Ok(Self { re, im: self.re.try_mul(self.im)?.try_mul(2.0f32)? })
+    }
+
     /// Entry by entry times a real number.
     pub fn times(self, factor: Matrix<D, T>) -> Outcome<Self, D> {
         Ok(Self { re: self.re.try_mul(factor.retaped::<T>())?, im: self.im.try_mul(factor)? })
@@ -39,25 +55,4 @@ impl<D: Device, T: Tape<f32, D>> Complex<D, T> {
         let im = self.im.try_mul(q.re)?.try_sub(self.re.try_mul(q.im)?)?;
         Ok(Self { re: re.try_div(size.retaped::<T>())?, im: im.try_div(size)? })
     }
-}
-
-/// The numbers of a diagonal recurrence h_t = λ ⊙ h_{t−1} + g ⊙ v_t.
-pub struct Spectrum<D: Device, T> {
-    /// λ: (1, n).
-    pub decay: Complex<D, T>,
-    /// g: (1, n).
-    pub gain: Complex<D, T>,
-}
-
-/// The discrete decay and gain of h' = Λ h + v under a zero-order hold of length Δ: Λ̄ = exp(ΔΛ) and (Λ̄ − 1) / Λ.
-///
-/// Source: S4D (2206.11893), equation 3; S5 (2208.04933), equation 6. All are (1, n).
-pub fn zero_order_hold<D: Device, T: Tape<f32, D>>(
-    rate: Complex<D, T>,
-    step: Matrix<D, T>,
-) -> Outcome<Spectrum<D, T>, D> {
-    let decay = rate.again().times(step)?.exp()?;
-    let above = Complex { re: decay.re.retaped::<T>().try_sub(1.0f32)?, im: decay.im.retaped::<T>() };
-    let gain = above.over(rate)?;
-    Ok(Spectrum { decay, gain })
 }

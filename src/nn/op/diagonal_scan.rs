@@ -3,8 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `input` v | what arrives: n real parts, then n imaginary parts | (B, T, 2n) |
-//! | `decay` λ | what is kept of a state | (1, n), complex |
-//! | `gain` g | how strongly the input is written | (1, n), complex |
+//! | `spectrum` λ, g | what is kept of a state, and how strongly the input is written; see [`super::spectrum`] | (4, n) |
 //!
 //! The result is every h_t, (B, T, 2n), in the form of the input. Source: LRU 2303.06349, equation 5; S5 2208.04933,
 //! equation 5. With the pairs side by side, Re(C h) is one real product: of [Re h | Im h] with [Re C; −Im C].
@@ -13,7 +12,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::buffer::Buffer;
-use super::complex::Spectrum;
+use super::complex::Complex;
 use super::join::join;
 use super::lanes::{LANES, Lane, ZERO, total};
 use super::slice::slice;
@@ -23,13 +22,14 @@ use crate::nn::{Cube, Matrix, Outcome};
 pub struct DiagonalScan<D: super::Device, T> {
     /// (B, T, 2n).
     pub input: Cube<D, T>,
-    pub spectrum: Spectrum<D, T>,
+    /// (4, n).
+    pub spectrum: Matrix<D, T>,
 }
 
-/// The definition: every state of one sequence of (T, 2n). `weights`: Re λ, Im λ, Re g, Im g.
-fn diagonal_states(input: &[f32], weights: &[Vec<f32>; 4]) -> Vec<Vec<f32>> {
-    let [decay_re, decay_im, gain_re, gain_im] = weights;
-    let n = decay_re.len();
+/// The definition: every state of one sequence of (T, 2n).
+fn diagonal_states(input: &[f32], spectrum: &[f32]) -> Vec<Vec<f32>> {
+    let n = spectrum.len() / 4;
+    let [decay_re, decay_im, gain_re, gain_im] = rows(spectrum);
     let mut state = vec![0.0; 2 * n];
     let step = |v: &[f32]| {
         for j in 0..n {
@@ -42,19 +42,41 @@ fn diagonal_states(input: &[f32], weights: &[Vec<f32>; 4]) -> Vec<Vec<f32>> {
     input.chunks(2 * n).map(step).collect()
 }
 
+/// Re λ, Im λ, Re g, Im g.
+fn rows(spectrum: &[f32]) -> [&[f32]; 4] {
+    let n = spectrum.len() / 4;
+    std::array::from_fn(|row| &spectrum[row * n..][..n])
+}
+
 impl<D: super::Device> DiagonalScan<D, NoneTape> {
     /// The definition for every sequence: (T, 2n) each.
     pub fn history(self) -> Vec<Vec<f32>> {
-        let length = self.input.shape().1 * self.input.shape().2;
-        let Spectrum { decay, gain } = self.spectrum;
-        let weights = [decay.re, decay.im, gain.re, gain.im].map(|row| row.as_vec());
-        self.input.as_vec().chunks(length).map(|v| diagonal_states(v, &weights).concat()).collect()
+        let (length, spectrum) = (self.input.shape().1 * self.input.shape().2, self.spectrum.as_vec());
+        self.input.as_vec().chunks(length).map(|v| diagonal_states(v, &spectrum).concat()).collect()
     }
 }
 
-/// Made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> Outcome<Cube<D, T>, D> {
-    let DiagonalScan { input, spectrum: Spectrum { decay, gain } } = scan;
+/// Made of dfdx's operations, for any device: the last states, as many as are asked for.
+pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>, asked: usize) -> Outcome<Cube<D, T>, D> {
+    let DiagonalScan { input, spectrum } = scan;
+    let n = spectrum.shape().1;
+    let spectrum = spectrum.try_reshape_like(&(1, 4, n))?;
+    let row = |row: usize| slice(spectrum.retaped::<T>(), (0..1, row..row + 1, 0..n))?.try_reshape_like(&(1, n));
+    let (decay, gain) = (Complex { re: row(0)?, im: row(1)? }, Complex { re: row(2)?, im: row(3)? });
+    let states = match asked {
+        1 => last_state(input, decay, gain)?,
+        _ => each_state(input, decay, gain, asked)?,
+    };
+    Ok(join(states, spectrum))
+}
+
+/// One state after the other.
+fn each_state<D: super::Device, T: Tape<f32, D>>(
+    input: Cube<D, T>,
+    decay: Complex<D, T>,
+    gain: Complex<D, T>,
+    asked: usize,
+) -> Outcome<Cube<D, T>, D> {
     let (batch, length, wide) = *input.shape();
     let n = wide / 2;
     let spread =
@@ -84,11 +106,44 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>) -> O
     }
     let stacked = states.try_stack()?.try_reshape_like(&(length, 2, batch, n))?;
     let out = stacked.try_permute::<_, Axes4<2, 0, 1, 3>>()?.try_reshape_like(&(batch, length, wide))?;
-    let mut out = join(out, input);
+    let mut out = join(slice(out, (0..batch, length - asked..length, 0..wide))?, input);
     for part in [decay.re, decay.im, gain.re, gain.im, decay_minus, gain_minus] {
         out = join(out, part);
     }
     Ok(out)
+}
+
+/// h_T = Σ_t λ^{T−t} g v_t at once: a few large operations instead of some for each token.
+fn last_state<D: super::Device, T: Tape<f32, D>>(
+    input: Cube<D, T>,
+    decay: Complex<D, T>,
+    gain: Complex<D, T>,
+) -> Outcome<Cube<D, T>, D> {
+    let shape = *input.shape();
+    let (batch, length, wide) = shape;
+    let n = wide / 2;
+    // g λ^{m−1}, …, g λ, g and λᵐ: twice as many in each turn.
+    let (mut written, mut power, mut m) = (gain, decay, 1);
+    while m < length {
+        let rows = |row: Matrix<D, T>| row.try_reshape_like(&(n,))?.try_broadcast_like::<_, Axis<0>>(&(m, n));
+        let many = Complex { re: rows(power.re.retaped::<T>())?, im: rows(power.im.retaped::<T>())? };
+        let above = written.again().product(many)?;
+        let re = (above.re, written.re).try_concat_along(Axis::<0>)?;
+        written = Complex { re, im: (above.im, written.im).try_concat_along(Axis::<0>)? };
+        (power, m) = (power.square()?, 2 * m);
+    }
+    let meet = |left: Matrix<D, T>, right: Matrix<D, T>| {
+        let both = (left, right).try_concat_along(Axis::<1>)?.try_reshape_like(&(1, m, wide))?;
+        let rows = slice(both, (0..1, m - length..m, 0..wide))?.try_reshape_like(&(length, wide))?;
+        let met = input.retaped::<T>().try_mul(rows.try_broadcast_like::<_, Axis<0>>(&shape)?)?;
+        let halves = met.try_sum::<_, Axis<1>>()?.try_reshape_like(&(batch, 2, n))?;
+        halves.try_sum::<(usize, usize), Axis<1>>()
+    };
+    let minus = written.im.retaped::<T>().try_negate()?;
+    let re: Matrix<D, T> = meet(written.re.retaped::<T>(), minus)?;
+    let im = meet(written.im, written.re)?;
+    let state = (re, im).try_concat_along(Axis::<1>)?.try_reshape_like(&(batch, 1, wide))?;
+    Ok(join(join(join(state, input), power.re), power.im))
 }
 
 /// What one state adds up over time and passes on: λ and g of it.
@@ -100,8 +155,9 @@ struct Speed {
 
 impl Speed {
     #[inline(always)]
-    fn of(weights: &[&[f32]], j: usize) -> Self {
-        Self { decay: (weights[0][j], weights[1][j]), gain: (weights[2][j], weights[3][j]) }
+    fn of(spectrum: &[f32], j: usize) -> Self {
+        let [decay_re, decay_im, gain_re, gain_im] = rows(spectrum);
+        Self { decay: (decay_re[j], decay_im[j]), gain: (gain_re[j], gain_im[j]) }
     }
 
     /// λ h + g v.
@@ -120,13 +176,13 @@ fn times((a, b): (f32, f32), (re, im): (&Lane, &Lane)) -> (Lane, Lane) {
     (real, std::array::from_fn(|l| a * im[l] + b * re[l]))
 }
 
-/// Writes the last states to `out`, as many as it holds. `weights`: Re λ, Im λ, Re g, Im g.
+/// Writes the last states to `out`, as many as it holds.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn forward(input: &[Lane], weights: &[&[f32]], out: &mut [Lane]) {
-    let n = weights[0].len();
+pub fn forward(input: &[Lane], spectrum: &[f32], out: &mut [Lane]) {
+    let n = spectrum.len() / 4;
     let skipped = (input.len() - out.len()) / (2 * n);
     for j in 0..n {
-        let speed = Speed::of(weights, j);
+        let speed = Speed::of(spectrum, j);
         let mut state = (ZERO, ZERO);
         for (t, v) in input.chunks_exact(2 * n).enumerate() {
             state = speed.step((&state.0, &state.1), (&v[j], &v[n + j]));
@@ -138,22 +194,17 @@ pub fn forward(input: &[Lane], weights: &[&[f32]], out: &mut [Lane]) {
     }
 }
 
-/// Adds the gradients by input and weights. The states are computed again, one after the other, for that costs less
+/// Adds the gradients by input and spectrum. The states are computed again, one after the other, for that costs less
 /// than keeping them.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn backward(
-    (input, weights): (&[Lane], &[&[f32]]),
-    by_out: &[Lane],
-    by_input: &mut [Lane],
-    mut by_weights: [&mut [f32]; 4],
-) {
-    let n = weights[0].len();
+pub fn backward((input, spectrum): (&[Lane], &[f32]), by_out: &[Lane], by_input: &mut [Lane], by_spectrum: &mut [f32]) {
+    let n = spectrum.len() / 4;
     let wide = 2 * n;
     let (length, skipped) = (input.len() / wide, (input.len() - by_out.len()) / wide);
     // What the state was before each token.
     let mut before = Buffer::zeros(2 * length);
     for j in 0..n {
-        let speed = Speed::of(weights, j);
+        let speed = Speed::of(spectrum, j);
         let mut state = (ZERO, ZERO);
         for (t, v) in input.chunks_exact(wide).enumerate() {
             (before[2 * t], before[2 * t + 1]) = state;
@@ -176,8 +227,8 @@ pub fn backward(
                 .for_each(|l| (by_input[a][l], by_input[b][l]) = (by_input[a][l] + re[l], by_input[b][l] + im[l]));
             slope = times((speed.decay.0, -speed.decay.1), (&slope.0, &slope.1));
         }
-        for (by_weight, sum) in by_weights.iter_mut().zip(&sums) {
-            by_weight[j] += total(sum);
+        for (by_row, sum) in by_spectrum.chunks_exact_mut(n).zip(&sums) {
+            by_row[j] += total(sum);
         }
     }
 }
@@ -192,26 +243,106 @@ fn add_conjugate_product(sums: &mut [Lane], (a_re, a_im): &(Lane, Lane), (b_re, 
     }
 }
 
+/// Of one sequence: writes the last states to `out`, as many as it holds.
+pub fn forward_one(input: &[f32], spectrum: &[f32], out: &mut [f32]) {
+    let states = states_of_one(input, spectrum);
+    out.copy_from_slice(&states.as_flattened()[input.len() - out.len()..input.len()]);
+}
+
+/// Of one sequence: adds the gradient by its input, which does not depend on the input.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn backward_one(by_out: &[f32], spectrum: &[f32], by_input: &mut [f32]) {
+    let wide = spectrum.len() / 2;
+    let slopes = slopes_of_one(by_out, spectrum, by_input.len());
+    for (slope, by_v) in slopes.as_flattened().chunks_exact(wide).zip(by_input.chunks_exact_mut(wide)) {
+        add_products(Factor::Conjugate, &spectrum[wide..], slope, by_v);
+    }
+}
+
+/// Of one sequence: adds the gradient by the spectrum.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn by_spectrum_of_one((input, spectrum): (&[f32], &[f32]), by_out: &[f32], by_spectrum: &mut [f32]) {
+    let wide = spectrum.len() / 2;
+    let (by_decay, by_gain) = by_spectrum.split_at_mut(wide);
+    let (states, slopes) = (states_of_one(input, spectrum), slopes_of_one(by_out, spectrum, input.len()));
+    let (states, slopes) = (states.as_flattened(), &slopes.as_flattened()[..input.len()]);
+    for (v, slope) in input.chunks_exact(wide).zip(slopes.chunks_exact(wide)) {
+        add_products(Factor::Conjugate, v, slope, by_gain);
+    }
+    for (before, slope) in states.chunks_exact(wide).zip(slopes.chunks_exact(wide).skip(1)) {
+        add_products(Factor::Conjugate, before, slope, by_decay);
+    }
+}
+
+/// Every state: (T, 2n).
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn states_of_one(input: &[f32], spectrum: &[f32]) -> Buffer {
+    let (decay, gain) = spectrum.split_at(spectrum.len() / 2);
+    let mut states = Buffer::room(input.len());
+    for (t, v) in input.chunks_exact(gain.len()).enumerate() {
+        let (before, state) = states.as_flattened_mut()[..(t + 1) * gain.len()].split_at_mut(t * gain.len());
+        add_products(Factor::Plain, gain, v, state);
+        if let Some(last) = before.rchunks_exact(gain.len()).next() {
+            add_products(Factor::Plain, decay, last, state);
+        }
+    }
+    states
+}
+
+/// The gradients by every state, of so many numbers.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn slopes_of_one(by_out: &[f32], spectrum: &[f32], size: usize) -> Buffer {
+    let (decay, _) = spectrum.split_at(spectrum.len() / 2);
+    let mut slopes = Buffer::room(size);
+    slopes.as_flattened_mut()[size - by_out.len()..size].copy_from_slice(by_out);
+    for t in (1..size / decay.len()).rev() {
+        let (slopes, after) = slopes.as_flattened_mut().split_at_mut(t * decay.len());
+        if let Some(slope) = slopes.rchunks_exact_mut(decay.len()).next() {
+            add_products(Factor::Conjugate, decay, &after[..decay.len()], slope);
+        }
+    }
+    slopes
+}
+
+/// What a row is multiplied with: another, or that one's complex conjugate.
+#[derive(Clone, Copy)]
+enum Factor {
+    Plain,
+    Conjugate,
+}
+
+/// out += a ⊙ z, or a* ⊙ z; rows of complex numbers, all real parts before all imaginary parts.
+#[inline(always)]
+fn add_products(factor: Factor, a: &[f32], z: &[f32], out: &mut [f32]) {
+    let n = out.len() / 2;
+    let ((a_re, a_im), (z_re, z_im), (re, im)) = (a.split_at(n), z.split_at(n), out.split_at_mut(n));
+    let sign = match factor {
+        Factor::Plain => 1.0,
+        Factor::Conjugate => -1.0,
+    };
+    let (a_im, z_im, im) = (&a_im[..n], &z_im[..n], &mut im[..n]);
+    for j in 0..n {
+        re[j] += a_re[j] * z_re[j] - sign * a_im[j] * z_im[j];
+        im[j] += a_re[j] * z_im[j] + sign * a_im[j] * z_re[j];
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::op::Complex;
     use crate::nn::op::check::{Random, assert_close};
 
     #[test]
-    fn the_composition_equals_the_definition() {
+    fn the_compositions_equal_the_definition() {
         let (device, mut random, n) = (Cpu::default(), Random::new(11), 3);
-        let scan = DiagonalScan {
-            input: random.cube(&device, (4, 5, 2 * n)),
-            spectrum: Spectrum {
-                decay: Complex { re: random.matrix(&device, (1, n)), im: random.matrix(&device, (1, n)) },
-                gain: Complex { re: random.matrix(&device, (1, n)), im: random.matrix(&device, (1, n)) },
-            },
-        };
-        let again = DiagonalScan {
-            input: scan.input.clone(),
-            spectrum: Spectrum { decay: scan.spectrum.decay.again(), gain: scan.spectrum.gain.again() },
-        };
-        assert_close(&compose(scan).unwrap().as_vec(), &again.history().concat(), 1e-6);
+        for length in [1, 2, 5, 8] {
+            let (input, spectrum) = (random.cube(&device, (4, length, 2 * n)), random.matrix(&device, (4, n)));
+            let states = DiagonalScan { input: input.clone(), spectrum: spectrum.clone() }.history();
+            for asked in [1, length] {
+                let scan = DiagonalScan { input: input.clone(), spectrum: spectrum.clone() };
+                let last = states.iter().flat_map(|states| states[(length - asked) * 2 * n..].to_vec());
+                assert_close(&compose(scan, asked).unwrap().as_vec(), &last.collect::<Vec<_>>(), 1e-6);
+            }
+        }
     }
 }

@@ -5,7 +5,6 @@
 
 mod adam;
 mod blocks;
-mod buffer;
 mod causal_conv;
 #[cfg(test)]
 pub(crate) mod check;
@@ -30,6 +29,7 @@ mod selective_scan;
 mod slice;
 mod softmax_attend;
 mod solve;
+mod spectrum;
 mod squared_error;
 mod window_layer;
 mod window_scan;
@@ -37,7 +37,6 @@ mod window_scan;
 pub use adam::{AdamStep, Moments};
 pub use buffer::Buffer;
 pub use causal_conv::CausalConv;
-pub use complex::{Complex, Spectrum, zero_order_hold};
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
@@ -52,6 +51,7 @@ pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
+pub use spectrum::Law;
 pub use squared_error::{Scalar, squares};
 pub use window_layer::window_answers;
 pub use window_scan::{WindowScan, window_states};
@@ -59,7 +59,7 @@ pub use window_scan::{WindowScan, window_states};
 use dfdx::tensor::{Cpu, Tape};
 
 use super::{Cube, Input, Matrix, Outcome};
-use crate::lanes;
+use crate::lanes::{self, buffer};
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {
@@ -109,6 +109,11 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         recurrence::compose(layer)
     }
 
+    /// λ and g of a diagonal recurrence, (4, n), from the weights that say them, (1, n) each. See [`Law`].
+    fn spectrum<T: Tape<f32, Self>>(&self, law: Law, weights: [Matrix<Self, T>; 3]) -> Outcome<Matrix<Self, T>, Self> {
+        spectrum::compose(law, weights)
+    }
+
     /// Runs a program over token sequences. See [`Program`].
     fn run<T: Tape<f32, Self>>(
         &self,
@@ -156,6 +161,10 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
 }
 
 impl Device for Cpu {
+    fn release(&self) {
+        buffer::release();
+    }
+
     fn adds_in_slices(&self) -> bool {
         false
     }
@@ -202,6 +211,13 @@ impl Device for Cpu {
             return recurrence::compose(layer);
         }
         recurrence::fused(self, layer)
+    }
+
+    fn spectrum<T: Tape<f32, Self>>(&self, law: Law, weights: [Matrix<Self, T>; 3]) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            return spectrum::compose(law, weights);
+        }
+        spectrum::fused(self, law, weights)
     }
 
     fn run<T: Tape<f32, Self>>(

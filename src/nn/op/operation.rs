@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMatMul, TryMul};
 
-use super::complex::{Complex, Spectrum};
 use super::entrywise::{self, Function};
 use super::lanes::Lane;
 use super::softmax_attend::Heads;
@@ -49,8 +48,8 @@ pub enum Operation {
     ProjectTwice(Place, [Weight; 2], [usize; 3]),
     /// With taps and bias.
     Convolve(Place, [Weight; 2]),
-    /// The last states, as many as the step's length; with Re λ, Im λ, Re g, Im g.
-    DiagonalScan(Place, [Weight; 4]),
+    /// The last states, as many as the step's length; with λ and g.
+    DiagonalScan(Place, Weight),
     /// Over Δ, x, B and C, with A and so many states in a channel.
     SelectiveScan([Place; 4], Weight, usize),
     /// The same in heads.
@@ -179,10 +178,9 @@ impl Operation {
                 taps: given.weight(taps),
                 bias: given.weight(bias),
             }),
-            Self::DiagonalScan(x, weights) => {
-                let [re, im, gain_re, gain_im] = weights.map(|weight| given.weight(weight));
-                let spectrum = Spectrum { decay: Complex { re, im }, gain: Complex { re: gain_re, im: gain_im } };
-                last(diagonal_scan::compose(DiagonalScan { input: given.of(x), spectrum })?, length)
+            Self::DiagonalScan(x, spectrum) => {
+                let scan = DiagonalScan { input: given.of(x), spectrum: given.weight(spectrum) };
+                diagonal_scan::compose(scan, length)
             }
             Self::SelectiveScan(parts, rate, _) => {
                 let ([step, input, write, read], rate) = (given.all(parts), given.weight(rate));
@@ -229,9 +227,7 @@ impl Operation {
             Self::Convolve(x, [taps, bias]) => {
                 causal_conv::forward(given.of(x), given.weight(taps), given.weight(bias), out);
             }
-            Self::DiagonalScan(x, weights) => {
-                diagonal_scan::forward(given.of(x), &given.each(weights), out);
-            }
+            Self::DiagonalScan(x, spectrum) => diagonal_scan::forward(given.of(x), given.weight(spectrum), out),
             Self::SelectiveScan(parts, rate, states) => {
                 selective_scan::forward(given.all(parts), given.weight(rate), states, out);
             }
@@ -277,9 +273,9 @@ impl Operation {
                 let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
                 causal_conv::backward((given.of(x), given.weight(taps)), by_out, by_x, by_taps, by_bias);
             }
-            Self::DiagonalScan(x, weights) => {
-                let ([by_x], by_weights) = slopes.of([x], weights);
-                diagonal_scan::backward((given.of(x), &given.each(weights)), by_out, by_x, by_weights);
+            Self::DiagonalScan(x, spectrum) => {
+                let ([by_x], [by_spectrum]) = slopes.of([x], [spectrum]);
+                diagonal_scan::backward((given.of(x), given.weight(spectrum)), by_out, by_x, by_spectrum);
             }
             Self::SelectiveScan(parts, rate, states) => {
                 let (by_parts, [by_rate]) = slopes.of(parts, [rate]);

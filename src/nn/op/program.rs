@@ -2,8 +2,11 @@
 //!
 //! A model writes `tokens.project(w).convolve(taps, bias).apply(Function::Silu)` and so on; each call only records a
 //! step. [`Sequence::run`] then runs all steps. On the CPU each block of sixteen sequences goes through the whole program
-//! while its numbers are in the cache, and back again; on other devices every step is a composition of dfdx's operations.
+//! while its numbers are in the cache, and back again, unless the program is better run as one matrix ([`linear`]); on
+//! other devices every step is a composition of dfdx's operations.
 //! The steps are in [`super::operation`]; here is only how they are joined.
+
+mod linear;
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,7 +15,6 @@ use dfdx::prelude::{Cpu, HasShape, PutTape, Tape};
 
 use super::blocks::{self, Kernel, Operands, untape};
 use super::buffer::Buffer;
-use super::complex::Spectrum;
 use super::entrywise::Function;
 use super::lanes::Lane;
 use super::operation::{Given, Operation, Place, Slopes, Tensors, Weight};
@@ -189,9 +191,9 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
     }
 
     /// The last states, as many, of a diagonal recurrence over complex numbers. See [`super::DiagonalScan`].
-    pub fn scan(self, Spectrum { decay, gain }: Spectrum<D, T>, length: usize) -> Self {
-        let weights = [decay.re, decay.im, gain.re, gain.im].map(|weight| self.program.weight(weight));
-        self.program.record(Operation::DiagonalScan(self.place, weights), Size { length, ..self.size })
+    pub fn scan(self, spectrum: Matrix<D, T>, length: usize) -> Self {
+        let spectrum = self.program.weight(spectrum);
+        self.program.record(Operation::DiagonalScan(self.place, spectrum), Size { length, ..self.size })
     }
 
     /// What the network answers to the input: (B, length, width) of this sequence.
@@ -276,16 +278,31 @@ pub fn fused<T: Tape<f32, Cpu>>(
     input: Input<Cpu, T>,
     recording: Recording<Cpu, T>,
 ) -> Outcome<Cube<Cpu, T>, Cpu> {
-    let Recording { steps, weights } = recording;
+    if linear::pays(&recording, input.tokens.shape().0) {
+        return linear::run(device, input, recording);
+    }
+    in_blocks(device, input, recording)
+}
+
+/// Where the sequence of each step lies in memory, one after the other.
+fn places(steps: &[Step]) -> Vec<Range<usize>> {
     let mut end = 0;
-    let places: Vec<Range<usize>> = steps
-        .iter()
-        .map(|step| {
-            let start = end;
-            end += step.size.length * step.size.width;
-            start..end
-        })
-        .collect();
+    let place = |step: &Step| {
+        let start = end;
+        end += step.size.length * step.size.width;
+        start..end
+    };
+    steps.iter().map(place).collect()
+}
+
+/// Step by step, sixteen sequences side by side.
+fn in_blocks<T: Tape<f32, Cpu>>(
+    device: &Cpu,
+    input: Input<Cpu, T>,
+    recording: Recording<Cpu, T>,
+) -> Outcome<Cube<Cpu, T>, Cpu> {
+    let Recording { steps, weights } = recording;
+    let places = places(&steps);
     let size = steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
     let operations = steps.iter().map(|step| step.operation).collect();
     let operands = Operands { inputs: vec![input.tokens], weights, wanted: input.wanted };

@@ -4,7 +4,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use super::lanes::{LANES, Lane, plus_scaled};
+use super::lanes::{LANES, Lane, dot, plus_scaled};
 use super::outer::add_outer;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -82,7 +82,7 @@ pub fn backward(
 }
 
 /// W V of (a, h) and (h, b).
-fn chained([first, second]: [&[f32]; 2], [a, h, b]: [usize; 3]) -> Vec<f32> {
+pub fn chained([first, second]: [&[f32]; 2], [a, h, b]: [usize; 3]) -> Vec<f32> {
     let mut both = vec![0.0; a * b];
     for (row, both) in first.chunks_exact(h).zip(both.chunks_exact_mut(b)) {
         for (w, along) in row.iter().zip(second.chunks_exact(b)) {
@@ -105,15 +105,50 @@ pub fn backward_twice(
     by_x: &mut [Lane],
     [by_first, by_second]: [&mut [f32]; 2],
 ) {
-    let [a, h, b] = sizes;
+    let [a, _, b] = sizes;
     let mut by_both = vec![0.0; a * b];
     backward((x, &chained(weights, sizes)), (a, b), by_out, by_x, &mut by_both);
+    unchain(weights, sizes, &by_both, [by_first, by_second]);
+}
+
+/// Adds the gradients by W and V that follow from that by W V.
+pub fn unchain(weights: [&[f32]; 2], [_, h, b]: [usize; 3], by_both: &[f32], [by_first, by_second]: [&mut [f32]; 2]) {
     for ((by_row, row), by_both) in by_first.chunks_exact_mut(h).zip(weights[0].chunks_exact(h)).zip(by_both.chunks(b))
     {
         let along = weights[1].chunks_exact(b).zip(by_second.chunks_exact_mut(b));
         for ((by_w, w), (v, by_v)) in by_row.iter_mut().zip(row).zip(along) {
             *by_w += by_both.iter().zip(v).map(|(slope, v)| slope * v).sum::<f32>();
             by_v.iter_mut().zip(by_both).for_each(|(by_v, slope)| *by_v += w * slope);
+        }
+    }
+}
+
+/// Of one sequence: adds x W to `out`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn forward_one(x: &[f32], weight: &[f32], (a, b): (usize, usize), out: &mut [f32]) {
+    for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        for (x, row) in x.iter().zip(weight.chunks_exact(b)) {
+            out.iter_mut().zip(row).for_each(|(out, w)| *out += x * w);
+        }
+    }
+}
+
+/// Of one sequence: adds the gradient by x, which does not depend on x.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn backward_one(by_out: &[f32], weight: &[f32], (a, b): (usize, usize), by_x: &mut [f32]) {
+    for (by_out, by_x) in by_out.chunks_exact(b).zip(by_x.chunks_exact_mut(a)) {
+        for (by_x, row) in by_x.iter_mut().zip(weight.chunks_exact(b)) {
+            *by_x += dot(by_out, row);
+        }
+    }
+}
+
+/// Of one sequence: adds the gradient by W.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn by_weight_of_one(x: &[f32], by_out: &[f32], (a, b): (usize, usize), by_weight: &mut [f32]) {
+    for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
+        for (x, row) in x.iter().zip(by_weight.chunks_exact_mut(b)) {
+            row.iter_mut().zip(by_out).for_each(|(sum, slope)| *sum += x * slope);
         }
     }
 }

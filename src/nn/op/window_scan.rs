@@ -12,14 +12,18 @@
 //! Only S_N reaches the loss, and the query is known before the first window is read. So what the answer's change with
 //! each weight is can be summed up in the forward pass already, in memory that does not grow with the context: S_N itself,
 //! R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}, and ∂(S_N q)/∂Q. The backward pass is a few products with ∂answer.
+//!
+//! Without S_N, as Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]), the answer takes 3 multiplications instead of 4 for each t, i
+//! and j. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs S_N.
 
 mod block;
 mod composition;
+mod sums;
 
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
-use self::block::{Host, Saved, backward_block, forward_block};
+use self::block::{Host, Saved, Slopes, forward_block};
 pub use self::composition::{compose, last_state};
 use super::buffer::Buffer;
 use super::lanes::{LANES, gather, scatter, scatter_add};
@@ -55,7 +59,7 @@ pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> 
     states
 }
 
-/// Blocks for whose backward pass it is worth to wake another core, where only weights are asked for.
+/// Blocks whose gradients by the weights are summed up together.
 const BLOCKS_AT_ONCE: usize = 16;
 
 /// The fast form: one operation on the tape, in blocks of sixteen sequences, over all cores.
@@ -78,8 +82,8 @@ pub fn fused<T: Tape<f32, Cpu>>(
         .zip(answers.par_chunks_mut(LANES * dim))
         .map(|(rows, answers)| {
             let wanted = T::OWNS_TAPE.then_some(wanted);
-            let (saved, answer) = forward_block(&host, wanted, Buffer::gathered(rows, length * dim));
-            scatter(&answer, answers);
+            let saved = forward_block(&host, wanted, Buffer::gathered(rows, length * dim));
+            scatter(saved.answer(&host), answers);
             saved
         })
         .collect();
@@ -88,26 +92,39 @@ pub fn fused<T: Tape<f32, Cpu>>(
     let (decay, mix, pick, result) = (weights.decay.clone(), weights.mix.clone(), weights.pick.clone(), out.clone());
     tape.add_backward_op(move |gradients| {
         let by_answer = gradients.get_or_alloc_mut(&result)?;
-        let blocks: Vec<_> = saved
+        let slopes: Vec<[Vec<f32>; 3]> = saved
+            .par_chunks(BLOCKS_AT_ONCE)
+            .zip(by_answer.par_chunks(BLOCKS_AT_ONCE * LANES * dim))
+            .filter(|_| wanted != Wanted::Query)
+            .map(|(saved, rows)| by_weights(&host, saved, rows))
+            .collect();
+        let by_tokens: Vec<Buffer> = saved
             .par_iter()
             .zip(by_answer.par_chunks(LANES * dim))
-            .with_min_len(if wanted == Wanted::Weights { BLOCKS_AT_ONCE } else { 1 })
-            .map(|(saved, rows)| backward_block((&host, wanted), saved, &gather(rows, dim)))
+            .filter(|_| wanted != Wanted::Weights)
+            .map(|(saved, rows)| saved.by_tokens((&host, wanted), &gather(rows, dim)))
             .collect();
-        for block in blocks.iter().filter(|_| wanted != Wanted::Query) {
-            add(gradients.get_or_alloc_mut(&decay)?, &block.decay);
-            add(gradients.get_or_alloc_mut(&mix)?, &block.mix);
-            add(gradients.get_or_alloc_mut(&pick)?, &block.pick);
+        for [by_decay, by_mix, by_pick] in &slopes {
+            add(gradients.get_or_alloc_mut(&decay)?, by_decay);
+            add(gradients.get_or_alloc_mut(&mix)?, by_mix);
+            add(gradients.get_or_alloc_mut(&pick)?, by_pick);
         }
         if wanted != Wanted::Weights {
-            let rows = gradients.get_or_alloc_mut(&tokens)?;
-            rows.par_chunks_mut(LANES * length * dim)
-                .zip(&blocks)
-                .for_each(|(rows, block)| scatter_add(&block.tokens, rows));
+            let rows = gradients.get_or_alloc_mut(&tokens)?.par_chunks_mut(LANES * length * dim);
+            rows.zip(&by_tokens).for_each(|(rows, by_tokens)| scatter_add(by_tokens, rows));
         }
         Ok(())
     });
     Ok(out.put_tape(tape))
+}
+
+/// The gradients by Λ, Q and D of some blocks.
+fn by_weights(host: &Host, saved: &[Saved], by_answer: &[f32]) -> [Vec<f32>; 3] {
+    let mut slopes = Slopes::zero(host);
+    for (saved, rows) in saved.iter().zip(by_answer.chunks(LANES * host.dim)) {
+        slopes.add(host, saved, &gather(rows, host.dim));
+    }
+    slopes.totals(host)
 }
 
 fn add(sum: &mut [f32], part: &[f32]) {
@@ -150,8 +167,8 @@ mod tests {
 
     #[test]
     fn the_fused_form_equals_the_composition_in_value_and_gradient() {
-        // 37 sequences: two full blocks and a part of one.
-        for sizes in [(1, 2, 1), (37, 4, 3), (16, 10, 10)] {
+        // 37 sequences: two full blocks and a part of one. 35 pairs and 7 numbers: parts of what is taken at once.
+        for sizes in [(1, 2, 1), (37, 4, 3), (16, 10, 10), (3, 35, 7), (300, 1, 2)] {
             let fast = run(&|device, input, weights| fused(device, input, weights).unwrap(), Wanted::All, sizes);
             let plain = run(&|_, input, weights| compose(input, weights).unwrap(), Wanted::All, sizes);
             for (fast, plain) in fast.iter().zip(&plain) {

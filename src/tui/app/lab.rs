@@ -156,6 +156,11 @@ impl Lab {
         same_seed && self.history.lr_changes.is_empty()
     }
 
+    /// Whether the run has not said anything of itself yet.
+    pub fn opening(&self) -> bool {
+        self.opened.is_none() && self.failure.is_none()
+    }
+
     /// How many of the preset's claims have held in this run, and how many were checked.
     pub fn claims_held(&self) -> (usize, usize) {
         (self.verdicts.iter().filter(|verdict| verdict.held).count(), self.verdicts.len())

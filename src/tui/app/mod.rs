@@ -102,6 +102,10 @@ impl App {
                 vec![]
             }
             Action::Terminate(code) => self.terminate(code),
+            Action::Save if self.lab.as_ref().is_some_and(Lab::opening) => {
+                self.notice = Some("still opening: there is nothing to save yet".to_owned());
+                vec![]
+            }
             Action::SaveOverdue => self.leaving.take().map_or_else(Vec::new, |to| self.leave(to)),
             other => self.screen(other),
         }

@@ -165,7 +165,7 @@ fn glyph(level: i8) -> char {
 #[cfg(test)]
 mod tests {
     use super::{Grid, Zoom, condense, glyph, level};
-    use crate::tui::theme::{Depth, SHADES, Theme};
+    use crate::tui::theme::{Background, Depth, SHADES, Theme};
 
     #[test]
     fn a_condensed_grid_keeps_what_is_furthest_from_zero() {
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn three_grids_of_ten_fit_a_pane_of_a_large_screen() {
-        let theme = Theme::new(Depth::True);
+        let theme = Theme::new(Depth::True, Background::Dark);
         let fitting = |room| Zoom::fitting(theme, (10, 10), 3, 1, room);
         assert_eq!(fitting((62, 10)), Some(Zoom { wide: 2, high: 2 }));
         assert_eq!(fitting((62, 9)), Some(Zoom { wide: 1, high: 1 }));
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_grid_that_is_long_one_way_is_stretched_the_other() {
-        let theme = Theme::new(Depth::True);
+        let theme = Theme::new(Depth::True, Background::Dark);
         let filling = |shape| Zoom::filling(theme, shape, (62, 10));
         assert_eq!(filling((2, 32)), Some(Zoom { wide: 1, high: 4 }));
         assert_eq!(filling((20, 4)), Some(Zoom { wide: 4, high: 1 }));

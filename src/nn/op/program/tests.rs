@@ -20,11 +20,6 @@ struct Case {
     record: Record,
 }
 
-fn spectrum(weight: Weights<'_>) -> Spectrum<Cpu, Owned> {
-    let [re, im, gain_re, gain_im] = [0, 1, 2, 3].map(weight);
-    Spectrum { decay: crate::nn::op::Complex { re, im }, gain: crate::nn::op::Complex { re: gain_re, im: gain_im } }
-}
-
 /// Δ of two entries, x of six, B and C of three, all made of tokens of four, C only of the last two.
 fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selection<'p, Cpu, Owned> {
     Selection {
@@ -44,6 +39,15 @@ fn attend<'p>(
     asked.softmax_attend([weight(0), weight(1)].map(|weight| all.project(weight)), 2)
 }
 
+/// A bare layer of a state-space model with a skip, between an encoder and a decoder, read at so many last tokens.
+fn layer<'p>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>, asked: usize) -> Sequence<'p, Cpu, Owned> {
+    let tokens = x.project(weight(0));
+    let states = tokens.project(weight(1)).scan(weight(2), asked).project(weight(3));
+    let update = states.plus(tokens.last(asked).times_row(weight(4)));
+    tokens.last(asked).plus(update).project(weight(5))
+}
+
+const LAYER: &[(usize, usize)] = &[(3, 4), (4, 10), (4, 5), (10, 4), (1, 4), (4, 2)];
 const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
 const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
 
@@ -85,10 +89,17 @@ const CASES: [Case; 22] = [
             wide.last(2).project(w(1))
         },
     },
-    Case { name: "scan", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 5) },
-    Case { name: "last state", tokens: (5, 6), weights: &[(1, 3); 4], record: |x, w| x.scan(spectrum(w), 1) },
+    Case { name: "scan", tokens: (5, 6), weights: &[(4, 3)], record: |x, w| x.scan(w(0), 5) },
+    Case { name: "last state", tokens: (5, 6), weights: &[(4, 3)], record: |x, w| x.scan(w(0), 1) },
     Case { name: "convolve", tokens: (6, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
     Case { name: "convolve few", tokens: (2, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
+];
+
+/// Programs that are linear in their tokens.
+const LINEAR: [Case; 3] = [
+    Case { name: "layer", tokens: (6, 3), weights: LAYER, record: |x, w| layer(x, w, 1) },
+    Case { name: "layer, three answers", tokens: (6, 3), weights: LAYER, record: |x, w| layer(x, w, 3) },
+    Case { name: "layer, one token", tokens: (1, 3), weights: LAYER, record: |x, w| layer(x, w, 1) },
 ];
 
 const SCANS: [Case; 3] = [
@@ -115,17 +126,49 @@ fn measure(case: &Case, batch: usize, form: Form) -> Vec<Vec<f32>> {
 
 #[test]
 fn both_forms_of_every_operation_agree_in_value_and_gradient() {
-    for case in CASES.iter().chain(&SCANS) {
+    for case in CASES.iter().chain(&SCANS).chain(&LINEAR) {
         // Two full blocks and a part of one, and a single sequence.
         for batch in [37, 1] {
-            let fast = measure(case, batch, |input, recording| fused(&Cpu::default(), input, recording).unwrap());
-            let plain = measure(case, batch, |input, recording| compose(input, recording).unwrap());
-            for (fast, plain) in fast.iter().zip(&plain) {
-                println!("{}, batch {batch}", case.name);
-                assert_close(fast, plain, 1e-5);
-            }
+            agree(case, batch, |input, recording| in_blocks(&Cpu::default(), input, recording).unwrap());
         }
     }
+}
+
+#[test]
+fn a_linear_program_by_its_matrix_agrees_too() {
+    let is_linear = |case: &&Case| ["last", "plus", "times_row", "project", "scan", "last state"].contains(&case.name);
+    for case in CASES.iter().filter(is_linear).chain(&LINEAR) {
+        // More than one part of the batch, and a single sequence.
+        for batch in [600, 1] {
+            agree(case, batch, |input, recording| linear::run(&Cpu::default(), input, recording).unwrap());
+        }
+    }
+}
+
+fn agree(case: &Case, batch: usize, form: Form) {
+    let fast = measure(case, batch, form);
+    let plain = measure(case, batch, |input, recording| compose(input, recording).unwrap());
+    for (fast, plain) in fast.iter().zip(&plain) {
+        println!("{}, batch {batch}", case.name);
+        assert_close(fast, plain, 1e-5);
+    }
+}
+
+#[test]
+fn the_matrix_is_taken_where_it_pays() {
+    let pays = |case: &Case, batch: usize| {
+        let (program, device) = (Program::new((batch, case.tokens.0, case.tokens.1)), Cpu::default());
+        let weight = |i: usize| Random::new(1).matrix(&device, case.weights[i]).leaky_trace();
+        let recording = (case.record)(program.tokens(), &weight).recording();
+        linear::pays(&recording, batch)
+    };
+    let [layer, _, short] = LINEAR;
+    assert!(pays(&layer, 64) && !pays(&layer, 1));
+    let scan = CASES.iter().find(|case| case.name == "scan").unwrap();
+    assert!(!pays(scan, 64), "as many answers as tokens");
+    let bent = Case { record: |x, w| self::layer(x, w, 1).apply(Function::Gelu), ..layer };
+    assert!(!pays(&bent, 64));
+    assert!(!pays(&short, 2), "nothing is saved on so few");
 }
 
 #[test]

@@ -4,45 +4,36 @@ use dfdx::tensor::Cpu;
 use multiversion::multiversion;
 
 use super::WindowScan;
+use super::sums::{run_back, run_windows};
+use crate::lanes::buffer::Buffer;
 use crate::lanes::{
-    Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise, plus_product,
+    Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product, split, split_mut,
     total,
 };
 use crate::nn::Wanted;
-use crate::nn::op::buffer::Buffer;
 
 /// Weights as the fused form reads them.
 pub struct Host {
-    dim: usize,
-    windows: usize,
-    decay: Vec<f32>,
-    mix: [f32; 9],
+    pub dim: usize,
+    pub windows: usize,
+    pub decay: Vec<f32>,
+    pub mix: [f32; 9],
     pick: [f32; 3],
 }
 
-/// What the forward pass leaves for the backward pass, for one block. Empty where nobody asks for it.
+/// What the forward pass leaves for the backward pass, for one block.
 pub struct Saved {
-    /// (tokens · d) lanes.
+    /// (tokens · d) lanes, where a gradient by them is wanted.
     tokens: Option<Buffer>,
-    /// S_N: (d · d) lanes.
-    state: Vec<Lane>,
-    /// X_Nᵀ D: (d) lanes.
-    query: Vec<Lane>,
-    /// R_N = ∂S_N/∂Λ: (d · d) lanes.
-    by_decay: Vec<Lane>,
-    /// ∂answer/∂Q: (9 · d) lanes.
-    by_mix: Vec<Lane>,
-    /// ∂answer/∂D = S_N X_Nᵀ: (3 · d) lanes.
-    by_pick: Vec<Lane>,
+    /// What the tokens are summed up in. See [`Host::parts`].
+    sums: Buffer,
+    by_weights: bool,
 }
 
-/// Gradients that one block contributes.
-pub struct Gradient {
-    pub decay: Vec<f32>,
-    pub mix: [f32; 9],
-    pub pick: [f32; 3],
-    /// (tokens · d) lanes; empty where nobody asks.
-    pub tokens: Vec<Lane>,
+/// Gradients by the weights of some blocks together, the sequences within a block still apart.
+pub struct Slopes {
+    /// By Λ, (d · d) lanes, by Q, (9), and by D, (3).
+    lanes: Buffer,
 }
 
 impl Host {
@@ -58,135 +49,120 @@ impl Host {
     fn last(&self) -> usize {
         (2 * self.windows.max(1) - 2) * self.dim
     }
+
+    /// Lanes of each sum: the answer (d), the query X_Nᵀ D (d), ∂answer/∂D = S_N X_Nᵀ (3 · d) and S_N (d · d); for
+    /// gradients by the weights R_N = ∂S_N/∂Λ (d · d) and ∂answer/∂Q (9 · d), too.
+    fn parts(&self, by_weights: bool) -> [usize; 6] {
+        let (dim, wide) = (self.dim, self.dim * self.dim);
+        let [by_decay, by_mix] = if by_weights { [wide, 9 * dim] } else { [0, 0] };
+        [dim, dim, 3 * dim, wide, by_decay, by_mix]
+    }
+
+    fn slopes(&self) -> [usize; 3] {
+        [self.dim * self.dim, 9, 3]
+    }
 }
 
 /// The answer of one block, and what its backward pass will need: nothing, if there will be none.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: Buffer) -> (Saved, Vec<Lane>) {
-    let dim = host.dim;
+pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: Buffer) -> Saved {
     let by_weights = matches!(wanted, Some(Wanted::Weights | Wanted::All));
-    let lanes = |count: usize, needed: bool| vec![ZERO; if needed { count } else { 0 }];
-    let (mut state, mut by_decay) = (lanes(dim * dim, true), lanes(dim * dim, by_weights));
-    run_windows(host, &tokens, &mut state, &mut by_decay);
-
-    let window = &tokens[host.last()..][..3 * dim];
-    let (mut query, mut by_pick, mut answer) = (lanes(dim, true), lanes(3 * dim, true), lanes(dim, true));
-    add_times(&state, dim, window, &mut by_pick);
-    for (a, pick) in host.pick.iter().enumerate() {
-        for j in 0..dim {
-            add_scaled(&mut query[j], *pick, &window[a * dim + j]);
-            add_scaled(&mut answer[j], *pick, &by_pick[a * dim + j]);
-        }
-    }
-    let mut by_mix = lanes(9 * dim, by_weights);
+    let parts = host.parts(by_weights);
+    let mut sums = Buffer::stale(parts.iter().sum());
+    let [answer, query, by_pick, state, by_decay, by_mix] = split_mut(&mut sums, parts);
+    run_windows(host, &tokens, state, by_decay);
+    ask(host, &tokens[host.last()..][..3 * host.dim], state, [answer, query, by_pick]);
     if by_weights {
-        run_back(host, &tokens, &query, &mut by_mix);
+        run_back(host, &tokens, query, by_mix);
     }
-    let tokens = (wanted != Some(Wanted::Weights)).then_some(tokens);
-    (Saved { tokens, state, query, by_decay, by_mix, by_pick }, answer)
+    Saved { tokens: (wanted != Some(Wanted::Weights)).then_some(tokens), sums, by_weights }
 }
 
-/// S_N, and R_N where there is room for it.
+/// The query, what S_N answers to each row of the last window, and the answer.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn run_windows(host: &Host, tokens: &[Lane], state: &mut [Lane], by_decay: &mut [Lane]) {
-    let dim = host.dim;
-    let mut mixed = vec![ZERO; 3 * dim];
-    for t in 0..host.windows {
-        let window = &tokens[2 * t * dim..][..3 * dim];
-        let [x0, x1, x2] = rows(window, dim);
-        // mixed = Q X_t
-        for (mixed, q) in mixed.chunks_exact_mut(dim).zip(host.mix.chunks_exact(3)) {
-            for (((mixed, x0), x1), x2) in mixed.iter_mut().zip(x0).zip(x1).zip(x2) {
-                lanewise();
-                *mixed = std::array::from_fn(|l| q[0] * x0[l] + q[1] * x1[l] + q[2] * x2[l]);
-            }
-        }
-        let [m0, m1, m2] = rows(&mixed, dim);
-        for i in 0..dim {
-            let (x0, x1, x2, decay) = (x0[i], x1[i], x2[i], &host.decay[i * dim..][..dim]);
-            let state = &mut state[i * dim..][..dim];
-            if !by_decay.is_empty() {
-                for ((r, s), k) in by_decay[i * dim..][..dim].iter_mut().zip(&*state).zip(decay) {
-                    lanewise();
-                    *r = std::array::from_fn(|l| k * r[l] + s[l]);
-                }
-            }
-            for ((((s, k), m0), m1), m2) in state.iter_mut().zip(decay).zip(m0).zip(m1).zip(m2) {
-                lanewise();
-                *s = std::array::from_fn(|l| k * s[l] + (x0[l] * m0[l] + x1[l] * m1[l] + x2[l] * m2[l]));
+fn ask(host: &Host, window: &[Lane], state: &[Lane], [answer, query, by_pick]: [&mut [Lane]; 3]) {
+    by_pick.fill(ZERO);
+    add_times(state, host.dim, window, by_pick);
+    for (sum, rows) in [(query, window), (answer, &*by_pick)] {
+        sum.fill(ZERO);
+        for (row, pick) in rows.chunks_exact(host.dim).zip(host.pick) {
+            for (sum, x) in sum.iter_mut().zip(row) {
+                add_scaled(sum, pick, x);
             }
         }
     }
 }
 
-/// ∂(S_N q)/∂Q = Σ_t (X_t e_a) ⊙ (P_t X_tᵀ e_b) with P_t = Λ^{N−t} ⊙ 1 qᵀ, last window first: (9 · d) lanes.
+impl Saved {
+    /// (d) lanes.
+    pub fn answer<'a>(&'a self, host: &Host) -> &'a [Lane] {
+        &self.sums[..host.dim]
+    }
+
+    /// The gradient by the tokens, (tokens · d) lanes, from ∂answer, (d) lanes.
+    pub fn by_tokens(&self, (host, wanted): (&Host, Wanted), by_answer: &[Lane]) -> Buffer {
+        let tokens = self.tokens.as_deref().unwrap_or_default();
+        let mut by_tokens = Buffer::zeros(tokens.len());
+        let [_, query, _, state, ..] = split(&self.sums, host.parts(self.by_weights));
+        back_to_tokens((host, wanted), (tokens, query, state), by_answer, &mut by_tokens);
+        by_tokens
+    }
+}
+
+impl Slopes {
+    /// None yet.
+    pub fn zero(host: &Host) -> Self {
+        Self { lanes: Buffer::zeros(host.slopes().iter().sum()) }
+    }
+
+    /// Adds those of a block, from ∂answer: (d) lanes.
+    pub fn add(&mut self, host: &Host, saved: &Saved, by_answer: &[Lane]) {
+        let [_, query, by_pick, _, by_decay, by_mix] = split(&saved.sums, host.parts(saved.by_weights));
+        add_slopes((query, by_decay, by_mix, by_pick), by_answer, split_mut(&mut self.lanes, host.slopes()));
+    }
+
+    /// By Λ, Q and D, summed over the sequences.
+    pub fn totals(&self, host: &Host) -> [Vec<f32>; 3] {
+        split(&self.lanes, host.slopes()).map(|lanes| lanes.iter().map(total).collect())
+    }
+}
+
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn run_back(host: &Host, tokens: &[Lane], query: &[Lane], by_mix: &mut [Lane]) {
-    let dim = host.dim;
-    let mut carried = query.repeat(dim);
-    for t in (0..host.windows).rev() {
-        let window = rows(&tokens[2 * t * dim..][..3 * dim], dim);
-        let [x0, x1, x2] = window;
-        for (i, carried) in carried.chunks_exact_mut(dim).enumerate() {
-            let decay = &host.decay[i * dim..][..dim];
-            let (mut p0, mut p1, mut p2) = (ZERO, ZERO, ZERO);
-            for ((((p, k), x0), x1), x2) in carried.iter_mut().zip(decay).zip(x0).zip(x1).zip(x2) {
+fn add_slopes(
+    (query, by_decay, by_mix, by_pick): (&[Lane], &[Lane], &[Lane], &[Lane]),
+    by_answer: &[Lane],
+    [decay, mix, pick]: [&mut [Lane]; 3],
+) {
+    let dim = query.len();
+    for ((sums, r), g) in decay.chunks_exact_mut(dim).zip(by_decay.chunks_exact(dim)).zip(by_answer) {
+        for ((sum, r), q) in sums.iter_mut().zip(r).zip(query) {
+            lanewise();
+            *sum = each(|l| sum[l] + g[l] * q[l] * r[l]);
+        }
+    }
+    for (sums, parts) in [(mix, by_mix), (pick, by_pick)] {
+        for (sum, part) in sums.iter_mut().zip(parts.chunks_exact(dim)) {
+            let mut all = *sum;
+            for (g, part) in by_answer.iter().zip(part) {
                 lanewise();
-                p0 = plus_product(&p0, p, x0);
-                p1 = plus_product(&p1, p, x1);
-                p2 = plus_product(&p2, p, x2);
-                *p = p.map(|value| k * value);
+                all = plus_product(&all, g, part);
             }
-            for (a, x) in window.iter().enumerate() {
-                add_product(&mut by_mix[3 * a * dim + i], &x[i], &p0);
-                add_product(&mut by_mix[(3 * a + 1) * dim + i], &x[i], &p1);
-                add_product(&mut by_mix[(3 * a + 2) * dim + i], &x[i], &p2);
-            }
+            *sum = all;
         }
     }
-}
-
-/// The three rows of a window.
-#[inline(always)]
-fn rows(window: &[Lane], dim: usize) -> [&[Lane]; 3] {
-    [&window[..dim], &window[dim..2 * dim], &window[2 * dim..3 * dim]]
-}
-
-/// The gradients of one block, from ∂answer: (d) lanes.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn backward_block((host, wanted): (&Host, Wanted), saved: &Saved, by_answer: &[Lane]) -> Gradient {
-    let dim = host.dim;
-    let mut gradient = Gradient { decay: vec![0.0; dim * dim], mix: [0.0; 9], pick: [0.0; 3], tokens: Vec::new() };
-    if wanted != Wanted::Query {
-        let by_decay = gradient.decay.chunks_exact_mut(dim).zip(saved.by_decay.chunks_exact(dim));
-        for ((sums, r), g) in by_decay.zip(by_answer) {
-            for ((sum, r), q) in sums.iter_mut().zip(r).zip(&saved.query) {
-                lanewise();
-                let products: Lane = std::array::from_fn(|l| g[l] * q[l] * r[l]);
-                *sum = total(&products);
-            }
-        }
-        for (sum, part) in gradient.mix.iter_mut().zip(saved.by_mix.chunks_exact(dim)) {
-            *sum = inner(by_answer, part);
-        }
-        for (sum, part) in gradient.pick.iter_mut().zip(saved.by_pick.chunks_exact(dim)) {
-            *sum = inner(by_answer, part);
-        }
-    }
-    if wanted != Wanted::Weights {
-        gradient.tokens = vec![ZERO; saved.tokens.as_deref().map_or(0, <[Lane]>::len)];
-        back_to_tokens((host, wanted), saved, by_answer, &mut gradient.tokens);
-    }
-    gradient
 }
 
 /// The gradient by the tokens, last window first.
-#[inline(always)]
-fn back_to_tokens((host, wanted): (&Host, Wanted), saved: &Saved, by_answer: &[Lane], by_tokens: &mut [Lane]) {
-    let (dim, tokens) = (host.dim, saved.tokens.as_deref().unwrap_or_default());
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn back_to_tokens(
+    (host, wanted): (&Host, Wanted),
+    (tokens, query, state): (&[Lane], &[Lane], &[Lane]),
+    by_answer: &[Lane],
+    by_tokens: &mut [Lane],
+) {
+    let dim = host.dim;
     let (mut by_state, mut by_query) = (vec![ZERO; dim * dim], vec![ZERO; dim]);
-    add_outer(by_answer, &saved.query, (dim, dim), &mut by_state);
-    add_transposed_times(&saved.state, dim, by_answer, &mut by_query);
+    add_outer(by_answer, query, (dim, dim), &mut by_state);
+    add_transposed_times(state, dim, by_answer, &mut by_query);
     for (a, pick) in host.pick.iter().enumerate() {
         for (token, query) in by_tokens[host.last() + a * dim..][..dim].iter_mut().zip(&by_query) {
             add_scaled(token, *pick, query);

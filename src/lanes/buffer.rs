@@ -3,27 +3,63 @@
 //! A training step asks for the same sizes as the one before. Fresh memory costs more than the arithmetic in it (the
 //! system hands it out page by page), so a buffer goes back to a shelf when it is dropped. Lanes begin where a vector
 //! register's worth of memory does, for a vector that straddles two cache lines takes twice as long to read.
+//!
+//! The shelf is bounded. Where it is full, what has lain there longest goes: sizes of a run that is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::{Deref, DerefMut};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-use super::lanes::{LANES, Lane, gather_into};
+use super::{LANES, Lane, gather_into};
 
-/// Numbers that the shelf holds at most: 64 MiB.
-const MOST_IDLE: usize = 1 << 24;
+/// Numbers that the shelf holds at most: 256 MiB.
+const MOST_IDLE: usize = 1 << 26;
 
 /// Bytes that a lane's address is a multiple of.
 const ALIGNMENT: usize = size_of::<Lane>();
 
-/// Buffers that nobody uses now, by their length.
+/// Memory that nobody uses now.
 #[derive(Default)]
 struct Shelf {
-    idle: HashMap<usize, Vec<Vec<f32>>>,
+    /// By its length, and with the turn in which it was put there; the latest is at the back.
+    idle: HashMap<usize, VecDeque<(u64, Vec<f32>)>>,
     numbers: usize,
+    turn: u64,
+}
+
+impl Shelf {
+    /// Of this length, the one used last, which may still be in the cache.
+    fn take(&mut self, length: usize) -> Option<Vec<f32>> {
+        let (_, numbers) = self.idle.get_mut(&length)?.pop_back()?;
+        self.numbers -= length;
+        Some(numbers)
+    }
+
+    fn put(&mut self, numbers: Vec<f32>, most: usize) {
+        self.turn += 1;
+        self.numbers += numbers.len();
+        self.idle.entry(numbers.len()).or_default().push_back((self.turn, numbers));
+        while self.numbers > most {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.idle.values_mut().min_by_key(|same| same.front().map_or(u64::MAX, |(turn, _)| *turn));
+        self.numbers -= oldest.and_then(VecDeque::pop_front).map_or(self.numbers, |(_, numbers)| numbers.len());
+    }
 }
 
 static SHELF: LazyLock<Mutex<Shelf>> = LazyLock::new(Mutex::default);
+
+fn shelf() -> MutexGuard<'static, Shelf> {
+    SHELF.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives back the memory that is kept for later.
+pub fn release() {
+    *shelf() = Shelf::default();
+}
 
 /// Lanes that belong to whoever holds them, and go back to the shelf afterwards.
 pub struct Buffer {
@@ -40,6 +76,11 @@ impl Buffer {
         buffer
     }
 
+    /// So many zeros that are no lanes, and as many more as fill the last one.
+    pub fn room(numbers: usize) -> Self {
+        Self::zeros(numbers.div_ceil(LANES))
+    }
+
     /// A block of rows, each of `width` numbers, in lanes. Missing sequences are zero.
     pub fn gathered(rows: &[f32], width: usize) -> Self {
         let is_whole = rows.len() == LANES * width;
@@ -51,12 +92,7 @@ impl Buffer {
     /// So many lanes with whatever was in them, for whoever writes all of them.
     pub fn stale(lanes: usize) -> Self {
         let length = lanes * LANES + LANES - 1;
-        let used = {
-            let mut shelf = SHELF.lock().unwrap_or_else(PoisonError::into_inner);
-            let used = shelf.idle.get_mut(&length).and_then(Vec::pop);
-            shelf.numbers -= used.as_ref().map_or(0, Vec::len);
-            used
-        };
+        let used = shelf().take(length);
         let numbers = used.unwrap_or_else(|| vec![0.0; length]);
         let start = numbers.as_ptr().align_offset(ALIGNMENT).min(LANES - 1);
         Self { numbers, start }
@@ -65,12 +101,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let numbers = std::mem::take(&mut self.numbers);
-        let mut shelf = SHELF.lock().unwrap_or_else(PoisonError::into_inner);
-        if shelf.numbers + numbers.len() <= MOST_IDLE {
-            shelf.numbers += numbers.len();
-            shelf.idle.entry(numbers.len()).or_default().push(numbers);
-        }
+        shelf().put(std::mem::take(&mut self.numbers), MOST_IDLE);
     }
 }
 
@@ -112,5 +143,19 @@ mod tests {
             assert!(buffer.iter().flatten().all(|number| *number == 0.0));
             buffer.iter_mut().flatten().for_each(|number| *number = 7.0);
         }
+    }
+
+    #[test]
+    fn a_full_shelf_loses_what_has_lain_there_longest() {
+        let mut shelf = Shelf::default();
+        for length in [3, 2, 2, 4] {
+            shelf.put(vec![0.0; length], 7);
+        }
+        // 3 + 2 + 2 fit; the 4 took the place of the 3 and of one 2.
+        assert_eq!(shelf.numbers, 6);
+        assert_eq!([3, 2, 2, 4].map(|length| shelf.take(length).is_some()), [false, true, false, true]);
+        assert_eq!(shelf.numbers, 0);
+        shelf.put(vec![0.0; 9], 7);
+        assert!(shelf.take(9).is_none());
     }
 }
