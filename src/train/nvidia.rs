@@ -58,7 +58,7 @@ impl Found {
                 let folder = root.join(folder);
                 if let (Some(stem), Some((_, version))) = (self.before, file.split_once(".so")) {
                     // It stays open: the library below finds it by its name.
-                    open(&folder.join(format!("{stem}.so{version}"))).map(std::mem::forget);
+                    std::mem::forget(open(&folder.join(format!("{stem}.so{version}"))));
                 }
                 open(&folder.join(file))
             }),
@@ -145,7 +145,6 @@ macro_rules! give_back {
     )*};
 }
 
-#[expect(clippy::too_many_arguments, reason = "NVIDIA's signatures")]
 mod defined {
     use super::*;
 

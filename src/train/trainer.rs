@@ -96,6 +96,13 @@ impl<D: Draw> Trainer<D> {
     }
 }
 
+/// The memory that a device keeps for later would be lost when nobody has the device any more.
+impl<D: Device> Drop for Trainer<D> {
+    fn drop(&mut self) {
+        self.device.close();
+    }
+}
+
 /// The mean over the batch of [`Objective::loss`], on the answers' tape.
 fn mean_loss<D: Device, T: Tape<f32, D>>(
     objective: Objective,
