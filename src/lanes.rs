@@ -165,6 +165,12 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
     }
 }
 
+/// a + b.
+#[inline(always)]
+pub fn plus(a: &Lane, b: &Lane) -> Lane {
+    std::array::from_fn(|l| a[l] + b[l])
+}
+
 /// a + k · b.
 #[inline(always)]
 pub fn plus_scaled(a: &Lane, k: f32, b: &Lane) -> Lane {

@@ -7,7 +7,7 @@ use multiversion::multiversion;
 
 use super::Device;
 use super::entrywise::{plus_row, times_row};
-use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, total};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
 use crate::nn::{Cube, Matrix, Outcome};
 
 /// ε.
@@ -84,20 +84,21 @@ pub fn backward(
             token.iter().zip(&mut normal).zip(by_out).zip(gain).zip(&mut sums)
         {
             lanewise();
-            *normal = std::array::from_fn(|l| (x[l] - mean[l]) * inverse[l]);
-            *by_gain = plus_product(by_gain, slope, normal);
-            (0..LANES).for_each(|l| {
-                by_bias[l] += slope[l];
-                level[l] += share * gain * slope[l];
-                along[l] += share * gain * slope[l] * normal[l];
-            });
+            let (unit, scale): (Lane, f32) = (std::array::from_fn(|l| (x[l] - mean[l]) * inverse[l]), share * gain);
+            *normal = unit;
+            *by_gain = plus_product(by_gain, slope, &unit);
+            *by_bias = plus(by_bias, slope);
+            level = plus_scaled(&level, scale, slope);
+            along = std::array::from_fn(|l| along[l] + scale * slope[l] * unit[l]);
         }
         for (((by_token, normal), slope), gain) in by_token.iter_mut().zip(&normal).zip(by_out).zip(gain) {
             lanewise();
-            (0..LANES).for_each(|l| by_token[l] += inverse[l] * (gain * slope[l] - level[l] - along[l] * normal[l]));
+            let by_unit: Lane = std::array::from_fn(|l| gain * slope[l] - level[l] - along[l] * normal[l]);
+            *by_token = plus_product(by_token, &inverse, &by_unit);
         }
     }
     for (([of_gain, of_bias], by_gain), by_bias) in sums.iter().zip(by_gain).zip(by_bias) {
+        lanewise();
         *by_gain += total(of_gain);
         *by_bias += total(of_bias);
     }

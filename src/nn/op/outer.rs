@@ -1,7 +1,7 @@
 //! Sums of products over all sequences of a block: the gradient by a matrix.
 
 use super::buffer::Buffer;
-use super::lanes::{LANES, Lane, ZERO, plus_scaled};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus_scaled};
 
 /// Rows whose sums stay in registers at once. They are named one by one below, for a loop over them would be turned
 /// around by the compiler: it then gathers the numbers of one lane from all sums.
@@ -14,33 +14,47 @@ const TILE: usize = 4;
 /// by side, are multiplied by one number of the other side, and summed over sequences as they are.
 #[inline(always)]
 pub fn add_outer(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), sums: &mut [f32]) {
-    if turning(columns, rows) <= turning(rows, columns) {
-        turn(x, y, (rows, columns), |r, c, value| sums[r * columns + c] += value);
+    let tokens = x.len() / rows;
+    // Sums of a column are far from each other and added one by one.
+    let added = 2 * rows * columns;
+    if tokens * turning(columns, rows) <= tokens * turning(rows, columns) + added {
+        turn(x, y, (rows, columns), |r, c, values| {
+            let sums = &mut sums[r * columns..][..columns][c..];
+            match sums.first_chunk_mut::<LANES>() {
+                Some(sums) => *sums = std::array::from_fn(|l| sums[l] + values[l]),
+                None => sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+            }
+        });
     } else {
-        turn(y, x, (columns, rows), |c, r, value| sums[r * columns + c] += value);
+        turn(y, x, (columns, rows), |c, r, values| {
+            let sums = sums[r * columns..].chunks_mut(columns);
+            sums.zip(values).for_each(|(sums, value)| sums[c] += value);
+        });
     }
 }
 
 /// What it costs for each token to turn a side of so many numbers and multiply it with the other, in products of lanes.
 fn turning(turned: usize, other: usize) -> usize {
-    turned.div_ceil(LANES) * (other.next_multiple_of(TILE) + 3 * TILE) * LANES
+    turned.div_ceil(LANES) * (other.next_multiple_of(TILE) + LANES) * LANES
 }
 
+/// Gives the sums of a row, sixteen columns at once or as many as are left, to `add`.
 #[inline(always)]
-fn turn(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), mut add: impl FnMut(usize, usize, f32)) {
-    let mut turned = Buffer::zeros(y.len() / columns * LANES);
+fn turn(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), mut add: impl FnMut(usize, usize, &Lane)) {
+    let mut turned = Buffer::stale(y.len() / columns * LANES);
     for first in (0..columns).step_by(LANES) {
-        let some = LANES.min(columns - first);
         for (y, turned) in y.chunks_exact(columns).zip(turned.as_chunks_mut().0) {
-            let mut square = [ZERO; LANES];
-            square[..some].copy_from_slice(&y[first..first + some]);
-            transpose(&square, turned);
+            match y[first..].first_chunk() {
+                Some(square) => transpose(square, turned),
+                None => transpose(&squared(&y[first..]), turned),
+            }
         }
         for row in (0..rows).step_by(TILE) {
             let [mut a, mut b, mut c, mut d] = [ZERO; TILE];
+            // Past the last row stands the last one again; its sums are not used.
+            let at: [usize; TILE] = std::array::from_fn(|i| (row + i).min(rows - 1));
             for (x, turned) in x.chunks_exact(rows).zip(turned.as_chunks::<LANES>().0) {
-                // Past the last row stands the last one again; its sums are not used.
-                let four: [&Lane; TILE] = std::array::from_fn(|i| &x[(row + i).min(rows - 1)]);
+                let four = at.map(|row| &x[row]);
                 for (l, y) in turned.iter().enumerate() {
                     a = plus_scaled(&a, four[0][l], y);
                     b = plus_scaled(&b, four[1][l], y);
@@ -48,32 +62,32 @@ fn turn(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), mut add: impl F
                     d = plus_scaled(&d, four[3][l], y);
                 }
             }
-            for (i, sum) in [a, b, c, d].iter().enumerate().take(rows - row) {
-                sum.iter().enumerate().take(some).for_each(|(column, value)| add(row + i, first + column, *value));
+            for (i, sums) in [a, b, c, d].iter().enumerate().take(rows - row) {
+                add(row + i, first, sums);
             }
         }
     }
 }
 
-/// Rows become columns.
+/// So many lanes and zeros below them.
 #[inline(always)]
-fn transpose(square: &[Lane; LANES], turned: &mut [Lane; LANES]) {
-    let mut between = [ZERO; LANES];
-    interleave(square, turned);
-    interleave(turned, &mut between);
-    interleave(&between, turned);
-    interleave(turned, &mut between);
-    *turned = between;
+fn squared(lanes: &[Lane]) -> [Lane; LANES] {
+    let mut square = [ZERO; LANES];
+    square[..lanes.len()].copy_from_slice(lanes);
+    square
 }
 
-/// Every lane of the first half between the numbers of one of the second; four times over, that transposes.
+/// Rows become columns, four by four.
 #[inline(always)]
-fn interleave(from: &[Lane; LANES], to: &mut [Lane; LANES]) {
-    const HALF: usize = LANES / 2;
-    let (front, back) = from.split_at(HALF);
-    for ((a, b), to) in front.iter().zip(back).zip(to.as_chunks_mut::<2>().0) {
-        to[0] = std::array::from_fn(|l| if l % 2 == 0 { a[l / 2] } else { b[l / 2] });
-        to[1] = std::array::from_fn(|l| if l % 2 == 0 { a[HALF + l / 2] } else { b[HALF + l / 2] });
+fn transpose(square: &[Lane; LANES], turned: &mut [Lane; LANES]) {
+    for (i, four) in square.as_chunks::<4>().0.iter().enumerate() {
+        for (j, to) in turned.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            lanewise();
+            let [a, b, c, d] = four.each_ref().map(|lane| lane.as_chunks::<4>().0[j]);
+            for (k, to) in to.iter_mut().enumerate() {
+                to.as_chunks_mut::<4>().0[i] = [a[k], b[k], c[k], d[k]];
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use super::lanes::{LANES, Lane, dot, plus_scaled};
+use super::lanes::{LANES, Lane, dot, lanewise, plus_scaled};
 use super::outer::add_outer;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -16,35 +16,71 @@ pub fn project<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, weight: Matrix<D,
     flat.try_matmul(weight)?.try_reshape_like(&(batch, length, wide))
 }
 
-/// How a matrix lies in memory: the way from one row to the next, and from one column to the next.
-#[derive(Clone, Copy)]
-pub struct Strides(pub usize, pub usize);
-
 /// Sums that stay in registers at once. They are named one by one below, for a loop over them would be turned around by
 /// the compiler: it then gathers the numbers of one lane from all sums.
 const TILE: usize = 4;
 
-/// out += x W.
+/// out += x W, with W as wide as `out`.
 #[inline(always)]
-pub fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Strides, out: &mut [Lane]) {
+pub fn add_row_times(x: &[Lane], weight: &[f32], out: &mut [Lane]) {
+    let width = out.len();
     let (tiles, rest) = out.as_chunks_mut::<TILE>();
+    let done = tiles.len() * TILE;
     for (i, tile) in tiles.iter_mut().enumerate() {
-        let columns = &weight[i * TILE * along..];
         let [mut a, mut b, mut c, mut d] = *tile;
-        for (row, x) in x.iter().enumerate() {
-            let row = &columns[row * down..][..3 * along + 1];
+        for (x, row) in x.iter().zip(weight.chunks_exact(width)) {
+            let row = &row[i * TILE..][..TILE];
             a = plus_scaled(&a, row[0], x);
-            b = plus_scaled(&b, row[along], x);
-            c = plus_scaled(&c, row[2 * along], x);
-            d = plus_scaled(&d, row[3 * along], x);
+            b = plus_scaled(&b, row[1], x);
+            c = plus_scaled(&c, row[2], x);
+            d = plus_scaled(&d, row[3], x);
         }
         *tile = [a, b, c, d];
     }
-    let done = tiles.len() * TILE;
     for (i, out) in rest.iter_mut().enumerate() {
-        for (row, x) in x.iter().enumerate() {
-            *out = plus_scaled(out, weight[row * down + (done + i) * along], x);
+        let mut sum = *out;
+        for (x, row) in x.iter().zip(weight.chunks_exact(width)) {
+            lanewise();
+            sum = plus_scaled(&sum, row[done + i], x);
         }
+        *out = sum;
+    }
+}
+
+/// out += W x, with W as wide as x.
+#[inline(always)]
+pub fn add_times_column(weight: &[f32], x: &[Lane], out: &mut [Lane]) {
+    let width = x.len();
+    let (tiles, rest) = out.as_chunks_mut::<TILE>();
+    let (tiled, single) = weight.split_at(tiles.len() * TILE * width);
+    for (tile, rows) in tiles.iter_mut().zip(tiled.chunks_exact(TILE * width)) {
+        let (front, back) = rows.split_at(2 * width);
+        let ((p, q), (r, s)) = (front.split_at(width), back.split_at(width));
+        let [mut a, mut b, mut c, mut d] = *tile;
+        for ((((x, p), q), r), s) in x.iter().zip(p).zip(q).zip(r).zip(s) {
+            a = plus_scaled(&a, *p, x);
+            b = plus_scaled(&b, *q, x);
+            c = plus_scaled(&c, *r, x);
+            d = plus_scaled(&d, *s, x);
+        }
+        *tile = [a, b, c, d];
+    }
+    for (out, row) in rest.iter_mut().zip(single.chunks_exact(width)) {
+        let mut sum = *out;
+        for (x, w) in x.iter().zip(row) {
+            lanewise();
+            sum = plus_scaled(&sum, *w, x);
+        }
+        *out = sum;
+    }
+}
+
+/// Every lane becomes its number of the row.
+#[inline(always)]
+pub fn write_row(row: &[f32], out: &mut [Lane]) {
+    for (out, number) in out.iter_mut().zip(row) {
+        lanewise();
+        *out = [*number; LANES];
     }
 }
 
@@ -52,17 +88,17 @@ pub fn add_vector_times(x: &[Lane], weight: &[f32], Strides(down, along): Stride
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [Lane]) {
     for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
-        add_vector_times(x, weight, Strides(b, 1), out);
+        add_row_times(x, weight, out);
     }
 }
 
-/// Adds x W + c to `out`, which is zero.
+/// Writes x W + c to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward_affine(x: &[Lane], (weight, bias): (&[f32], &[f32]), out: &mut [Lane]) {
     let (a, b) = (weight.len() / bias.len(), bias.len());
     for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
-        out.iter_mut().zip(bias).for_each(|(out, bias)| *out = [*bias; LANES]);
-        add_vector_times(x, weight, Strides(b, 1), out);
+        write_row(bias, out);
+        add_row_times(x, weight, out);
     }
 }
 
@@ -76,7 +112,7 @@ pub fn backward(
     by_weight: &mut [f32],
 ) {
     for (by_x, by_out) in by_x.chunks_exact_mut(a).zip(by_out.chunks_exact(b)) {
-        add_vector_times(by_out, weight, Strides(1, b), by_x);
+        add_times_column(weight, by_out, by_x);
     }
     add_outer(x, by_out, (a, b), by_weight);
 }

@@ -21,9 +21,9 @@ use super::Device;
 use super::blocks::{Kernel, Operands, Slopes, run};
 use super::buffer::Buffer;
 use super::entrywise::by_added_row;
-use super::lanes::{LANES, Lane};
+use super::lanes::Lane;
 use super::outer::add_outer;
-use super::project::{Strides, add_vector_times};
+use super::project::{add_row_times, add_times_column, write_row};
 use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
 /// What a layer carries from token to token. A cell without c leaves it alone.
@@ -68,20 +68,19 @@ pub trait Cell: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
 #[derive(Clone, Copy)]
 pub struct Past<'a> {
     weights: &'a [Vec<f32>],
-    units: usize,
 }
 
 impl Past<'_> {
     /// out += h U of this gate.
     #[inline(always)]
     pub fn add(self, gate: usize, h: &[Lane], out: &mut [Lane]) {
-        add_vector_times(h, &self.weights[3 * gate + 1], Strides(self.units, 1), out);
+        add_row_times(h, &self.weights[3 * gate + 1], out);
     }
 
     /// Adds to the gradient by what the gate reads the part that follows from its slope.
     #[inline(always)]
     pub fn add_back(self, gate: usize, slope: &[Lane], by_h: &mut [Lane]) {
-        add_vector_times(slope, &self.weights[3 * gate + 1], Strides(1, self.units), by_h);
+        add_times_column(&self.weights[3 * gate + 1], slope, by_h);
     }
 }
 
@@ -270,7 +269,7 @@ fn add_outer_sums(x: &[Lane], y: &[Lane], sizes: (usize, usize), sums: &mut [f32
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn add_back(slope: &[Lane], weight: &[f32], (width, units): (usize, usize), by_inputs: &mut [Lane]) {
     for (slope, by_input) in slope.chunks_exact(units).zip(by_inputs.chunks_exact_mut(width)) {
-        add_vector_times(slope, weight, Strides(1, units), by_input);
+        add_times_column(weight, slope, by_input);
     }
 }
 
@@ -280,12 +279,12 @@ fn forward_block<C: Cell>(weights: &[Vec<f32>], inputs: &[Lane], memory: &mut Me
     let gates = memory.gates.chunks_exact_mut(length * units).zip(weights.as_chunks::<3>().0);
     for (gate, [weight, _, bias]) in gates {
         for (sums, input) in gate.chunks_exact_mut(units).zip(inputs.chunks_exact(width)) {
-            sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum = [*bias; LANES]);
-            add_vector_times(input, weight, Strides(units, 1), sums);
+            write_row(bias, sums);
+            add_row_times(input, weight, sums);
         }
     }
     for t in 0..length {
-        C::forward(Past { weights, units }, memory.at(t));
+        C::forward(Past { weights }, memory.at(t));
     }
 }
 
@@ -301,7 +300,7 @@ fn backward_block<C: Cell>(weights: &[Vec<f32>], memory: &mut Memory<'_>, by_out
                 *sum += slope;
             }
         }
-        C::backward(Past { weights, units: sizes.units }, memory.at(t), Carried { h: &mut by_h, c: &mut by_c });
+        C::backward(Past { weights }, memory.at(t), Carried { h: &mut by_h, c: &mut by_c });
     }
 }
 

@@ -17,7 +17,7 @@ use multiversion::multiversion;
 use super::buffer::Buffer;
 use super::elementary::exp;
 use super::join::join;
-use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
+use super::lanes::{Lane, ZERO, lanewise, plus, plus_product, plus_scaled, product, total};
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -182,9 +182,10 @@ pub fn backward(
             }
             by_input[place] = plus_product(&by_input[place], &by_taken, delta);
             by_delta = plus_product(&by_delta, &by_taken, x);
-            (0..LANES).for_each(|l| by_step[place][l] += by_delta[l]);
+            by_step[place] = plus(&by_step[place], &by_delta);
         }
         for (slope, sum) in by_rate[e * states..].iter_mut().zip(by_rates.iter()) {
+            lanewise();
             *slope += total(sum);
         }
     }
