@@ -2,10 +2,12 @@
 //!
 //! m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  p ← p − α · m̂ / (√v̂ + ε) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
 
-use dfdx::prelude::{HasShape, TryAdd, TryDiv, TryMul, TrySub};
+use dfdx::prelude::{HasShape, Shape, TryAdd, TryDiv, TryMul, TrySub};
 use dfdx::tensor::Cpu;
 use multiversion::multiversion;
 
+use super::buffer::Buffer;
+use super::lanes::LANES;
 use crate::nn::{Matrix, Outcome};
 
 const EPSILON: f32 = 1e-8;
@@ -76,18 +78,28 @@ pub fn fused(
     gradient: &Matrix<Cpu>,
     step: AdamStep,
 ) -> Outcome<(), Cpu> {
-    let (rows, columns) = *param.shape();
-    let read = |tensor: &Matrix<Cpu>| {
-        let mut values = vec![0.0; rows * columns];
-        tensor.copy_into(&mut values);
-        values
-    };
-    let (mut p, mut m, mut v) = (read(param), read(&moments.first), read(&moments.second));
-    change([&mut p, &mut m, &mut v], &read(gradient), step);
-    param.copy_from(&p);
-    moments.first.copy_from(&m);
-    moments.second.copy_from(&v);
+    let count = param.shape().num_elements();
+    // Whatever was in this memory is written over: zeroing it would cost as much as the step.
+    let mut room = Buffer::stale((4 * count).div_ceil(LANES));
+    let [mut parts @ .., gradient_part] = quarters(room.as_flattened_mut(), count);
+    let tensors = [&mut *param, &mut moments.first, &mut moments.second];
+    for (part, tensor) in parts.iter_mut().zip(&tensors) {
+        tensor.copy_into(part);
+    }
+    gradient.copy_into(gradient_part);
+    change(parts.each_mut().map(|part| &mut **part), gradient_part, step);
+    for (part, tensor) in parts.into_iter().zip(tensors) {
+        tensor.copy_from(part);
+    }
     Ok(())
+}
+
+/// Four parts of so many numbers each.
+fn quarters(numbers: &mut [f32], count: usize) -> [&mut [f32]; 4] {
+    let (a, rest) = numbers.split_at_mut(count);
+    let (b, rest) = rest.split_at_mut(count);
+    let (c, rest) = rest.split_at_mut(count);
+    [a, b, c, &mut rest[..count]]
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]

@@ -118,6 +118,7 @@ pub fn backward(
 }
 
 /// W V of (a, h) and (h, b).
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn chained([first, second]: [&[f32]; 2], [a, h, b]: [usize; 3]) -> Vec<f32> {
     let mut both = vec![0.0; a * b];
     for (row, both) in first.chunks_exact(h).zip(both.chunks_exact_mut(b)) {
@@ -148,12 +149,13 @@ pub fn backward_twice(
 }
 
 /// Adds the gradients by W and V that follow from that by W V.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn unchain(weights: [&[f32]; 2], [_, h, b]: [usize; 3], by_both: &[f32], [by_first, by_second]: [&mut [f32]; 2]) {
     for ((by_row, row), by_both) in by_first.chunks_exact_mut(h).zip(weights[0].chunks_exact(h)).zip(by_both.chunks(b))
     {
         let along = weights[1].chunks_exact(b).zip(by_second.chunks_exact_mut(b));
         for ((by_w, w), (v, by_v)) in by_row.iter_mut().zip(row).zip(along) {
-            *by_w += by_both.iter().zip(v).map(|(slope, v)| slope * v).sum::<f32>();
+            *by_w += dot(by_both, v);
             by_v.iter_mut().zip(by_both).for_each(|(by_v, slope)| *by_v += w * slope);
         }
     }

@@ -8,7 +8,7 @@
 //! | `met` G | Σ ∂y xᵀ over the batch | (m, T·w) |
 //!
 //! One layer of a linear recurrence that is read at the query is a convolution read at its last place, and K is its
-//! kernel (S4 2111.00396, section 3). Here the steps make it, whatever they are: row o of K is what comes back to the
+//! kernel (S4 2111.00396, section 2.4). Here the steps make it, whatever they are: row o of K is what comes back to the
 //! tokens of one sequence for ∂y = e_o. On the way back ∂x = Kᵀ ∂y; and since Σ ⟨∂y, P x⟩ over the batch is
 //! Σ_o ⟨e_o, P G_o⟩, the weights get the gradient of m sequences G_o, instead of that of the whole batch.
 
@@ -64,7 +64,8 @@ pub fn run<T: Tape<f32, Cpu>>(
     let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
     let size = recording.steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
     let linear = Linear::new(&recording.steps, weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
-    let (count, mut x) = (tokens.shape().num_elements(), Buffer::room(tokens.shape().num_elements()));
+    let count = tokens.shape().num_elements();
+    let mut x = Buffer::room(count);
     tokens.copy_into(&mut x.as_flattened_mut()[..count]);
     let made = linear.matrix();
     let y = each_times(&x.as_flattened()[..count], &made.matrix, linear.answers());

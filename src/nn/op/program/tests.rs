@@ -172,15 +172,31 @@ fn the_matrix_is_taken_where_it_pays() {
 }
 
 #[test]
+fn a_matrix_gives_the_same_bits_on_any_number_of_threads() {
+    let bits = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let form: Form = |input, recording| linear::run(&Cpu::default(), input, recording).unwrap();
+        pool.install(|| measure(&LINEAR[0], 600, form))
+    });
+    assert!(bits[0] == bits[1] && bits[0] == bits[2]);
+}
+
+#[test]
 fn what_is_wanted_is_right_and_the_rest_is_left_out() {
     let (device, mut random) = (Cpu::default(), Random::new(3));
     let (tokens, weight) = (random.cube(&device, (3, 2, 4)), random.matrix(&device, (4, 2)));
-    for (wanted, by_tokens, by_weight) in [(Wanted::Weights, false, true), (Wanted::Query, true, false)] {
-        let program = Program::new(*tokens.shape());
-        let answer = program.tokens().project(weight.leaky_trace());
-        let out = answer.run(Input { tokens: tokens.leaky_trace(), wanted }).unwrap();
-        let mut gradients = out.sum::<Rank0, _>().backward();
-        assert_eq!(gradients.get_or_alloc_mut(&tokens).unwrap().iter().any(|slope| *slope != 0.0), by_tokens);
-        assert_eq!(gradients.get_or_alloc_mut(&weight).unwrap().iter().any(|slope| *slope != 0.0), by_weight);
+    let forms: [Form; 2] = [
+        |input, recording| in_blocks(&Cpu::default(), input, recording).unwrap(),
+        |input, recording| linear::run(&Cpu::default(), input, recording).unwrap(),
+    ];
+    for form in forms {
+        for (wanted, by_tokens, by_weight) in [(Wanted::Weights, false, true), (Wanted::Query, true, false)] {
+            let program = Program::new(*tokens.shape());
+            let recording = program.tokens().project(weight.leaky_trace()).recording();
+            let out = form(Input { tokens: tokens.leaky_trace(), wanted }, recording);
+            let mut gradients = out.sum::<Rank0, _>().backward();
+            assert_eq!(gradients.get_or_alloc_mut(&tokens).unwrap().iter().any(|slope| *slope != 0.0), by_tokens);
+            assert_eq!(gradients.get_or_alloc_mut(&weight).unwrap().iter().any(|slope| *slope != 0.0), by_weight);
+        }
     }
 }
