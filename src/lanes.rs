@@ -6,6 +6,10 @@
 
 pub mod buffer;
 
+use rayon::prelude::*;
+
+use self::buffer::Buffer;
+
 /// Sequences in a block.
 pub const LANES: usize = 16;
 
@@ -29,10 +33,29 @@ pub fn each<X: Copy + Default>(number: impl Fn(usize) -> X) -> [X; LANES] {
 /// LLVM unrolls sixteen lanes first and then finds the loop around them, which it turns into gathers and scatters sixteen
 /// numbers apart: seven times slower in the window scan. It leaves a loop alone that holds something it cannot see
 /// through; the straight code of sixteen lanes then becomes one or two vector instructions, if all lanes are read before
-/// one is written (`*a = std::array::from_fn(…)`), so that nobody must ask whether they overlap.
+/// one is written (`*a = each(|l| …)`), so that nobody must ask whether they overlap.
 #[inline(always)]
 pub fn lanewise() {
     std::hint::black_box(());
+}
+
+/// A batch of sequences, a buffer for each block. In the last one, lanes may belong to nobody.
+pub struct Blocks {
+    pub sequences: usize,
+    /// Tokens of a sequence, and their width.
+    pub grid: (usize, usize),
+    pub blocks: Vec<Buffer>,
+}
+
+impl Blocks {
+    /// (sequences, tokens, width), row-major.
+    pub fn rows(&self) -> Vec<f32> {
+        let length = self.grid.0 * self.grid.1;
+        let mut rows = vec![0.0; self.sequences * length];
+        let parts = rows.par_chunks_mut((LANES * length).max(1)).zip(&self.blocks);
+        parts.for_each(|(rows, lanes)| scatter(lanes, rows));
+        rows
+    }
 }
 
 /// Cuts lanes into parts of these sizes, one after the other.

@@ -15,7 +15,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("nn", &["bounds", "series", "lanes", "task"]),
     ("optim", &["bounds", "series", "nn"]),
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
-    ("train", &["bounds", "series", "task", "reference", "nn", "optim", "preset"]),
+    ("train", &["bounds", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
     ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
     ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
     ("headless", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),

@@ -6,7 +6,7 @@
 //!
 //! The shelf is bounded. Where it is full, what has lain there longest goes: sizes of a run that is over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -22,7 +22,7 @@ const ALIGNMENT: usize = size_of::<Lane>();
 #[derive(Default)]
 struct Shelf {
     /// By its length, and with the turn in which it was put there; the latest is at the back.
-    idle: HashMap<usize, VecDeque<(u64, Vec<f32>)>>,
+    idle: BTreeMap<usize, VecDeque<(u64, Vec<f32>)>>,
     numbers: usize,
     turn: u64,
 }

@@ -43,4 +43,11 @@ impl Costs {
         let whole = Cost { kept: (tokens * states) as u64, flops: step.flops + extra as u64 };
         Self { step: Some(step), whole: Some(whole) }
     }
+
+    /// Of so many layers like this one, and of `ends` operations around them.
+    pub fn in_layers(self, layers: usize, ends: usize) -> Self {
+        let all =
+            |Cost { kept, flops }| Cost { kept: layers as u64 * kept, flops: ends as u64 + layers as u64 * flops };
+        Self { step: self.step.map(all), whole: self.whole.map(all) }
+    }
 }

@@ -23,6 +23,7 @@ use dfdx::shapes::HasShape;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
 
 use self::model::Theory;
+use crate::lanes::Blocks;
 
 /// A tensor of (rows, columns).
 pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
@@ -84,6 +85,16 @@ pub enum Wanted {
 pub trait Net<D: Device> {
     /// Answers to the queries: (batch, d_out).
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D>;
+
+    /// Whether [`forward_lanes`](Self::forward_lanes) is less work than [`forward`](Self::forward).
+    fn reads_lanes(&self) -> bool {
+        false
+    }
+
+    /// The same as `forward`, for training, from a batch in the lanes in which it was drawn.
+    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
+        self.forward(Input { tokens: op::in_rows(device, tokens)?.retaped::<T>(), wanted: Wanted::Weights })
+    }
 
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.

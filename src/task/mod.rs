@@ -31,7 +31,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::lanes::buffer::Buffer;
-use crate::lanes::{LANES, scatter};
+use crate::lanes::{Blocks, LANES};
 
 /// Every task there is. A new one is a file beside this one and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,25 +130,28 @@ impl Task {
         }
     }
 
-    /// Draws the tasks that [`sample`](Self::sample) draws, as tokens: (B, tokens, width), and targets: (B, d_out), row-major.
-    pub fn sample_tokens(&self, layout: Layout, size: usize, place: Place) -> (Vec<f32>, Vec<f32>) {
+    /// Draws the tasks that [`sample`](Self::sample) draws, as tokens, beside their targets: (B, d_out), row-major.
+    pub fn sample_tokens(&self, layout: Layout, size: usize, place: Place) -> (Blocks, Vec<f32>) {
         let shape = self.shape();
-        let task = match self {
-            Self::Linear(task) if task.is_plain() => task,
-            _ => {
-                let batch = self.sample(size, place.seed, place.stream, place.step);
-                return (layout.encode(&batch), batch.target);
-            }
-        };
-        let length = layout.tokens(shape) * layout.width(shape);
-        let (mut tokens, mut target) = (vec![0.0; size * length], vec![0.0; size * shape.outputs]);
-        let rows = tokens.par_chunks_mut(LANES * length).zip(target.par_chunks_mut(LANES * shape.outputs));
-        rows.enumerate().for_each(|(block, (tokens, target))| {
-            let mut lanes = Buffer::zeros(length);
-            task.write_sixteen(layout, place, (block * LANES) as u64, (&mut lanes, target));
-            scatter(&lanes, tokens);
-        });
-        (tokens, target)
+        let grid = (layout.tokens(shape), layout.width(shape));
+        let length = grid.0 * grid.1;
+        if let Self::Linear(task) = self
+            && task.is_plain()
+        {
+            let mut target = vec![0.0; size * shape.outputs];
+            let draw = |(block, target): (usize, &mut [f32])| {
+                let mut tokens =
+                    if layout.leaves_no_gaps(shape) { Buffer::stale(length) } else { Buffer::zeros(length) };
+                task.write_sixteen(layout, place, (block * LANES) as u64, (&mut tokens, target));
+                tokens
+            };
+            let blocks = target.par_chunks_mut(LANES * shape.outputs).enumerate().map(draw).collect();
+            return (Blocks { sequences: size, grid, blocks }, target);
+        }
+        let batch = self.sample(size, place.seed, place.stream, place.step);
+        let rows = layout.encode(&batch);
+        let blocks = rows.par_chunks(LANES * length).map(|rows| Buffer::gathered(rows, length)).collect();
+        (Blocks { sequences: size, grid, blocks }, batch.target)
     }
 
     /// Draws `size` tasks. The same (seed, stream, step) always gives the same batch, on any number of threads.

@@ -138,8 +138,17 @@ impl Layout {
         }
     }
 
-    /// Writes all pairs, x (N, d) and y (N, d_out), and the query, (d), into a sequence of (tokens, width), which begins as
-    /// zeros; of numbers, or of whatever else can be multiplied.
+    /// Whether every number of a sequence is one of an input, a target or a product.
+    pub(super) fn leaves_no_gaps(self, shape: Shape) -> bool {
+        match self {
+            Self::Interleaved | Self::QueryFirst => shape.outputs == shape.dim,
+            Self::Joined => false,
+            Self::Product => true,
+        }
+    }
+
+    /// Writes all pairs, x (N, d) and y (N, d_out), and the query, (d), into a sequence of (tokens, width), whose
+    /// [gaps](Self::leaves_no_gaps) are zeros; of numbers, or of whatever else can be multiplied.
     pub(super) fn write<X: Copy>(
         self,
         shape: Shape,

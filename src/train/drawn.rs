@@ -1,10 +1,9 @@
 //! Training batches, drawn where no device is needed: on any core, before their step.
 
-use anyhow::Result;
+use dfdx::tensor::Tape;
 
-use super::draw::OnDevice;
-use super::host::told;
-use crate::nn::Device;
+use crate::lanes::Blocks;
+use crate::nn::{Device, Input, Matrix, Net, Outcome, Wanted};
 use crate::preset::Preset;
 use crate::task::{Layout, Place, Task};
 
@@ -15,37 +14,53 @@ pub struct Source {
     pub layout: Layout,
     /// Tasks in a batch.
     pub size: usize,
+    /// Whether the network reads batches in the lanes in which they are drawn.
+    in_lanes: bool,
 }
 
 impl Source {
-    pub fn of(preset: &Preset) -> Self {
-        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch }
+    pub fn of<D: Device>(preset: &Preset, net: &impl Net<D>) -> Self {
+        let in_lanes = net.reads_lanes();
+        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch, in_lanes }
     }
 }
 
 /// The tasks of one step as a network reads them, still on the host.
-#[derive(Debug)]
 pub struct Drawn {
     pub place: Place,
-    size: usize,
-    /// Tokens, and their width.
-    grid: (usize, usize),
-    tokens: Vec<f32>,
+    tokens: Tokens,
     target: Vec<f32>,
+}
+
+enum Tokens {
+    Lanes(Blocks),
+    Rows((usize, usize, usize), Vec<f32>),
 }
 
 impl Drawn {
     pub fn new(source: &Source, place: Place) -> Self {
-        let (shape, layout) = (source.task.shape(), source.layout);
-        let (tokens, target) = source.task.sample_tokens(layout, source.size, place);
-        Self { place, size: source.size, grid: (layout.tokens(shape), layout.width(shape)), tokens, target }
+        let (blocks, target) = source.task.sample_tokens(source.layout, source.size, place);
+        let tokens = match source.in_lanes {
+            true => Tokens::Lanes(blocks),
+            false => Tokens::Rows((blocks.sequences, blocks.grid.0, blocks.grid.1), blocks.rows()),
+        };
+        Self { place, tokens, target }
     }
 
-    /// Tokens, (B, tokens, width), and targets, (B, d_out), on a device.
-    pub fn on<D: Device>(self, device: &D) -> Result<OnDevice<D>> {
-        let outputs = self.target.len() / self.size;
-        let tokens = device.try_tensor_from_vec(self.tokens, (self.size, self.grid.0, self.grid.1)).map_err(told)?;
-        let target = device.try_tensor_from_vec(self.target, (self.size, outputs)).map_err(told)?;
-        Ok((tokens, target))
+    /// A network's answers and the targets, (B, d_out) both, on its device.
+    pub fn answers<D: Device, T: Tape<f32, D>>(
+        self,
+        device: &D,
+        net: &impl Net<D>,
+    ) -> Outcome<(Matrix<D, T>, Matrix<D>), D> {
+        let (sequences, answers) = match self.tokens {
+            Tokens::Lanes(blocks) => (blocks.sequences, net.forward_lanes(device, &blocks)?),
+            Tokens::Rows(shape, rows) => {
+                let tokens = device.try_tensor_from_vec(rows, shape)?.retaped::<T>();
+                (shape.0, net.forward(Input { tokens, wanted: Wanted::Weights })?)
+            }
+        };
+        let outputs = self.target.len() / sequences;
+        Ok((answers, device.try_tensor_from_vec(self.target, (sequences, outputs))?))
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
-use super::draw::{Draw, OnDevice};
+use super::draw::Draw;
 use super::drawn::{Drawn, Source};
 use super::held_out::HeldOut;
 use super::host::told;
@@ -54,7 +54,7 @@ impl<D: Draw> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.theory())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
-        let source = Arc::new(Source::of(&preset));
+        let source = Arc::new(Source::of(&preset, &model));
         Ok(Self {
             device,
             device_name,
@@ -72,16 +72,22 @@ impl<D: Draw> Trainer<D> {
     }
 
     /// The loss of the model on a batch, on a tape or not.
-    fn loss<T: Tape<f32, D>>(&self, (tokens, target): OnDevice<D>) -> Result<Scalar<D, T>> {
-        let answer =
-            self.model.forward(Input { tokens: tokens.retaped::<T>(), wanted: Wanted::Weights }).map_err(told)?;
+    fn loss<T: Tape<f32, D>>(&self, batch: Drawn) -> Result<Scalar<D, T>> {
+        let (answer, target) = batch.answers(&self.device, &self.model).map_err(told)?;
         mean_loss(self.preset.task.objective(), answer, target).map_err(told)
     }
 
-    /// Makes a step with this batch.
-    fn train_on(&mut self, batch: OnDevice<D>) -> Result<()> {
+    /// The loss on the batch of a place, if the device has drawn it by itself.
+    fn own_loss(&self, place: Place) -> Result<Option<Scalar<D, OwnedTape<f32, D>>>> {
+        let Some((tokens, target)) = self.device.draw(&self.source, place)? else { return Ok(None) };
+        let input = Input { tokens: tokens.retaped(), wanted: Wanted::Weights };
+        let answer = self.model.forward(input).map_err(told)?;
+        mean_loss(self.preset.task.objective(), answer, target).map(Some).map_err(told)
+    }
+
+    /// Makes a step that lowers this loss.
+    fn lower(&mut self, loss: Scalar<D, OwnedTape<f32, D>>) -> Result<()> {
         let lr = self.lr();
-        let loss = self.loss::<OwnedTape<f32, D>>(batch)?;
         let value = loss.retaped::<NoneTape>();
         let mut gradients = loss.try_backward().map_err(told)?;
         self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
@@ -141,8 +147,8 @@ fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
 impl<D: Draw> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
         let place = self.place();
-        if let Some(batch) = self.device.draw(&self.source, place)? {
-            return self.train_on(batch);
+        if let Some(loss) = self.own_loss(place)? {
+            return self.lower(loss);
         }
         let batch = self.drawn.take().filter(|drawn| drawn.place == place);
         let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
@@ -151,7 +157,7 @@ impl<D: Draw> Run for Trainer<D> {
         let mut drawn = None;
         let done = rayon::in_place_scope(|scope| {
             scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
-            self.train_on(batch.on(&self.device)?)
+            self.lower(self.loss(batch)?)
         });
         self.drawn = drawn;
         done
@@ -175,8 +181,7 @@ impl<D: Draw> Run for Trainer<D> {
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
-        let batch = Drawn::new(&self.source, self.place()).on(&self.device)?;
-        Ok(number(&self.loss::<NoneTape>(batch)?))
+        Ok(number(&self.loss::<NoneTape>(Drawn::new(&self.source, self.place()))?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {

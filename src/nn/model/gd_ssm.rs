@@ -20,6 +20,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Init, Theory, normals};
+use crate::lanes::Blocks;
 use crate::nn::canonical::{Canonical, unit};
 use crate::nn::op::{WindowScan, window_states};
 use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
@@ -180,14 +181,28 @@ impl Window {
     }
 }
 
+impl<D: Device> GdSsm<D> {
+    /// The answer from what the last state answers to the last window: (B, d) to (B, d_out).
+    fn read_out<T: Tape<f32, D>>(&self, gathered: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
+        let (batch, dim) = *gathered.shape();
+        let transposed = self.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
+        let answer = gathered.try_matmul(transposed)?;
+        if self.outputs == dim { Ok(answer) } else { answer.try_slice((0..batch, dim - self.outputs..dim)) }
+    }
+}
+
 impl<D: Device> Net<D> for GdSsm<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
         let device = input.tokens.device().clone();
-        let (batch, _, dim) = *input.tokens.shape();
-        let gathered = device.window_scan(input, self.scan())?; // (B, d)
-        let transposed = self.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let answer = gathered.try_matmul(transposed)?; // (B, d)
-        if self.outputs == dim { Ok(answer) } else { answer.try_slice((0..batch, dim - self.outputs..dim)) }
+        self.read_out(device.window_scan(input, self.scan())?)
+    }
+
+    fn reads_lanes(&self) -> bool {
+        self.read.value.device().reads_lanes()
+    }
+
+    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
+        self.read_out(device.window_scan_lanes(tokens, self.scan())?)
     }
 
     fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {

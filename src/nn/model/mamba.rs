@@ -17,18 +17,17 @@
 //! [dt_min, dt_max], W_Δ uniform in ±1/√r, D = 1, the other projections and the convolution uniform in ±1/√(their inputs).
 //! Deviations: see [`super::stack`].
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use dfdx::prelude::{HasShape, NoneTape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::stack::{Layer, Sizes, Stack};
-use super::{Architecture, Theory, log_uniforms, uniforms};
+use super::stack::{Layer, LayerSpec, Sizes};
+use super::{step_size, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::op::{Function, Program, Selection, Sequence, selective_states};
 use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
-use crate::task::{Layout, Shape};
 
 /// K, the width of the convolution.
 pub(super) const TAPS: usize = 4;
@@ -49,77 +48,53 @@ pub struct MambaSpec {
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
     /// The least Δ of a start.
-    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
     /// The greatest Δ of a start.
-    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
 
-fn dt_min() -> f64 {
-    0.001
-}
-
-fn dt_max() -> f64 {
-    0.1
-}
-
-/// The inverse of softplus: what Δ's bias is, from log Δ.
-pub(super) fn before_softplus(log_steps: Vec<f32>) -> Vec<f32> {
-    log_steps.into_iter().map(|log| f64::from(log).exp().exp_m1().ln() as f32).collect()
-}
-
-impl Architecture for MambaSpec {
-    type Net<D: Device> = Stack<D, MambaLayer<D>>;
-
-    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
-        ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
-        Ok(())
-    }
-
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        let (wide, states) = (self.inner as u128, self.states as u128);
-        let rows = 3 * self.width + TAPS + 2 * self.rank() + 3;
-        let layer = wide * (rows as u128 + 3 * states);
-        self.sizes(shape, layout).parameters() + self.layers as u128 * layer
-    }
-
-    /// The states and decays of the scan where dfdx's operations keep them, and what stands before and after it.
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        self.sizes(shape, layout).activations(self.inner * (2 * self.states + 16))
-    }
-
-    /// Each layer: projections in and out, Δ, B and C from the token, the convolution, and in each state of each channel
-    /// the decay, the input, the sum and the reading.
-    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
-        let (wide, states) = (self.inner, self.inner * self.states);
-        let chosen = 2 * matvec(wide, self.rank()) + 2 * matvec(wide, self.states);
-        let layer = 3 * matvec(self.width, wide) + matvec(TAPS, wide) + chosen + 8 * states + 12 * wide;
-        let flops = self.sizes(shape, layout).flops() + self.layers * layer;
-        let kept = self.layers * (states + (TAPS - 1) * wide);
-        Costs::scan(Cost::new(kept, flops), (self.layers * states, false), tokens)
-    }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        _theory: Theory,
-        rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
-        let sizes = self.sizes(shape, layout);
-        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
-    }
-}
-
 impl MambaSpec {
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
-    }
-
     /// r of Δ's projection.
     fn rank(&self) -> usize {
         self.width.div_ceil(16)
+    }
+}
+
+impl LayerSpec for MambaSpec {
+    type Layer<D: Device> = MambaLayer<D>;
+
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn agree(&self) -> Result<()> {
+        step_size::check(self.dt_min, self.dt_max)
+    }
+
+    fn layer_parameters(&self) -> u128 {
+        let (wide, states) = (self.inner as u128, self.states as u128);
+        let rows = 3 * self.width + TAPS + 2 * self.rank() + 3;
+        wide * (rows as u128 + 3 * states)
+    }
+
+    /// The states and decays of the scan where dfdx's operations keep them, and what stands before and after it.
+    fn layer_activations(&self, _tokens: usize) -> usize {
+        self.inner * (2 * self.states + 16)
+    }
+
+    /// Projections in and out, Δ, B and C from the token, the convolution, and in each state of each channel
+    /// the decay, the input, the sum and the reading.
+    fn layer_costs(&self, tokens: usize) -> Costs {
+        let (wide, states) = (self.inner, self.inner * self.states);
+        let chosen = 2 * matvec(wide, self.rank()) + 2 * matvec(wide, self.states);
+        let flops = 3 * matvec(self.width, wide) + matvec(TAPS, wide) + chosen + 8 * states + 12 * wide;
+        Costs::scan(Cost::new(states + (TAPS - 1) * wide, flops), (states, false), tokens)
     }
 
     fn layer<D: Device>(
@@ -139,7 +114,7 @@ impl MambaSpec {
         let (write, read) = (drawn("B", (inner, n), inner)?, drawn("C", (inner, n), inner)?);
         let (down, up) = (drawn("Wr", (inner, rank), inner)?, drawn("WΔ", (rank, inner), rank)?);
         let out = drawn("Wout", (inner, wide), inner)?;
-        let step = before_softplus(log_uniforms(rng, inner, self.dt_min, self.dt_max));
+        let step = step_size::before_softplus(step_size::logarithms(rng, inner, (self.dt_min, self.dt_max)));
         let rate = (0..inner).flat_map(|_| (1..=n).map(|k| (k as f32).ln())).collect();
         Ok(MambaLayer {
             mixes: [in_x, in_z, write, read, down, up, out],

@@ -22,14 +22,13 @@ use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::mamba::{TAPS, before_softplus};
-use super::stack::{Layer, Sizes, Stack};
-use super::{Architecture, Theory, log_uniforms, uniforms};
+use super::mamba::TAPS;
+use super::stack::{Layer, LayerSpec, Sizes};
+use super::{step_size, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::op::{Function, Program, Selection, Sequence, owners, project, selective_states};
 use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
-use crate::task::{Layout, Shape};
 
 /// Mamba-2 as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,19 +51,11 @@ pub struct Mamba2Spec {
     #[serde(default)]
     pub form: Form,
     /// The least Δ of a start.
-    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
     /// The greatest Δ of a start.
-    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
-}
-
-fn dt_min() -> f64 {
-    0.001
-}
-
-fn dt_max() -> f64 {
-    0.1
 }
 
 /// How the scan is computed.
@@ -77,61 +68,50 @@ pub enum Form {
     Matrix,
 }
 
-impl Architecture for Mamba2Spec {
-    type Net<D: Device> = Stack<D, Mamba2Layer<D>>;
+impl LayerSpec for Mamba2Spec {
+    type Layer<D: Device> = Mamba2Layer<D>;
 
-    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
-        let Self { inner, heads, dt_min, dt_max, .. } = self;
-        ensure!(dt_min < dt_max, "model.dt_min: {dt_min} must be less than dt_max, {dt_max}");
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn agree(&self) -> Result<()> {
+        let Self { inner, heads, .. } = self;
+        step_size::check(self.dt_min, self.dt_max)?;
         ensure!(inner.is_multiple_of(*heads), "model.heads: {heads} heads cannot share {inner} inner channels evenly");
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn layer_parameters(&self) -> u128 {
         let (wide, n, heads) = (self.inner, self.states, self.heads);
         let mixes = self.width * (3 * wide + 2 * n + heads);
-        let layer = mixes + (TAPS + 1) * (wide + 2 * n) + 3 * heads;
-        self.sizes(shape, layout).parameters() + self.layers as u128 * layer as u128
+        (mixes + (TAPS + 1) * (wide + 2 * n) + 3 * heads) as u128
     }
 
     /// The states and decays of the scan or the masks of the heads, and what stands before and after.
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+    fn layer_activations(&self, tokens: usize) -> usize {
         let scan = match self.form {
             Form::Recurrent => 2 * self.inner * self.states,
-            Form::Matrix => 6 * self.heads * layout.tokens(shape),
+            Form::Matrix => 6 * self.heads * tokens,
         };
-        self.sizes(shape, layout).activations(scan + 16 * self.inner + 8 * self.states)
+        scan + 16 * self.inner + 8 * self.states
     }
 
-    /// Each layer: projections in and out, the convolution, and in each state of each channel the decay, the input, the
+    /// Projections in and out, the convolution, and in each state of each channel the decay, the input, the
     /// sum and the reading; or C Bᵀ with all earlier tokens, the mask of each head, and its product with x.
-    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+    fn layer_costs(&self, tokens: usize) -> Costs {
         let (wide, n, heads) = (self.inner, self.states, self.heads);
         let read = wide + 2 * n;
         let ends = matvec(self.width, 2 * wide + read + heads) + matvec(TAPS, read) + 12 * wide;
-        let rest = self.sizes(shape, layout).flops() + self.layers * ends;
         let matrix = matvec(n, tokens) + 2 * heads * tokens + matvec(tokens, wide);
         Costs {
-            step: Some(Cost::new(self.layers * (wide * n + (TAPS - 1) * read), rest + self.layers * 5 * wide * n)),
-            whole: Some(Cost::new(self.layers * heads * tokens * tokens, rest + self.layers * matrix)),
+            step: Some(Cost::new(wide * n + (TAPS - 1) * read, ends + 5 * wide * n)),
+            whole: Some(Cost::new(heads * tokens * tokens, ends + matrix)),
         }
-    }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        _theory: Theory,
-        rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
-        let sizes = self.sizes(shape, layout);
-        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
-    }
-}
-
-impl Mamba2Spec {
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
     }
 
     fn layer<D: Device>(
@@ -158,7 +138,7 @@ impl Mamba2Spec {
             drawn("WΔ", (wide, heads), wide)?,
             drawn("Wout", (inner, wide), inner)?,
         ];
-        let step = before_softplus(log_uniforms(rng, heads, self.dt_min, self.dt_max));
+        let step = step_size::before_softplus(step_size::logarithms(rng, heads, (self.dt_min, self.dt_max)));
         let rate = (0..heads).map(|_| rng.gen_range(1.0f32..16.0).ln()).collect();
         Ok(Mamba2Layer {
             reads,

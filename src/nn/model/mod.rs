@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bidirectional_gd_ssm;
+mod diagonal_layer;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
@@ -24,6 +25,7 @@ mod rnn;
 mod s4d;
 mod s5;
 mod stack;
+mod step_size;
 mod transformer;
 
 pub use architecture::{Architecture, Theory};
@@ -55,6 +57,7 @@ use serde::{Deserialize, Serialize};
 
 use super::init::normals;
 use super::{Canonical, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::lanes::Blocks;
 use crate::task::{Layout, Shape};
 
 /// What the weights are before the first step.
@@ -124,6 +127,14 @@ macro_rules! architectures {
                 match self { $(Self::$name(net) => net.forward(input),)* }
             }
 
+            fn reads_lanes(&self) -> bool {
+                match self { $(Self::$name(net) => net.reads_lanes(),)* }
+            }
+
+            fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
+                match self { $(Self::$name(net) => net.forward_lanes(device, tokens),)* }
+            }
+
             fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
                 match self { $(Self::$name(net) => net.states(tokens),)* }
             }
@@ -167,11 +178,6 @@ architectures! {
 /// Draws from U(−most, most).
 fn uniforms(rng: &mut impl Rng, count: usize, most: f32) -> Vec<f32> {
     (0..count).map(|_| rng.gen_range(-most..most)).collect()
-}
-
-/// Logarithms of draws that are log-uniform between two bounds: how Δ starts in S4D, S5 and Mamba.
-fn log_uniforms(rng: &mut impl Rng, count: usize, least: f64, most: f64) -> Vec<f32> {
-    (0..count).map(|_| rng.gen_range(least.ln()..most.ln()) as f32).collect()
 }
 
 #[cfg(test)]

@@ -20,13 +20,12 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::mixing::{Block, Mixing};
-use super::stack::{Layer, Sizes, Stack};
-use super::{Architecture, Theory, log_uniforms, normals};
+use super::stack::{Layer, LayerSpec, Sizes};
+use super::{normals, step_size};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::op::{DiagonalScan, Law, Program, Sequence};
 use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
-use crate::task::{Layout, Shape};
 
 /// S4D as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,29 +41,29 @@ pub struct S4dSpec {
     pub layers: usize,
     pub block: Block,
     /// The least Δ of a start.
-    #[serde(default = "dt_min", deserialize_with = "bounds::scale")]
+    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
     /// The greatest Δ of a start.
-    #[serde(default = "dt_max", deserialize_with = "bounds::scale")]
+    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
-}
-
-fn dt_min() -> f64 {
-    0.001
-}
-
-fn dt_max() -> f64 {
-    0.1
 }
 
 /// States of all channels together: what keeps the matrices of zeros and ones small.
 const MOST: usize = 4096;
 
-impl Architecture for S4dSpec {
-    type Net<D: Device> = Stack<D, S4dLayer<D>>;
+impl LayerSpec for S4dSpec {
+    type Layer<D: Device> = S4dLayer<D>;
 
-    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
-        ensure!(self.dt_min < self.dt_max, "model.dt_min: {} must be less than dt_max, {}", self.dt_min, self.dt_max);
+    fn width(&self) -> usize {
+        self.width
+    }
+
+    fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn agree(&self) -> Result<()> {
+        step_size::check(self.dt_min, self.dt_max)?;
         let all = self.width * self.states;
         ensure!(
             all <= MOST,
@@ -75,44 +74,25 @@ impl Architecture for S4dSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+    fn layer_parameters(&self) -> u128 {
         let all = self.width as u128 * self.states as u128;
-        let layer = 4 * all + self.width as u128 + self.block.parameters(self.width);
-        self.sizes(shape, layout).parameters() + self.layers as u128 * layer
+        4 * all + self.width as u128 + self.block.parameters(self.width)
     }
 
     /// Input and states of the scan, and what the mixing keeps.
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        self.sizes(shape, layout).activations(6 * self.width * self.states + 8 * self.width)
+    fn layer_activations(&self, _tokens: usize) -> usize {
+        6 * self.width * self.states + 8 * self.width
     }
 
-    /// Each layer: in every channel λ ⊙ h, its input and Re(C h); and the mixing. All at once it is a convolution with a
+    /// In every channel λ ⊙ h, its input and Re(C h); and the mixing. All at once it is a convolution with a
     /// kernel as long as the sequence, which reads all earlier inputs of a channel.
-    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+    fn layer_costs(&self, tokens: usize) -> Costs {
         let (all, wide) = (2 * self.width * self.states, self.width);
-        let rest = self.sizes(shape, layout).flops() + self.layers * self.block.flops(wide);
-        let convolution = rest + self.layers * matvec(tokens, wide);
+        let block = self.block.flops(wide);
         Costs {
-            step: Some(Cost::new(self.layers * all, rest + self.layers * 7 * all)),
-            whole: Some(Cost::new(2 * self.layers * tokens * wide, convolution)),
+            step: Some(Cost::new(all, 7 * all + block)),
+            whole: Some(Cost::new(2 * tokens * wide, matvec(tokens, wide) + block)),
         }
-    }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        _theory: Theory,
-        rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
-        let sizes = self.sizes(shape, layout);
-        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
-    }
-}
-
-impl S4dSpec {
-    fn sizes(&self, shape: Shape, layout: Layout) -> Sizes {
-        Sizes { width: self.width, layers: self.layers, shape, layout }
     }
 
     fn layer<D: Device>(
@@ -128,7 +108,7 @@ impl S4dSpec {
         Ok(S4dLayer {
             damping: param("a", (1, all), vec![0.5f32.ln(); all])?,
             frequency: param("b", (1, all), frequency)?,
-            step: param("log Δ", (1, wide), log_uniforms(rng, wide, self.dt_min, self.dt_max))?,
+            step: param("log Δ", (1, wide), step_size::logarithms(rng, wide, (self.dt_min, self.dt_max)))?,
             // Twice a part of variance one half.
             read: param("C", (2 * all, 1), normals(rng, 2 * all, 2.0f32.sqrt()))?,
             mixing: Mixing::new(device, (sizes, number), self.block, rng)?,

@@ -5,14 +5,71 @@
 //! and a token that has been scaled to a norm no longer says how large its y is. There are no biases, so that nothing is
 //! answered to nothing.
 
+use anyhow::Result;
 use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Tape};
 use rand::Rng;
 
-use super::normals;
+use super::{Architecture, Theory, normals};
 use crate::nn::cost::matvec;
 use crate::nn::op::{Program, Sequence, slice};
-use crate::nn::{Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
+use crate::nn::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
 use crate::task::{Layout, Shape};
+
+/// What a stack of one kind of layer says of itself. Its [`Architecture`] follows from that.
+pub trait LayerSpec {
+    type Layer<D: Device>: Layer<D>;
+
+    /// H, the channels that run through the layers.
+    fn width(&self) -> usize;
+
+    fn layers(&self) -> usize;
+
+    /// Refuses sizes that do not go together.
+    fn agree(&self) -> Result<()>;
+
+    /// How many numbers a layer learns.
+    fn layer_parameters(&self) -> u128;
+
+    /// About how many numbers a layer keeps of each of so many tokens.
+    fn layer_activations(&self, tokens: usize) -> usize;
+
+    /// What token number `tokens` costs in a layer.
+    fn layer_costs(&self, tokens: usize) -> Costs;
+
+    /// The layer of this number at its start.
+    fn layer<D: Device>(&self, device: &D, at: (Sizes, usize), rng: &mut impl Rng) -> Outcome<Self::Layer<D>, D>;
+}
+
+impl<S: LayerSpec> Architecture for S {
+    type Net<D: Device> = Stack<D, S::Layer<D>>;
+
+    fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
+        self.agree()
+    }
+
+    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
+        Sizes::of(self, shape, layout).parameters() + self.layers() as u128 * self.layer_parameters()
+    }
+
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        Sizes::of(self, shape, layout).activations(self.layer_activations(layout.tokens(shape)))
+    }
+
+    fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
+        self.layer_costs(tokens).in_layers(self.layers(), Sizes::of(self, shape, layout).flops())
+    }
+
+    fn build<D: Device>(
+        &self,
+        device: &D,
+        (shape, layout): (Shape, Layout),
+        _theory: Theory,
+        rng: &mut impl Rng,
+    ) -> Outcome<Self::Net<D>, D> {
+        let sizes = Sizes::of(self, shape, layout);
+        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+    }
+}
 
 /// A layer of a stack, which reads the tokens in their order.
 pub trait Layer<D: Device> {
@@ -41,18 +98,22 @@ pub struct Sizes {
 }
 
 impl Sizes {
+    fn of(spec: &impl LayerSpec, shape: Shape, layout: Layout) -> Self {
+        Self { width: spec.width(), layers: spec.layers(), shape, layout }
+    }
+
     /// Parameters of encoder and decoder.
-    pub fn parameters(self) -> u128 {
+    fn parameters(self) -> u128 {
         self.width as u128 * (self.layout.width(self.shape) + self.shape.outputs) as u128
     }
 
     /// Operations of encoder and decoder on one token.
-    pub fn flops(self) -> usize {
+    fn flops(self) -> usize {
         matvec(self.layout.width(self.shape) + self.shape.outputs, self.width)
     }
 
     /// Activations of a sequence, if a layer keeps `each` numbers of every token.
-    pub fn activations(self, each: usize) -> u128 {
+    fn activations(self, each: usize) -> u128 {
         self.layout.tokens(self.shape) as u128 * (2 * self.width + self.layers * each) as u128
     }
 
@@ -75,7 +136,7 @@ pub struct Stack<D: Device, L> {
 
 impl<D: Device, L: Layer<D>> Stack<D, L> {
     /// Layers numbered from 1, between an encoder and a decoder whose entries are drawn from N(0, 1/rows).
-    pub fn new<R: Rng>(
+    fn new<R: Rng>(
         device: &D,
         sizes: Sizes,
         rng: &mut R,

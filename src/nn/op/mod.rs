@@ -40,7 +40,7 @@ pub use causal_conv::CausalConv;
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
 pub use head_scan::{HeadScan, owners};
-pub use host::numbers;
+pub use host::{in_rows, numbers};
 pub use join::join;
 pub use linear_attend::{Asking, Attended, LinearAttend};
 pub use normalise::normalise_row;
@@ -58,8 +58,8 @@ pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
 
-use super::{Cube, Input, Matrix, Outcome};
-use crate::lanes::{self, buffer};
+use super::{Cube, Input, Matrix, Outcome, Wanted};
+use crate::lanes::{self, Blocks, buffer};
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
 pub trait Device: dfdx::tensor_ops::Device<f32> {
@@ -67,6 +67,11 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     /// orders the next step, and waits where it is asked too often; the processor has done a step when it is ordered.
     fn steps_ahead(&self) -> u64 {
         32
+    }
+
+    /// Whether operations on batches in lanes read them as they are.
+    fn reads_lanes(&self) -> bool {
+        false
     }
 
     /// Gives back the memory that the device keeps for later.
@@ -87,6 +92,16 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         weights: WindowScan<'_, Self>,
     ) -> Outcome<Matrix<Self, T>, Self> {
         window_scan::compose(input, weights)
+    }
+
+    /// The same from a batch in lanes, for training.
+    fn window_scan_lanes<T: Tape<f32, Self>>(
+        &self,
+        tokens: &Blocks,
+        weights: WindowScan<'_, Self>,
+    ) -> Outcome<Matrix<Self, T>, Self> {
+        let tokens = in_rows(self, tokens)?.retaped::<T>();
+        self.window_scan(Input { tokens, wanted: Wanted::Weights }, weights)
     }
 
     /// A GD-SSM's window recurrence whose last state answers at every window: (B, 2N+2, d). See [`window_answers`].
@@ -185,6 +200,22 @@ impl Device for Cpu {
             return window_scan::compose(input, weights);
         }
         window_scan::fused(self, input, weights)
+    }
+
+    fn reads_lanes(&self) -> bool {
+        !as_a_card()
+    }
+
+    fn window_scan_lanes<T: Tape<f32, Self>>(
+        &self,
+        tokens: &Blocks,
+        weights: WindowScan<'_, Self>,
+    ) -> Outcome<Matrix<Self, T>, Self> {
+        if as_a_card() {
+            let tokens = in_rows(self, tokens)?.retaped::<T>();
+            return window_scan::compose(Input { tokens, wanted: Wanted::Weights }, weights);
+        }
+        window_scan::fused_in_lanes(self, tokens, weights)
     }
 
     fn window_layer<T: Tape<f32, Self>>(

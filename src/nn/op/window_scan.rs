@@ -27,7 +27,8 @@ use self::block::{Host, Saved, Slopes, forward_block};
 pub use self::composition::{compose, last_state};
 use super::buffer::Buffer;
 use super::lanes::{LANES, gather, scatter, scatter_add};
-use crate::nn::{Input, Matrix, Outcome, Wanted};
+use crate::lanes::Blocks;
+use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
 
 /// The weights of a window scan.
 pub struct WindowScan<'a, D: super::Device> {
@@ -69,40 +70,78 @@ pub fn fused<T: Tape<f32, Cpu>>(
     weights: WindowScan<'_, Cpu>,
 ) -> Outcome<Matrix<Cpu, T>, Cpu> {
     let wanted = input.wanted;
-    let (tokens, mut tape) = input.tokens.split_tape();
+    let (tokens, tape) = input.tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
     let host = Host::read(&weights, (length - 1) / 2, dim);
-
     let mut rows = Buffer::stale((batch * length * dim).div_ceil(LANES));
     let rows = &mut rows.as_flattened_mut()[..batch * length * dim];
     tokens.copy_into(rows);
     let mut answers = vec![0.0; batch * dim];
-    let saved: Vec<Saved> = rows
+    let saved = rows
         .par_chunks(LANES * length * dim)
         .zip(answers.par_chunks_mut(LANES * dim))
         .map(|(rows, answers)| {
-            let wanted = T::OWNS_TAPE.then_some(wanted);
-            let saved = forward_block(&host, wanted, Buffer::gathered(rows, length * dim));
+            let tokens = Buffer::gathered(rows, length * dim);
+            let mut saved = forward_block(&host, T::OWNS_TAPE.then_some(wanted), &tokens);
             scatter(saved.answer(&host), answers);
+            if wanted != Wanted::Weights {
+                saved.tokens = Some(tokens);
+            }
             saved
         })
         .collect();
     let out = device.try_tensor_from_vec(answers, (batch, dim))?;
+    Ok(taped(out, tape, weights, (host, saved), (tokens, wanted)))
+}
 
+/// The same for training, from tokens that stand in lanes already.
+pub fn fused_in_lanes<T: Tape<f32, Cpu>>(
+    device: &Cpu,
+    tokens: &Blocks,
+    weights: WindowScan<'_, Cpu>,
+) -> Outcome<Matrix<Cpu, T>, Cpu> {
+    let (length, dim) = tokens.grid;
+    let host = Host::read(&weights, (length - 1) / 2, dim);
+    let mut answers = vec![0.0; tokens.sequences * dim];
+    let saved = tokens
+        .blocks
+        .par_iter()
+        .zip(answers.par_chunks_mut(LANES * dim))
+        .map(|(tokens, answers)| {
+            let saved = forward_block(&host, T::OWNS_TAPE.then_some(Wanted::Weights), tokens);
+            scatter(saved.answer(&host), answers);
+            saved
+        })
+        .collect();
+    let out = device.try_tensor_from_vec(answers, (tokens.sequences, dim))?;
+    // Nobody will ask for a gradient by the tokens.
+    let none = device.try_zeros_like(&(0, 0, 0))?;
+    Ok(taped(out, T::default(), weights, (host, saved), (none, Wanted::Weights)))
+}
+
+/// The answers with their way back on the tape.
+fn taped<T: Tape<f32, Cpu>>(
+    out: Matrix<Cpu>,
+    mut tape: T,
+    weights: WindowScan<'_, Cpu>,
+    (host, saved): (Host, Vec<Saved>),
+    (tokens, wanted): (Cube<Cpu>, Wanted),
+) -> Matrix<Cpu, T> {
     let (decay, mix, pick, result) = (weights.decay.clone(), weights.mix.clone(), weights.pick.clone(), out.clone());
+    let (_, length, dim) = *tokens.shape();
     tape.add_backward_op(move |gradients| {
         let by_answer = gradients.get_or_alloc_mut(&result)?;
         let slopes: Vec<[Vec<f32>; 3]> = saved
             .par_chunks(BLOCKS_AT_ONCE)
-            .zip(by_answer.par_chunks(BLOCKS_AT_ONCE * LANES * dim))
+            .zip(by_answer.par_chunks(BLOCKS_AT_ONCE * LANES * host.dim))
             .filter(|_| wanted != Wanted::Query)
             .map(|(saved, rows)| by_weights(&host, saved, rows))
             .collect();
         let by_tokens: Vec<Buffer> = saved
             .par_iter()
-            .zip(by_answer.par_chunks(LANES * dim))
+            .zip(by_answer.par_chunks(LANES * host.dim))
             .filter(|_| wanted != Wanted::Weights)
-            .map(|(saved, rows)| saved.by_tokens((&host, wanted), &gather(rows, dim)))
+            .map(|(saved, rows)| saved.by_tokens((&host, wanted), &gather(rows, host.dim)))
             .collect();
         for [by_decay, by_mix, by_pick] in &slopes {
             add(gradients.get_or_alloc_mut(&decay)?, by_decay);
@@ -115,7 +154,7 @@ pub fn fused<T: Tape<f32, Cpu>>(
         }
         Ok(())
     });
-    Ok(out.put_tape(tape))
+    out.put_tape(tape)
 }
 
 /// The gradients by Λ, Q and D of some blocks.
@@ -186,6 +225,30 @@ mod tests {
         for (sequence, part) in all[4].chunks(27).zip(query[4].chunks(27)) {
             assert_eq!(sequence[24..], part[24..], "the gradient by the query's token");
         }
+    }
+
+    #[test]
+    fn tokens_in_lanes_are_answered_as_tokens_in_rows_whoever_the_lanes_left_over_belong_to() {
+        let (device, mut random, (batch, length, dim)) = (Cpu::default(), Random::new(5), (37, 9, 3));
+        let rows = random.cube(&device, (batch, length, dim));
+        let weights = [(dim, dim), (3, 3), (3, 1)].map(|shape| random.matrix(&device, shape));
+        let [decay, mix, pick] = &weights;
+        let weights = || WindowScan { decay, mix, pick };
+        let block = |rows: &[f32]| {
+            let mut tokens = Buffer::gathered(rows, length * dim);
+            let sequences = rows.len() / (length * dim);
+            tokens.iter_mut().for_each(|lane| lane[sequences..].fill(3.0));
+            tokens
+        };
+        let blocks = rows.as_vec().chunks(LANES * length * dim).map(block).collect();
+        let lanes = Blocks { sequences: batch, grid: (length, dim), blocks };
+        let slopes = |answers: Matrix<Cpu, OwnedTape<f32, Cpu>>| {
+            let (values, gradients) = (answers.as_vec(), answers.square().mean::<Rank0, _>().backward());
+            [values, gradients.get(decay).as_vec(), gradients.get(mix).as_vec(), gradients.get(pick).as_vec()]
+        };
+        let input = Input { tokens: rows.retaped(), wanted: Wanted::Weights };
+        let in_rows = slopes(fused(&device, input, weights()).unwrap());
+        assert_eq!(slopes(fused_in_lanes(&device, &lanes, weights()).unwrap()), in_rows);
     }
 
     #[test]

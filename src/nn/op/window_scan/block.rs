@@ -24,7 +24,7 @@ pub struct Host {
 /// What the forward pass leaves for the backward pass, for one block.
 pub struct Saved {
     /// (tokens · d) lanes, where a gradient by them is wanted.
-    tokens: Option<Buffer>,
+    pub tokens: Option<Buffer>,
     /// What the tokens are summed up in. See [`Host::parts`].
     sums: Buffer,
     by_weights: bool,
@@ -64,17 +64,17 @@ impl Host {
 }
 
 /// The answer of one block, and what its backward pass will need: nothing, if there will be none.
-pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: Buffer) -> Saved {
+pub fn forward_block(host: &Host, wanted: Option<Wanted>, tokens: &[Lane]) -> Saved {
     let by_weights = matches!(wanted, Some(Wanted::Weights | Wanted::All));
     let parts = host.parts(by_weights);
     let mut sums = Buffer::stale(parts.iter().sum());
     let [answer, query, by_pick, state, by_decay, by_mix] = split_mut(&mut sums, parts);
-    run_windows(host, &tokens, state, by_decay);
+    run_windows(host, tokens, state, by_decay);
     ask(host, &tokens[host.last()..][..3 * host.dim], state, [answer, query, by_pick]);
     if by_weights {
-        run_back(host, &tokens, query, by_mix);
+        run_back(host, tokens, query, by_mix);
     }
-    Saved { tokens: (wanted != Some(Wanted::Weights)).then_some(tokens), sums, by_weights }
+    Saved { tokens: None, sums, by_weights }
 }
 
 /// The query, what S_N answers to each row of the last window, and the answer.
