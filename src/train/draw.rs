@@ -67,7 +67,7 @@ mod card {
 
     impl Drawing {
         /// None where the kernels do not know the task.
-        fn of(Source { task, layout, size }: &Source, Place { seed, stream, step }: Place) -> Option<Self> {
+        fn of(Source { task, layout, size, .. }: &Source, Place { seed, stream, step }: Place) -> Option<Self> {
             let Task::Linear(task) = task else { return None };
             let shape = task.shape();
             let strides = layout.strides(shape).filter(|_| task.is_plain() && task.noise == 0.0)?;
