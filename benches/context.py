@@ -43,7 +43,7 @@ def main():
         "Tasks drawn, forward and backward pass at batch 64, at each preset's sizes. k is fitted to N^k over N ≥ 100.\n"
         "The transformer has no scan: its attention grows with N².\n\n"
         f"Milliseconds, median:\n\n{report.table(['model', *head, 'k'], times)}\n"
-        f"Most kilobytes held at once, for each sequence:\n\n{report.table(['model', *head, 'k'], bytes_kept)}"
+        f"Most kilobytes held at once in a first step, for each sequence:\n\n{report.table(['model', *head, 'k'], bytes_kept)}"
     )
     print(text)
     if not wanted:

@@ -7,6 +7,10 @@ use innerloop::train::{self, DeviceChoice};
 /// A preset for every architecture.
 const PRESETS: &[&str] = &[
     "gd-ssm",
+    "gd-ssm-2",
+    "gd-ssm-bidirectional",
+    "gd-ssm-sine",
+    "product",
     "linear-attention",
     "transformer",
     "lru",
@@ -17,6 +21,7 @@ const PRESETS: &[&str] = &[
     "rnn",
     "gru",
     "lstm",
+    "gru-attention",
     "mlp",
     "ridge-layer",
 ];

@@ -15,8 +15,8 @@
 use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
 
 use super::recurrent::sigmoid;
-use crate::lanes::{Lane, lanewise};
-use crate::nn::op::{Buffer, Carried, Cell, Moment, Past, elementary};
+use crate::lanes::{Lane, ZERO, lanewise};
+use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
 use crate::nn::{Device, Matrix, Outcome};
 
 const UPDATE: usize = 0;
@@ -55,7 +55,7 @@ impl Cell for Gru {
 
     #[inline(always)]
     fn forward(past: Past<'_>, now: Moment<'_>) {
-        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, after, other: reset } = now;
+        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, after, other: reset, .. } = now;
         past.add(UPDATE, h, z);
         past.add(RESET, h, r);
         for i in 0..h.len() {
@@ -75,7 +75,7 @@ impl Cell for Gru {
 
     #[inline(always)]
     fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
-        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, .. } = now;
+        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, spare: by_product, .. } = now;
         for i in 0..h.len() {
             lanewise();
             let (open, new, slope, h) = (z[i], candidate[i], by.h[i], h[i]);
@@ -83,8 +83,8 @@ impl Cell for Gru {
             candidate[i] = std::array::from_fn(|l| slope[l] * (1.0 - open[l]) * (1.0 - new[l] * new[l]));
             by.h[i] = std::array::from_fn(|l| slope[l] * open[l]);
         }
-        let mut by_product = Buffer::zeros(h.len());
-        past.add_back(CANDIDATE, candidate, &mut by_product);
+        by_product.fill(ZERO);
+        past.add_back(CANDIDATE, candidate, by_product);
         for i in 0..h.len() {
             lanewise();
             let (open, slope, h, by_h) = (r[i], by_product[i], h[i], by.h[i]);

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::buffer::Buffer;
 use super::host::numbers;
-use super::lanes::{LANES, Lane, gather_into, scatter, scatter_add};
+use super::lanes::{LANES, Lane, scatter, scatter_add};
 use crate::nn::{Cube, Matrix, Outcome, Wanted};
 
 /// An operation on one block, with the weights that all sequences share inside it.
@@ -18,7 +18,8 @@ pub trait Kernel: Send + Sync + 'static {
     /// Lanes that the forward pass of a block leaves for the backward pass, besides the inputs.
     fn saved(&self) -> usize;
 
-    /// Computes the result of one block. Each input is (tokens · its width) lanes; `saved` and `out` hold zeros.
+    /// Computes the result of one block. Each input is (tokens · its width) lanes; `out` holds zeros,
+    /// `saved` what somebody left there.
     fn forward(&self, inputs: &[Buffer], saved: &mut [Lane], out: &mut [Lane]);
 
     /// Adds the gradients that follow from ∂out to `slopes`. Nobody reads `saved` afterwards.
@@ -108,12 +109,10 @@ fn forward(
         .enumerate()
         .map(|(b, results)| {
             let part = |(rows, size): &(Vec<f32>, usize)| {
-                let mut lanes = Buffer::zeros(*size);
-                gather_into(&rows[b * LANES * size..rows.len().min((b + 1) * LANES * size)], &mut lanes);
-                lanes
+                Buffer::gathered(&rows[b * LANES * size..rows.len().min((b + 1) * LANES * size)], *size)
             };
             let inputs: Vec<Buffer> = rows.iter().map(part).collect();
-            let (mut saved, mut out) = (Buffer::zeros(kernel.saved()), Buffer::zeros(size));
+            let (mut saved, mut out) = (Buffer::stale(kernel.saved()), Buffer::zeros(size));
             kernel.forward(&inputs, &mut saved, &mut out);
             scatter(&out, results);
             keeps.then_some(Block { inputs, saved })
@@ -137,8 +136,7 @@ fn backward(
             let mut by_weights: Vec<Vec<f32>> = weights.iter().map(|size| vec![0.0; *size]).collect();
             let each = blocks.iter_mut().zip(rows.chunks((LANES * size).max(1))).map(|(block, rows)| {
                 let mut by_inputs: Vec<Buffer> = block.inputs.iter().map(|input| Buffer::zeros(input.len())).collect();
-                let mut by_out = Buffer::zeros(size);
-                gather_into(rows, &mut by_out);
+                let by_out = Buffer::gathered(rows, size);
                 let slopes = Slopes { inputs: &mut by_inputs, weights: &mut by_weights };
                 kernel.backward(&block.inputs, &mut block.saved, &by_out, slopes);
                 by_inputs

@@ -13,9 +13,12 @@ use multiversion::multiversion;
 
 use super::entrywise::plus_row;
 use super::join::join;
-use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
+use super::lanes::{LANES, Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
 use super::slice::slice;
 use crate::nn::{Cube, Matrix, Outcome};
+
+/// Tokens that all channels go through before the next: they stay in the cache.
+const TOKENS: usize = 64;
 
 /// What is convolved with what.
 pub struct CausalConv<D: super::Device, T> {
@@ -89,22 +92,26 @@ pub fn backward(
 ) {
     let wide = by_bias.len();
     let (count, length) = (taps.len() / wide, input.len() / wide);
-    for e in 0..wide {
-        let mut sum = ZERO;
-        for t in 0..length {
-            (0..LANES).for_each(|l| sum[l] += by_out[t * wide + e][l]);
-        }
-        by_bias[e] += total(&sum);
-        for back in 0..count.min(length) {
-            let tap = (count - 1 - back) * wide + e;
+    for first in (0..length).step_by(TOKENS) {
+        let end = length.min(first + TOKENS);
+        for e in 0..wide {
             let mut sum = ZERO;
-            for t in back..length {
+            for t in first..end {
                 lanewise();
-                let (slope, from) = (&by_out[t * wide + e], (t - back) * wide + e);
-                sum = plus_product(&sum, slope, &input[from]);
-                by_input[from] = plus_scaled(&by_input[from], taps[tap], slope);
+                sum = plus(&sum, &by_out[t * wide + e]);
             }
-            by_taps[tap] += total(&sum);
+            by_bias[e] += total(&sum);
+            for back in 0..count.min(end) {
+                let tap = (count - 1 - back) * wide + e;
+                let mut sum = ZERO;
+                for t in first.max(back)..end {
+                    lanewise();
+                    let (slope, from) = (&by_out[t * wide + e], (t - back) * wide + e);
+                    sum = plus_product(&sum, slope, &input[from]);
+                    by_input[from] = plus_scaled(&by_input[from], taps[tap], slope);
+                }
+                by_taps[tap] += total(&sum);
+            }
         }
     }
 }

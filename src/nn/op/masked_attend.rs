@@ -71,6 +71,7 @@ impl<'a> Heads<'a> {
 pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lane]) {
     let [step, input, ..] = scanned;
     let block = Heads::new(scanned, rate.len(), states);
+    out.fill(ZERO);
     for t in block.skipped..block.length {
         for s in 0..=t {
             let score = block.score(t, s);

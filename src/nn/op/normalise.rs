@@ -49,14 +49,14 @@ fn moments(token: &[Lane]) -> (Lane, Lane) {
     (mean, std::array::from_fn(|l| 1.0 / (square[l] + EPSILON).sqrt()))
 }
 
-/// Adds the normalised tokens to `out`.
+/// Writes the normalised tokens to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(tokens: &[Lane], gain: &[f32], bias: &[f32], out: &mut [Lane]) {
     for (token, out) in tokens.chunks_exact(gain.len()).zip(out.chunks_exact_mut(gain.len())) {
         let (mean, inverse) = moments(token);
         for (((x, out), gain), bias) in token.iter().zip(out).zip(gain).zip(bias) {
             lanewise();
-            (0..LANES).for_each(|l| out[l] += gain * ((x[l] - mean[l]) * inverse[l]) + bias);
+            *out = std::array::from_fn(|l| gain * ((x[l] - mean[l]) * inverse[l]) + bias);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryAdd, TryMatMul, TryMul};
 
 use super::entrywise::{self, Function};
-use super::lanes::Lane;
+use super::lanes::{Lane, ZERO};
 use super::softmax_attend::Heads;
 use super::{Attended, CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan};
 use super::{
@@ -197,7 +197,7 @@ impl Operation {
         }
     }
 
-    /// Writes the result of one block to `out`, which is zero.
+    /// Writes the result of one block to `out`.
     pub fn forward(self, given: Given<'_>, out: &mut [Lane]) {
         match self {
             Self::Tokens | Self::Unused => {}
@@ -206,13 +206,19 @@ impl Operation {
                 out.copy_from_slice(given.of(x));
                 entrywise::add(given.of(y), out);
             }
-            Self::Times([x, y]) => entrywise::add_products(given.of(x), given.of(y), out),
+            Self::Times([x, y]) => {
+                out.fill(ZERO);
+                entrywise::add_products(given.of(x), given.of(y), out);
+            }
             Self::Apply(function, x) => entrywise::apply(function, given.of(x), out),
             Self::PlusRow(x, row) => {
                 out.copy_from_slice(given.of(x));
                 entrywise::add_row(given.weight(row), out);
             }
-            Self::TimesRow(x, row) => entrywise::add_times_row(given.of(x), given.weight(row), out),
+            Self::TimesRow(x, row) => {
+                out.fill(ZERO);
+                entrywise::add_times_row(given.of(x), given.weight(row), out);
+            }
             Self::Project(x, weight, sizes) => project::forward(given.of(x), given.weight(weight), sizes, out),
             Self::Affine(x, [weight, bias]) => {
                 project::forward_affine(given.of(x), (given.weight(weight), given.weight(bias)), out);

@@ -7,6 +7,9 @@ use super::lanes::{LANES, Lane, ZERO, lanewise, plus_scaled};
 /// around by the compiler: it then gathers the numbers of one lane from all sums.
 const TILE: usize = 4;
 
+/// Tokens whose numbers are read again and again before those of the next: they stay in the cache.
+const TOKENS: usize = 64;
+
 /// sums[r, c] += Σ_t Σ over all lanes of x_t[r] · y_t[c]: the gradient by a matrix (rows, columns) that takes x_t to what
 /// has the gradient y_t.
 ///
@@ -14,6 +17,13 @@ const TILE: usize = 4;
 /// by side, are multiplied by one number of the other side, and summed over sequences as they are.
 #[inline(always)]
 pub fn add_outer(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), sums: &mut [f32]) {
+    for (x, y) in x.chunks(TOKENS * rows).zip(y.chunks(TOKENS * columns)) {
+        add_outer_of_some(x, y, (rows, columns), sums);
+    }
+}
+
+#[inline(always)]
+fn add_outer_of_some(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), sums: &mut [f32]) {
     let tokens = x.len() / rows;
     // Sums of a column are far from each other and added one by one.
     let added = 2 * rows * columns;

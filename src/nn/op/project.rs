@@ -4,7 +4,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMatMul};
 use multiversion::multiversion;
 
 use super::Device;
-use super::lanes::{LANES, Lane, dot, lanewise, plus_scaled};
+use super::lanes::{LANES, Lane, ZERO, dot, lanewise, plus_scaled};
 use super::outer::add_outer;
 use crate::nn::{Cube, Matrix, Outcome};
 
@@ -84,10 +84,11 @@ pub fn write_row(row: &[f32], out: &mut [Lane]) {
     }
 }
 
-/// Adds x W to `out`.
+/// Writes x W to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [Lane]) {
     for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        out.fill(ZERO);
         add_row_times(x, weight, out);
     }
 }
@@ -129,7 +130,7 @@ pub fn chained([first, second]: [&[f32]; 2], [a, h, b]: [usize; 3]) -> Vec<f32> 
     both
 }
 
-/// Adds x W V to `out`.
+/// Writes x W V to `out`.
 pub fn forward_twice(x: &[Lane], weights: [&[f32]; 2], sizes: [usize; 3], out: &mut [Lane]) {
     forward(x, &chained(weights, sizes), (sizes[0], sizes[2]), out);
 }

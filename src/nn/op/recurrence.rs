@@ -21,7 +21,7 @@ use super::Device;
 use super::blocks::{Kernel, Operands, Slopes, run};
 use super::buffer::Buffer;
 use super::entrywise::by_added_row;
-use super::lanes::Lane;
+use super::lanes::{Lane, ZERO};
 use super::outer::add_outer;
 use super::project::{add_row_times, add_times_column, write_row};
 use crate::nn::{Cube, Matrix, Outcome, Wanted};
@@ -95,6 +95,8 @@ pub struct Moment<'a> {
     pub after: Carried<&'a mut [Lane]>,
     /// What [`Cell::READS_OTHER`] reads; empty where there is no such gate.
     pub other: &'a mut [Lane],
+    /// For what a backward step has to put somewhere.
+    pub spare: &'a mut [Lane],
 }
 
 /// A layer of this cell over sequences.
@@ -200,7 +202,7 @@ impl<'a> Memory<'a> {
     }
 
     #[inline(always)]
-    fn at(&mut self, t: usize) -> Moment<'_> {
+    fn at<'m>(&'m mut self, t: usize, spare: &'m mut [Lane]) -> Moment<'m> {
         let units = self.sizes.units;
         let (h_before, h) = pair(self.h, t, units);
         let (c_before, c) = pair(self.c, t, units);
@@ -209,6 +211,7 @@ impl<'a> Memory<'a> {
             before: Carried { h: h_before, c: c_before },
             after: Carried { h, c },
             other: if self.other.is_empty() { &mut [] } else { &mut self.other[t * units..][..units] },
+            spare,
         }
     }
 }
@@ -283,8 +286,10 @@ fn forward_block<C: Cell>(weights: &[Vec<f32>], inputs: &[Lane], memory: &mut Me
             add_row_times(input, weight, sums);
         }
     }
+    memory.h[..units].fill(ZERO);
+    memory.c.iter_mut().take(units).for_each(|c| *c = ZERO);
     for t in 0..length {
-        C::forward(Past { weights }, memory.at(t));
+        C::forward(Past { weights }, memory.at(t, &mut []));
     }
 }
 
@@ -292,7 +297,7 @@ fn forward_block<C: Cell>(weights: &[Vec<f32>], inputs: &[Lane], memory: &mut Me
 fn backward_block<C: Cell>(weights: &[Vec<f32>], memory: &mut Memory<'_>, by_out: &[Lane]) {
     let sizes = memory.sizes;
     let asked = by_out.len() / sizes.units;
-    let (mut by_h, mut by_c) = (Buffer::zeros(sizes.units), Buffer::zeros(sizes.units));
+    let [mut by_h, mut by_c, mut spare] = [(); 3].map(|()| Buffer::zeros(sizes.units));
     for t in (0..sizes.length).rev() {
         if let Some(asked) = (t + asked).checked_sub(sizes.length) {
             let by_answer = &by_out[asked * sizes.units..][..sizes.units];
@@ -300,7 +305,7 @@ fn backward_block<C: Cell>(weights: &[Vec<f32>], memory: &mut Memory<'_>, by_out
                 *sum += slope;
             }
         }
-        C::backward(Past { weights }, memory.at(t), Carried { h: &mut by_h, c: &mut by_c });
+        C::backward(Past { weights }, memory.at(t, &mut spare), Carried { h: &mut by_h, c: &mut by_c });
     }
 }
 

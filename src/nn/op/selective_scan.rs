@@ -88,6 +88,9 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: SelectiveScan<D, T>) -> 
     Ok(inputs.fold(join(out, rate), join))
 }
 
+/// Tokens that all channels go through before the next: they stay in the cache.
+const TOKENS: usize = 64;
+
 /// Δ, x, B and C of one block.
 pub type Scanned<'a> = [&'a [Lane]; 4];
 
@@ -96,22 +99,23 @@ pub type Scanned<'a> = [&'a [Lane]; 4];
 pub fn forward([step, input, write, read]: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lane]) {
     let wide = rate.len() / states;
     let (length, skipped) = (step.len() / wide, (write.len() - read.len()) / states);
-    let mut state = Buffer::zeros(states);
-    for (e, rate) in rate.chunks_exact(states).enumerate() {
-        state.fill(ZERO);
-        for t in 0..length {
-            let delta = &step[t * wide + e];
-            let taken = product(delta, &input[t * wide + e]);
-            for ((h, a), b) in state.iter_mut().zip(rate).zip(&write[t * states..]) {
-                lanewise();
-                *h = plus_product(&product(&taken, b), &decay(delta, *a), h);
-            }
-            if t >= skipped {
-                let mut answer = ZERO;
-                for (h, c) in state.iter().zip(&read[(t - skipped) * states..]) {
-                    answer = plus_product(&answer, h, c);
+    let mut all = Buffer::zeros(rate.len());
+    for first in (0..length).step_by(TOKENS) {
+        for ((e, rate), state) in rate.chunks_exact(states).enumerate().zip(all.chunks_exact_mut(states)) {
+            for t in first..length.min(first + TOKENS) {
+                let delta = &step[t * wide + e];
+                let taken = product(delta, &input[t * wide + e]);
+                for ((h, a), b) in state.iter_mut().zip(rate).zip(&write[t * states..]) {
+                    lanewise();
+                    *h = plus_product(&product(&taken, b), &decay(delta, *a), h);
                 }
-                out[(t - skipped) * wide + e] = answer;
+                if t >= skipped {
+                    let mut answer = ZERO;
+                    for (h, c) in state.iter().zip(&read[(t - skipped) * states..]) {
+                        answer = plus_product(&answer, h, c);
+                    }
+                    out[(t - skipped) * wide + e] = answer;
+                }
             }
         }
     }

@@ -119,11 +119,12 @@ fn weigh(query: &[Lane], keys: &[Lane], (heads, head): (Heads, usize), row: &mut
     }
 }
 
-/// Adds the answers of one block to `out`.
+/// Writes the answers of one block to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn forward([queries, keys, values]: [&[Lane]; 3], heads: Heads, out: &mut [Lane]) {
     let (asked, length) = (queries.len() / heads.units, keys.len() / heads.units);
     let mut row = vec![ZERO; length];
+    out.fill(ZERO);
     for head in 0..heads.count {
         for t in 0..asked {
             let row = &mut row[..=t + length - asked];

@@ -92,6 +92,7 @@ impl Kernel for Layer {
     }
 
     fn forward(&self, inputs: &[Buffer], saved: &mut [Lane], out: &mut [Lane]) {
+        saved.fill(ZERO);
         forward(self, &inputs[0], saved.split_at_mut(self.dim * self.dim), out);
     }
 
