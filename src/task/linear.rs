@@ -130,6 +130,14 @@ impl Linear {
         self.drift == 0.0 && self.distractors == 0
     }
 
+    /// Random words of a plain task without noise: of W, of all x, of x_q. Normal draws come in pairs, and an odd one is lost.
+    pub fn words(&self) -> [usize; 3] {
+        let Shape { dim, outputs, context } = self.shape();
+        let per =
+            |count: usize| if self.inputs == InputDistribution::Normal { count.next_multiple_of(2) } else { count };
+        [(dim * outputs).next_multiple_of(2), per(context * dim), per(dim)]
+    }
+
     /// Lanes of what is drawn of sixteen tasks: x (N, d), y (N, d_out), query (d), target (d_out), and W (d_out, d).
     fn parts(&self) -> [usize; 5] {
         let Shape { dim, outputs, context } = self.shape();
@@ -143,11 +151,8 @@ impl Linear {
         let mut drawn = Buffer::stale(parts.iter().sum());
         let [x, y, query, target, weights] = split_mut(&mut drawn, parts);
         let noisy = if self.noise > 0.0 { y.len() } else { 0 };
-        // Normal draws come in pairs, and an odd one is lost.
-        let per =
-            |count: usize| if self.inputs == InputDistribution::Normal { count.next_multiple_of(2) } else { count };
-        let counts = [weights.len().next_multiple_of(2), per(x.len()), per(query.len()), noisy.next_multiple_of(2)];
-        sixteen::with_words(place, first, counts.iter().sum(), |words| {
+        let (counts, for_noise) = (self.words(), noisy.next_multiple_of(2));
+        sixteen::with_words(place, first, counts.iter().sum::<usize>() + for_noise, |words| {
             let (for_weights, rest) = words.split_at(counts[0]);
             let (for_x, rest) = rest.split_at(counts[1]);
             let (for_query, rest) = rest.split_at(counts[2]);
@@ -164,7 +169,7 @@ impl Linear {
             teach_sixteen(weights, query, query.len(), target);
             if noisy > 0 {
                 let mut noise = Buffer::stale(noisy);
-                sixteen::fill_normal(&rest[..counts[3]], self.noise as f32, &mut noise);
+                sixteen::fill_normal(&rest[..for_noise], self.noise as f32, &mut noise);
                 y.iter_mut().zip(&*noise).for_each(|(y, noise)| add_scaled(y, 1.0, noise));
             }
         });

@@ -22,7 +22,7 @@ pub use linear::{Linear, Outputs};
 pub use objective::Objective;
 pub use random::{Place, Stream, rng};
 pub use sine::Sine;
-pub use tokens::{Layout, Token};
+pub use tokens::{Layout, Strides, Token};
 
 use std::ops::Range;
 

@@ -38,6 +38,16 @@ pub enum Token {
     Query,
 }
 
+/// Places in a sequence of (tokens, width), row-major: x_i and y_i (from 0) begin at `x + i · pair` and `y + i · pair`, x_q
+/// at `query`; everything else is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strides {
+    pub x: usize,
+    pub y: usize,
+    pub pair: usize,
+    pub query: usize,
+}
+
 impl fmt::Display for Token {
     /// In the words of the subject: x₃, y₃, (x₃, y₃), (y₃x₃, x₄), x_q.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +123,19 @@ impl Layout {
     fn query_offset(self, shape: Shape) -> usize {
         let within = if self == Self::Product { shape.outputs * shape.dim } else { 0 };
         self.query_place(shape) * self.width(shape) + within
+    }
+
+    /// Where the numbers of pairs and query stand, where those of a pair are copies of x and y.
+    pub fn strides(self, shape: Shape) -> Option<Strides> {
+        let (width, query) = (self.width(shape), self.query_offset(shape));
+        match self {
+            Self::Interleaved | Self::QueryFirst => {
+                let x = if self == Self::QueryFirst { width } else { 0 };
+                Some(Strides { x, y: x + 2 * width - shape.outputs, pair: 2 * width, query })
+            }
+            Self::Joined => Some(Strides { x: 0, y: shape.dim, pair: width, query }),
+            Self::Product => None,
+        }
     }
 
     /// Whether every number of a sequence is one of an input, a target or a product.
@@ -213,6 +236,27 @@ mod tests {
         assert_eq!(labels(Layout::Product), "(y₁x₁, x₂) (y₂x₂, x_q)");
         assert_eq!(tokens(Layout::QueryFirst), [7.0, 8.0, 1.0, 2.0, 0.0, 5.0, 3.0, 4.0, 0.0, 6.0]);
         assert_eq!(labels(Layout::QueryFirst), "x_q x₁ y₁ x₂ y₂");
+    }
+
+    #[test]
+    fn strides_say_where_pairs_and_query_stand() {
+        let shape = Shape { dim: 3, outputs: 2, context: 4 };
+        let count = |each: usize, first: f32| (0..each).map(|i| first + i as f32).collect();
+        let (x, y, query) = (count(12, 1.0), count(8, 101.0), count(3, 201.0));
+        let batch = Batch { x, y, query, ..Batch::zeros(1, shape) };
+        for layout in LAYOUTS {
+            let Some(strides) = layout.strides(shape) else {
+                assert_eq!(layout, Layout::Product);
+                continue;
+            };
+            let mut tokens = vec![0.0; layout.tokens(shape) * layout.width(shape)];
+            for i in 0..4 {
+                tokens[strides.x + i * strides.pair..][..3].copy_from_slice(&batch.x[3 * i..][..3]);
+                tokens[strides.y + i * strides.pair..][..2].copy_from_slice(&batch.y[2 * i..][..2]);
+            }
+            tokens[strides.query..][..3].copy_from_slice(&batch.query);
+            assert_eq!(tokens, layout.encode(&batch), "{layout:?}");
+        }
     }
 
     #[test]

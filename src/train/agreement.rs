@@ -104,6 +104,21 @@ fn a_divergence_among_steps_that_are_ordered_ahead_is_seen() {
     });
 }
 
+/// On a machine with a card.
+#[cfg(feature = "cuda")]
+#[test]
+fn the_card_says_who_it_is() {
+    match super::Card::of("cuda:0").and_then(|card| card.status()) {
+        Some(card) => {
+            println!("NVML: {}, {} of {} bytes, busy {} %", card.name, card.used, card.total, card.busy);
+            assert!(!card.name.is_empty() && card.used <= card.total && card.busy <= 100);
+            let outlook = DeviceChoice::Cuda(0).outlook();
+            assert!(outlook.contains(&card.name), "{outlook}");
+        }
+        None => println!("NVML: does not answer"),
+    }
+}
+
 /// On a machine with a card: `cargo test --features cuda --lib agreement`.
 #[cfg(feature = "cuda")]
 #[test]

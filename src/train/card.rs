@@ -26,26 +26,33 @@ mod answering {
 
     use nvml_wrapper::{Device, Nvml};
 
+    use super::super::nvidia;
     use super::CardStatus;
 
-    /// A card by the number that CUDA gives it.
+    /// A card that a run is open on.
     pub struct Card {
         library: Nvml,
+        /// The number that CUDA gives it.
         number: usize,
+        /// Where it is plugged in, if CUDA tells.
+        bus: Option<String>,
     }
 
     impl Card {
         /// The card that a device's name tells: "cuda:1". None where it is no card or does not answer.
         pub fn of(device: &str) -> Option<Self> {
             let number = device.strip_prefix("cuda:")?.parse().ok()?;
-            let card = Self { library: Nvml::init().ok()?, number };
+            let card = Self { library: Nvml::init().ok()?, number, bus: nvidia::bus(number) };
             card.status()?;
             Some(card)
         }
 
         /// Takes the library some milliseconds.
         pub fn status(&self) -> Option<CardStatus> {
-            let device = device(&self.library, self.number)?;
+            let device = match &self.bus {
+                Some(bus) => self.library.device_by_pci_bus_id(bus.as_str()).ok()?,
+                None => device(&self.library, self.number)?,
+            };
             let memory = device.memory_info().ok()?;
             Some(CardStatus {
                 name: device.name().ok()?,
@@ -56,7 +63,8 @@ mod answering {
         }
     }
 
-    /// CUDA counts only the cards that CUDA_VISIBLE_DEVICES lists, by number or by UUID; the library counts all.
+    /// A card, without asking CUDA, which takes long to start: CUDA counts only the cards that CUDA_VISIBLE_DEVICES lists, by
+    /// number or by UUID; the library counts all.
     fn device(library: &Nvml, number: usize) -> Option<Device<'_>> {
         let listed = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
         let by_number = |number: usize| library.device_by_index(number.try_into().ok()?).ok();

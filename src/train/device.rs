@@ -96,6 +96,7 @@ mod cuda {
     use dfdx::tensor::{Cuda, Tensor};
 
     use super::super::guard::caught;
+    use super::super::nvidia;
     use super::{Preset, Result, Run, Task, Trainer};
 
     /// Opens a run on a card.
@@ -106,9 +107,13 @@ mod cuda {
 
     /// A card that answers and computes.
     fn device(card: usize) -> Result<Cuda> {
-        // Where no driver or no such card is, the binding panics instead of failing.
+        let silent = |why: &str| anyhow!("cuda:{card} does not answer: {why}; --device cpu needs no card");
+        if let Some(missing) = nvidia::missing() {
+            return Err(silent(&missing));
+        }
+        // Where no such card is, the binding panics instead of failing.
         let device = caught(|| Cuda::try_build(card, 0).map_err(|error| anyhow!("{error:?}")))
-            .map_err(|error| anyhow!("cuda:{card} does not answer ({}); --device cpu needs no card", sign(&error)))?;
+            .map_err(|error| silent(&sign(&error)))?;
         caught(|| try_out(&device)).with_context(|| format!("cuda:{card} answers, but it does not compute"))?;
         // Steps want the same sizes again and again: what a step gives back is kept for the next.
         device.try_enable_cache().map_err(|error| anyhow!("{error:?}"))?;

@@ -10,9 +10,10 @@ use crate::task::{Layout, Place, Task};
 /// What batches are drawn from.
 #[derive(Debug)]
 pub struct Source {
-    task: Task,
-    layout: Layout,
-    size: usize,
+    pub task: Task,
+    pub layout: Layout,
+    /// Tasks in a batch.
+    pub size: usize,
     /// Whether the network reads batches in the lanes in which they are drawn.
     in_lanes: bool,
 }

@@ -62,6 +62,8 @@ pub struct Experiment {
     /// The device failed and could not even go back: what is left of the run is its last good state.
     lost: bool,
     choice: DeviceChoice,
+    /// Steps to order at once, as long as the device allows as many: so many that what came of them is known in time.
+    ahead: u64,
 }
 
 impl Experiment {
@@ -75,7 +77,8 @@ impl Experiment {
     pub(super) fn begin(name: &str, preset: Preset, (run, choice): (Box<dyn Run>, DeviceChoice)) -> Result<Self> {
         let good = (run.checkpoint()?, History::default());
         let (name, preset) = (name.to_owned(), Arc::new(preset));
-        let mut experiment = Self { name, preset, history: History::default(), run, good, lost: false, choice };
+        let mut experiment =
+            Self { name, preset, history: History::default(), run, good, lost: false, choice, ahead: 1 };
         experiment.measure(Scope::Glance)?;
         experiment.keep()?;
         Ok(experiment)
@@ -91,7 +94,16 @@ impl Experiment {
         let mut run = open(&preset, device)?;
         run.restore(&checkpoint)?;
         let good = (checkpoint, history.clone());
-        Ok(Self { name: name.to_owned(), preset: Arc::new(preset), history, run, good, lost: false, choice: device })
+        Ok(Self {
+            name: name.to_owned(),
+            preset: Arc::new(preset),
+            history,
+            run,
+            good,
+            lost: false,
+            choice: device,
+            ahead: 1,
+        })
     }
 
     /// The present weights on tasks that they were not trained on, to be measured: see [`Self::evaluate`].
@@ -111,7 +123,16 @@ impl Experiment {
         let mut run = open_shifted(&preset, trained_on, device)?;
         run.restore(&checkpoint)?;
         let (name, preset, history) = (name.to_owned(), Arc::new(preset), History::default());
-        Ok(Self { name, preset, history, run, good: (checkpoint, History::default()), lost: false, choice: device })
+        Ok(Self {
+            name,
+            preset,
+            history,
+            run,
+            good: (checkpoint, History::default()),
+            lost: false,
+            choice: device,
+            ahead: 1,
+        })
     }
 
     /// Goes back to step 0, with this seed.
@@ -143,13 +164,16 @@ impl Experiment {
             self.lost = false;
         }
         let began = Instant::now();
-        for _ in 0..self.run.steps_ahead().min(most.max(1)) {
+        let at_most = self.run.steps_ahead();
+        for _ in 0..at_most.min(self.ahead).min(most.max(1)) {
             self.run.step()?;
             if self.measures_now() || self.keeps_now() || began.elapsed() >= AT_ONCE {
                 break;
             }
         }
         let reports = self.run.reports()?;
+        // Ordering takes a card no time, doing does.
+        self.ahead = if began.elapsed() < AT_ONCE { (2 * self.ahead).min(at_most) } else { self.ahead.div_ceil(2) };
         let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
         // Not the other way round: a NaN must not pass.
         let stays = |report: &&StepReport| report.loss <= RUNAWAY * first && report.loss.is_finite();

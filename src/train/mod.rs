@@ -8,6 +8,7 @@ mod checkpoint;
 mod claims;
 mod device;
 mod distance;
+mod draw;
 mod drawn;
 mod experiment;
 mod failing;
@@ -17,6 +18,8 @@ mod history;
 mod host;
 mod measure;
 mod memory;
+#[cfg(feature = "cuda")]
+mod nvidia;
 mod running;
 mod shift;
 mod snapshot;

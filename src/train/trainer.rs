@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
+use super::draw::Draw;
 use super::drawn::{Drawn, Source};
 use super::held_out::HeldOut;
 use super::host::told;
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::nn::model::{Architecture, Model, Theory};
 use crate::nn::op::Scalar;
-use crate::nn::{Device, Matrix, Net};
+use crate::nn::{Device, Input, Matrix, Net, Wanted};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Objective, Place, Stream, Task, rng};
@@ -46,7 +47,7 @@ struct Ordered<D: Device> {
     lr: f64,
 }
 
-impl<D: Device> Trainer<D> {
+impl<D: Draw> Trainer<D> {
     /// A run at step 0. References choose their step sizes on tasks like `trained_on`.
     pub fn new(device: D, device_name: String, preset: Preset, trained_on: &Task) -> Result<Self> {
         let held_out = HeldOut::new(&device, &preset, trained_on)?;
@@ -76,10 +77,17 @@ impl<D: Device> Trainer<D> {
         mean_loss(self.preset.task.objective(), answer, target).map_err(told)
     }
 
-    /// Makes a step with this batch.
-    fn train_on(&mut self, batch: Drawn) -> Result<()> {
+    /// The loss on the batch of a place, if the device has drawn it by itself.
+    fn own_loss(&self, place: Place) -> Result<Option<Scalar<D, OwnedTape<f32, D>>>> {
+        let Some((tokens, target)) = self.device.draw(&self.source, place)? else { return Ok(None) };
+        let input = Input { tokens: tokens.retaped(), wanted: Wanted::Weights };
+        let answer = self.model.forward(input).map_err(told)?;
+        mean_loss(self.preset.task.objective(), answer, target).map(Some).map_err(told)
+    }
+
+    /// Makes a step that lowers this loss.
+    fn lower(&mut self, loss: Scalar<D, OwnedTape<f32, D>>) -> Result<()> {
         let lr = self.lr();
-        let loss = self.loss::<OwnedTape<f32, D>>(batch)?;
         let value = loss.retaped::<NoneTape>();
         let mut gradients = loss.try_backward().map_err(told)?;
         self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
@@ -91,6 +99,13 @@ impl<D: Device> Trainer<D> {
     /// Where the batch of the next step is drawn.
     fn place(&self) -> Place {
         Place { seed: self.seed, stream: Stream::Train, step: self.step }
+    }
+}
+
+/// The memory that a device keeps for later would be lost when nobody has the device any more.
+impl<D: Device> Drop for Trainer<D> {
+    fn drop(&mut self) {
+        self.device.close();
     }
 }
 
@@ -129,9 +144,12 @@ fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
 }
 
-impl<D: Device> Run for Trainer<D> {
+impl<D: Draw> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
         let place = self.place();
+        if let Some(loss) = self.own_loss(place)? {
+            return self.lower(loss);
+        }
         let batch = self.drawn.take().filter(|drawn| drawn.place == place);
         let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
         // Another core draws the tasks of the next step meanwhile.
@@ -139,7 +157,7 @@ impl<D: Device> Run for Trainer<D> {
         let mut drawn = None;
         let done = rayon::in_place_scope(|scope| {
             scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
-            self.train_on(batch)
+            self.lower(self.loss(batch)?)
         });
         self.drawn = drawn;
         done

@@ -77,6 +77,9 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
     /// Gives back the memory that the device keeps for later.
     fn release(&self) {}
 
+    /// Keeps no memory for later any more: what is given back from here on is free at once.
+    fn close(&self) {}
+
     /// Whether the backward pass of dfdx's own slice adds to what is there. See [`slice()`].
     fn adds_in_slices(&self) -> bool {
         true
@@ -313,6 +316,11 @@ impl Device for dfdx::tensor::Cuda {
     fn release(&self) {
         // What it keeps is lost to it if this fails, and to nobody else.
         let _ = dfdx::tensor::Cache::try_empty_cache(self);
+    }
+
+    fn close(&self) {
+        // As above.
+        let _ = dfdx::tensor::Cache::try_disable_cache(self);
     }
 }
 

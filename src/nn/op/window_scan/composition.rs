@@ -57,18 +57,15 @@ fn windows<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<[Matrix<D,
 /// Λ^{N−1}, …, Λ, 1, entry by entry, three times: (3N, d, d).
 fn powers<D: Device, T: Tape<f32, D>>(decay: &Matrix<D>, count: usize) -> Outcome<Cube<D, T>, D> {
     let (dim, _) = *decay.shape();
-    let mut power: Matrix<D, T> = decay.device().try_ones_like(&(dim, dim))?.retaped::<T>();
-    let mut all = vec![power.retaped::<T>()];
-    for _ in 1..count {
-        power = power.try_mul(decay.retaped::<T>())?;
-        all.push(power.retaped::<T>());
-    }
-    all.reverse();
-    let once = all.try_stack()?; // (N, d, d)
+    let ones: Matrix<D, T> = decay.device().try_ones_like(&(dim, dim))?.retaped::<T>();
+    // Each by itself: a card does not wait for the one before.
+    let power = |t: usize| decay.retaped::<T>().try_powi(t as i32);
+    let powers = (1..count).rev().map(power).chain([Ok(ones)]).collect::<Result<Vec<_>, _>>()?;
+    let once = powers.try_stack()?; // (N, d, d)
     // Products with one, because dfdx does not stack a tensor on itself.
     let again = || once.retaped::<T>().try_mul(1.0f32);
     let thrice = vec![again()?, again()?, again()?].try_stack()?;
-    Ok(join(join(thrice.try_reshape_like(&(3 * count, dim, dim))?, once), power))
+    Ok(join(thrice.try_reshape_like(&(3 * count, dim, dim))?, once))
 }
 
 /// S_N, one window after the other: (B, d, d).

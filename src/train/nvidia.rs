@@ -1,0 +1,267 @@
+//! NVIDIA's libraries, looked for while the program runs.
+//!
+//! dfdx reaches a card through cudarc, which declares the functions below and is told to link nothing. They are defined
+//! here, and hand on to the driver, to cuBLAS and to NVRTC where these are there. So a program that knows cards starts
+//! on a machine that has none. Knows nothing of tensors.
+//!
+//! Two things are done otherwise than the driver does them. What gives back memory, streams and the like succeeds always:
+//! a card that is lost refuses that too, dfdx would panic in the middle of cleaning up, and the program would end. The
+//! next call that computes something tells that the card is lost. And no bytes of memory need no driver.
+
+use std::env;
+use std::ffi::{c_char, c_int, c_longlong, c_uchar, c_uint, c_void};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+/// A library that may be there.
+struct Found {
+    /// What it is called in messages.
+    title: &'static str,
+    /// The names of its file, the best first. A plain name is looked for where the loader looks.
+    files: &'static [&'static str],
+    /// The stems of the files that it needs from its own folder, which the loader may not know.
+    before: Option<&'static str>,
+    library: OnceLock<Option<Library>>,
+}
+
+/// Comes with the driver.
+static DRIVER: Found = Found::new("the NVIDIA driver", &["libcuda.so.1"], None);
+/// Matrix products; comes with the toolkit.
+static CUBLAS: Found =
+    Found::new("cuBLAS", &["libcublas.so.13", "libcublas.so.12", "libcublas.so.11"], Some("libcublasLt"));
+/// The compiler of kernels; comes with the toolkit.
+static NVRTC: Found = Found::new("NVRTC", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"], None);
+
+impl Found {
+    const fn new(title: &'static str, files: &'static [&'static str], before: Option<&'static str>) -> Self {
+        Self { title, files, before, library: OnceLock::new() }
+    }
+
+    /// Why no card can be used for want of this library; none where it is there.
+    pub fn missing(&self) -> Option<String> {
+        let names = || self.files.join(", ");
+        self.library().is_none().then(|| format!("{} is not on this machine ({})", self.title, names()))
+    }
+
+    fn library(&self) -> Option<&Library> {
+        self.library.get_or_init(|| self.files.iter().find_map(|file| self.open(file))).as_ref()
+    }
+
+    /// Where CUDA_PATH says; then where the loader looks; then where the toolkit is by default.
+    fn open(&self, file: &str) -> Option<Library> {
+        let toolkits = [env::var_os("CUDA_PATH").map(PathBuf::from), None, Some(PathBuf::from("/usr/local/cuda"))];
+        toolkits.iter().find_map(|toolkit| match toolkit {
+            None => open(file.as_ref()),
+            Some(root) => ["lib64", "lib"].iter().find_map(|folder| {
+                let folder = root.join(folder);
+                if let (Some(stem), Some((_, version))) = (self.before, file.split_once(".so")) {
+                    // It stays open: the library below finds it by its name.
+                    std::mem::forget(open(&folder.join(format!("{stem}.so{version}"))));
+                }
+                open(&folder.join(file))
+            }),
+        })
+    }
+
+    /// A function, if there is one with this name.
+    ///
+    /// # Safety
+    /// `F` must be the type of the function.
+    unsafe fn function<F: Copy>(&self, name: &str) -> Option<F> {
+        // SAFETY: the caller's promise; the library stays open.
+        self.library().and_then(|library| unsafe { library.get::<F>(name.as_bytes()) }.ok()).map(|found| *found)
+    }
+}
+
+fn open(path: &std::path::Path) -> Option<Library> {
+    // SAFETY: NVIDIA's libraries may be opened at any time, and stay open.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.ok()
+}
+
+/// Why no card can be used: what of all that it takes is not there.
+pub fn missing() -> Option<String> {
+    [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
+}
+
+/// Where a card is plugged in, "00000000:65:00.0", by the number that CUDA gives it: which depends on what
+/// CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER say. Only once a run is open on a card.
+pub fn bus(number: usize) -> Option<String> {
+    type Device = unsafe extern "C" fn(*mut c_int, c_int) -> c_uint;
+    type Bus = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_uint;
+    let (mut device, mut text) = (0, [0; 32]);
+    // SAFETY: the signatures are those of NVIDIA's headers; there is room for a number, and for as long a text as is said.
+    let told = unsafe {
+        let find = DRIVER.function::<Device>("cuDeviceGet")?;
+        let tell = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
+        find(&mut device, number.try_into().ok()?) == 0 && tell(text.as_mut_ptr(), text.len() as c_int, device) == 0
+    };
+    let bytes = text.map(|letter| letter as u8);
+    let text = std::ffi::CStr::from_bytes_until_nul(&bytes).ok()?;
+    told.then(|| text.to_string_lossy().into_owned())
+}
+
+/// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: what is answered where there is no
+/// library. Nobody asks then, for [`missing`] is asked first.
+const NO_DEVICE: c_uint = 100;
+const NOT_INITIALIZED: c_uint = 1;
+const INTERNAL_ERROR: c_uint = 11;
+
+/// What a library calls a device, a context, a stream, an event, a module, a function, a program.
+type Handle = *mut c_void;
+/// Where something lies on the card.
+type Address = u64;
+
+/// Defines functions that hand on to those of a library: the answers, or what is answered without the library.
+macro_rules! hand_on {
+    ($library:expr, $absent:expr => $($name:ident($($argument:ident: $kind:ty),*);)*) => {$(
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name($($argument: $kind),*) -> c_uint {
+            static FOUND: OnceLock<Option<unsafe extern "C" fn($($kind),*) -> c_uint>> = OnceLock::new();
+            // SAFETY: the signatures are those of NVIDIA's headers.
+            match FOUND.get_or_init(|| unsafe { $library.function(stringify!($name)) }) {
+                // SAFETY: the caller's promise is that which the function asks for.
+                Some(function) => unsafe { function($($argument),*) },
+                None => $absent,
+            }
+        }
+    )*};
+}
+
+/// The same for what gives something back, which succeeds always.
+macro_rules! give_back {
+    ($library:expr => $($name:ident($first:ident: $handle:ty $(, $argument:ident: $kind:ty)*);)*) => {$(
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name($first: $handle $(, $argument: $kind)*) -> c_uint {
+            static FOUND: OnceLock<Option<unsafe extern "C" fn($handle $(, $kind)*) -> c_uint>> = OnceLock::new();
+            // SAFETY: as above.
+            if let Some(function) = FOUND.get_or_init(|| unsafe { $library.function(stringify!($name)) }) {
+                // SAFETY: as above.
+                let _ = unsafe { function($first $(, $argument)*) };
+            }
+            0
+        }
+    )*};
+}
+
+mod defined {
+    use super::*;
+
+    hand_on! { DRIVER, NO_DEVICE =>
+        cuInit(flags: c_uint);
+        cuGetErrorName(error: c_uint, text: *mut *const c_char);
+        cuGetErrorString(error: c_uint, text: *mut *const c_char);
+        cuDeviceGet(device: *mut c_int, ordinal: c_int);
+        cuDeviceGetCount(count: *mut c_int);
+        cuDeviceGetAttribute(value: *mut c_int, attribute: c_uint, device: c_int);
+        cuDevicePrimaryCtxRetain(context: *mut Handle, device: c_int);
+        cuModuleLoad(module: *mut Handle, file: *const c_char);
+        cuModuleLoadData(module: *mut Handle, image: *const c_void);
+        cuModuleGetFunction(function: *mut Handle, module: Handle, name: *const c_char);
+        cuStreamCreate(stream: *mut Handle, flags: c_uint);
+        cuStreamSynchronize(stream: Handle);
+        cuEventCreate(event: *mut Handle, flags: c_uint);
+        cuMemAlloc_v2(address: *mut Address, bytes: usize);
+        cuMemcpyHtoD_v2(to: Address, from: *const c_void, bytes: usize);
+        cuMemcpyDtoH_v2(to: *mut c_void, from: Address, bytes: usize);
+        cuMemcpyDtoD_v2(to: Address, from: Address, bytes: usize);
+        cuMemcpyHtoDAsync_v2(to: Address, from: *const c_void, bytes: usize, stream: Handle);
+        cuMemcpyDtoHAsync_v2(to: *mut c_void, from: Address, bytes: usize, stream: Handle);
+        cuMemcpyDtoDAsync_v2(to: Address, from: Address, bytes: usize, stream: Handle);
+        cuMemsetD8_v2(to: Address, byte: c_uchar, count: usize);
+        cuLaunchKernel(function: Handle, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint,
+            block_y: c_uint, block_z: c_uint, shared: c_uint, stream: Handle, arguments: *mut Handle,
+            extra: *mut Handle);
+    }
+
+    give_back! { DRIVER =>
+        // These give nothing back, but come before what does; where they fail, so does all that computes after them.
+        cuCtxSetCurrent(context: Handle);
+        cuEventRecord(event: Handle, stream: Handle);
+        cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint);
+        cuDevicePrimaryCtxRelease_v2(device: c_int);
+        cuModuleUnload(module: Handle);
+        cuStreamDestroy_v2(stream: Handle);
+        cuEventDestroy_v2(event: Handle);
+        cuMemFree_v2(address: Address);
+    }
+
+    hand_on! { CUBLAS, NOT_INITIALIZED =>
+        cublasCreate_v2(handle: *mut Handle);
+        cublasSetStream_v2(handle: Handle, stream: Handle);
+        cublasSgemm_v2(handle: Handle, trans_a: c_uint, trans_b: c_uint, m: c_int, n: c_int, k: c_int,
+            alpha: *const f32, a: *const f32, lda: c_int, b: *const f32, ldb: c_int, beta: *const f32,
+            c: *mut f32, ldc: c_int);
+        cublasDgemm_v2(handle: Handle, trans_a: c_uint, trans_b: c_uint, m: c_int, n: c_int, k: c_int,
+            alpha: *const f64, a: *const f64, lda: c_int, b: *const f64, ldb: c_int, beta: *const f64,
+            c: *mut f64, ldc: c_int);
+        cublasSgemmStridedBatched(handle: Handle, trans_a: c_uint, trans_b: c_uint, m: c_int, n: c_int, k: c_int,
+            alpha: *const f32, a: *const f32, lda: c_int, stride_a: c_longlong, b: *const f32, ldb: c_int,
+            stride_b: c_longlong, beta: *const f32, c: *mut f32, ldc: c_int, stride_c: c_longlong, batch: c_int);
+        cublasDgemmStridedBatched(handle: Handle, trans_a: c_uint, trans_b: c_uint, m: c_int, n: c_int, k: c_int,
+            alpha: *const f64, a: *const f64, lda: c_int, stride_a: c_longlong, b: *const f64, ldb: c_int,
+            stride_b: c_longlong, beta: *const f64, c: *mut f64, ldc: c_int, stride_c: c_longlong, batch: c_int);
+    }
+
+    give_back! { CUBLAS => cublasDestroy_v2(handle: Handle); }
+
+    hand_on! { NVRTC, INTERNAL_ERROR =>
+        nvrtcCreateProgram(program: *mut Handle, source: *const c_char, name: *const c_char, headers: c_int,
+            contents: *const *const c_char, names: *const *const c_char);
+        nvrtcCompileProgram(program: Handle, count: c_int, options: *const *const c_char);
+        nvrtcGetPTXSize(program: Handle, size: *mut usize);
+        nvrtcGetPTX(program: Handle, text: *mut c_char);
+        nvrtcGetProgramLogSize(program: Handle, size: *mut usize);
+        nvrtcGetProgramLog(program: Handle, text: *mut c_char);
+    }
+
+    give_back! { NVRTC => nvrtcDestroyProgram(program: *mut Handle); }
+
+    /// The driver's functions behind the three below, which are more than a hand-over.
+    type Allocate = unsafe extern "C" fn(*mut Address, usize, Handle) -> c_uint;
+    type Set = unsafe extern "C" fn(Address, c_uchar, usize, Handle) -> c_uint;
+    type Free = unsafe extern "C" fn(Address, Handle) -> c_uint;
+
+    /// dfdx asks for no bytes each time that it puts memory aside, and gives them back at once: the driver need not know.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn cuMemAllocAsync(address: *mut Address, bytes: usize, stream: Handle) -> c_uint {
+        static FOUND: OnceLock<Option<Allocate>> = OnceLock::new();
+        if bytes == 0 {
+            // SAFETY: the caller has room for an address there.
+            unsafe { address.write(0) };
+            return 0;
+        }
+        // SAFETY: the signature is that of NVIDIA's header, and the caller's promise that which it asks for.
+        match FOUND.get_or_init(|| unsafe { DRIVER.function("cuMemAllocAsync") }) {
+            Some(function) => unsafe { function(address, bytes, stream) },
+            None => NO_DEVICE,
+        }
+    }
+
+    /// Of no bytes there is nothing to set, and no address that the driver would take.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn cuMemsetD8Async(to: Address, byte: c_uchar, count: usize, stream: Handle) -> c_uint {
+        static FOUND: OnceLock<Option<Set>> = OnceLock::new();
+        // SAFETY: as above.
+        match FOUND.get_or_init(|| unsafe { DRIVER.function("cuMemsetD8Async") }) {
+            _ if count == 0 => 0,
+            // SAFETY: as above.
+            Some(function) => unsafe { function(to, byte, count, stream) },
+            None => NO_DEVICE,
+        }
+    }
+
+    /// Succeeds always, as all that gives something back.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn cuMemFreeAsync(address: Address, stream: Handle) -> c_uint {
+        static FOUND: OnceLock<Option<Free>> = OnceLock::new();
+        // SAFETY: as above.
+        let function = FOUND.get_or_init(|| unsafe { DRIVER.function("cuMemFreeAsync") });
+        if let Some(function) = function.filter(|_| address != 0) {
+            // SAFETY: as above.
+            let _ = unsafe { function(address, stream) };
+        }
+        0
+    }
+}
