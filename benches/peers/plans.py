@@ -2,9 +2,10 @@
 
 `run.py --search` measures the others again. A new machine or version may prefer another.
 
-torch.compile was tried for all models but the ones whose tokens are read in a loop at the small batch. It is taken where it helped:
-it fuses what Mamba does number by number (at batch 2,048 twice as fast as eager, at 64 half as fast again) and Mamba-2 (1.3 to 1.4
-times), and gains a twentieth on the kernels of LRU and S5; the transformer and linear attention stayed as they were.
+torch.compile is taken where it was seen to help: Mamba (432 steps a second for 292 at batch 64, twice the speed at 2,048), Mamba-2
+(1.3 to 1.4 times), and at 2,048 LRU and S5 (611 for 579). At 2,048 the transformer and linear attention stayed as they were. It was not
+tried for GD-SSM, GRU and LSTM, nor at 64 for linear attention, LRU and S5; the transformer had not compiled there after 400 s
+on a busy machine.
 """
 
 from dataclasses import asdict, dataclass, replace
