@@ -16,8 +16,8 @@ use crate::train::{Card, CardStatus, DeviceChoice, Experiment, Shifted};
 /// Time between two questions to a card about itself.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Looking into the model may take this share of the time.
-const LOOK_SHARE: u32 = 100;
+/// Looking into the model may take one part of the time in so many.
+const LOOK_SHARE: u32 = 200;
 
 /// Runs until nobody can give orders any more.
 pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
