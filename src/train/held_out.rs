@@ -66,7 +66,7 @@ impl<D: Device> HeldOut<D> {
         let mut references = Vec::new();
         let mut answers = Vec::new();
         for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
-            let theirs = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
+            let theirs = gather(&known, |problem, spectrum| tuned.answer(problem, spectrum, &spectrum.along(&problem.query)));
             let theirs = preset.task.objective().comparable(theirs, batch.shape.outputs);
             let losses = preset.task.objective().losses(&theirs, &batch.target, batch.shape.outputs);
             let flops = tuned.flops(shape_of(batch.shape));
@@ -82,7 +82,7 @@ impl<D: Device> HeldOut<D> {
         let main = references.iter().position(|result: &ReferenceResult| result.tuned.reference == MAIN).unwrap_or(0);
         let tuned = references[main].tuned;
         // Transposed, because nalgebra stores columns and rows are wanted.
-        let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
+        let weights = gather(&known, |problem, _| tuned.weights(problem).transpose());
         let descent = tuner.tune(Reference::Gd(preset.model.descent_steps())).eta.unwrap_or(0.0);
         let gd_constants = GdConstants {
             step_size: descent / prior.shape.context as f64,

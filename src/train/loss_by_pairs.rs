@@ -40,8 +40,7 @@ pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Obj
         let spectra: Vec<Spectrum> = Spectrum::after_each_pair(problem).collect();
         let target: Vec<f32> = problem.target.iter().map(|value| *value as f32).collect();
         let of = |tuned: &Tuned| -> Vec<f64> {
-            let answers =
-                tuned.running_weights_from(&spectra, problem).into_iter().map(|weights| weights * &problem.query);
+            let answers = tuned.answers_by_pairs(problem, &spectra).into_iter();
             let single = |answer: nalgebra::DVector<f64>| answer.iter().map(|value| *value as f32).collect::<Vec<_>>();
             answers.map(|answer| objective.loss(&single(answer), &target)).collect()
         };

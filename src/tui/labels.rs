@@ -4,11 +4,11 @@
 
 pub mod claims;
 pub mod cost;
+mod reference;
+
+pub use reference::{label, mark, phrase, role, stroke};
 
 use super::numbers::{cosine, percent, significant};
-use super::theme::Role;
-use super::widget::braille::Stroke;
-use crate::reference::Reference;
 use crate::train::{Equivalence, Measurement};
 
 /// Relative prediction difference up to which a model counts as equal to a reference.
@@ -23,68 +23,6 @@ const BEYOND: f64 = -0.5;
 const UNLIKE: f64 = 0.5;
 /// Sensitivity cosine from which a model counts as equal to a reference.
 const ALIGNED: f64 = 0.999;
-
-/// A short name for labels: "GD-1".
-pub fn label(reference: Reference) -> String {
-    match reference {
-        Reference::Zero => "zero".to_owned(),
-        Reference::Gd(k) => format!("GD-{k}"),
-        Reference::GdPlusPlus => "GD++".to_owned(),
-        Reference::LeastSquares => "least squares".to_owned(),
-        Reference::Ridge => "ridge".to_owned(),
-        Reference::RecursiveLeastSquares => "RLS".to_owned(),
-        Reference::Kalman => "Kalman filter".to_owned(),
-        Reference::Bayes => "Bayes".to_owned(),
-    }
-}
-
-/// A name for sentences: "one GD step".
-pub fn phrase(reference: Reference) -> String {
-    match reference {
-        Reference::Zero => "predicting zero".to_owned(),
-        Reference::Gd(1) => "one GD step".to_owned(),
-        Reference::Gd(k) => format!("{k} GD steps"),
-        Reference::GdPlusPlus => "preconditioned GD".to_owned(),
-        Reference::LeastSquares => "least squares".to_owned(),
-        Reference::Ridge => "ridge regression".to_owned(),
-        Reference::RecursiveLeastSquares => "recursive least squares".to_owned(),
-        Reference::Kalman => "the Kalman filter".to_owned(),
-        Reference::Bayes => "the Bayes optimum".to_owned(),
-    }
-}
-
-/// The colour that a reference has everywhere.
-pub fn role(reference: Reference) -> Role {
-    match reference {
-        Reference::Zero => Role::Zero,
-        Reference::Gd(_) | Reference::GdPlusPlus => Role::Gd,
-        Reference::LeastSquares
-        | Reference::Ridge
-        | Reference::RecursiveLeastSquares
-        | Reference::Kalman
-        | Reference::Bayes => Role::LeastSquares,
-    }
-}
-
-/// The line that a reference has everywhere, for where colours cannot tell.
-pub fn stroke(reference: Reference) -> Stroke {
-    match reference {
-        Reference::Gd(1) => Stroke::Dashed,
-        Reference::Zero => Stroke::Dotted,
-        _ => Stroke::DashDot,
-    }
-}
-
-/// The mark that a reference's points have. The model's is "●".
-pub fn mark(reference: Reference) -> &'static str {
-    match reference {
-        Reference::Zero => "○",
-        Reference::Gd(_) => "△",
-        Reference::GdPlusPlus => "▽",
-        Reference::LeastSquares | Reference::Ridge | Reference::RecursiveLeastSquares => "□",
-        Reference::Kalman | Reference::Bayes => "◇",
-    }
-}
 
 /// How equal a model is to its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
