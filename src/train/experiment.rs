@@ -2,14 +2,15 @@
 //!
 //! Owns when to measure, and what to do when a run diverges. Knows nothing of files, threads and screens.
 
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{
-    Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Scope, Snapshot, StepReport, open, open_shifted,
-};
+use super::device::{open, open_shifted};
+use super::{Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Scope, Snapshot, StepReport};
 use crate::preset::Preset;
 use crate::reference::Tuned;
 use crate::task::Task;

@@ -2,38 +2,20 @@
 //!
 //! Here models, tasks and references meet. Knows nothing of files, threads and screens.
 
-mod agreement;
-mod card;
+mod batch;
 mod checkpoint;
-mod claims;
 mod device;
-mod distance;
-mod draw;
-mod drawn;
+mod eval;
 mod experiment;
-mod failing;
-mod guard;
-mod held_out;
 mod history;
-mod host;
-mod loss_by_pairs;
-mod measure;
-mod memory;
-#[cfg(feature = "cuda")]
-mod nvidia;
-mod shift;
-mod snapshot;
+mod loss;
 mod trainer;
 
-pub use card::{Gpu, GpuStatus};
 pub use checkpoint::{Checkpoint, SavedParameter};
-pub use claims::ClaimCheck;
-pub use device::{DeviceChoice, fits, open, open_shifted};
+pub use device::{DeviceChoice, Gpu, GpuStatus, fits, open};
+pub use eval::{ClaimCheck, Grid, LayerState, ProbeSequence, Scope, Shift, Shifted, Snapshot, TimeStep};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
-pub use measure::Scope;
-pub use shift::{Shift, Shifted};
-pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, TimeStep};
 
 use anyhow::Result;
 

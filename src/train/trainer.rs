@@ -6,29 +6,27 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
+use dfdx::prelude::{Backward, HasShape};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
-use super::draw::GpuSampler;
-use super::drawn::{Source, TrainBatch};
-use super::held_out::HeldOut;
-use super::host::device_error;
-use super::{
-    Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
-};
+use super::batch::{BatchSampler, GpuSampler, TrainBatch};
+use super::device::device_error;
+use super::eval::{self, HeldOut};
+use super::loss::{mean_loss, number};
+use super::{Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport};
 use crate::nn::model::{Architecture, GdConstants, Model};
 use crate::nn::op::Scalar;
 use crate::nn::{Device, GradTarget, Input, Matrix, Net};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Objective, Stream, StreamKey, Task, rng};
+use crate::task::{Stream, StreamKey, Task, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
     device: D,
     device_name: String,
     preset: Preset,
-    source: Arc<Source>,
+    source: Arc<BatchSampler>,
     model: Model<D>,
     optim: Optim<D>,
     seed: u64,
@@ -54,7 +52,7 @@ impl<D: GpuSampler> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.gd_constants())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(device_error)?;
-        let source = Arc::new(Source::of(&preset, &model));
+        let source = Arc::new(BatchSampler::of(&preset, &model));
         Ok(Self {
             device,
             device_name,
@@ -109,21 +107,6 @@ impl<D: Device> Drop for Trainer<D> {
     }
 }
 
-/// The mean over the batch of [`Objective::loss`], on the answers' tape.
-fn mean_loss<D: Device, T: Tape<f32, D>>(
-    objective: Objective,
-    answer: Matrix<D, T>,
-    target: Matrix<D>,
-) -> Result<Scalar<D, T>, D::Err> {
-    match objective {
-        Objective::SquaredError => target.device().clone().squared_error(answer, target),
-        Objective::CrossEntropy => {
-            let outputs = target.shape().1 as f32;
-            answer.try_log_softmax::<Axis<1>>()?.try_mul(target)?.try_mean::<Rank0, _>()?.try_mul(-outputs)
-        }
-    }
-}
-
 /// The network with its initial weights.
 fn build<D: Device>(device: &D, preset: &Preset, seed: u64, gd_constants: GdConstants) -> Result<Model<D>> {
     let sizes = (preset.task.shape(), preset.layout);
@@ -137,11 +120,6 @@ pub fn fits<D: Device>(device: &D, preset: &Preset, checkpoint: &Checkpoint) -> 
 
 fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
     checkpoint.fits(&model.params().iter().map(|p| (p.name.as_str(), *p.value.shape())).collect::<Vec<_>>())
-}
-
-/// The one number of a tensor.
-fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
-    tensor.as_vec().first().copied().unwrap_or(f32::NAN)
 }
 
 impl<D: GpuSampler> Run for Trainer<D> {
@@ -173,11 +151,11 @@ impl<D: GpuSampler> Run for Trainer<D> {
     }
 
     fn measure(&mut self, scope: Scope) -> Result<Measurement> {
-        measure::measure(&self.model, (&self.preset, &self.held_out), self.step, scope)
+        eval::measure(&self.model, (&self.preset, &self.held_out), self.step, scope)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
-        snapshot::take(&self.model, &self.preset, &self.held_out, self.step)
+        eval::snapshot(&self.model, &self.preset, &self.held_out, self.step)
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
@@ -254,36 +232,5 @@ impl<D: GpuSampler> Run for Trainer<D> {
 
     fn references(&self) -> &[ReferenceResult] {
         self.held_out.references()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use dfdx::prelude::{Cpu, TensorFromVec, Trace};
-
-    use super::*;
-
-    #[test]
-    fn the_loss_on_tensors_is_the_loss_in_numbers() {
-        let device = Cpu::default();
-        let answers = vec![0.3, -1.2, 2.0, 0.0, 0.7, -0.4];
-        let targets = vec![0.0, 1.0, 0.0, 1.0, 0.0, 0.0];
-        for objective in [Objective::SquaredError, Objective::CrossEntropy] {
-            let losses = objective.losses(&answers, &targets, 3);
-            let matrix = |values: &Vec<f32>| device.tensor_from_vec(values.clone(), (2, 3));
-            let loss = mean_loss(objective, matrix(&answers), matrix(&targets)).unwrap();
-            assert!((f64::from(number(&loss)) - 0.5 * (losses[0] + losses[1])).abs() < 1e-6, "{objective:?}");
-            let traced = matrix(&answers);
-            let gradients = mean_loss(objective, traced.leaky_trace(), matrix(&targets)).unwrap().backward();
-            for (i, slope) in gradients.get(&traced).as_vec().into_iter().enumerate() {
-                let moved = |by: f32| {
-                    let mut answers = answers.clone();
-                    answers[i] += by;
-                    objective.losses(&answers, &targets, 3).iter().sum::<f64>() / 2.0
-                };
-                let expected = (moved(1e-2) - moved(-1e-2)) / 2e-2;
-                assert!((f64::from(slope) - expected).abs() < 1e-4, "{objective:?} {i}: {slope} not {expected}");
-            }
-        }
     }
 }

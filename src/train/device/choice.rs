@@ -6,9 +6,10 @@ use std::str::FromStr;
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
-use super::guard::Guarded;
-use super::trainer::{self, Trainer};
-use super::{Checkpoint, Run, card, memory};
+use super::super::trainer::{self, Trainer};
+use super::super::{Checkpoint, Run};
+use super::failure::Guarded;
+use super::{gpu_status, memory};
 use crate::preset::Preset;
 use crate::task::Task;
 
@@ -50,7 +51,7 @@ impl fmt::Display for DeviceChoice {
 impl DeviceChoice {
     /// What the choice comes to on this machine, in a few words: "auto: cuda:0, NVIDIA H100".
     pub fn describe(self) -> String {
-        let card = |number| card::name(number).map(|name| format!("cuda:{number}, {name}"));
+        let card = |number| gpu_status::name(number).map(|name| format!("cuda:{number}, {name}"));
         match self {
             Self::Cpu => "cpu".to_owned(),
             Self::Auto => format!("auto: {}", card(0).unwrap_or_else(|why| format!("cpu, for {why}"))),
@@ -95,8 +96,8 @@ mod cuda {
     use dfdx::prelude::{Axes2, Cache, PermuteTo, ReshapeTo, TensorFromVec, TryMatMul, TryStack};
     use dfdx::tensor::{Cuda, Tensor};
 
-    use super::super::guard::caught;
-    use super::super::nvidia;
+    use super::super::cuda_loader;
+    use super::super::failure::caught;
     use super::{Preset, Result, Run, Task, Trainer};
 
     /// Opens a run on a card.
@@ -108,7 +109,7 @@ mod cuda {
     /// A card that answers and computes.
     fn device(card: usize) -> Result<Cuda> {
         let silent = |why: &str| anyhow!("cuda:{card} does not answer: {why}; --device cpu needs no card");
-        if let Some(missing) = nvidia::missing() {
+        if let Some(missing) = cuda_loader::missing() {
             return Err(silent(&missing));
         }
         // Where no such card is, the binding panics instead of failing.

@@ -6,9 +6,10 @@
 use anyhow::Result;
 use rayon::prelude::*;
 
+use super::super::batch::tokens_on;
+use super::super::device::device_error;
 use super::distance::mean;
 use super::held_out::HeldOut;
-use super::host::{device_error, tokens_on};
 use crate::nn::model::Architecture;
 use crate::nn::{Device, GradTarget, Input, Net};
 use crate::preset::Preset;

@@ -4,10 +4,11 @@ use anyhow::Result;
 use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace, TryMul};
 use rayon::prelude::*;
 
+use super::super::device::device_error;
+use super::super::{Equivalence, Measurement};
 use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, median, relative_difference};
 use super::held_out::HeldOut;
-use super::host::device_error;
-use super::{Equivalence, Measurement, loss_by_pairs};
+use super::loss_by_pairs;
 use crate::nn::op::numbers;
 use crate::nn::{Device, GradTarget, Input, Matrix, Net, Tensor3, parameter_difference};
 use crate::preset::Preset;

@@ -6,9 +6,9 @@ use anyhow::Result;
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::ReferenceResult;
+use super::super::ReferenceResult;
+use super::super::batch::tokens_on;
 use super::distance::{mean, median};
-use super::host::tokens_on;
 use super::loss_by_pairs;
 use crate::bounds;
 use crate::nn::model::{Architecture, GdConstants};

@@ -1,15 +1,21 @@
 //! Training batches, drawn where no device is needed: on any core, before their step.
 
+mod gpu_sampler;
+
+pub use gpu_sampler::GpuSampler;
+
+use anyhow::Result;
 use dfdx::tensor::Tape;
 
+use super::device::device_error;
 use crate::lanes::Blocks;
-use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Net};
+use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Net, Tensor3};
 use crate::preset::Preset;
-use crate::task::{Layout, StreamKey, Task};
+use crate::task::{Batch, Layout, StreamKey, Task};
 
 /// What batches are drawn from.
 #[derive(Debug)]
-pub struct Source {
+pub struct BatchSampler {
     pub task: Task,
     pub layout: Layout,
     /// Tasks in a batch.
@@ -18,7 +24,7 @@ pub struct Source {
     in_lanes: bool,
 }
 
-impl Source {
+impl BatchSampler {
     pub fn of<D: Device>(preset: &Preset, net: &impl Net<D>) -> Self {
         let in_lanes = net.reads_lanes();
         Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch, in_lanes }
@@ -38,7 +44,7 @@ enum Tokens {
 }
 
 impl TrainBatch {
-    pub fn new(source: &Source, place: StreamKey) -> Self {
+    pub fn new(source: &BatchSampler, place: StreamKey) -> Self {
         let (blocks, target) = source.task.sample_tokens(source.layout, source.size, place);
         let tokens = match source.in_lanes {
             true => Tokens::Lanes(blocks),
@@ -63,4 +69,10 @@ impl TrainBatch {
         let outputs = self.target.len() / sequences;
         Ok((answers, device.try_tensor_from_vec(self.target, (sequences, outputs))?))
     }
+}
+
+/// Tokens of a batch on a device: (B, tokens, width).
+pub fn tokens_on<D: Device>(device: &D, preset: &Preset, batch: &Batch) -> Result<Tensor3<D>> {
+    let shape = (batch.size, preset.layout.tokens(batch.shape), preset.layout.width(batch.shape));
+    device.try_tensor_from_vec(preset.layout.encode(batch), shape).map_err(device_error)
 }

@@ -1,12 +1,12 @@
 //! Training batches, drawn on the device that trains on them where it can.
 //!
 //! A batch that a card draws need not cross to it, which takes longer than a training step. It is the same batch, to the
-//! last bit: the kernels in `draw.cu` do what `src/task` does.
+//! last bit: the kernels in `sampler.cu` do what `src/task` does.
 
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
-use super::drawn::Source;
+use super::BatchSampler;
 use crate::nn::{Device, Matrix, Tensor3};
 use crate::task::StreamKey;
 
@@ -16,7 +16,7 @@ pub type OnDevice<D> = (Tensor3<D>, Matrix<D>);
 /// A device that may draw its batches.
 pub trait GpuSampler: Device {
     /// The batch of a place; none where the host has to draw it.
-    fn draw(&self, _source: &Source, _place: StreamKey) -> Result<Option<OnDevice<Self>>> {
+    fn draw(&self, _source: &BatchSampler, _place: StreamKey) -> Result<Option<OnDevice<Self>>> {
         Ok(None)
     }
 }
@@ -32,15 +32,15 @@ mod card {
     use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
     use dfdx::prelude::{Cuda, Gradients, Shape as Sizes, Tensor, ZerosTensor};
 
-    use super::super::host::device_error;
-    use super::{GpuSampler, OnDevice, Source, StreamKey};
+    use super::super::super::device::device_error;
+    use super::{BatchSampler, GpuSampler, OnDevice, StreamKey};
     use crate::task::{InputDistribution, Task};
 
     const MODULE: &str = "innerloop_draw";
     const KERNELS: [&str; 2] = ["draw_numbers", "draw_tokens"];
     const THREADS: u32 = 128;
 
-    /// What the kernels are told: see `draw.cu`.
+    /// What the kernels are told: see `sampler.cu`.
     #[derive(Clone, Copy)]
     #[repr(C)]
     struct Drawing {
@@ -67,7 +67,10 @@ mod card {
 
     impl Drawing {
         /// None where the kernels do not know the task.
-        fn of(Source { task, layout, size, .. }: &Source, StreamKey { seed, stream, step }: StreamKey) -> Option<Self> {
+        fn of(
+            BatchSampler { task, layout, size, .. }: &BatchSampler,
+            StreamKey { seed, stream, step }: StreamKey,
+        ) -> Option<Self> {
             let Task::Linear(task) = task else { return None };
             let shape = task.shape();
             let strides = layout.strides(shape).filter(|_| task.is_plain() && task.noise == 0.0)?;
@@ -103,7 +106,7 @@ mod card {
     }
 
     impl GpuSampler for Cuda {
-        fn draw(&self, source: &Source, place: StreamKey) -> Result<Option<OnDevice<Self>>> {
+        fn draw(&self, source: &BatchSampler, place: StreamKey) -> Result<Option<OnDevice<Self>>> {
             let Some(drawing) = Drawing::of(source, place) else { return Ok(None) };
             let (size, shape) = (source.size, source.task.shape());
             let tokens = Slot::new(self, (size, source.layout.tokens(shape), source.layout.width(shape)))?;
@@ -121,7 +124,7 @@ mod card {
                 Ok((function(&card, KERNELS[kernel])?, grid))
             };
             let (kernel, grid) = launch(0, drawing.tasks * drawing.blocks)?;
-            // SAFETY: the signatures are those of `draw.cu`, and the memory is as large as they take it to be.
+            // SAFETY: the signatures are those of `sampler.cu`, and the memory is as large as they take it to be.
             unsafe { kernel.launch(grid, (drawing, to_numbers)) }.map_err(device_error)?;
             let places = drawing.pairs + 1;
             let (kernel, grid) = launch(1, drawing.tasks * places * (drawing.dim + drawing.outputs))?;
@@ -161,10 +164,10 @@ mod card {
     fn function(card: &Arc<CudaDevice>, name: &str) -> Result<cudarc::driver::CudaFunction> {
         if !card.has_func(MODULE, name) {
             let options = CompileOptions { fmad: Some(false), ..CompileOptions::default() };
-            let compiled = compile_ptx_with_opts(include_str!("draw.cu"), options);
-            let compiled = compiled.map_err(|error| anyhow!("draw.cu does not compile: {error:?}"))?;
+            let compiled = compile_ptx_with_opts(include_str!("sampler.cu"), options);
+            let compiled = compiled.map_err(|error| anyhow!("sampler.cu does not compile: {error:?}"))?;
             card.load_ptx(compiled, MODULE, &KERNELS).map_err(device_error)?;
         }
-        card.get_func(MODULE, name).with_context(|| format!("draw.cu has no kernel {name}"))
+        card.get_func(MODULE, name).with_context(|| format!("sampler.cu has no kernel {name}"))
     }
 }

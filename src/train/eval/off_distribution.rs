@@ -5,7 +5,7 @@
 
 use anyhow::{Result, anyhow};
 
-use super::{Experiment, Measurement, Scope};
+use super::super::{Experiment, Measurement, Scope};
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{InputDistribution, Linear, Task};

@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::{Experiment, Measurement, ReferenceResult, Scope};
+use super::super::{Experiment, Measurement, ReferenceResult, Scope};
 use crate::preset::{Claim, Quantity};
 use crate::reference::Reference;
 

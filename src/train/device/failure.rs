@@ -11,13 +11,18 @@ use std::sync::Once;
 
 use anyhow::{Result, anyhow};
 
-use super::{Checkpoint, Measurement, ReferenceResult, Run, Scope, Snapshot, StepReport};
+use super::super::{Checkpoint, Measurement, ReferenceResult, Run, Scope, Snapshot, StepReport};
 
 thread_local! {
     /// Whether a panic of this thread is expected, and told by whoever catches it.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
     /// Where the last expected panic was.
     static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// dfdx's errors, told to a person.
+pub fn device_error<E: std::fmt::Display>(error: E) -> anyhow::Error {
+    anyhow!("the device could not compute: {error}")
 }
 
 /// Does something that may panic: the panic becomes an error, and nothing is printed.

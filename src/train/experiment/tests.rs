@@ -3,8 +3,8 @@
 
 use anyhow::{Result, bail};
 
-use super::guard::Guarded;
-use super::{
+use super::super::device::Guarded;
+use super::super::{
     Checkpoint, DeviceChoice, Experiment, Measurement, ReferenceResult, Run, Scope, Snapshot, StepReport, open,
 };
 use crate::preset::{self, Preset};

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use super::super::device::device_error;
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
-use super::host::device_error;
 use crate::nn::{Device, GradTarget, Input, LayerStates, Net, StateAt};
 use crate::preset::Preset;
 use crate::task::Batch;
@@ -66,7 +66,7 @@ pub struct Snapshot {
 pub const PROBES: usize = 8;
 
 /// Looks into a network after `step` steps.
-pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>, step: u64) -> Result<Snapshot> {
+pub fn snapshot<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>, step: u64) -> Result<Snapshot> {
     let tokens = held_out.some_tokens(0, PROBES)?;
     let layers = net.states(&tokens);
     let probes =

@@ -7,9 +7,9 @@
 use dfdx::tensor::Cpu;
 
 #[cfg(feature = "cuda")]
-use super::open;
-use super::trainer::Trainer;
-use super::{DeviceChoice, Experiment, Run, StepReport};
+use super::super::open;
+use super::super::trainer::Trainer;
+use super::super::{DeviceChoice, Experiment, Run, StepReport};
 use crate::nn::op::check::on_portable_path;
 use crate::preset::{self, Preset};
 

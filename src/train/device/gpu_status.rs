@@ -26,7 +26,7 @@ mod answering {
 
     use nvml_wrapper::{Device, Nvml};
 
-    use super::super::nvidia;
+    use super::super::cuda_loader;
     use super::GpuStatus;
 
     /// A card that a run is open on.
@@ -42,7 +42,7 @@ mod answering {
         /// The card that a device's name tells: "cuda:1". None where it is no card or does not answer.
         pub fn of(device: &str) -> Option<Self> {
             let number = device.strip_prefix("cuda:")?.parse().ok()?;
-            let card = Self { library: Nvml::init().ok()?, number, bus: nvidia::bus(number) };
+            let card = Self { library: Nvml::init().ok()?, number, bus: cuda_loader::bus(number) };
             card.status()?;
             Some(card)
         }
