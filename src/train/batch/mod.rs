@@ -1,58 +1,59 @@
-//! Training batches, drawn where no device is needed: on any core, before their step.
+//! Training batches: sampled on the host, on any core, before their step; or on a GPU.
 
 mod gpu_sampler;
 
 pub use gpu_sampler::GpuSampler;
 
-use anyhow::Result;
 use dfdx::tensor::Tape;
 
-use super::device::device_error;
 use crate::lanes::Blocks;
-use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Net, Tensor3};
+use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Net};
 use crate::preset::Preset;
-use crate::task::{Batch, Layout, StreamKey, Task};
+use crate::task::{Layout, StreamKey, Task};
 
-/// What batches are drawn from.
-#[derive(Debug)]
+/// Samples the training batches of a run: each is a function of its key alone.
+#[derive(Clone, Debug)]
 pub struct BatchSampler {
-    pub task: Task,
-    pub layout: Layout,
-    /// Tasks in a batch.
-    pub size: usize,
-    /// Whether the network reads batches in the lanes in which they are drawn.
+    task: Task,
+    layout: Layout,
+    /// B: tasks in a batch.
+    size: usize,
+    /// Whether the network reads batches in the lanes in which they are sampled.
     in_lanes: bool,
 }
 
-impl BatchSampler {
-    pub fn of<D: Device>(preset: &Preset, net: &impl Net<D>) -> Self {
-        let in_lanes = net.reads_lanes();
-        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch, in_lanes }
-    }
-}
-
-/// The tasks of one step as a network reads them, still on the host.
+/// The tasks of one step as a network reads them, on the host.
 pub struct TrainBatch {
-    pub place: StreamKey,
+    pub key: StreamKey,
     tokens: Tokens,
+    /// (B, d_out).
     target: Vec<f32>,
 }
 
 enum Tokens {
     Lanes(Blocks),
+    /// (B, tokens, width), and the numbers, row-major.
     Rows((usize, usize, usize), Vec<f32>),
 }
 
-impl TrainBatch {
-    pub fn new(source: &BatchSampler, place: StreamKey) -> Self {
-        let (blocks, target) = source.task.sample_tokens(source.layout, source.size, place);
-        let tokens = match source.in_lanes {
+impl BatchSampler {
+    pub fn new<D: Device>(preset: &Preset, net: &impl Net<D>) -> Self {
+        let in_lanes = net.reads_lanes();
+        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch, in_lanes }
+    }
+
+    /// The batch of a key.
+    pub fn sample(&self, key: StreamKey) -> TrainBatch {
+        let (blocks, target) = self.task.sample_tokens(self.layout, self.size, key);
+        let tokens = match self.in_lanes {
             true => Tokens::Lanes(blocks),
             false => Tokens::Rows((blocks.sequences, blocks.grid.0, blocks.grid.1), blocks.rows()),
         };
-        Self { place, tokens, target }
+        TrainBatch { key, tokens, target }
     }
+}
 
+impl TrainBatch {
     /// A network's answers and the targets, (B, d_out) both, on its device.
     pub fn answers<D: Device, T: Tape<f32, D>>(
         self,
@@ -69,10 +70,4 @@ impl TrainBatch {
         let outputs = self.target.len() / sequences;
         Ok((answers, device.try_tensor_from_vec(self.target, (sequences, outputs))?))
     }
-}
-
-/// Tokens of a batch on a device: (B, tokens, width).
-pub fn tokens_on<D: Device>(device: &D, preset: &Preset, batch: &Batch) -> Result<Tensor3<D>> {
-    let shape = (batch.size, preset.layout.tokens(batch.shape), preset.layout.width(batch.shape));
-    device.try_tensor_from_vec(preset.layout.encode(batch), shape).map_err(device_error)
 }

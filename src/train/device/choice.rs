@@ -1,26 +1,21 @@
-//! Where a run computes, chosen when it starts.
+//! Which device a run computes on, chosen when it starts.
 
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Result;
-use dfdx::tensor::Cpu;
 
-use super::super::trainer::{self, Trainer};
-use super::super::{Checkpoint, Run};
-use super::failure::Guarded;
 use super::{gpu_status, memory};
 use crate::preset::Preset;
-use crate::task::Task;
 
-/// What a person asked for.
+/// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// A card where one answers, else the CPU.
+    /// The first GPU if it answers, else the CPU.
     #[default]
     Auto,
     Cpu,
-    /// The card with this number.
+    /// The GPU with this number.
     Cuda(usize),
 }
 
@@ -28,12 +23,12 @@ impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let card = |n: &str| n.parse().map(Self::Cuda).ok();
+        let cuda = |n: &str| n.parse().map(Self::Cuda).ok();
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
-            _ => text.strip_prefix("cuda:").and_then(card).ok_or_else(|| "give auto, cpu, cuda or cuda:N".to_owned()),
+            _ => text.strip_prefix("cuda:").and_then(cuda).ok_or_else(|| "give auto, cpu, cuda or cuda:N".to_owned()),
         }
     }
 }
@@ -49,45 +44,55 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// What the choice comes to on this machine, in a few words: "auto: cuda:0, NVIDIA H100".
+    /// Opens the chosen device.
+    ///
+    /// # Errors
+    /// The GPU does not answer or does not compute, or the preset needs more memory than the CPU may use.
+    pub fn open(self, preset: &Preset) -> Result<OpenDevice> {
+        match self {
+            Self::Cpu => OpenDevice::cpu(preset),
+            Self::Auto => cuda::open(0).or_else(|_| OpenDevice::cpu(preset)),
+            Self::Cuda(number) => cuda::open(number),
+        }
+    }
+
+    /// The choice and the device that it selects on this machine: "auto: cuda:0, NVIDIA H100".
     pub fn describe(self) -> String {
-        let card = |number| gpu_status::name(number).map(|name| format!("cuda:{number}, {name}"));
+        let gpu = |number| gpu_status::name(number).map(|name| format!("cuda:{number}, {name}"));
         match self {
             Self::Cpu => "cpu".to_owned(),
-            Self::Auto => format!("auto: {}", card(0).unwrap_or_else(|why| format!("cpu, for {why}"))),
-            Self::Cuda(number) => card(number).unwrap_or_else(|why| format!("{self}, but {why}")),
+            Self::Auto => format!("auto: {}", gpu(0).unwrap_or_else(|why| format!("cpu, because {why}"))),
+            Self::Cuda(number) => gpu(number).unwrap_or_else(|why| format!("{self}, but {why}")),
         }
     }
 }
 
-/// Opens a run of a preset at step 0 on the device asked for.
-pub fn open(preset: &Preset, device: DeviceChoice) -> Result<Box<dyn Run>> {
-    open_shifted(preset, &preset.task, device)
+/// A device that answers.
+pub enum OpenDevice {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda {
+        device: dfdx::tensor::Cuda,
+        number: usize,
+    },
 }
 
-/// The same for a preset whose task may be unlike that which its model was trained on: references keep what they chose
-/// there.
-pub fn open_shifted(preset: &Preset, trained_on: &Task, device: DeviceChoice) -> Result<Box<dyn Run>> {
-    preset.check()?;
-    let run = match device {
-        DeviceChoice::Cpu => on_cpu(preset, trained_on)?,
-        DeviceChoice::Auto => match cuda::open(preset, trained_on, 0) {
-            Ok(run) => run,
-            Err(_) => on_cpu(preset, trained_on)?,
-        },
-        DeviceChoice::Cuda(card) => cuda::open(preset, trained_on, card)?,
-    };
-    Ok(Box::new(Guarded::new(run, preset.train.batch)))
-}
+impl OpenDevice {
+    /// "cpu", "cuda:0".
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cpu => "cpu".to_owned(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda { number, .. } => format!("cuda:{number}"),
+        }
+    }
 
-/// Refuses a checkpoint that is not of the preset's model: by names, shapes and lengths. Needs no device but the CPU.
-pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
-    trainer::fits(&Cpu::default(), preset, checkpoint)
-}
-
-fn on_cpu(preset: &Preset, trained_on: &Task) -> Result<Box<dyn Run>> {
-    preset.fits_into(memory::for_a_run())?;
-    Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone(), trained_on)?))
+    /// # Errors
+    /// The preset needs more memory than a run on the CPU of this machine may use.
+    fn cpu(preset: &Preset) -> Result<Self> {
+        preset.fits_into(memory::for_a_run())?;
+        Ok(Self::Cpu)
+    }
 }
 
 #[cfg(feature = "cuda")]
@@ -97,38 +102,37 @@ mod cuda {
     use dfdx::tensor::{Cuda, Tensor};
 
     use super::super::cuda_loader;
-    use super::super::failure::caught;
-    use super::{Preset, Result, Run, Task, Trainer};
+    use super::super::failure::catch_panic;
+    use super::{OpenDevice, Result};
 
-    /// Opens a run on a card.
-    pub fn open(preset: &Preset, trained_on: &Task, card: usize) -> Result<Box<dyn Run>> {
-        let device = device(card)?;
-        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone(), trained_on)?))
+    /// Opens a GPU.
+    pub fn open(number: usize) -> Result<OpenDevice> {
+        Ok(OpenDevice::Cuda { device: device(number)?, number })
     }
 
-    /// A card that answers and computes.
-    fn device(card: usize) -> Result<Cuda> {
-        let silent = |why: &str| anyhow!("cuda:{card} does not answer: {why}; --device cpu needs no card");
+    /// A GPU that answers and computes.
+    fn device(number: usize) -> Result<Cuda> {
+        let silent = |why: &str| anyhow!("cuda:{number} does not answer: {why}; --device cpu needs no GPU");
         if let Some(missing) = cuda_loader::missing() {
             return Err(silent(&missing));
         }
-        // Where no such card is, the binding panics instead of failing.
-        let device = caught(|| Cuda::try_build(card, 0).map_err(|error| anyhow!("{error:?}")))
-            .map_err(|error| silent(&sign(&error)))?;
-        caught(|| try_out(&device)).with_context(|| format!("cuda:{card} answers, but it does not compute"))?;
-        // Steps want the same sizes again and again: what a step gives back is kept for the next.
+        // If there is no such GPU, the binding panics instead of returning an error.
+        let device = catch_panic(|| Cuda::try_build(number, 0).map_err(|error| anyhow!("{error:?}")))
+            .map_err(|error| silent(&driver_error(&error)))?;
+        catch_panic(|| try_out(&device)).with_context(|| format!("cuda:{number} answers, but it does not compute"))?;
+        // Every step allocates the same sizes: memory that a step frees is kept for the next.
         device.try_enable_cache().map_err(|error| anyhow!("{error:?}"))?;
         Ok(device)
     }
 
-    /// The driver's own name for what is wrong, such as CUDA_ERROR_NO_DEVICE, out of all that is said around it.
-    fn sign(error: &anyhow::Error) -> String {
+    /// The driver's name of an error, such as CUDA_ERROR_NO_DEVICE, from the text around it.
+    fn driver_error(error: &anyhow::Error) -> String {
         let text = format!("{error:#}");
         let mut words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
         words.find(|word| word.starts_with("CUDA_ERROR_")).unwrap_or(&text).to_owned()
     }
 
-    /// The kinds of work that need more than the driver: matrix products, and kernels compiled while the program runs.
+    /// Computes what needs more than the driver: a matrix product, and a kernel that is compiled at run time.
     fn try_out(device: &Cuda) -> Result<()> {
         let device_error = |error| anyhow!("{error:?}");
         let row: Tensor<(usize, usize), f32, Cuda> =
@@ -150,10 +154,9 @@ mod cuda {
 mod cuda {
     use anyhow::bail;
 
-    use super::{Preset, Result, Run, Task};
+    use super::{OpenDevice, Result};
 
-    /// This program knows no cards.
-    pub fn open(_preset: &Preset, _trained_on: &Task, _card: usize) -> Result<Box<dyn Run>> {
+    pub fn open(_number: usize) -> Result<OpenDevice> {
         bail!("this innerloop was built without CUDA: build it with `cargo build --release --features cuda`")
     }
 }

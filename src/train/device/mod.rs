@@ -1,6 +1,5 @@
-//! The device that a run computes on: which there are, how one is chosen, and what becomes of its failures.
+//! The device that a run computes on: how one is chosen, its memory, its status, and its failures as errors.
 
-mod agreement;
 mod choice;
 #[cfg(feature = "cuda")]
 mod cuda_loader;
@@ -8,8 +7,6 @@ mod failure;
 mod gpu_status;
 mod memory;
 
-pub use choice::{DeviceChoice, fits, open, open_shifted};
-#[cfg(test)]
-pub use failure::Guarded;
-pub use failure::device_error;
+pub use choice::{DeviceChoice, OpenDevice};
+pub use failure::{catch_panic, device_error, explained};
 pub use gpu_status::{Gpu, GpuStatus};

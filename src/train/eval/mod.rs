@@ -1,4 +1,5 @@
-//! What a run is measured by: its equivalence to the references, its loss after each pair, its hidden states, its claims.
+//! What is measured of a run: its equivalence to the references, its loss after each pair, its hidden states, its claims,
+//! and all of these on tasks off the training distribution.
 
 mod claims;
 mod distance;
@@ -9,7 +10,7 @@ mod loss_by_pairs;
 mod off_distribution;
 
 pub use claims::ClaimCheck;
-pub use equivalence::{Scope, measure};
-pub use held_out::HeldOut;
+pub use equivalence::{Equivalence, Measurement, Scope, measure};
+pub use held_out::{HeldOut, ReferenceResult};
 pub use hidden_state::{Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
-pub use off_distribution::{Shift, Shifted};
+pub use off_distribution::{Shift, Shifted, shifts};

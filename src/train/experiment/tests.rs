@@ -1,113 +1,105 @@
-//! A run whose device fails now and then, and what becomes of it.
-#![cfg(test)]
+//! A run whose device fails.
 
 use anyhow::{Result, bail};
 
-use super::super::device::Guarded;
-use super::super::{
-    Checkpoint, DeviceChoice, Experiment, Measurement, ReferenceResult, Run, Scope, Snapshot, StepReport, open,
-};
+use super::{Experiment, GuardedRun};
+use crate::nn::LayerStates;
 use crate::preset::{self, Preset};
+use crate::task::{Batch, StreamKey};
+use crate::train::trainer::{Run, StepReport};
+use crate::train::{Checkpoint, DeviceChoice, SavedParameter};
 
 /// How the device fails at step 150, once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Failure {
     Error,
     Panic,
-    /// It does not come back either.
+    /// It does not answer any more.
     ForGood,
 }
 
 struct Failing {
     run: Box<dyn Run>,
     failure: Option<Failure>,
+    gone: bool,
 }
 
 const MEMORY: &str = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
 
-impl Run for Failing {
-    fn step(&mut self) -> Result<()> {
-        if self.run.steps_done() == 150 {
-            match self.failure {
-                Some(Failure::Error) => {
-                    self.failure = None;
-                    bail!(MEMORY)
-                }
-                Some(Failure::Panic) => {
-                    self.failure = None;
-                    panic!("called `Result::unwrap()` on an `Err` value: {MEMORY}")
-                }
-                Some(Failure::ForGood) => bail!("gone"),
-                None => {}
+impl Failing {
+    /// The run, unless the device fails before the step after this number of steps.
+    fn before(&mut self, steps_done: u64) -> Result<&mut dyn Run> {
+        match self.failure {
+            Some(Failure::ForGood) if steps_done >= 150 => self.gone = true,
+            Some(Failure::Error) if steps_done == 150 => {
+                self.failure = None;
+                bail!(MEMORY)
             }
+            Some(Failure::Panic) if steps_done == 150 => {
+                self.failure = None;
+                panic!("called `Result::unwrap()` on an `Err` value: {MEMORY}")
+            }
+            Some(_) | None => {}
         }
-        self.run.step()
+        self.run_mut()
     }
 
-    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        match self.failure {
-            Some(Failure::ForGood) => bail!("gone"),
-            _ => self.run.restore(checkpoint),
-        }
+    fn run(&self) -> Result<&dyn Run> {
+        if self.gone { bail!("gone") } else { Ok(&*self.run) }
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint> {
-        match self.failure {
-            Some(Failure::ForGood) if self.run.steps_done() == 150 => bail!("gone"),
-            _ => self.run.checkpoint(),
-        }
+    fn run_mut(&mut self) -> Result<&mut dyn Run> {
+        if self.gone { bail!("gone") } else { Ok(&mut *self.run) }
+    }
+}
+
+impl Run for Failing {
+    fn step(&mut self, key: StreamKey, lr: f64) -> Result<()> {
+        self.before(key.step)?.step(key, lr)
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {
-        self.run.reports()
+        self.run_mut()?.reports()
     }
 
-    fn steps_ahead(&self) -> u64 {
-        self.run.steps_ahead()
+    fn queue_limit(&self) -> u64 {
+        self.run.queue_limit()
     }
 
-    fn measure(&mut self, scope: Scope) -> Result<Measurement> {
-        self.run.measure(scope)
+    fn batch_loss(&self, key: StreamKey) -> Result<f32> {
+        self.run()?.batch_loss(key)
     }
 
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        self.run.snapshot()
+    fn predict(&self, tasks: &Batch) -> Result<Vec<f32>> {
+        self.run()?.predict(tasks)
     }
 
-    fn batch_loss(&mut self) -> Result<f32> {
-        self.run.batch_loss()
+    fn query_gradient(&self, tasks: &Batch, output_weights: Vec<f32>) -> Result<Vec<f32>> {
+        self.run()?.query_gradient(tasks, output_weights)
     }
 
-    fn reset(&mut self, seed: u64) -> Result<()> {
-        self.run.reset(seed)
+    fn states(&self, tasks: &Batch) -> Result<Vec<LayerStates>> {
+        self.run()?.states(tasks)
+    }
+
+    fn parameter_difference(&self) -> Option<f64> {
+        self.run.parameter_difference()
+    }
+
+    fn parameters(&self) -> Result<Vec<SavedParameter>> {
+        self.run()?.parameters()
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.run_mut()?.restore(checkpoint)
+    }
+
+    fn initialise(&mut self, seed: u64) -> Result<()> {
+        self.run_mut()?.initialise(seed)
     }
 
     fn release(&mut self) {
         self.run.release();
-    }
-
-    fn scale_lr(&mut self, factor: f64) -> f64 {
-        self.run.scale_lr(factor)
-    }
-
-    fn lr(&self) -> f64 {
-        self.run.lr()
-    }
-
-    fn steps_done(&self) -> u64 {
-        self.run.steps_done()
-    }
-
-    fn seed(&self) -> u64 {
-        self.run.seed()
-    }
-
-    fn device(&self) -> &str {
-        "cuda:0"
-    }
-
-    fn references(&self) -> &[ReferenceResult] {
-        self.run.references()
     }
 }
 
@@ -118,10 +110,11 @@ fn preset() -> Preset {
 }
 
 fn experiment(failure: Option<Failure>) -> Experiment {
-    let (preset, batch) = (preset(), preset().train.batch);
-    let run = open(&preset, DeviceChoice::Cpu).unwrap();
-    let run = Guarded::new(Box::new(Failing { run, failure }), batch);
-    Experiment::begin("first-look", preset, (Box::new(run), DeviceChoice::Cpu)).unwrap()
+    let mut experiment = Experiment::start("first-look", preset(), DeviceChoice::Cpu).unwrap();
+    let GuardedRun { run, batch, .. } = experiment.run;
+    let run = Box::new(Failing { run, failure, gone: false });
+    experiment.run = GuardedRun { run, device: "cuda:0".to_owned(), batch };
+    experiment
 }
 
 /// Trains to a step, or to the first error.
@@ -132,7 +125,7 @@ fn train(experiment: &mut Experiment, to: u64) -> Result<()> {
     Ok(())
 }
 
-/// All that would be saved, as text, for a NaN equals itself there.
+/// All that would be saved, as text, in which NaN equals NaN.
 fn state(experiment: &Experiment) -> String {
     format!("{:?} {:?}", experiment.checkpoint().unwrap(), experiment.history)
 }
@@ -161,5 +154,5 @@ fn a_run_whose_device_is_gone_can_still_be_saved() {
     assert_eq!(train(&mut failing, 170).unwrap_err().to_string(), "gone");
     assert_eq!((failing.step(), failing.seed()), (100, whole.seed()));
     assert!(state(&failing) == state(&whole));
-    assert!(failing.advance(1).is_err(), "it is asked again, and says so");
+    assert!(failing.advance(1).is_err(), "it fails again");
 }
