@@ -32,7 +32,7 @@ pub struct Options {
 /// hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
-    let result_cache = ResultCache::place(|name| std::env::var_os(name));
+    let result_cache = ResultCache::path(|name| std::env::var_os(name));
     let (mut held, mut failed) = (0, 0);
     if options.markdown {
         print(HEAD)?;
@@ -129,7 +129,7 @@ fn verify(
 fn note(result_cache: Option<&PathBuf>, experiment: &Experiment, outcome: &ClaimRecord) {
     let Some(path) = result_cache else { return };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    if let Err(error) = ResultCache::note(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
+    if let Err(error) = ResultCache::record(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
         tell(&format!("{}: not noted: {error:#}", path.display()));
     }
 }

@@ -8,7 +8,7 @@ use crate::reference::Reference;
 
 /// A claim, and the measured value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename = "Verdict")]
 pub struct ClaimCheck {
     pub claim: Claim,
     /// NaN if the model or the task has no such quantity.

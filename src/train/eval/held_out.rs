@@ -136,8 +136,8 @@ impl HeldOut {
 }
 
 /// The sizes of a task in the references' terms.
-fn shape_of(Shape { dim, outputs, context }: Shape) -> reference::Shape {
-    reference::Shape { dim, outputs, context }
+fn shape_of(Shape { dim, outputs, context }: Shape) -> reference::ProblemShape {
+    reference::ProblemShape { dim, outputs, context }
 }
 
 /// What the references may know of a task.

@@ -23,7 +23,7 @@ const FLOPS: u64 = 2_000_000_000;
 /// The number of tasks that this costs acceptable time for.
 pub fn tasks(shape: Shape, references: &[Tuned]) -> usize {
     let lengths = shape.context + 1;
-    let sizes = crate::reference::Shape { dim: shape.dim, outputs: shape.outputs, context: shape.context };
+    let sizes = crate::reference::ProblemShape { dim: shape.dim, outputs: shape.outputs, context: shape.context };
     let each = references.iter().map(|tuned| tuned.flops(sizes)).fold(0, u64::saturating_add);
     let affordable = FLOPS / each.saturating_mul(lengths as u64).max(1);
     (ANSWERS / shape.outputs)
