@@ -82,8 +82,8 @@ impl Family {
     }
 }
 
-/// Bytes of tokens, states and parameters that a run may need on any machine. The memory of the present machine is checked
-/// when a run is opened.
+/// Bytes of tokens, states and parameters that a run may need on any machine. The memory of the present machine is
+/// checked when a run is opened.
 const MEMORY: u128 = 64 << 30;
 
 impl Preset {
@@ -104,7 +104,8 @@ impl Preset {
         let (shape, bytes) = (self.task.shape(), self.bytes());
         ensure!(
             bytes <= most,
-            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: make task.dim, task.context or train.batch smaller",
+            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: \
+             make task.dim, task.context or train.batch smaller",
             shape.dim,
             shape.context,
             self.train.batch,

@@ -135,7 +135,10 @@ fn modules_use_only_the_modules_below_them() {
 fn the_allowed_dependencies_have_no_cycles() {
     for (i, (module, allowed)) in ALLOWED.iter().enumerate() {
         for below in *allowed {
-            assert!(ALLOWED[..i].iter().any(|(name, _)| name == below), "{module} may use {below}, which is not below it");
+            assert!(
+                ALLOWED[..i].iter().any(|(name, _)| name == below),
+                "{module} may use {below}, which is not below it"
+            );
         }
     }
 }

@@ -53,8 +53,8 @@ pub enum Quantity {
 }
 
 impl Claim {
-    /// Checks the bounds and the changed fields. A step beyond the preset's last is allowed: `--steps` may have shortened
-    /// the run.
+    /// Checks the bounds and the changed fields. A step beyond the preset's last is allowed: `--steps` may have
+    /// shortened the run.
     ///
     /// # Errors
     /// A bound is missing or not finite, `Nearest` has one, or `set` changes a field outside the task.

@@ -1,7 +1,7 @@
 //! Errors of a RON text: the position, what is wrong, and what is allowed there.
 //!
-//! The parser's error does not always name what is allowed. Then the text is probed: it is changed at that position to a
-//! value that no type accepts, and the parser's error about that lists what it accepts.
+//! The parser's error does not always name what is allowed. Then the text is probed: it is changed at that position to
+//! a value that no type accepts, and the parser's error about that lists what it accepts.
 
 use std::fmt::Write;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The position of each field in a RON text.
 //!
-//! A lexer that cannot fail: it recognises comments, strings and brackets, and accepts anything else. So it finds fields in
-//! texts that the parser rejects, and fields whose values are wrong only together.
+//! A lexer that cannot fail: it recognises comments, strings and brackets, and accepts anything else. So it finds
+//! fields in texts that the parser rejects, and fields whose values are wrong only together.
 
 use std::ops::{ControlFlow, Range};
 

@@ -29,7 +29,8 @@ pub struct SavedParameter {
 }
 
 impl Checkpoint {
-    /// Checks that the checkpoint is of a network with these parameters, by name and shape, and [`check`](Self::check)s it.
+    /// Checks that the checkpoint is of a network with these parameters, by name and shape, and [`check`](Self::check)s
+    /// it.
     pub fn fits(&self, parameters: &[(&str, (usize, usize))]) -> Result<()> {
         let found: Vec<_> = self.parameters.iter().map(|p| (p.name.as_str(), p.shape)).collect();
         ensure!(found == parameters, "the saved parameters are {found:?}, but the preset's model has {parameters:?}");

@@ -1,7 +1,7 @@
 //! A run with its history: the one loop body that every front end drives.
 //!
-//! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are not
-//! used here.
+//! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
+//! not used here.
 
 #[cfg(test)]
 mod tests;
@@ -121,8 +121,9 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on `trained_on`.
-    /// The references keep the step sizes, the penalties and the priors of `trained_on`: no reference is re-tuned.
+    /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on
+    /// `trained_on`. The references keep the step sizes, the penalties and the priors of `trained_on`: no reference is
+    /// re-tuned.
     ///
     /// # Errors
     /// As [`Self::resume`].

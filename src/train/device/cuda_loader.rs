@@ -1,10 +1,11 @@
 //! NVIDIA's libraries, opened at run time.
 //!
-//! dfdx uses a GPU through cudarc, which declares the functions below and links nothing. They are defined here, and call
-//! the driver, cuBLAS and NVRTC if these are present. So a program with CUDA support starts on a machine without a GPU.
+//! dfdx uses a GPU through cudarc, which declares the functions below and links nothing. They are defined here, and
+//! call the driver, cuBLAS and NVRTC if these are present. So a program with CUDA support starts on a machine without a
+//! GPU.
 //!
-//! Two behaviours differ from the driver's. Functions that free memory, streams and the like always succeed: on a GPU that
-//! is lost they fail, and dfdx would panic while it cleans up, which ends the program. The next call that computes
+//! Two behaviours differ from the driver's. Functions that free memory, streams and the like always succeed: on a GPU
+//! that is lost they fail, and dfdx would panic while it cleans up, which ends the program. The next call that computes
 //! something reports that the GPU is lost. And allocations of zero bytes do not call the driver.
 
 use std::env;
@@ -84,13 +85,14 @@ pub fn missing() -> Option<String> {
     [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
 }
 
-/// The PCI bus identifier, "00000000:65:00.0", of the GPU with a number in CUDA, which depends on CUDA_VISIBLE_DEVICES and
-/// CUDA_DEVICE_ORDER. `None` before a run is open on a GPU.
+/// The PCI bus identifier, "00000000:65:00.0", of the GPU with a number in CUDA, which depends on CUDA_VISIBLE_DEVICES
+/// and CUDA_DEVICE_ORDER. `None` before a run is open on a GPU.
 pub fn bus(number: usize) -> Option<String> {
     type Device = unsafe extern "C" fn(*mut c_int, c_int) -> c_uint;
     type Bus = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_uint;
     let (mut device, mut text) = (0, [0; 32]);
-    // SAFETY: the signatures are those of NVIDIA's headers; the pointers are to a number, and to a text of the given length.
+    // SAFETY: the signatures are those of NVIDIA's headers; the pointers are to a number, and to a text of the given
+    // length.
     let found = unsafe {
         let find = DRIVER.function::<Device>("cuDeviceGet")?;
         let bus_id = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
@@ -101,8 +103,8 @@ pub fn bus(number: usize) -> Option<String> {
     found.then(|| text.to_string_lossy().into_owned())
 }
 
-/// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: returned if a library is missing,
-/// which [`missing`] rules out before the first call.
+/// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: returned if a library is
+/// missing, which [`missing`] rules out before the first call.
 const NO_DEVICE: c_uint = 100;
 const NOT_INITIALIZED: c_uint = 1;
 const INTERNAL_ERROR: c_uint = 11;

@@ -54,8 +54,8 @@ pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32
     matrix
 }
 
-/// A state or an accumulator, (rows, columns), in the form in which the two are compared. For classification the mean of
-/// each column over the last `outputs` rows, the classes, is subtracted: it changes no probability, so it is free.
+/// A state or an accumulator, (rows, columns), in the form in which the two are compared. For classification the mean
+/// of each column over the last `outputs` rows, the classes, is subtracted: it changes no probability, so it is free.
 pub fn comparable_state(objective: Objective, mut matrix: Vec<f32>, columns: usize, outputs: usize) -> Vec<f32> {
     if objective == Objective::CrossEntropy {
         let first = matrix.len().saturating_sub(outputs * columns);

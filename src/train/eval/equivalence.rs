@@ -1,5 +1,5 @@
-//! The equivalence of a model and gradient descent: predictions, sensitivities, losses, states and weights compared over
-//! the held-out tasks.
+//! The equivalence of a model and gradient descent: predictions, sensitivities, losses, states and weights compared
+//! over the held-out tasks.
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -29,9 +29,8 @@ pub struct Measurement {
     /// Median loss of the model; NaN in sessions that were saved before this was measured.
     #[serde(default = "nan")]
     pub eval_median: f64,
-    /// Mean loss after 0, 1, …, N pairs, over the same tasks as
-    /// [`super::ReferenceResult::loss_by_pairs`]. NaN after as many pairs as the model cannot read; empty if it can read
-    /// only N, or contexts are too long.
+    /// Mean loss after 0, 1, …, N pairs, over the same tasks as [`super::ReferenceResult::loss_by_pairs`]. NaN after as
+    /// many pairs as the model cannot read; empty if it can read only N, or contexts are too long.
     #[serde(default, alias = "running")]
     pub loss_by_pairs: Vec<f64>,
     pub equivalence: Equivalence,
@@ -121,8 +120,8 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
     Ok(Measurement { step, eval_loss, eval_median: median(&losses), loss_by_pairs, equivalence })
 }
 
-/// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights, over the
-/// first `size` tasks.
+/// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights, over
+/// the first `size` tasks.
 fn sensitivities(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize) -> Result<(f64, f64)> {
     let Shape { dim, outputs, .. } = preset.task.shape();
     let (tasks, weights) = (held_out.batch().part(0, size), held_out.weights());

@@ -1,6 +1,7 @@
 //! The held-out tasks that a run is measured on, and every reference's answers to them.
 //!
-//! They come from a random stream of their own and do not depend on the run's seed, so runs on one task can be compared.
+//! They come from a random stream of their own and do not depend on the run's seed, so runs on one task can be
+//! compared.
 
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;

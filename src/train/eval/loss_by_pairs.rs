@@ -52,8 +52,8 @@ pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Obj
     (0..references.len()).map(|reference| (0..lengths).map(|pairs| after(reference, pairs)).collect()).collect()
 }
 
-/// The mean loss of a model after 0, 1, …, N pairs of these tasks. NaN after as many pairs as the model cannot read; empty
-/// if it can read only N.
+/// The mean loss of a model after 0, 1, …, N pairs of these tasks. NaN after as many pairs as the model cannot read;
+/// empty if it can read only N.
 pub fn of_model(run: &dyn Run, preset: &Preset, tasks: &Batch) -> Result<Vec<f64>> {
     let Shape { outputs, context, .. } = tasks.shape;
     // In some layouts no pair is no token.

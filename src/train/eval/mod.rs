@@ -1,5 +1,5 @@
-//! What is measured of a run: its equivalence to the references, its loss after each pair, its hidden states, its claims,
-//! and all of these on tasks off the training distribution.
+//! What is measured of a run: its equivalence to the references, its loss after each pair, its hidden states, its
+//! claims, and all of these on tasks off the training distribution.
 
 mod claims;
 mod distance;

@@ -1,5 +1,5 @@
-//! The present weights on tasks that they were not trained on: whether what holds on the training distribution also holds
-//! off it.
+//! The present weights on tasks that they were not trained on: whether what holds on the training distribution also
+//! holds off it.
 //!
 //! Defines the shifts of each task. [`super::super::Experiment::measure_shift`] measures one.
 
