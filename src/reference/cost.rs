@@ -24,12 +24,12 @@
 //!
 //! Each but zero adds 2od for the answer W x_q.
 
-use super::{Algorithm, Filter, Online, Reference, Shape, Tuned};
+use super::{Algorithm, Filter, Online, Reference, ProblemShape, Tuned};
 
 impl Tuned {
     /// Operations for one query with its context of N pairs; see the table at the top of the file.
-    pub fn flops(&self, shape: Shape) -> u64 {
-        let Shape { dim, outputs, context } = shape;
+    pub fn flops(&self, shape: ProblemShape) -> u64 {
+        let ProblemShape { dim, outputs, context } = shape;
         let (d, o, n) = (dim as u64, outputs as u64, context as u64);
         let first = 2 * n * o * d + o * d;
         let moments = n * d * (d + 1) + 2 * n * o * d;
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn one_step_costs_its_sum_and_its_answer() {
-        let shape = Shape { dim: 10, outputs: 10, context: 10 };
+        let shape = ProblemShape { dim: 10, outputs: 10, context: 10 };
         let flops = |reference| Tuned::plain(reference).flops(shape);
         assert_eq!(flops(Reference::Zero), 0);
         assert_eq!(flops(Reference::Gd(1)), 2_000 + 100 + 200);
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(flops(Reference::Gd(2)), 1_100 + 2_000 + 100 + 2_000 + 300 + 200);
         assert_eq!(flops(Reference::Gd(10)) - flops(Reference::Gd(5)), 5 * (2_000 + 300));
         // One number to predict: two steps are cheaper from the data, ten are not.
-        let scalar = |k| Tuned::plain(Reference::Gd(k)).flops(Shape { outputs: 1, ..shape });
+        let scalar = |k| Tuned::plain(Reference::Gd(k)).flops(ProblemShape { outputs: 1, ..shape });
         assert_eq!(scalar(2) - scalar(1), 400 + 10 + 20);
         assert_eq!(scalar(10) - scalar(9), 200 + 30);
         let cg = |k| flops(Reference::Cg(k));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn bayes_costs_what_it_runs() {
-        let shape = Shape { dim: 4, outputs: 1, context: 7 };
+        let shape = ProblemShape { dim: 4, outputs: 1, context: 7 };
         let with = |reference, drift| {
             let gauss = Some(Gauss { weight_scale: 1.0, noise: 0.1, drift, forgetting: 1.0 });
             Tuned { gauss, ..Tuned::plain(reference) }.flops(shape)

@@ -27,7 +27,6 @@ mod filter;
 pub mod fir;
 mod free_steps;
 pub mod logistic;
-mod objective;
 pub mod online;
 mod prior;
 pub mod recursive;
@@ -36,11 +35,12 @@ mod search;
 mod spectrum;
 mod tuned;
 mod tuning;
+mod tuning_loss;
 
 pub use algorithm::{Descent, Reference};
 pub use filter::Filter;
 pub use online::Online;
-pub use prior::{Loss, Prior, Shape};
+pub use prior::{Loss, Prior, ProblemShape};
 pub use recursive::Gauss;
 pub use spectrum::Spectrum;
 pub use tuned::{Algorithm, Tuned};
@@ -63,8 +63,8 @@ pub struct Problem {
 
 impl Problem {
     /// d, d_out and N.
-    pub fn shape(&self) -> Shape {
-        Shape { dim: self.x.nrows(), outputs: self.y.nrows(), context: self.x.ncols() }
+    pub fn shape(&self) -> ProblemShape {
+        ProblemShape { dim: self.x.nrows(), outputs: self.y.nrows(), context: self.x.ncols() }
     }
 
     /// ½ ‖W x_q − target‖² / d_out, for weights of shape (d_out, d).

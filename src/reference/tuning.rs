@@ -8,8 +8,8 @@ use nalgebra::DVector;
 use rayon::prelude::*;
 
 use super::closed_form;
-use super::objective::Objective;
 use super::search::{minimise, minimise_roughly};
+use super::tuning_loss::TuningLoss;
 use super::{Filter, Gauss, Loss, Prior, Problem, Reference, Tuned, descent, free_steps, logistic};
 use online::Kind;
 
@@ -26,14 +26,14 @@ pub fn tune(reference: Reference, prior: &Prior, tuning: &[Problem]) -> Tuned {
 /// Tuning problems and their prior, prepared for any number of references.
 pub struct Tuner {
     prior: Prior,
-    objective: Objective,
+    loss: TuningLoss,
     tuning: Vec<Problem>,
 }
 
 impl Tuner {
     /// Decomposes the tuning problems: one symmetric eigenproblem of size min(d, N) each.
     pub fn new(prior: &Prior, tuning: &[Problem]) -> Self {
-        Self { prior: *prior, objective: Objective::new(prior, tuning), tuning: tuning.to_vec() }
+        Self { prior: *prior, loss: TuningLoss::new(prior, tuning), tuning: tuning.to_vec() }
     }
 
     /// Chooses the parameters of a reference. A reference that does not apply to the prior gets those of ridge.
@@ -43,7 +43,7 @@ impl Tuner {
             Reference::Zero | Reference::Gd(0) | Reference::LeastSquares | Reference::Cg(_) => plain,
             Reference::Gd(steps) => Tuned { eta: Some(self.eta(steps)), ..plain },
             Reference::GdFree(steps) => {
-                let etas = free_steps::best(&self.objective.quadratic_form(), steps as usize, self.eta(1));
+                let etas = free_steps::best(&self.loss.quadratic_form(), steps as usize, self.eta(1));
                 Tuned { etas: Some(etas), ..plain }
             }
             Reference::GdMomentum(steps) => {
@@ -65,7 +65,7 @@ impl Tuner {
             // On contexts of the length that they are tuned on both are the same.
             Reference::Frozen(descent) => Tuned { reference, ..self.tune(descent.into()) },
             Reference::Newton(iterations) => {
-                let loss = |alpha| self.objective.parabola(Filter::Newton { alpha, iterations }).loss();
+                let loss = |alpha| self.loss.parabola(Filter::Newton { alpha, iterations }).loss();
                 Tuned { alpha: Some(minimise(1e-2, 2.0, loss)), ..plain }
             }
             Reference::Ridge => Tuned { lambda: Some(self.lambda()), ..plain },
@@ -91,17 +91,17 @@ impl Tuner {
             if let Some(step) = closed_form::best_step(&self.prior) {
                 return step.eta;
             }
-            return self.objective.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor().max(0.0);
+            return self.loss.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor().max(0.0);
         }
-        let scale = self.objective.scale();
-        minimise(1e-6 / scale, 1e2 / scale, |eta| self.objective.parabola(Filter::Descent { eta, steps }).loss())
+        let scale = self.loss.scale();
+        minimise(1e-6 / scale, 1e2 / scale, |eta| self.loss.parabola(Filter::Descent { eta, steps }).loss())
     }
 
     /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm, so the
     /// search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all problems
     /// can be asked; further steps must be taken for every η that is tried.
     fn logistic_eta(&self, steps: u32) -> f64 {
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         let (low, high) = (1e-2 / scale, 1e3 / scale);
         let walk = |problem: &Problem, eta| logistic::steps(problem, problem.x.ncols(), eta, steps);
         // Losses are gathered before they are added up: the sum must not depend on the number of threads.
@@ -122,12 +122,12 @@ impl Tuner {
     /// (η, γ) of GD++: γ searched, the best η for each γ by formula.
     fn eta_and_gamma(&self) -> (f64, f64) {
         let filter = |gamma| Filter::Preconditioned { eta: 1.0, gamma };
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         let gamma = minimise(1e-6 / scale, 1e2 / scale, |gamma| {
-            let parabola = self.objective.parabola(filter(gamma));
+            let parabola = self.loss.parabola(filter(gamma));
             parabola.constant - parabola.linear * parabola.best_factor().max(0.0)
         });
-        (self.objective.parabola(filter(gamma)).best_factor().max(0.0), gamma)
+        (self.loss.parabola(filter(gamma)).best_factor().max(0.0), gamma)
     }
 
     /// The Bayes value σ²/s_w² where it is known, else the best on the tuning problems.
@@ -135,8 +135,8 @@ impl Tuner {
         if let Some(lambda) = self.prior.bayes_lambda() {
             return lambda;
         }
-        let scale = self.objective.scale() * self.objective.pairs();
-        minimise(1e-6 * scale, 1e4 * scale, |lambda| self.objective.parabola(Filter::Ridge { lambda }).loss())
+        let scale = self.loss.scale() * self.loss.pairs();
+        minimise(1e-6 * scale, 1e4 * scale, |lambda| self.loss.parabola(Filter::Ridge { lambda }).loss())
     }
 
     /// (η, γ) of GD++ with the query in its sums. The answer is η (a₀ − 2 γ a₁ + γ² a₂) with vectors that no parameter
@@ -159,15 +159,15 @@ impl Tuner {
             let eta = Some(linear / square).filter(|eta| eta.is_finite()).unwrap_or(0.0).max(0.0);
             (eta, eta * linear)
         };
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         let gamma = minimise(1e-6 / scale, 1e2 / scale, |gamma| -best(gamma).1);
         (best(gamma).0, gamma)
     }
 
     /// (η, β) of k steps with momentum.
     fn eta_and_momentum(&self, steps: u32) -> (f64, f64) {
-        let scale = self.objective.scale();
-        let loss = |eta, momentum| self.objective.parabola(Filter::Momentum { eta, momentum, steps }).loss();
+        let scale = self.loss.scale();
+        let loss = |eta, momentum| self.loss.parabola(Filter::Momentum { eta, momentum, steps }).loss();
         let eta = |momentum| minimise_roughly(1e-3 / scale, 1e1 / scale, |eta| loss(eta, momentum));
         let momentum = minimise_roughly(1e-3, 1.0, |momentum| loss(eta(momentum), momentum));
         (eta(momentum), momentum)

@@ -44,7 +44,7 @@ impl Tuner {
     fn search_online(&self, kind: Kind) -> Online {
         let shape = self.prior.shape;
         let few = self.affordable(4 * (shape.context * (2 * shape.dim + shape.outputs)) as u64);
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         // One pair's step is 1/‖x‖², and ‖x‖² is d times the mean square of a coordinate.
         let one = 1.0 / (scale * shape.dim as f64);
         let loss = |learner: Online| self.mean_loss(few, |problem| learner.answer(problem));
@@ -88,7 +88,7 @@ impl Tuner {
         let loss = |candidate: Tuned| {
             self.mean_loss(few, |problem| candidate.weights(problem) * &problem.query)
         };
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         let mut best = tuned(self.lambda().max(1e-3 * scale), 1.0);
         // Each of the two in turn: the valley has no bends that a third round would find.
         for _ in 0..2 {

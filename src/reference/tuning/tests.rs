@@ -28,7 +28,7 @@ fn descent_reaches_the_known_losses() {
     let wide_tuner = Tuner::new(&wide.prior(), &wide.problems(50, 2_000));
     for (steps, eta, loss) in KNOWN {
         let tuned = tuner.tune(Reference::Gd(steps)).eta.unwrap();
-        let reached = tuner.objective.parabola(Filter::Descent { eta: tuned, steps }).loss();
+        let reached = tuner.loss.parabola(Filter::Descent { eta: tuned, steps }).loss();
         let precision = if steps < 5 { 0.01 } else { 0.03 };
         assert!((tuned / eta - 1.0).abs() < precision, "gd-{steps}: η {tuned}");
         assert!((reached / loss - 1.0).abs() < precision, "gd-{steps}: loss {reached}");
