@@ -299,7 +299,7 @@ impl Experiment {
             };
             let measurement = experiment.measure_unrecorded(Scope::All)?;
             let claims = due().filter(|claim| claim.set == *set);
-            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, experiment.references())));
+            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
         }
         Ok(checks)
     }
