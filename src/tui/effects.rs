@@ -1,4 +1,4 @@
-//! What the app asks for, and the one place that does it: the training thread, the saved sessions, the terminal, the end.
+//! What the app asks for, and the one place that does it: with the training thread, the saved sessions, the terminal.
 //!
 //! Knows nothing of the app: an effect carries all that performing it needs.
 

@@ -101,8 +101,9 @@ fn speed(status: &Status) -> String {
 fn time_left(status: &Status) -> String {
     let left = status.steps.saturating_sub(status.step) as f64;
     let per_second = status.pace.map_or(status.steps_per_second, |pace| pace.min(status.steps_per_second));
-    match status.phase {
-        Phase::Running if left > 0.0 && per_second > 0.0 => format!("{} left", duration(left / per_second)),
-        _ => String::new(),
+    if status.phase == Phase::Running && left > 0.0 && per_second > 0.0 {
+        format!("{} left", duration(left / per_second))
+    } else {
+        String::new()
     }
 }
