@@ -60,7 +60,7 @@ pub struct Content {
 }
 
 /// What a run starts from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A preset and the name it is known by.
     Preset(String, Box<Preset>),
