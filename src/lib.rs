@@ -29,6 +29,7 @@ pub mod session;
 pub mod task;
 pub mod train;
 pub mod tui;
+pub mod uncertainty;
 pub mod worker;
 
 use std::process::ExitCode;

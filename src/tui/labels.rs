@@ -8,8 +8,9 @@ mod reference;
 
 pub use reference::{label, mark, phrase, role, stroke};
 
-use super::numbers::{cosine, percent, significant};
+use super::numbers::{cosine, percent};
 use crate::train::{Equivalence, Measurement, NEAR};
+use crate::uncertainty::with_error;
 
 /// Relative prediction difference up to which a model counts as equal to a reference.
 const EQUAL: f64 = 0.03;
@@ -79,9 +80,9 @@ pub fn answer(equal: &Equivalence) -> String {
     }
 }
 
-/// "0.37 × GD-1".
+/// "0.37 ± 0.02 × GD-1": over the same tasks for both, so the error is that of the ratio.
 fn relative_loss(equal: &Equivalence) -> String {
-    format!("{} × {}", significant(1.0 + equal.loss_gap, 4), label(equal.reference))
+    format!("{} × {}", with_error(1.0 + equal.loss_gap, equal.loss_gap_standard_error), label(equal.reference))
 }
 
 /// The numbers behind the answer, the most important first. `short` leaves the loss itself out.
@@ -91,7 +92,10 @@ pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
     vec![
         format!("predictions differ by {}", percent(equal.prediction_difference_relative)),
         format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
-        if short { format!("loss {loss}") } else { format!("loss {} = {loss}", significant(measurement.eval_loss, 4)) },
+        if short { format!("loss {loss}") } else { {
+            let own = with_error(measurement.eval_loss, measurement.eval_loss_standard_error);
+            format!("loss {own} = {loss}")
+        } },
     ]
 }
 
