@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::headless::{check, completions, eval, presets, train, verify};
+use crate::headless::{check, completions, eval, fit, presets, train, verify};
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
 
@@ -34,6 +34,7 @@ pub enum Command {
     },
     Train(train::Options),
     Eval(eval::Options),
+    Fit(fit::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),

@@ -46,6 +46,7 @@ pub fn run() -> ExitCode {
         Some(Command::Run { what, lab }) => open_lab(what, lab),
         Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
+        Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),

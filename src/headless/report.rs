@@ -285,6 +285,23 @@ impl Equal {
     }
 }
 
+/// The parameters of a learner under the names of the JSON, without those that it does not have.
+pub fn named_parameters(tuned: &Tuned) -> serde_json::Map<String, serde_json::Value> {
+    let Tuned { eta, etas, momentum, forgetting, lambda, gamma, alpha, .. } = *tuned;
+    let etas = etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).collect::<Vec<_>>());
+    let one = |name: &str, value: Option<f64>| Some((name.to_owned(), serde_json::Value::from(value?)));
+    let numbers = [
+        one("eta", eta),
+        etas.map(|etas| ("etas".to_owned(), serde_json::Value::from(etas))),
+        one("momentum", momentum),
+        one("forgetting", forgetting),
+        one("lambda", lambda),
+        one("gamma", gamma),
+        one("alpha", alpha),
+    ];
+    numbers.into_iter().flatten().collect()
+}
+
 /// Of the true answers' norm, to two significant digits.
 pub fn percent(share: f64) -> String {
     let percents = 100.0 * share;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::device::{DeviceChoice, catch_panic, explained};
-use super::eval::{self, ClaimCheck, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
+use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
 use super::trainer::{self, Run};
 use super::{Checkpoint, History, LrChange, StepReport};
 use crate::preset::Preset;
@@ -266,6 +266,16 @@ impl Experiment {
         let mut shifted = self.shifted(shift.preset)?;
         let measurement = shifted.measure_unrecorded(Scope::Subset)?;
         Shift::new(shift.name, measurement, shifted.references())
+    }
+
+    /// Which learners explain the answers of the present weights, and with which parameters; the best first.
+    ///
+    /// # Errors
+    /// The device failed, or the task is no regression.
+    pub fn fits(&mut self) -> Result<Vec<Fit>> {
+        let held_out = &self.held_out;
+        let answers = self.run.attempt(|run| run.predict(held_out.batch()))?;
+        eval::fit(&answers, held_out, self.preset.task.objective())
     }
 
     /// Steps to the next one that a claim is about; `None` if there is no such step.

@@ -22,7 +22,7 @@ mod trainer;
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use eval::{
-    ClaimCheck, Equivalence, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
+    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
     Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};

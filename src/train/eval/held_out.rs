@@ -167,6 +167,11 @@ impl HeldOut {
         self.scale
     }
 
+    /// What the references know of the tasks.
+    pub fn prior(&self) -> Prior {
+        self.prior
+    }
+
     /// The held-out tasks in the references' terms.
     pub fn problems(&self) -> Vec<Problem> {
         problems(&self.batch)
