@@ -91,7 +91,7 @@ impl EffectRunner {
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {
                 // Nothing depends on it, so a failure is not reported.
-                let _ = ResultCache::note(self.places.results.as_ref()?, (&name, &preset), record, now());
+                let _ = ResultCache::record(self.places.results.as_ref()?, (&name, &preset), record, now());
                 return None;
             }
             Effect::Order(order) => return self.order(order),
