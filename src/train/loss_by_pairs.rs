@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::distance::mean;
 use super::held_out::HeldOut;
 use super::host::{device_error, tokens_on};
-use crate::nn::model::Architecture;
+use crate::nn::model::{Architecture, Setting};
 use crate::nn::{Device, GradTarget, Input, Net};
 use crate::preset::Preset;
 use crate::reference::{Problem, Spectrum, Tuned};
@@ -71,11 +71,10 @@ pub fn of_model<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOu
         }
         let short = batch.shortened(pairs);
         // The same weights in a network that knows where the query stands.
-        let sizes = (short.shape, preset.layout);
-        let mut reader = preset
-            .model
-            .build(held_out.device(), sizes, held_out.gd_constants(), &mut rng(0, Stream::Init, 0, 0))
-            .map_err(device_error)?;
+        let (shape, gd_constants) = (short.shape, held_out.gd_constants());
+        let setting = Setting { shape, layout: preset.layout, gd_constants };
+        let rng = &mut rng(0, Stream::Init, 0, 0);
+        let mut reader = preset.model.build(held_out.device(), setting, rng).map_err(device_error)?;
         for (copy, param) in reader.params_mut().into_iter().zip(net.params()) {
             copy.value = param.value.clone();
         }

@@ -16,7 +16,7 @@ use super::host::device_error;
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
-use crate::nn::model::{Architecture, GdConstants, Model};
+use crate::nn::model::{Architecture, GdConstants, Model, Setting};
 use crate::nn::op::Scalar;
 use crate::nn::{Device, GradTarget, Input, Matrix, Net};
 use crate::optim::{Moments, Optim};
@@ -126,8 +126,8 @@ fn mean_loss<D: Device, T: Tape<f32, D>>(
 
 /// The network with its initial weights.
 fn build<D: Device>(device: &D, preset: &Preset, seed: u64, gd_constants: GdConstants) -> Result<Model<D>> {
-    let sizes = (preset.task.shape(), preset.layout);
-    preset.model.build(device, sizes, gd_constants, &mut rng(seed, Stream::Init, 0, 0)).map_err(device_error)
+    let setting = Setting { shape: preset.task.shape(), layout: preset.layout, gd_constants };
+    preset.model.build(device, setting, &mut rng(seed, Stream::Init, 0, 0)).map_err(device_error)
 }
 
 /// Refuses a checkpoint that is not of the preset's model, without a run.

@@ -17,14 +17,14 @@ use std::ops::Range;
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, GdConstants, GdSsmSpec, Init};
-use crate::nn::canonical::Canonical;
+use super::canonical::Canonical;
+use super::gd_ssm::{GdSsm, GdSsmConfig, PairRows};
+use super::{Architecture, Configured, GdConstants, GdSsmSpec, Init, Setting};
 use crate::nn::op::{join, slice};
-use crate::nn::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::weights::{Prefixed, weights};
+use crate::nn::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A bidirectional GD-SSM as a preset says it.
@@ -46,10 +46,6 @@ impl Architecture for BidirectionalGdSsmSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, _layout: Layout) -> u128 {
-        4 * (shape.dim as u128).pow(2) + 24
-    }
-
     /// The tokens in their two orders, and S and ∂S/∂Λ of both directions.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let tokens = (layout.tokens(shape) * shape.dim) as u128;
@@ -65,38 +61,35 @@ impl Architecture for BidirectionalGdSsmSpec {
         }
         costs
     }
+}
 
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<BidirectionalGdSsm<D>, D> {
-        // (x_t, y_t, x_{t+1}), and backwards (x_{t+1}, y_t, x_t); or (y_{t−1}, x_t, y_t), and backwards (y_t, x_t, y_{t−1}).
-        let [forward, backward] = match layout {
-            Layout::QueryFirst => [(2, 1), (0, 1)],
-            _ => [(1, 0), (1, 2)],
+weights! {
+    /// The network.
+    pub struct BidirectionalGdSsm<D>(config: Configured<BidirectionalGdSsmSpec>) {
+        let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
+        let direction = |arrow: &str, pair_rows| {
+            let config = GdSsmConfig { pair_rows, ..GdSsmConfig::new(shape, spec.init, gd_constants) };
+            Prefixed { prefix: arrow.to_owned(), config }
         };
-        let mut direction = |arrow: &str, (target, input)| {
-            let window = Window { prefix: arrow.to_owned(), target, input };
-            GdSsm::new(device, &window, self.init, (shape, gd_constants), rng)
-        };
-        Ok(BidirectionalGdSsm {
-            forward: direction("→", forward)?,
-            backward: direction("←", backward)?,
-            query: layout.query_place(shape),
-        })
+        let [forward, backward] = pair_rows(layout);
+        weights {
+            forward: GdSsm<D> = direction("→", forward),
+            backward: GdSsm<D> = direction("←", backward),
+        }
+        constants {
+            /// The query's place among the tokens.
+            query: usize = layout.query_place(shape),
+        }
     }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct BidirectionalGdSsm<D: Device> {
-    forward: GdSsm<D>,
-    backward: GdSsm<D>,
-    /// The query's place among the tokens.
-    query: usize,
+/// Where a window holds a pair, read forwards and backwards. With the query first the windows that matter are
+/// (y_{t−1}, x_t, y_t), and backwards (y_t, x_t, y_{t−1}); else (x_t, y_t, x_{t+1}), and backwards (x_{t+1}, y_t, x_t).
+fn pair_rows(layout: Layout) -> [PairRows; 2] {
+    match layout {
+        Layout::QueryFirst => [PairRows { x: 1, y: 2 }, PairRows { x: 1, y: 0 }],
+        Layout::Interleaved | Layout::Joined | Layout::Product => [PairRows { x: 0, y: 1 }, PairRows { x: 2, y: 1 }],
+    }
 }
 
 /// One way to the query.
@@ -180,13 +173,5 @@ impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
     /// Of the direction that reads the context; where both do, they would have to share the work in a way of their own.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         if self.query == 0 { self.backward.canonical(gd_constants) } else { self.forward.canonical(gd_constants) }
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        [self.forward.params(), self.backward.params()].concat()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        self.forward.params_mut().into_iter().chain(self.backward.params_mut()).collect()
     }
 }

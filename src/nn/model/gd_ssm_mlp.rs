@@ -17,16 +17,16 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, GdConstants, GdSsmSpec, Init};
+use super::gd_ssm::{GdSsm, GdSsmConfig};
+use super::{Architecture, Configured, GdSsmSpec, Init, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::init::glorot;
-use crate::nn::linear::{self, Linear};
-use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::layer::init::glorot;
+use crate::nn::layer::linear::{Linear, linear};
+use crate::nn::weights::weights;
+use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GD-SSM with perceptrons as a preset says it.
@@ -63,11 +63,6 @@ impl Architecture for GdSsmMlpSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        let own: u128 = self.sizes(shape, layout).into_iter().map(linear::parameters).sum();
-        own + GdSsmSpec { init: Init::Random }.parameters(self.inner(shape), layout)
-    }
-
     /// The embedding's sums, tanh and features, twice; the state; the gated unit.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let embedded = layout.tokens(shape) as u128 * (4 * self.units + 4 * self.features) as u128;
@@ -88,46 +83,34 @@ impl Architecture for GdSsmMlpSpec {
         }
         costs
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<GdSsmMlp<D>, D> {
-        let sizes = self.sizes(shape, layout);
-        let mut dense =
-            |symbol: &str, size: (usize, usize)| Linear::new(device, ("", symbol), size, glorot(rng, size), 0.0);
-        let [bend, embed, value, gate, decode] = [
-            dense("1", sizes[0])?,
-            dense("2", sizes[1])?,
-            dense("a", sizes[2])?,
-            dense("g", sizes[3])?,
-            dense("o", sizes[4])?,
-        ];
-        let window = Window { prefix: String::new(), target: 1, input: 0 };
-        let mut ssm = GdSsm::new(device, &window, Init::Random, (self.inner(shape), gd_constants), rng)?;
-        // The perceptron after it wants numbers of its own size, where a prediction should start small.
-        ssm.read.value = ssm.read.value.clone().try_mul(READ)?;
-        Ok(GdSsmMlp { bend, embed, ssm, value, gate, decode, outputs_by_dim: (shape.outputs, shape.dim) })
-    }
 }
 
-/// How much larger C starts than in a GD-SSM by itself.
-const READ: f32 = 10.0;
+/// The factor by which C starts larger than in a GD-SSM alone: the gated unit after it needs inputs of order 1, where a
+/// prediction should start small.
+const READ_SCALE: f32 = 10.0;
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct GdSsmMlp<D: Device> {
-    bend: Linear<D>,
-    embed: Linear<D>,
-    ssm: GdSsm<D>,
-    value: Linear<D>,
-    gate: Linear<D>,
-    decode: Linear<D>,
-    /// (d_out, d).
-    outputs_by_dim: (usize, usize),
+weights! {
+    /// The network.
+    pub struct GdSsmMlp<D>(config: Configured<GdSsmMlpSpec>) {
+        let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
+        let [hidden, features, unit, gate, out] = spec.sizes(shape, layout);
+        weights {
+            bend: Linear<D> = linear("1", hidden, glorot()),
+            embed: Linear<D> = linear("2", features, glorot()),
+            value: Linear<D> = linear("a", unit, glorot()),
+            gate: Linear<D> = linear("g", gate, glorot()),
+            decode: Linear<D> = linear("o", out, glorot()),
+            ssm: GdSsm<D> = GdSsmConfig {
+                read_scale: READ_SCALE,
+                ..GdSsmConfig::new(spec.inner(shape), Init::Random, gd_constants)
+            },
+        }
+        saved as { bend, embed, ssm, value, gate, decode }
+        constants {
+            /// (d_out, d).
+            outputs_by_dim: (usize, usize) = (shape.outputs, shape.dim),
+        }
+    }
 }
 
 impl<D: Device> Net<D> for GdSsmMlp<D> {
@@ -163,35 +146,21 @@ impl<D: Device> Net<D> for GdSsmMlp<D> {
             time_steps: (0..length / 2).map(time_step).collect(),
         }]
     }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let before = [&self.bend, &self.embed].into_iter().flat_map(Linear::params);
-        let after = [&self.value, &self.gate, &self.decode].into_iter().flat_map(Linear::params);
-        before.chain(self.ssm.params()).chain(after).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let before = [&mut self.bend, &mut self.embed].into_iter().flat_map(Linear::params_mut);
-        let after = [&mut self.value, &mut self.gate, &mut self.decode].into_iter().flat_map(Linear::params_mut);
-        before.chain(self.ssm.params_mut()).chain(after).collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn the_state_asked_by_the_last_window_and_the_gated_unit_are_the_answer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 3 });
         let spec = GdSsmMlpSpec { features: 4, units: 5 };
-        let sizes = (shape, Layout::Interleaved);
-        let net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = build(&spec, shape, Layout::Interleaved);
         let tokens = Random::new(9).tensor3(&device, (1, 7, 1));
         let state = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
         let [bend, embed, value, gate, decode] =
@@ -208,10 +177,6 @@ mod tests {
         let gates = gate.of(&said).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
         let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
-        assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-            &expected,
-            1e-4,
-        );
+        assert_close(&answers(&net, tokens), &expected, 1e-4);
     }
 }

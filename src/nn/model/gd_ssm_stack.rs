@@ -17,15 +17,15 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes2, Axis, HasShape, PermuteTo, ReshapeTo, Tape, TryConcatAlong, TrySub};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, GdConstants, Init};
+use super::canonical::Canonical;
+use super::gd_ssm::{GdSsm, GdSsmConfig};
+use super::{Architecture, Configured, GdConstants, Init};
 use crate::bounds;
-use crate::nn::canonical::Canonical;
 use crate::nn::op::{project, slice, window_answers};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::weights::{Prefixed, weights};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A stack of GD-SSM layers as a preset says it.
@@ -50,10 +50,6 @@ impl Architecture for GdSsmStackSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, _layout: Layout) -> u128 {
-        self.layers as u128 * (2 * (shape.dim as u128).pow(2) + 12)
-    }
-
     /// Of each layer the tokens, its answers, twice, and S_N and ∂S_N/∂Λ.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let tokens = (layout.tokens(shape) + 1) as u128 * shape.dim as u128;
@@ -70,26 +66,19 @@ impl Architecture for GdSsmStackSpec {
     fn descent_steps(&self) -> u32 {
         self.layers as u32
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, _layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<GdSsmStack<D>, D> {
-        let window = |number: usize| Window { prefix: format!("{number}."), target: 1, input: 0 };
-        let layer = |number| GdSsm::new(device, &window(number), self.init, (shape, gd_constants), rng);
-        let layers = (1..=self.layers).map(layer).collect::<DeviceResult<_, D>>()?;
-        Ok(GdSsmStack { layers, outputs: shape.outputs })
-    }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct GdSsmStack<D: Device> {
-    layers: Vec<GdSsm<D>>,
-    outputs: usize,
+weights! {
+    /// The network.
+    pub struct GdSsmStack<D>(config: Configured<GdSsmStackSpec>) {
+        let Configured { spec, setting } = config;
+        let config = GdSsmConfig::new(setting.shape, spec.init, setting.gd_constants);
+        let layer = |number: usize| Prefixed { prefix: format!("{number}."), config };
+        weights {
+            layers: Vec<GdSsm<D>> = (1..=spec.layers).map(layer).collect::<Vec<_>>(),
+        }
+        constants { outputs: usize = setting.shape.outputs, }
+    }
 }
 
 impl<D: Device> Net<D> for GdSsmStack<D> {
@@ -135,14 +124,6 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         self.layers.iter().flat_map(|layer| layer.canonical(gd_constants)).collect()
     }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        self.layers.iter().flat_map(|layer| layer.params()).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        self.layers.iter_mut().flat_map(|layer| layer.params_mut()).collect()
-    }
 }
 
 /// The definition of a layer: takes its answers off the targets of one sequence of (2N+2, d).
@@ -160,27 +141,20 @@ fn define<D: Device>(layer: &GdSsm<D>, tokens: &mut [f32], dim: usize) {
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn the_forward_pass_equals_the_definition_layer_by_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 4 });
         let spec = GdSsmStackSpec { init: Init::Random, layers: 3 };
-        let sizes = (shape, Layout::Interleaved);
-        let mut net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let mut net = build(&spec, shape, Layout::Interleaved);
         net.params_mut().into_iter().for_each(|param| param.value = param.value.clone() + 0.1);
         let tokens = Random::new(9).tensor3(&device, (1, 9, 3));
         let mut sequence = [tokens.as_vec(), vec![0.0; 3]].concat();
         net.layers.iter().for_each(|layer| define(layer, &mut sequence, 3));
         let expected: Vec<f32> = sequence[28..].iter().map(|y| -y).collect();
-        assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

@@ -14,16 +14,16 @@
 
 use anyhow::Result;
 use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::recurrent::Recurrent;
-use super::{Architecture, GdConstants, Gru, RecurrentSpec};
+use super::{Architecture, Configured, Gru, RecurrentSpec};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::init::glorot;
-use crate::nn::linear::{self, Linear};
+use crate::nn::layer::init::glorot;
+use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::op::{project, slice};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -49,12 +49,6 @@ impl Architecture for GruAttentionSpec {
         self.gru().check(shape, layout)
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        let n = self.units as u128;
-        let attention = linear::parameters((self.units, self.units)) + n * n + n + n * shape.outputs as u128;
-        self.gru().parameters(shape, layout) + attention
-    }
-
     /// At every token what is asked, the sum, its tanh, and a copy of h; and the attention that is looked at.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let length = layout.tokens(shape);
@@ -69,43 +63,31 @@ impl Architecture for GruAttentionSpec {
         let kept = (2 * tokens * n) as u64;
         Costs { step: step.map(|gru| Cost { kept: gru.kept + kept, flops: gru.flops + own as u64 }), whole: None }
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<GruAttention<D>, D> {
-        let n = self.units;
-        let gru = self.gru().build(device, (shape, layout), gd_constants, rng)?;
-        let mut drawn = |name: &str, size: (usize, usize)| Param::new(device, name, size, glorot(rng, size));
-        Ok(GruAttention {
-            gru,
-            asked: drawn("Ua", (n, n))?,
-            score: drawn("va", (n, 1))?,
-            read: drawn("Wc", (n, shape.outputs))?,
-            ask: Linear::new(device, ("", "a"), (n, n), glorot(rng, (n, n)), 0.0)?,
-            outputs_by_dim: (shape.outputs, shape.dim),
-        })
-    }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct GruAttention<D: Device> {
-    /// With the decoder of h_q.
-    gru: Recurrent<D, Gru>,
-    /// Wa and ba.
-    ask: Linear<D>,
-    /// Ua.
-    asked: Param<D>,
-    /// va.
-    score: Param<D>,
-    /// Wc.
-    read: Param<D>,
-    /// (d_out, d).
-    outputs_by_dim: (usize, usize),
+weights! {
+    /// The network.
+    pub struct GruAttention<D>(config: Configured<GruAttentionSpec>) {
+        let Configured { spec, setting } = config;
+        let (n, Shape { dim, outputs, .. }) = (spec.units, setting.shape);
+        weights {
+            /// With the decoder of h_q.
+            gru: Recurrent<D, Gru> = Configured { spec: spec.gru(), setting },
+            /// Ua.
+            asked: Param<D> = weight("Ua", (n, n), glorot()),
+            /// va.
+            score: Param<D> = weight("va", (n, 1), glorot()),
+            /// Wc.
+            read: Param<D> = weight("Wc", (n, outputs), glorot()),
+            /// Wa and ba.
+            ask: Linear<D> = linear("a", (n, n), glorot()),
+        }
+        saved as { gru, ask, asked, score, read }
+        constants {
+            /// (d_out, d).
+            outputs_by_dim: (usize, usize) = (outputs, dim),
+        }
+    }
 }
 
 impl<D: Device> GruAttention<D> {
@@ -169,31 +151,15 @@ impl<D: Device> Net<D> for GruAttention<D> {
         });
         layers
     }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let mut all = self.gru.params();
-        all.extend(self.ask.params());
-        all.extend([&self.asked, &self.score, &self.read]);
-        all
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let mut all = self.gru.params_mut();
-        all.extend(self.ask.params_mut());
-        all.extend([&mut self.asked, &mut self.score, &mut self.read]);
-        all
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn the_states_weighted_by_the_attention_are_the_answer() {
@@ -201,7 +167,7 @@ mod tests {
         for layout in [Layout::Joined, Layout::QueryFirst] {
             let (length, width) = (layout.tokens(shape), layout.width(shape));
             let spec = GruAttentionSpec { units: 3 };
-            let net = spec.build(&device, (shape, layout), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+            let net = build(&spec, shape, layout);
             let tokens = Random::new(9).tensor3(&device, (1, length, width));
             let layers = net.states(&tokens);
             let hidden = &layers[0].time_steps[length - 1].values;
@@ -212,11 +178,7 @@ mod tests {
             for (j, weight) in net.read.value.as_vec().iter().enumerate() {
                 expected[0] += weight * attention.iter().zip(hidden.chunks(3)).map(|(a, h)| a * h[j]).sum::<f32>();
             }
-            assert_close(
-                &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-                &expected,
-                1e-5,
-            );
+            assert_close(&answers(&net, tokens), &expected, 1e-5);
         }
     }
 }

@@ -19,15 +19,16 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::mamba::TAPS;
-use super::stack::{Layer, LayerSpec, Sizes};
-use super::{step_size, uniforms};
+use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::layer::discretization::{self, softplus_bias};
+use crate::nn::layer::init::{constant, fan_in, uniform};
 use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, head_expansion, project, selective_states};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// Mamba-2 as a preset says it.
@@ -49,18 +50,18 @@ pub struct Mamba2Spec {
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
     #[serde(default)]
-    pub form: Form,
-    /// The least Δ of a start.
-    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
+    pub form: ScanForm,
+    /// The least initial Δ.
+    #[serde(default = "discretization::default_dt_min", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
-    /// The greatest Δ of a start.
-    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
+    /// The greatest initial Δ.
+    #[serde(default = "discretization::default_dt_max", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
 
 /// How the scan is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Form {
+pub enum ScanForm {
     /// One token after the other: the work grows with T.
     #[default]
     Recurrent,
@@ -70,6 +71,7 @@ pub enum Form {
 
 impl LayerSpec for Mamba2Spec {
     type Layer<D: Device> = Mamba2Layer<D>;
+    type Config = Self;
 
     fn width(&self) -> usize {
         self.width
@@ -81,22 +83,16 @@ impl LayerSpec for Mamba2Spec {
 
     fn validate(&self) -> Result<()> {
         let Self { inner, heads, .. } = self;
-        step_size::check(self.dt_min, self.dt_max)?;
+        discretization::check(self.dt_min, self.dt_max)?;
         ensure!(inner.is_multiple_of(*heads), "model.heads: {heads} heads cannot share {inner} inner channels evenly");
         Ok(())
-    }
-
-    fn layer_parameters(&self) -> u128 {
-        let (wide, n, heads) = (self.inner, self.states, self.heads);
-        let mixes = self.width * (3 * wide + 2 * n + heads);
-        (mixes + (TAPS + 1) * (wide + 2 * n) + 3 * heads) as u128
     }
 
     /// The states and decays of the scan or the masks of the heads, and what stands before and after.
     fn layer_activations(&self, tokens: usize) -> usize {
         let scan = match self.form {
-            Form::Recurrent => 2 * self.inner * self.states,
-            Form::Matrix => 6 * self.heads * tokens,
+            ScanForm::Recurrent => 2 * self.inner * self.states,
+            ScanForm::Matrix => 6 * self.heads * tokens,
         };
         scan + 16 * self.inner + 8 * self.states
     }
@@ -114,49 +110,48 @@ impl LayerSpec for Mamba2Spec {
         }
     }
 
-    fn layer<D: Device>(
-        &self,
-        device: &D,
-        (sizes, number): (Sizes, usize),
-        rng: &mut impl Rng,
-    ) -> DeviceResult<Mamba2Layer<D>, D> {
-        let (wide, n, inner, heads) = (self.width, self.states, self.inner, self.heads);
-        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
-        // Uniform in ±1/√fan_in.
-        let mut drawn = |symbol: &str, (rows, columns): (usize, usize), inputs: usize| {
-            param(symbol, (rows, columns), uniforms(rng, rows * columns, (inputs as f32).sqrt().recip()))
-        };
-        let mut read = |symbol: &str, columns: usize| {
-            let mix = drawn(&format!("W{symbol}"), (wide, columns), wide)?;
-            let taps = drawn(&format!("conv {symbol}"), (TAPS, columns), TAPS)?;
-            let bias = drawn(&format!("conv bias {symbol}"), (1, columns), TAPS)?;
-            Ok(Reading { mix, taps, bias })
-        };
-        let reads = [read("x", inner)?, read("B", n)?, read("C", n)?];
-        let mixes = [
-            drawn("Wz", (wide, inner), wide)?,
-            drawn("WΔ", (wide, heads), wide)?,
-            drawn("Wout", (inner, wide), inner)?,
-        ];
-        let step = step_size::before_softplus(step_size::logarithms(rng, heads, (self.dt_min, self.dt_max)));
-        let rate = (0..heads).map(|_| rng.gen_range(1.0f32..16.0).ln()).collect();
-        Ok(Mamba2Layer {
-            reads,
-            mixes,
-            step: param("bΔ", (1, heads), step)?,
-            rate: param("log A", (1, heads), rate)?,
-            feedthrough: param("D", (1, heads), vec![1.0; heads])?,
-            form: self.form,
-        })
+    fn config(&self) -> Self {
+        self.clone()
     }
 }
 
-/// A projection of the tokens with its short convolution.
-#[derive(Clone, Debug)]
-struct Reading<D: Device> {
-    mix: Param<D>,
-    taps: Param<D>,
-    bias: Param<D>,
+weights! {
+    /// One layer.
+    pub struct Mamba2Layer<D>(spec: Mamba2Spec) {
+        let (h, e, n, heads) = (spec.width, spec.inner, spec.states, spec.heads);
+        let reading = |symbol, outputs| ReadingConfig { symbol, shape: (h, outputs) };
+        weights {
+            x: Reading<D> = reading("x", e),
+            b: Reading<D> = reading("B", n),
+            c: Reading<D> = reading("C", n),
+            in_z: Param<D> = weight("Wz", (h, e), fan_in(h)),
+            in_step: Param<D> = weight("WΔ", (h, heads), fan_in(h)),
+            out: Param<D> = weight("Wout", (e, h), fan_in(e)),
+            step: Param<D> = weight("bΔ", (1, heads), softplus_bias(spec.dt_min, spec.dt_max)),
+            rate: Param<D> = weight("log A", (1, heads), uniform(1.0, 16.0).map(f32::ln)),
+            feedthrough: Param<D> = weight("D", (1, heads), constant(1.0)),
+        }
+        constants { form: ScanForm = spec.form, }
+    }
+}
+
+/// What a [`Reading`] is built from.
+struct ReadingConfig {
+    symbol: &'static str,
+    /// (H, outputs).
+    shape: (usize, usize),
+}
+
+weights! {
+    /// A projection of the tokens with its short convolution.
+    struct Reading<D>(config: ReadingConfig) {
+        let ReadingConfig { symbol, shape: (h, outputs) } = config;
+        weights {
+            mix: Param<D> = weight(format!("W{symbol}"), (h, outputs), fan_in(h)),
+            taps: Param<D> = weight(format!("conv {symbol}"), (TAPS, outputs), fan_in(TAPS)),
+            bias: Param<D> = weight(format!("conv bias {symbol}"), (1, outputs), fan_in(TAPS)),
+        }
+    }
 }
 
 impl<D: Device> Reading<D> {
@@ -167,19 +162,6 @@ impl<D: Device> Reading<D> {
     }
 }
 
-/// One layer.
-#[derive(Clone, Debug)]
-pub struct Mamba2Layer<D: Device> {
-    /// Of x, B and C.
-    reads: [Reading<D>; 3],
-    /// W_z, W_Δ, W_out.
-    mixes: [Param<D>; 3],
-    step: Param<D>,
-    rate: Param<D>,
-    feedthrough: Param<D>,
-    form: Form,
-}
-
 impl<D: Device> Mamba2Layer<D> {
     /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
     fn selection<'p, T: Tape<f32, D>>(
@@ -187,8 +169,8 @@ impl<D: Device> Mamba2Layer<D> {
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Selection<'p, D, T>, D> {
-        let [x, b, c] = &self.reads;
-        let step = tokens.project(self.mixes[1].taped()).plus_row(self.step.taped());
+        let Self { x, b, c, .. } = self;
+        let step = tokens.project(self.in_step.taped()).plus_row(self.step.taped());
         // The answer to a token needs C of the tokens that the convolution reaches back to.
         let near = tokens.last(tokens.length().min(asked + TAPS - 1));
         Ok(Selection {
@@ -201,7 +183,7 @@ impl<D: Device> Mamba2Layer<D> {
     }
 }
 
-impl<D: Device> Layer<D> for Mamba2Layer<D> {
+impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
@@ -212,16 +194,15 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
         let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
         let through = selection.input.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
         let answer = match self.form {
-            Form::Recurrent => selection.by_head(),
-            Form::Matrix => selection.by_matrix(),
+            ScanForm::Recurrent => selection.by_head(),
+            ScanForm::Matrix => selection.by_matrix(),
         };
-        let gate = tokens.last(asked).project(self.mixes[0].taped()).apply(Function::Silu);
-        Ok(answer.plus(through).times(gate).project(self.mixes[2].taped()))
+        let gate = tokens.last(asked).project(self.in_z.taped()).apply(Function::Silu);
+        Ok(answer.plus(through).times(gate).project(self.out.taped()))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
-        let [x, b, _] = &self.reads;
-        ((x.mix.value.shape().1, b.mix.value.shape().1), ("channel, head by head", "state"))
+        ((self.x.mix.value.shape().1, self.b.mix.value.shape().1), ("channel, head by head", "state"))
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
@@ -241,15 +222,5 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
         let rate: Vec<f32> = (0..wide * states).map(|i| speed(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let reads = self.reads.iter().flat_map(|read| [&read.mix, &read.taps, &read.bias]);
-        reads.chain(&self.mixes).chain([&self.step, &self.rate, &self.feedthrough]).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let reads = self.reads.iter_mut().flat_map(|read| [&mut read.mix, &mut read.taps, &mut read.bias]);
-        reads.chain(&mut self.mixes).chain([&mut self.step, &mut self.rate, &mut self.feedthrough]).collect()
     }
 }

@@ -17,13 +17,14 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, Tape, TryMatMul, TryMul, TryStack};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, GdConstants, Init, normals};
-use crate::nn::canonical::Canonical;
+use super::canonical::Canonical;
+use super::{Architecture, Configured, GdConstants, Init, Setting};
 use crate::nn::cost::matvec;
+use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform};
 use crate::nn::op::{project, slice};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -43,11 +44,6 @@ impl Architecture for ProductSsmSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        let (n, width) = ((shape.outputs * shape.dim) as u128, layout.width(shape) as u128);
-        n + n * width + n * n + width * shape.dim as u128
-    }
-
     /// What is written, weighted, and what is read.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let n = (shape.outputs * shape.dim) as u128;
@@ -60,43 +56,6 @@ impl Architecture for ProductSsmSpec {
         let flops = matvec(width, n) + 2 * n + matvec(n, n) + matvec(width, shape.dim) + 2 * n;
         Costs::scan(Cost::new(n, flops), (n, false), tokens)
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<ProductSsm<D>, D> {
-        let (d, n, width) = (shape.dim, shape.outputs * shape.dim, layout.width(shape));
-        let (decay, write, read, pick) = match self.init {
-            Init::Random => (
-                (0..n).map(|_| rng.gen_range(0.8..1.0)).collect(),
-                normals(rng, width * n, (1.0 / width as f32).sqrt()),
-                normals(rng, n * n, 0.1 / n as f32),
-                normals(rng, width * d, (1.0 / width as f32).sqrt()),
-            ),
-            Init::Constructed => (
-                vec![1.0; n],
-                selects((width, n), 0, 1.0),
-                selects((n, n), 0, gd_constants.step_size),
-                selects((width, d), n, 1.0),
-            ),
-        };
-        Ok(ProductSsm {
-            decay: Param::new(device, "Λ", (1, n), decay)?,
-            write: Param::new(device, "B", (width, n), write)?,
-            read: Param::new(device, "C", (n, n), read)?,
-            pick: Param::new(device, "D", (width, d), pick)?,
-            shape,
-        })
-    }
-}
-
-/// A matrix that takes those entries of a row that begin at `first`, times a number.
-fn selects((rows, columns): (usize, usize), first: usize, times: f64) -> Vec<f32> {
-    let entry = |i: usize| if i / columns == first + i % columns { times as f32 } else { 0.0 };
-    (0..rows * columns).map(entry).collect()
 }
 
 /// A row times a matrix, row-major, of so many columns.
@@ -112,14 +71,24 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct ProductSsm<D: Device> {
-    decay: Param<D>,
-    write: Param<D>,
-    read: Param<D>,
-    pick: Param<D>,
-    shape: Shape,
+weights! {
+    /// The network.
+    pub struct ProductSsm<D>(config: Configured<ProductSsmSpec>) {
+        let Configured { spec: ProductSsmSpec { init }, setting: Setting { shape, layout, gd_constants } } = config;
+        let (d, n, w) = (shape.dim, shape.outputs * shape.dim, layout.width(shape));
+        let std = (1.0 / w as f32).sqrt();
+        weights {
+            // Symbol, shape, random start, construction.
+            decay: Param<D> = weight("Λ", (1, n), init.start(uniform(0.8, 1.0), constant(1.0))),
+            write: Param<D> = weight("B", (w, n), init.start(normal(std), shifted_diagonal(0, 1.0))),
+            read: Param<D> = weight("C", (n, n), init.start(
+                normal(0.1 / n as f32),
+                shifted_diagonal(0, gd_constants.step_size),
+            )),
+            pick: Param<D> = weight("D", (w, d), init.start(normal(std), shifted_diagonal(n, 1.0))),
+        }
+        constants { shape: Shape = shape, }
+    }
 }
 
 impl<D: Device> ProductSsm<D> {
@@ -207,24 +176,16 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         };
         let width = pick.len() / dim;
         let constructed = [
-            selects((width, states), 0, 1.0),
-            selects((states, states), 0, gd_constants.step_size),
-            selects((width, dim), states, 1.0),
+            shifted_diagonal_values((width, states), 0, 1.0),
+            shifted_diagonal_values((states, states), 0, gd_constants.step_size),
+            shifted_diagonal_values((width, dim), states, 1.0),
         ];
         let [write_there, read_there, pick_there] = constructed;
-        let part = |name: &str, learnt, gd_constants| Canonical { name: name.to_owned(), learnt, gd_constants };
+        let part = |name: &str, learnt, constructed| Canonical { name: name.to_owned(), learnt, constructed };
         vec![
             part("Λ", decay, vec![1.0; states]),
             part("B C Dᵀ", whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
         ]
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        vec![&self.decay, &self.write, &self.read, &self.pick]
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        vec![&mut self.decay, &mut self.write, &mut self.read, &mut self.pick]
     }
 }
 
@@ -232,27 +193,21 @@ impl<D: Device> Net<D> for ProductSsm<D> {
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn all_tokens_at_once_are_the_recurrence() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 2, context: 5 });
         let spec = ProductSsmSpec { init: Init::Random };
-        let net = spec.build(&device, (shape, Layout::Product), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = build(&spec, shape, Layout::Product);
         let tokens = Random::new(9).tensor3(&device, (1, 5, 6));
         let sequence = tokens.as_vec();
         let state = net.define(&sequence, 6).pop().unwrap();
         let map = product(&state, &net.read.value.as_vec(), 4);
         let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
         let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
-        assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

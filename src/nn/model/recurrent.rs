@@ -15,15 +15,15 @@ use std::marker::PhantomData;
 
 use anyhow::Result;
 use dfdx::prelude::{HasShape, ReshapeTo, Tape};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, GdConstants};
+use super::{Architecture, Configured, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::init::{glorot, orthogonal};
-use crate::nn::linear::{self, Linear, PlainLinear};
+use crate::nn::layer::init::{glorot, orthogonal};
+use crate::nn::layer::linear::{Linear, PlainLinear, linear};
 use crate::nn::op::{Cell, CellState, Recurrence};
+use crate::nn::weights::{numbered, weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -56,8 +56,9 @@ impl<C: Cell> RecurrentSpec<C> {
         Self { units, layers, cell: PhantomData }
     }
 
+    /// What a layer, numbered from 1, reads of each token, if a token has this width.
     fn input(&self, layer: usize, width: usize) -> usize {
-        if layer == 0 { width } else { self.units }
+        if layer == 1 { width } else { self.units }
     }
 }
 
@@ -66,12 +67,6 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
 
     fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         Ok(())
-    }
-
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        let n = self.units;
-        let gate = |layer| linear::parameters((self.input(layer, layout.width(shape)) + n, n));
-        C::GATES.len() as u128 * (0..self.layers).map(gate).sum::<u128>() + linear::parameters((n, shape.outputs))
     }
 
     /// Five results for each gate and six for the cell, at every token; and the states that are looked at.
@@ -85,65 +80,66 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
     fn costs(&self, shape: Shape, layout: Layout, _tokens: usize) -> Costs {
         let n = self.units;
         let gate = |layer| matvec(self.input(layer, layout.width(shape)) + n, n) + 4 * n;
-        let flops = C::GATES.len() * (0..self.layers).map(gate).sum::<usize>() + matvec(n, shape.outputs);
+        let flops = C::GATES.len() * (1..=self.layers).map(gate).sum::<usize>() + matvec(n, shape.outputs);
         let kept = self.layers * n * (1 + usize::from(C::HAS_C));
         Costs { step: Some(Cost::new(kept, flops)), whole: None }
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        _theory: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<Self::Net<D>, D> {
-        let n = self.units;
-        let mut gate = |layer: usize, (number, symbol): (usize, &&str)| {
-            let place = if self.layers == 1 { String::new() } else { format!("{}.", layer + 1) };
-            let size = (self.input(layer, layout.width(shape)), n);
-            Ok(Gate {
-                token: Linear::new(device, (&place, symbol), size, glorot(rng, size), C::bias(number))?,
-                past: Param::new(device, format!("{place}U{symbol}"), (n, n), orthogonal(rng, n))?,
-            })
-        };
-        let mut layer = |layer| C::GATES.iter().enumerate().map(|each| gate(layer, each)).collect();
-        let layers = (0..self.layers).map(&mut layer).collect::<DeviceResult<Vec<Vec<_>>, D>>()?;
-        let size = (n, shape.outputs);
-        let decoder = Linear::new(device, ("", "o"), size, glorot(rng, size), 0.0)?;
-        let query = layout.query_place(shape);
-        Ok(Recurrent { layers, decoder, units: n, query, dim: shape.dim, outputs: shape.outputs, cell: PhantomData })
-    }
 }
 
-/// The weights of a gate.
-#[derive(Clone, Debug)]
-struct Gate<D: Device> {
-    /// W and b.
-    token: Linear<D>,
-    /// U: (n, n).
-    past: Param<D>,
+/// What a gate is built from.
+struct GateConfig {
+    symbol: &'static str,
+    /// (width of what it reads, n).
+    shape: (usize, usize),
+    bias: f32,
+}
+
+weights! {
+    /// The weights of a gate.
+    struct Gate<D>(config: GateConfig) {
+        let GateConfig { symbol, shape, bias } = config;
+        let n = shape.1;
+        weights {
+            /// W and b.
+            token: Linear<D> = linear(symbol, shape, glorot()).with_bias(bias),
+            /// U.
+            past: Param<D> = weight(format!("U{symbol}"), (n, n), orthogonal()),
+        }
+    }
 }
 
 impl<D: Device> Gate<D> {
     /// W, U and b, for one use on a tape.
     fn taped<T: Tape<f32, D>>(&self) -> [Matrix<D, T>; 3] {
-        let [weight, bias] = self.token.params();
-        [weight.taped(), self.past.taped(), bias.taped()]
+        let [weight, bias] = self.token.taped();
+        [weight, self.past.taped(), bias]
     }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct Recurrent<D: Device, C: Cell> {
-    /// The gates of each layer.
-    layers: Vec<Vec<Gate<D>>>,
-    pub decoder: Linear<D>,
-    units: usize,
-    /// The query's place among the tokens.
-    pub query: usize,
-    dim: usize,
-    outputs: usize,
-    cell: PhantomData<C>,
+weights! {
+    /// The network.
+    pub struct Recurrent<D, C: Cell>(config: Configured<RecurrentSpec<C>>) {
+        let Configured { spec, setting: Setting { shape, layout, .. } } = config;
+        let n = spec.units;
+        let gates = |layer: usize| {
+            let shape = (spec.input(layer, layout.width(shape)), n);
+            let gate = |(gate, symbol): (usize, &&'static str)| GateConfig { symbol, shape, bias: C::bias(gate) };
+            C::GATES.iter().enumerate().map(|each| gate(each).into()).collect()
+        };
+        weights {
+            /// The gates of each layer.
+            layers: Vec<Vec<Gate<D>>> = numbered(spec.layers, gates),
+            pub decoder: Linear<D> = linear("o", (n, shape.outputs), glorot()),
+        }
+        constants {
+            units: usize = n,
+            /// The query's place among the tokens.
+            pub query: usize = layout.query_place(shape),
+            dim: usize = shape.dim,
+            outputs: usize = shape.outputs,
+            cell: PhantomData<C> = PhantomData,
+        }
+    }
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
@@ -219,43 +215,31 @@ impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
         });
         states.collect()
     }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let gates = self.layers.iter().flatten();
-        let gates = gates.flat_map(|gate| gate.token.params().into_iter().chain([&gate.past]));
-        gates.chain(self.decoder.params()).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let gates = self.layers.iter_mut().flatten();
-        let gates = gates.flat_map(|gate| gate.token.params_mut().into_iter().chain([&mut gate.past]));
-        gates.chain(self.decoder.params_mut()).collect()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn, tests::NO_THEORY};
+    use super::super::{
+        gru::Gru,
+        lstm::Lstm,
+        rnn::Rnn,
+        tests::{answers, build},
+    };
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     fn the_last_state_decoded_is_the_answer<C: Cell>() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = RecurrentSpec::<C>::new(3, 2);
-        let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = build(&spec, shape, Layout::Joined);
         let tokens = Random::new(9).tensor3(&device, (2, 5, 3));
         let layers = net.states(&tokens);
         let last = &layers[if C::HAS_C { 2 } else { 1 }];
         let values = &last.time_steps[4].values;
         let expected: Vec<f32> = values.chunks(15).flat_map(|h| net.decoder.plain().of(&h[12..])).collect();
-        assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&answers(&net, tokens), &expected, 1e-5);
         assert!(last.time_steps[1].values[6..15].iter().all(|later| *later == 0.0));
     }
 

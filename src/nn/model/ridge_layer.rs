@@ -15,14 +15,15 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, GdConstants};
+use super::canonical::Canonical;
+use super::{Architecture, Configured, GdConstants, Setting};
 use crate::bounds;
-use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
+use crate::nn::layer::init::constant;
 use crate::nn::op::{inverse, slice, solve};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -47,10 +48,6 @@ impl Architecture for RidgeLayerSpec {
         Ok(())
     }
 
-    fn parameters(&self, _shape: Shape, _layout: Layout) -> u128 {
-        1
-    }
-
     /// The tokens in parts and in copies, and four matrices.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
@@ -71,25 +68,20 @@ impl Architecture for RidgeLayerSpec {
             whole: Some(Cost::new(tokens * layout.width(shape), sums + solve / tokens.max(1))),
         }
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, _layout): (Shape, Layout),
-        _theory: GdConstants,
-        _rng: &mut impl Rng,
-    ) -> DeviceResult<Self::Net<D>, D> {
-        let log = Param::new(device, "l", (1, 1), vec![self.lambda.ln() as f32])?;
-        Ok(RidgeLayer { log, dim: shape.dim, outputs: shape.outputs })
-    }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct RidgeLayer<D: Device> {
-    log: Param<D>,
-    dim: usize,
-    outputs: usize,
+weights! {
+    /// The network.
+    pub struct RidgeLayer<D>(config: Configured<RidgeLayerSpec>) {
+        let Configured { spec: RidgeLayerSpec { lambda }, setting: Setting { shape, .. } } = config;
+        weights {
+            log: Param<D> = weight("l", (1, 1), constant(lambda.ln() as f32)),
+        }
+        constants {
+            dim: usize = shape.dim,
+            outputs: usize = shape.outputs,
+        }
+    }
 }
 
 impl<D: Device> RidgeLayer<D> {
@@ -170,16 +162,8 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         vec![Canonical {
             name: "λ".to_owned(),
             learnt: vec![self.lambda()],
-            gd_constants: vec![gd_constants.lambda as f32],
+            constructed: vec![gd_constants.lambda as f32],
         }]
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        vec![&self.log]
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        vec![&mut self.log]
     }
 }
 
@@ -187,24 +171,20 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
 mod tests {
     use dfdx::prelude::{Cpu, TensorFromVec};
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn the_last_solution_takes_the_query_to_the_answer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 5 });
-        let net = RidgeLayerSpec { lambda: 0.1 }
-            .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
-            .unwrap();
+        let net = build(&RidgeLayerSpec { lambda: 0.1 }, shape, Layout::Joined);
         let tokens = Random::new(9).tensor3(&device, (1, 6, 5));
         let numbers = tokens.as_vec();
         let last = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
         let expected: Vec<f32> =
             last.chunks(3).map(|row| row.iter().zip(&numbers[25..]).map(|(w, x)| w * x).sum()).collect();
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = answers(&net, tokens);
         assert_close(&answer, &expected, 1e-5);
     }
 
@@ -212,11 +192,9 @@ mod tests {
     fn one_pair_and_one_number_are_the_formula_of_the_schoolbook() {
         // w = x y / (x² + λ).
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 1 });
-        let net = RidgeLayerSpec { lambda: 0.5 }
-            .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
-            .unwrap();
+        let net = build(&RidgeLayerSpec { lambda: 0.5 }, shape, Layout::Joined);
         let tokens: Tensor3<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = answers(&net, tokens);
         assert_close(&answer, &[7.0 * 6.0 / 4.5], 1e-5);
     }
 }

@@ -5,26 +5,29 @@
 //! | `damping` a, `frequency` b | A = −exp(a) + ib, N of a channel after those of the one before | (1, H·N) |
 //! | `step` | log Δ, one for each channel | (1, H) |
 //! | `read` C | output weights: 2 Re C of all, then −2 Im C of all | (2·H·N, 1) |
-//! | [`Mixing`] | D, and the GLU of the paper's block | |
+//! | [`GluBlock`] | D, and the GLU of the paper's block | |
 //!
 //! For each channel h and each of its states: x_t = Ā x_{t−1} + B̄ u_t with Ā = exp(ΔA), B̄ = (Ā − 1)/A (zero-order hold,
 //! B = 1), and y_t = 2 Re Σ C x_t + D u_t. The 2 stands for the conjugate half, which is not stored.
 //!
 //! Initialised as S4D-Lin: A_n = −½ + iπn, Δ log-uniform in [dt_min, dt_max], C ~ N(0, 1) complex, D ~ N(0, 1).
 //! All channels run in one scan of H·N states: which channel a state belongs to is a matrix of zeros and ones.
-//! Deviations: see [`super::stack`] and [`super::mixing`].
+//! Deviations: see [`super::stack`] and [`crate::nn::layer::glu`].
+
+use std::f32::consts::PI;
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul, TryMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::mixing::{Block, Mixing};
-use super::stack::{Layer, LayerSpec, Sizes};
-use super::{normals, step_size};
+use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::layer::discretization::{self, log_step};
+use crate::nn::layer::glu::{ChannelMixing, GluBlock, GluConfig};
+use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
 /// S4D as a preset says it.
@@ -39,12 +42,12 @@ pub struct S4dSpec {
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
-    pub block: Block,
-    /// The least Δ of a start.
-    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
+    pub block: ChannelMixing,
+    /// The least initial Δ.
+    #[serde(default = "discretization::default_dt_min", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
-    /// The greatest Δ of a start.
-    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
+    /// The greatest initial Δ.
+    #[serde(default = "discretization::default_dt_max", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
 
@@ -53,6 +56,7 @@ const MOST: usize = 4096;
 
 impl LayerSpec for S4dSpec {
     type Layer<D: Device> = S4dLayer<D>;
+    type Config = Self;
 
     fn width(&self) -> usize {
         self.width
@@ -63,7 +67,7 @@ impl LayerSpec for S4dSpec {
     }
 
     fn validate(&self) -> Result<()> {
-        step_size::check(self.dt_min, self.dt_max)?;
+        discretization::check(self.dt_min, self.dt_max)?;
         let all = self.width * self.states;
         ensure!(
             all <= MOST,
@@ -72,11 +76,6 @@ impl LayerSpec for S4dSpec {
             self.width
         );
         Ok(())
-    }
-
-    fn layer_parameters(&self) -> u128 {
-        let all = self.width as u128 * self.states as u128;
-        4 * all + self.width as u128 + self.block.parameters(self.width)
     }
 
     /// Input and states of the scan, and what the mixing keeps.
@@ -95,38 +94,28 @@ impl LayerSpec for S4dSpec {
         }
     }
 
-    fn layer<D: Device>(
-        &self,
-        device: &D,
-        (sizes, number): (Sizes, usize),
-        rng: &mut impl Rng,
-    ) -> DeviceResult<S4dLayer<D>, D> {
-        let (wide, n) = (self.width, self.states);
-        let all = wide * n;
-        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
-        let frequency = (0..all).map(|i| std::f32::consts::PI * (i % n) as f32).collect();
-        Ok(S4dLayer {
-            damping: param("a", (1, all), vec![0.5f32.ln(); all])?,
-            frequency: param("b", (1, all), frequency)?,
-            step: param("log Δ", (1, wide), step_size::logarithms(rng, wide, (self.dt_min, self.dt_max)))?,
-            // Twice a part of variance one half.
-            read: param("C", (2 * all, 1), normals(rng, 2 * all, 2.0f32.sqrt()))?,
-            mixing: Mixing::new(device, (sizes, number), self.block, rng)?,
-            width: wide,
-        })
+    fn config(&self) -> Self {
+        self.clone()
     }
 }
 
-/// One layer.
-#[derive(Clone, Debug)]
-pub struct S4dLayer<D: Device> {
-    damping: Param<D>,
-    frequency: Param<D>,
-    step: Param<D>,
-    read: Param<D>,
-    mixing: Mixing<D>,
-    /// H.
-    width: usize,
+weights! {
+    /// One layer.
+    pub struct S4dLayer<D>(spec: S4dSpec) {
+        let (width, n, all) = (spec.width, spec.states, spec.width * spec.states);
+        weights {
+            damping: Param<D> = weight("a", (1, all), constant(0.5f32.ln())),
+            frequency: Param<D> = weight("b", (1, all), entries(move |_, i| PI * (i % n) as f32)),
+            step: Param<D> = weight("log Δ", (1, width), log_step(spec.dt_min, spec.dt_max)),
+            // Twice a part of variance one half.
+            read: Param<D> = weight("C", (2 * all, 1), normal(2.0f32.sqrt())),
+            mixing: GluBlock<D> = GluConfig { width, mixing: spec.block },
+        }
+        constants {
+            /// H.
+            width: usize = width,
+        }
+    }
 }
 
 impl<D: Device> S4dLayer<D> {
@@ -169,7 +158,7 @@ impl<D: Device> S4dLayer<D> {
     }
 }
 
-impl<D: Device> Layer<D> for S4dLayer<D> {
+impl<D: Device> StackLayer<D> for S4dLayer<D> {
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
@@ -189,15 +178,5 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
         let input = self.spread(graph_builder.tokens())?;
         let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let own = [&self.damping, &self.frequency, &self.step, &self.read];
-        own.into_iter().chain(self.mixing.params()).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let own = [&mut self.damping, &mut self.frequency, &mut self.step, &mut self.read];
-        own.into_iter().chain(self.mixing.params_mut()).collect()
     }
 }
