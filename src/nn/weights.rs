@@ -1,8 +1,8 @@
-//! How a network says its weights: once, as a table of names, shapes and initial values.
+//! The weights of a network, declared once, as a table of names, shapes and initial values.
 //!
 //! [`weights!`] turns such a table into the struct's fields, their initial values, the count of their numbers and the
-//! list of parameters. A row is a matrix ([`weight`]) or a part that has a table of its own, such as a linear layer; rows
-//! are initialised from top to bottom.
+//! list of parameters. A row is a matrix ([`weight`]) or a part that has a table of its own, such as a linear layer;
+//! rows are initialised from top to bottom.
 
 use rand::RngCore;
 
@@ -195,8 +195,8 @@ impl<D: Device, W: Weights<D>> Weights<D> for Option<W> {
 /// }
 /// ```
 ///
-/// `let` lines name what the rows use. A row is a field, its type, and what determines its weights. `saved as` gives the
-/// order in checkpoints where it is not that of the rows; `constants` are fields that are not learnt.
+/// `let` lines name what the rows use. A row is a field, its type, and what determines its weights. `saved as` gives
+/// the order in checkpoints where it is not that of the rows; `constants` are fields that are not learnt.
 macro_rules! weights {
     (
         $(#[$doc:meta])*
@@ -205,7 +205,10 @@ macro_rules! weights {
             weights { $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $part:ty = $row:expr,)* }
             $(saved as { $($saved:ident),* })?
             $(constants {
-                $($(#[$constant_doc:meta])* $constant_vis:vis $constant:ident: $constant_type:ty = $constant_value:expr,)*
+                $(
+                    $(#[$constant_doc:meta])*
+                    $constant_vis:vis $constant:ident: $constant_type:ty = $constant_value:expr,
+                )*
             })?
         }
     ) => {

@@ -2,13 +2,13 @@
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | `recurrence` | what λ and the input gain g follow from; the three weights differ from model to model | (1, n) each |
+//! | `recurrence` | three weights that determine λ and the input gain g; they differ by model | (1, n) each |
 //! | `write` B | input matrix, [Re B, Im B] | (H, 2n) |
 //! | `read` C | output matrix, [Re C; −Im C] | (2n, H) |
 //! | [`GluBlock`] | D, and the gated linear unit | |
 //!
-//! h_t = λ ⊙ h_{t−1} + g ⊙ (B u_t); y_t = Re(C h_t) + D ⊙ u_t. Real and imaginary parts of B start as N(0, 1/2H), those of
-//! C as N(0, 1/n).
+//! h_t = λ ⊙ h_{t−1} + g ⊙ (B u_t); y_t = Re(C h_t) + D ⊙ u_t. Real and imaginary parts of B start as N(0, 1/2H), those
+//! of C as N(0, 1/n).
 
 use dfdx::prelude::{HasShape, NoneTape, Tape};
 

@@ -5,8 +5,8 @@
 //! | `feedthrough` D | y_t gets D ⊙ u_t | (1, H) |
 //! | `value`, `gate` W₁, W₂ | GLU: (g W₁) ⊙ σ(g W₂) with g = GELU(y) | (H, H) |
 //!
-//! S4D and LRU end their layers with a GLU, S5 with g ⊙ σ(g W); here all three use the first, so that they differ only in
-//! the recurrence. Deviation: no dropout and no normalisation (see `model/stack.rs`).
+//! S4D and LRU end their layers with a GLU, S5 with g ⊙ σ(g W); here all three use the first, so that they differ only
+//! in the recurrence. Deviation: no dropout and no normalisation (see `model/stack.rs`).
 
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};

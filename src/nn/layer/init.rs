@@ -77,8 +77,8 @@ pub fn normals(rng: &mut dyn RngCore, count: usize, std: f32) -> Vec<f32> {
     (0..count).map(|_| std * rng.sample::<f32, _>(StandardNormal)).collect()
 }
 
-/// A matrix (inputs, outputs) that keeps the variance of activations and gradients through tanh, the logistic function or
-/// no activation: U(−r, r) with r² = 6/(inputs + outputs). Glorot & Bengio 2010, equation 16.
+/// A matrix (inputs, outputs) that keeps the variance of activations and gradients through tanh, the logistic function
+/// or no activation: U(−r, r) with r² = 6/(inputs + outputs). Glorot & Bengio 2010, equation 16.
 pub fn glorot() -> Start {
     Start::new(|rng, (inputs, outputs)| {
         let range = (6.0 / (inputs + outputs) as f32).sqrt();
@@ -92,7 +92,8 @@ pub fn he() -> Start {
     Start::new(|rng, (inputs, outputs)| normals(rng, inputs * outputs, (2.0 / inputs as f32).sqrt()))
 }
 
-/// A random orthogonal matrix (n, n), so that repeated products neither vanish nor explode. Saxe et al. 2013 (1312.6120).
+/// A random orthogonal matrix (n, n), so that repeated products neither vanish nor explode. Saxe et al. 2013
+/// (1312.6120).
 pub fn orthogonal() -> Start {
     Start::new(|rng, (n, _)| gram_schmidt(rng, n))
 }

@@ -1,4 +1,5 @@
-//! Layer normalisation: every row x becomes g ⊙ x̂ + b, with x̂ of mean 0 and mean square 1. Ba et al. 2016 (1607.06450).
+//! Layer normalisation: every row x becomes g ⊙ x̂ + b, with x̂ of mean 0 and mean square 1. Ba et al. 2016
+//! (1607.06450).
 
 use dfdx::prelude::Tape;
 

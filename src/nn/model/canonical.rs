@@ -1,8 +1,8 @@
 //! The distance between learnt weights and those of a construction.
 //!
-//! Different weights can give the same model: where two of them are multiplied, a factor can move from one to the other.
-//! A model with a construction lists its weights with such factors divided out, beside the constructed values, and omits
-//! weights that the construction multiplies by zero.
+//! Different weights can give the same model: where two of them are multiplied, a factor can move from one to the
+//! other. A model with a construction lists its weights with such factors divided out, beside the constructed values,
+//! and omits weights that the construction multiplies by zero.
 
 /// Weights after their symmetries are divided out, and the constructed values.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,8 +14,8 @@ pub struct Canonical {
     pub constructed: Vec<f32>,
 }
 
-/// Root mean square, over the parts, of ‖learnt − constructed‖/‖constructed‖, or of ‖learnt‖ where the constructed value
-/// is zero. `None` for a model without a construction.
+/// Root mean square, over the parts, of ‖learnt − constructed‖/‖constructed‖, or of ‖learnt‖ where the constructed
+/// value is zero. `None` for a model without a construction.
 pub fn parameter_difference(parts: &[Canonical]) -> Option<f64> {
     let square = |part: &Canonical| {
         let apart: f64 = part.learnt.iter().zip(&part.constructed).map(|(l, c)| f64::from(l - c).powi(2)).sum();

@@ -1,18 +1,18 @@
-//! GD-SSM: a state-space model whose state can add up the gradient of least squares.
+//! GD-SSM: a state-space model whose state can accumulate the gradient of least squares.
 //!
 //! | here | paper (2410.11687, sec. 3) | shape |
 //! |---|---|---|
-//! | `decay` Λ | diagonal recurrence A(s), one entry per entry of the state | (d, d) |
+//! | `decay` Λ | the diagonal of the recurrence A(s): one number per entry of the state | (d, d) |
 //! | `mix` Q | the multiplicative input B over the sliding window | (3, 3) |
 //! | `pick` D | the multiplicative readout over the last window | (3, 1) |
-//! | `read` C | output projection, the learning rate among others | (d, d) |
+//! | `read` C | output projection, which includes the learning rate | (d, d) |
 //!
 //! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t with X_t the window (x_t, y_t, x_{t+1}); ŷ = C S_N X_Nᵀ D.
 //! With Λ = 1, Q = e₂e₁ᵀ, D = e₃ and C = (η/N) I the state is Σ y xᵀ and ŷ is one step of gradient descent.
 //!
-//! Deviations: Λ is a free real matrix, where the paper's code stores a diagonal through exp(Δ·(−½)); so Λ = 1, which the
-//! construction needs, is an ordinary point and not a limit. Random weights start small: from larger ones a row of C can settle on the wrong sign,
-//! and for small d it then stays there.
+//! Deviations: Λ is an unconstrained real matrix, where the paper's code has a diagonal exp(Δ·(−½)), so that Λ = 1,
+//! which the construction needs, is not only a limit. Random weights start small: from larger ones a row of C can
+//! converge to the wrong sign, and for small d it then does not recover.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
@@ -27,7 +27,7 @@ use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// GD-SSM as a preset says it.
+/// GD-SSM in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GdSsmSpec {
@@ -48,12 +48,12 @@ impl Architecture for GdSsmSpec {
         2 * (shape.dim as u128).pow(2)
     }
 
-    /// The query is read in a window with the pair before it.
+    /// The query's window contains the pair before it.
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
     }
 
-    /// A window comes with every second token: Q X, its product with X, and Λ ⊙ S. The answer: X D, S times it, C.
+    /// Every second token completes a window: Q X, Xᵀ Q X and Λ ⊙ S. The answer takes X D, S X D and C S X D.
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
         let (d, wide) = (shape.dim, shape.dim * shape.dim);
         let (window, answer) = (18 * d + 8 * wide, 6 * d + 4 * wide);
@@ -173,7 +173,7 @@ impl<D: Device> GdSsm<D> {
 }
 
 impl<D: Device> GdSsm<D> {
-    /// The answer from what the last state answers to the last window: (B, d) to (B, d_out).
+    /// C S_N X_Nᵀ D from S_N X_Nᵀ D: (B, d) to (B, d_out).
     fn read_out<T: Tape<f32, D>>(&self, gathered: Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (batch, dim) = *gathered.shape();
         let transposed = self.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;

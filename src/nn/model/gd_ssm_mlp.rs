@@ -1,19 +1,18 @@
-//! GD-SSM between two perceptrons: gradient descent on features that are learnt, for maps that are not linear.
+//! GD-SSM between two perceptrons: gradient descent on learnt features, for nonlinear maps.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `W1`, `b1`, `W2`, `b2` | embedding of a token: e_t = tanh(u_t W1 + b1) W2 + b2 | (w, n), (n), (n, m), (m) |
-//! | `Λ`, `Q`, `D`, `C` | a GD-SSM over the windows (e_t, e_{t+1}, e_{t+2}), as in [`super::gd_ssm`] | (m, m), (3, 3), (3, 1), (m, m) |
-//! | `Wa`, `ba`, `Wg`, `bg` | gated linear unit: a = GELU(z Wg + bg) ⊙ (z Wa + ba) of what the GD-SSM says, z | (m, n), (n) |
+//! | `Λ`, `Q`, `D`, `C` | a [GD-SSM](super::gd_ssm) over (e_t, e_{t+1}, e_{t+2}) | (m, m), (3, 3), (3, 1), (m, m) |
+//! | `Wa`, `ba`, `Wg`, `bg` | a = GELU(z Wg + bg) ⊙ (z Wa + ba) of the GD-SSM's output z | (m, n), (n) |
 //! | `Wo`, `bo` | ŷ = a Wo + bo | (n, d_out), (d_out) |
 //!
-//! S adds up products of embedded tokens. With y times the features of its x, b = Σ y φ(x), a readout is one step of
-//! gradient descent on features; with G = Σ φ(x) φ(x)ᵀ beside it, products of the gated unit make b·φ_q and b·G φ_q, which
-//! is two steps, of sizes of their own.
+//! S accumulates products of embedded tokens. With b = Σ y φ(x), a linear readout is one step of gradient descent on
+//! the features φ; with G = Σ φ(x) φ(x)ᵀ in addition, the gated unit can form b·φ_q and b·G φ_q, which is two steps
+//! with separate step sizes.
 //!
-//! Source: arXiv 2410.11687, section 4, on the sine task. Deviations: the paper's embedding is linear. Then S has nothing
-//! of x but its first two powers, and the perceptron after it does not see x: the embedding here bends, the part after
-//! is the paper's gated unit.
+//! Source: arXiv 2410.11687, section 4, on the sine task. Deviation: the paper's embedding is linear, so that S is
+//! at most quadratic in x, and the layers after it do not read x. The embedding here is nonlinear.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMul};
@@ -29,20 +28,20 @@ use crate::nn::weights::weights;
 use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// A GD-SSM with perceptrons as a preset says it.
+/// A GD-SSM with perceptrons in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GdSsmMlpSpec {
-    /// m: the features of a token.
+    /// m: the number of features of a token.
     #[serde(deserialize_with = "bounds::channels")]
     pub features: usize,
-    /// n: the units of the two perceptrons.
+    /// n: the width of the embedding and of the gated unit.
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
 }
 
 impl GdSsmMlpSpec {
-    /// The sizes as the GD-SSM inside sees them.
+    /// The sizes of the GD-SSM inside.
     fn inner(&self, shape: Shape) -> Shape {
         Shape { dim: self.features, outputs: self.features, ..shape }
     }
@@ -63,18 +62,18 @@ impl Architecture for GdSsmMlpSpec {
         Ok(())
     }
 
-    /// The embedding's sums, tanh and features, twice; the state; the gated unit.
+    /// Twice the embedding's sums, tanh and features; the state; the gated unit.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let embedded = layout.tokens(shape) as u128 * (4 * self.units + 4 * self.features) as u128;
         embedded + GdSsmSpec { init: Init::Random }.activations(self.inner(shape), layout) + 8 * self.units as u128
     }
 
-    /// As the GD-SSM inside.
+    /// See [`GdSsmSpec`].
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
     }
 
-    /// The GD-SSM's, and the linear layers.
+    /// Those of the GD-SSM and of the linear layers.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let own: usize = self.sizes(shape, layout).into_iter().map(|(rows, columns)| matvec(rows, columns)).sum();
         let mut costs = GdSsmSpec { init: Init::Random }.costs(self.inner(shape), layout, tokens);
@@ -93,9 +92,9 @@ weights! {
     /// The network.
     pub struct GdSsmMlp<D>(config: Configured<GdSsmMlpSpec>) {
         let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
-        let [hidden, features, unit, gate, out] = spec.sizes(shape, layout);
+        let [token, features, unit, gate, out] = spec.sizes(shape, layout);
         weights {
-            bend: Linear<D> = linear("1", hidden, glorot()),
+            hidden: Linear<D> = linear("1", token, glorot()),
             embed: Linear<D> = linear("2", features, glorot()),
             value: Linear<D> = linear("a", unit, glorot()),
             gate: Linear<D> = linear("g", gate, glorot()),
@@ -105,7 +104,7 @@ weights! {
                 ..GdSsmConfig::new(spec.inner(shape), Init::Random, gd_constants)
             },
         }
-        saved as { bend, embed, ssm, value, gate, decode }
+        saved as { hidden, embed, ssm, value, gate, decode }
         constants {
             /// (d_out, d).
             outputs_by_dim: (usize, usize) = (shape.outputs, shape.dim),
@@ -117,19 +116,19 @@ impl<D: Device> Net<D> for GdSsmMlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (batch, length, width) = *input.tokens.shape();
         let rows = input.tokens.try_reshape_like(&(batch * length, width))?;
-        let embedded = self.embed.apply(self.bend.apply(rows)?.try_tanh()?)?;
+        let embedded = self.embed.apply(self.hidden.apply(rows)?.try_tanh()?)?;
         let tokens = embedded.try_reshape_like(&(batch, length, self.ssm.outputs()))?;
-        // The gradient goes on through the tokens to the embedding.
-        let said = self.ssm.forward(Input { tokens, grad_target: GradTarget::All })?; // (B, m)
-        let gate = self.gate.apply(said.retaped::<T>())?.try_fast_gelu()?;
-        self.decode.apply(self.value.apply(said)?.try_mul(gate)?)
+        // The embedding needs the gradient by the tokens.
+        let z = self.ssm.forward(Input { tokens, grad_target: GradTarget::All })?; // (B, m)
+        let gate = self.gate.apply(z.retaped::<T>())?.try_fast_gelu()?;
+        self.decode.apply(self.value.apply(z)?.try_mul(gate)?)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
-        let (bend, embed, features) = (self.bend.plain(), self.embed.plain(), self.ssm.outputs());
+        let (hidden, embed, features) = (self.hidden.plain(), self.embed.plain(), self.ssm.outputs());
         let history = |sequence: &[f32]| {
-            let embedded = |token: &[f32]| embed.of(&bend.of(token).into_iter().map(f32::tanh).collect::<Vec<_>>());
+            let embedded = |token: &[f32]| embed.of(&hidden.of(token).into_iter().map(f32::tanh).collect::<Vec<_>>());
             let tokens: Vec<f32> = sequence.chunks(width).flat_map(embedded).collect();
             self.ssm.history(&tokens, features)
         };
@@ -157,25 +156,25 @@ mod tests {
     use crate::nn::op::check::{Random, assert_close};
 
     #[test]
-    fn the_state_asked_by_the_last_window_and_the_gated_unit_are_the_answer() {
+    fn the_answer_equals_the_definition_from_the_last_state() {
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 3 });
         let spec = GdSsmMlpSpec { features: 4, units: 5 };
         let net = build(&spec, shape, Layout::Interleaved);
         let tokens = Random::new(9).tensor3(&device, (1, 7, 1));
         let state = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
-        let [bend, embed, value, gate, decode] =
-            [&net.bend, &net.embed, &net.value, &net.gate, &net.decode].map(Linear::plain);
-        let mut asked = vec![0.0; 4];
+        let [hidden, embed, value, gate, decode] =
+            [&net.hidden, &net.embed, &net.value, &net.gate, &net.decode].map(Linear::plain);
+        let mut picked = vec![0.0; 4];
         for (u, pick) in tokens.as_vec()[4..].iter().zip(net.ssm.pick.value.as_vec()) {
-            let features = embed.of(&bend.of(&[*u]).into_iter().map(f32::tanh).collect::<Vec<_>>());
-            asked.iter_mut().zip(features).for_each(|(sum, feature)| *sum += pick * feature);
+            let features = embed.of(&hidden.of(&[*u]).into_iter().map(f32::tanh).collect::<Vec<_>>());
+            picked.iter_mut().zip(features).for_each(|(sum, feature)| *sum += pick * feature);
         }
         let times = |matrix: &[f32], row: &[f32]| -> Vec<f32> {
             matrix.chunks(4).map(|m| m.iter().zip(row).map(|(m, x)| m * x).sum()).collect()
         };
-        let said = times(&net.ssm.read.value.as_vec(), &times(&state, &asked));
-        let gates = gate.of(&said).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
-        let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
+        let z = times(&net.ssm.read.value.as_vec(), &times(&state, &picked));
+        let gates = gate.of(&z).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
+        let passed: Vec<f32> = value.of(&z).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
         assert_close(&answers(&net, tokens), &expected, 1e-4);
     }

@@ -4,13 +4,13 @@
 //! |---|---|---|
 //! | e_j = [x_j; y_j] | token; the query is [x_q; 0] | (w), w = d + d_out |
 //! | `Wq`, `Wk`, `Wv` | W_Q, W_K, W_V, one head | (w, w), used as e W |
-//! | `Wo` | the projection P | (w, w) |
+//! | `Wo` | the output projection P | (w, w) |
 //!
-//! e ← e + Wo Σ_j (Wv e_j)(Wk e_j · Wq e), k layers; ŷ is the y part of the query's token in the end.
+//! e ← e + Wo Σ_j (Wv e_j)(Wk e_j · Wq e), k layers; ŷ is the y part of the query's token after the last.
 //! With Wq = Wk = [I 0; 0 0], Wv = [0 0; 0 I] and Wo = (η/N) I one layer is one step of gradient descent.
 //!
-//! Deviations: ŷ is read off with a plus sign, where the paper's tokens carry −ŷ. Every token attends to every token,
-//! the query's own included, as in the paper's equation 2.
+//! Deviation: ŷ is read with a plus sign, where the paper's tokens hold −ŷ. Every token attends to every token, itself
+//! included, as in the paper's equation 2.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes2, HasShape, PermuteTo, ReshapeTo, Tape, TryMatMul};
@@ -28,12 +28,12 @@ use crate::nn::{
 };
 use crate::task::{Layout, Shape};
 
-/// Linear self-attention as a preset says it.
+/// Linear self-attention in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinearAttentionSpec {
     pub init: Init,
-    /// Attention layers, each added to its input.
+    /// The number of attention layers; each adds its output to its input.
     #[serde(default = "one", deserialize_with = "bounds::layers")]
     pub layers: usize,
 }
@@ -53,14 +53,14 @@ impl Architecture for LinearAttentionSpec {
         Ok(())
     }
 
-    /// Tokens, keys, values and queries, twice, and the memory of each layer.
+    /// Twice the tokens, keys, values and queries, and the memory Σ k vᵀ of each layer.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let (length, width) = (layout.tokens(shape) as u128, layout.width(shape) as u128);
         self.layers as u128 * (8 * length * width + width * width)
     }
 
-    /// Four projections, and the memory: what one token adds to it, and what one query reads. With a second layer every
-    /// token answers before the next layer, so that a new one changes all.
+    /// Four projections; one token adds to the memory Σ k vᵀ, and one query reads it. With more than one layer a new
+    /// token changes all tokens of the next layer, so there is no step form.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let width = layout.width(shape);
         let layer = 4 * matvec(width, width);
@@ -77,7 +77,8 @@ weights! {
     /// The network.
     pub struct LinearAttention<D>(config: Configured<LinearAttentionSpec>) {
         let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
-        let layer = LayerConfig { init: spec.init, d: shape.dim, w: layout.width(shape), step_size: gd_constants.step_size };
+        let (d, w, step_size) = (shape.dim, layout.width(shape), gd_constants.step_size);
+        let layer = LayerConfig { init: spec.init, d, w, step_size };
         weights {
             layers: Vec<LinearAttentionLayer<D>> = numbered(spec.layers, |_| layer),
         }
@@ -106,19 +107,19 @@ weights! {
         let LayerConfig { init, d, w, step_size } = config;
         let random = || normal((0.5 / w as f32).sqrt());
         let selects_x = || entries(move |row, column| if row == column && row < d { 1.0 } else { 0.0 });
-        let selects_y = |value: f64| entries(move |row, column| if row == column && row >= d { value as f32 } else { 0.0 });
+        let selects_y = |value: f32| entries(move |row, column| if row == column && row >= d { value } else { 0.0 });
         weights {
             // Symbol, shape, random start, construction.
             wq: Param<D> = weight("Wq", (w, w), init.start(random(), selects_x())),
             wk: Param<D> = weight("Wk", (w, w), init.start(random(), selects_x())),
             wv: Param<D> = weight("Wv", (w, w), init.start(random(), selects_y(1.0))),
-            wo: Param<D> = weight("Wo", (w, w), init.start(random(), selects_y(step_size))),
+            wo: Param<D> = weight("Wo", (w, w), init.start(random(), selects_y(step_size as f32))),
         }
     }
 }
 
 impl<D: Device> LinearAttentionLayer<D> {
-    /// The tokens that ask, after the layer.
+    /// The query tokens after the layer.
     fn apply<T: Tape<f32, D>>(
         &self,
         tokens: Tensor3<D, T>,
@@ -127,9 +128,9 @@ impl<D: Device> LinearAttentionLayer<D> {
     ) -> DeviceResult<Tensor3<D, T>, D> {
         let device = tokens.device().clone();
         let turned = self.wk.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let ask = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
-        let tell = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
-        device.linear_attend(tokens, LinearAttend { ask, tell, query_len, grad_tokens })
+        let qk = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
+        let vo = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
+        device.linear_attend(tokens, LinearAttend { ask: qk, tell: vo, query_len, grad_tokens })
     }
 }
 
@@ -175,9 +176,9 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         layers.collect()
     }
 
-    /// Keys and queries meet only in Wq Wkᵀ, values leave only through Wv Wo, and a factor may go from one product to the
-    /// other: the first is brought to the norm of the theory's. Of it the rows of x count, as the query has no y, and of
-    /// the second the columns of y, as nothing else is read. Only one layer has a construction.
+    /// Only the products Wq Wkᵀ and Wv Wo determine the model, and a factor can move from one to the other: the first
+    /// is scaled to its constructed norm. Its rows of x are compared, because the query has no y, and the second's
+    /// columns of y, because only they are read. There is a construction for one layer only.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         let [layer] = &self.layers[..] else { return Vec::new() };
         let [wq, wk, wv, wo] = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
@@ -220,13 +221,13 @@ fn memories(sequence: &[f32], width: usize, [_, wk, wv, _]: &[Vec<f32>; 4]) -> V
     sequence.chunks(width).map(step).collect()
 }
 
-/// The definition of the answer: every token e becomes e + e Wq M Wo.
+/// The definition of a layer with memory M: every token e becomes e + e Wq M Wo.
 fn attend(sequence: &mut [f32], width: usize, memory: &[f32], [wq, _, _, wo]: &[Vec<f32>; 4]) {
     let update = product(&product(&product(sequence, wq, width), memory, width), wo, width);
     sequence.iter_mut().zip(&update).for_each(|(token, update)| *token += update);
 }
 
-/// The weights that a memory implies for a query: how Wq M Wo takes x to y, (d_out, d).
+/// The weights that a memory M implies for a query: the block of Wq M Wo from x to y, transposed, (d_out, d).
 fn implied(memory: &[f32], (width, dim): (usize, usize), [wq, _, _, wo]: &[Vec<f32>; 4]) -> Vec<f32> {
     let map = product(&product(&wq[..dim * width], memory, width), wo, width); // (d, w)
     (dim..width).flat_map(|y| (0..dim).map(move |x| (x, y))).map(|(x, y)| map[x * width + y]).collect()

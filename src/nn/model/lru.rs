@@ -1,4 +1,4 @@
-//! LRU: the linear recurrent unit, a diagonal recurrence over complex numbers whose eigenvalues stay in the unit disc.
+//! LRU: the linear recurrent unit, a diagonal complex recurrence with eigenvalues in the unit disc.
 //!
 //! | here | paper (2303.06349, sec. 3 and appendix A) | shape |
 //! |---|---|---|
@@ -8,9 +8,9 @@
 //!
 //! h_t = λ ⊙ h_{t−1} + e^γ ⊙ (B u_t); y_t = Re(C h_t) + D ⊙ u_t.
 //!
-//! Initialised as in the paper: λ uniform on the ring r_min ≤ |λ| ≤ r_max with phases up to `max_phase`, e^γ = √(1 − |λ|²).
-//! Deviations: see [`super::stack`] and [`crate::nn::layer::glu`]; the default `max_phase` is π/10, which the paper uses where long
-//! memory matters, and which keeps the answers of a random start small.
+//! Initialised as in the paper: λ uniform on the ring r_min ≤ |λ| ≤ r_max with phases up to `max_phase`, e^γ = √(1 −
+//! |λ|²). Deviations: see [`super::stack`] and [`crate::nn::layer::glu`]; the default `max_phase` is π/10, which the
+//! paper uses for tasks with long memory, and with which the initial answers are small.
 
 use anyhow::{Result, ensure};
 use rand::{Rng, RngCore};
@@ -24,26 +24,26 @@ use crate::nn::op::Discretization;
 use crate::nn::weights::JointWeights;
 use crate::nn::{Costs, Device};
 
-/// The LRU as a preset says it.
+/// The LRU in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LruSpec {
     /// H, the channels between the layers.
     #[serde(deserialize_with = "bounds::channels")]
     pub width: usize,
-    /// n, the complex numbers in a state.
+    /// n, the number of complex numbers in a state.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
     pub block: ChannelMixing,
-    /// The least |λ| of a start.
+    /// The least initial |λ|.
     #[serde(default, deserialize_with = "bounds::modulus")]
     pub r_min: f64,
-    /// The greatest |λ| of a start.
+    /// The greatest initial |λ|.
     #[serde(default = "one", deserialize_with = "bounds::modulus")]
     pub r_max: f64,
-    /// The greatest phase of a start.
+    /// The greatest initial phase.
     #[serde(default = "small", deserialize_with = "bounds::scale")]
     pub max_phase: f64,
 }
@@ -90,8 +90,8 @@ impl LayerSpec for LruSpec {
     fn config(&self) -> DiagonalConfig {
         let (n, r_min, r_max, max_phase) = (self.states, self.r_min, self.r_max, self.max_phase);
         let start = move |rng: &mut dyn RngCore| {
-            // |λ|² is uniform between the squares of the radii, so λ is uniform on the area of the ring. 0 and 1 are left
-            // out because ν is a logarithm of a logarithm.
+            // |λ|² is uniform between the squares of the radii, so λ is uniform on the area of the ring. Not 0 and 1,
+            // because ν is a logarithm of a logarithm.
             let mut square = || {
                 let share = rng.gen_range(1e-6..1.0 - 1e-6);
                 r_min.powi(2) + share * (r_max.powi(2) - r_min.powi(2))

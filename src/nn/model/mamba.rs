@@ -1,8 +1,8 @@
-//! Mamba: a recurrence that chooses, token by token, what it takes in and what it forgets.
+//! Mamba: a recurrence whose input and decay depend on the token.
 //!
 //! | here | paper (2312.00752, sec. 3) | shape |
 //! |---|---|---|
-//! | `in_x`, `in_z` | the in-projection, its two halves: what is remembered, and the gate | (H, E) |
+//! | `in_x`, `in_z` | the two halves of the in-projection: the scan's input, and the gate | (H, E) |
 //! | `taps`, `bias` | the short causal convolution, of width 4 | (4, E), (1, E) |
 //! | `write` B, `read` C | s_B, s_C: projections of the token | (E, N) |
 //! | `down`, `up`, `step` | s_Δ and its bias: Δ = softplus(x W_r W_Δ + b_Δ), of rank ⌈H/16⌉ | (E, r), (r, E), (1, E) |
@@ -10,11 +10,11 @@
 //! | `feedthrough` D | y_t gets D ⊙ x_t | (1, E) |
 //! | `out` | the out-projection | (E, H) |
 //!
-//! x = SiLU(conv(u W_x)); h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t; y = C_t h_t + D ⊙ x; the update is (y ⊙ SiLU(u W_z)) W_out.
-//! Three factors that were read meet here: B with x on the way in, C and the gate with both on the way out.
+//! x = SiLU(conv(u W_x)); h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t; y = C_t h_t + D ⊙ x; the update is (y ⊙ SiLU(u W_z))
+//! W_out. Projections of the tokens are multiplied: Δ, B and x in the input of the state, C and the gate in its output.
 //!
 //! Initialised as in the paper: A = −(1 … N) in every channel, b_Δ so that softplus(b_Δ) is log-uniform in
-//! [dt_min, dt_max], W_Δ uniform in ±1/√r, D = 1, the other projections and the convolution uniform in ±1/√(their inputs).
+//! [dt_min, dt_max], D = 1, the projections and the convolution uniform in ±1/√(number of inputs).
 //! Deviations: see [`super::stack`].
 
 use anyhow::Result;
@@ -33,7 +33,7 @@ use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Ten
 /// K, the width of the convolution.
 pub(super) const TAPS: usize = 4;
 
-/// Mamba as a preset says it.
+/// Mamba in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MambaSpec {
@@ -43,7 +43,7 @@ pub struct MambaSpec {
     /// E, the channels inside a layer: twice `width` in the paper.
     #[serde(deserialize_with = "bounds::channels")]
     pub inner: usize,
-    /// N, the numbers in the state of one channel.
+    /// N, the number of states of one channel.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
@@ -79,13 +79,13 @@ impl LayerSpec for MambaSpec {
         discretization::check(self.dt_min, self.dt_max)
     }
 
-    /// The states and decays of the scan where dfdx's operations keep them, and what stands before and after it.
+    /// The states and decays of the scan, as dfdx's operations keep them, and the operands before and after it.
     fn layer_activations(&self, _tokens: usize) -> usize {
         self.inner * (2 * self.states + 16)
     }
 
-    /// Projections in and out, Δ, B and C from the token, the convolution, and in each state of each channel
-    /// the decay, the input, the sum and the reading.
+    /// The projections, Δ, B and C of the token, the convolution, and per state of a channel the decay, the input, the
+    /// sum and the output.
     fn layer_costs(&self, tokens: usize) -> Costs {
         let (wide, states) = (self.inner, self.inner * self.states);
         let chosen = 2 * matvec(wide, self.rank()) + 2 * matvec(wide, self.states);
@@ -121,7 +121,7 @@ weights! {
 }
 
 impl<D: Device> MambaLayer<D> {
-    /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
+    /// The operands of the scan, for outputs at the last `asked` tokens.
     fn selection<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,

@@ -1,21 +1,21 @@
-//! Mamba-2: a selective recurrence whose heads forget as a whole, which makes it a masked attention as well.
+//! Mamba-2: a selective recurrence with one decay per head, which is equivalent to a masked attention.
 //!
 //! | here | paper (2405.21060, sec. 5 to 7) | shape |
 //! |---|---|---|
 //! | `Wx`, `Wz`, `WB`, `WC`, `WΔ` | the in-projection, part by part | (H, E), (H, E), (H, N), (H, N), (H, M) |
-//! | `conv x`, `conv B`, `conv C` | the short causal convolution, of width 4, over all three | (4, ·), with a bias (1, ·) |
+//! | `conv x`, `conv B`, `conv C` | short causal convolutions of width 4 | (4, ·), with a bias (1, ·) |
 //! | `step` b_Δ | Δ = softplus(u W_Δ + b_Δ), one for each head | (1, M) |
 //! | `rate` log A | A = −exp(log A), one for each head | (1, M) |
 //! | `feedthrough` D | y_t gets D x_t, one for each head | (1, M) |
 //! | `out` | the out-projection | (E, H) |
 //!
-//! x, B, C = SiLU(conv(u W)); in each of the M heads h_t = exp(Δ_t A) h_{t−1} + Δ_t x_t B_tᵀ and y_t = h_t C_t + D x_t; the
-//! update is (y ⊙ SiLU(u W_z)) W_out. B and C are shared by the heads (one group). The scan has two forms that give the
-//! same numbers; `form` says which one runs.
+//! x, B, C = SiLU(conv(u W)); in each of the M heads h_t = exp(Δ_t A) h_{t−1} + Δ_t x_t B_tᵀ and y_t = h_t C_t + D x_t;
+//! the update is (y ⊙ SiLU(u W_z)) W_out. B and C are shared by the heads (one group). The scan has two forms that give
+//! the same numbers, selected by `form`.
 //!
 //! Initialised as in the paper: A uniform in −[1, 16], b_Δ so that softplus(b_Δ) is log-uniform in [dt_min, dt_max],
-//! D = 1, the rest uniform in ±1/√(their inputs). Deviation: no normalisation before the out-projection, for the reason
-//! given in [`super::stack`].
+//! D = 1, the rest uniform in ±1/√(number of inputs). Deviation: no normalisation before the out-projection, for the
+//! reason given in [`super::stack`].
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul};
@@ -31,20 +31,20 @@ use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, head_expansion,
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
-/// Mamba-2 as a preset says it.
+/// Mamba-2 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mamba2Spec {
     /// H, the channels between the layers.
     #[serde(deserialize_with = "bounds::channels")]
     pub width: usize,
-    /// M.
+    /// M, the number of heads.
     #[serde(deserialize_with = "bounds::heads")]
     pub heads: usize,
     /// E = M · P, the channels of all heads: twice `width` in the paper.
     #[serde(deserialize_with = "bounds::channels")]
     pub inner: usize,
-    /// N, the numbers in the state of one channel.
+    /// N, the number of states of one channel.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
@@ -62,10 +62,10 @@ pub struct Mamba2Spec {
 /// How the scan is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScanForm {
-    /// One token after the other: the work grows with T.
+    /// One token after the other: the cost is linear in T.
     #[default]
     Recurrent,
-    /// All tokens at once, as attention under a mask: the work grows with T².
+    /// All tokens at once, as masked attention: the cost is quadratic in T.
     Matrix,
 }
 
@@ -88,7 +88,7 @@ impl LayerSpec for Mamba2Spec {
         Ok(())
     }
 
-    /// The states and decays of the scan or the masks of the heads, and what stands before and after.
+    /// The states and decays of the scan, or the masks of the heads, and the operands before and after.
     fn layer_activations(&self, tokens: usize) -> usize {
         let scan = match self.form {
             ScanForm::Recurrent => 2 * self.inner * self.states,
@@ -97,8 +97,8 @@ impl LayerSpec for Mamba2Spec {
         scan + 16 * self.inner + 8 * self.states
     }
 
-    /// Projections in and out, the convolution, and in each state of each channel the decay, the input, the
-    /// sum and the reading; or C Bᵀ with all earlier tokens, the mask of each head, and its product with x.
+    /// The projections, the convolution, and per state of a channel the decay, the input, the sum and the output; or C
+    /// Bᵀ with all earlier tokens, the mask of each head, and its product with x.
     fn layer_costs(&self, tokens: usize) -> Costs {
         let (wide, n, heads) = (self.inner, self.states, self.heads);
         let read = wide + 2 * n;
@@ -163,7 +163,7 @@ impl<D: Device> Reading<D> {
 }
 
 impl<D: Device> Mamba2Layer<D> {
-    /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
+    /// The operands of the scan, for outputs at the last `asked` tokens.
     fn selection<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
@@ -171,7 +171,7 @@ impl<D: Device> Mamba2Layer<D> {
     ) -> DeviceResult<Selection<'p, D, T>, D> {
         let Self { x, b, c, .. } = self;
         let step = tokens.project(self.in_step.taped()).plus_row(self.step.taped());
-        // The answer to a token needs C of the tokens that the convolution reaches back to.
+        // C of the last tokens needs the tokens before them that the convolution reads.
         let near = tokens.last(tokens.length().min(asked + TAPS - 1));
         Ok(Selection {
             step: step.apply(Function::Softplus),
@@ -214,12 +214,12 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
             let part = pick(self.selection(graph_builder.tokens(), length)?);
             part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })
         };
-        // Every channel carries the Δ and the A of its head.
+        // Every channel has the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
         let (input, write) = (part(|s| s.input)?.as_vec(), part(|s| s.write)?.as_vec());
         let step = project(part(|s| s.step)?, head_expansion)?.as_vec();
-        let speed = |channel: usize| -rates[channel / (wide / rates.len())].exp();
-        let rate: Vec<f32> = (0..wide * states).map(|i| speed(i / states)).collect();
+        let a = |channel: usize| -rates[channel / (wide / rates.len())].exp();
+        let rate: Vec<f32> = (0..wide * states).map(|i| a(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
     }

@@ -1,14 +1,13 @@
-//! A multilayer perceptron: the whole context at once, as one long vector.
+//! A multilayer perceptron on the whole context as one vector.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | a⁰ | all tokens, one after the other | (T·w) |
+//! | a⁰ | all tokens, concatenated | (T·w) |
 //! | `W1` …, `b1` … | hidden layers: aˡ = φ(aˡ⁻¹ Wˡ + bˡ) | (T·w, n), then (n, n); (n) |
 //! | `Wo`, `bo` | ŷ = a Wo + bo | (n, d_out); (d_out) |
 //!
-//! Source: Rumelhart, Hinton & Williams 1986. The perceptron has no state and no order: it must learn for every place of
-//! the context anew that there is a pair in it. Weights start as He et al. 2015 say for ReLU, as Glorot & Bengio 2010
-//! else; biases at zero.
+//! Source: Rumelhart, Hinton & Williams 1986. It has separate weights for every position of the context. Initial
+//! weights by He et al. 2015 for ReLU, else by Glorot & Bengio 2010; biases start at zero.
 
 use anyhow::Result;
 use dfdx::prelude::{HasShape, ReshapeTo, Tape};
@@ -25,14 +24,14 @@ use crate::nn::weights::{Prefixed, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// A multilayer perceptron as a preset says it.
+/// A multilayer perceptron in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MlpSpec {
     /// n: the width of each hidden layer.
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
-    /// Hidden layers.
+    /// The number of hidden layers.
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
     /// φ.
@@ -46,17 +45,17 @@ impl Architecture for MlpSpec {
         Ok(())
     }
 
-    /// Product, sum, bias and φ of each layer.
+    /// Four vectors of n numbers per layer.
     fn activations(&self, _shape: Shape, _layout: Layout) -> u128 {
         4 * self.units as u128 * self.layers as u128
     }
 
-    /// It has a weight for every place.
+    /// Its weights depend on the number of positions.
     fn reads(&self, pairs: usize, context: usize) -> bool {
         pairs == context
     }
 
-    /// Only all at once: every token has weights of its own, and without the last there is no answer.
+    /// All tokens at once only: the first layer reads the whole context.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let width = layout.width(shape);
         let deep = (self.layers - 1) * matvec(self.units, self.units) + matvec(self.units, shape.outputs);
@@ -103,7 +102,7 @@ impl<D: Device> Net<D> for Mlp<D> {
         self.decoder.on(units).run(input)?.try_reshape_like(&(batch, self.outputs))
     }
 
-    /// One stop, for the perceptron reads all tokens at once: a row of units for each layer.
+    /// One state, after all tokens: one row of units per layer.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let layers: Vec<_> = self.hidden.iter().map(Linear::plain).collect();
@@ -134,7 +133,7 @@ mod tests {
     use crate::nn::op::check::{Random, assert_close};
 
     #[test]
-    fn the_last_hidden_units_decoded_are_the_answer() {
+    fn the_answer_is_the_decoded_last_hidden_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 3 });
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let spec = MlpSpec { units: 5, layers: 2, activation };

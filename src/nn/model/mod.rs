@@ -1,7 +1,7 @@
 //! The architectures, and the one list of them.
 //!
-//! An architecture is a file here with its spec, its table of weights, its forward pass and its construction, and a line
-//! in the list below.
+//! An architecture is a file here with its spec, its table of weights, its forward pass and its construction, and a
+//! line in the list below.
 
 mod architecture;
 mod bidirectional_gd_ssm;
@@ -78,7 +78,8 @@ impl Init {
     }
 }
 
-/// Makes the enum of specs and the enum of networks from one list, and implements [`Architecture`], [`Weights`] and [`Net`] for them.
+/// Makes the enum of specs and the enum of networks from one list, and implements [`Architecture`], [`Weights`] and
+/// [`Net`] for them.
 macro_rules! architectures {
     ($($name:ident($spec:ty),)*) => {
         /// Which architecture, and its sizes, as in a preset.

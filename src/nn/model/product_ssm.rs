@@ -1,19 +1,19 @@
-//! A diagonal state-space model that is given products of x and y: the first version of the GD-SSM.
+//! A diagonal state-space model of tokens that contain products of x and y: the first version of the GD-SSM.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | u_t = [y_t x_tᵀ; x_{t+1}] | token, the product row by row; the last holds x_q | (w), w = n + d |
-//! | `decay` Λ | what is kept of each entry of the state | (1, n), n = d_out · d |
+//! | `decay` Λ | diagonal of the recurrence | (1, n), n = d_out · d |
 //! | `write` B | input matrix | (w, n) |
-//! | `read` C | what the state says, as rows for each output | (n, n) |
-//! | `pick` D | what the last token asks | (w, d) |
+//! | `read` C | output matrix, whose result is read as (d_out, d) | (n, n) |
+//! | `pick` D | projection of the last token to a query | (w, d) |
 //!
-//! s_t = Λ ⊙ s_{t−1} + u_t B and ŷ_o = Σ_j (s_N C)_{o,j} (u_N D)_j. Nothing multiplies x by y on the way in, since the token
-//! already has; only the readout multiplies. With Λ = 1, B = [I; 0], C = (η/N) I and D = [0; I] the state is Σ y xᵀ and ŷ
-//! is one step of gradient descent. Source: arXiv 2410.11687, version 1, section 3.
+//! s_t = Λ ⊙ s_{t−1} + u_t B and ŷ_o = Σ_j (s_N C)_{o,j} (u_N D)_j. The input is linear in the token, which already
+//! contains y xᵀ; only the readout multiplies. With Λ = 1, B = [I; 0], C = (η/N) I and D = [0; I] the state is Σ y xᵀ
+//! and ŷ is one step of gradient descent. Source: arXiv 2410.11687, version 1, section 3.
 //!
-//! Deviations: Λ is a free real row, where the paper's code takes exp(Δ·(−½)), as in [`super::gd_ssm`]; there the readout
-//! is an attention among the rows of one token, here the bilinear form that it comes to. d_out > 1 is ours.
+//! Deviations: Λ is an unconstrained real row, where the paper's code has exp(Δ·(−½)), as in [`super::gd_ssm`]; there
+//! the readout is an attention among the rows of one token, here the equivalent bilinear form. The paper has d_out = 1.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, Tape, TryMatMul, TryMul, TryStack};
@@ -28,7 +28,7 @@ use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// The model as a preset says it.
+/// The model in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSsmSpec {
@@ -44,13 +44,13 @@ impl Architecture for ProductSsmSpec {
         Ok(())
     }
 
-    /// What is written, weighted, and what is read.
+    /// u B of each token, weighted, and the readout.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let n = (shape.outputs * shape.dim) as u128;
         4 * n * layout.tokens(shape) as u128 + 4 * n
     }
 
-    /// B, Λ, and at the answer C, D and their product.
+    /// u B and Λ ⊙ s; for the answer s C, u D and their product.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (n, width) = (shape.outputs * shape.dim, layout.width(shape));
         let flops = matvec(width, n) + 2 * n + matvec(n, n) + matvec(width, shape.dim) + 2 * n;
@@ -58,7 +58,7 @@ impl Architecture for ProductSsmSpec {
     }
 }
 
-/// A row times a matrix, row-major, of so many columns.
+/// row (n) · matrix (n, columns), row-major: (columns).
 fn product(row: &[f32], matrix: &[f32], columns: usize) -> Vec<f32> {
     let mut sum = vec![0.0; columns];
     for (r, entries) in row.iter().zip(matrix.chunks(columns)) {
@@ -92,7 +92,7 @@ weights! {
 }
 
 impl<D: Device> ProductSsm<D> {
-    /// Λ to the powers N−1, …, 1, 0: what is left of each token in s_N. (N, n).
+    /// Λ to the powers N−1, …, 1, 0, the weight of each token in s_N: (N, n).
     fn powers<T: Tape<f32, D>>(&self, length: usize) -> DeviceResult<Matrix<D, T>, D> {
         let states = self.decay.value.shape().1;
         let ones: Matrix<D> = self.decay.value.device().try_ones_like(&(1, states))?;
@@ -102,7 +102,7 @@ impl<D: Device> ProductSsm<D> {
             power = power.try_mul(self.decay.value.retaped::<T>())?;
             powers.push(power.retaped::<T>());
         }
-        // The highest carries the tape of all.
+        // The highest power has the tape of all.
         powers.pop();
         powers.push(power);
         powers.reverse();
@@ -134,11 +134,11 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let kept = self.powers::<T>(length)?.try_broadcast_like::<_, Axis<0>>(&(batch, length, states))?;
         let state = written.try_mul(kept)?.try_sum::<_, Axis<1>>()?; // (B, n)
         let map = state.try_matmul(self.read.value.clone())?.try_reshape_like(&(batch, outputs, dim))?;
-        let asked = last.try_reshape_like(&(batch, width))?.try_matmul(self.pick.value.clone())?;
-        map.try_matmul(asked.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
+        let query = last.try_reshape_like(&(batch, width))?.try_matmul(self.pick.value.clone())?;
+        map.try_matmul(query.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
     }
 
-    /// s after each token, and the weights that it implies for a query: C and that part of D which reads x.
+    /// s after each token, and the weights that it implies for a query, from C and the rows of D for x.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let Shape { dim, outputs, .. } = self.shape;
         let (read, pick) = (self.read.value.as_vec(), self.pick.value.as_vec());
@@ -165,8 +165,8 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         }]
     }
 
-    /// Where nothing is forgotten the state may be turned into any other basis, B and C with it, and C's columns with
-    /// D's: only the product B C Dᵀ of each output counts, which says what a token and the last one make together.
+    /// With Λ = 1 the basis of the state can be changed together with B and C, and the columns of C together with those
+    /// of D. Only the product B C Dᵀ of each output determines the model: a bilinear form of a token and the last one.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         let [decay, write, read, pick] = [&self.decay, &self.write, &self.read, &self.pick].map(|p| p.value.as_vec());
         let (states, dim) = (decay.len(), self.shape.dim);
@@ -198,7 +198,7 @@ mod tests {
     use crate::nn::op::check::{Random, assert_close};
 
     #[test]
-    fn all_tokens_at_once_are_the_recurrence() {
+    fn the_forward_pass_equals_the_recurrence() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 2, context: 5 });
         let spec = ProductSsmSpec { init: Init::Random };
         let net = build(&spec, shape, Layout::Product);

@@ -1,14 +1,14 @@
-//! What RNN, GRU and LSTM share: layers of a cell that reads one token after the other.
+//! RNN, GRU and LSTM: layers of a recurrent cell that reads one token after the other.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | x_t | the token; above the first layer the h_t of the layer below | (w) or (n) |
-//! | h_t, c_t | what a layer carries from token to token | (n) |
+//! | x_t | the token; after the first layer the h_t of the layer before | (w) or (n) |
+//! | h_t, c_t | hidden state, and cell state of the LSTM | (n) |
 //! | `W…`, `U…`, `b…` | of each gate, which reads x_t W + b + h U | (w, n), (n, n), (n) |
 //! | `Wo`, `bo` | ŷ = h Wo + bo at the query's token, from the last layer | (n, d_out); (d_out) |
 //!
-//! The cells are in files of their own. W starts as Glorot & Bengio 2010 say, U orthogonal (Saxe et al. 2013), biases at
-//! what the cell says. What the gates read of the tokens does not depend on h, so it is one product for all tokens.
+//! Each cell is in its own file. Initial W by Glorot & Bengio 2010, U orthogonal (Saxe et al. 2013), biases by the
+//! cell. x_t W + b does not depend on h, so it is one product for all tokens.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -32,7 +32,7 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// A recurrent network as a preset says it.
+/// A recurrent network in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[serde(bound = "")]
@@ -40,7 +40,7 @@ pub struct RecurrentSpec<C: Cell> {
     /// n: the width of h.
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
-    /// Layers, each reading the h of the one below.
+    /// The number of layers; each reads the h of the one before.
     #[serde(default = "one", deserialize_with = "bounds::layers")]
     pub layers: usize,
     #[serde(skip)]
@@ -56,7 +56,7 @@ impl<C: Cell> RecurrentSpec<C> {
         Self { units, layers, cell: PhantomData }
     }
 
-    /// What a layer, numbered from 1, reads of each token, if a token has this width.
+    /// The width of the input of a layer, numbered from 1, for tokens of this width.
     fn input(&self, layer: usize, width: usize) -> usize {
         if layer == 1 { width } else { self.units }
     }
@@ -69,14 +69,14 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
         Ok(())
     }
 
-    /// Five results for each gate and six for the cell, at every token; and the states that are looked at.
+    /// Five results per gate and six per cell at every token, and the states that are shown.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let length = layout.tokens(shape);
         let results = (5 * C::GATES.len() as u128 + 6) * (length * self.units) as u128;
         self.layers as u128 * (results + 2 * LayerStates::history_size((length, self.units)))
     }
 
-    /// Only one token at a time: h goes through a curve between two steps. Each gate reads the token and h.
+    /// One token at a time only, because the recurrence is nonlinear. Each gate reads the token and h.
     fn costs(&self, shape: Shape, layout: Layout, _tokens: usize) -> Costs {
         let n = self.units;
         let gate = |layer| matvec(self.input(layer, layout.width(shape)) + n, n) + 4 * n;
@@ -89,7 +89,7 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
 /// What a gate is built from.
 struct GateConfig {
     symbol: &'static str,
-    /// (width of what it reads, n).
+    /// (input width, n).
     shape: (usize, usize),
     bias: f32,
 }
@@ -133,7 +133,7 @@ weights! {
         }
         constants {
             units: usize = n,
-            /// The query's place among the tokens.
+            /// The query's position among the tokens.
             pub query: usize = layout.query_place(shape),
             dim: usize = shape.dim,
             outputs: usize = shape.outputs,
@@ -143,7 +143,7 @@ weights! {
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
-    /// So many h of the last tokens from the last layer: (B, asked, n).
+    /// h of the last layer at the last `asked` tokens: (B, asked, n).
     pub fn hidden<T: Tape<f32, D>>(&self, input: Input<D, T>, asked: usize) -> DeviceResult<Tensor3<D, T>, D> {
         let device = input.tokens.device().clone();
         let (length, mut inputs) = (input.tokens.shape().1, input.tokens);
@@ -160,7 +160,7 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
         Ok(inputs)
     }
 
-    /// The definition: (T, n) of h and of c of every layer, for one sequence of (T, w).
+    /// The definition: h and c of every layer, (T, n) each, for one sequence (T, w).
     fn define(&self, layers: &[Vec<(PlainLinear, Vec<f32>)>], sequence: &[Vec<f32>]) -> Vec<[Vec<f32>; 2]> {
         let mut inputs = sequence.to_vec();
         let mut histories = Vec::new();
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
 
-    fn the_last_state_decoded_is_the_answer<C: Cell>() {
+    fn the_answer_is_the_decoded_last_state<C: Cell>() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = RecurrentSpec::<C>::new(3, 2);
         let net = build(&spec, shape, Layout::Joined);
@@ -245,8 +245,8 @@ mod tests {
 
     #[test]
     fn the_forward_pass_equals_the_definition() {
-        the_last_state_decoded_is_the_answer::<Rnn>();
-        the_last_state_decoded_is_the_answer::<Gru>();
-        the_last_state_decoded_is_the_answer::<Lstm>();
+        the_answer_is_the_decoded_last_state::<Rnn>();
+        the_answer_is_the_decoded_last_state::<Gru>();
+        the_answer_is_the_decoded_last_state::<Lstm>();
     }
 }

@@ -1,17 +1,17 @@
-//! The optimisation layer: a ridge regression solved inside the network, with a λ that is learnt.
+//! The optimisation layer: a ridge regression solved inside the network, with a learnt λ.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | X, Y | the context, a pair in a row | (N, d), (N, d_out) |
+//! | X, Y | the context, one pair per row | (N, d), (N, d_out) |
 //! | `l` | λ = exp(l) + 10⁻⁶, so that λ stays positive | (1, 1) |
-//! | A = XᵀX + λI | the curvature of the ridge objective | (d, d) |
-//! | W = YᵀX A⁻¹ | its minimum ½ Σ‖W x_i − y_i‖² + ½ λ‖W‖² | (d_out, d) |
+//! | A = XᵀX + λI | the Hessian of the ridge objective | (d, d) |
+//! | W = YᵀX A⁻¹ | the minimiser of ½ Σ‖W x_i − y_i‖² + ½ λ‖W‖² | (d_out, d) |
 //!
-//! ŷ = W x_q = Yᵀ X z with A z = x_q. Sources: Amos & Kolter 2017 (1703.00443), a layer whose output is the solution of an
-//! optimisation problem; Bertinetto et al. 2018 (1805.08136), ridge regression as such a layer, with learnt λ.
+//! ŷ = W x_q = Yᵀ X z with A z = x_q. Sources: Amos & Kolter 2017 (1703.00443), a layer whose output is the solution of
+//! an optimisation problem; Bertinetto et al. 2018 (1805.08136), ridge regression as such a layer, with learnt λ.
 //!
-//! Deviations: no embedding before the solver, so that λ is all there is to learn and can be compared with its Bayes
-//! value σ²/s_w². The floor of 10⁻⁶ lets A be inverted where N < d.
+//! Deviations: no embedding before the solver, so that λ is the only parameter and can be compared with its Bayes value
+//! σ²/s_w². The floor of 10⁻⁶ keeps A invertible where N < d.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
@@ -27,11 +27,11 @@ use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// The optimisation layer as a preset says it.
+/// The optimisation layer in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RidgeLayerSpec {
-    /// λ before the first step.
+    /// The initial λ.
     #[serde(deserialize_with = "bounds::scale")]
     pub lambda: f64,
 }
@@ -48,17 +48,17 @@ impl Architecture for RidgeLayerSpec {
         Ok(())
     }
 
-    /// The tokens in parts and in copies, and four matrices.
+    /// Slices and copies of the tokens, and four matrices (d, d).
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
     }
 
-    /// Of no pair at all there is nothing to solve.
+    /// Without a pair there is nothing to solve.
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
     }
 
-    /// A pair adds x xᵀ and y xᵀ to the two sums that are kept; the answer is an elimination.
+    /// A pair adds x xᵀ and y xᵀ to two sums; the answer takes a Gaussian elimination.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (d, outputs) = (shape.dim, shape.outputs);
         let sums = matvec(d, d + outputs);
@@ -137,7 +137,7 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         weights.try_matmul(y)?.try_reshape_like(&(batch, self.outputs))
     }
 
-    /// The solution after each pair: what λ and the pairs so far say of W.
+    /// W after each pair.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let lambda = self.lambda();
@@ -157,7 +157,7 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         }]
     }
 
-    /// λ itself, which no symmetry moves.
+    /// λ itself; it has no symmetries.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         vec![Canonical {
             name: "λ".to_owned(),
@@ -176,7 +176,7 @@ mod tests {
     use crate::nn::op::check::{Random, assert_close};
 
     #[test]
-    fn the_last_solution_takes_the_query_to_the_answer() {
+    fn the_answer_is_the_last_solution_times_the_query() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 5 });
         let net = build(&RidgeLayerSpec { lambda: 0.1 }, shape, Layout::Joined);
         let tokens = Random::new(9).tensor3(&device, (1, 6, 5));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn one_pair_and_one_number_are_the_formula_of_the_schoolbook() {
+    fn one_pair_with_d_1_equals_the_closed_form() {
         // w = x y / (x² + λ).
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 1 });
         let net = build(&RidgeLayerSpec { lambda: 0.5 }, shape, Layout::Joined);

@@ -1,4 +1,4 @@
-//! S4D: a diagonal state-space model of its own for every channel.
+//! S4D: a separate diagonal state-space model for every channel.
 //!
 //! | here | paper (2206.11893, sec. 3 and 4) | shape |
 //! |---|---|---|
@@ -7,11 +7,11 @@
 //! | `read` C | output weights: 2 Re C of all, then −2 Im C of all | (2·H·N, 1) |
 //! | [`GluBlock`] | D, and the GLU of the paper's block | |
 //!
-//! For each channel h and each of its states: x_t = Ā x_{t−1} + B̄ u_t with Ā = exp(ΔA), B̄ = (Ā − 1)/A (zero-order hold,
-//! B = 1), and y_t = 2 Re Σ C x_t + D u_t. The 2 stands for the conjugate half, which is not stored.
+//! For each channel h and each of its states: x_t = Ā x_{t−1} + B̄ u_t with Ā = exp(ΔA), B̄ = (Ā − 1)/A (zero-order
+//! hold, B = 1), and y_t = 2 Re Σ C x_t + D u_t. The 2 accounts for the conjugate half, which is not stored.
 //!
 //! Initialised as S4D-Lin: A_n = −½ + iπn, Δ log-uniform in [dt_min, dt_max], C ~ N(0, 1) complex, D ~ N(0, 1).
-//! All channels run in one scan of H·N states: which channel a state belongs to is a matrix of zeros and ones.
+//! All channels run in one scan of H·N states; a matrix of zeros and ones maps channels to states.
 //! Deviations: see [`super::stack`] and [`crate::nn::layer::glu`].
 
 use std::f32::consts::PI;
@@ -30,14 +30,14 @@ use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
-/// S4D as a preset says it.
+/// S4D in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct S4dSpec {
     /// H, the channels between the layers.
     #[serde(deserialize_with = "bounds::channels")]
     pub width: usize,
-    /// N, the complex numbers in the state of one channel.
+    /// N, the number of complex numbers in the state of one channel.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
@@ -51,7 +51,7 @@ pub struct S4dSpec {
     pub dt_max: f64,
 }
 
-/// States of all channels together: what keeps the matrices of zeros and ones small.
+/// The greatest number of states of all channels together, which bounds the matrices of zeros and ones.
 const MOST: usize = 4096;
 
 impl LayerSpec for S4dSpec {
@@ -83,8 +83,8 @@ impl LayerSpec for S4dSpec {
         6 * self.width * self.states + 8 * self.width
     }
 
-    /// In every channel λ ⊙ h, its input and Re(C h); and the mixing. All at once it is a convolution with a
-    /// kernel as long as the sequence, which reads all earlier inputs of a channel.
+    /// λ ⊙ h, its input and Re(C h) in every channel, and the mixing. All at once it is a convolution with a kernel as
+    /// long as the sequence.
     fn layer_costs(&self, tokens: usize) -> Costs {
         let (all, wide) = (2 * self.width * self.states, self.width);
         let block = self.block.flops(wide);
@@ -107,7 +107,7 @@ weights! {
             damping: Param<D> = weight("a", (1, all), constant(0.5f32.ln())),
             frequency: Param<D> = weight("b", (1, all), entries(move |_, i| PI * (i % n) as f32)),
             step: Param<D> = weight("log Δ", (1, width), log_step(spec.dt_min, spec.dt_max)),
-            // Twice a part of variance one half.
+            // Twice a real or imaginary part of variance ½.
             read: Param<D> = weight("C", (2 * all, 1), normal(2.0f32.sqrt())),
             mixing: GluBlock<D> = GluConfig { width, mixing: spec.block },
         }
@@ -124,7 +124,7 @@ impl<D: Device> S4dLayer<D> {
         self.damping.value.shape().1
     }
 
-    /// Which channel a state belongs to: ones at (channel, state) in a matrix of this many columns.
+    /// The map from channels to states: ones at (channel, state) in a matrix (H, columns).
     fn head_expansion(&self, device: &D, columns: usize) -> DeviceResult<Matrix<D>, D> {
         let (wide, all) = (self.width, self.all());
         let mut ones = vec![0.0; wide * columns];
@@ -145,7 +145,7 @@ impl<D: Device> S4dLayer<D> {
         Ok(tokens.project(self.head_expansion(self.step.value.device(), 2 * self.all())?.retaped::<T>()))
     }
 
-    /// C as a matrix that is zero between a state and the channels of others: (2·H·N, H).
+    /// C as a matrix (2·H·N, H) that is zero between a state and other channels.
     fn readout<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
         let (wide, all) = (self.width, self.all());
         let mut mask = vec![0.0; 2 * all * wide];

@@ -1,4 +1,4 @@
-//! S5: a state-space layer with many inputs and outputs around one diagonal recurrence.
+//! S5: a state-space layer with many inputs and outputs and one diagonal recurrence.
 //!
 //! | here | paper (2208.04933, sec. 3 and 4) | shape |
 //! |---|---|---|
@@ -6,13 +6,13 @@
 //! | log Δ | one for each state | (1, n) |
 //! | B, C, D | B̃, 2 C̃ and D, as in [`crate::nn::layer::diagonal`] | |
 //!
-//! h_t = Λ̄ ⊙ h_{t−1} + (Λ̄ − 1)/Λ ⊙ (B̃ u_t) with Λ̄ = exp(ΔΛ); y_t = 2 Re(C̃ h_t) + D ⊙ u_t. The 2 stands for the
-//! conjugate half of the spectrum, which is not stored; it is inside C.
+//! h_t = Λ̄ ⊙ h_{t−1} + (Λ̄ − 1)/Λ ⊙ (B̃ u_t) with Λ̄ = exp(ΔΛ); y_t = 2 Re(C̃ h_t) + D ⊙ u_t. The 2 accounts for
+//! the conjugate half of the spectrum, which is not stored; it is included in C.
 //!
 //! Initialised as in the paper: Λ are the eigenvalues of HiPPO-N of size 2n, Δ is log-uniform in [dt_min, dt_max].
-//! Deviations: B̃ = V⁻¹B and C̃ = CV are drawn as complex Gaussians of the variance of B (1/H) and C (1/2n) instead of
-//! being multiplied out: V is unitary, so it turns one Gaussian into the other. The paper leaves Re Λ free and
-//! clips it; here it is −exp(a), as in S4D, which cannot become positive. See also [`super::stack`] and [`crate::nn::layer::glu`].
+//! Deviations: B̃ = V⁻¹B and C̃ = CV are sampled as complex Gaussians with the variances of B (1/H) and C (1/2n), which
+//! is the same distribution, because V is unitary. The paper clips Re Λ; here it is −exp(a), as in S4D, which is always
+//! negative. See also [`super::stack`] and [`crate::nn::layer::glu`].
 
 use anyhow::Result;
 use rand::RngCore;
@@ -28,14 +28,14 @@ use crate::nn::op::Discretization;
 use crate::nn::weights::JointWeights;
 use crate::nn::{Costs, Device};
 
-/// S5 as a preset says it.
+/// S5 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct S5Spec {
     /// H, the channels between the layers.
     #[serde(deserialize_with = "bounds::channels")]
     pub width: usize,
-    /// n, the complex numbers in a state.
+    /// n, the number of complex numbers in a state.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]

@@ -1,9 +1,8 @@
-//! What surrounds the layers of a state-space model: an encoder, skips, and a decoder at the query.
+//! A stack of layers of a state-space model, between an encoder of each token and a decoder of the query's.
 //!
-//! e = u W_in for every token u; each layer adds its update to e; ŷ = e_q W_out. All papers here put their layers into
-//! such a stack. Where they normalise a token before each layer, we do not: the answer grows with the size of y,
-//! and a token that has been scaled to a norm no longer says how large its y is. There are no biases, so that nothing is
-//! answered to nothing.
+//! e = u W_in for every token u; each layer adds its update to e; ŷ = e_q W_out. The papers of all these models use
+//! such a stack. Deviation: they normalise each token before each layer. Here the answer must scale with y, and a
+//! normalised token does not contain the magnitude of its y. There are no biases, so that the answer to zeros is zero.
 
 use std::fmt::Debug;
 
@@ -62,17 +61,17 @@ impl<S: LayerSpec> Architecture for S {
 
 /// A layer of a stack. Its update of a token depends only on that token and the earlier ones.
 pub trait StackLayer<D: Device>: Clone + Debug {
-    /// What the layer adds to the last tokens, as many as are `asked`: (B, asked, H). It reads all: (B, T, H).
+    /// The layer's update of the last `asked` tokens, (B, asked, H), from all tokens, (B, T, H).
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D>;
 
-    /// Rows and columns of a state, and what they stand for.
+    /// Rows and columns of a state, and their meanings.
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str));
 
-    /// The state of every sequence after every token, one step at a time: (B, T, rows · columns).
+    /// The state after every token, computed one step at a time: B vectors of (T, rows · columns).
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D>;
 }
 
@@ -89,14 +88,14 @@ weights! {
         saved as { encode, layers, decode }
         constants {
             shape: Shape = shape,
-            /// The query's place among the tokens.
+            /// The query's position among the tokens.
             query: usize = layout.query_place(shape),
         }
     }
 }
 
 impl<D: Device, S: LayerSpec> Stack<D, S> {
-    /// The encoded tokens after so many layers: (B, T, H).
+    /// The encoded tokens after the first `layers` layers: (B, T, H).
     fn after<'p, T: Tape<f32, D>>(
         &self,
         layers: usize,
@@ -109,7 +108,7 @@ impl<D: Device, S: LayerSpec> Stack<D, S> {
         Ok(tokens)
     }
 
-    /// The states of each layer, until the device cannot compute.
+    /// The states of each layer, for each sequence: (T, rows · columns).
     fn histories(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
         let history = |(before, layer): (usize, &S::Layer<D>)| {
             let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
@@ -121,7 +120,7 @@ impl<D: Device, S: LayerSpec> Stack<D, S> {
 }
 
 impl<D: Device, S: LayerSpec> Stack<D, S> {
-    /// The tokens up to the query's: no layer of a stack looks ahead, so what comes later is not read.
+    /// The tokens up to the query's: later ones do not affect the answer, because all layers are causal.
     fn until_query<T: Tape<f32, D>>(&self, Input { tokens, grad_target }: Input<D, T>) -> DeviceResult<Input<D, T>, D> {
         let (batch, length, width) = *tokens.shape();
         let tokens = match self.query + 1 < length {

@@ -1,4 +1,4 @@
-//! What every architecture must pass: finite differences, counts, constructions, states.
+//! Tests of every architecture: gradients, parameter counts, constructions, states.
 #![cfg(test)]
 
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
@@ -40,7 +40,7 @@ fn task(outputs: Outputs) -> Task {
     })
 }
 
-/// Every architecture, in every setting that a preset can give it at a start.
+/// Every architecture, in every layout and with every kind of output that it supports.
 fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     let mut all = constructible(init);
     if init == Init::Random {
@@ -66,7 +66,7 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     all
 }
 
-/// Those that can be started from their theory.
+/// Architectures with a construction.
 fn constructible(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     let stack = |layers| ModelSpec::GdSsmStack(GdSsmStackSpec { init, layers });
     let both_ways = ModelSpec::BidirectionalGdSsm(BidirectionalGdSsmSpec { init });
@@ -87,7 +87,7 @@ fn constructible(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     all
 }
 
-/// The state-space models of the literature.
+/// Models with a diagonal recurrence.
 fn state_space(layers: usize, block: ChannelMixing) -> impl Iterator<Item = ModelSpec> {
     let (width, states, dt_min, dt_max) = (3, 2, 0.1, 0.5);
     let lru = LruSpec { width, states, layers, block, r_min: 0.3, r_max: 0.9, max_phase: 1.0 };
@@ -96,7 +96,7 @@ fn state_space(layers: usize, block: ChannelMixing) -> impl Iterator<Item = Mode
     [ModelSpec::Lru(lru), ModelSpec::S4d(s4d), ModelSpec::S5(s5)].into_iter()
 }
 
-/// Those whose recurrence depends on the token.
+/// Models whose recurrence depends on the token.
 fn selective(layers: usize) -> impl Iterator<Item = ModelSpec> {
     let (width, inner, states, heads, dt_min, dt_max) = (3, 4, 2, 2, 0.1, 0.5);
     let mamba = MambaSpec { width, inner, states, layers, dt_min, dt_max };
@@ -139,14 +139,14 @@ fn sample(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Ba
     (device, model, batch, tokens)
 }
 
-/// Sum of squares of the answers: something to differentiate.
+/// Sum of squares of the answers, which is differentiated.
 fn energy(model: &Model<Cpu>, tokens: &Tensor3<Cpu>) -> f64 {
     let answers = model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
     answers.iter().map(|a| f64::from(*a).powi(2)).sum()
 }
 
 #[test]
-fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
+fn every_context_length_that_reads_accepts_is_read() {
     for (spec, layout, task) in every(Init::Random) {
         let (device, model, batch, _) = sample(&spec, layout, &task);
         let context = batch.shape.context;
@@ -193,17 +193,17 @@ fn descended(batch: &Batch, steps: u32) -> Vec<f32> {
 }
 
 #[test]
-fn a_constructed_model_is_as_many_steps_of_gradient_descent() {
+fn a_constructed_model_equals_its_steps_of_gradient_descent() {
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = sample(&spec, layout, &task);
         let answers = model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
         assert_close(&answers, &descended(&batch, spec.descent_steps()), 1e-5);
         let apart = parameter_difference(&model.canonical(GD_CONSTANTS)).unwrap();
-        assert!(apart < 1e-6, "{spec:?} is {apart} from its own construction");
+        assert!(apart < 1e-6, "{spec:?} has a distance of {apart} from its construction");
     }
 }
 
-/// Scales some parameters of the first layer against each other, which leaves the model as it was.
+/// The same model with factors moved between the parameters of its first layer.
 fn rescaled(model: &Model<Cpu>) -> Model<Cpu> {
     let mut model = model.clone();
     let factors: &[(&str, f32)] = match &model {
@@ -222,7 +222,7 @@ fn rescaled(model: &Model<Cpu>) -> Model<Cpu> {
 }
 
 #[test]
-fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
+fn symmetries_of_the_weights_do_not_change_the_distance_to_the_construction() {
     for (spec, layout, task) in constructible(Init::Random) {
         let (_, mut model, _, tokens) = sample(&spec, layout, &task);
         for param in model.params_mut() {
@@ -235,7 +235,7 @@ fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
         assert_close(&answers(&other), &answers(&model), 1e-5);
         let distance = |model: &Model<Cpu>| parameter_difference(&model.canonical(GD_CONSTANTS)).unwrap();
         assert!((distance(&other) - distance(&model)).abs() < 1e-5, "{spec:?}");
-        assert!(distance(&model) > 0.1, "{spec:?}: a random start is no construction");
+        assert!(distance(&model) > 0.1, "{spec:?}: a random start is far from the construction");
     }
 }
 
@@ -250,7 +250,7 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
         let traced: Tensor3<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
         let answers = model.forward(Input { tokens: traced, grad_target: GradTarget::All }).unwrap();
         let mut gradients = answers.square().sum::<Rank0, _>().backward();
-        // What the answer does not depend on has no gradient: zero.
+        // Parameters on which the answer does not depend get a gradient of zero.
         for param in model.params() {
             gradients.get_or_alloc_mut(&param.value).unwrap();
         }
@@ -281,8 +281,8 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
     }
 }
 
-/// Compares a slope with central differences of fourth order. Where the norm of a short row is strongly curved only the
-/// smaller step is fine enough; elsewhere the larger one is rounded less.
+/// Compares a derivative with central differences of fourth order. The smaller step is for layer norms of short rows,
+/// which are strongly curved; elsewhere the larger one has less rounding error.
 fn close(spec: &ModelSpec, name: &str, grad: f64, at: impl Fn(f32) -> f64) {
     let differences = [1.0 / 256.0, 1.0 / 1024.0]
         .map(|h: f32| (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h)));
@@ -295,7 +295,7 @@ fn close(spec: &ModelSpec, name: &str, grad: f64, at: impl Fn(f32) -> f64) {
 
 #[test]
 fn hidden_states_imply_the_answers() {
-    // At the last stop, the map that the state implies takes the query near to the answer of the fast form.
+    // After the last token, the weights that the state implies give the answer of the forward pass, up to a factor.
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = sample(&spec, layout, &task);
         let answers =
@@ -322,7 +322,7 @@ fn hidden_states_imply_the_answers() {
 }
 
 #[test]
-fn parameters_are_counted_right() {
+fn parameters_equals_the_sizes_of_the_weights() {
     for (spec, layout, task) in every(Init::Random) {
         let (_, model, batch, _) = sample(&spec, layout, &task);
         let held: usize = model.params().iter().map(|p| p.value.as_vec().len()).sum();
@@ -331,7 +331,7 @@ fn parameters_are_counted_right() {
 }
 
 #[test]
-fn a_state_does_not_grow_and_a_cache_does() {
+fn states_have_a_constant_size_and_caches_grow() {
     for (spec, layout, task) in every(Init::Random) {
         let at = |tokens| spec.costs(task.shape(), layout, tokens);
         let (short, long) = (at(10), at(1000));

@@ -1,19 +1,19 @@
-//! The softmax transformer: causal, normalised before each part, with a perceptron after each attention.
+//! The softmax transformer: causal, pre-LN, with a perceptron after each attention.
 //!
 //! | here | Vaswani et al. 2017 (1706.03762, sec. 3), Xiong et al. 2020 (2002.04745, "pre-LN") | shape |
 //! |---|---|---|
 //! | `We`, `be` | embedding of a token | (w, n), (n) |
-//! | `g1`, `c1`, `g2`, `c2`, `g`, `c` | gain and bias of the layer norms: before attention, before the perceptron, last | (n) |
+//! | `g1`, `c1`, `g2`, `c2`, `g`, `c` | gain and bias of the layer norms: before attention, before the MLP, last | (n) |
 //! | `Wq`, `Wk`, `Wv`, `Wa` (`bq` …) | queries, keys, values, and the projection W^O of all heads | (n, n), (n) |
 //! | `W1`, `W2` (`b1`, `b2`) | position-wise feed-forward network, 4 n wide | (n, 4n), (4n, n) |
 //! | `Wo`, `bo` | ŷ = x Wo + bo of the query's token | (n, d_out), (d_out) |
 //!
 //! x ← x + Attention(LN(x)), x ← x + W2 φ(LN(x) W1), layer after layer; ŷ from LN(x).
 //!
-//! Deviations: no positions. Causal attention alone tells a token how many came before it (Haviv et al. 2022, 2203.16634), and
-//! here the order of the pairs means nothing; the query is known by its y, which is 0. No dropout. Weights start as
-//! Glorot & Bengio 2010 say, not at the fixed 0.02 of GPT-2, which is meant for a width of 768; from GPT-2 is that Wa and
-//! W2 start smaller by √(2 · layers), so that the sum over layers starts as large as one.
+//! Deviations: no positional encoding. With causal attention a token can infer its position (Haviv et al. 2022,
+//! 2203.16634), and the order of the pairs carries no information; the query is recognisable by y = 0. No dropout.
+//! Initial weights by Glorot & Bengio 2010 instead of GPT-2's N(0, 0.02²), which is meant for a width of 768. As in
+//! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, ReshapeTo, Tape};
@@ -31,11 +31,11 @@ use crate::nn::weights::{numbered, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// A transformer as a preset says it.
+/// A transformer in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransformerSpec {
-    /// n: the width of a token inside.
+    /// n: the width of a token between the layers.
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
     #[serde(deserialize_with = "bounds::heads")]
@@ -46,7 +46,7 @@ pub struct TransformerSpec {
     pub activation: Activation,
 }
 
-/// How many times wider the perceptron is than a token.
+/// The width of the perceptron, relative to n.
 const WIDER: usize = 4;
 
 impl Architecture for TransformerSpec {
@@ -58,7 +58,7 @@ impl Architecture for TransformerSpec {
         Ok(())
     }
 
-    /// At every token about twenty rows and four wide ones; the attention matrices; and those that are looked at.
+    /// About twenty rows of n and four of 4 n numbers per token, the attention matrices, and those that are shown.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let length = layout.tokens(shape);
         let rows = (length * self.units) as u128 * (20 + 4 * WIDER as u128);
@@ -66,8 +66,8 @@ impl Architecture for TransformerSpec {
         self.layers as u128 * (rows + self.heads as u128 * matrices)
     }
 
-    /// Each layer: four projections, the perceptron, and scores and sums over all tokens so far. Token by token it keeps
-    /// the keys and values of each; all at once the attention matrix of each head.
+    /// Each layer: four projections, the perceptron, and scores and sums over all tokens so far. One token at a time it
+    /// keeps the keys and values of all tokens; all at once the attention matrix of each head.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let n = self.units;
         let layer = 4 * matvec(n, n) + 2 * matvec(n, WIDER * n) + 2 * matvec(tokens, n) + 40 * n;
@@ -91,7 +91,7 @@ weights! {
             decoder: Linear<D> = linear("o", (n, shape.outputs), glorot()),
         }
         constants {
-            /// The query's place among the tokens.
+            /// The query's position among the tokens.
             query: usize = layout.query_place(shape),
             /// (d_out, d).
             outputs_by_dim: (usize, usize) = (shape.outputs, shape.dim),
@@ -119,7 +119,7 @@ weights! {
 }
 
 impl<D: Device> TransformerLayer<D> {
-    /// The last tokens after the layer, so many, from all before it.
+    /// The last `asked` tokens after the layer, (B, asked, n), from all tokens before it, (B, T, n).
     fn last<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
@@ -134,8 +134,8 @@ impl<D: Device> TransformerLayer<D> {
         tokens.plus(self.narrow.on(wide))
     }
 
-    /// The definition: turns the tokens of one sequence into those after the layer, and gives the attention matrix of
-    /// each head, (T, T).
+    /// The definition: replaces the tokens of one sequence, (T, n), by those after the layer, and returns the attention
+    /// matrix of each head, (T, T).
     fn define(&self, tokens: &mut [Vec<f32>], spec: &TransformerSpec) -> Vec<Vec<f32>> {
         let norm = self.attention_norm.plain();
         let normal: Vec<_> = tokens.iter().map(|token| norm.of(token)).collect();
@@ -182,7 +182,7 @@ impl<D: Device> Net<D> for Transformer<D> {
         answer.try_reshape_like(&(batch, outputs))
     }
 
-    /// The attention matrix of each head, row by row as the queries come.
+    /// The attention matrix of each head; the state at token t has its first t rows.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let embedding = self.embedding.plain();
