@@ -56,8 +56,7 @@ const MOST: u64 = 1 << 31;
 fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let width = u64::deserialize(deserializer)?;
     let good = width.is_power_of_two() && width <= WIDEST;
-    good.then_some(width)
-        .ok_or_else(|| D::Error::custom(format!("{width} is not a power of two up to {WIDEST}")))
+    good.then_some(width).ok_or_else(|| D::Error::custom(format!("{width} is not a power of two up to {WIDEST}")))
 }
 
 fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bucket>, D::Error> {
