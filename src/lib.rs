@@ -26,6 +26,7 @@ pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
+pub mod system;
 pub mod task;
 pub mod train;
 pub mod tui;

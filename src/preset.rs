@@ -88,6 +88,11 @@ impl Family {
 /// asked when a run is opened on it.
 const MEMORY: u128 = 64 << 30;
 
+/// "12 GiB", "300 MiB".
+fn size(bytes: u128) -> String {
+    if bytes < 10 << 30 { format!("{} MiB", bytes.div_ceil(1 << 20)) } else { format!("{} GiB", bytes.div_ceil(1 << 30)) }
+}
+
 impl Preset {
     /// Checks what no single field can tell: that model, task and layout fit together and into memory.
     pub fn check(&self) -> Result<()> {
@@ -98,20 +103,20 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
-        self.fits_into(MEMORY)
+        self.fits_into(MEMORY, "a preset")
     }
 
-    /// Refuses a preset that needs more bytes than this.
-    pub fn fits_into(&self, most: u128) -> Result<()> {
+    /// Refuses a preset that needs more bytes than this, which `by` allows.
+    pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
         let (shape, bytes) = (self.task.shape(), self.bytes());
         ensure!(
             bytes <= most,
-            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: make task.dim, task.context or train.batch smaller",
+            "d {}, N {} and batch {} together need about {}; {by} allows {}: make task.dim, task.context or train.batch smaller",
             shape.dim,
             shape.context,
             self.train.batch,
-            bytes.div_ceil(1 << 30),
-            most >> 30
+            size(bytes),
+            size(most)
         );
         Ok(())
     }

@@ -2,11 +2,15 @@
 //!
 //! Owns the files' form, their versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
 
+mod file;
 mod result_cache;
 mod store;
+mod target;
 
+pub use file::{SessionFile, stem};
 pub use result_cache::{ClaimRecord, Entry, PresetResults, ResultCache};
-pub use store::{list, load, may_replace, save, understand};
+pub use store::{list, load, save, understand};
+pub use target::{Planned, is_session_name, may_replace};
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

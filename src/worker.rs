@@ -39,7 +39,7 @@ pub enum Order {
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
-    /// Writes the session to this file.
+    /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
     Save(PathBuf),
 }
 
@@ -96,8 +96,12 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     Saved(PathBuf),
+    /// The session's file could not be written, for this reason; the session is in another file instead.
+    SavedElsewhere { path: PathBuf, why: String },
     /// A save failed; the run goes on.
     SaveFailed(String),
+    /// The session that was opened is not this run's to write, for this reason.
+    ReadOnly(String),
     /// The run cannot go on: it could not be opened, or the thread panicked.
     Failed(String),
 }

@@ -9,15 +9,15 @@ use clap::Args;
 use super::exit::Usage;
 use super::print;
 use super::report::Report;
-use super::train::setting;
+use super::changes::{setting, without_repetition};
 use crate::bounds;
 use crate::session::{self, Source};
 use crate::train::{DeviceChoice, Experiment};
 
 /// Measure a session on other tasks, without training
 ///
-/// References keep the step sizes (η, γ) and penalties (λ) that they chose on the task that the session was trained on, and
-/// what the Kalman filter and Bayes believe of it: off the training distribution all are strangers, as the model is.
+/// References keep the step sizes (η, γ) and penalties (λ) that were chosen on the task that the session was trained on, and
+/// so do the priors of the Kalman filter and Bayes: no reference is re-tuned for the new task, as the model is not.
 #[derive(Args, Debug)]
 pub struct Options {
     /// The path of a session
@@ -45,6 +45,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             return Err(Usage(words).into());
         }
     };
+    without_repetition(&options.set)?;
     let settings = options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let preset = session.preset.shifted(settings).map_err(Usage::or_value)?;
     let weights = (session.checkpoint, &session.preset.task);

@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error. Knows nothing of the lab.
 
+pub mod changes;
 pub mod check;
 pub mod completions;
 pub mod eval;
@@ -9,6 +10,7 @@ pub mod exit;
 pub mod presets;
 mod progress;
 mod report;
+mod saver;
 mod stop;
 pub mod train;
 pub mod verify;

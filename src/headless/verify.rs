@@ -116,8 +116,8 @@ fn verify(
         let began = Instant::now();
         let advance = experiment.advance(experiment.to_next_claim().unwrap_or(1))?;
         training += began.elapsed();
-        if let Some(at) = advance.diverged {
-            bail!("{name} diverged at step {at}");
+        if let Some(divergence) = advance.diverged {
+            bail!("{name} {divergence}");
         }
         verdicts.extend(experiment.verdicts()?);
     }

@@ -8,8 +8,9 @@ use dfdx::tensor::Cpu;
 
 use super::guard::Guarded;
 use super::trainer::{self, Trainer};
-use super::{Checkpoint, Run, card, memory};
+use super::{Checkpoint, Run, card};
 use crate::preset::Preset;
+use crate::system::memory;
 use crate::task::Task;
 
 /// What a person asked for.
@@ -85,7 +86,8 @@ pub fn fits(preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 fn on_cpu(preset: &Preset, trained_on: &Task) -> Result<Box<dyn Run>> {
-    preset.fits_into(memory::for_a_run())?;
+    let limit = memory::for_a_run();
+    preset.fits_into(limit.bytes, limit.by)?;
     Ok(Box::new(Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone(), trained_on)?))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns when to measure, and what to do when a run diverges. Knows nothing of files, threads and screens.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,39 @@ pub struct Advance {
     pub reports: Vec<StepReport>,
     /// The measurement, where one was due after the last of them.
     pub measurement: Option<Measurement>,
-    /// At this step the loss was not finite or had run away: the run went back to its last good state.
-    pub diverged: Option<u64>,
+    /// The run diverged, and went back to its last good state.
+    pub diverged: Option<Divergence>,
+}
+
+/// A state from which a run cannot continue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Divergence {
+    /// The step at which it was found.
+    pub step: u64,
+    pub cause: DivergenceCause,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum DivergenceCause {
+    /// The loss of a batch is not finite, or [`RUNAWAY`] times the loss at the start.
+    Loss,
+    /// Which numbers are not finite. Such a state cannot be saved, whatever the loss is.
+    State(String),
+}
+
+impl fmt::Display for DivergenceCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Loss => f.write_str("the loss ran away"),
+            Self::State(numbers) => write!(f, "{numbers} are not finite"),
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "diverged at step {}: {}", self.step, self.cause)
+    }
 }
 
 /// A run, its preset, and its history.
@@ -92,7 +124,7 @@ impl Experiment {
             queue_depth: 1,
         };
         experiment.measure(Scope::Glance)?;
-        experiment.keep()?;
+        experiment.keep(None)?;
         Ok(experiment)
     }
 
@@ -152,13 +184,13 @@ impl Experiment {
     /// # Errors
     /// The device failed: the run is back at its last good state.
     pub fn restart(&mut self, seed: u64) -> Result<()> {
-        let begin = |run: &mut Self| {
+        let begin = |run: &mut Self| -> Result<Option<Divergence>> {
             run.run.reset(seed)?;
             run.history = History::default();
             run.measure(Scope::Glance)?;
-            run.keep()
+            run.keep(None)
         };
-        begin(self).inspect_err(|_| self.recover())
+        begin(self).map(drop).inspect_err(|_| self.recover())
     }
 
     /// A training step or, where the device works ahead, several, but never more than `most`; and a measurement where
@@ -187,20 +219,56 @@ impl Experiment {
         // Ordering takes a card no time, doing does.
         self.queue_depth =
             if began.elapsed() < AT_ONCE { (2 * self.queue_depth).min(at_most) } else { self.queue_depth.div_ceil(2) };
-        let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
-        // Not the other way round: a NaN must not pass.
-        let stays = |report: &&StepReport| report.loss <= RUNAWAY * first && report.loss.is_finite();
-        if let Some(bad) = reports.iter().find(|report| !stays(report)) {
-            let diverged = Some(bad.step);
-            self.fall_back()?;
+        if let Some(bad) = reports.iter().find(|report| !self.is_sane(report.loss)) {
+            let diverged = Some(self.diverge(bad.step, DivergenceCause::Loss)?);
             return Ok(Advance { reports, measurement: None, diverged });
         }
         reports.iter().for_each(|report| self.history.record_step(report));
         let measurement = if self.measures_now() { Some(self.measure(Scope::Glance)?) } else { None };
-        if self.keeps_now() && reports.last().is_some_and(|report| report.loss <= GOOD * first) {
-            self.keep()?;
+        let diverged = if self.keeps_now() { self.keep(reports.last())? } else { None };
+        Ok(Advance { reports, measurement, diverged })
+    }
+
+    /// The loss of the first measurement.
+    fn first_loss(&self) -> f32 {
+        self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean)
+    }
+
+    /// Whether a batch's loss leaves hope. A NaN does not.
+    fn is_sane(&self, loss: f32) -> bool {
+        loss.is_finite() && loss <= RUNAWAY * self.first_loss()
+    }
+
+    /// Goes back to the last good state.
+    fn diverge(&mut self, step: u64, cause: DivergenceCause) -> Result<Divergence> {
+        let divergence = Divergence { step, cause };
+        self.fall_back()?;
+        tracing::warn!(%divergence, back_at = self.step(), "went back");
+        Ok(divergence)
+    }
+
+    /// Goes back to the last good state where the present one cannot be saved or its loss has run away: to be called before
+    /// a run is saved and at its end, because the loss of a step is that before its update.
+    ///
+    /// # Errors
+    /// The device failed: the run is back at its last good state.
+    pub fn settle(&mut self) -> Result<Option<Divergence>> {
+        if self.device_lost {
+            return Ok(None);
         }
-        Ok(Advance { reports, measurement, diverged: None })
+        let settle = |experiment: &mut Self| {
+            let step = experiment.step();
+            if let Some(numbers) = experiment.run.checkpoint()?.not_finite() {
+                return experiment.diverge(step, DivergenceCause::State(numbers)).map(Some);
+            }
+            let loss = experiment.run.batch_loss()?;
+            // The start is the last good state, whatever its loss is.
+            if step > 0 && !experiment.is_sane(loss) {
+                return experiment.diverge(step, DivergenceCause::Loss).map(Some);
+            }
+            Ok(None)
+        };
+        settle(self).inspect_err(|_| self.recover())
     }
 
     /// Whether a measurement is due after the step just done.
@@ -229,7 +297,7 @@ impl Experiment {
     /// Multiplies the learning rate from here on.
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
         let change = LrChange { step: self.step(), factor: self.run.scale_lr(factor) };
-        self.history.lr_changes.push(change);
+        self.history.record_lr_change(change);
         change
     }
 
@@ -253,13 +321,17 @@ impl Experiment {
         Ok(())
     }
 
-    /// Keeps the present state to fall back to, unless a weight is not finite.
-    fn keep(&mut self) -> Result<()> {
+    /// Keeps the present state to fall back to, if the loss of the last step is not much above that at the start. A state
+    /// that cannot be saved is a divergence.
+    fn keep(&mut self, last: Option<&StepReport>) -> Result<Option<Divergence>> {
         let checkpoint = self.run.checkpoint()?;
-        if checkpoint.check().is_ok() {
+        if let Some(numbers) = checkpoint.not_finite() {
+            return self.diverge(self.step(), DivergenceCause::State(numbers)).map(Some);
+        }
+        if last.is_none_or(|report| report.loss <= GOOD * self.first_loss()) {
             self.last_good = (checkpoint, self.history.clone());
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether the preset's last step is done.

@@ -18,7 +18,6 @@ mod history;
 mod host;
 mod loss_by_pairs;
 mod measure;
-mod memory;
 #[cfg(feature = "cuda")]
 mod nvidia;
 mod shift;
@@ -29,7 +28,7 @@ pub use card::{Gpu, GpuStatus};
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use claims::ClaimCheck;
 pub use device::{DeviceChoice, fits, open, open_shifted};
-pub use experiment::{Advance, Experiment, ReferenceResult};
+pub use experiment::{Advance, Divergence, DivergenceCause, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;
 pub use shift::{Shift, Shifted};

@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
+use super::checkpoint::LR_FACTORS;
 use super::draw::GpuSampler;
 use super::drawn::{Source, TrainBatch};
 use super::held_out::HeldOut;
@@ -232,7 +233,7 @@ impl<D: GpuSampler> Run for Trainer<D> {
     }
 
     fn scale_lr(&mut self, factor: f64) -> f64 {
-        self.lr_factor *= factor;
+        self.lr_factor = (self.lr_factor * factor).clamp(*LR_FACTORS.start(), *LR_FACTORS.end());
         self.lr_factor
     }
 

@@ -1,7 +1,7 @@
 //! What the training thread does: obey, step, report.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use anyhow::Result;
 
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, ClaimRecord, Session};
+use crate::session::{self, ClaimRecord, Session, SessionFile};
+use crate::system::files;
 use crate::train::{DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
 /// Time between two questions to a card about itself.
@@ -64,7 +65,10 @@ struct RunLoop<'a> {
     last_step: Option<u64>,
     pace: Pace,
     meter: Meter,
-    file: Option<PathBuf>,
+    /// The file that it was opened from or saved to; none where another run writes that file.
+    file: Option<SessionFile>,
+    /// The file that it is saved to where the right one cannot be written.
+    elsewhere: Option<SessionFile>,
     saved_step: Option<u64>,
     pending: Update,
     /// Whether weights have changed since the last look into the model.
@@ -87,8 +91,11 @@ impl<'a> RunLoop<'a> {
     fn open(source: Source, device: DeviceChoice, post: &'a dyn Fn(Update)) -> Result<Self> {
         let (experiment, file) = match source {
             Source::Preset(name, preset) => (Experiment::start(&name, *preset, device)?, None),
-            Source::Session(file, session) => (session.resume(device)?, Some(file)),
+            Source::Session(file, session) => (session.resume(device)?, Some(SessionFile::take(&file))),
         };
+        // The state that was saved is the present one, whoever writes the file from here on.
+        let saved_step = file.as_ref().map(|_| experiment.step());
+        let (file, not_ours) = file.transpose().map_or_else(|error| (None, Some(error)), |file| (file, None));
         let now = Instant::now();
         let steps = experiment.preset.train.steps;
         let mut run_loop = RunLoop {
@@ -96,8 +103,9 @@ impl<'a> RunLoop<'a> {
             last_step: Some(steps),
             pace: Pace::new(experiment.preset.train.pace),
             meter: Meter::default(),
-            saved_step: file.as_ref().map(|_| experiment.step()),
+            saved_step,
             file,
+            elsewhere: None,
             card: Gpu::of(experiment.device()),
             card_status: None,
             next_ask: now,
@@ -111,6 +119,8 @@ impl<'a> RunLoop<'a> {
             next_look: now,
             post,
         };
+        let warning = |error| Note::ReadOnly(format!("{error:#}; what is saved here gets a new file"));
+        run_loop.pending.notes.extend(not_ours.map(warning));
         run_loop.announce();
         run_loop.post();
         run_loop.check_claims();
@@ -125,7 +135,7 @@ impl<'a> RunLoop<'a> {
                 name: experiment.name.clone(),
                 preset: Arc::clone(&experiment.preset),
                 seed: experiment.seed(),
-                file: self.file.clone(),
+                file: self.file.as_ref().map(|file| file.path().to_owned()),
                 device: experiment.device().to_owned(),
                 parameters: experiment.preset.parameters(),
                 references: experiment.references().to_vec(),
@@ -166,7 +176,7 @@ impl<'a> RunLoop<'a> {
             }
             Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = self.experiment.shifts().into(),
-            Order::Save(path) => self.save(path),
+            Order::Save(path) => self.save(files::folder(&path)),
         }
         self.next_post = Instant::now();
     }
@@ -185,21 +195,50 @@ impl<'a> RunLoop<'a> {
         self.phase = if self.experiment.finished() { Phase::Finished } else { Phase::Running };
         self.pace = Pace::new(self.pace.per_second());
         self.meter.clear();
-        self.file = None;
+        (self.file, self.elsewhere) = (None, None);
         self.saved_step = None;
         self.announce();
     }
 
-    fn save(&mut self, path: PathBuf) {
-        let saved = Session::of(&self.experiment).and_then(|session| session::save(&path, &session));
-        self.pending.notes.push(match saved {
-            Ok(()) => {
-                self.saved_step = Some(self.experiment.step());
-                self.file = Some(path.clone());
-                Note::Saved(path)
-            }
-            Err(error) => Note::SaveFailed(format!("{error:#}")),
+    /// Saves the run to its file, or to a new one in this folder; where that fails, to the folder for temporary files.
+    fn save(&mut self, folder: &Path) {
+        self.settle();
+        let saved = Session::of(&self.experiment).and_then(|session| {
+            let Err(error) = save_in(&mut self.file, &session, |stem| SessionFile::new_in(folder, stem)) else {
+                return Ok(self.file.iter().map(|file| Note::Saved(file.path().to_owned())).collect());
+            };
+            let why = format!("{error:#}");
+            save_in(&mut self.elsewhere, &session, |_| {
+                SessionFile::elsewhere(&session.name, session.checkpoint.seed)
+            })
+            .map_err(|_| error)?;
+            let note = |file: &SessionFile| Note::SavedElsewhere { path: file.path().to_owned(), why };
+            Ok(self.elsewhere.as_ref().map(note).into_iter().collect::<Vec<_>>())
         });
+        match saved {
+            Ok(notes) => {
+                self.saved_step = Some(self.experiment.step());
+                self.pending.notes.extend(notes);
+            }
+            Err(error) => self.pending.notes.push(Note::SaveFailed(format!("{error:#}"))),
+        }
+    }
+
+    /// Goes back to the last good state where the present one cannot be saved; says whether it did.
+    fn settle(&mut self) -> bool {
+        let at = self.experiment.step();
+        match self.experiment.settle() {
+            Ok(None) => false,
+            Ok(Some(divergence)) => {
+                self.announce();
+                self.phase = Phase::Diverged { at: divergence.step };
+                true
+            }
+            Err(error) => {
+                self.fail(at, &error);
+                true
+            }
+        }
     }
 
     /// The next step that is due, or as many as the device does at once where nothing holds it back.
@@ -218,16 +257,18 @@ impl<'a> RunLoop<'a> {
         self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
-        if let Some(at) = advance.diverged {
+        if let Some(divergence) = advance.diverged {
             self.announce();
-            self.phase = Phase::Diverged { at };
+            self.phase = Phase::Diverged { at: divergence.step };
             return;
         }
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
-            // Its claims are checked once it has said that it is finished.
-            self.phase = Phase::Finished;
+            // Its claims are checked after the post that says that it is finished.
+            if !self.settle() {
+                self.phase = Phase::Finished;
+            }
             return;
         }
         self.check_claims();
@@ -304,4 +345,19 @@ impl<'a> RunLoop<'a> {
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
     }
+}
+
+/// Saves a session to a file; makes the file first where there is none.
+fn save_in(
+    file: &mut Option<SessionFile>,
+    session: &Session,
+    new: impl FnOnce(&str) -> Result<SessionFile>,
+) -> Result<()> {
+    let mut chosen = match file.take() {
+        Some(chosen) => chosen,
+        None => new(&session::stem(&session.name, session.checkpoint.seed))?,
+    };
+    let saved = chosen.save(session);
+    *file = Some(chosen);
+    saved
 }

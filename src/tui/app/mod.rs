@@ -214,6 +214,13 @@ impl App {
                         effects.extend(self.leave(to));
                     }
                 }
+                Note::SavedElsewhere { path, why } => {
+                    self.notice = Some(printable(&format!("{why}; saved to {} instead", path.display())));
+                    if let Some(to) = self.leaving.take() {
+                        effects.extend(self.leave(to));
+                    }
+                }
+                Note::ReadOnly(why) => self.notice = Some(printable(&why)),
                 Note::SaveFailed(why) => effects.extend(self.save_failed(&why)),
                 Note::Failed(why) => {
                     if let Some(lab) = &mut self.lab {
