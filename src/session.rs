@@ -111,7 +111,7 @@ impl Session {
 
     /// Goes on exactly where the run was.
     pub fn resume(self, device: DeviceChoice) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, (self.checkpoint, self.history), device)
+        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device)
     }
 
     /// Checks what no single field can tell: that the parameters are those of the preset, and the curves those of the

@@ -107,19 +107,19 @@ fn verify(
     let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
-    let mut verdicts = experiment.verdicts()?;
+    let mut verdicts = experiment.check_claims()?;
     let mut training = Duration::ZERO;
     while experiment.step() < last {
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
         let began = Instant::now();
-        let advance = experiment.advance(experiment.to_next_claim().unwrap_or(1))?;
+        let advance = experiment.advance(experiment.steps_to_next_claim().unwrap_or(1))?;
         training += began.elapsed();
         if let Some(divergence) = advance.diverged {
             bail!("{name} {divergence}");
         }
-        verdicts.extend(experiment.verdicts()?);
+        verdicts.extend(experiment.check_claims()?);
     }
     let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
     Ok(Some((experiment, ClaimRecord { verdicts, seconds_per_step })))

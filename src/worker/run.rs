@@ -12,7 +12,7 @@ use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, ClaimRecord, Session, SessionFile};
 use crate::system::files;
-use crate::train::{DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
+use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
 /// Time between two questions to a card about itself.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -175,7 +175,7 @@ impl<'a> RunLoop<'a> {
                 self.pending.lr_changes.push(change);
             }
             Order::Restart { seed } => self.restart(seed),
-            Order::Shift => self.shifts = self.experiment.shifts().into(),
+            Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
             Order::Save(path) => self.save(files::folder(&path)),
         }
         self.next_post = Instant::now();
@@ -244,7 +244,7 @@ impl<'a> RunLoop<'a> {
     /// The next step that is due, or as many as the device does at once where nothing holds it back.
     fn go_on(&mut self) {
         let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
-        let most = left.min(self.experiment.to_next_claim().unwrap_or(u64::MAX));
+        let most = left.min(self.experiment.steps_to_next_claim().unwrap_or(u64::MAX));
         self.step(if self.pace.per_second().is_some() { 1 } else { most });
     }
 
@@ -301,7 +301,7 @@ impl<'a> RunLoop<'a> {
         if self.checked.replace(step) == Some(step) {
             return;
         }
-        match self.experiment.verdicts() {
+        match self.experiment.check_claims() {
             Ok(verdicts) if verdicts.is_empty() => {}
             Ok(verdicts) => {
                 let (steps, time) = self.made;
