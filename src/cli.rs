@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::headless::{check, completions, eval, presets, train, verify};
 use crate::train::DeviceChoice;
-use crate::tui::theme::{BackgroundChoice, ColorChoice};
+use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -51,10 +51,10 @@ pub struct Lab {
     /// The folder of saved sessions
     #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves")]
     pub saves: PathBuf,
-    /// How many colours to use: auto, truecolor, 256, 16 or none
-    #[arg(long, value_name = "COLORS", default_value = "auto")]
+    /// How many colours to use
+    #[arg(long, value_enum, value_name = "COLORS", default_value_t)]
     pub color: ColorChoice,
-    /// What the terminal's background is, for heatmaps: auto, dark or light
-    #[arg(long, value_name = "BACKGROUND", default_value = "auto")]
+    /// The terminal's background, for heatmaps
+    #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
     pub background: BackgroundChoice,
 }

@@ -64,7 +64,7 @@ pub struct Content {
 }
 
 /// What a run begins from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A preset and the name it is known by.
     Preset(String, Box<Preset>),

@@ -30,7 +30,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
     ("nalgebra::", &["reference", "train"]),
-    ("clap::", &["cli", "headless", "lib"]),
+    ("clap::", &["cli", "headless", "lib", "tui/capabilities"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
