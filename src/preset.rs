@@ -4,6 +4,7 @@
 
 mod claim;
 mod library;
+mod nearest;
 mod overrides;
 mod parse_error;
 mod ron_file;
@@ -11,8 +12,9 @@ mod ron_spans;
 mod shift;
 
 pub use claim::{Claim, Quantity};
-pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
-pub use overrides::{SetError, set};
+pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
+pub use nearest::nearest;
+pub use overrides::{SetError, keys, set};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -90,7 +92,11 @@ const MEMORY: u128 = 64 << 30;
 
 /// "12 GiB", "300 MiB".
 fn size(bytes: u128) -> String {
-    if bytes < 10 << 30 { format!("{} MiB", bytes.div_ceil(1 << 20)) } else { format!("{} GiB", bytes.div_ceil(1 << 30)) }
+    if bytes < 10 << 30 {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
+    } else {
+        format!("{} GiB", bytes.div_ceil(1 << 30))
+    }
 }
 
 impl Preset {

@@ -29,6 +29,8 @@ pub enum Order {
     Resume,
     /// One step, then pause.
     Step,
+    /// Stop at this step, also after a restart, instead of the preset's last.
+    StopAt(u64),
     /// At most this many steps a second; none: as many as the machine can.
     Pace(Option<f64>),
     /// Multiplies the learning rate from here on.
@@ -97,7 +99,10 @@ pub struct Status {
 pub enum Note {
     Saved(PathBuf),
     /// The session's file could not be written, for this reason; the session is in another file instead.
-    SavedElsewhere { path: PathBuf, why: String },
+    SavedElsewhere {
+        path: PathBuf,
+        why: String,
+    },
     /// A save failed; the run goes on.
     SaveFailed(String),
     /// The session that was opened is not this run's to write, for this reason.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 
+use super::completions;
 use super::exit::Usage;
 use crate::bounds;
 use crate::preset::{self, Preset};
@@ -23,7 +24,7 @@ pub struct Changes {
     #[arg(long, value_name = "N", value_parser = seed)]
     pub seed: Option<u64>,
     /// Change a field of the preset, for example task.dim=5 or model.init=Constructed
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting, add = completions::keys())]
     pub set: Vec<(String, String)>,
 }
 
@@ -48,7 +49,8 @@ fn whole(text: &str, most: u64) -> Result<u64, String> {
 
 /// Refuses a key that is given twice: one of the values would be lost.
 pub fn without_repetition(settings: &[(String, String)]) -> Result<(), Usage> {
-    let mut before = settings.iter().enumerate().flat_map(|(i, (key, _))| settings[..i].iter().filter(move |s| s.0 == *key));
+    let mut before =
+        settings.iter().enumerate().flat_map(|(i, (key, _))| settings[..i].iter().filter(move |s| s.0 == *key));
     match before.next() {
         Some((key, _)) => Err(Usage(format!("--set {} is given twice: give it once", bounds::line(key)))),
         None => Ok(()),
@@ -65,6 +67,13 @@ impl Changes {
                 Ok(Source::Session(file, session))
             }
         }
+    }
+
+    /// Refuses changes where there is nothing that they could change.
+    pub fn need_preset(&self) -> Result<(), Usage> {
+        let none = self.steps.is_none() && self.seed.is_none() && self.set.is_empty();
+        let words = "--set, --seed and --steps need a preset: `innerloop gd-ssm --seed 3`";
+        if none { Ok(()) } else { Err(Usage(words.to_owned())) }
     }
 
     fn preset(&self, preset: &Preset) -> Result<Preset> {
@@ -112,7 +121,8 @@ mod tests {
         let (name, preset) = preset::find("gd-ssm").unwrap();
         let source = || Source::Preset(name.clone(), Box::new(preset.clone()));
         let set = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let twice = Changes { set: set(&[("task.dim", "3"), ("train.lr", "1"), ("task.dim", "3")]), ..Changes::default() };
+        let twice =
+            Changes { set: set(&[("task.dim", "3"), ("train.lr", "1"), ("task.dim", "3")]), ..Changes::default() };
         assert_eq!(twice.apply(source()).unwrap_err().to_string(), "--set task.dim is given twice: give it once");
         let seeds = Changes { seed: Some(1), set: set(&[("train.seed", "1")]), ..Changes::default() };
         assert!(seeds.apply(source()).unwrap_err().to_string().starts_with("--seed and --set train.seed"));

@@ -31,8 +31,8 @@ fn print(text: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a line for a person to standard error. Nobody may be reading it, and that is no error.
-fn tell(line: &str) {
+/// Writes a line for a person to standard error. That it cannot be written is no error.
+pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

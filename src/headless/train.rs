@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::changes::Changes;
+use super::completions;
 use super::exit::Stopped;
 use super::progress::Progress;
 use super::report::{Report, descent_loss};
@@ -20,18 +21,19 @@ use crate::train::{DeviceChoice, Divergence, Experiment};
 
 /// Train without a screen
 #[derive(Args, Debug)]
+#[command(after_help = "Example: innerloop train gd-ssm --save gd-ssm.ron")]
 pub struct Options {
     /// A preset's name, or the path of a preset or a session
-    #[arg(value_name = "PRESET|SESSION")]
+    #[arg(value_name = "PRESET|SESSION", add = completions::presets_and_files())]
     pub what: String,
     #[command(flatten)]
     pub changes: Changes,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
     /// Save the session to this file, which ends in .ron: before the first step, every minute, and when the run ends,
     /// also by a signal or a divergence
-    #[arg(long, value_name = "FILE", value_parser = session_name)]
+    #[arg(long, value_name = "FILE", value_parser = session_name, add = completions::session_files())]
     pub save: Option<PathBuf>,
     /// Let --save replace the session of another experiment, or a later step of this one
     #[arg(long, requires = "save")]
@@ -45,7 +47,11 @@ fn session_name(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let shown = bounds::line(text);
     let shown = shown.trim_end_matches('.');
-    if session::is_session_name(&path) { Ok(path) } else { Err(format!("the name must end in .ron, as in {shown}.ron")) }
+    if session::is_session_name(&path) {
+        Ok(path)
+    } else {
+        Err(format!("the name must end in .ron, as in {shown}.ron"))
+    }
 }
 
 /// Trains, prints the results, and saves where the options say so.

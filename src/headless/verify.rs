@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::stop::StopSignal;
-use super::{exit::Stopped, print, tell};
+use super::{completions, exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
 use crate::reference::Reference;
 use crate::session::{ClaimRecord, ResultCache};
@@ -18,13 +18,13 @@ use crate::train::{DeviceChoice, Experiment, ReferenceResult};
 #[derive(Args, Debug)]
 pub struct Options {
     /// Names or paths of presets; without any, all of them
-    #[arg(value_name = "PRESET")]
+    #[arg(value_name = "PRESET", add = completions::presets_and_files())]
     pub presets: Vec<String>,
     /// Print a table in Markdown instead, one row a preset, such as the README has; the claims go to standard error
     #[arg(long)]
     pub markdown: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
 }
 

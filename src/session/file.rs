@@ -161,7 +161,8 @@ mod tests {
     fn many_runs_at_once_get_many_names() {
         let folder = tempfile::tempdir().unwrap();
         let mut names: Vec<PathBuf> = std::thread::scope(|scope| {
-            let runs: Vec<_> = (0..12).map(|_| scope.spawn(|| SessionFile::new_in(folder.path(), "a").unwrap())).collect();
+            let runs: Vec<_> =
+                (0..12).map(|_| scope.spawn(|| SessionFile::new_in(folder.path(), "a").unwrap())).collect();
             let files: Vec<_> = runs.into_iter().map(|run| run.join().unwrap()).collect();
             files.iter().map(|file| file.path().to_owned()).collect()
         });

@@ -186,9 +186,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("claims.ron");
         let (preset, outcome) = tried();
-        for text in
-            ["", "ResultCache(", "\u{0}\u{1}", "ResultCache(schema: 9, presets: {})", "ResultCache(schema: 1, presets: {\"a\": 1})"]
-        {
+        for text in [
+            "",
+            "ResultCache(",
+            "\u{0}\u{1}",
+            "ResultCache(schema: 9, presets: {})",
+            "ResultCache(schema: 1, presets: {\"a\": 1})",
+        ] {
             fs::write(&path, text).unwrap();
             assert_eq!(ResultCache::read(&path), ResultCache::default(), "{text}");
         }

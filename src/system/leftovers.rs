@@ -64,7 +64,8 @@ mod tests {
         };
         let stay = [".innerloop-save-young.tmp", ".innerloop-older.tmp", ".other.tmp", "s.ron", ".x.lock"];
         let go = [".innerloop-save-a.tmp", ".innerloop-b.tmp", ".dead.ron.lock"];
-        for (name, age) in stay.into_iter().zip([0, 100, 9_000, 9_000, 9_000]).chain(go.into_iter().zip([5, 9_000, 5])) {
+        for (name, age) in stay.into_iter().zip([0, 100, 9_000, 9_000, 9_000]).chain(go.into_iter().zip([5, 9_000, 5]))
+        {
             make(name, age);
         }
         let writing = make(".innerloop-save-writing.tmp", 9_000);

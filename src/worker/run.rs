@@ -63,6 +63,8 @@ struct RunLoop<'a> {
     phase: Phase,
     /// Where the run stops by itself; none once it was told to go on beyond its last step.
     last_step: Option<u64>,
+    /// Where it stops by itself after a restart.
+    stop_at: u64,
     pace: Pace,
     meter: Meter,
     /// The file that it was opened from or saved to; none where another run writes that file.
@@ -101,6 +103,7 @@ impl<'a> RunLoop<'a> {
         let mut run_loop = RunLoop {
             phase: if experiment.finished() { Phase::Finished } else { Phase::Running },
             last_step: Some(steps),
+            stop_at: steps,
             pace: Pace::new(experiment.preset.train.pace),
             meter: Meter::default(),
             saved_step,
@@ -166,6 +169,10 @@ impl<'a> RunLoop<'a> {
                 self.step(1);
                 self.pause();
             }
+            Order::StopAt(step) => {
+                (self.stop_at, self.last_step) = (step, Some(step));
+                self.phase = if self.experiment.step() < step { Phase::Running } else { Phase::Finished };
+            }
             Order::Pace(per_second) => {
                 self.pace = Pace::new(per_second);
                 self.meter.clear();
@@ -191,8 +198,8 @@ impl<'a> RunLoop<'a> {
         if let Err(error) = self.experiment.restart(seed.unwrap_or(self.experiment.seed())) {
             return self.fail(0, &error);
         }
-        self.last_step = Some(self.experiment.preset.train.steps);
-        self.phase = if self.experiment.finished() { Phase::Finished } else { Phase::Running };
+        self.last_step = Some(self.stop_at);
+        self.phase = if self.experiment.step() < self.stop_at { Phase::Running } else { Phase::Finished };
         self.pace = Pace::new(self.pace.per_second());
         self.meter.clear();
         (self.file, self.elsewhere) = (None, None);
@@ -208,10 +215,8 @@ impl<'a> RunLoop<'a> {
                 return Ok(self.file.iter().map(|file| Note::Saved(file.path().to_owned())).collect());
             };
             let why = format!("{error:#}");
-            save_in(&mut self.elsewhere, &session, |_| {
-                SessionFile::elsewhere(&session.name, session.checkpoint.seed)
-            })
-            .map_err(|_| error)?;
+            save_in(&mut self.elsewhere, &session, |_| SessionFile::elsewhere(&session.name, session.checkpoint.seed))
+                .map_err(|_| error)?;
             let note = |file: &SessionFile| Note::SavedElsewhere { path: file.path().to_owned(), why };
             Ok(self.elsewhere.as_ref().map(note).into_iter().collect::<Vec<_>>())
         });
@@ -335,7 +340,7 @@ impl<'a> RunLoop<'a> {
         self.pending.status = Some(Status {
             phase: self.phase.clone(),
             step: self.experiment.step(),
-            steps: self.experiment.preset.train.steps,
+            steps: self.stop_at,
             steps_per_second: self.meter.read(self.experiment.step()),
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),

@@ -45,6 +45,12 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Every choice that this machine offers; a GPU that does not answer is not among them.
+    pub fn all() -> Vec<Self> {
+        let gpus = (0..).take_while(|number| gpu_status::name(*number).is_ok()).map(Self::Cuda);
+        [Self::Auto, Self::Cpu].into_iter().chain(gpus).collect()
+    }
+
     /// Opens the chosen device.
     ///
     /// # Errors
