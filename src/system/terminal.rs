@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, getpgrp, kill_process_group};
+use rustix::process::{Signal, getpgrp, getsid, kill_process_group};
 use signal_hook::consts::SIGTSTP;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -40,13 +40,22 @@ pub fn wait_for_input(timeout: Option<Duration>) -> io::Result<Input> {
     }
 }
 
-/// Asks the whole job to stop, as the terminal does upon Ctrl-Z: under `cargo run` the shell waits for cargo. Where the
-/// program handles the signal, it stops by [`stop_self`] once it has restored the terminal.
+/// Whether a shell can continue the job. Where the terminal itself has started it (`tmux new innerloop`), it would stay
+/// stopped for ever, and the system ignores Ctrl-Z, too.
+fn can_be_continued() -> bool {
+    getsid(None) != Ok(getpgrp())
+}
+
+/// Stops the whole job until it is continued, as the terminal does upon Ctrl-Z: under `cargo run` the shell waits for cargo.
+/// The process itself receives the signal, too.
 pub fn stop_job() -> io::Result<()> {
-    Ok(kill_process_group(getpgrp(), Signal::TSTP)?)
+    if can_be_continued() {
+        kill_process_group(getpgrp(), Signal::TSTP)?;
+    }
+    stop_self()
 }
 
 /// Stops this process until it is continued.
 pub fn stop_self() -> io::Result<()> {
-    emulate_default_handler(SIGTSTP)
+    if can_be_continued() { emulate_default_handler(SIGTSTP) } else { Ok(()) }
 }
