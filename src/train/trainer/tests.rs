@@ -16,8 +16,8 @@ const SEED: u64 = 3;
 const STEPS: u64 = 50;
 /// Relative difference of the loss after any of the steps.
 const TOLERANCE: f32 = 1e-3;
-/// Distance of the final weights, relative to the distance that they moved. Adam moves a weight whose true gradient is zero,
-/// such as the key bias of an attention, by full steps that come from rounding alone.
+/// Distance of the final weights, relative to the distance that they moved. Adam moves a weight whose true gradient is
+/// zero, such as the key bias of an attention, by full steps that come from rounding alone.
 const APART: f32 = 1e-2;
 const GD_CONSTANTS: GdConstants = GdConstants { step_size: 0.3, lambda: 0.1 };
 
