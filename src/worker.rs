@@ -15,7 +15,7 @@ use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    DeviceChoice, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+    DeviceChoice, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
 };
 
 /// Updates a worker posts at most in a second.
@@ -40,6 +40,8 @@ pub enum Order {
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
+    /// Fits learners to the answers of the present weights.
+    Fit,
     /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
     Save(PathBuf),
 }
@@ -110,6 +112,15 @@ pub enum Note {
     Failed(String),
 }
 
+/// Learners fitted to a model's answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// The step of the weights.
+    pub step: u64,
+    /// The best explanation first; or why there is none.
+    pub fits: Result<Vec<Fit>, String>,
+}
+
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
@@ -126,6 +137,7 @@ pub struct Update {
     pub checked: Option<ClaimRecord>,
     /// Measurements of the weights on shifted tasks.
     pub shifts: Vec<Shift>,
+    pub fitted: Option<Fitted>,
     pub notes: Vec<Note>,
 }
 
