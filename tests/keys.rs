@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use innerloop::train::DeviceChoice;
 use innerloop::tui::app::{App, Intent, PACES, Tab};
-use innerloop::tui::effects::{Effect, SaveTo};
 use innerloop::tui::capabilities::{Background, Depth};
+use innerloop::tui::effects::{Effect, SaveTo};
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
 use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
 use innerloop::tui::pane::Pane;
@@ -109,7 +109,8 @@ fn nothing_needs_esc_or_ctrl() {
         let blocked = |key: &Key| matches!(key, Key::Ctrl(_) | Key::Code(KeyCode::Esc));
         for row in keymap::bindings(mode).filter(|row| row.keys.iter().all(blocked)) {
             // Leaving the program from a question is answering it first.
-            let same = keymap::bindings(mode).any(|other| other.action == row.action && !other.keys.iter().all(blocked));
+            let same =
+                keymap::bindings(mode).any(|other| other.action == row.action && !other.keys.iter().all(blocked));
             assert!(same || mode == Mode::Question && row.action == Action::Quit, "{mode:?}: {}", row.help);
         }
     }
@@ -131,16 +132,20 @@ fn states(mode: Mode) -> Vec<App> {
     };
     let middle = [KeyCode::Left.into(), KeyCode::Down.into()];
     let searched = [char('/'), char('g'), KeyCode::Enter.into()];
-    vec![prepared(&[]), prepared(&[KeyCode::Home.into()]), prepared(&middle), prepared(&searched), prepared(&[char('J')])]
+    let keys: [&[KeyEvent]; 6] =
+        [&[], &[KeyCode::Home.into()], &[KeyCode::Right.into()], &middle, &searched, &[char('J')]];
+    keys.into_iter().map(prepared).collect()
 }
 
 #[test]
 fn every_action_changes_the_screen_or_asks_for_an_effect() {
+    // Large enough for four panes, and small enough that there is something to scroll.
     let screen = |app: &App| {
-        let area = Rect::new(0, 0, 160, 30);
-        let mut buffer = Buffer::empty(area);
-        view::render(app, Theme::new(Depth::True, Background::Dark), area, &mut buffer);
-        buffer
+        [Rect::new(0, 0, 160, 40), Rect::new(0, 0, 80, 16)].map(|area| {
+            let mut buffer = Buffer::empty(area);
+            view::render(app, Theme::new(Depth::True, Background::Dark), area, &mut buffer);
+            buffer
+        })
     };
     for mode in Mode::ALL {
         for row in keymap::bindings(mode) {
@@ -181,7 +186,10 @@ fn a_released_key_does_nothing() {
 fn enter_is_enough() {
     let mut app = fixture::gallery();
     let effects = press(&mut app, KeyCode::Enter);
-    assert!(matches!(&effects[..], [Effect::Start(Source::Preset(name, _), DeviceChoice::Auto)] if name == "gd-ssm"), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Start(Source::Preset(name, _), DeviceChoice::Auto)] if name == "gd-ssm"),
+        "{effects:?}"
+    );
 }
 
 #[test]
@@ -197,7 +205,10 @@ fn lists_are_walked_and_an_unreadable_file_says_why_instead_of_opening() {
     assert_eq!((app.gallery.selected(), &app.notice), (0, &None));
     type_text(&mut app, "l");
     assert_eq!(app.gallery.tab, Tab::Sessions);
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::OpenSession(PathBuf::from("saves/gd-ssm-seed3.ron"), DeviceChoice::Auto)]);
+    assert_eq!(
+        press(&mut app, KeyCode::Enter),
+        [Effect::OpenSession(PathBuf::from("saves/gd-ssm-seed3.ron"), DeviceChoice::Auto)]
+    );
     press(&mut app, KeyCode::Tab);
     assert_eq!(app.gallery.tab, Tab::Presets);
     type_text(&mut app, "d");
@@ -205,7 +216,7 @@ fn lists_are_walked_and_an_unreadable_file_says_why_instead_of_opening() {
 }
 
 #[test]
-fn a_long_card_is_scrolled_and_another_one_begins_at_its_start() {
+fn long_details_are_scrolled_and_those_of_another_preset_begin_at_their_start() {
     let mut app = fixture::gallery();
     press(&mut app, KeyCode::PageDown);
     assert!(app.gallery.details_scroll > 0);
@@ -258,7 +269,7 @@ fn a_run_that_is_still_opening_says_so_instead_of_saving() {
 }
 
 #[test]
-fn o_asks_for_other_tasks_and_shows_what_comes_of_it() {
+fn o_measures_on_other_tasks_and_shows_the_results() {
     let mut app = fixture::lab();
     app.update(Message::Worker(Box::new(Update { shifts: fixture::shifts(), ..Update::default() })));
     assert_eq!(type_text(&mut app, "o"), [Effect::Order(Order::Shift)]);
@@ -311,7 +322,7 @@ fn every_pane_is_a_tab_away() {
 }
 
 #[test]
-fn at_the_end_the_claims_come_to_the_front_unless_somebody_looks_there() {
+fn at_the_end_the_claims_come_to_the_front_unless_the_focus_is_there() {
     let shown = |app: &App| app.lab.as_ref().map(|lab| (lab.companion, lab.lower.1)).unwrap();
     assert_eq!(shown(&fixture::finished()), (Pane::Claims, Pane::Claims));
     let end = |app: &mut App| {
@@ -326,7 +337,7 @@ fn at_the_end_the_claims_come_to_the_front_unless_somebody_looks_there() {
 }
 
 #[test]
-fn only_a_run_as_the_preset_says_is_noted() {
+fn only_an_unmodified_run_is_recorded() {
     let checked = || Box::new(Update { checked: Some(fixture::outcome()), ..Update::default() });
     let mut turned = fixture::lab();
     assert!(!turned.lab.as_ref().unwrap().history.lr_changes.is_empty());
@@ -460,7 +471,7 @@ fn what_is_saved_is_left_without_a_question() {
 }
 
 #[test]
-fn told_to_end_it_saves_and_leaves_whatever_comes_of_it() {
+fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
     let mut app = fixture::lab();
     let effects = app.update(Message::System(SystemEvent::Terminate(143)));
     assert!(matches!(&effects[..], [first, Effect::StartTimer(_)] if *first == save()), "{effects:?}");

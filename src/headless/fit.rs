@@ -7,14 +7,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::exit::Usage;
+use super::changes::Changes;
+use super::completions;
 use super::print;
 use super::report::{named_parameters, percent};
 use super::run_to::{End, run_to};
 use super::stop::StopSignal;
-use super::train::setting;
 use crate::bounds;
-use crate::preset;
 use crate::session::{self, Source};
 use crate::train::{DeviceChoice, Experiment, Fit};
 
@@ -23,18 +22,15 @@ use crate::train::{DeviceChoice, Experiment, Fit};
 /// A preset is trained first, a session is taken as it is. Parameters are fitted on half of the held-out tasks, and what they
 /// explain is measured on the other half.
 #[derive(Args, Debug)]
+#[command(after_help = "Example: innerloop fit gd-ssm --steps 1000")]
 pub struct Options {
     /// A preset's name, or the path of a preset or a session
-    #[arg(value_name = "PRESET|SESSION")]
+    #[arg(value_name = "PRESET|SESSION", add = completions::presets_and_files())]
     pub what: String,
-    /// Train a preset for so many steps only; 0 takes its initial weights
-    #[arg(long, value_name = "N")]
-    pub steps: Option<u64>,
-    /// Change a field of the preset, for example train.seed=7
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
-    pub set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub changes: Changes,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
     /// Print one JSON object and nothing else on standard output
     #[arg(long)]
@@ -75,20 +71,17 @@ fn open(options: &Options) -> Result<Experiment> {
     match session::find(&options.what)? {
         Source::Preset(name, preset) => {
             let stop = StopSignal::listen()?;
-            let settings = options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let preset = preset::set(&preset, settings).map_err(Usage::or_value)?;
-            let last = options.steps.unwrap_or(preset.train.steps);
+            let preset = options.changes.preset(&preset)?;
+            let last = options.changes.steps.unwrap_or(preset.train.steps);
             let mut experiment = Experiment::start(&name, preset, options.device)?;
             match run_to(&mut experiment, last, &stop)? {
                 End::Reached(_) => Ok(experiment),
-                End::Diverged(at) => bail!("{name} diverged at step {at}"),
+                End::Diverged(divergence) => bail!("{name} {divergence}"),
             }
         }
         Source::Session(file, session) => {
             let file = bounds::line(&file.display().to_string());
-            if options.steps.is_some() || !options.set.is_empty() {
-                return Err(Usage(format!("{file} is a session and is fitted as it is: --steps and --set are for presets")).into());
-            }
+            options.changes.none_for_session(&file)?;
             session.resume(options.device).context(file)
         }
     }

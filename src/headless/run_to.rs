@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use super::exit::Stopped;
 use super::stop::StopSignal;
-use crate::train::Experiment;
+use crate::train::{Divergence, Experiment};
 
 /// How training ended.
 pub enum End {
     /// At the step that was asked for, after so long.
     Reached(Duration),
-    /// The run diverged at a step before.
-    Diverged(u64),
+    /// The run diverged before.
+    Diverged(Divergence),
 }
 
 /// Trains until so many steps are done since the run's start.
@@ -26,8 +26,8 @@ pub fn run_to(experiment: &mut Experiment, last: u64, stop: &StopSignal) -> Resu
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
-        if let Some(at) = experiment.advance(last - experiment.step())?.diverged {
-            return Ok(End::Diverged(at));
+        if let Some(divergence) = experiment.advance(last - experiment.step())?.diverged {
+            return Ok(End::Diverged(divergence));
         }
     }
     Ok(End::Reached(began.elapsed()))

@@ -14,7 +14,7 @@ use clap::Args;
 use self::job::{Job, Outcome, run_all};
 use self::seeds::Seeds;
 use super::stop::StopSignal;
-use super::{print, tell};
+use super::{completions, print, tell};
 use crate::preset::{self, Claim, Preset};
 use crate::session::{ClaimRecord, ResultCache};
 use crate::train::{ClaimCheck, DeviceChoice};
@@ -24,7 +24,7 @@ use crate::uncertainty::mean_and_deviation;
 #[derive(Args, Debug)]
 pub struct Options {
     /// Names or paths of presets; without any, all of them
-    #[arg(value_name = "PRESET")]
+    #[arg(value_name = "PRESET", add = completions::presets_and_files())]
     pub presets: Vec<String>,
     /// How many seeds, counted from the preset's own, such as 5; or which, such as 11,12,13
     #[arg(long, value_name = "SEEDS", default_value = "1")]
@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long)]
     pub markdown: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
 }
 

@@ -13,6 +13,7 @@
 mod batch;
 mod checkpoint;
 mod device;
+mod divergence;
 mod eval;
 mod experiment;
 mod history;
@@ -21,6 +22,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
+pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
     ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
     Snapshot, TimeStep, shifts,

@@ -13,6 +13,7 @@ use super::message::{EffectResult, Message, SystemEvent};
 use super::terminal::Screen;
 use crate::preset::Preset;
 use crate::session::{self, ClaimRecord, ResultCache};
+use crate::system;
 use crate::train::DeviceChoice;
 use crate::worker::{Order, Source, Worker};
 
@@ -33,6 +34,9 @@ pub enum Effect {
     StartTimer(Duration),
     /// End the training thread.
     Close,
+    /// Give the terminal to the shell, and stop the whole job: Ctrl-Z.
+    SuspendJob,
+    /// Give the terminal to the shell, and stop this process: it was told to by a signal.
     Suspend,
     Repaint,
     /// Leave the program with this exit code.
@@ -65,13 +69,15 @@ pub struct EffectRunner {
     run: u64,
     /// When [`SystemEvent::SaveOverdue`] is due.
     pub timer: Option<Instant>,
+    /// The job was stopped by a key, and the signal of that has not been received yet.
+    stopping_job: bool,
     /// The exit code, once the program is to end.
     pub exit: Option<u8>,
 }
 
 impl EffectRunner {
     pub fn new(screen: Screen, places: Places, events: Sender<Event>) -> Self {
-        Self { screen, places, events, worker: None, run: 0, timer: None, exit: None }
+        Self { screen, places, events, worker: None, run: 0, timer: None, stopping_job: false, exit: None }
     }
 
     /// Whether an update comes from the run that is open.
@@ -104,7 +110,12 @@ impl EffectRunner {
                 self.worker = None;
                 return None;
             }
-            Effect::Suspend => return self.on_screen(Screen::suspend),
+            Effect::SuspendJob => {
+                self.stopping_job = true;
+                return self.on_screen(|screen| screen.suspend(system::terminal::stop_job));
+            }
+            Effect::Suspend if std::mem::take(&mut self.stopping_job) => return None,
+            Effect::Suspend => return self.on_screen(|screen| screen.suspend(system::terminal::stop_self)),
             Effect::Repaint => return self.on_screen(Screen::retake),
             Effect::Exit(code) => {
                 self.exit = Some(code);

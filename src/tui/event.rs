@@ -3,17 +3,17 @@
 //! Knows nothing of what an event leads to.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
+use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 
 use super::message::SystemEvent;
+use crate::system::signals;
+use crate::system::terminal::{Input, wait_for_input};
 use crate::worker::Update;
 
 /// The exit code when the terminal is gone: that of SIGHUP.
@@ -41,20 +41,12 @@ pub fn read_input(events: Sender<Event>) -> Result<()> {
 }
 
 /// Reads until the terminal hangs up or the event loop ends.
-///
-/// Waits in `poll` and not in crossterm, which at the end of input neither returns nor fails but reads zero bytes for
-/// ever, at the full speed of a core.
 fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
-    let input = io::stdin();
     loop {
-        let mut waiting = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
-        match poll(&mut waiting, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other?,
-        };
-        let ready = waiting[0].revents();
-        if ready.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            return Ok(());
+        match wait_for_input(None)? {
+            Input::Lost => return Ok(()),
+            Input::TimedOut => continue,
+            Input::Ready => {}
         }
         // One read may hold several keys: all of them, before waiting again.
         while crossterm::event::poll(Duration::ZERO)? {
@@ -65,16 +57,21 @@ fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
     }
 }
 
-/// Starts the thread that receives signals.
+/// Starts the thread that receives signals, except those that were ignored at the start.
 pub fn read_signals(events: Sender<Event>) -> Result<()> {
-    let receive = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH];
-    let mut signals = Signals::new(receive).context("registering for signals")?;
+    let suspended = Some(signals::SUSPENDED).filter(|signal| !signals::is_ignored(*signal));
+    let receive = signals::ending().into_iter().chain(suspended).chain([signals::CONTINUED, signals::RESIZED]);
+    let mut received = Signals::new(receive).context("registering for signals")?;
     let read = move || {
-        for signal in signals.forever() {
+        for signal in received.forever() {
             let event = match signal {
-                SIGWINCH => Event::Resized,
-                SIGCONT => Event::System(SystemEvent::Continued),
-                other => Event::System(SystemEvent::Terminate(SIGNALLED.saturating_add(other as u8))),
+                signals::RESIZED => Event::Resized,
+                signals::CONTINUED => Event::System(SystemEvent::Continued),
+                signals::SUSPENDED => Event::System(SystemEvent::Suspended),
+                other => {
+                    tracing::info!(signal = signals::name(other), "received");
+                    Event::System(SystemEvent::Terminate(SIGNALLED.saturating_add(other as u8)))
+                }
             };
             if events.send(event).is_err() {
                 return;

@@ -111,6 +111,8 @@ pub enum EffectResult {
 pub enum SystemEvent {
     /// A signal ended the process, or the terminal is gone: save and leave with this exit code.
     Terminate(u8),
+    /// The process is to stop until it is continued.
+    Suspended,
     /// The process was stopped and continues: the terminal may be in any state.
     Continued,
     /// A save that leaving waits for takes too long.

@@ -39,7 +39,7 @@ use anyhow::{Context, Result};
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
-use crate::worker::Source;
+use crate::worker::{Order, Source};
 
 use app::App;
 use capabilities::{BackgroundChoice, ColorChoice};
@@ -52,6 +52,8 @@ use theme::Theme;
 pub struct Options {
     /// What the lab opens on; `None`: the gallery.
     pub start: Option<Source>,
+    /// The step to stop at, instead of the preset's last.
+    pub stop_at: Option<u64>,
     pub device: DeviceChoice,
     /// The folder of the saved sessions.
     pub saves: PathBuf,
@@ -77,7 +79,8 @@ pub fn run(options: Options) -> Result<u8> {
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
     let start = options.start.map(|source| Effect::Start(source, options.device));
-    let effects = start.into_iter().chain([Effect::ListSessions, Effect::ReadResults]).collect();
+    let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
+    let effects = start.into_iter().chain(stop_at).chain([Effect::ListSessions, Effect::ReadResults]).collect();
     let code = EventLoop::new(&mut app, effect_runner, theme, events).run(effects);
     // The terminal may be gone, and then there is no one to report to.
     let mut out = std::io::stdout().lock();

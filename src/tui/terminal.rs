@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -22,7 +21,6 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::{Frame, Terminal};
-use rustix::process::{Signal, getpgrp, kill_process_group};
 
 /// Whether this program has taken the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -64,13 +62,10 @@ impl Screen {
         self.terminal.resize(self.terminal.size()?.into())
     }
 
-    /// Gives the terminal to the shell until the job is continued.
-    pub fn suspend(&mut self) -> io::Result<()> {
+    /// Gives the terminal to the shell, and stops until this process is continued.
+    pub fn suspend(&mut self, stop: fn() -> io::Result<()>) -> io::Result<()> {
         give_back();
-        // The whole job, as the terminal itself would: under `cargo run` the shell waits for cargo.
-        kill_process_group(getpgrp(), Signal::TSTP)?;
-        // The signal may reach another thread first: wait until it has stopped this one.
-        thread::sleep(Duration::from_millis(50));
+        stop()?;
         self.retake()
     }
 }

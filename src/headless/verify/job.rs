@@ -115,7 +115,7 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
                 training += took;
                 checks.extend(experiment.check_claims()?);
             }
-            End::Diverged(at) => diverged = Some(at),
+            End::Diverged(divergence) => diverged = Some(divergence.step),
         }
     }
     let check = |claim: &Claim| {

@@ -79,6 +79,7 @@ impl App {
                 vec![]
             }
             Message::System(SystemEvent::Terminate(code)) => self.terminate(code),
+            Message::System(SystemEvent::Suspended) => vec![Effect::Suspend],
             Message::System(SystemEvent::Continued) => vec![Effect::Repaint],
             Message::System(SystemEvent::SaveOverdue) => self.proceed_after_save(),
         }
@@ -89,7 +90,7 @@ impl App {
             Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
             Action::Back => return self.back(),
             Action::Quit => return self.quit(),
-            Action::Suspend => return vec![Effect::Suspend],
+            Action::Suspend => return vec![Effect::SuspendJob],
             Action::Repaint => return vec![Effect::Repaint],
             Action::Move(to) => match (&mut self.help, &mut self.lab) {
                 (Some(scrolled), _) => *scrolled = scroll(*scrolled, to),
@@ -215,6 +216,14 @@ impl App {
                 Note::Saved(path) => {
                     self.notice = Some(printable(&format!("saved to {}", path.display())));
                     self.proceed_after_save()
+                }
+                Note::SavedElsewhere { path, why } => {
+                    self.notice = Some(printable(&format!("{why}; saved to {} instead", path.display())));
+                    self.proceed_after_save()
+                }
+                Note::ReadOnly(why) => {
+                    self.notice = Some(printable(&why));
+                    vec![]
                 }
                 Note::SaveFailed(why) => self.save_failed(&why),
                 Note::Failed(why) => {

@@ -6,9 +6,9 @@ use ratatui::text::Line;
 
 use super::{answer, status};
 use crate::tui::app::Lab;
+use crate::tui::layout;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
-use crate::tui::layout;
 
 /// Renders all but the footer and returns the footer's area.
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {

@@ -164,7 +164,7 @@ fn glyph(level: i8) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grid, CellSize, condense, glyph, level};
+    use super::{CellSize, Grid, condense, glyph, level};
     use crate::tui::capabilities::{Background, Depth};
     use crate::tui::theme::{SHADES, Theme};
 
