@@ -90,7 +90,7 @@ fn parameters(tuned: &Tuned) -> String {
 mod tests {
     use super::*;
     use crate::reference::Reference;
-    use crate::tui::theme::{Background, Depth};
+    use crate::tui::capabilities::{Background, Depth};
 
     #[test]
     fn a_fit_is_said_in_a_sentence_with_its_parameters() {
