@@ -14,18 +14,18 @@
 //! | the lab itself | [`tui`] |
 //!
 //! Dependencies point one way, and `tests/architecture.rs` holds them to it:
-//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, lanes}`.
+//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
 
 pub mod bounds;
 pub mod cli;
 pub mod headless;
-mod lanes;
 pub mod nn;
 pub mod optim;
 pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
+mod simd;
 pub mod task;
 pub mod train;
 pub mod tui;

@@ -1,9 +1,9 @@
 //! A linear layer: every row x becomes x W + b.
 
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::Tape;
 
-use super::op::{GraphBuilder, Sequence};
-use super::{Device, DeviceResult, GradTarget, Input, Matrix, Param};
+use super::graph::Sequence;
+use super::{Device, DeviceResult, Param};
 
 /// x W + b.
 #[derive(Clone, Debug)]
@@ -38,16 +38,6 @@ impl<D: Device> Linear<D> {
     /// Of every token of a program.
     pub fn on<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         tokens.affine(self.weight.taped(), self.bias.taped())
-    }
-
-    /// Of every row: (rows, outputs).
-    pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (count, width) = *rows.shape();
-        let program = GraphBuilder::new((count, 1, width));
-        let tokens = rows.try_reshape_like(&(count, 1, width))?;
-        let out = self.on(program.tokens()).run(Input { tokens, grad_target: GradTarget::All })?;
-        let outputs = out.shape().2;
-        out.try_reshape_like(&(count, outputs))
     }
 
     pub fn params(&self) -> [&Param<D>; 2] {

@@ -1,8 +1,9 @@
-//! Layer normalisation: every row x becomes g ⊙ x̂ + b, with x̂ of mean 0 and mean square 1 (see `op/normalise.rs`).
+//! Layer normalisation: every row x becomes g ⊙ x̂ + b, with x̂ of mean 0 and mean square 1 (see `step/layer_norm.rs`).
 
 use dfdx::prelude::Tape;
 
-use super::op::{Sequence, normalise_row};
+use super::graph::Sequence;
+use super::step::normalise_row;
 use super::{Device, DeviceResult, Param};
 
 /// g ⊙ x̂ + b.

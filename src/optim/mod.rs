@@ -1,13 +1,12 @@
 //! Optimisers whose whole state can be saved, and the schedule of their learning rate.
 
-pub use crate::nn::op::Moments;
+pub use crate::nn::Moments;
 
 use dfdx::prelude::{Gradients, TryMul, TrySub};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::nn::op::AdamStep;
-use crate::nn::{Device, DeviceResult, Matrix, Net, Param};
+use crate::nn::{AdamStep, Device, DeviceResult, Matrix, Net, Param};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

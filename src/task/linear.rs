@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::variates::fill_normal;
 use super::{InputDistribution, Layout, Parts, Shape, StreamKey, rng_x16};
 use crate::bounds;
-use crate::lanes::buffer::Buffer;
-use crate::lanes::{self, Lane, ZERO, add_scaled, lanewise, plus_product, scatter, split, split_mut};
+use crate::simd::{self, Buffer, Lane, ZERO, add_scaled, lanewise, plus_product, split, split_mut, unpack};
 
 /// Linear regression with a fresh weight matrix for every sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,7 +180,7 @@ impl Linear {
         let drawn = self.sample_inputs_x16(place, first);
         let [x, y, query, target, _] = split(&drawn, self.parts());
         for (lanes, rows) in [(x, into.x), (y, into.y), (query, into.query), (target, into.target)] {
-            scatter(lanes, rows);
+            unpack(lanes, rows);
         }
     }
 
@@ -189,8 +188,8 @@ impl Linear {
     pub fn write_x16(&self, layout: Layout, place: StreamKey, first: u64, (tokens, target): (&mut [Lane], &mut [f32])) {
         let drawn = self.sample_inputs_x16(place, first);
         let [x, y, query, answers, _] = split(&drawn, self.parts());
-        layout.write(self.shape(), (x, y, query), lanes::product, tokens);
-        scatter(answers, target);
+        layout.write(self.shape(), (x, y, query), simd::product, tokens);
+        unpack(answers, target);
     }
 }
 

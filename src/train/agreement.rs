@@ -10,7 +10,7 @@ use dfdx::tensor::Cpu;
 use super::open;
 use super::trainer::Trainer;
 use super::{DeviceChoice, Experiment, Run, StepReport};
-use crate::nn::op::check::on_portable_path;
+use crate::nn::check::on_portable_path;
 use crate::preset::{self, Preset};
 
 const STEPS: u64 = 50;

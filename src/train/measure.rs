@@ -8,8 +8,7 @@ use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, m
 use super::held_out::HeldOut;
 use super::host::device_error;
 use super::{Equivalence, Measurement, loss_by_pairs};
-use crate::nn::op::numbers;
-use crate::nn::{Device, GradTarget, Input, Matrix, Net, Tensor3, parameter_difference};
+use crate::nn::{Device, GradTarget, Input, Matrix, Net, Tensor3, numbers, parameter_difference};
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
@@ -49,7 +48,7 @@ pub fn measure<D: Device>(
     let tasks = scope.tasks(held_out.batch().size, outputs);
     let tokens = held_out.tokens();
     let answers =
-        net.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).map_err(device_error)?;
+        net.forward(Input::rows(tokens.clone(), GradTarget::Weights)).map_err(device_error)?;
     let objective = preset.task.objective();
     let answers = objective.comparable(numbers(&answers).map_err(device_error)?, outputs);
     let losses = objective.losses(&answers, &held_out.batch().target, outputs);
@@ -113,7 +112,7 @@ fn query_gradient<D: Device>(
 ) -> Result<Vec<f32>> {
     let shape = preset.task.shape();
     let answer =
-        net.forward(Input { tokens: tokens.leaky_trace(), grad_target: GradTarget::Query }).map_err(device_error)?;
+        net.forward(Input::rows(tokens.leaky_trace(), GradTarget::Query)).map_err(device_error)?;
     let (batch, outputs) = *answer.shape();
     let others = match preset.task.objective() {
         Objective::SquaredError => 0.0,

@@ -17,8 +17,7 @@ use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
 use crate::nn::model::{Architecture, GdConstants, Model};
-use crate::nn::op::Scalar;
-use crate::nn::{Device, GradTarget, Input, Matrix, Net};
+use crate::nn::{Device, GradTarget, Input, Matrix, Net, Scalar};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Objective, Stream, StreamKey, Task, rng};
@@ -54,7 +53,7 @@ impl<D: GpuSampler> Trainer<D> {
         let seed = preset.train.seed;
         let model = build(&device, &preset, seed, held_out.gd_constants())?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(device_error)?;
-        let source = Arc::new(Source::of(&preset, &model));
+        let source = Arc::new(Source::of(&preset));
         Ok(Self {
             device,
             device_name,
@@ -80,7 +79,7 @@ impl<D: GpuSampler> Trainer<D> {
     /// The loss on the batch of a place, if the device has drawn it by itself.
     fn own_loss(&self, place: StreamKey) -> Result<Option<Scalar<D, OwnedTape<f32, D>>>> {
         let Some((tokens, target)) = self.device.draw(&self.source, place)? else { return Ok(None) };
-        let input = Input { tokens: tokens.retaped(), grad_target: GradTarget::Weights };
+        let input = Input::rows(tokens.retaped(), GradTarget::Weights);
         let answer = self.model.forward(input).map_err(device_error)?;
         mean_loss(self.preset.task.objective(), answer, target).map(Some).map_err(device_error)
     }

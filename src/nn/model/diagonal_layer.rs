@@ -17,7 +17,8 @@ use super::mixing::{Block, Mixing};
 use super::normals;
 use super::stack::{Layer, Sizes};
 use crate::nn::cost::matvec;
-use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::graph::{Discretization, GraphBuilder, Sequence};
+use crate::nn::step::diagonal_states;
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
 /// The sizes of such a layer.
@@ -81,10 +82,22 @@ pub struct DiagonalLayer<D: Device> {
 }
 
 impl<D: Device> DiagonalLayer<D> {
-    /// λ and g.
-    fn spectrum<T: Tape<f32, D>>(&self) -> DeviceResult<Matrix<D, T>, D> {
-        self.read.value.device().spectrum(self.discretization, self.weights.each_ref().map(|weight| weight.taped()))
+    /// What λ and g are made of.
+    fn spectrum<T: Tape<f32, D>>(&self) -> [Matrix<D, T>; 3] {
+        self.weights.each_ref().map(|weight| weight.taped())
     }
+}
+
+/// The definition of a diagonal recurrence: the states of every sequence, (T, 2n) each, from its input (B, T, 2n).
+pub fn histories<D: Device>(
+    input: &Tensor3<D>,
+    discretization: Discretization,
+    weights: [Matrix<D>; 3],
+) -> Vec<Vec<f32>> {
+    let weights = weights.map(|weight| weight.as_vec());
+    let spectrum = discretization.spectrum(weights.each_ref().map(|weight| &weight[..]));
+    let length = input.shape().1 * input.shape().2;
+    input.as_vec().chunks(length).map(|sequence| diagonal_states(sequence, &spectrum)).collect()
 }
 
 impl<D: Device> Layer<D> for DiagonalLayer<D> {
@@ -93,7 +106,7 @@ impl<D: Device> Layer<D> for DiagonalLayer<D> {
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
-        let states = tokens.project(self.write.taped()).scan(self.spectrum()?, asked); // (B, asked, 2n)
+        let states = tokens.project(self.write.taped()).scan(self.discretization, self.spectrum(), asked);
         Ok(self.mixing.finish(states.project(self.read.taped()), tokens))
     }
 
@@ -102,10 +115,10 @@ impl<D: Device> Layer<D> for DiagonalLayer<D> {
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
-        let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
-        let input = graph_builder.tokens().project(self.write.taped());
-        let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
-        Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
+        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+        let builder = GraphBuilder::new(&input);
+        let states = builder.tokens().project(self.write.taped()).run(input)?;
+        Ok(histories(&states, self.discretization, self.spectrum()))
     }
 
     fn params(&self) -> Vec<&Param<D>> {

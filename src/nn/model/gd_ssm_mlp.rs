@@ -16,7 +16,7 @@
 //! is the paper's gated unit.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMul};
+use dfdx::prelude::{HasShape, Tape, TryMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +25,9 @@ use super::{Architecture, GdConstants, GdSsmSpec, Init};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::linear::{self, Linear};
-use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GD-SSM with perceptrons as a preset says it.
@@ -132,14 +133,11 @@ pub struct GdSsmMlp<D: Device> {
 
 impl<D: Device> Net<D> for GdSsmMlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, length, width) = *input.tokens.shape();
-        let rows = input.tokens.try_reshape_like(&(batch * length, width))?;
-        let embedded = self.embed.apply(self.bend.apply(rows)?.try_tanh()?)?;
-        let tokens = embedded.try_reshape_like(&(batch, length, self.ssm.outputs()))?;
-        // The gradient goes on through the tokens to the embedding.
-        let said = self.ssm.forward(Input { tokens, grad_target: GradTarget::All })?; // (B, m)
-        let gate = self.gate.apply(said.retaped::<T>())?.try_fast_gelu()?;
-        self.decode.apply(self.value.apply(said)?.try_mul(gate)?)
+        let builder = GraphBuilder::new(&input);
+        let embedded = self.embed.on(self.bend.on(builder.tokens()).activate(Activation::Tanh));
+        let read = self.ssm.on(embedded); // m numbers
+        let gate = self.gate.on(read).activate(Activation::Gelu);
+        self.decode.on(self.value.on(read).times(gate)).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -183,7 +181,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -209,7 +207,7 @@ mod tests {
         let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
         assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
             &expected,
             1e-4,
         );

@@ -16,7 +16,7 @@
 //! residuals of early pairs need the last state. And the skip leaves x alone: there it also adds the query to its answer.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes2, Axis, HasShape, PermuteTo, ReshapeTo, Tape, TryConcatAlong, TrySub};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,8 @@ use super::gd_ssm::{GdSsm, Window};
 use super::{Architecture, GdConstants, Init};
 use crate::bounds;
 use crate::nn::canonical::Canonical;
-use crate::nn::op::{project, slice, window_answers};
+use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::step::window_answers;
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -94,17 +95,19 @@ pub struct GdSsmStack<D: Device> {
 
 impl<D: Device> Net<D> for GdSsmStack<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let device = input.tokens.device().clone();
-        let (batch, length, dim) = *input.tokens.shape();
-        let unanswered: Tensor3<D> = device.try_zeros_like(&(batch, 1, dim))?;
-        let mut tokens = (input.tokens, unanswered.retaped::<T>()).try_concat_along(Axis::<1>)?;
+        let builder = GraphBuilder::new(&input);
+        let mut tokens = builder.tokens().pad(1); // The query has no y yet.
+        let dim = tokens.width();
+        // What the layers take off the query's y, which is zero at first, adds up to the answer.
+        let mut answer = None;
         for layer in &self.layers {
-            let answers = device.window_layer(tokens.retaped::<T>(), layer.scan())?;
-            let read = layer.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-            tokens = tokens.try_sub(project(answers, read)?)?;
+            let taken = tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), dim);
+            let of_query = taken.last(1);
+            answer = Some(answer.map_or(of_query, |sum: Sequence<'_, D, T>| sum.plus(of_query)));
+            tokens = tokens.minus(taken);
         }
-        let answer = slice(tokens, (0..batch, length..length + 1, dim - self.outputs..dim))?;
-        answer.try_negate()?.try_reshape_like(&(batch, self.outputs))
+        let answer = answer.unwrap_or(tokens.last(1));
+        answer.columns(dim - self.outputs..dim).answer(input)
     }
 
     /// Of each layer S after each window. That of the first adds up y xᵀ, those above what is left of it.
@@ -163,7 +166,7 @@ mod tests {
     use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::GradTarget;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -178,7 +181,7 @@ mod tests {
         net.layers.iter().for_each(|layer| define(layer, &mut sequence, 3));
         let expected: Vec<f32> = sequence[28..].iter().map(|y| -y).collect();
         assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
             &expected,
             1e-5,
         );

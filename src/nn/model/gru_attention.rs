@@ -13,7 +13,7 @@
 //! no decoder: the query's state asks once. All of Wa, Ua, va and Wc start as Glorot & Bengio 2010 say.
 
 use anyhow::Result;
-use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
-use crate::nn::op::{project, slice};
+use crate::nn::graph::GraphBuilder;
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -130,17 +130,13 @@ impl<D: Device> GruAttention<D> {
 
 impl<D: Device> Net<D> for GruAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, length, _) = *input.tokens.shape();
-        let n = self.asked.value.shape().0;
-        let hidden = self.gru.hidden(input, length)?; // (B, T, n)
-        let query = self.gru.query;
-        let asks = slice(hidden.retaped::<T>(), (0..batch, query..query + 1, 0..n))?.try_reshape_like(&(batch, n))?;
-        let ask = self.ask.apply(asks.retaped::<T>())?.try_broadcast_like::<_, Axis<1>>(&(batch, length, n))?;
-        let sums = project(hidden.retaped::<T>(), self.asked.taped())?;
-        let scores = project(sums.try_add(ask)?.try_tanh()?, self.score.taped())?.try_reshape_like(&(batch, length))?;
-        let attention = scores.try_softmax::<Axis<1>>()?.try_reshape_like(&(batch, 1, length))?;
-        let context = attention.try_matmul(hidden)?.try_reshape_like(&(batch, n))?;
-        self.gru.decoder.apply(asks)?.try_add(context.try_matmul(self.read.value.clone())?)
+        let builder = GraphBuilder::new(&input);
+        let tokens = builder.tokens();
+        let hidden = self.gru.on(tokens, tokens.length());
+        let query = hidden.slice(self.gru.query..self.gru.query + 1);
+        let keys = hidden.project(self.asked.taped());
+        let context = self.ask.on(query).additive_attend(keys, hidden, self.score.taped());
+        self.gru.decoder.on(query).plus(context.project(self.read.taped())).answer(input)
     }
 
     /// The GRU's states, and the attention over those so far: of the query's state once it is there, of the last one
@@ -192,7 +188,7 @@ mod tests {
     use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::GradTarget;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -213,7 +209,7 @@ mod tests {
                 expected[0] += weight * attention.iter().zip(hidden.chunks(3)).map(|(a, h)| a * h[j]).sum::<f32>();
             }
             assert_close(
-                &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+                &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
                 &expected,
                 1e-5,
             );

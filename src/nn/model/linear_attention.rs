@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes2, HasShape, PermuteTo, ReshapeTo, Tape, TryMatMul};
+use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +23,8 @@ use super::{Architecture, GdConstants, Init, normals};
 use crate::bounds;
 use crate::nn::canonical::{Canonical, unit};
 use crate::nn::cost::matvec;
-use crate::nn::op::{LinearAttend, QueryLen};
-use crate::nn::{
-    Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3,
-};
+use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention as a preset says it.
@@ -140,33 +138,29 @@ impl<D: Device> LinearAttention<D> {
 }
 
 impl<D: Device> Layer<D> {
-    /// The tokens that ask, after the layer.
-    fn apply<T: Tape<f32, D>>(
+    /// The last tokens, as many as `query_len`, after the layer.
+    fn on<'g, T: Tape<f32, D>>(
         &self,
-        tokens: Tensor3<D, T>,
-        query_len: QueryLen,
-        grad_tokens: bool,
-    ) -> DeviceResult<Tensor3<D, T>, D> {
-        let device = tokens.device().clone();
-        let turned = self.wk.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let ask = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
-        let tell = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
-        device.linear_attend(tokens, LinearAttend { ask, tell, query_len, grad_tokens })
+        tokens: Sequence<'g, D, T>,
+        query_len: usize,
+    ) -> DeviceResult<Sequence<'g, D, T>, D> {
+        let transposed = self.wk.taped::<T>().try_permute::<_, Axes2<1, 0>>()?;
+        let qk = self.wq.taped::<T>().try_matmul(transposed)?; // (w, w)
+        let vo = self.wv.taped::<T>().try_matmul(self.wo.taped::<T>())?; // (w, w)
+        Ok(tokens.linear_attend(qk, vo, query_len))
     }
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let mut tokens = input.tokens;
-        let (batch, _, width) = *tokens.shape();
-        let mut grad_tokens = input.grad_target != GradTarget::Weights;
+        let builder = GraphBuilder::new(&input);
+        let mut tokens = builder.tokens();
         for layer in &self.before {
-            tokens = layer.apply(tokens, QueryLen::All, grad_tokens)?;
-            grad_tokens = true;
+            tokens = layer.on(tokens, tokens.length())?;
         }
-        // Only the query is read, so only the query asks the last layer.
-        let query = self.last.apply(tokens, QueryLen::Last, grad_tokens)?;
-        query.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
+        // Only the query's token is read, so only it queries the last layer.
+        let query = self.last.on(tokens, 1)?;
+        query.columns(self.dim..query.width()).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -272,7 +266,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -288,7 +282,7 @@ mod tests {
             let memory = memories(&sequence, 3, &weights).pop().unwrap();
             attend(&mut sequence, 3, &memory, &weights);
         }
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec();
         assert_close(&answer, &sequence[14..], 1e-5);
     }
 }

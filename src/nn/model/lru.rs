@@ -20,7 +20,7 @@ use super::diagonal_layer::{DiagonalLayer, DiagonalSizes};
 use super::mixing::Block;
 use super::stack::{LayerSpec, Sizes};
 use crate::bounds;
-use crate::nn::op::Discretization;
+use crate::nn::graph::Discretization;
 use crate::nn::{Costs, Device, DeviceResult};
 
 /// The LRU as a preset says it.

@@ -27,8 +27,10 @@ use super::stack::{Layer, LayerSpec, Sizes};
 use super::{step_size, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, head_expansion, project, selective_states};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::graph::{GraphBuilder, Selection, Sequence};
+use crate::nn::step::{head_expansion, selective_states};
+use crate::nn::tensor::rows_times;
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// Mamba-2 as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,7 +165,7 @@ impl<D: Device> Reading<D> {
     /// SiLU(conv(u W)).
     fn of<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         let mixed = tokens.project(self.mix.taped());
-        mixed.convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu)
+        mixed.convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu)
     }
 }
 
@@ -192,11 +194,11 @@ impl<D: Device> Mamba2Layer<D> {
         // The answer to a token needs C of the tokens that the convolution reaches back to.
         let near = tokens.last(tokens.length().min(asked + TAPS - 1));
         Ok(Selection {
-            step: step.apply(Function::Softplus),
-            input: x.of(tokens),
-            write: b.of(tokens),
-            read: c.of(near).last(asked),
-            rate: self.rate.taped::<T>().try_exp()?.try_negate()?,
+            delta: step.activate(Activation::Softplus),
+            x: x.of(tokens),
+            b: b.of(tokens),
+            c: c.of(near).last(asked),
+            a: self.rate.taped::<T>().try_exp()?.try_negate()?,
         })
     }
 }
@@ -209,13 +211,13 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let selection = self.selection(tokens, asked)?;
         let feedthrough = self.feedthrough.taped::<T>();
-        let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
-        let through = selection.input.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
+        let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.x.width())?;
+        let through = selection.x.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
         let answer = match self.form {
             Form::Recurrent => selection.by_head(),
             Form::Matrix => selection.by_matrix(),
         };
-        let gate = tokens.last(asked).project(self.mixes[0].taped()).apply(Function::Silu);
+        let gate = tokens.last(asked).project(self.mixes[0].taped()).activate(Activation::Silu);
         Ok(answer.plus(through).times(gate).project(self.mixes[2].taped()))
     }
 
@@ -229,14 +231,15 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
         let rates = self.rate.value.as_vec();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let graph_builder = GraphBuilder::new(*tokens.shape());
-            let part = pick(self.selection(graph_builder.tokens(), length)?);
-            part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })
+            let input = Input::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let part = pick(self.selection(builder.tokens(), length)?);
+            part.run(input)
         };
         // Every channel carries the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
-        let (input, write) = (part(|s| s.input)?.as_vec(), part(|s| s.write)?.as_vec());
-        let step = project(part(|s| s.step)?, head_expansion)?.as_vec();
+        let (input, write) = (part(|s| s.x)?.as_vec(), part(|s| s.b)?.as_vec());
+        let step = rows_times(part(|s| s.delta)?, head_expansion)?.as_vec();
         let speed = |channel: usize| -rates[channel / (wide / rates.len())].exp();
         let rate: Vec<f32> = (0..wide * states).map(|i| speed(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));

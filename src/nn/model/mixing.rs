@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::normals;
 use super::stack::Sizes;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Function, Sequence};
-use crate::nn::{Device, DeviceResult, Param};
+use crate::nn::graph::Sequence;
+use crate::nn::{Activation, Device, DeviceResult, Param};
 
 /// What a layer is besides its recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,8 +73,8 @@ impl<D: Device> Mixing<D> {
     pub fn finish<'p, T: Tape<f32, D>>(&self, y: Sequence<'p, D, T>, u: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         let y = y.plus(u.last(y.length()).times_row(self.feedthrough.taped()));
         let Some([value, gate]) = &self.glu else { return y };
-        let g = y.apply(Function::Gelu);
-        g.project(value.taped()).times(g.project(gate.taped()).apply(Function::Sigmoid))
+        let g = y.activate(Activation::Gelu);
+        g.project(value.taped()).times(g.project(gate.taped()).activate(Activation::Sigmoid))
     }
 
     pub fn params(&self) -> impl Iterator<Item = &Param<D>> {

@@ -11,18 +11,17 @@
 //! else; biases at zero.
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, GdConstants};
 use crate::bounds;
-use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, he};
 use crate::nn::linear::{self, Linear};
-use crate::nn::op::GraphBuilder;
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::graph::GraphBuilder;
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A multilayer perceptron as a preset says it.
@@ -109,15 +108,12 @@ pub struct Mlp<D: Device> {
 
 impl<D: Device> Net<D> for Mlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, length, width) = *input.tokens.shape();
-        let whole = (batch, 1, length * width);
-        let graph_builder = GraphBuilder::new(whole);
-        let mut units = graph_builder.tokens();
+        let builder = GraphBuilder::flat(&input);
+        let mut units = builder.tokens();
         for layer in &self.hidden {
-            units = self.spec.activation.on(layer.on(units));
+            units = layer.on(units).activate(self.spec.activation);
         }
-        let input = Input { tokens: input.tokens.try_reshape_like(&whole)?, grad_target: input.grad_target };
-        self.decoder.on(units).run(input)?.try_reshape_like(&(batch, self.outputs))
+        self.decoder.on(units).answer(input)
     }
 
     /// One stop, for the perceptron reads all tokens at once: a row of units for each layer.
@@ -157,7 +153,7 @@ mod tests {
     use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::GradTarget;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -170,7 +166,7 @@ mod tests {
             let values = net.states(&tokens).remove(0).time_steps.remove(0).values;
             let expected: Vec<f32> = values.chunks(10).flat_map(|units| net.decoder.plain().of(&units[5..])).collect();
             assert_close(
-                &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+                &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
                 &expected,
                 1e-5,
             );

@@ -8,12 +8,10 @@ mod diagonal_layer;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
-mod gru;
 mod gru_attention;
 mod hippo;
 mod linear_attention;
 mod lru;
-mod lstm;
 mod mamba;
 mod mamba2;
 mod mixing;
@@ -21,7 +19,6 @@ mod mlp;
 mod product_ssm;
 mod recurrent;
 mod ridge_layer;
-mod rnn;
 mod s4d;
 mod s5;
 mod stack;
@@ -33,11 +30,9 @@ pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
-pub use gru::Gru;
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
 pub use lru::LruSpec;
-pub use lstm::Lstm;
 pub use mamba::MambaSpec;
 pub use mamba2::{Form, Mamba2Spec};
 pub use mixing::Block;
@@ -45,7 +40,6 @@ pub use mlp::MlpSpec;
 pub use product_ssm::ProductSsmSpec;
 pub use recurrent::RecurrentSpec;
 pub use ridge_layer::RidgeLayerSpec;
-pub use rnn::Rnn;
 pub use s4d::S4dSpec;
 pub use s5::S5Spec;
 pub use transformer::TransformerSpec;
@@ -57,7 +51,7 @@ use serde::{Deserialize, Serialize};
 
 use super::init::normals;
 use super::{Canonical, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
-use crate::lanes::Blocks;
+use crate::nn::step::{Gru, Lstm, Rnn};
 use crate::task::{Layout, Shape};
 
 /// What the weights are before the first step.
@@ -125,14 +119,6 @@ macro_rules! architectures {
         impl<D: Device> Net<D> for Model<D> {
             fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
                 match self { $(Self::$name(net) => net.forward(input),)* }
-            }
-
-            fn reads_lanes(&self) -> bool {
-                match self { $(Self::$name(net) => net.reads_lanes(),)* }
-            }
-
-            fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> DeviceResult<Matrix<D, T>, D> {
-                match self { $(Self::$name(net) => net.forward_lanes(device, tokens),)* }
             }
 
             fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

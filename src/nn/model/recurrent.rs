@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,14 +23,10 @@ use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, orthogonal};
 use crate::nn::linear::{self, Linear, PlainLinear};
-use crate::nn::op::{Cell, CellState, Recurrence};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::step::{Cell, CellState};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
-
-/// The logistic function.
-pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
-}
 
 /// A recurrent network as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,21 +143,14 @@ pub struct Recurrent<D: Device, C: Cell> {
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
-    /// So many h of the last tokens from the last layer: (B, asked, n).
-    pub fn hidden<T: Tape<f32, D>>(&self, input: Input<D, T>, asked: usize) -> DeviceResult<Tensor3<D, T>, D> {
-        let device = input.tokens.device().clone();
-        let (length, mut inputs) = (input.tokens.shape().1, input.tokens);
+    /// The last h of the last layer, as many as are asked for.
+    pub fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>, asked: usize) -> Sequence<'g, D, T> {
+        let mut h = tokens;
         for (number, gates) in self.layers.iter().enumerate() {
-            let (is_first, is_last) = (number == 0, number + 1 == self.layers.len());
-            inputs = device.recur(Recurrence {
-                inputs,
-                gates: gates.iter().map(Gate::taped).collect(),
-                asked: if is_last { asked } else { length },
-                grad_target: if is_first { input.grad_target } else { GradTarget::All },
-                cell: PhantomData::<C>,
-            })?;
+            let asked = if number + 1 == self.layers.len() { asked } else { tokens.length() };
+            h = h.recur::<C>(gates.iter().map(Gate::taped).collect(), asked);
         }
-        Ok(inputs)
+        h
     }
 
     /// The definition: (T, n) of h and of c of every layer, for one sequence of (T, w).
@@ -192,9 +181,9 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
 
 impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let batch = input.tokens.shape().0;
-        let h = self.hidden(input.up_to(self.query)?, 1)?;
-        self.decoder.apply(h.try_reshape_like(&(batch, self.units))?)
+        let builder = GraphBuilder::new(&input);
+        let h = self.on(builder.tokens().slice(0..self.query + 1), 1);
+        self.decoder.on(h).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -237,9 +226,9 @@ impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::{gru::Gru, lstm::Lstm, rnn::Rnn, tests::NO_THEORY};
+    use super::super::{Gru, Lstm, Rnn, tests::NO_THEORY};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     fn the_last_state_decoded_is_the_answer<C: Cell>() {
@@ -252,7 +241,7 @@ mod tests {
         let values = &last.time_steps[4].values;
         let expected: Vec<f32> = values.chunks(15).flat_map(|h| net.decoder.plain().of(&h[12..])).collect();
         assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
             &expected,
             1e-5,
         );

@@ -14,7 +14,7 @@
 //! value σ²/s_w². The floor of 10⁻⁶ lets A be inverted where N < d.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,8 @@ use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
-use crate::nn::op::{inverse, slice, solve};
+use crate::nn::graph::GraphBuilder;
+use crate::nn::step::{inverse, lambda};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -34,9 +35,6 @@ pub struct RidgeLayerSpec {
     #[serde(deserialize_with = "bounds::scale")]
     pub lambda: f64,
 }
-
-/// The least λ.
-const FLOOR: f32 = 1e-6;
 
 impl Architecture for RidgeLayerSpec {
     type Net<D: Device> = RidgeLayer<D>;
@@ -93,18 +91,9 @@ pub struct RidgeLayer<D: Device> {
 }
 
 impl<D: Device> RidgeLayer<D> {
-    /// λI for each sequence: (B, d·d).
-    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> DeviceResult<Matrix<D, T>, D> {
-        let (device, size) = (self.log.value.device(), self.dim * self.dim);
-        let eye = (0..size).map(|i| f32::from(u8::from(i.is_multiple_of(self.dim + 1))));
-        let eye: Matrix<D> = device.try_tensor_from_vec(eye.collect(), (size, 1))?;
-        let lambda = self.log.value.retaped::<T>().try_exp()?.try_add(FLOOR)?;
-        device.in_every_row(eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(1, size))?, batch)
-    }
-
     /// λ as a number.
     fn lambda(&self) -> f32 {
-        self.log.value.as_vec().iter().map(|log| log.exp() + FLOOR).sum()
+        self.log.value.as_vec().into_iter().map(lambda).sum()
     }
 
     /// The definition: W after the first t pairs of one sequence, t = 1 … N, each (d_out, d).
@@ -127,22 +116,7 @@ impl<D: Device> RidgeLayer<D> {
 
 impl<D: Device> Net<D> for RidgeLayer<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let tokens = input.tokens;
-        let (batch, length, width) = *tokens.shape();
-        let pairs = 0..length - 1;
-        let x = slice(tokens.retaped::<T>(), (0..batch, pairs.clone(), 0..self.dim))?; // (B, N, d)
-        let y = slice(tokens.retaped::<T>(), (0..batch, pairs, self.dim..width))?; // (B, N, d_out)
-        let query = slice(tokens, (0..batch, length - 1..length, 0..self.dim))?; // (B, 1, d)
-        // A copy: dfdx does not differentiate the product of a tensor with itself.
-        let across = x.retaped::<T>().try_mul(1.0f32)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, N)
-        let squares = across.try_matmul(x.retaped::<T>())?.try_reshape_like(&(batch, self.dim * self.dim))?;
-        let curvature = squares.try_add(self.penalty::<T>(batch)?)?; // A
-        let z = solve(
-            curvature.try_reshape_like(&(batch, self.dim, self.dim))?,
-            query.try_reshape_like(&(batch, self.dim, 1))?,
-        )?; // (B, d, 1)
-        let weights = x.try_matmul(z)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (X z)ᵀ: (B, 1, N)
-        weights.try_matmul(y)?.try_reshape_like(&(batch, self.outputs))
+        GraphBuilder::new(&input).tokens().ridge(self.log.taped(), self.dim).answer(input)
     }
 
     /// The solution after each pair: what λ and the pairs so far say of W.
@@ -190,7 +164,7 @@ mod tests {
     use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::GradTarget;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -204,7 +178,7 @@ mod tests {
         let last = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
         let expected: Vec<f32> =
             last.chunks(3).map(|row| row.iter().zip(&numbers[25..]).map(|(w, x)| w * x).sum()).collect();
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec();
         assert_close(&answer, &expected, 1e-5);
     }
 
@@ -216,7 +190,7 @@ mod tests {
             .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
             .unwrap();
         let tokens: Tensor3<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec();
         assert_close(&answer, &[7.0 * 6.0 / 4.5], 1e-5);
     }
 }

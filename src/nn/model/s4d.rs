@@ -19,12 +19,13 @@ use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul, TryMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::diagonal_layer::histories;
 use super::mixing::{Block, Mixing};
 use super::stack::{Layer, LayerSpec, Sizes};
 use super::{normals, step_size};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::graph::{Discretization, GraphBuilder, Sequence};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
 /// S4D as a preset says it.
@@ -47,6 +48,9 @@ pub struct S4dSpec {
     #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
+
+/// How a, b and log Δ give Ā and B̄.
+const DISCRETIZATION: Discretization = Discretization::ZeroOrderHold;
 
 /// States of all channels together: what keeps the matrices of zeros and ones small.
 const MOST: usize = 4096;
@@ -145,10 +149,10 @@ impl<D: Device> S4dLayer<D> {
         device.try_tensor_from_vec(ones, (wide, columns))
     }
 
-    /// Ā and B̄.
-    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
+    /// a, b and log Δ of every state: what Ā and B̄ are made of.
+    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<[Matrix<D, T>; 3], D> {
         let step = self.step.taped::<T>().try_matmul(self.head_expansion(device, self.all())?)?; // (1, H·N)
-        device.spectrum(Discretization::ZeroOrderHold, [self.damping.taped(), self.frequency.taped(), step])
+        Ok([self.damping.taped(), self.frequency.taped(), step])
     }
 
     /// Every channel's u as the real input of its states: (B, T, 2·H·N).
@@ -176,7 +180,7 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let device = self.step.value.device();
-        let states = self.spread(tokens)?.scan(self.spectrum(device)?, asked); // (B, asked, 2·H·N)
+        let states = self.spread(tokens)?.scan(DISCRETIZATION, self.spectrum(device)?, asked); // (B, asked, 2·H·N)
         Ok(self.mixing.finish(states.project(self.readout(device)?), tokens))
     }
 
@@ -185,10 +189,10 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
-        let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
-        let input = self.spread(graph_builder.tokens())?;
-        let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
-        Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
+        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+        let builder = GraphBuilder::new(&input);
+        let states = self.spread(builder.tokens())?.run(input)?;
+        Ok(histories(&states, DISCRETIZATION, self.spectrum(tokens.device())?))
     }
 
     fn params(&self) -> Vec<&Param<D>> {

@@ -23,7 +23,7 @@ use super::mixing::Block;
 use super::stack::{LayerSpec, Sizes};
 use super::{hippo, step_size};
 use crate::bounds;
-use crate::nn::op::Discretization;
+use crate::nn::graph::Discretization;
 use crate::nn::{Costs, Device, DeviceResult};
 
 /// S5 as a preset says it.

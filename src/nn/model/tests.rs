@@ -4,7 +4,7 @@
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
 
 use super::*;
-use crate::nn::op::check::assert_close;
+use crate::nn::check::assert_close;
 use crate::nn::{Activation, GradTarget, parameter_difference};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
@@ -97,7 +97,7 @@ fn both_forms_of_mamba_2_give_the_same_answers() {
     let mut specs = selective(2).skip(1);
     let answers = [(); 2].map(|()| {
         let (_, model, _, tokens) = build(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
-        model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec()
+        model.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec()
     });
     assert_close(&answers[0], &answers[1], 1e-5);
 }
@@ -128,7 +128,7 @@ fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Bat
 
 /// Sum of squares of the answers: something to differentiate.
 fn energy(model: &Model<Cpu>, tokens: &Tensor3<Cpu>) -> f64 {
-    let answers = model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
+    let answers = model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
     answers.iter().map(|a| f64::from(*a).powi(2)).sum()
 }
 
@@ -150,7 +150,7 @@ fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
             assert_eq!(shapes(&reader), shapes(&model));
             let shape = (5, layout.tokens(short.shape), layout.width(short.shape));
             let tokens = device.tensor_from_vec(layout.encode(&short), shape);
-            let answers = reader.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap();
+            let answers = reader.forward(Input::rows(tokens, GradTarget::Weights)).unwrap();
             assert_eq!(*answers.shape(), (5, batch.shape.outputs));
             assert!(answers.as_vec().iter().all(|answer| answer.is_finite()), "{spec:?} {pairs}");
         }
@@ -184,7 +184,7 @@ fn descended(batch: &Batch, steps: u32) -> Vec<f32> {
 fn a_constructed_model_is_as_many_steps_of_gradient_descent() {
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = build(&spec, layout, &task);
-        let answers = model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answers = model.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec();
         assert_close(&answers, &descended(&batch, spec.descent_steps()), 1e-5);
         let apart = parameter_difference(&model.canonical(THEORY)).unwrap();
         assert!(apart < 1e-6, "{spec:?} is {apart} from its own construction");
@@ -217,7 +217,7 @@ fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
             param.value = param.value.clone() + 0.1;
         }
         let answers = |model: &Model<Cpu>| {
-            model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec()
+            model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec()
         };
         let other = rescaled(&model);
         assert_close(&answers(&other), &answers(&model), 1e-5);
@@ -236,7 +236,7 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
             param.value = param.value.clone() * 0.6 + 0.1;
         }
         let traced: Tensor3<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
-        let answers = model.forward(Input { tokens: traced, grad_target: GradTarget::All }).unwrap();
+        let answers = model.forward(Input::rows(traced, GradTarget::All)).unwrap();
         let mut gradients = answers.square().sum::<Rank0, _>().backward();
         // What the answer does not depend on has no gradient: zero.
         for param in model.params() {
@@ -287,7 +287,7 @@ fn hidden_states_imply_the_answers() {
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = build(&spec, layout, &task);
         let answers =
-            model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
+            model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
         let layer = model.states(&tokens).remove(0);
         if spec.descent_steps() > 1 {
             // One layer's state is one step's gradient.

@@ -16,19 +16,19 @@
 //! W2 start smaller by √(2 · layers), so that the sum over layers starts as large as one.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, GdConstants};
 use crate::bounds;
-use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::norm::LayerNorm;
-use crate::nn::op::{GraphBuilder, Sequence, attention_matrix};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::step::attention_matrix;
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer as a preset says it.
@@ -165,7 +165,7 @@ impl<D: Device> Layer<D> {
         let parts = [self.key.on(normal), self.value.on(normal)];
         let attended = self.query.on(normal.last(asked)).softmax_attend(parts, spec.heads);
         let tokens = tokens.last(asked).plus(self.project.on(attended));
-        let wide = spec.activation.on(self.widen.on(self.before_perceptron.on(tokens)));
+        let wide = self.widen.on(self.before_perceptron.on(tokens)).activate(spec.activation);
         tokens.plus(self.narrow.on(wide))
     }
 
@@ -204,17 +204,14 @@ impl<D: Device> Layer<D> {
 
 impl<D: Device> Net<D> for Transformer<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let input = input.up_to(self.query)?;
-        let graph_builder = GraphBuilder::new(*input.tokens.shape());
-        let mut tokens = self.embedding.on(graph_builder.tokens());
+        let builder = GraphBuilder::new(&input);
+        let mut tokens = self.embedding.on(builder.tokens().slice(0..self.query + 1));
         for (number, layer) in self.layers.iter().enumerate() {
             // After the last layer only the query is read.
             let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
             tokens = layer.last(tokens, asked, &self.spec);
         }
-        let answer = self.decoder.on(self.last_norm.on(tokens.last(1))).run(input)?; // (B, 1, d_out)
-        let (batch, _, outputs) = *answer.shape();
-        answer.try_reshape_like(&(batch, outputs))
+        self.decoder.on(self.last_norm.on(tokens.last(1))).answer(input)
     }
 
     /// The attention matrix of each head, row by row as the queries come.
@@ -271,7 +268,7 @@ mod tests {
     use super::super::tests::NO_THEORY;
     use super::*;
     use crate::nn::GradTarget;
-    use crate::nn::op::check::{Random, assert_close};
+    use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
     #[test]
@@ -289,7 +286,7 @@ mod tests {
         }
         let expected = net.decoder.plain().of(&net.last_norm.plain().of(&sequence[4]));
         assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
             &expected,
             1e-5,
         );

@@ -1,0 +1,152 @@
+//! Every token times the same matrix, and a row added: y_t = x_t W, or x_t W + c, with W (a, b) and c (1, b).
+
+use dfdx::tensor::Tape;
+use multiversion::multiversion;
+
+use super::row::{grad_added_row, plus_row};
+use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
+use crate::nn::tensor::{Backend, DeviceResult, Tensor3, rows_times};
+use crate::simd::gemm::{add_outer, add_row_times, add_times_column, write_row};
+use crate::simd::{Lane, ZERO, dot};
+
+/// x W.
+#[derive(Clone, Debug)]
+pub struct Project {
+    pub x: NodeId,
+    pub weight: ParamId,
+    /// (a, b).
+    pub sizes: (usize, usize),
+}
+
+/// x W + c.
+#[derive(Clone, Debug)]
+pub struct Affine {
+    pub x: NodeId,
+    pub weight: ParamId,
+    pub bias: ParamId,
+    /// (a, b).
+    pub sizes: (usize, usize),
+}
+
+impl Step for Project {
+    fn reads(&self) -> Vec<NodeId> {
+        vec![self.x]
+    }
+
+    fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
+        rows_times(given.of(self.x), given.param(self.weight))
+    }
+
+    fn forward(&self, given: Values<'_>, _saved: &mut [Lane], out: &mut [Lane]) {
+        out.fill(ZERO);
+        add_projected(given.of(self.x), given.param(self.weight), self.sizes, out);
+    }
+
+    fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
+        let ([grad_x], [grad_weight]) = grads.of([self.x], [self.weight]);
+        backward((given.of(self.x), given.param(self.weight)), self.sizes, grad_out, grad_x, grad_weight);
+    }
+
+    fn leaves_out_unneeded(&self) -> bool {
+        true
+    }
+
+    fn linear(&self) -> Option<&dyn LinearStep> {
+        Some(self)
+    }
+}
+
+impl Step for Affine {
+    fn reads(&self) -> Vec<NodeId> {
+        vec![self.x]
+    }
+
+    fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
+        plus_row(rows_times(given.of(self.x), given.param(self.weight))?, given.param(self.bias))
+    }
+
+    fn forward(&self, given: Values<'_>, _saved: &mut [Lane], out: &mut [Lane]) {
+        let bias = given.param(self.bias);
+        out.chunks_exact_mut(bias.len()).for_each(|out| write_row(bias, out));
+        add_projected(given.of(self.x), given.param(self.weight), self.sizes, out);
+    }
+
+    fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
+        let ([grad_x], [grad_weight, grad_bias]) = grads.of([self.x], [self.weight, self.bias]);
+        backward((given.of(self.x), given.param(self.weight)), self.sizes, grad_out, grad_x, grad_weight);
+        grad_added_row(grad_out, grad_bias);
+    }
+
+    fn leaves_out_unneeded(&self) -> bool {
+        true
+    }
+}
+
+/// Adds x W to `out`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn add_projected(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [Lane]) {
+    for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        add_row_times(x, weight, out);
+    }
+}
+
+/// Adds the gradients by x and by W.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn backward(
+    (x, weight): (&[Lane], &[f32]),
+    (a, b): (usize, usize),
+    grad_out: &[Lane],
+    grad_x: &mut [Lane],
+    grad_weight: &mut [f32],
+) {
+    for (grad_x, grad_out) in grad_x.chunks_exact_mut(a).zip(grad_out.chunks_exact(b)) {
+        add_times_column(weight, grad_out, grad_x);
+    }
+    add_outer(x, grad_out, (a, b), grad_weight);
+}
+
+impl LinearStep for Project {
+    fn flops(&self, _numbers: &dyn Fn(NodeId) -> usize, out: usize) -> usize {
+        2 * self.sizes.0 * out
+    }
+
+    fn forward_one(&self, given: Values<'_, f32>, out: &mut [f32]) {
+        forward_one(given.of(self.x), given.param(self.weight), self.sizes, out);
+    }
+
+    fn grad_x_one(&self, params: &[Vec<f32>], grad_out: &[f32], grads: &mut Grads<'_, f32>) {
+        let ([grad_x], []) = grads.of([self.x], []);
+        grad_x_one(grad_out, &params[self.weight.0], self.sizes, grad_x);
+    }
+
+    fn grad_weight_one(&self, given: Values<'_, f32>, grad_out: &[f32], grad_params: &mut [Vec<f32>]) {
+        grad_weight_one(given.of(self.x), grad_out, self.sizes, &mut grad_params[self.weight.0]);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn forward_one(x: &[f32], weight: &[f32], (a, b): (usize, usize), out: &mut [f32]) {
+    for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        for (x, row) in x.iter().zip(weight.chunks_exact(b)) {
+            out.iter_mut().zip(row).for_each(|(out, w)| *out += x * w);
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn grad_x_one(grad_out: &[f32], weight: &[f32], (a, b): (usize, usize), grad_x: &mut [f32]) {
+    for (grad_out, grad_x) in grad_out.chunks_exact(b).zip(grad_x.chunks_exact_mut(a)) {
+        for (grad_x, row) in grad_x.iter_mut().zip(weight.chunks_exact(b)) {
+            *grad_x += dot(grad_out, row);
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn grad_weight_one(x: &[f32], grad_out: &[f32], (a, b): (usize, usize), grad_weight: &mut [f32]) {
+    for (x, grad_out) in x.chunks_exact(a).zip(grad_out.chunks_exact(b)) {
+        for (x, row) in x.iter().zip(grad_weight.chunks_exact_mut(b)) {
+            row.iter_mut().zip(grad_out).for_each(|(sum, grad)| *sum += x * grad);
+        }
+    }
+}
