@@ -228,6 +228,7 @@ mod tests {
 
     use super::super::{Gru, Lstm, Rnn, tests::NO_THEORY};
     use super::*;
+    use crate::nn::GradTarget;
     use crate::nn::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
