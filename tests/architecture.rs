@@ -29,7 +29,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
-    ("nalgebra::", &["reference", "train"]),
+    ("nalgebra::", &["reference", "train", "nn/model/ridge_layer"]),
     ("clap::", &["cli", "headless", "lib"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),

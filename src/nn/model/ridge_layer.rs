@@ -15,6 +15,7 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
+use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ use crate::bounds;
 use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
-use crate::nn::step::{inverse, lambda};
+use crate::nn::step::lambda;
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -99,16 +100,17 @@ impl<D: Device> RidgeLayer<D> {
     /// The definition: W after the first t pairs of one sequence, t = 1 … N, each (d_out, d).
     fn define(&self, sequence: &[f32], lambda: f32) -> Vec<Vec<f32>> {
         let (d, width) = (self.dim, self.dim + self.outputs);
-        let mut curvature: Vec<f32> = (0..d * d).map(|i| if i % (d + 1) == 0 { lambda } else { 0.0 }).collect();
-        let mut moment = vec![0.0; self.outputs * d]; // YᵀX
+        let mut curvature = DMatrix::identity(d, d) * f64::from(lambda);
+        let mut moment = DMatrix::zeros(self.outputs, d); // YᵀX
         let pairs = sequence.chunks(width).take(sequence.len() / width - 1);
         let after = |pair: &[f32]| {
-            let (x, y) = pair.split_at(d);
-            curvature.iter_mut().enumerate().for_each(|(i, sum)| *sum += x[i / d] * x[i % d]);
-            moment.iter_mut().enumerate().for_each(|(i, sum)| *sum += y[i / d] * x[i % d]);
-            let inverse = inverse(&curvature, d);
-            let entry = |i: usize| (0..d).map(|j| moment[i / d * d + j] * inverse[j * d + i % d]).sum();
-            (0..self.outputs * d).map(entry).collect()
+            let numbers = |part: &[f32]| DVector::from_iterator(part.len(), part.iter().map(|x| f64::from(*x)));
+            let (x, y) = (numbers(&pair[..d]), numbers(&pair[d..]));
+            curvature += &x * x.transpose();
+            moment += &y * x.transpose();
+            // W A = YᵀX, transposed.
+            let solution = curvature.clone().lu().solve(&moment.transpose()).unwrap_or_else(|| moment.transpose());
+            solution.iter().map(|entry| *entry as f32).collect()
         };
         pairs.map(after).collect()
     }

@@ -43,7 +43,7 @@ pub use project::{Affine, Project};
 pub use read_out::ReadOut;
 pub use recurrent::{Cell, CellState, Gru, Lstm, Recurrent, RecurrentSizes, Rnn};
 pub use reverse::Reverse;
-pub use ridge::{Ridge, inverse, lambda};
+pub use ridge::{Ridge, lambda};
 pub use row::{Row, RowOperation};
 pub use selective_scan::{HeadScan, Scan, SelectiveScan, head_expansion, selective_states};
 pub use slice::Slice;

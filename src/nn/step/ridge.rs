@@ -230,33 +230,10 @@ fn newton_schulz<D: Backend>(matrices: Tensor3<D>) -> DeviceResult<Tensor3<D>, D
     Ok(inverses)
 }
 
-/// The inverse of a positive definite matrix (d, d), by Gauss and Jordan's elimination; such a matrix needs no pivoting.
-pub fn inverse(matrix: &[f32], dim: usize) -> Vec<f32> {
-    let width = 2 * dim;
-    let mut rows = vec![0.0f64; dim * width];
-    for (i, row) in rows.chunks_mut(width).enumerate() {
-        row.iter_mut().zip(&matrix[i * dim..][..dim]).for_each(|(entry, a)| *entry = f64::from(*a));
-        row[dim + i] = 1.0;
-    }
-    for column in 0..dim {
-        let mut pivot = rows[column * width..][..width].to_vec();
-        let first = pivot[column];
-        pivot.iter_mut().for_each(|entry| *entry /= first);
-        for (i, row) in rows.chunks_mut(width).enumerate() {
-            if i == column {
-                row.copy_from_slice(&pivot);
-            } else {
-                let factor = row[column];
-                row.iter_mut().zip(&pivot).for_each(|(entry, p)| *entry -= factor * p);
-            }
-        }
-    }
-    rows.chunks(width).flat_map(|row| &row[dim..]).map(|entry| *entry as f32).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use dfdx::prelude::{Cpu, TensorFromVec};
+    use nalgebra::DMatrix;
 
     use super::*;
     use crate::nn::check::{Random, assert_close};
@@ -271,7 +248,8 @@ mod tests {
             let a = (0..dim * dim).map(|i| entry(i / dim, i % dim) + f32::from(u8::from(i % (dim + 1) == 0)));
             let a: Vec<f32> = a.collect();
             let found = newton_schulz(device.tensor_from_vec(a.clone(), (1, dim, dim))).unwrap();
-            assert_close(&found.as_vec(), &inverse(&a, dim), 1e-6 * scale);
+            let exact = DMatrix::from_row_slice(dim, dim, &a).map(f64::from).try_inverse().unwrap();
+            assert_close(&found.as_vec(), &exact.map(|entry| entry as f32).as_slice().to_vec(), 1e-6 * scale);
         }
     }
 }

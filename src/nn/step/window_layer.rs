@@ -11,12 +11,10 @@
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::window_scan::last_state;
+use super::window_scan::{Weights, back_through_windows, last_state, run_windows};
 use super::{Grads, NodeId, Step, Tensors, Values, WindowWeights, window_states};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
-use crate::simd::{
-    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise, total,
-};
+use crate::simd::{Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, inner};
 
 #[derive(Clone, Debug)]
 pub struct WindowLayer {
@@ -76,129 +74,78 @@ impl Step for WindowLayer {
     }
 
     fn forward(&self, given: Values<'_>, saved: &mut [Lane], out: &mut [Lane]) {
-        saved.fill(ZERO);
-        out.fill(ZERO);
-        forward(&self.layer(&given), given.of(self.tokens), saved.split_at_mut(self.dim * self.dim), out);
+        let (weights, tokens) = (self.weights(&given), given.of(self.tokens));
+        let (state, sums) = saved.split_at_mut(self.dim * self.dim);
+        run_windows(weights, tokens, state, sums);
+        answer(weights, tokens, state, out);
     }
 
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
-        let (layer, tokens) = (self.layer(&given), given.of(self.tokens));
-        let ([grad_tokens], grad_weights) = grads.of([self.tokens], self.weights.all());
-        let saved = saved.split_at(self.dim * self.dim);
-        backward(&layer, (tokens, saved), grad_out, (grad_tokens, grad_weights));
+        let (weights, tokens) = (self.weights(&given), given.of(self.tokens));
+        let ([grad_tokens], [grad_decay, grad_mix, grad_pick]) = grads.of([self.tokens], self.weights.all());
+        let (state, sums) = saved.split_at(self.dim * self.dim);
+        let by = (&mut *grad_tokens, grad_decay, grad_pick);
+        let grad_state = back_to_state(weights, (tokens, state, sums), grad_out, by);
+        back_through_windows((weights, 0), tokens, grad_state, (grad_tokens, Some(grad_mix)));
     }
 }
 
 impl WindowLayer {
-    fn layer<'a>(&self, given: &Values<'a>) -> Layer<'a> {
+    fn weights<'a>(&self, given: &Values<'a>) -> Weights<'a> {
         let [decay, mix, pick] = self.weights.all().map(|param| given.param(param));
-        Layer { dim: self.dim, pairs: self.pairs, decay, mix, pick }
+        Weights { dim: self.dim, windows: self.pairs, decay, mix, pick }
     }
 }
 
-/// Sizes and weights.
-struct Layer<'a> {
-    dim: usize,
-    /// N.
-    pairs: usize,
-    decay: &'a [f32],
-    mix: &'a [f32],
-    pick: &'a [f32],
-}
-
-impl Layer<'_> {
-    /// X_tᵀ D for t = 0 … N, each (d): what each window asks.
-    #[inline(always)]
-    fn asked(&self, tokens: &[Lane]) -> Vec<Lane> {
-        let mut asked = vec![ZERO; (self.pairs + 1) * self.dim];
-        for (t, asked) in asked.chunks_exact_mut(self.dim).enumerate() {
-            for (a, pick) in self.pick.iter().enumerate().filter(|(a, _)| 2 * t + a >= 2) {
-                let token = &tokens[(2 * t + a - 2) * self.dim..][..self.dim];
-                asked.iter_mut().zip(token).for_each(|(sum, x)| add_scaled(sum, *pick, x));
-            }
+/// X_tᵀ D for t = 0 … N, each (d): the query of each window.
+#[inline(always)]
+fn queries(weights: Weights<'_>, tokens: &[Lane]) -> Vec<Lane> {
+    let dim = weights.dim;
+    let mut queries = vec![ZERO; (weights.windows + 1) * dim];
+    for (t, query) in queries.chunks_exact_mut(dim).enumerate() {
+        for (a, pick) in weights.pick.iter().enumerate().filter(|(a, _)| 2 * t + a >= 2) {
+            let token = &tokens[(2 * t + a - 2) * dim..][..dim];
+            query.iter_mut().zip(token).for_each(|(sum, x)| add_scaled(sum, *pick, x));
         }
-        asked
     }
+    queries
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward(layer: &Layer<'_>, tokens: &[Lane], (state, grad_decay): (&mut [Lane], &mut [Lane]), out: &mut [Lane]) {
-    let dim = layer.dim;
-    let mut mixed = vec![ZERO; 3 * dim];
-    for t in 0..layer.pairs {
-        let window = &tokens[2 * t * dim..][..3 * dim];
-        for (a, mixed) in mixed.chunks_exact_mut(dim).enumerate() {
-            for (j, sum) in mixed.iter_mut().enumerate() {
-                *sum = ZERO;
-                (0..3).for_each(|b| add_scaled(sum, layer.mix[3 * a + b], &window[b * dim + j]));
-            }
-        }
-        for ((r, s), k) in grad_decay.iter_mut().zip(&mut *state).zip(layer.decay) {
-            lanewise();
-            for l in 0..LANES {
-                r[l] = k * r[l] + s[l];
-                s[l] *= k;
-            }
-        }
-        add_outer(window, &mixed, (dim, dim), state);
-    }
-    let asked = layer.asked(tokens);
-    for (t, asked) in asked.chunks_exact(dim).enumerate() {
-        add_times(state, dim, asked, &mut out[(2 * t + 1) * dim..][..dim]);
+fn answer(weights: Weights<'_>, tokens: &[Lane], state: &[Lane], out: &mut [Lane]) {
+    let dim = weights.dim;
+    out.fill(ZERO);
+    for (t, query) in queries(weights, tokens).chunks_exact(dim).enumerate() {
+        add_times(state, dim, query, &mut out[(2 * t + 1) * dim..][..dim]);
     }
 }
 
+/// The gradients by the queries, which go on to D and the tokens, and by S_N, which goes on to Λ and is returned.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward(
-    layer: &Layer<'_>,
-    (tokens, (state, sums)): (&[Lane], (&[Lane], &[Lane])),
+fn back_to_state(
+    weights: Weights<'_>,
+    (tokens, state, sums): (&[Lane], &[Lane], &[Lane]),
     grad_out: &[Lane],
-    (grad_tokens, [grad_decay, grad_mix, grad_pick]): (&mut [Lane], [&mut [f32]; 3]),
-) {
-    let dim = layer.dim;
-    let mut grad_state = vec![ZERO; dim * dim];
-    let mut grad_asked = vec![ZERO; dim];
-    for (t, asked) in layer.asked(tokens).chunks_exact(dim).enumerate() {
+    (grad_tokens, grad_decay, grad_pick): (&mut [Lane], &mut [f32], &mut [f32]),
+) -> Vec<Lane> {
+    let dim = weights.dim;
+    let (mut grad_state, mut grad_query) = (vec![ZERO; dim * dim], vec![ZERO; dim]);
+    for (t, query) in queries(weights, tokens).chunks_exact(dim).enumerate() {
         let grad_answer = &grad_out[(2 * t + 1) * dim..][..dim];
-        add_outer(grad_answer, asked, (dim, dim), &mut grad_state);
-        grad_asked.fill(ZERO);
-        add_transposed_times(state, dim, grad_answer, &mut grad_asked);
+        add_outer(grad_answer, query, (dim, dim), &mut grad_state);
+        grad_query.fill(ZERO);
+        add_transposed_times(state, dim, grad_answer, &mut grad_query);
         for a in (0..3).filter(|a| 2 * t + a >= 2) {
             let at = (2 * t + a - 2) * dim;
-            grad_pick[a] += inner(&tokens[at..][..dim], &grad_asked);
+            grad_pick[a] += inner(&tokens[at..][..dim], &grad_query);
             let token = grad_tokens[at..][..dim].iter_mut();
-            token.zip(&grad_asked).for_each(|(sum, asked)| add_scaled(sum, layer.pick[a], asked));
+            token.zip(&grad_query).for_each(|(sum, grad)| add_scaled(sum, weights.pick[a], grad));
         }
     }
     for ((sum, s), r) in grad_decay.iter_mut().zip(&grad_state).zip(sums) {
         *sum += inner(&[*s], &[*r]);
     }
-    // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
-    let (mut right, mut left) = (vec![ZERO; 3 * dim], vec![ZERO; 3 * dim]);
-    let mut mix_sums = [ZERO; 9];
-    for t in (0..layer.pairs).rev() {
-        let at = 2 * t * dim;
-        let window = &tokens[at..][..3 * dim];
-        right.fill(ZERO);
-        add_times(&grad_state, dim, window, &mut right);
-        left.fill(ZERO);
-        add_transposed_times(&grad_state, dim, window, &mut left);
-        for (ab, (sum, q)) in mix_sums.iter_mut().zip(layer.mix).enumerate() {
-            let (a, b) = (ab / 3 * dim, ab % 3 * dim);
-            for i in 0..dim {
-                add_product(sum, &window[a + i], &right[b + i]);
-                add_scaled(&mut grad_tokens[at + a + i], *q, &right[b + i]);
-                add_scaled(&mut grad_tokens[at + b + i], *q, &left[a + i]);
-            }
-        }
-        for (s, k) in grad_state.iter_mut().zip(layer.decay) {
-            lanewise();
-            s.iter_mut().for_each(|value| *value *= k);
-        }
-    }
-    for (sum, lane) in grad_mix.iter_mut().zip(&mix_sums) {
-        *sum += total(lane);
-    }
+    grad_state
 }
 
 #[cfg(test)]
@@ -212,10 +159,10 @@ mod tests {
         let (dim, pairs) = (4, 3);
         let tokens = numbers((2 * pairs + 2) * dim, 0.1);
         let (decay, mix, pick) = (numbers(dim * dim, 0.2), numbers(9, 0.3), numbers(3, 0.4));
-        let layer = Layer { dim, pairs, decay: &decay, mix: &mix, pick: &pick };
-        let [mut state, mut sums] = [(); 2].map(|()| vec![ZERO; dim * dim]);
-        let mut out = vec![ZERO; tokens.len()];
-        forward(&layer, &lanes_of(&tokens), (&mut state, &mut sums), &mut out);
+        let weights = Weights { dim, windows: pairs, decay: &decay, mix: &mix, pick: &pick };
+        let (mut state, mut out) = (vec![ZERO; dim * dim], vec![ZERO; tokens.len()]);
+        run_windows(weights, &lanes_of(&tokens), &mut state, &mut []);
+        answer(weights, &lanes_of(&tokens), &state, &mut out);
         let expected = window_answers(&tokens, dim, [&decay, &mix, &pick]);
         assert_close(&out.iter().map(|lane| lane[2]).collect::<Vec<_>>(), &expected, 1e-5);
     }

@@ -20,15 +20,16 @@ mod portable;
 mod sums;
 
 pub use self::portable::last_state;
+pub use self::sums::{Weights, run_windows};
 
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
-use self::sums::{Weights, run_back, run_windows};
+use self::sums::run_back;
 use super::{Grads, NodeId, ParamId, Step, TOKENS, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, GradTarget, Tensor3};
 use crate::simd::{
-    Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product, split, split_mut,
+    Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product, split, split_mut,
     total,
 };
 
@@ -180,7 +181,7 @@ fn add_grads(
     }
 }
 
-/// Adds the gradient by the tokens of the windows from `first` on, last window first.
+/// Adds the gradient by the tokens, those of the query's window and of the windows from `first` on.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn back_to_tokens(
     (weights, first): (Weights<'_>, usize),
@@ -197,8 +198,21 @@ fn back_to_tokens(
             add_scaled(token, *pick, query);
         }
     }
+    back_through_windows((weights, first), tokens, grad_state, (grad_tokens, None));
+}
+
+/// From ∂S_N, adds the gradients by the tokens of the windows from `first` on, last window first, and by Q if wanted.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn back_through_windows(
+    (weights, first): (Weights<'_>, usize),
+    tokens: &[Lane],
+    mut grad_state: Vec<Lane>,
+    (grad_tokens, grad_mix): (&mut [Lane], Option<&mut [f32]>),
+) {
+    let dim = weights.dim;
     // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
     let (mut right, mut left) = (vec![ZERO; 3 * dim], vec![ZERO; 3 * dim]);
+    let mut mix_sums = [ZERO; 9];
     for t in (first..weights.windows).rev() {
         let at = 2 * t * dim;
         let window = &tokens[at..][..3 * dim];
@@ -213,11 +227,19 @@ fn back_to_tokens(
                 add_scaled(&mut grad_tokens[at + b + i], *q, &left[a + i]);
             }
         }
+        if grad_mix.is_some() {
+            for (ab, sum) in mix_sums.iter_mut().enumerate() {
+                let (a, b) = (ab / 3 * dim, ab % 3 * dim);
+                (0..dim).for_each(|i| add_product(sum, &window[a + i], &right[b + i]));
+            }
+        }
         for (s, k) in grad_state.iter_mut().zip(weights.decay) {
             lanewise();
             *s = s.map(|value| k * value);
         }
     }
+    let sums = grad_mix.into_iter().flatten().zip(&mix_sums);
+    sums.for_each(|(sum, lane)| *sum += total(lane));
 }
 
 #[cfg(test)]
