@@ -23,6 +23,15 @@ const LAW: &[(&str, &[&str])] = &[
     ("cli", &["headless", "tui", "train"]),
 ];
 
+/// The same within `nn`: each module, and those below it that it may name.
+const WITHIN_NN: &[(&str, &[&str])] = &[
+    ("tensor", &[]),
+    ("complex", &["tensor"]),
+    ("step", &["tensor", "complex"]),
+    ("graph", &["tensor", "complex", "step"]),
+    ("device", &["tensor", "graph"]),
+];
+
 /// What only some files may name: a crate or a path, and the places, from `src/`, that may.
 const OWNED: &[(&str, &[&str])] = &[
     ("dfdx::", &["nn", "optim", "train"]),
@@ -127,6 +136,21 @@ fn rooms_know_only_the_rooms_below_them() {
                 allowed.contains(&named.as_str()),
                 "src/{place}.rs names crate::{named}, but {room} may know only {allowed:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn modules_of_networks_know_only_those_below_them() {
+    for (i, (module, allowed)) in WITHIN_NN.iter().enumerate() {
+        assert!(allowed.iter().all(|below| WITHIN_NN[..i].iter().any(|(name, _)| name == below)), "{module}");
+        let folder = format!("nn/{module}");
+        let own = |place: &str| place == folder || place.starts_with(&format!("{folder}/"));
+        for Source { place, code, .. } in sources().into_iter().filter(|source| own(&source.place)) {
+            for named in code.split("crate::nn::").skip(1) {
+                let named: String = named.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                assert!(named == *module || allowed.contains(&named.as_str()), "src/{place}.rs names nn::{named}");
+            }
         }
     }
 }

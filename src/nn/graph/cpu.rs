@@ -242,8 +242,9 @@ impl Kernel {
         let (mut grad_tokens, mut grads) = (Vec::new(), zeros());
         for (kept, sums) in groups {
             grad_tokens.extend(kept);
-            let numbers = grads.iter_mut().flatten().zip(sums.iter().flatten());
-            numbers.for_each(|(sum, part)| *sum += part);
+            for (grad, sum) in grads.iter_mut().zip(sums) {
+                grad.iter_mut().zip(sum).for_each(|(grad, sum)| *grad += sum);
+            }
         }
         (grad_tokens, grads)
     }

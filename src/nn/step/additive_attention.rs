@@ -88,7 +88,9 @@ fn forward(
     out.fill(ZERO);
     for (alpha, value) in alpha.iter_mut().zip(values.chunks_exact(units)) {
         *alpha = each(|l| alpha[l] / sum[l]);
-        out.iter_mut().zip(value).for_each(|(out, v)| add_product(out, alpha, v));
+        for (out, v) in out.iter_mut().zip(value) {
+            add_product(out, alpha, v);
+        }
     }
 }
 

@@ -103,9 +103,21 @@ impl Combine {
 fn combine(operation: Combination, x: &[Lane], y: &[Lane], out: &mut [Lane]) {
     let numbers = out.as_flattened_mut().iter_mut().zip(x.as_flattened()).zip(y.as_flattened());
     match operation {
-        Combination::Plus => numbers.for_each(|((out, x), y)| *out = x + y),
-        Combination::Minus => numbers.for_each(|((out, x), y)| *out = x - y),
-        Combination::Times => numbers.for_each(|((out, x), y)| *out = x * y),
+        Combination::Plus => {
+            for ((out, x), y) in numbers {
+                *out = x + y;
+            }
+        }
+        Combination::Minus => {
+            for ((out, x), y) in numbers {
+                *out = x - y;
+            }
+        }
+        Combination::Times => {
+            for ((out, x), y) in numbers {
+                *out = x * y;
+            }
+        }
     }
 }
 

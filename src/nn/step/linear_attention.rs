@@ -134,6 +134,8 @@ fn backward(
     let last = grad_tokens[first..].chunks_exact_mut(width);
     for ((grad, grad_query), grad_out) in last.zip(grad_queries.chunks_exact(width)).zip(grad_out.chunks_exact(width)) {
         add_times_column(qk, grad_query, grad);
-        grad.as_flattened_mut().iter_mut().zip(grad_out.as_flattened()).for_each(|(sum, out)| *sum += out);
+        for (sum, out) in grad.as_flattened_mut().iter_mut().zip(grad_out.as_flattened()) {
+            *sum += out;
+        }
     }
 }

@@ -56,7 +56,9 @@ fn forward(matrix: &[Lane], vector: &[Lane], dim: usize, out: &mut [Lane]) {
     {
         for (row, out) in matrix.chunks_exact(dim).zip(out) {
             *out = ZERO;
-            row.iter().zip(v).for_each(|(m, v)| add_product(out, m, v));
+            for (m, v) in row.iter().zip(v) {
+                add_product(out, m, v);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use multiversion::multiversion;
 
 use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, slice};
-use crate::simd::{LANES, Lane};
+use crate::simd::{LANES, Lane, each};
 
 #[derive(Clone, Debug)]
 pub struct Ridge {
@@ -160,7 +160,7 @@ fn forward(tokens: &[Lane], lambda: f32, dim: usize, out: &mut [Lane]) {
         }
     }
     for (out, sum) in out.iter_mut().zip(&sums) {
-        *out = std::array::from_fn(|l| sum[l] as f32);
+        *out = each(|l| sum[l] as f32);
     }
 }
 
@@ -175,21 +175,23 @@ fn backward(tokens: &[Lane], lambda: f32, dim: usize, grad_out: &[Lane], grad_to
     let mut u = vec![[0.0; LANES]; dim];
     for pair in tokens.chunks_exact(width).take(pairs) {
         let v = dot(&pair[dim..], &grad_y);
-        u.iter_mut().zip(pair).for_each(|(g, x)| *g = wide(|l| g[l] + f64::from(x[l]) * v[l]));
+        for (g, x) in u.iter_mut().zip(pair) {
+            *g = wide(|l| g[l] + f64::from(x[l]) * v[l]);
+        }
     }
     substitute(&factor, dim, &mut u);
     for (grad, pair) in grad_tokens.chunks_exact_mut(width).zip(tokens.chunks_exact(width)).take(pairs) {
         let (v, by_z, by_u) = (dot(&pair[dim..], &grad_y), dot(&pair[..dim], &z), dot(&pair[..dim], &u));
         let (grad_x, grad_target) = grad.split_at_mut(dim);
         for ((grad, z), u) in grad_x.iter_mut().zip(&z).zip(&u) {
-            *grad = std::array::from_fn(|l| grad[l] + ((v[l] - by_u[l]) * z[l] - by_z[l] * u[l]) as f32);
+            *grad = each(|l| grad[l] + ((v[l] - by_u[l]) * z[l] - by_z[l] * u[l]) as f32);
         }
         for (grad, out) in grad_target.iter_mut().zip(&grad_y) {
-            *grad = std::array::from_fn(|l| grad[l] + (out[l] * by_z[l]) as f32);
+            *grad = each(|l| grad[l] + (out[l] * by_z[l]) as f32);
         }
     }
     for (grad, u) in grad_tokens.chunks_exact_mut(width).skip(pairs).flatten().zip(&u) {
-        *grad = std::array::from_fn(|l| grad[l] + u[l] as f32);
+        *grad = each(|l| grad[l] + u[l] as f32);
     }
     let products = u.iter().zip(&z).flat_map(|(u, z)| u.iter().zip(z)).map(|(u, z)| u * z);
     -products.sum::<f64>() as f32

@@ -105,7 +105,9 @@ fn queries(weights: Weights<'_>, tokens: &[Lane]) -> Vec<Lane> {
     for (t, query) in queries.chunks_exact_mut(dim).enumerate() {
         for (a, pick) in weights.pick.iter().enumerate().filter(|(a, _)| 2 * t + a >= 2) {
             let token = &tokens[(2 * t + a - 2) * dim..][..dim];
-            query.iter_mut().zip(token).for_each(|(sum, x)| add_scaled(sum, *pick, x));
+            for (sum, x) in query.iter_mut().zip(token) {
+                add_scaled(sum, *pick, x);
+            }
         }
     }
     queries
@@ -138,8 +140,9 @@ fn back_to_state(
         for a in (0..3).filter(|a| 2 * t + a >= 2) {
             let at = (2 * t + a - 2) * dim;
             grad_pick[a] += inner(&tokens[at..][..dim], &grad_query);
-            let token = grad_tokens[at..][..dim].iter_mut();
-            token.zip(&grad_query).for_each(|(sum, grad)| add_scaled(sum, weights.pick[a], grad));
+            for (sum, grad) in grad_tokens[at..][..dim].iter_mut().zip(&grad_query) {
+                add_scaled(sum, weights.pick[a], grad);
+            }
         }
     }
     for ((sum, s), r) in grad_decay.iter_mut().zip(&grad_state).zip(sums) {

@@ -230,7 +230,9 @@ pub fn back_through_windows(
         if grad_mix.is_some() {
             for (ab, sum) in mix_sums.iter_mut().enumerate() {
                 let (a, b) = (ab / 3 * dim, ab % 3 * dim);
-                (0..dim).for_each(|i| add_product(sum, &window[a + i], &right[b + i]));
+                for i in 0..dim {
+                    add_product(sum, &window[a + i], &right[b + i]);
+                }
             }
         }
         for (s, k) in grad_state.iter_mut().zip(weights.decay) {
