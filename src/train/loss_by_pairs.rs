@@ -80,8 +80,7 @@ pub fn of_model<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOu
             copy.value = param.value.clone();
         }
         let tokens = tokens_on(held_out.device(), preset, &short)?;
-        let answers =
-            reader.forward(Input::rows(tokens, GradTarget::Weights)).map_err(device_error)?.as_vec();
+        let answers = reader.forward(Input::rows(tokens, GradTarget::Weights)).map_err(device_error)?.as_vec();
         Ok(mean(&preset.task.objective().losses(&answers, &batch.target, outputs)))
     };
     (0..=context).map(after).collect()

@@ -47,8 +47,7 @@ pub fn measure<D: Device>(
     let outputs = preset.task.shape().outputs;
     let tasks = scope.tasks(held_out.batch().size, outputs);
     let tokens = held_out.tokens();
-    let answers =
-        net.forward(Input::rows(tokens.clone(), GradTarget::Weights)).map_err(device_error)?;
+    let answers = net.forward(Input::rows(tokens.clone(), GradTarget::Weights)).map_err(device_error)?;
     let objective = preset.task.objective();
     let answers = objective.comparable(numbers(&answers).map_err(device_error)?, outputs);
     let losses = objective.losses(&answers, &held_out.batch().target, outputs);
@@ -111,8 +110,7 @@ fn query_gradient<D: Device>(
     preset: &Preset,
 ) -> Result<Vec<f32>> {
     let shape = preset.task.shape();
-    let answer =
-        net.forward(Input::rows(tokens.leaky_trace(), GradTarget::Query)).map_err(device_error)?;
+    let answer = net.forward(Input::rows(tokens.leaky_trace(), GradTarget::Query)).map_err(device_error)?;
     let (batch, outputs) = *answer.shape();
     let others = match preset.task.objective() {
         Objective::SquaredError => 0.0,

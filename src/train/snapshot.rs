@@ -71,9 +71,8 @@ pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>
     let layers = net.states(&tokens);
     let probes =
         (0..PROBES).map(|probe| ProbeSequence { time_steps: time_steps(&layers, preset, held_out.batch(), probe) });
-    let answers = net
-        .forward(Input::rows(held_out.some_tokens(0, PARITY)?, GradTarget::Weights))
-        .map_err(device_error)?;
+    let answers =
+        net.forward(Input::rows(held_out.some_tokens(0, PARITY)?, GradTarget::Weights)).map_err(device_error)?;
     let (_, theirs) = held_out.main();
     let answers = preset.task.objective().comparable(answers.as_vec(), preset.task.shape().outputs);
     let parity = theirs.iter().copied().zip(answers);

@@ -2,8 +2,8 @@
 
 use dfdx::prelude::{BroadcastTo, Cpu, HasShape, Rank0, SumTo, TryAdd, TryMul};
 
-use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers};
 use super::squared_error::squares;
+use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers};
 
 /// The definition, made of dfdx's operations, for any device: no number is read back.
 pub fn portable<D: Backend>(gradient: &mut [Matrix<D>], most: f32) -> DeviceResult<(), D> {

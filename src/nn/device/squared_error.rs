@@ -5,10 +5,7 @@ use dfdx::prelude::*;
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers};
 
 /// The definition, made of dfdx's operations, for any device.
-pub fn portable<D: Backend, T: Tape<f32, D>>(
-    answer: Matrix<D, T>,
-    target: Matrix<D>,
-) -> DeviceResult<Scalar<D, T>, D> {
+pub fn portable<D: Backend, T: Tape<f32, D>>(answer: Matrix<D, T>, target: Matrix<D>) -> DeviceResult<Scalar<D, T>, D> {
     answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32)
 }
 

@@ -144,18 +144,8 @@ const CASES: [Case; 38] = [
     Case { name: "rnn", tokens: (4, 3), weights: RNN, record: recur::<Rnn> },
     Case { name: "gru", tokens: (4, 3), weights: GRU, record: recur::<Gru> },
     Case { name: "lstm", tokens: (4, 3), weights: LSTM, record: recur::<Lstm> },
-    Case {
-        name: "window scan",
-        tokens: (9, 7),
-        weights: WINDOW,
-        record: |x, w| x.window_scan([0, 1, 2].map(w)),
-    },
-    Case {
-        name: "window layer",
-        tokens: (8, 7),
-        weights: WINDOW,
-        record: |x, w| x.window_layer([0, 1, 2].map(w)),
-    },
+    Case { name: "window scan", tokens: (9, 7), weights: WINDOW, record: |x, w| x.window_scan([0, 1, 2].map(w)) },
+    Case { name: "window layer", tokens: (8, 7), weights: WINDOW, record: |x, w| x.window_layer([0, 1, 2].map(w)) },
     Case { name: "ridge", tokens: (6, 5), weights: &[(1, 1)], record: |x, w| x.ridge(w(0), 3) },
     Case { name: "convolve", tokens: (6, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
     Case { name: "convolve few", tokens: (2, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
@@ -212,7 +202,9 @@ fn both_forms_of_every_step_agree_in_value_and_gradient() {
 
 #[test]
 fn a_linear_graph_by_its_matrix_agrees_too() {
-    let is_linear = |case: &&Case| ["last", "plus", "minus", "slice", "times_row", "project", "scan", "last state", "ring"].contains(&case.name);
+    let is_linear = |case: &&Case| {
+        ["last", "plus", "minus", "slice", "times_row", "project", "scan", "last state", "ring"].contains(&case.name)
+    };
     for case in CASES.iter().filter(is_linear).chain(&LINEAR) {
         // More than one part of the batch, and a single sequence.
         for batch in [600, 1] {

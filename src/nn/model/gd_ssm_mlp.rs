@@ -24,8 +24,8 @@ use super::gd_ssm::{GdSsm, Window};
 use super::{Architecture, GdConstants, GdSsmSpec, Init};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::init::glorot;
 use crate::nn::graph::GraphBuilder;
+use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -207,10 +207,6 @@ mod tests {
         let gates = gate.of(&said).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
         let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
-        assert_close(
-            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-            &expected,
-            1e-4,
-        );
+        assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-4);
     }
 }

@@ -180,10 +180,6 @@ mod tests {
         let mut sequence = [tokens.as_vec(), vec![0.0; 3]].concat();
         net.layers.iter().for_each(|layer| define(layer, &mut sequence, 3));
         let expected: Vec<f32> = sequence[28..].iter().map(|y| -y).collect();
-        assert_close(
-            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-5);
     }
 }

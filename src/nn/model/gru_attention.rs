@@ -21,9 +21,9 @@ use super::recurrent::Recurrent;
 use super::{Architecture, GdConstants, Gru, RecurrentSpec};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
-use crate::nn::graph::GraphBuilder;
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -208,11 +208,7 @@ mod tests {
             for (j, weight) in net.read.value.as_vec().iter().enumerate() {
                 expected[0] += weight * attention.iter().zip(hidden.chunks(3)).map(|(a, h)| a * h[j]).sum::<f32>();
             }
-            assert_close(
-                &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-                &expected,
-                1e-5,
-            );
+            assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-5);
         }
     }
 }

@@ -148,7 +148,8 @@ impl<D: Device> MambaLayer<D> {
         asked: usize,
     ) -> DeviceResult<Selection<'p, D, T>, D> {
         let [in_x, _, write, read, down, up, _] = &self.mixes;
-        let input = tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu);
+        let input =
+            tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu);
         let step = input.project(down.taped()).project(up.taped()).plus_row(self.step.taped());
         Ok(Selection {
             delta: step.activate(Activation::Softplus),

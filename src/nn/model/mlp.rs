@@ -18,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::init::{glorot, he};
 use crate::nn::linear::{self, Linear};
-use crate::nn::graph::GraphBuilder;
-use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{
+    Activation, Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3,
+};
 use crate::task::{Layout, Shape};
 
 /// A multilayer perceptron as a preset says it.
@@ -165,11 +167,7 @@ mod tests {
             let tokens = Random::new(9).tensor3(&device, (2, 4, 3));
             let values = net.states(&tokens).remove(0).time_steps.remove(0).values;
             let expected: Vec<f32> = values.chunks(10).flat_map(|units| net.decoder.plain().of(&units[5..])).collect();
-            assert_close(
-                &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-                &expected,
-                1e-5,
-            );
+            assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-5);
         }
     }
 }

@@ -226,10 +226,6 @@ mod tests {
         let map = product(&state, &net.read.value.as_vec(), 4);
         let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
         let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
-        assert_close(
-            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-5);
     }
 }

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::init::{glorot, orthogonal};
 use crate::nn::linear::{self, Linear, PlainLinear};
-use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::step::{Cell, CellState};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
@@ -241,11 +241,7 @@ mod tests {
         let last = &layers[if C::HAS_C { 2 } else { 1 }];
         let values = &last.time_steps[4].values;
         let expected: Vec<f32> = values.chunks(15).flat_map(|h| net.decoder.plain().of(&h[12..])).collect();
-        assert_close(
-            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-5);
         assert!(last.time_steps[1].values[6..15].iter().all(|later| *later == 0.0));
     }
 

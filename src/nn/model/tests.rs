@@ -216,9 +216,8 @@ fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
         for param in model.params_mut() {
             param.value = param.value.clone() + 0.1;
         }
-        let answers = |model: &Model<Cpu>| {
-            model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec()
-        };
+        let answers =
+            |model: &Model<Cpu>| model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
         let other = rescaled(&model);
         assert_close(&answers(&other), &answers(&model), 1e-5);
         let distance = |model: &Model<Cpu>| parameter_difference(&model.canonical(THEORY)).unwrap();
@@ -286,8 +285,7 @@ fn hidden_states_imply_the_answers() {
     // At the last stop, the map that the state implies takes the query near to the answer of the fast form.
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = build(&spec, layout, &task);
-        let answers =
-            model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
+        let answers = model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
         let layer = model.states(&tokens).remove(0);
         if spec.descent_steps() > 1 {
             // One layer's state is one step's gradient.

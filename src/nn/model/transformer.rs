@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::norm::LayerNorm;
-use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::step::attention_matrix;
 use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
@@ -285,10 +285,6 @@ mod tests {
             }
         }
         let expected = net.decoder.plain().of(&net.last_norm.plain().of(&sequence[4]));
-        assert_close(
-            &net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec(), &expected, 1e-5);
     }
 }

@@ -30,7 +30,7 @@ mod window_scan;
 
 pub use activation::{Activate, Activation};
 pub use additive_attention::AdditiveAttention;
-pub use combine::{Combine, Combination};
+pub use combine::{Combination, Combine};
 pub use convolution::Convolution;
 pub use decay_scan::DecayScan;
 pub use diagonal_scan::{DiagonalScan, diagonal_states};

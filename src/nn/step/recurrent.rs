@@ -133,7 +133,7 @@ impl<C: Cell> Step for Recurrent<C> {
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
         let inputs = given.of::<T>(self.inputs);
         let (device, (batch, length, width)) = (inputs.device().clone(), *inputs.shape());
-            // Time before batch, so that the tokens of one time lie together.
+        // Time before batch, so that the tokens of one time lie together.
         let by_time = inputs.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(length * batch, width))?;
         let (by_time, mut tape) = by_time.split_tape();
         let (mut tokens, mut past): (Vec<Tensor3<D>>, Vec<Matrix<D>>) = Default::default();
@@ -268,7 +268,11 @@ fn pair(lanes: &mut [Lane], t: usize, units: usize) -> (&[Lane], &mut [Lane]) {
 }
 
 #[inline(always)]
-fn gates_at(lanes: &mut [Lane], t: usize, RecurrentSizes { length, units, .. }: RecurrentSizes) -> [&mut [Lane]; MOST_GATES] {
+fn gates_at(
+    lanes: &mut [Lane],
+    t: usize,
+    RecurrentSizes { length, units, .. }: RecurrentSizes,
+) -> [&mut [Lane]; MOST_GATES] {
     let mut gates: [&mut [Lane]; MOST_GATES] = Default::default();
     for (place, gate) in gates.iter_mut().zip(lanes.chunks_exact_mut(length * units)) {
         *place = &mut gate[t * units..][..units];
@@ -318,10 +322,6 @@ fn backward_block<C: Cell>(params: &[[&[f32]; 3]], memory: &mut Memory<'_>, grad
                 *sum += grad;
             }
         }
-        C::backward(
-            recurrent(params),
-            memory.at(t, &mut scratch),
-            CellState { h: &mut grad_h, c: &mut grad_c },
-        );
+        C::backward(recurrent(params), memory.at(t, &mut scratch), CellState { h: &mut grad_h, c: &mut grad_c });
     }
 }

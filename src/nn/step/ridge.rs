@@ -200,10 +200,7 @@ fn backward(tokens: &[Lane], lambda: f32, dim: usize, grad_out: &[Lane], grad_to
 /// z = A⁻¹ b: (B, d, m), from positive definite A (B, d, d). On the tape is only one step of refinement,
 /// z = z₀ + M (b − A z₀) with M = A⁻¹ and z₀ = M b held fixed. Its value is z, only more exact, and its gradient is the true
 /// one: ∂z = M (∂b − ∂A z₀), the implicit function theorem (Krantz & Parks 2002).
-fn solve<D: Backend, T: Tape<f32, D>>(
-    matrix: Tensor3<D, T>,
-    right: Tensor3<D, T>,
-) -> DeviceResult<Tensor3<D, T>, D> {
+fn solve<D: Backend, T: Tape<f32, D>>(matrix: Tensor3<D, T>, right: Tensor3<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let inverses = newton_schulz(matrix.retaped::<NoneTape>())?;
     let start = inverses.clone().try_matmul(right.retaped::<NoneTape>())?; // z₀
     let rest = right.try_sub(matrix.try_matmul(start.clone())?)?; // b − A z₀

@@ -48,7 +48,8 @@ impl Step for WindowLayer {
     }
 
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
-        let (tokens, [decay, mix, pick]) = (given.of::<T>(self.tokens), self.weights.all().map(|p| given.param::<T>(p)));
+        let (tokens, [decay, mix, pick]) =
+            (given.of::<T>(self.tokens), self.weights.all().map(|p| given.param::<T>(p)));
         let device = tokens.device().clone();
         let (batch, length, dim) = *tokens.shape();
         let pairs = length / 2;

@@ -29,8 +29,8 @@ use self::sums::run_back;
 use super::{Grads, NodeId, ParamId, Step, TOKENS, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, GradTarget, Tensor3};
 use crate::simd::{
-    Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product, split, split_mut,
-    total,
+    Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product,
+    split, split_mut, total,
 };
 
 #[derive(Clone, Debug)]

@@ -158,7 +158,13 @@ fn ask(tokens: &[Lane], query: &[Lane], asked: &mut [Lane]) {
 
 /// `I` numbers of each sum, from i on, over some windows, the last first. Returns `I`.
 #[inline(always)]
-fn add_rows<const I: usize>(weights: Weights<'_>, part: Part<'_>, i: usize, powers: &mut [f32], grad_mix: &mut [Lane]) -> usize {
+fn add_rows<const I: usize>(
+    weights: Weights<'_>,
+    part: Part<'_>,
+    i: usize,
+    powers: &mut [f32],
+    grad_mix: &mut [Lane],
+) -> usize {
     let dim = weights.dim;
     let (powers, decay) = (&mut powers[i * dim..][..I * dim], &weights.decay[i * dim..][..I * dim]);
     let mut sums = [[ZERO; 9]; I];
