@@ -77,11 +77,11 @@ pub fn write_row(row: &[f32], out: &mut [Lane]) {
     }
 }
 
-/// sums[r, c] += Σ_t Σ over all lanes of x_t[r] · y_t[c]: the gradient by a matrix (rows, columns) that takes x_t to what
-/// has the gradient y_t.
+/// sums[r, c] += Σ_t Σ over all lanes of x_t[r] · y_t[c]: the gradient by a matrix (rows, columns) that takes x_t to
+/// what has the gradient y_t.
 ///
-/// A sum over lanes costs more than the product before it. So one side is turned: its numbers of one sequence stand side
-/// by side, are multiplied by one number of the other side, and summed over sequences as they are.
+/// A sum over lanes costs more than the product before it. So one side is turned: its numbers of one sequence stand
+/// side by side, are multiplied by one number of the other side, and summed over sequences as they are.
 #[inline(always)]
 pub fn add_outer(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), sums: &mut [f32]) {
     for (x, y) in x.chunks(TOKENS * rows).zip(y.chunks(TOKENS * columns)) {

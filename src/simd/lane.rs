@@ -24,10 +24,10 @@ pub fn each<X: Copy + Default>(number: impl Fn(usize) -> X) -> [X; LANES] {
 
 /// Has the compiler vectorise over the lanes, and not over the loop in which this is called.
 ///
-/// LLVM unrolls sixteen lanes first and then finds the loop around them, which it turns into gathers and scatters sixteen
-/// numbers apart: seven times slower in the window scan. It leaves a loop alone that holds something it cannot see
-/// through; the straight code of sixteen lanes then becomes one or two vector instructions, if all lanes are read before
-/// one is written (`*a = each(|l| …)`), so that the compiler need not prove that they do not overlap.
+/// LLVM unrolls sixteen lanes first and then finds the loop around them, which it turns into gathers and scatters
+/// sixteen numbers apart: seven times slower in the window scan. It leaves a loop alone that holds something it
+/// cannot see through; the straight code of sixteen lanes then becomes one or two vector instructions, if all lanes
+/// are read before one is written (`*a = each(|l| …)`), so that the compiler need not prove that they do not overlap.
 #[inline(always)]
 pub fn lanewise() {
     std::hint::black_box(());

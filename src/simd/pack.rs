@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::lane::{LANES, Lane};
 use super::pool::Buffer;
 
-/// A batch of token sequences, packed: a buffer of (tokens · width) lanes for each block of sixteen sequences. Where the
-/// batch is no multiple of sixteen, the last lanes of the last block belong to no sequence.
+/// A batch of token sequences, packed: a buffer of (tokens · width) lanes for each block of sixteen sequences. Where
+/// the batch is no multiple of sixteen, the last lanes of the last block belong to no sequence.
 pub struct PackedBatch {
     pub sequences: usize,
     /// Tokens of a sequence, and their width.

@@ -1,6 +1,7 @@
 //! Adam's change of one parameter (Kingma & Ba 2014, arXiv 1412.6980).
 //!
-//! m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  p ← p − α · m̂ / (√v̂ + ε) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
+//! m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  p ← p − α · m̂ / (√v̂ + ε) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 −
+//! β₂ᵗ).
 
 use dfdx::prelude::{HasShape, Shape, TryAdd, TryDiv, TryMul, TrySub};
 use dfdx::tensor::Cpu;

@@ -1,7 +1,7 @@
 //! The one driver of graphs on the CPU: block by block of sixteen packed sequences, over all cores.
 //!
-//! Owns the way from tensors to packed blocks and back, the memory of a block, and the order in which gradients are added.
-//! Sums over blocks are taken in their order, so the result does not depend on the number of threads.
+//! Owns the way from tensors to packed blocks and back, the memory of a block, and the order in which gradients are
+//! added. Sums over blocks are taken in their order, so the result does not depend on the number of threads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -213,8 +213,8 @@ impl Kernel {
         }
     }
 
-    /// The gradients by all sequences of each block, those by the tokens first, where they are needed, and the gradients
-    /// by the weights.
+    /// The gradients by all sequences of each block, those by the tokens first, where they are needed, and the
+    /// gradients by the weights.
     fn backward_all(
         &self,
         params: &[Vec<f32>],

@@ -8,12 +8,12 @@
 //! | G | ∂K = Σ x ∂yᵀ over the batch | (T·w, m) |
 //!
 //! One layer of a linear recurrence that is read at the query is a convolution read at its last place, and K is its
-//! kernel (S4 2111.00396, section 2.4). Here the steps make it, whatever they are: column o of K is what comes back to the
-//! tokens of one sequence for ∂y = e_o. And since Σ ⟨∂y, P x⟩ over the batch is Σ_o ⟨e_o, P G_o⟩, the gradients by the
-//! weights are those of the m sequences G_o, instead of those of the whole batch.
+//! kernel (S4 2111.00396, section 2.4). Here the steps make it, whatever they are: column o of K is what comes back
+//! to the tokens of one sequence for ∂y = e_o. And since Σ ⟨∂y, P x⟩ over the batch is Σ_o ⟨e_o, P G_o⟩, the
+//! gradients by the weights are those of the m sequences G_o, instead of those of the whole batch.
 //!
-//! So only m sequences go through the steps, often a single one. Sixteen lanes would do sixteen times the work for one, so
-//! the steps have a form on one sequence for this: [`LinearStep`].
+//! So only m sequences go through the steps, often a single one. Sixteen lanes would do sixteen times the work for
+//! one, so the steps have a form on one sequence for this: [`LinearStep`].
 
 use std::ops::Range;
 
@@ -28,9 +28,9 @@ pub struct OneMatrix {
 }
 
 impl OneMatrix {
-    /// The graph in this form, if it is linear, and cheaper so for as many sequences. In operations: one sequence for each
-    /// answer goes through the steps, and each of the batch meets the matrix; otherwise each of the batch goes through the
-    /// steps. The way back costs twice as much either way.
+    /// The graph in this form, if it is linear, and cheaper so for as many sequences. In operations: one sequence for
+    /// each answer goes through the steps, and each of the batch meets the matrix; otherwise each of the batch goes
+    /// through the steps. The way back costs twice as much either way.
     pub fn where_it_pays(nodes: &[Node], batch: usize) -> Option<Self> {
         let size = |node: Option<&Node>| node.map_or(0, |node| node.size.numbers());
         let (tokens, answers) = (size(nodes.first()), size(nodes.last()));

@@ -1,10 +1,10 @@
 //! A network over token sequences, written down first and run afterwards as one operation.
 //!
-//! A model writes `tokens.project(w).convolve(taps, bias).activate(Activation::Silu)` and so on on a [`GraphBuilder`]; each
-//! call only records a step. [`Sequence::answer`] then runs all of them: on the CPU by the one driver ([`cpu`]), in which
-//! each block of sixteen sequences goes through the whole graph while its numbers are in the cache, and back again; on
-//! other devices as a composition of dfdx's operations ([`portable`]). A graph that is linear in its tokens may be run
-//! as one matrix ([`linear`]).
+//! A model writes `tokens.project(w).convolve(taps, bias).activate(Activation::Silu)` and so on on a
+//! [`GraphBuilder`]; each call only records a step. [`Sequence::answer`] then runs all of them: on the CPU by the one
+//! driver ([`cpu`]), in which each block of sixteen sequences goes through the whole graph while its numbers are in
+//! the cache, and back again; on other devices as a composition of dfdx's operations ([`portable`]). A graph that is
+//! linear in its tokens may be run as one matrix ([`linear`]).
 
 pub mod cpu;
 mod linear;

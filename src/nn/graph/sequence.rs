@@ -212,8 +212,8 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(Convolution { input: self.node, taps, bias }, self.size.width)
     }
 
-    /// The last states, as many as are asked for, of a diagonal recurrence over complex numbers, with three weights that
-    /// determine it, (1, n) each. See [`DiagonalScan`].
+    /// The last states, as many as are asked for, of a diagonal recurrence over complex numbers, with three weights
+    /// that determine it, (1, n) each. See [`DiagonalScan`].
     pub fn scan(self, discretization: Discretization, weights: [Matrix<D, T>; 3], asked: usize) -> Self {
         let weights = weights.map(|weight| self.graph.param(weight));
         let spectrum = self.graph.source(ParamSource::Derived(Derived::Spectrum(discretization, weights)));

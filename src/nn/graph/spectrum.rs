@@ -1,7 +1,8 @@
 //! The numbers λ and g of a diagonal recurrence h_t = λ ⊙ h_{t−1} + g ⊙ v_t, from the weights that determine them.
 //!
-//! λ and g are complex. Their parts are the rows of one matrix, (4, n): Re λ, Im λ, Re g, Im g. A [`Discretization`] says how they
-//! follow from three weights, (1, n) each, which no step of training can turn into a recurrence that grows.
+//! λ and g are complex. Their parts are the rows of one matrix, (4, n): Re λ, Im λ, Re g, Im g. A [`Discretization`]
+//! says how they follow from three weights, (1, n) each, which no step of training can turn into a recurrence that
+//! grows.
 
 use dfdx::prelude::*;
 
@@ -13,8 +14,8 @@ use crate::nn::tensor::{Backend, DeviceResult, Matrix};
 pub enum Discretization {
     /// ν, θ and γ: λ = exp(−e^ν + i e^θ) and g = e^γ. LRU (2303.06349), section 3.
     Ring,
-    /// a, b and log Δ: Λ = −eᵃ + ib under a zero-order hold, λ = exp(ΔΛ) and g = (λ − 1)/Λ. S4D (2206.11893), equation 3;
-    /// S5 (2208.04933), equation 6.
+    /// a, b and log Δ: Λ = −eᵃ + ib under a zero-order hold, λ = exp(ΔΛ) and g = (λ − 1)/Λ. S4D (2206.11893),
+    /// equation 3; S5 (2208.04933), equation 6.
     ZeroOrderHold,
 }
 

@@ -1,4 +1,5 @@
-//! A short causal convolution, each channel on its own: y_t[e] = b[e] + Σ_k w[k, e] x_{t−K+1+k}[e], with zeros before the start.
+//! A short causal convolution, each channel on its own: y_t[e] = b[e] + Σ_k w[k, e] x_{t−K+1+k}[e], with zeros before
+//! the start.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|

@@ -3,10 +3,11 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `input` v | what arrives: n real parts, then n imaginary parts | (B, T, 2n) |
-//! | `spectrum` λ, g | what is kept of a state, and how strongly the input is written; see [`crate::nn::graph`] | (4, n) |
+//! | `spectrum` λ, g | what is kept of a state, and how strongly the input is written ([`crate::nn::graph`]) | (4, n) |
 //!
-//! The result is the last h_t, as many as are asked for, in the form of the input. Source: LRU 2303.06349, equation 5; S5 2208.04933,
-//! equation 5. With the pairs side by side, Re(C h) is one real product: of [Re h | Im h] with [Re C; −Im C].
+//! The result is the last h_t, as many as are asked for, in the form of the input. Source: LRU 2303.06349, equation
+//! 5; S5 2208.04933, equation 5. With the pairs side by side, Re(C h) is one real product: of [Re h | Im h] with [Re
+//! C; −Im C].
 
 use dfdx::prelude::*;
 use multiversion::multiversion;

@@ -7,8 +7,8 @@
 //! | `vo` V = Wv Wo | how values reach the output | (w, w) |
 //! | G = Σ_t e_tᵀ e_t | all that need be remembered of the tokens | (w, w), symmetric |
 //!
-//! Keys and values are linear in the tokens, so out_m = e_m + e_m A G V: no token is ever projected to a key or a value.
-//! Source: Katharopoulos et al. 2020 (2006.16236), without the normaliser; arXiv 2212.07677, equation 2.
+//! Keys and values are linear in the tokens, so out_m = e_m + e_m A G V: no token is ever projected to a key or a
+//! value. Source: Katharopoulos et al. 2020 (2006.16236), without the normaliser; arXiv 2212.07677, equation 2.
 
 use dfdx::prelude::*;
 use multiversion::multiversion;

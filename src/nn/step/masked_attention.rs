@@ -1,5 +1,5 @@
-//! The scan in heads of Mamba-2 as masked attention, all tokens at once: y_t = Σ_{s≤t} (C_t · B_s) L[t, s] Δ_s x_s in every
-//! head, with L[t, s] = exp(σ_t − σ_s) for s ≤ t, else 0, and σ_t = A Σ_{r≤t} Δ_r.
+//! The scan in heads of Mamba-2 as masked attention, all tokens at once: y_t = Σ_{s≤t} (C_t · B_s) L[t, s] Δ_s x_s in
+//! every head, with L[t, s] = exp(σ_t − σ_s) for s ≤ t, else 0, and σ_t = A Σ_{r≤t} Δ_r.
 //!
 //! The same function as [`super::HeadScan`], whose symbols and shapes it shares: the duality of Mamba-2, arXiv
 //! 2405.21060, sections 3 and 5. The work grows with the square of the length; on the CPU the memory does not.

@@ -6,9 +6,9 @@
 //! | W, U, b | of each gate, which reads x_t W + b + h U | (w, n), (n, n), (1, n) |
 //! | h_t, c_t | what the cell carries from token to token; c only in some cells | (n) |
 //!
-//! This file owns the way through the tokens and the gradients by the weights; the [`Cell`] defines, in every form, what
-//! happens at one token.
-//! What the gates read of the tokens does not depend on h, so it is computed for all tokens first.
+//! This file owns the way through the tokens and the gradients by the weights; the [`Cell`] defines, in every form,
+//! what happens at one token. What the gates read of the tokens does not depend on h, so it is computed for all
+//! tokens first.
 
 mod gru;
 mod lstm;
@@ -217,8 +217,8 @@ fn recurrent<'a>(gates: &[[&'a [f32]; 3]]) -> RecurrentWeights<'a> {
     RecurrentWeights { weights }
 }
 
-/// What a block remembers: each gate at all tokens, h and c before the first and after every token, and what a gate reads
-/// besides.
+/// What a block remembers: each gate at all tokens, h and c before the first and after every token, and what a gate
+/// reads besides.
 struct Memory<'a> {
     gates: &'a mut [Lane],
     h: &'a mut [Lane],

@@ -7,8 +7,8 @@
 //! | A = XᵀX + λI | positive definite | (d, d) |
 //! | ŷ | the result | (B, 1, o) |
 //!
-//! Gradients by the implicit function theorem (Amos & Kolter 2017, 1703.00443, section 3): with g = Σ_i x_i (y_i · ∂ŷ) and
-//! A u = g, ∂x_q = u, ∂A = −u zᵀ and ∂λ = −u · z. On the CPU the systems are solved in double precision.
+//! Gradients by the implicit function theorem (Amos & Kolter 2017, 1703.00443, section 3): with g = Σ_i x_i (y_i ·
+//! ∂ŷ) and A u = g, ∂x_q = u, ∂A = −u zᵀ and ∂λ = −u · z. On the CPU the systems are solved in double precision.
 
 use dfdx::prelude::{
     Axes2, Axes3, Axis, BroadcastTo, HasShape, NoneTape, PermuteTo, ReshapeTo, SumTo, Tape, TryAdd, TryDiv, TryMatMul,
@@ -197,8 +197,8 @@ fn backward(tokens: &[Lane], lambda: f32, dim: usize, grad_out: &[Lane], grad_to
     -products.sum::<f64>() as f32
 }
 
-/// z = A⁻¹ b: (B, d, m), from positive definite A (B, d, d). On the tape is only one step of refinement,
-/// z = z₀ + M (b − A z₀) with M = A⁻¹ and z₀ = M b held fixed. Its value is z, only more exact, and its gradient is the true
+/// z = A⁻¹ b: (B, d, m), from positive definite A (B, d, d). On the tape is only one step of refinement, z = z₀ + M
+/// (b − A z₀) with M = A⁻¹ and z₀ = M b held fixed. Its value is z, only more exact, and its gradient is the true
 /// one: ∂z = M (∂b − ∂A z₀), the implicit function theorem (Krantz & Parks 2002).
 fn solve<D: Backend, T: Tape<f32, D>>(matrix: Tensor3<D, T>, right: Tensor3<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let inverses = newton_schulz(matrix.retaped::<NoneTape>())?;
@@ -207,7 +207,8 @@ fn solve<D: Backend, T: Tape<f32, D>>(matrix: Tensor3<D, T>, right: Tensor3<D, T
     inverses.retaped::<T>().try_matmul(rest)?.try_add(start)
 }
 
-/// Doubles the exact digits 27 times: enough for a condition number of 10⁷, beyond which single precision has none left.
+/// Doubles the exact digits 27 times: enough for a condition number of 10⁷, beyond which single precision has none
+/// left.
 const DOUBLINGS: usize = 27;
 
 /// All inverses by products alone, so that no number is read back from the device: M ← M + M (I − A M), from

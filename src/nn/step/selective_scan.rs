@@ -8,9 +8,10 @@
 //! | `c` | from where it is read, for the last tokens, as many as are asked | (B, ·, N) | (B, ·, N) |
 //! | `a` | how fast the state forgets; negative | (E, N) | (1, M) |
 //!
-//! h_t[e, n] = exp(Δ_t[e] A[e, n]) h_{t−1}[e, n] + Δ_t[e] B_t[n] x_t[e]; y_t[e] = Σ_n C_t[n] h_t[e, n], and the result are the
-//! last y: (B, ·, E). Source: Mamba 2312.00752, algorithm 2, with Δ B for B̄ as in the paper's code. In heads (Mamba-2
-//! 2405.21060) the E channels are M groups of neighbours, and all entries of a head share one Δ and one A.
+//! h_t[e, n] = exp(Δ_t[e] A[e, n]) h_{t−1}[e, n] + Δ_t[e] B_t[n] x_t[e]; y_t[e] = Σ_n C_t[n] h_t[e, n], and the
+//! result are the last y: (B, ·, E). Source: Mamba 2312.00752, algorithm 2, with Δ B for B̄ as in the paper's code.
+//! In heads (Mamba-2 2405.21060) the E channels are M groups of neighbours, and all entries of a head share one Δ and
+//! one A.
 
 mod kernel;
 

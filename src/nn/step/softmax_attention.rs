@@ -45,7 +45,8 @@ impl Step for SoftmaxAttention {
         self.parts.to_vec()
     }
 
-    /// Sequences and heads are one axis, because dfdx multiplies matrices with two such axes one sequence after the other.
+    /// Sequences and heads are one axis, because dfdx multiplies matrices with two such axes one sequence after the
+    /// other.
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
         let [queries, keys, values] = self.parts.map(|part| given.of::<T>(part));
         let (device, heads) = (queries.device().clone(), self.heads.count);

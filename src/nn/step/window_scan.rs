@@ -10,11 +10,12 @@
 //! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t, and the result is S_N (X_Nᵀ D): (d). Source: arXiv 2410.11687, section 3.
 //!
 //! Only S_N reaches the loss, and the query is known before the first window is read. So the derivatives of the
-//! answer by the weights can be summed up in the forward pass already, in memory that does not grow with the context: S_N itself,
-//! R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}, and ∂(S_N q)/∂Q. The backward pass is a few products with ∂answer.
+//! answer by the weights can be summed up in the forward pass already, in memory that does not grow with the context:
+//! S_N itself, R_N = ∂S_N/∂Λ with R_t = Λ ⊙ R_{t−1} + S_{t−1}, and ∂(S_N q)/∂Q. The backward pass is a few products
+//! with ∂answer.
 //!
-//! Without S_N, as Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]), the answer takes 3 multiplications instead of 4 for each t, i
-//! and j. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs S_N.
+//! Without S_N, as Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]), the answer takes 3 multiplications instead of 4 for
+//! each t, i and j. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs S_N.
 
 mod portable;
 mod sums;

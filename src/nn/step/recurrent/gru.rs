@@ -9,8 +9,8 @@
 //! z_t = σ(x_t Wz + bz + h_{t−1} Uz), r_t = σ(x_t Wr + br + h_{t−1} Ur),
 //! h̃_t = tanh(x_t Wh + bh + (r_t ⊙ h_{t−1}) Uh), h_t = z_t ⊙ h_{t−1} + (1 − z_t) ⊙ h̃_t, h₀ = 0.
 //!
-//! Deviations: the gates have biases, which the paper leaves out of its equations. As in the paper r_t is applied before
-//! Uh, and z_t = 1 keeps; some libraries apply it after, or turn z around.
+//! Deviations: the gates have biases, which the paper leaves out of its equations. As in the paper r_t is applied
+//! before Uh, and z_t = 1 keeps; some libraries apply it after, or turn z around.
 
 use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
 

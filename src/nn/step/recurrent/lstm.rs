@@ -11,8 +11,8 @@
 //! i, f, o = σ(x_t W + b + h_{t−1} U), each with its own weights, c̃ = tanh(x_t Wc + bc + h_{t−1} Uc),
 //! c_t = f ⊙ c_{t−1} + i ⊙ c̃, h_t = o ⊙ tanh(c_t), h₀ = c₀ = 0.
 //!
-//! Deviations: no peepholes, and tanh for both squashings, as is usual since Graves 2013 (1308.0850). bf starts at 1, so
-//! that the cell begins by remembering (Gers et al. sec. 4; Jozefowicz et al. 2015).
+//! Deviations: no peepholes, and tanh for both squashings, as is usual since Graves 2013 (1308.0850). bf starts at 1,
+//! so that the cell begins by remembering (Gers et al. sec. 4; Jozefowicz et al. 2015).
 
 use dfdx::prelude::{Tape, TryAdd, TryMul};
 

@@ -1,4 +1,5 @@
-//! The kernels of the selective scan, generic over which Δ and which A belong to a channel. Symbols are those of [`super`].
+//! The kernels of the selective scan, generic over which Δ and which A belong to a channel. Symbols are those of
+//! [`super`].
 
 use multiversion::multiversion;
 

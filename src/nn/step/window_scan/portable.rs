@@ -4,8 +4,8 @@ use dfdx::prelude::*;
 
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
 
-/// All windows at once and without the states, because a GPU is fast where few large operations need little memory. With q = X_Nᵀ D,
-/// S_N q = Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]).
+/// All windows at once and without the states, because a GPU is fast where few large operations need little memory.
+/// With q = X_Nᵀ D, S_N q = Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]).
 pub fn answer<D: Backend, T: Tape<f32, D>>(
     tokens: Tensor3<D, T>,
     [decay, mix, pick]: [Matrix<D, T>; 3],

@@ -1,7 +1,8 @@
 //! The sums over all windows of one block of sixteen sequences. Symbols are those of [`super`].
 //!
-//! What is summed stays in registers from one window to the next, so the windows are the inner loop. They are taken few at
-//! a time, because they are read again for every few numbers of a sum and should still be in the cache by then.
+//! What is summed stays in registers from one window to the next, so the windows are the inner loop. They are taken
+//! few at a time, because they are read again for every few numbers of a sum and should still be in the cache by
+//! then.
 
 use multiversion::multiversion;
 
