@@ -19,6 +19,9 @@ use crate::simd::{Buffer, LANES, Lane, PackedBatch, unpack, unpack_add};
 /// Sums of the weights' gradients that are taken side by side, at most.
 const GROUPS: usize = 16;
 
+/// Lanes of tokens and memory that make it worth while to begin another such sum.
+const GROUP_LANES: usize = 2048;
+
 /// The graph's result, (B, length · width).
 pub fn run<T: Tape<f32, Cpu>>(
     device: &Cpu,
@@ -48,30 +51,29 @@ pub(super) fn run_as<T: Tape<f32, Cpu>>(
             (Arc::new(PackedBatch::of_rows(&numbers(&rows)?, grid)), Some(rows))
         }
     };
-    let mut params = Params::read(graph.params, &mut tape)?;
+    let params = Params::read(graph.params, &mut tape)?;
     let mut kept = Vec::new();
-    let kernel = match &one {
-        None => Kernel::new(graph.nodes, &params, grad_target, T::OWNS_TAPE),
-        Some(one) => {
-            let matrix = one.forward(&params.values, &mut kept);
-            params.values.push(matrix);
-            Kernel::new(one.nodes(ParamId(params.values.len() - 1)), &params, grad_target, T::OWNS_TAPE)
-        }
+    let (nodes, matrix) = match &one {
+        None => (graph.nodes, None),
+        Some(one) => (one.nodes(ParamId(0)), Some([one.forward(&params.values, &mut kept)])),
     };
-    let (results, mut blocks) = kernel.forward_all(&params.values, &packed, size, T::OWNS_TAPE);
+    let kernel = Kernel::new(nodes, grad_target, T::OWNS_TAPE);
+    let weights = matrix.as_ref().map_or(&params.values[..], |matrix| matrix);
+    let (results, mut blocks) = kernel.forward_all(weights, &packed, size, T::OWNS_TAPE);
     let out = device.try_tensor_from_vec(results, (batch, size))?;
 
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
         let grad_out = gradients.get_or_alloc_mut(&result)?;
-        let (grad_tokens, mut grads) = kernel.backward_all(&params.values, &packed, &mut blocks, (grad_out, size));
+        let weights = matrix.as_ref().map_or(&params.values[..], |matrix| matrix);
+        let (grad_tokens, mut grads) = kernel.backward_all(weights, &packed, &mut blocks, (grad_out, size));
         if let Some(rows) = rows.filter(|_| grad_target != GradTarget::Weights) {
             add_to_rows(gradients.get_or_alloc_mut(&rows)?, &rows, &grad_tokens);
         }
         if grad_target != GradTarget::Query {
             if let Some(one) = &one {
-                let grad_matrix = grads.pop().unwrap_or_default();
-                one.backward(&params.values, &kept, &grad_matrix, &mut grads);
+                let grad_matrix = std::mem::replace(&mut grads, zeros_like(&params.values));
+                one.backward(&params.values, &kept, &grad_matrix[0], &mut grads);
             }
             params.add(&mut grads);
             for (param, given) in &params.given {
@@ -84,6 +86,10 @@ pub(super) fn run_as<T: Tape<f32, Cpu>>(
     Ok(out.put_tape(tape))
 }
 
+fn zeros_like(params: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    params.iter().map(|param| vec![0.0; param.len()]).collect()
+}
+
 /// Adds the gradients by the tokens, block by block, to that by the tensor.
 fn add_to_rows(sums: &mut [f32], rows: &Tensor3<Cpu>, grad_tokens: &[Buffer]) {
     let length = rows.shape().1 * rows.shape().2;
@@ -93,7 +99,7 @@ fn add_to_rows(sums: &mut [f32], rows: &Tensor3<Cpu>, grad_tokens: &[Buffer]) {
 
 /// The weights of a graph.
 struct Params {
-    /// By number. Behind those of the graph the matrix that it is run as, if it is.
+    /// By number.
     values: Vec<Vec<f32>>,
     given: Vec<(usize, Matrix<Cpu>)>,
     derived: Vec<(usize, Derived)>,
@@ -139,12 +145,11 @@ struct Kernel {
     /// Where the gradient by it lies; nowhere if that by the tokens is not needed.
     grad_places: Vec<Range<usize>>,
     lanes: usize,
-    params: Vec<usize>,
     grad_target: Option<GradTarget>,
 }
 
 impl Kernel {
-    fn new(nodes: Vec<Node>, params: &Params, grad_target: GradTarget, keeps: bool) -> Self {
+    fn new(nodes: Vec<Node>, grad_target: GradTarget, keeps: bool) -> Self {
         let steps = || nodes.iter().filter_map(|node| node.step.as_ref());
         let readers = || steps().filter(|step| step.reads().contains(&TOKENS));
         let leaves_out = grad_target == GradTarget::Weights && readers().all(Step::leaves_out_unneeded);
@@ -164,7 +169,6 @@ impl Kernel {
             grad_places,
             lanes,
             steps: nodes.into_iter().map(|node| node.step).collect(),
-            params: params.values.iter().map(Vec::len).collect(),
             grad_target: keeps.then_some(grad_target),
         }
     }
@@ -223,14 +227,14 @@ impl Kernel {
         (grad_out, size): (&[f32], usize),
     ) -> (Vec<Buffer>, Vec<Vec<f32>>) {
         let keeps = self.grad_target != Some(GradTarget::Weights);
-        let many = memories.len().div_ceil(GROUPS).max(1);
-        let zeros = || self.params.iter().map(|count| vec![0.0; *count]).collect::<Vec<_>>();
+        let lanes = packed.blocks.iter().map(|tokens| tokens.len() + self.lanes).sum::<usize>();
+        let many = memories.len().div_ceil((lanes / GROUP_LANES).clamp(1, GROUPS)).max(1);
         let groups: Vec<(Vec<Buffer>, Vec<Vec<f32>>)> = memories
             .par_chunks_mut(many)
             .zip(packed.blocks.par_chunks(many))
             .zip(grad_out.par_chunks((many * LANES * size).max(1)))
             .map(|((memories, tokens), rows)| {
-                let (mut kept, mut sums) = (Vec::new(), zeros());
+                let (mut kept, mut sums) = (Vec::new(), zeros_like(params));
                 let blocks = memories.iter_mut().zip(tokens).zip(rows.chunks((LANES * size).max(1)));
                 for ((memory, tokens), rows) in blocks {
                     let grads = self.backward(params, (tokens, memory), &Buffer::packed(rows, size), &mut sums);
@@ -239,7 +243,8 @@ impl Kernel {
                 (kept, sums)
             })
             .collect();
-        let (mut grad_tokens, mut grads) = (Vec::new(), zeros());
+        let mut groups = groups.into_iter();
+        let (mut grad_tokens, mut grads) = groups.next().unwrap_or_else(|| (Vec::new(), zeros_like(params)));
         for (kept, sums) in groups {
             grad_tokens.extend(kept);
             for (grad, sum) in grads.iter_mut().zip(sums) {

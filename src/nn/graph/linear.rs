@@ -45,7 +45,7 @@ impl OneMatrix {
     /// The graph that reads all tokens as one and multiplies them by this matrix.
     pub fn nodes(&self, matrix: ParamId) -> Vec<Node> {
         let sizes = (self.tokens(), self.answers().len());
-        let step = AnyStep::from(Project { x: TOKENS, weight: matrix, sizes });
+        let step = AnyStep::from(Project { x: TOKENS, weight: matrix, bias: None, sizes });
         let size = |width| Size { length: 1, width };
         vec![Node { step: None, size: size(sizes.0) }, Node { step: Some(step), size: size(sizes.1) }]
     }

@@ -21,9 +21,10 @@ pub use spectrum::Discretization;
 use std::cell::RefCell;
 use std::ops::Range;
 
+use dfdx::prelude::HasShape;
 use dfdx::tensor::Tape;
 
-use self::param::{Derived, ParamSource};
+use self::param::{Derived, ParamSource, TransposeSizes};
 use super::step::{AnyStep, NodeId, ParamId, TOKENS};
 use super::tensor::{Backend, Input, Matrix};
 
@@ -90,6 +91,13 @@ impl<D: Backend, T: Tape<f32, D>> GraphBuilder<D, T> {
     /// The product of two weights, made once for all sequences: (a, h) times (h, b).
     fn product(&self, factors: [ParamId; 2], sizes: [usize; 3]) -> ParamId {
         self.source(ParamSource::Derived(Derived::Product(factors, sizes)))
+    }
+
+    /// The transpose of the last rows of a weight, as many, made once for all sequences.
+    fn transpose(&self, weight: Matrix<D, T>, last: usize) -> ParamId {
+        let columns = weight.shape().1;
+        let weight = self.param(weight);
+        self.source(ParamSource::Derived(Derived::Transpose(weight, TransposeSizes { last, columns })))
     }
 
     fn source(&self, source: ParamSource<D, T>) -> ParamId {

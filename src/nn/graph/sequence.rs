@@ -9,10 +9,10 @@ use dfdx::tensor::Tape;
 use super::param::Derived;
 use super::{Discretization, Graph, GraphBuilder, Node, ParamSource, Size};
 use crate::nn::step::{
-    Activate, Activation, AdditiveAttention, Affine, AnyStep, Cell, Combination, Combine, Convolution, DecayScan,
-    DiagonalScan, HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, NodeId, Pad,
-    Project, ReadOut, Recurrent, RecurrentSizes, Reverse, Ridge, Row, RowOperation, Scan, SelectiveScan, Slice,
-    SoftmaxAttention, Step, WindowLayer, WindowScan, WindowWeights,
+    Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
+    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, NodeId, Pad, Project, Recurrent,
+    RecurrentSizes, Reverse, Ridge, Row, RowOperation, Scan, SelectiveScan, Slice, SoftmaxAttention, Step, WindowLayer,
+    WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
 
@@ -53,15 +53,15 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         }
     }
 
-    /// Some neighbouring tokens. Of a product, they are the product of those tokens.
+    /// Some neighbouring tokens. Of a projection, they are the projection of those tokens.
     pub fn slice(self, tokens: Range<usize>) -> Self {
         if tokens == (0..self.size.length) {
             return self;
         }
         match self.projection() {
-            Some(Project { x, weight, sizes }) => {
+            Some(Project { x, weight, bias, sizes }) => {
                 let few = Sequence { node: x, size: Size { width: sizes.0, ..self.size }, ..self }.copy(tokens);
-                few.then(Project { x: few.node, weight, sizes }, sizes.1)
+                few.then(Project { x: few.node, weight, bias, sizes }, sizes.1)
             }
             None => self.copy(tokens),
         }
@@ -146,27 +146,26 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
     pub fn project(self, weight: Matrix<D, T>) -> Self {
         let sizes = *weight.shape();
         let weight = self.graph.param(weight);
-        let step = match self.projection() {
-            Some(Project { x, weight: first, sizes: (inner, middle) }) if inner < middle => {
+        match self.projection() {
+            Some(Project { x, weight: first, bias: None, sizes: (inner, middle) }) if inner < middle => {
                 let weight = self.graph.product([first, weight], [inner, middle, sizes.1]);
-                Project { x, weight, sizes: (inner, sizes.1) }
+                self.then(Project { x, weight, bias: None, sizes: (inner, sizes.1) }, sizes.1)
             }
-            Some(_) | None => Project { x: self.node, weight, sizes },
-        };
-        self.then(step, sizes.1)
+            Some(_) | None => self.then(Project { x: self.node, weight, bias: None, sizes }, sizes.1),
+        }
     }
 
     /// x W + c, with a matrix (width, its columns) and a row.
     pub fn affine(self, weight: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
         let sizes = *weight.shape();
         let [weight, bias] = [weight, bias].map(|weight| self.graph.param(weight));
-        self.then(Affine { x: self.node, weight, bias, sizes }, sizes.1)
+        self.then(Project { x: self.node, weight, bias: Some(bias), sizes }, sizes.1)
     }
 
     /// C x of every token, with the last `outputs` rows of a matrix (·, width).
     pub fn read_out(self, weight: Matrix<D, T>, outputs: usize) -> Self {
-        let weight = self.graph.param(weight);
-        self.then(ReadOut { x: self.node, weight, width: self.size.width, outputs }, outputs)
+        let weight = self.graph.transpose(weight, outputs);
+        self.then(Project { x: self.node, weight, bias: None, sizes: (self.size.width, outputs) }, outputs)
     }
 
     /// M v, where every token is a matrix, row by row, and v a vector of its own.
@@ -197,11 +196,13 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(AdditiveAttention { query, keys: keys_node, values, score, length, units }, units)
     }
 
-    /// The last tokens, as many as `query_len`, plus what they take from all by attention without softmax. See
-    /// [`LinearAttention`]; `qk` and `vo` are (width, width).
-    pub fn linear_attend(self, qk: Matrix<D, T>, vo: Matrix<D, T>, query_len: usize) -> Self {
-        let [qk, vo] = [qk, vo].map(|weight| self.graph.param(weight));
+    /// The last tokens, as many as `query_len`, plus what they take from all by attention without softmax, with Wq, Wk,
+    /// Wv and Wo, (width, width) each. See [`LinearAttention`].
+    pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], query_len: usize) -> Self {
         let width = self.size.width;
+        let [wq, wv, wo] = [wq, wv, wo].map(|weight| self.graph.param(weight));
+        let qk = self.graph.product([wq, self.graph.transpose(wk, width)], [width; 3]);
+        let vo = self.graph.product([wv, wo], [width; 3]);
         let size = Size { length: query_len, width };
         self.graph.record(LinearAttention { tokens: self.node, qk, vo, width, query_len }, size)
     }
@@ -262,9 +263,11 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.graph.record(step, Size { length: 1, width: outputs })
     }
 
-    /// The graph up to here, without the steps that it does not need. Its weights, which carry their tapes, go with it.
+    /// The graph up to here, without the steps that it does not need. Takes it and its weights, which carry their
+    /// tapes, from the builder.
     pub fn graph(self) -> Graph<D, T> {
-        let mut nodes = self.graph.nodes.borrow()[..=self.node.0].to_vec();
+        let mut nodes = self.graph.nodes.take();
+        nodes.truncate(self.node.0 + 1);
         let mut needed = vec![false; nodes.len()];
         (needed[0], needed[self.node.0]) = (true, true);
         for (i, node) in nodes.iter_mut().enumerate().rev() {

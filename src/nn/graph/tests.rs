@@ -138,8 +138,8 @@ const CASES: [Case; 38] = [
     Case {
         name: "linear attention",
         tokens: (5, 3),
-        weights: &[(3, 3); 4],
-        record: |x, w| x.linear_attend(w(0), w(1), 5).linear_attend(w(2), w(3), 1),
+        weights: &[(3, 3); 8],
+        record: |x, w| x.linear_attend([0, 1, 2, 3].map(w), 5).linear_attend([4, 5, 6, 7].map(w), 1),
     },
     Case { name: "rnn", tokens: (4, 3), weights: RNN, record: recur::<Rnn> },
     Case { name: "gru", tokens: (4, 3), weights: GRU, record: recur::<Gru> },
@@ -203,7 +203,8 @@ fn both_forms_of_every_step_agree_in_value_and_gradient() {
 #[test]
 fn a_linear_graph_by_its_matrix_agrees_too() {
     let is_linear = |case: &&Case| {
-        ["last", "plus", "minus", "slice", "times_row", "project", "scan", "last state", "ring"].contains(&case.name)
+        ["last", "plus", "minus", "slice", "times_row", "project", "scan", "last state", "ring", "read out"]
+            .contains(&case.name)
     };
     for case in CASES.iter().filter(is_linear).chain(&LINEAR) {
         // More than one part of the batch, and a single sequence.

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
+use dfdx::prelude::{HasShape, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -139,27 +139,17 @@ impl<D: Device> LinearAttention<D> {
 
 impl<D: Device> Layer<D> {
     /// The last tokens, as many as `query_len`, after the layer.
-    fn on<'g, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'g, D, T>,
-        query_len: usize,
-    ) -> DeviceResult<Sequence<'g, D, T>, D> {
-        let transposed = self.wk.taped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let qk = self.wq.taped::<T>().try_matmul(transposed)?; // (w, w)
-        let vo = self.wv.taped::<T>().try_matmul(self.wo.taped::<T>())?; // (w, w)
-        Ok(tokens.linear_attend(qk, vo, query_len))
+    fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>, query_len: usize) -> Sequence<'g, D, T> {
+        tokens.linear_attend([&self.wq, &self.wk, &self.wv, &self.wo].map(Param::taped), query_len)
     }
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let builder = GraphBuilder::new(&input);
-        let mut tokens = builder.tokens();
-        for layer in &self.before {
-            tokens = layer.on(tokens, tokens.length())?;
-        }
+        let tokens = self.before.iter().fold(builder.tokens(), |tokens, layer| layer.on(tokens, tokens.length()));
         // Only the query's token is read, so only it queries the last layer.
-        let query = self.last.on(tokens, 1)?;
+        let query = self.last.on(tokens, 1);
         query.columns(self.dim..query.width()).answer(input)
     }
 

@@ -17,7 +17,6 @@ mod masked_attention;
 mod matrix_vector;
 mod pad;
 mod project;
-mod read_out;
 mod recurrent;
 mod reverse;
 mod ridge;
@@ -39,8 +38,7 @@ pub use linear_attention::LinearAttention;
 pub use masked_attention::MaskedAttention;
 pub use matrix_vector::MatrixVector;
 pub use pad::Pad;
-pub use project::{Affine, Project};
-pub use read_out::ReadOut;
+pub use project::Project;
 pub use recurrent::{Cell, CellState, Gru, Lstm, Recurrent, RecurrentSizes, Rnn};
 pub use reverse::Reverse;
 pub use ridge::{Ridge, lambda};
@@ -243,8 +241,6 @@ steps! {
     Row(Row),
     Activate(Activate),
     Project(Project),
-    Affine(Affine),
-    ReadOut(ReadOut),
     MatrixVector(MatrixVector),
     LayerNormalise(LayerNormalise),
     Convolution(Convolution),

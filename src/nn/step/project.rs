@@ -9,21 +9,11 @@ use crate::nn::tensor::{Backend, DeviceResult, Tensor3, rows_times};
 use crate::simd::gemm::{add_outer, add_row_times, add_times_column, write_row};
 use crate::simd::{Lane, ZERO, dot};
 
-/// x W.
 #[derive(Clone, Debug)]
 pub struct Project {
     pub x: NodeId,
     pub weight: ParamId,
-    /// (a, b).
-    pub sizes: (usize, usize),
-}
-
-/// x W + c.
-#[derive(Clone, Debug)]
-pub struct Affine {
-    pub x: NodeId,
-    pub weight: ParamId,
-    pub bias: ParamId,
+    pub bias: Option<ParamId>,
     /// (a, b).
     pub sizes: (usize, usize),
 }
@@ -34,17 +24,28 @@ impl Step for Project {
     }
 
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
-        rows_times(given.of(self.x), given.param(self.weight))
+        let product = rows_times(given.of(self.x), given.param(self.weight))?;
+        match self.bias {
+            Some(bias) => plus_row(product, given.param(bias)),
+            None => Ok(product),
+        }
     }
 
     fn forward(&self, given: Values<'_>, _saved: &mut [Lane], out: &mut [Lane]) {
-        out.fill(ZERO);
+        match self.bias {
+            Some(bias) => out.chunks_exact_mut(self.sizes.1).for_each(|out| write_row(given.param(bias), out)),
+            None => out.fill(ZERO),
+        }
         add_projected(given.of(self.x), given.param(self.weight), self.sizes, out);
     }
 
     fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let ([grad_x], [grad_weight]) = grads.of([self.x], [self.weight]);
         backward((given.of(self.x), given.param(self.weight)), self.sizes, grad_out, grad_x, grad_weight);
+        if let Some(bias) = self.bias {
+            let ([], [grad_bias]) = grads.of([], [bias]);
+            grad_added_row(grad_out, grad_bias);
+        }
     }
 
     fn leaves_out_unneeded(&self) -> bool {
@@ -52,33 +53,10 @@ impl Step for Project {
     }
 
     fn linear(&self) -> Option<&dyn LinearStep> {
-        Some(self)
-    }
-}
-
-impl Step for Affine {
-    fn reads(&self) -> Vec<NodeId> {
-        vec![self.x]
-    }
-
-    fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
-        plus_row(rows_times(given.of(self.x), given.param(self.weight))?, given.param(self.bias))
-    }
-
-    fn forward(&self, given: Values<'_>, _saved: &mut [Lane], out: &mut [Lane]) {
-        let bias = given.param(self.bias);
-        out.chunks_exact_mut(bias.len()).for_each(|out| write_row(bias, out));
-        add_projected(given.of(self.x), given.param(self.weight), self.sizes, out);
-    }
-
-    fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
-        let ([grad_x], [grad_weight, grad_bias]) = grads.of([self.x], [self.weight, self.bias]);
-        backward((given.of(self.x), given.param(self.weight)), self.sizes, grad_out, grad_x, grad_weight);
-        grad_added_row(grad_out, grad_bias);
-    }
-
-    fn leaves_out_unneeded(&self) -> bool {
-        true
+        match self.bias {
+            Some(_) => None,
+            None => Some(self),
+        }
     }
 }
 
