@@ -1,4 +1,8 @@
-//! Training batches, sampled where no device is needed: on any core, before their step.
+//! Training batches: sampled on the host, on any core, before their step; or on a GPU.
+
+mod gpu_sampler;
+
+pub use gpu_sampler::GpuSampler;
 
 use std::sync::Arc;
 
@@ -9,35 +13,36 @@ use crate::preset::Preset;
 use crate::simd::PackedBatch;
 use crate::task::{Layout, StreamKey, Task};
 
-/// What batches are sampled from.
-#[derive(Debug)]
-pub struct Source {
-    pub task: Task,
-    pub layout: Layout,
-    /// Tasks in a batch.
-    pub size: usize,
-}
-
-impl Source {
-    pub fn of(preset: &Preset) -> Self {
-        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch }
-    }
+/// Samples the training batches of a run: each is a function of its key alone.
+#[derive(Clone, Debug)]
+pub struct BatchSampler {
+    task: Task,
+    layout: Layout,
+    /// B: tasks in a batch.
+    size: usize,
 }
 
 /// The tasks of one step, packed as a network reads them, on the host.
 pub struct TrainBatch {
-    pub place: StreamKey,
+    pub key: StreamKey,
     tokens: PackedBatch,
-    /// (B, d_out), row-major.
+    /// (B, d_out).
     target: Vec<f32>,
 }
 
-impl TrainBatch {
-    pub fn new(source: &Source, place: StreamKey) -> Self {
-        let (tokens, target) = source.task.sample_tokens(source.layout, source.size, place);
-        Self { place, tokens, target }
+impl BatchSampler {
+    pub fn new(preset: &Preset) -> Self {
+        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch }
     }
 
+    /// The batch of a key.
+    pub fn sample(&self, key: StreamKey) -> TrainBatch {
+        let (tokens, target) = self.task.sample_tokens(self.layout, self.size, key);
+        TrainBatch { key, tokens, target }
+    }
+}
+
+impl TrainBatch {
     /// A network's answers and the targets, (B, d_out) both, on its device.
     pub fn answers<D: Device, T: Tape<f32, D>>(
         self,
