@@ -39,10 +39,14 @@ struct Part<'a> {
     is_first: bool,
 }
 
-/// S_N, and R_N where there is room for it.
+/// S_N, and R_N unless `grad_decay` is empty.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn run_windows(weights: Weights<'_>, tokens: &[Lane], state: &mut [Lane], grad_decay: &mut [Lane]) {
     let dim = weights.dim;
+    if weights.windows == 0 {
+        state.fill(ZERO);
+        grad_decay.fill(ZERO);
+    }
     let mut mixed = Buffer::uninit(3 * dim * AT_ONCE.min(weights.windows));
     for first in (0..weights.windows).step_by(AT_ONCE) {
         let count = AT_ONCE.min(weights.windows - first);
