@@ -3,7 +3,7 @@
 
 use multiversion::multiversion;
 
-use super::lane::{LANES, Lane, ZERO, dot, lanewise, plus_scaled};
+use super::lane::{LANES, Lane, ZERO, dot, each, lanewise, plus_scaled};
 use super::pool::Buffer;
 
 /// Sums that stay in registers at once. They are named one by one below, for a loop over them would be turned
@@ -16,6 +16,9 @@ const TOKENS: usize = 64;
 /// out += x W, with W as wide as `out`.
 #[inline(always)]
 pub fn add_row_times(x: &[Lane], weight: &[f32], out: &mut [Lane]) {
+    if let [out] = out {
+        return add_dot(x, weight, out);
+    }
     let width = out.len();
     let (tiles, rest) = out.as_chunks_mut::<TILE>();
     let done = tiles.len() * TILE;
@@ -38,6 +41,23 @@ pub fn add_row_times(x: &[Lane], weight: &[f32], out: &mut [Lane]) {
         }
         *out = sum;
     }
+}
+
+/// out += Σ x_i w_i, in four sums, so that none waits for the one before.
+#[inline(always)]
+fn add_dot(x: &[Lane], weight: &[f32], out: &mut Lane) {
+    let ((fours, rest), (weights, last)) = (x.as_chunks::<TILE>(), weight.as_chunks::<TILE>());
+    let [mut a, mut b, mut c, mut d] = [*out, ZERO, ZERO, ZERO];
+    for (x, w) in fours.iter().zip(weights) {
+        a = plus_scaled(&a, w[0], &x[0]);
+        b = plus_scaled(&b, w[1], &x[1]);
+        c = plus_scaled(&c, w[2], &x[2]);
+        d = plus_scaled(&d, w[3], &x[3]);
+    }
+    for (x, w) in rest.iter().zip(last) {
+        a = plus_scaled(&a, *w, x);
+    }
+    *out = each(|l| (a[l] + b[l]) + (c[l] + d[l]));
 }
 
 /// out += W x, with W as wide as x.

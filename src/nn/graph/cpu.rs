@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::linear::OneMatrix;
 use super::param::{Derived, ParamSource};
-use super::{Graph, Node, places};
+use super::{Graph, Node, places as places_of};
 use crate::nn::step::{AnyStep, Grads, NodeId, ParamId, Step, TOKENS, Values};
 use crate::nn::tensor::{DeviceResult, GradTarget, Input, Matrix, Tensor3, Tokens, numbers, untape};
 use crate::simd::{Buffer, LANES, Lane, PackedBatch, unpack, unpack_add};
@@ -145,6 +145,8 @@ struct Kernel {
     /// Where the gradient by it lies; nowhere if that by the tokens is not needed.
     grad_places: Vec<Range<usize>>,
     lanes: usize,
+    /// Where the step of each node adds up over blocks.
+    sums: Vec<Range<usize>>,
     grad_target: Option<GradTarget>,
 }
 
@@ -154,10 +156,10 @@ impl Kernel {
         let readers = || steps().filter(|step| step.reads().contains(&TOKENS));
         let leaves_out = grad_target == GradTarget::Weights && readers().all(Step::leaves_out_unneeded);
         let size = |i: usize| nodes[i].size.numbers();
-        let grad_places = places((0..nodes.len()).map(|i| if i == 0 && leaves_out { 0 } else { size(i) }));
+        let grad_places = places_of((0..nodes.len()).map(|i| if i == 0 && leaves_out { 0 } else { size(i) }));
         let saved = |node: &Node| node.step.as_ref().map_or(0, Step::saved);
         let own = |(i, node): (usize, &Node)| if i == 0 { 0 } else { node.size.numbers() + saved(node) };
-        let whole = places(nodes.iter().enumerate().map(own));
+        let whole = places_of(nodes.iter().enumerate().map(own));
         let lanes = whole.last().map_or(0, |last| last.end);
         let places = whole.into_iter().enumerate().map(|(i, Range { start, .. })| match i {
             0 => start..start,
@@ -168,6 +170,7 @@ impl Kernel {
             places,
             grad_places,
             lanes,
+            sums: places_of(nodes.iter().map(|node| node.step.as_ref().map_or(0, Step::sums))),
             steps: nodes.into_iter().map(|node| node.step).collect(),
             grad_target: keeps.then_some(grad_target),
         }
@@ -234,13 +237,16 @@ impl Kernel {
             .zip(packed.blocks.par_chunks(many))
             .zip(grad_out.par_chunks((many * LANES * size).max(1)))
             .map(|((memories, tokens), rows)| {
-                let (mut kept, mut sums) = (Vec::new(), zeros_like(params));
+                let (mut kept, mut by) = (Vec::new(), zeros_like(params));
+                let mut sums = Buffer::zeros(self.sums.last().map_or(0, |last| last.end));
                 let blocks = memories.iter_mut().zip(tokens).zip(rows.chunks((LANES * size).max(1)));
                 for ((memory, tokens), rows) in blocks {
-                    let grads = self.backward(params, (tokens, memory), &Buffer::packed(rows, size), &mut sums);
+                    let grads =
+                        self.backward(params, (tokens, memory), &Buffer::packed(rows, size), (&mut by, &mut sums));
                     kept.extend(keeps.then_some(grads));
                 }
-                (kept, sums)
+                self.steps().for_each(|(node, step)| step.finish(&sums[self.sums[node].clone()], &mut by));
+                (kept, by)
             })
             .collect();
         let mut groups = groups.into_iter();
@@ -259,7 +265,7 @@ impl Kernel {
         params: &[Vec<f32>],
         (tokens, memory): (&[Lane], &mut [Lane]),
         grad_out: &[Lane],
-        sums: &mut [Vec<f32>],
+        (by, sums): (&mut [Vec<f32>], &mut [Lane]),
     ) -> Buffer {
         let mut grads = Buffer::zeros(self.grad_places.last().map_or(0, |last| last.end));
         let last = grads.len() - grad_out.len();
@@ -268,9 +274,10 @@ impl Kernel {
             let (place, grad_place) = (&self.places[node], &self.grad_places[node]);
             let (before, now) = memory.split_at_mut(place.start);
             let (earlier, grad_out) = grads.split_at_mut(grad_place.start);
-            let mut by = Grads { memory: earlier, places: &self.grad_places, params: sums };
+            let sums = &mut sums[self.sums[node].clone()];
+            let mut grads = Grads { memory: earlier, places: &self.grad_places, params: by, sums };
             let saved = &mut now[place.len()..][..step.saved()];
-            step.backward(self.values(params, tokens, before), saved, &grad_out[..grad_place.len()], &mut by);
+            step.backward(self.values(params, tokens, before), saved, &grad_out[..grad_place.len()], &mut grads);
         }
         grads
     }

@@ -79,7 +79,7 @@ impl OneMatrix {
             grads[answer] = 1.0;
             for (step, place) in self.steps().rev() {
                 let (before, now) = grads.split_at_mut(place.start);
-                let mut by = Grads { memory: before, places: &self.places, params: &mut [] };
+                let mut by = Grads { memory: before, places: &self.places, params: &mut [], sums: &mut [] };
                 step.grad_x_one(params, &now[..place.len()], &mut by);
             }
             let column = matrix.iter_mut().skip(o).step_by(answers.len());

@@ -87,6 +87,15 @@ pub trait Step: Clone + Debug + Send + Sync + 'static {
     /// Adds the gradients of one block that follow from ∂out to `grads`. `saved` is not read afterwards.
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>);
 
+    /// Lanes in which the backward passes of several blocks may add up gradients by the weights, the sequences still apart:
+    /// a sum over lanes costs more than a product of lanes. They are [`Grads::sums`], zeros at first.
+    fn sums(&self) -> usize {
+        0
+    }
+
+    /// Adds the gradients by the weights that these sums come to.
+    fn finish(&self, _sums: &[Lane], _grads: &mut [Vec<f32>]) {}
+
     /// Whether the backward pass accepts an empty gradient by the tokens where it is not needed, and saves its cost.
     fn leaves_out_unneeded(&self) -> bool {
         false
@@ -165,6 +174,8 @@ pub struct Grads<'a, X = Lane> {
     pub memory: &'a mut [X],
     pub places: &'a [Range<usize>],
     pub params: &'a mut [Vec<f32>],
+    /// See [`Step::sums`].
+    pub sums: &'a mut [X],
 }
 
 impl<X> Grads<'_, X> {
@@ -220,6 +231,14 @@ macro_rules! steps {
 
             fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
                 match self { $(Self::$name(step) => step.backward(given, saved, grad_out, grads),)* }
+            }
+
+            fn sums(&self) -> usize {
+                match self { $(Self::$name(step) => step.sums(),)* }
+            }
+
+            fn finish(&self, sums: &[Lane], grads: &mut [Vec<f32>]) {
+                match self { $(Self::$name(step) => step.finish(sums, grads),)* }
             }
 
             fn leaves_out_unneeded(&self) -> bool {

@@ -7,7 +7,7 @@ use super::row::{grad_added_row, plus_row};
 use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, rows_times};
 use crate::simd::gemm::{add_outer, add_row_times, add_times_column, write_row};
-use crate::simd::{Lane, ZERO, dot};
+use crate::simd::{Lane, ZERO, add_product, add_scaled, dot, total};
 
 #[derive(Clone, Debug)]
 pub struct Project {
@@ -40,12 +40,26 @@ impl Step for Project {
     }
 
     fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
+        let sums = std::mem::take(&mut grads.sums);
         let ([grad_x], [grad_weight]) = grads.of([self.x], [self.weight]);
-        backward((given.of(self.x), given.param(self.weight)), self.sizes, grad_out, grad_x, grad_weight);
+        let parts = (given.of(self.x), given.param(self.weight));
+        match self.sizes.1 {
+            1 => backward_column(parts, grad_out, grad_x, sums),
+            _ => backward(parts, self.sizes, grad_out, grad_x, grad_weight),
+        }
         if let Some(bias) = self.bias {
             let ([], [grad_bias]) = grads.of([], [bias]);
             grad_added_row(grad_out, grad_bias);
         }
+    }
+
+    /// ∂W, if it is a column.
+    fn sums(&self) -> usize {
+        if self.sizes.1 == 1 { self.sizes.0 } else { 0 }
+    }
+
+    fn finish(&self, sums: &[Lane], grads: &mut [Vec<f32>]) {
+        grads[self.weight.0].iter_mut().zip(sums).for_each(|(sum, lane)| *sum += total(lane));
     }
 
     fn leaves_out_unneeded(&self) -> bool {
@@ -81,6 +95,21 @@ fn backward(
         add_times_column(weight, grad_out, grad_x);
     }
     add_outer(x, grad_out, (a, b), grad_weight);
+}
+
+/// The same for a W that is a column, whose gradient is added up in lanes.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn backward_column((x, weight): (&[Lane], &[f32]), grad_out: &[Lane], grad_x: &mut [Lane], sums: &mut [Lane]) {
+    for (x, grad_out) in x.chunks_exact(weight.len()).zip(grad_out) {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            add_product(sum, x, grad_out);
+        }
+    }
+    for (grad_x, grad_out) in grad_x.chunks_exact_mut(weight.len()).zip(grad_out) {
+        for (grad_x, w) in grad_x.iter_mut().zip(weight) {
+            add_scaled(grad_x, *w, grad_out);
+        }
+    }
 }
 
 impl LinearStep for Project {

@@ -88,7 +88,7 @@ impl Step for WindowScan {
     }
 
     fn saved(&self) -> usize {
-        self.sums().iter().sum()
+        self.parts().iter().sum()
     }
 
     fn forward(&self, given: Values<'_>, saved: &mut [Lane], out: &mut [Lane]) {
@@ -97,7 +97,7 @@ impl Step for WindowScan {
         }
         let (weights, tokens) = (self.weights(&given), given.of(self.tokens));
         let for_weights = matches!(given.grad_target, Some(GradTarget::Weights | GradTarget::All));
-        let [query, grad_pick, state, grad_decay, grad_mix] = split_mut(saved, self.sums());
+        let [query, grad_pick, state, grad_decay, grad_mix] = split_mut(saved, self.parts());
         run_windows(weights, tokens, state, if for_weights { grad_decay } else { &mut [] });
         ask(weights, &tokens[weights.last()..][..3 * self.dim], state, [out, query, grad_pick]);
         if for_weights {
@@ -109,11 +109,12 @@ impl Step for WindowScan {
         if self.windows == 0 {
             return;
         }
-        let [query, grad_pick, state, grad_decay, grad_mix] = split(saved, self.sums());
-        let ([grad_tokens], grad_weights) = grads.of([self.tokens], self.weights.all());
+        let [query, grad_pick, state, grad_decay, grad_mix] = split(saved, self.parts());
         if given.grad_target != Some(GradTarget::Query) {
-            add_grads((query, grad_decay, grad_mix, grad_pick), grad_out, grad_weights);
+            let sums = split_mut(std::mem::take(&mut grads.sums), self.weight_sizes());
+            add_grads((query, grad_decay, grad_mix, grad_pick), grad_out, sums);
         }
+        let ([grad_tokens], []) = grads.of([self.tokens], []);
         if !grad_tokens.is_empty() {
             // The query's token is in the last window only.
             let only_query = given.grad_target == Some(GradTarget::Query) && self.tokens == TOKENS;
@@ -123,15 +124,30 @@ impl Step for WindowScan {
         }
     }
 
+    fn sums(&self) -> usize {
+        self.weight_sizes().iter().sum()
+    }
+
+    fn finish(&self, sums: &[Lane], grads: &mut [Vec<f32>]) {
+        for (weight, lanes) in self.weights.all().iter().zip(split(sums, self.weight_sizes())) {
+            grads[weight.0].iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += total(lane));
+        }
+    }
+
     fn leaves_out_unneeded(&self) -> bool {
         true
     }
 }
 
 impl WindowScan {
+    /// Numbers of Λ, Q and D.
+    fn weight_sizes(&self) -> [usize; 3] {
+        [self.dim * self.dim, 9, 3]
+    }
+
     /// Lanes of each sum: the query X_Nᵀ D (d), ∂answer/∂D = S_N X_Nᵀ (3 · d) and S_N (d · d); for gradients by the
     /// weights R_N = ∂S_N/∂Λ (d · d) and ∂answer/∂Q (9 · d), too.
-    fn sums(&self) -> [usize; 5] {
+    fn parts(&self) -> [usize; 5] {
         let (dim, wide) = (self.dim, self.dim * self.dim);
         [dim, 3 * dim, wide, wide, 9 * dim]
     }
@@ -161,23 +177,23 @@ fn ask(weights: Weights<'_>, window: &[Lane], state: &[Lane], [answer, query, gr
 fn add_grads(
     (query, grad_decay, grad_mix, grad_pick): (&[Lane], &[Lane], &[Lane], &[Lane]),
     grad_answer: &[Lane],
-    [decay, mix, pick]: [&mut [f32]; 3],
+    [decay, mix, pick]: [&mut [Lane]; 3],
 ) {
     let dim = query.len();
     for ((sums, r), g) in decay.chunks_exact_mut(dim).zip(grad_decay.chunks_exact(dim)).zip(grad_answer) {
         for ((sum, r), q) in sums.iter_mut().zip(r).zip(query) {
             lanewise();
-            *sum += total(&each(|l| g[l] * q[l] * r[l]));
+            *sum = each(|l| sum[l] + g[l] * q[l] * r[l]);
         }
     }
     for (sums, parts) in [(mix, grad_mix), (pick, grad_pick)] {
         for (sum, part) in sums.iter_mut().zip(parts.chunks_exact(dim)) {
-            let mut all = ZERO;
+            let mut all = *sum;
             for (g, part) in grad_answer.iter().zip(part) {
                 lanewise();
                 all = plus_product(&all, g, part);
             }
-            *sum += total(&all);
+            *sum = all;
         }
     }
 }
