@@ -32,11 +32,8 @@ impl Step for Project {
     }
 
     fn forward(&self, given: Values<'_>, _saved: &mut [Lane], out: &mut [Lane]) {
-        match self.bias {
-            Some(bias) => out.chunks_exact_mut(self.sizes.1).for_each(|out| write_row(given.param(bias), out)),
-            None => out.fill(ZERO),
-        }
-        add_projected(given.of(self.x), given.param(self.weight), self.sizes, out);
+        let bias = self.bias.map(|bias| given.param(bias));
+        forward(given.of(self.x), (given.param(self.weight), bias), self.sizes, out);
     }
 
     fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
@@ -74,10 +71,14 @@ impl Step for Project {
     }
 }
 
-/// Adds x W to `out`.
+/// Writes x W, or x W + c, to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn add_projected(x: &[Lane], weight: &[f32], (a, b): (usize, usize), out: &mut [Lane]) {
+fn forward(x: &[Lane], (weight, bias): (&[f32], Option<&[f32]>), (a, b): (usize, usize), out: &mut [Lane]) {
     for (x, out) in x.chunks_exact(a).zip(out.chunks_exact_mut(b)) {
+        match bias {
+            Some(bias) => write_row(bias, out),
+            None => out.fill(ZERO),
+        }
         add_row_times(x, weight, out);
     }
 }
