@@ -4,34 +4,33 @@
 //! tokens that it reads, and a device ([`Device`]) runs it. This folder knows tasks only as sizes and layouts, and
 //! nothing of training.
 
-mod canonical;
 #[cfg(test)]
 pub(crate) mod check;
 mod complex;
 mod cost;
 mod device;
 pub mod graph;
-mod init;
-mod linear;
+mod layer;
 pub mod model;
-mod norm;
 mod states;
 pub mod step;
 mod tensor;
+mod weights;
 
-pub use canonical::{Canonical, parameter_difference};
 pub use cost::{Cost, Costs};
 pub use device::{AdamStep, Device, Moments};
+pub use model::canonical::{Canonical, parameter_difference};
 pub use states::{LayerStates, StateAt};
 pub use step::Activation;
 pub use tensor::{DeviceResult, GradTarget, Input, Matrix, Param, Scalar, Tensor3, numbers};
+pub use weights::Weights;
 
 use dfdx::tensor::Tape;
 
 use self::model::GdConstants;
 
 /// A network that answers the query of each sequence.
-pub trait Net<D: Device> {
+pub trait Net<D: Device>: Weights<D> {
     /// Answers to the queries: (batch, d_out).
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D>;
 
@@ -39,13 +38,22 @@ pub trait Net<D: Device> {
     /// model, slow, and independent of the fast forms that `forward` uses.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates>;
 
-    /// The weights that the construction gives a value to, with that value; empty where there is no construction.
-    fn canonical(&self, _theory: GdConstants) -> Vec<Canonical> {
+    /// The learnt weights beside the values that the construction gives them; empty where there is no construction.
+    fn canonical(&self, _gd_constants: GdConstants) -> Vec<Canonical> {
         Vec::new()
     }
 
-    /// In an order that never changes.
-    fn params(&self) -> Vec<&Param<D>>;
+    /// The weights, in the order in which checkpoints list them.
+    fn params(&self) -> Vec<&Param<D>> {
+        let mut params = Vec::new();
+        self.list(&mut params);
+        params
+    }
 
-    fn params_mut(&mut self) -> Vec<&mut Param<D>>;
+    /// The same, to be changed.
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let mut params = Vec::new();
+        self.list_mut(&mut params);
+        params
+    }
 }

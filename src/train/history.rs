@@ -39,6 +39,14 @@ impl History {
         self.train_loss.push(report.step, report.loss);
     }
 
+    /// Changes at one step are one change.
+    pub fn record_lr_change(&mut self, change: LrChange) {
+        match self.lr_changes.last_mut() {
+            Some(last) if last.step == change.step => *last = change,
+            Some(_) | None => self.lr_changes.push(change),
+        }
+    }
+
     pub fn record_measurement(&mut self, measurement: &Measurement) {
         let (step, equal) = (measurement.step, &measurement.equivalence);
         self.eval_loss.push(step, measurement.eval_loss as f32);

@@ -13,6 +13,7 @@
 mod batch;
 mod checkpoint;
 mod device;
+mod divergence;
 mod eval;
 mod experiment;
 mod history;
@@ -21,9 +22,10 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
+pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, Equivalence, Grid, LayerState, Measurement, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
-    Snapshot, TimeStep, shifts,
+    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult,
+    Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
