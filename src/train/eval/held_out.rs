@@ -181,8 +181,12 @@ impl HeldOut {
     pub fn fir_loss(&self, length: usize) -> f64 {
         let filter = Fir::best(length, &problems(&self.trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
         let outputs = self.batch.shape.outputs;
-        let answers: Vec<f32> =
-            self.problems().iter().flat_map(|problem| filter.answer(problem).data.as_vec().clone()).map(|y| y as f32).collect();
+        let answers: Vec<f32> = self
+            .problems()
+            .iter()
+            .flat_map(|problem| filter.answer(problem).data.as_vec().clone())
+            .map(|y| y as f32)
+            .collect();
         mean(&self.trained_on.objective().losses(&answers, &self.batch.target, outputs))
     }
 
