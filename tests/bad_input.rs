@@ -311,6 +311,32 @@ fn a_bad_session_is_a_row_in_the_list_and_the_newest_comes_first() {
     assert!(session::list(&folder.path().join("none")).is_empty());
 }
 
+#[test]
+fn messages_are_short_whatever_the_file_says() {
+    let long = "x".repeat(400_000);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.ron"), PRESET).unwrap();
+    let spoiled = [
+        preset_with("dim: 2,", &format!("{long}: 2,")),
+        preset_with("Vector", &long),
+        preset_with("Preset(", &format!("{long}(")),
+        preset_with("dim: 2,", &format!("dim: {long},")),
+        preset_with("\"Tiny\"", &long),
+        preset_with("dim: 2,", &format!("dim: 2, a: ({long}: ({long}: 1, {long}")),
+        preset_with("layout: Interleaved", &format!("layout: {long}")),
+    ];
+    for text in spoiled {
+        assert!(said(&text).len() < 3_000, "{} bytes", said(&text).len());
+        assert!(format!("{:?}", session::understand("x", &text).unwrap_err()).len() < 3_000);
+    }
+    // Arguments are shorter: the system allows no more.
+    let long = "x".repeat(100_000);
+    for arguments in [&["train", "tiny.ron", "--set", &format!("{long}=1")][..], &["train", &long], &[&long]] {
+        let output = innerloop(folder.path(), arguments);
+        assert!(output.status.code() != Some(0) && stderr(&output).len() < 5_000, "{}", stderr(&output).len());
+    }
+}
+
 /// The first place from `at` on where a text can be cut.
 fn boundary(text: &str, at: usize) -> usize {
     (at..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len())
