@@ -16,7 +16,7 @@ use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    DeviceChoice, DivergenceCause, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
+    DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
     StepReport,
 };
 
@@ -42,6 +42,8 @@ pub enum Order {
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
+    /// Fits learners to the answers of the present weights.
+    Fit,
     /// Writes the session to the run's file; a run without one gets a new file in this folder.
     Save {
         folder: PathBuf,
@@ -115,6 +117,15 @@ pub enum Note {
     Failed(String),
 }
 
+/// Learners fitted to a model's answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// The step of the weights.
+    pub step: u64,
+    /// The best explanation first; or why there is none.
+    pub fits: Result<Vec<Fit>, String>,
+}
+
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
@@ -133,6 +144,7 @@ pub struct Update {
     pub checked: Option<ClaimRecord>,
     /// Measurements of the weights on shifted tasks.
     pub shifts: Vec<Shift>,
+    pub fitted: Option<Fitted>,
     pub notes: Vec<Note>,
 }
 

@@ -35,14 +35,26 @@ fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
     let top =
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
-    let further = ["objective", "eval_median", "loss_by_pairs", "references", "equivalence"];
+    let further =
+        ["objective", "eval_loss_standard_error", "eval_median", "loss_by_pairs", "references", "equivalence"];
     assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];
-    assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).collect());
-    let names = ["zero", "gd-1", "gd-2", "gd-3", "gd-5", "gd-10", "gd++", "least-squares", "ridge"];
-    let names = names.into_iter().chain(["recursive-least-squares", "kalman", "bayes"]);
+    let added = ["loss_gap_standard_error", "read_state_cosine", "compared_tasks", "nearest_distance", "ties", "distances"];
+    assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).chain(added).collect());
+    let names = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd-2-free gd-3-free gd-1-forgetting gd++ gd++-query lms nlms leaky-lms \
+                 cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 least-squares ridge \
+                 recursive-least-squares rls-forgetting kalman bayes";
+    let names = names.split_whitespace();
     assert_eq!(keys(&report["references"]), names.clone().collect());
+    assert!(report["equivalence"]["ties"].is_array() && report["equivalence"]["nearest_distance"].is_f64());
+    for (name, parameter) in [("gd-1-forgetting", "forgetting"), ("nlms", "eta"), ("newton-2", "alpha"), ("gd++", "gamma")] {
+        assert!(report["references"][name][parameter].is_f64(), "{name}");
+    }
+    assert_eq!(report["references"]["gd-2-free"]["etas"].as_array().unwrap().len(), 2);
+    for key in ["loss_standard_error", "loss_difference", "loss_difference_standard_error"] {
+        assert!(report["references"]["gd-1"][key].is_f64(), "{key}");
+    }
     for reference in names.map(|name| &report["references"][name]) {
         assert!(reference["loss"].is_f64() && reference["median"].is_f64() && reference["flops"].is_u64());
         assert_eq!(reference["loss_by_pairs"].as_array().unwrap().len(), 4, "{reference}");
@@ -63,6 +75,30 @@ fn no_steps_is_a_measurement() {
     assert_eq!((&report["steps"], &report["steps_per_s"]), (&0.into(), &0.0.into()));
     assert!(report["equivalence"]["prediction_difference_relative"].as_f64().unwrap() < 1e-5);
     assert_eq!(report["equivalence"]["nearest"], "gd-1");
+}
+
+#[test]
+fn off_the_distribution_the_learner_is_offered_with_its_gain_frozen_too() {
+    let folder = folder();
+    let args = ["train", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--save", "built.ron", "--json"];
+    json(&folder, &args);
+    let report = json(&folder, &["eval", "built.ron", "--set", "task.context=6", "--json"]);
+    let (frozen, plain) = (&report["references"]["gd-1-frozen"], &report["references"]["gd-1"]);
+    assert!((frozen["eta"].as_f64().unwrap() / plain["eta"].as_f64().unwrap() - 2.0).abs() < 1e-9);
+    assert_eq!(report["equivalence"]["nearest"], "gd-1-frozen");
+    assert!(report["equivalence"]["nearest_distance"].as_f64().unwrap() < 1e-4);
+}
+
+#[test]
+fn a_fit_names_the_learner_that_explains_a_model_with_its_parameters() {
+    let folder = folder();
+    let fit = ["fit", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--json"];
+    let report = json(&folder, &fit);
+    let best = &report["fits"][0];
+    assert_eq!((&best["learner"], &report["steps"]), (&Value::from("gd-1"), &0.into()));
+    assert!(best["explained"].as_f64().unwrap() > 0.999_999 && best["eta"].is_f64(), "{best}");
+    let page = stdout(&innerloop(folder.path(), &["fit", "tiny.ron", "--steps", "0"]));
+    assert!(page.contains("explained") && page.contains("gd-1-forgetting, "), "{page}");
 }
 
 #[test]

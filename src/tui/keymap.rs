@@ -148,6 +148,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
+    bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session").hint("s", "save"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
     bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),

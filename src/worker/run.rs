@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::pace::{Meter, Pace};
-use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
+use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, ClaimRecord, Session, SessionFile};
 use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
@@ -200,6 +200,11 @@ impl<'a> RunLoop<'a> {
             }
             Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
+            Order::Fit => {
+                let fits = self.experiment.fits().map_err(|error| format!("{error:#}"));
+                self.pending.fitted = Some(Fitted { step: self.experiment.step(), fits });
+                self.meter.clear();
+            }
             Order::Save { folder } => self.save(&folder),
         }
         self.next_post = Instant::now();

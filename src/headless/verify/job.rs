@@ -136,9 +136,10 @@ fn trained(experiment: &Experiment) -> Option<Trained> {
     let latest = experiment.history.latest.as_ref()?;
     let references = experiment.references();
     let descent = references.iter().find(|result| result.tuned.reference == Reference::Gd(1));
-    // Of those that are equal the first is the simplest.
-    let best = references.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
     let equal = &latest.equivalence;
+    // Without those that a simpler one equals: rounding would decide between the two.
+    let distinct = references.iter().filter(|result| equal.distance_to(result.tuned.reference).is_some());
+    let best = distinct.min_by(|a, b| a.loss.total_cmp(&b.loss));
     Some(Trained {
         loss: latest.eval_loss,
         loss_standard_error: latest.eval_loss_standard_error,

@@ -13,6 +13,7 @@ use super::distance::{
 use super::held_out::HeldOut;
 use super::loss_by_pairs;
 use super::nearest::{self, Distances, NEAR};
+use crate::nn::model::ModelSpec;
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
@@ -22,6 +23,8 @@ const STATES_AT_ONCE: usize = 8;
 
 /// Sensitivities, one of each output of each task, that [`Scope::Subset`] compares, about.
 const SUBSET: usize = 640;
+/// The same for [`Scope::All`]: each output costs a backward pass over all tasks.
+const ALL: usize = 40_960;
 
 /// The model compared with the references over the held-out tasks, after a number of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,7 +133,7 @@ impl Equivalence {
 pub enum Scope {
     /// The first 16 to 256, fewer the more outputs there are: cheap enough to repeat during training.
     Subset,
-    /// All.
+    /// All, or the first 256 or more where there are many outputs.
     All,
 }
 
@@ -138,7 +141,7 @@ impl Scope {
     fn tasks(self, all: usize, outputs: usize) -> usize {
         match self {
             Self::Subset => (SUBSET / outputs).clamp(16, 256).min(all),
-            Self::All => all,
+            Self::All => (ALL / outputs).clamp(256, 4096).min(all),
         }
     }
 }
@@ -161,7 +164,9 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         let PairedDifference { mean, standard_error } = paired_difference(&losses, theirs);
         LossDifference { reference, mean, standard_error }
     };
-    let state_cosine = state_cosine(run, preset, held_out, tasks)?;
+    let cosine = state_cosine(run, preset, held_out, tasks)?;
+    let (state_cosine, read_state_cosine) =
+        if reads_state_through_weights(&preset.model) { (None, cosine) } else { (cosine, None) };
     let equivalence = Equivalence {
         reference: main.tuned.reference,
         prediction_difference,
@@ -171,7 +176,7 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         loss_gap: gap.mean,
         loss_gap_standard_error: gap.standard_error,
         state_cosine,
-        read_state_cosine: None,
+        read_state_cosine,
         compared_tasks: tasks,
         parameter_difference: run.parameter_difference(),
         nearest: least,
@@ -214,6 +219,11 @@ fn sensitivities(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize
     }
     let difference = squares.iter().map(|s| s.sqrt()).sum::<f64>() / size as f64;
     Ok((cosines / (size * outputs) as f64, difference))
+}
+
+/// Whether a model's state is compared with Σ y xᵀ as its learnt read-out sees it, and not as it is.
+fn reads_state_through_weights(model: &ModelSpec) -> bool {
+    matches!(model, ModelSpec::LinearAttention(_) | ModelSpec::ProductSsm(_))
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over the first `size` tasks and all time steps at

@@ -9,7 +9,7 @@ use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
-use crate::worker::{Note, Opened, Order, Phase, Status, Update};
+use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
 
 /// Steps per second, from the slowest up; above the last is no limit.
 pub const PACES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
@@ -42,6 +42,8 @@ pub struct Lab {
     pub checks: Vec<ClaimCheck>,
     /// Measurements on shifted tasks, once the user has asked for them.
     pub shifts: Vec<Shift>,
+    /// Learners fitted to the model's answers, once the user has asked for them.
+    pub fitted: Option<Fitted>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
@@ -66,6 +68,7 @@ impl Lab {
             status: None,
             checks: Vec::new(),
             shifts: Vec::new(),
+            fitted: None,
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
@@ -102,6 +105,7 @@ impl Lab {
             self.opened = Some(opened);
             self.checks.clear();
             self.shifts.clear();
+            self.fitted = None;
         }
         self.opening_share = update.opening.unwrap_or(self.opening_share);
         if let Some(history) = update.history {
@@ -111,6 +115,9 @@ impl Lab {
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
         update.lr_changes.iter().for_each(|change| self.history.record_lr_change(*change));
         self.shifts.extend(update.shifts);
+        if update.fitted.is_some() {
+            self.fitted = update.fitted;
+        }
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
         }
@@ -192,6 +199,11 @@ impl Lab {
                 self.shifts.clear();
                 self.focus_on(Pane::Shift);
                 return self.opened.iter().map(|_| Effect::Order(Order::Shift)).collect();
+            }
+            LabAction::Fit => {
+                self.fitted = None;
+                self.focus_on(Pane::Fit);
+                return self.opened.iter().map(|_| Effect::Order(Order::Fit)).collect();
             }
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,
