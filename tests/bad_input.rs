@@ -395,3 +395,20 @@ proptest! {
         survives(&text);
     }
 }
+
+/// The same inputs as above for a stated time: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored`.
+#[test]
+#[ignore = "takes as long as it is told to"]
+fn mutated_presets_and_sessions_for_a_stated_time() {
+    let seconds = std::env::var("INNERLOOP_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut cases = 0;
+    while std::time::Instant::now() < end {
+        let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
+        let mut runner = proptest::test_runner::TestRunner::new(config);
+        let texts = prop_oneof![spoiled(PRESET), spoiled(session_text())];
+        runner.run(&texts, |text| Ok(survives(&text))).unwrap();
+        cases += 1000;
+    }
+    println!("{cases} mutated presets and sessions in {seconds} s");
+}
