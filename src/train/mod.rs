@@ -18,6 +18,7 @@ mod eval;
 mod experiment;
 mod history;
 mod loss;
+mod opening;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
@@ -29,4 +30,5 @@ pub use eval::{
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
+pub use opening::{Cancelled, Watch};
 pub use trainer::{StepReport, fits};
