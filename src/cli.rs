@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::headless::{check, completions, eval, presets, train, verify};
+use crate::headless::{check, completions, eval, presets, sweep, train, verify};
 use crate::train::DeviceChoice;
 use crate::tui::theme::{BackgroundChoice, ColorChoice};
 
@@ -34,6 +34,7 @@ pub enum Command {
     },
     Train(train::Options),
     Eval(eval::Options),
+    Sweep(sweep::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),

@@ -26,6 +26,7 @@ pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
+pub mod sweep;
 pub mod task;
 pub mod train;
 pub mod tui;
@@ -45,6 +46,7 @@ pub fn run() -> ExitCode {
         Some(Command::Run { what, lab }) => open_lab(what, lab),
         Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
+        Some(Command::Sweep(options)) => headless::sweep::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),

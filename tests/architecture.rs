@@ -17,8 +17,12 @@ const LAW: &[(&str, &[&str])] = &[
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
     ("train", &["bounds", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
     ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
+    ("sweep", &["bounds", "series", "preset", "train"]),
     ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
-    ("headless", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),
+    (
+        "headless",
+        &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session", "sweep", "worker"],
+    ),
     ("tui", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),
     ("cli", &["headless", "tui", "train"]),
 ];
@@ -34,7 +38,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
-    ("thread::scope", &["worker", "tui"]),
+    ("thread::scope", &["worker", "tui", "headless/sweep"]),
 ];
 
 /// Lines of a file at most.

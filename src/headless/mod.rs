@@ -9,7 +9,10 @@ pub mod exit;
 pub mod presets;
 mod progress;
 mod report;
+mod slurm;
 mod stop;
+pub mod sweep;
+mod sweep_table;
 pub mod train;
 pub mod verify;
 
