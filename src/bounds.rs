@@ -107,6 +107,22 @@ pub fn line(text: &str) -> String {
     printable(text).replace('\n', "�")
 }
 
+/// Characters of a name from a file that a message quotes at most.
+const SHORT: usize = 64;
+
+/// A name for a message: on one line, and of bounded length.
+pub fn short(name: &str) -> String {
+    line(&shortened(name, SHORT))
+}
+
+/// At most so many characters of a text; where there are more, "…" stands for the rest.
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 
 mod claim;
 mod library;
+mod nearest;
 mod overrides;
 mod parse_error;
 mod ron_file;
@@ -11,8 +12,9 @@ mod ron_spans;
 mod shift;
 
 pub use claim::{Claim, Quantity};
-pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
-pub use overrides::{SetError, set};
+pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
+pub use nearest::nearest;
+pub use overrides::{SetError, keys, set};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -88,6 +90,15 @@ impl Family {
 /// asked when a run is opened on it.
 const MEMORY: u128 = 64 << 30;
 
+/// "12 GiB", "300 MiB".
+fn size(bytes: u128) -> String {
+    if bytes < 10 << 30 {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
+    } else {
+        format!("{} GiB", bytes.div_ceil(1 << 30))
+    }
+}
+
 impl Preset {
     /// Checks what no single field can tell: that model, task and layout fit together and into memory.
     pub fn check(&self) -> Result<()> {
@@ -98,20 +109,20 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
-        self.fits_into(MEMORY)
+        self.fits_into(MEMORY, "a preset")
     }
 
-    /// Refuses a preset that needs more bytes than this.
-    pub fn fits_into(&self, most: u128) -> Result<()> {
+    /// Refuses a preset that needs more bytes than this, which `by` allows.
+    pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
         let (shape, bytes) = (self.task.shape(), self.bytes());
         ensure!(
             bytes <= most,
-            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: make task.dim, task.context or train.batch smaller",
+            "d {}, N {} and batch {} together need about {}; {by} allows {}: make task.dim, task.context or train.batch smaller",
             shape.dim,
             shape.context,
             self.train.batch,
-            bytes.div_ceil(1 << 30),
-            most >> 30
+            size(bytes),
+            size(most)
         );
         Ok(())
     }

@@ -2,11 +2,15 @@
 //!
 //! Owns the files' form, their versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
 
+mod file;
 mod result_cache;
 mod store;
+mod target;
 
+pub use file::{SessionFile, stem};
 pub use result_cache::{ClaimRecord, Entry, PresetResults, ResultCache};
-pub use store::{list, load, may_replace, save, understand};
+pub use store::{list, load, save, understand};
+pub use target::{Planned, is_session_name, may_replace};
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -60,7 +64,7 @@ pub struct Content {
 }
 
 /// What a run begins from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A preset and the name it is known by.
     Preset(String, Box<Preset>),
@@ -107,7 +111,7 @@ impl Session {
 
     /// Goes on exactly where the run was.
     pub fn resume(self, device: DeviceChoice) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, (self.checkpoint, self.history), device)
+        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device)
     }
 
     /// Checks what no single field can tell: that the parameters are those of the preset, and the curves those of the

@@ -29,6 +29,8 @@ pub enum Order {
     Resume,
     /// One step, then pause.
     Step,
+    /// Stop at this step, also after a restart, instead of the preset's last.
+    StopAt(u64),
     /// At most this many steps a second; none: as many as the machine can.
     Pace(Option<f64>),
     /// Multiplies the learning rate from here on.
@@ -39,7 +41,7 @@ pub enum Order {
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
-    /// Writes the session to this file.
+    /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
     Save(PathBuf),
 }
 
@@ -96,8 +98,15 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     Saved(PathBuf),
+    /// The session's file could not be written, for this reason; the session is in another file instead.
+    SavedElsewhere {
+        path: PathBuf,
+        why: String,
+    },
     /// A save failed; the run goes on.
     SaveFailed(String),
+    /// The session that was opened is not this run's to write, for this reason.
+    ReadOnly(String),
     /// The run cannot go on: it could not be opened, or the thread panicked.
     Failed(String),
 }

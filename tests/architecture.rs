@@ -17,7 +17,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
     ("train", &["bounds", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
     ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
-    ("sweep", &["bounds", "series", "preset", "train"]),
+    ("sweep", &["bounds", "series", "system", "preset", "train"]),
     ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
     (
         "headless",
@@ -34,7 +34,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
     ("nalgebra::", &["reference", "train"]),
-    ("clap::", &["cli", "headless", "lib"]),
+    ("clap::", &["cli", "headless", "lib", "tui/capabilities"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),

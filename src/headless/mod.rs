@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error. Knows nothing of the lab.
 
+pub mod changes;
 pub mod check;
 pub mod completions;
 pub mod eval;
@@ -9,6 +10,7 @@ pub mod exit;
 pub mod presets;
 mod progress;
 mod report;
+mod saver;
 mod slurm;
 mod stop;
 pub mod sweep;
@@ -32,8 +34,8 @@ fn print(text: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a line for a person to standard error. Nobody may be reading it, and that is no error.
-fn tell(line: &str) {
+/// Writes a line for a person to standard error. That it cannot be written is no error.
+pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

@@ -45,7 +45,7 @@ pub fn write(folder: &Folder, runs: usize, options: &sweep::Options) -> Result<E
     let place = std::path::absolute(folder.path())?;
     let script = script(&program, &place, runs, options)?;
     std::fs::create_dir_all(place.join("slurm")).context("cannot make the folder for Slurm's output")?;
-    folder.write(SCRIPT, script.as_bytes())?;
+    folder.write(SCRIPT, &script)?;
     let path = place.join(SCRIPT);
     let shown = crate::bounds::line(&path.display().to_string());
     if !options.slurm.submit {

@@ -10,14 +10,14 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::changes::{setting, without_repetition};
 use super::exit::{Stopped, Usage};
 use super::report::Report;
 use super::stop::StopSignal;
 use super::sweep_table::table;
-use super::train::setting;
-use super::{print, slurm, tell};
+use super::{completions, print, slurm, tell};
 use crate::preset;
-use crate::session::{self, Session};
+use crate::session::{self, Session, SessionFile};
 use crate::sweep::{self, Axis, Folder, Outcome, Plan, PlannedPreset, RunSpec, summarise};
 use crate::train::{DeviceChoice, Experiment};
 
@@ -31,7 +31,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
     again continues what was interrupted and skips what is done.")]
 pub struct Options {
     /// Names or paths of presets
-    #[arg(value_name = "PRESET", required_unless_present_any = ["collect", "task"])]
+    #[arg(value_name = "PRESET", add = completions::presets_and_files(), required_unless_present_any = ["collect", "task"])]
     pub presets: Vec<String>,
     /// A field to vary, with its values, for example task.context=5,10,20; repeat it for a grid
     #[arg(long, value_name = "KEY=V1,V2,…", value_parser = Axis::parse)]
@@ -110,6 +110,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// The plan that the options describe.
 fn plan(options: &Options) -> Result<Plan> {
+    without_repetition(&options.set)?;
     let settings = || options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let planned = |name: &String| {
         let (name, preset) = preset::find(name)?;
@@ -202,11 +203,15 @@ fn work(shared: &Shared<'_>, threads: usize) {
 
 /// Trains one run to its end; none if a signal interrupted it, or another process works on it.
 fn train(shared: &Shared<'_>, run: &RunSpec) -> Result<Option<Outcome>> {
-    let Some(_lock) = shared.folder.lock(run)? else {
-        shared.bar.suspend(|| tell(&format!("{}: another process works on it", run.name)));
-        return Ok(None);
-    };
     let file = shared.folder.session(run);
+    // Another process may have this run: a task of a job array, or a second command.
+    let mut owned = match SessionFile::take(&file) {
+        Ok(owned) => owned,
+        Err(error) => {
+            shared.bar.suspend(|| tell(&format!("{error:#}; left to it")));
+            return Ok(None);
+        }
+    };
     let mut experiment = match file.exists() {
         true => session::load(&file)?.resume(shared.device)?,
         false => Experiment::start(&run.preset_name, run.preset.clone(), shared.device)?,
@@ -215,24 +220,24 @@ fn train(shared: &Shared<'_>, run: &RunSpec) -> Result<Option<Outcome>> {
     let mut status = "done".to_owned();
     while experiment.step() < run.steps {
         if shared.stop.signal().is_some() {
-            session::save(&file, &Session::of(&experiment)?)?;
+            owned.save(&Session::of(&experiment)?)?;
             return Ok(None);
         }
         let at = experiment.step();
         let advance = experiment.advance(run.steps - at)?;
         shared.steps.fetch_add(experiment.step().saturating_sub(at), Ordering::Relaxed);
         shared.bar.set_position(shared.steps.load(Ordering::Relaxed));
-        if let Some(step) = advance.diverged {
-            status = format!("diverged at step {step}");
+        if let Some(divergence) = advance.diverged {
+            status = format!("diverged at step {}", divergence.step);
             break;
         }
         if saved.elapsed() >= SAVE_EVERY {
-            session::save(&file, &Session::of(&experiment)?)?;
+            owned.save(&Session::of(&experiment)?)?;
             saved = Instant::now();
         }
     }
     let elapsed = began.elapsed();
-    session::save(&file, &Session::of(&experiment)?)?;
+    owned.save(&Session::of(&experiment)?)?;
     let curves = sweep::curves(&experiment.history);
     let trained = experiment.step() - first;
     let report: serde_json::Value = serde_json::from_str(&Report::of(&mut experiment, trained, elapsed)?.json()?)?;

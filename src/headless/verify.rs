@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::stop::StopSignal;
-use super::{exit::Stopped, print, tell};
+use super::{completions, exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
 use crate::reference::Reference;
 use crate::session::{ClaimRecord, ResultCache};
@@ -18,13 +18,13 @@ use crate::train::{DeviceChoice, Experiment, ReferenceResult};
 #[derive(Args, Debug)]
 pub struct Options {
     /// Names or paths of presets; without any, all of them
-    #[arg(value_name = "PRESET")]
+    #[arg(value_name = "PRESET", add = completions::presets_and_files())]
     pub presets: Vec<String>,
     /// Print a table in Markdown instead, one row a preset, such as the README has; the claims go to standard error
     #[arg(long)]
     pub markdown: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
 }
 
@@ -107,19 +107,19 @@ fn verify(
     let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
-    let mut verdicts = experiment.verdicts()?;
+    let mut verdicts = experiment.check_claims()?;
     let mut training = Duration::ZERO;
     while experiment.step() < last {
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
         let began = Instant::now();
-        let advance = experiment.advance(experiment.to_next_claim().unwrap_or(1))?;
+        let advance = experiment.advance(experiment.steps_to_next_claim().unwrap_or(1))?;
         training += began.elapsed();
-        if let Some(at) = advance.diverged {
-            bail!("{name} diverged at step {at}");
+        if let Some(divergence) = advance.diverged {
+            bail!("{name} {divergence}");
         }
-        verdicts.extend(experiment.verdicts()?);
+        verdicts.extend(experiment.check_claims()?);
     }
     let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
     Ok(Some((experiment, ClaimRecord { verdicts, seconds_per_step })))

@@ -1,7 +1,7 @@
 //! What is wrong with a RON text, in words, with the place and what is allowed there.
 //!
-//! The parser knows that something is wrong but not always what would be right. Then it is asked: the text is changed
-//! at that place to something that no type takes, and the parser's complaint about that names all that it would take.
+//! The parser's error does not always say what would be allowed. Then the text is changed at that place to something that no
+//! type accepts, and parsed again: the error of that names all that is accepted.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -9,15 +9,20 @@ use std::ops::Range;
 use anyhow::anyhow;
 use ron::error::{Error, SpannedError};
 
+use super::nearest::near;
 use super::ron_spans;
 use crate::bounds;
 
 /// A name that no type has.
-const NOBODY: &str = "__";
+const NO_NAME: &str = "__";
 /// A number that is within no bounds.
 const TOO_GREAT: &str = "18446744073709551615";
 /// Characters of a file that a message quotes at most.
 const QUOTE: usize = 32;
+/// Characters of a message at most: all names of models with what is around them.
+const LONGEST: usize = 1000;
+/// Characters of a key at most: longer than all of ours.
+const LONGEST_KEY: usize = 200;
 
 /// Why a text was refused, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +54,9 @@ impl ParseError {
             key = key.rsplit_once('.').map_or("", |(outer, _)| outer).to_owned();
         }
         let asked = Probe { text, place, value: around.map(|field| field.value), parse: &parse };
-        let message = bounds::line(&asked.words(&error.code));
+        let message = bounded(&asked.words(&error.code));
         let out_of_range = matches!(error.code, Error::Message(_) | Error::IntegerOutOfBounds);
-        Self { line, column, key: bounds::line(&key), message, out_of_range }
+        Self { line, column, key: bounds::line(&bounds::shortened(&key, LONGEST_KEY)), message, out_of_range }
     }
 
     /// A refusal by what fields say together. Such a message begins with a key, or names one; in the text the keys
@@ -68,18 +73,18 @@ impl ParseError {
         let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| ron_spans::find(text, within));
         let place = found.map_or_else(|| ron_spans::next_word(text, 0), |field| field.value.start);
         let (line, column) = ron_spans::line_column(text, place);
-        let message = bounds::line(message);
+        let message = bounded(message);
         Self { line, column, key: within.to_owned(), message, out_of_range: true }
     }
 
     /// The message with the key that it is about.
-    pub fn told(&self) -> String {
+    pub fn words(&self) -> String {
         if self.key.is_empty() { self.message.clone() } else { format!("{}: {}", self.key, self.message) }
     }
 
     /// The error for a person: `presets/x.ron:7:12: task.dim: …`.
     pub fn in_file(&self, name: &str) -> anyhow::Error {
-        anyhow!("{}:{}:{}: {}", bounds::line(name), self.line, self.column, self.told())
+        anyhow!("{}:{}:{}: {}", bounds::line(name), self.line, self.column, self.words())
     }
 }
 
@@ -100,20 +105,9 @@ fn place_of(text: &str, error: &SpannedError) -> usize {
     }
 }
 
-/// "did you mean `dim`? ", where one of the names is near.
-pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let found = found.to_lowercase();
-    let likeness = |name: &str| {
-        let name = name.to_lowercase();
-        // Letters swapped or left out; then a common beginning, which counts for less.
-        strsim::normalized_damerau_levenshtein(&found, &name).max(strsim::jaro_winkler(&found, &name) - 0.2)
-    };
-    let scored = names.into_iter().map(|name| (likeness(name.as_ref()), name));
-    // Of names that are equally near the first.
-    match scored.min_by(|a, b| b.0.total_cmp(&a.0)) {
-        Some((score, name)) if score > 0.6 => format!("did you mean `{}`? ", name.as_ref()),
-        _ => String::new(),
-    }
+/// A message on one line and of bounded length, whatever the file says.
+fn bounded(message: &str) -> String {
+    bounds::line(&bounds::shortened(message, LONGEST))
 }
 
 /// A refused text, its place, and a parser to ask.
@@ -131,17 +125,27 @@ impl Probe<'_> {
         match code {
             Error::Message(message) => message.clone(),
             Error::NoSuchStructField { expected, found, .. } => {
-                format!("there is no field `{found}`; {}allowed: {}", near(found, *expected), expected.join(", "))
+                format!(
+                    "there is no field `{}`; {}allowed: {}",
+                    bounds::short(found),
+                    near(found, *expected),
+                    expected.join(", ")
+                )
             }
             Error::NoSuchEnumVariant { expected, found, .. } => {
-                format!("`{found}` is not known here; {}allowed: {}", near(found, *expected), expected.join(", "))
+                format!(
+                    "`{}` is not known here; {}allowed: {}",
+                    bounds::short(found),
+                    near(found, *expected),
+                    expected.join(", ")
+                )
             }
             Error::MissingStructField { field, .. } => {
                 format!("the field `{field}` is missing{}", self.fields_allowed())
             }
             Error::DuplicateStructField { field, .. } => format!("the field `{field}` is given twice"),
             Error::ExpectedDifferentStructName { expected, found } => {
-                format!("`{found}` does not belong here: write `{expected}(…)`")
+                format!("`{}` does not belong here: write `{expected}(…)`", bounds::short(found))
             }
             Error::ExpectedNamedStructLike(name) if rest.is_empty() => format!("nothing is here: write `{name}(…)`"),
             Error::ExpectedNamedStructLike(name) => format!("write `{name}(…)` here, not {}", self.quoted()),
@@ -230,8 +234,8 @@ impl Probe<'_> {
     }
 
     fn variants_allowed(&self) -> Option<String> {
-        match self.with_value(NOBODY)? {
-            Error::NoSuchEnumVariant { expected, found, .. } if found == NOBODY => {
+        match self.with_value(NO_NAME)? {
+            Error::NoSuchEnumVariant { expected, found, .. } if found == NO_NAME => {
                 Some(format!("allowed: {}", expected.join(", ")))
             }
             _ => None,
@@ -243,7 +247,7 @@ impl Probe<'_> {
         for field in ["__: 0, ", ", __: 0", "(__: 0)"] {
             let code = (self.parse)(&self.changed(self.place..self.place, field)).map(|error| error.code);
             if let Some(Error::NoSuchStructField { expected, found, .. }) = code
-                && found == NOBODY
+                && found == NO_NAME
             {
                 return format!("; its fields are {}", expected.join(", "));
             }

@@ -11,11 +11,12 @@ impl Preset {
         &self,
         settings: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Self, SetError> {
-        let told =
-            |key: &str, value: &str, words: &str| format!("--set {}: {words}", bounds::line(&format!("{key}={value}")));
+        let refusal = |key: &str, value: &str, words: &str| {
+            format!("--set {}: {words}", bounds::line(&bounds::shortened(&format!("{key}={value}"), 200)))
+        };
         if let Some((key, value)) = settings.clone().into_iter().find(|(key, _)| !key.starts_with("task.")) {
             let words = "what is learnt stays as it is: only fields of the task can change, such as task.range";
-            return Err(SetError::Usage(told(key, value, words)));
+            return Err(SetError::Usage(refusal(key, value, words)));
         }
         let mut shifted = Self { claims: Vec::new(), ..self.clone() };
         for (key, value) in settings {
@@ -23,7 +24,7 @@ impl Preset {
             // A model of another size could not take the weights.
             if (shifted.parameters(), shifted.widths()) != (self.parameters(), self.widths()) {
                 let words = "this changes the shapes of the weights: train with it, `innerloop train --set …`";
-                return Err(SetError::Value(told(key, value, words)));
+                return Err(SetError::Value(refusal(key, value, words)));
             }
         }
         Ok(shifted)

@@ -1,7 +1,6 @@
-//! The folder of a sweep: its plan, the files of its runs, and who works on a run.
+//! The folder of a sweep: its plan, and the files of its runs.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::{Outcome, Plan, RunSpec};
 use crate::bounds;
 use crate::preset;
+use crate::system::files::{self, Existing};
 
 /// Bytes of a plan at most.
 const LARGEST_PLAN: u64 = 16 << 20;
@@ -17,12 +17,6 @@ const LARGEST_PLAN: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Folder {
     path: PathBuf,
-}
-
-/// Says that this process works on a run, for as long as it lives.
-#[derive(Debug)]
-pub struct RunLock {
-    _file: File,
 }
 
 impl Folder {
@@ -42,10 +36,8 @@ impl Folder {
         if used {
             bail!("{name} is not empty and holds no sweep: give an empty or a new folder to --out");
         }
-        for part in ["runs", "locks"] {
-            fs::create_dir_all(path.join(part)).with_context(|| name.clone())?;
-        }
-        write_whole(&folder.plan_path(), preset::pretty(plan)?.as_bytes()).with_context(|| name.clone())?;
+        fs::create_dir_all(path.join("runs")).with_context(|| name.clone())?;
+        files::write(&folder.plan_path(), &preset::pretty(plan)?, Existing::Keep).with_context(|| name.clone())?;
         Ok(folder)
     }
 
@@ -95,25 +87,13 @@ impl Folder {
     /// Keeps what a run came to: whole or not at all.
     pub fn keep_outcome(&self, run: &RunSpec, outcome: &Outcome) -> Result<()> {
         let path = self.outcome_path(run);
-        write_whole(&path, serde_json::to_string(outcome)?.as_bytes()).with_context(|| printed(&path))
-    }
-
-    /// Takes a run for this process; none if another one works on it.
-    pub fn lock(&self, run: &RunSpec) -> Result<Option<RunLock>> {
-        let path = self.path.join("locks").join(&run.name);
-        let file = File::create(&path).with_context(|| printed(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(RunLock { _file: file })),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            // A file system without locks: nothing can be said, and one process is the ordinary case.
-            Err(fs::TryLockError::Error(_)) => Ok(Some(RunLock { _file: file })),
-        }
+        files::write(&path, &serde_json::to_string(outcome)?, Existing::Replace).with_context(|| printed(&path))
     }
 
     /// Writes a table, such as `results.csv`, whole or not at all.
-    pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
-        write_whole(&path, content).with_context(|| printed(&path))
+        files::write(&path, text, Existing::Replace).with_context(|| printed(&path))
     }
 
     pub fn path(&self) -> &Path {
@@ -123,14 +103,4 @@ impl Folder {
 
 fn printed(path: &Path) -> String {
     bounds::line(&path.display().to_string())
-}
-
-/// Until the new file is complete on disk, the previous one stands.
-fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".innerloop-").suffix(".tmp").tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

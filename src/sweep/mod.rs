@@ -16,7 +16,7 @@ mod plan;
 mod results;
 mod summary;
 
-pub use folder::{Folder, RunLock};
+pub use folder::Folder;
 pub use plan::{Axis, Plan, PlannedPreset, RunSpec};
 pub use results::{Outcome, curves, curves_csv, results_csv};
 pub use summary::{Spread, SummaryRow, summarise};

@@ -54,7 +54,7 @@ fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, String)>) {
 
 /// One row a run, in the order of the plan. The columns are the paths of `innerloop train --json`, after the preset,
 /// the varied fields and the seed. A path that a run does not have is an empty cell.
-pub fn results_csv(runs: &[(RunSpec, Outcome)]) -> Result<Vec<u8>> {
+pub fn results_csv(runs: &[(RunSpec, Outcome)]) -> Result<String> {
     let mut columns: Vec<String> = Vec::new();
     let mut rows: Vec<Vec<(String, String)>> = Vec::new();
     for (run, outcome) in runs {
@@ -82,11 +82,11 @@ pub fn results_csv(runs: &[(RunSpec, Outcome)]) -> Result<Vec<u8>> {
         let cell = |column: &String| cells.iter().find(|(path, _)| path == column).map_or("", |(_, text)| text);
         table.write_record(columns.iter().map(cell))?;
     }
-    Ok(table.into_inner()?)
+    Ok(String::from_utf8(table.into_inner()?)?)
 }
 
 /// One row for each bucket of steps of each curve of each run.
-pub fn curves_csv(runs: &[(RunSpec, Outcome)]) -> Result<Vec<u8>> {
+pub fn curves_csv(runs: &[(RunSpec, Outcome)]) -> Result<String> {
     let mut table = csv::Writer::from_writer(Vec::new());
     let varied = runs.first().map(|(run, _)| run.varied.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>());
     let head = ["preset"].into_iter().chain(varied.unwrap_or_default());
@@ -106,7 +106,7 @@ pub fn curves_csv(runs: &[(RunSpec, Outcome)]) -> Result<Vec<u8>> {
             }
         }
     }
-    Ok(table.into_inner()?)
+    Ok(String::from_utf8(table.into_inner()?)?)
 }
 
 #[cfg(test)]
@@ -131,12 +131,12 @@ mod tests {
             json!({"preset": "gd-ssm", "seed": 1, "eval_loss": null, "references": {"gd-1": {"loss": 0.5, "eta": 6.0}}}),
         ];
         let runs: Vec<_> = runs().into_iter().zip(reports.map(outcome)).collect();
-        let text = String::from_utf8(results_csv(&runs).unwrap()).unwrap();
+        let text = results_csv(&runs).unwrap();
         let expected = "preset,task.dim,seed,status,eval_loss,references.gd-1.loss,references.gd-1.eta\n\
                         gd-ssm,3,1,done,0.30000000000000004,0.5,\n\
                         gd-ssm,4,1,done,,0.5,6.0\n";
         assert_eq!(text, expected);
-        let curves = String::from_utf8(curves_csv(&runs).unwrap()).unwrap();
+        let curves = curves_csv(&runs).unwrap();
         assert_eq!(curves.lines().next(), Some("preset,task.dim,seed,curve,step,min,mean,max"));
         assert_eq!(curves.lines().nth(2), Some("gd-ssm,4,1,train_loss,1,0.25,0.5,1.0"));
     }

@@ -1,6 +1,6 @@
-//! The lab's vocabulary: how references are called, and the answer in one sentence.
+//! The lab's vocabulary: the names of references, and the answer in one sentence.
 //!
-//! Owns the thresholds between "equal to", "close to" and "not yet". Knows nothing of where the words stand.
+//! Owns the thresholds between "equal to", "close to" and "closest to". Knows nothing of layout.
 
 pub mod claims;
 pub mod cost;
@@ -15,9 +15,9 @@ use crate::train::{Equivalence, Measurement};
 const EQUAL: f64 = 0.03;
 /// The same for "close to".
 const CLOSE: f64 = 0.15;
-/// Relative difference from which a model is near nothing.
+/// Relative prediction difference to every reference from which a model is far from all.
 const FAR: f64 = 2.0;
-/// Loss gap below which a model is no worse version of gradient descent.
+/// Loss gap below which a model is better than gradient descent.
 const BEYOND: f64 = -0.5;
 /// Relative prediction difference to every reference from which a model is like none.
 const UNLIKE: f64 = 0.5;
@@ -66,16 +66,22 @@ pub fn role(reference: Reference) -> Role {
     }
 }
 
-/// The line that a reference has everywhere, for where colours cannot tell.
+/// The line style that a reference has everywhere, where colours do not tell.
 pub fn stroke(reference: Reference) -> Stroke {
     match reference {
         Reference::Gd(1) => Stroke::Dashed,
         Reference::Zero => Stroke::Dotted,
-        _ => Stroke::DashDot,
+        Reference::Gd(_)
+        | Reference::GdPlusPlus
+        | Reference::LeastSquares
+        | Reference::Ridge
+        | Reference::RecursiveLeastSquares
+        | Reference::Kalman
+        | Reference::Bayes => Stroke::DashDot,
     }
 }
 
-/// The mark that a reference's points have. The model's is "●".
+/// The mark of a reference's points. The model's is "●".
 pub fn mark(reference: Reference) -> &'static str {
     match reference {
         Reference::Zero => "○",
@@ -91,16 +97,16 @@ pub fn mark(reference: Reference) -> &'static str {
 pub enum Closeness {
     Equal,
     Close,
-    NotYet,
+    Neither,
 }
 
 impl Closeness {
-    /// Of a relative prediction difference alone.
+    /// By a relative prediction difference alone.
     pub fn of_difference(difference: f64) -> Self {
         match difference {
             d if d <= EQUAL => Self::Equal,
             d if d <= CLOSE => Self::Close,
-            _ => Self::NotYet,
+            _ => Self::Neither,
         }
     }
 
@@ -111,7 +117,7 @@ impl Closeness {
         } else if difference <= CLOSE {
             Self::Close
         } else {
-            Self::NotYet
+            Self::Neither
         }
     }
 
@@ -119,26 +125,29 @@ impl Closeness {
         match self {
             Self::Equal => "●",
             Self::Close => "◐",
-            Self::NotYet => "○",
+            Self::Neither => "○",
         }
     }
 }
 
-/// The answer, without digits: "equal to one GD step".
+/// The answer in a sentence: "equal to one GD step", "closest to 10 GD steps: loss 0.37 × GD-1".
 pub fn answer(equal: &Equivalence) -> String {
     let to = phrase(equal.reference);
     match Closeness::of(equal) {
         Closeness::Equal => format!("equal to {to}"),
         Closeness::Close => format!("close to {to}"),
-        Closeness::NotYet if beyond(equal) => format!("better than {to}, and like no reference"),
-        // Further away than the reference is from zero: "nearest" would say too much.
-        Closeness::NotYet if !near_anything(equal) => "far from every reference".to_owned(),
-        Closeness::NotYet if equal.nearest == equal.reference => format!("not {to} yet, though nothing else is nearer"),
-        Closeness::NotYet => format!("not {to} yet: nearest is {}", phrase(equal.nearest)),
+        Closeness::Neither if beyond(equal) => format!("better than {to}, and like no reference"),
+        Closeness::Neither if !near_anything(equal) => {
+            let distance = equal.distances.iter().find(|(reference, _)| *reference == equal.nearest);
+            let distance = distance.map_or(f64::NAN, |(_, distance)| *distance);
+            format!("far from every reference: differs from {} by {}", label(equal.nearest), percent(distance))
+        }
+        Closeness::Neither if equal.nearest == equal.reference => format!("closest to {to}, but not equal to it"),
+        Closeness::Neither => format!("closest to {}: loss {}", phrase(equal.nearest), relative_loss(equal)),
     }
 }
 
-/// Whether a model has found something that no reference does: its loss is far below, and its answers are others.
+/// Whether a model does better than every reference: its loss is far below, and its predictions differ from all.
 fn beyond(equal: &Equivalence) -> bool {
     equal.loss_gap < BEYOND && equal.distances.iter().all(|(_, distance)| *distance > UNLIKE)
 }
@@ -147,10 +156,15 @@ fn near_anything(equal: &Equivalence) -> bool {
     equal.distances.iter().any(|(_, distance)| *distance <= FAR)
 }
 
-/// The digits behind the answer, most telling first. `short` leaves the loss itself out.
+/// "0.37 × GD-1".
+fn relative_loss(equal: &Equivalence) -> String {
+    format!("{} × {}", significant(1.0 + equal.loss_gap, 4), label(equal.reference))
+}
+
+/// The numbers behind the answer, the most important first. `short` leaves the loss itself out.
 pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
     let equal = &measurement.equivalence;
-    let loss = format!("{} × {}", significant(1.0 + equal.loss_gap, 4), label(equal.reference));
+    let loss = relative_loss(equal);
     vec![
         format!("predictions differ by {}", percent(equal.prediction_difference_relative)),
         format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
@@ -180,15 +194,15 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_no_better_than_the_digits() {
+    fn the_answer_says_no_more_than_the_numbers() {
         let said = |difference, cosine, nearest| answer(&equivalence(difference, cosine, nearest));
         assert_eq!(said(0.018, 0.9995, Gd(1)), "equal to one GD step");
         assert_eq!(said(0.018, 0.99, Gd(1)), "close to one GD step");
-        assert_eq!(said(0.9, 0.1, Zero), "not one GD step yet: nearest is predicting zero");
-        assert_eq!(said(0.4, 0.5, Gd(1)), "not one GD step yet, though nothing else is nearer");
-        assert_eq!(said(4e10, 0.0, LeastSquares), "far from every reference");
-        assert_eq!(said(f64::NAN, f64::NAN, Zero), "far from every reference");
-        assert_eq!(Closeness::of(&equivalence(f64::NAN, f64::NAN, Zero)), Closeness::NotYet);
+        assert_eq!(said(0.9, 0.1, Zero), "closest to predicting zero: loss 1.000 × GD-1");
+        assert_eq!(said(0.4, 0.5, Gd(1)), "closest to one GD step, but not equal to it");
+        assert_eq!(said(4e10, 0.0, LeastSquares), "far from every reference: differs from least squares by 4e12 %");
+        assert_eq!(said(f64::NAN, f64::NAN, Zero), "far from every reference: differs from zero by –");
+        assert_eq!(Closeness::of(&equivalence(f64::NAN, f64::NAN, Zero)), Closeness::Neither);
         let found = Equivalence { loss_gap: -0.99, ..equivalence(0.99, 0.0, Zero) };
         assert_eq!(answer(&found), "better than one GD step, and like no reference");
         assert_eq!([label(Gd(3)), phrase(Gd(3))], ["GD-3", "3 GD steps"]);

@@ -1,6 +1,6 @@
-//! A claim in words: what is measured, within which bounds, and what came of it.
+//! A claim in words: what is measured, within which bounds, and the measured value.
 //!
-//! Owns how each quantity is written, in per cent or as a plain number. Knows nothing of where the words stand.
+//! Owns how each quantity is written, in per cent or as a plain number. Knows nothing of layout.
 
 use super::label;
 use crate::preset::{Claim, Quantity};
@@ -15,7 +15,7 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::PredictionDifference => format!("predictions differ from {main}'s"),
         Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
         Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
-        Quantity::ParameterDifference => "weights differ from the construction's".to_owned(),
+        Quantity::ParameterDifference => "relative distance from the constructed weights".to_owned(),
         Quantity::LossOver(reference) => format!("loss over {}'s", label(reference)),
         Quantity::MedianOver(reference) => format!("median loss over {}'s", label(reference)),
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(one), label(other)),
@@ -24,7 +24,7 @@ pub fn quantity(claim: &Claim) -> String {
     }
 }
 
-/// What is claimed of it: "at most 3 %"; nothing where the quantity says it all.
+/// The bounds: "at most 3 %"; empty where the quantity has none.
 pub fn bounds(claim: &Claim) -> String {
     let number = |bound: f64| match claim.measure {
         Quantity::LossGap if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
@@ -49,7 +49,7 @@ pub fn value(claim: &Claim, value: f64) -> String {
         Quantity::Nearest(_) => "no".to_owned(),
         Quantity::LossGap => signed_percent(value),
         Quantity::PredictionDifference | Quantity::ParameterDifference | Quantity::DistanceTo(_) => percent(value),
-        // Cut and not rounded, as close to 1 as it is claimed.
+        // Truncated and not rounded: a cosine just below 1 must not read as 1.
         Quantity::SensitivityCosine | Quantity::StateCosine if value.is_finite() => {
             ((value * 1e6).trunc() / 1e6).to_string()
         }
