@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, completions, eval, presets, sweep, tell, train, verify};
+use crate::headless::{check, completions, eval, export, presets, sweep, tell, train, verify};
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
@@ -40,6 +40,7 @@ pub enum Command {
     Train(train::Options),
     Eval(eval::Options),
     Sweep(sweep::Options),
+    Export(export::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),

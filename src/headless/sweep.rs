@@ -240,7 +240,7 @@ fn train(shared: &Shared<'_>, run: &RunSpec) -> Result<Option<Outcome>> {
     owned.save(&Session::of(&experiment)?)?;
     let curves = sweep::curves(&experiment.history);
     let trained = experiment.step() - first;
-    let report: serde_json::Value = serde_json::from_str(&Report::of(&mut experiment, trained, elapsed)?.json()?)?;
+    let report: serde_json::Value = Report::of(&mut experiment, trained, elapsed)?.value()?;
     let outcome = Outcome { status, report, curves };
     shared.folder.keep_outcome(run, &outcome)?;
     Ok(Some(outcome))
@@ -269,14 +269,7 @@ fn bar(steps: u64) -> ProgressBar {
 
 /// Writes the tables from the runs that have ended, and prints the summary.
 fn collect(folder: &Folder, json: bool) -> Result<ExitCode> {
-    let runs = folder.plan()?.runs()?;
-    let total = runs.len();
-    let mut ended = Vec::new();
-    for run in runs {
-        if let Some(outcome) = folder.outcome(&run)? {
-            ended.push((run, outcome));
-        }
-    }
+    let (ended, total) = folder.ended()?;
     folder.write("results.csv", &sweep::results_csv(&ended)?)?;
     folder.write("curves.csv", &sweep::curves_csv(&ended)?)?;
     let rows = summarise(&ended);

@@ -4,12 +4,22 @@ use crate::sweep::{Spread, SummaryRow};
 
 /// One line for each preset and combination of varied values: mean ± standard deviation over seeds.
 pub fn table(rows: &[SummaryRow]) -> String {
+    aligned(&lines(rows))
+}
+
+/// The cells of that table, the head first.
+pub fn lines(rows: &[SummaryRow]) -> Vec<Vec<String>> {
     let keys: Vec<String> =
         rows.first().map(|row| row.varied.iter().map(|(key, _)| key.clone()).collect()).unwrap_or_default();
     let fixed = ["runs", "loss", "loss / gd-1", "distance to gd-1", "nearest"].map(str::to_owned);
     let head: Vec<String> = ["preset".to_owned()].into_iter().chain(keys).chain(fixed).collect();
-    let lines: Vec<Vec<String>> = [head].into_iter().chain(rows.iter().map(cells)).collect();
-    let widths: Vec<usize> = (0..lines[0].len())
+    [head].into_iter().chain(rows.iter().map(cells)).collect()
+}
+
+/// Rows in columns of equal width, two spaces apart; the first row says how many there are.
+pub fn aligned(lines: &[Vec<String>]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
         .map(|column| lines.iter().filter_map(|line| line.get(column)).map(|c| c.chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();

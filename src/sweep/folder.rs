@@ -84,6 +84,19 @@ impl Folder {
         }
     }
 
+    /// The runs that have ended, in the order of the plan, and how many are planned.
+    pub fn ended(&self) -> Result<(Vec<(RunSpec, Outcome)>, usize)> {
+        let runs = self.plan()?.runs()?;
+        let planned = runs.len();
+        let mut ended = Vec::new();
+        for run in runs {
+            if let Some(outcome) = self.outcome(&run)? {
+                ended.push((run, outcome));
+            }
+        }
+        Ok((ended, planned))
+    }
+
     /// Keeps what a run came to: whole or not at all.
     pub fn keep_outcome(&self, run: &RunSpec, outcome: &Outcome) -> Result<()> {
         let path = self.outcome_path(run);

@@ -22,18 +22,19 @@ pub struct Outcome {
 /// Every curve of a run by its name: a list of buckets `[step, least, mean, greatest]`, each over the steps up to the
 /// next one.
 pub fn curves(history: &History) -> Value {
-    let named = [
-        ("train_loss", &history.train_loss),
-        ("eval_loss", &history.eval_loss),
-        ("prediction_difference_relative", &history.prediction_difference),
-        ("sensitivity_angle", &history.sensitivity_angle),
-        ("loss_gap", &history.loss_gap),
-        ("state_angle", &history.state_angle),
-    ];
     let buckets =
         |series: &Series| -> Value { series.buckets().iter().map(|b| json!([b.step, b.min, b.mean, b.max])).collect() };
-    let filled = named.into_iter().filter(|(_, series)| !series.is_empty());
-    Value::Object(filled.map(|(name, series)| (name.to_owned(), buckets(series))).collect::<Map<_, _>>())
+    Value::Object(history.named().map(|(name, series)| (name.to_owned(), buckets(series))).collect::<Map<_, _>>())
+}
+
+/// The cells `curve, step, min, mean, max` of every bucket of curves that [`curves`] has made.
+pub fn curve_rows(curves: &Value) -> impl Iterator<Item = Vec<String>> {
+    curves.as_object().into_iter().flatten().flat_map(|(curve, buckets)| {
+        buckets.as_array().into_iter().flatten().map(move |bucket| {
+            let numbers = bucket.as_array().into_iter().flatten().map(Value::to_string);
+            std::iter::once(curve.clone()).chain(numbers).collect()
+        })
+    })
 }
 
 /// Path and text of every single number, text and truth value of an object; lists are left out.
@@ -98,12 +99,8 @@ pub fn curves_csv(runs: &[(RunSpec, Outcome)]) -> Result<String> {
             .chain(run.varied.iter().map(|(_, value)| value.as_str()))
             .chain([seed.as_str()])
             .collect();
-        for (curve, buckets) in outcome.curves.as_object().into_iter().flatten() {
-            for bucket in buckets.as_array().into_iter().flatten() {
-                let numbers: Vec<String> = bucket.as_array().into_iter().flatten().map(Value::to_string).collect();
-                let cells = of_run.iter().copied().chain([curve.as_str()]);
-                table.write_record(cells.chain(numbers.iter().map(String::as_str)))?;
-            }
+        for row in curve_rows(&outcome.curves) {
+            table.write_record(of_run.iter().copied().chain(row.iter().map(String::as_str)))?;
         }
     }
     Ok(String::from_utf8(table.into_inner()?)?)

@@ -21,7 +21,6 @@ pub mod keymap;
 mod labels;
 pub mod layout;
 pub mod message;
-mod numbers;
 mod pacer;
 pub mod pane;
 mod report;
@@ -36,6 +35,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 
+use crate::numbers;
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
