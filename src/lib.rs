@@ -36,6 +36,7 @@ pub mod system;
 pub mod task;
 pub mod train;
 pub mod tui;
+pub mod uncertainty;
 pub mod worker;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
         Some(Command::Sweep(options)) => headless::sweep::run(&options),
         Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
+        Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),

@@ -1,7 +1,6 @@
-//! The thread that trains: orders in, updates out.
+//! The training thread: orders in, updates out.
 //!
-//! The only place that owns a training thread. Drawing never holds it up: it folds what happened into one pending
-//! update and posts at most [`POSTS_PER_SECOND`]. Knows nothing of screens and keys.
+//! Rendering never delays it: it folds what happened into one pending update and posts at most [`POSTS_PER_SECOND`].
 
 mod pace;
 mod run;
@@ -16,13 +15,13 @@ use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    DeviceChoice, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+    DeviceChoice, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
 };
 
 /// Updates a worker posts at most in a second.
 pub const POSTS_PER_SECOND: u32 = 20;
 
-/// What the person in front wants of the run.
+/// A request to the training thread.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     Pause,
@@ -31,16 +30,18 @@ pub enum Order {
     Step,
     /// Stop at this step, also after a restart, instead of the preset's last.
     StopAt(u64),
-    /// At most this many steps a second; none: as many as the machine can.
+    /// At most this many steps per second; `None`: as many as possible.
     Pace(Option<f64>),
     /// Multiplies the learning rate from here on.
     ScaleLr(f64),
-    /// From the start: with the same seed, or with another.
+    /// Restarts at step 0, with another seed or, if `None`, the same.
     Restart {
         seed: Option<u64>,
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
+    /// Fits learners to the answers of the present weights.
+    Fit,
     /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
     Save(PathBuf),
 }
@@ -54,18 +55,18 @@ pub struct Opened {
     pub seed: u64,
     /// The file that the session was opened from or last saved to.
     pub file: Option<PathBuf>,
-    /// "cpu" or the card's name.
+    /// "cpu", "cuda:0".
     pub device: String,
     pub parameters: usize,
     pub references: Vec<ReferenceResult>,
 }
 
-/// Whether the run goes on.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
     Running,
     Paused,
-    /// The preset's last step is done. Resuming goes on beyond it.
+    /// The preset's last step is done. Resuming trains further.
     Finished,
     /// The loss was not finite or had run away at this step; the run is back at an earlier, good one, and paused.
     Diverged {
@@ -78,7 +79,7 @@ pub enum Phase {
     },
 }
 
-/// Where the run stands.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     pub phase: Phase,
@@ -90,11 +91,11 @@ pub struct Status {
     pub pace: Option<f64>,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
-    /// What the card says of itself, where the run is on one that does.
-    pub card: Option<GpuStatus>,
+    /// The status of the GPU, if the run is on one that reports it.
+    pub gpu: Option<GpuStatus>,
 }
 
-/// Something to tell the person once.
+/// A message to be shown once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     Saved(PathBuf),
@@ -103,7 +104,7 @@ pub enum Note {
         path: PathBuf,
         why: String,
     },
-    /// A save failed; the run goes on.
+    /// A save failed; the run continues.
     SaveFailed(String),
     /// The session that was opened is not this run's to write, for this reason.
     ReadOnly(String),
@@ -111,10 +112,19 @@ pub enum Note {
     Failed(String),
 }
 
+/// Learners fitted to a model's answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// The step of the weights.
+    pub step: u64,
+    /// The best explanation first; or why there is none.
+    pub fits: Result<Vec<Fit>, String>,
+}
+
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
-    /// The run was opened, or opened afresh: replace everything known of it.
+    /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
     pub history: Option<History>,
@@ -123,10 +133,11 @@ pub struct Update {
     pub lr_changes: Vec<LrChange>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
-    /// The claims for a step that was reached, held against all held-out tasks.
+    /// The claims for a step that was reached, checked on all held-out tasks.
     pub checked: Option<ClaimRecord>,
-    /// What the weights were worth on shifted tasks.
+    /// Measurements of the weights on shifted tasks.
     pub shifts: Vec<Shift>,
+    pub fitted: Option<Fitted>,
     pub notes: Vec<Note>,
 }
 
@@ -141,14 +152,14 @@ impl Worker {
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
         let (orders, inbox) = mpsc::channel();
         let post = Arc::new(Mutex::new(post));
-        let last_words = Arc::clone(&post);
+        let post_failure = Arc::clone(&post);
         let work = move || {
             let say = |update| {
                 if let Ok(post) = post.lock() {
                     post(update);
                 }
             };
-            // Inside the pool, so that a step does not wake another thread only to wait for it.
+            // Inside the thread pool: from outside, every step would wait for another thread to wake.
             let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say));
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
@@ -156,7 +167,7 @@ impl Worker {
                 Ok(Err(error)) => format!("{error:#}"),
                 Err(panic) => format!("training stopped unexpectedly: {}", panic_message(&*panic)),
             };
-            let post = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+            let post = post_failure.lock().unwrap_or_else(PoisonError::into_inner);
             post(Update { notes: vec![Note::Failed(reason)], ..Update::default() });
         };
         let thread = thread::Builder::new().name("training".to_owned()).spawn(work).ok();
@@ -164,7 +175,7 @@ impl Worker {
     }
 
     pub fn order(&self, order: Order) {
-        // A thread that is gone has posted why.
+        // A thread that has ended has posted why.
         if let Some(orders) = &self.orders {
             let _ = orders.send(order);
         }

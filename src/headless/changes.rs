@@ -71,12 +71,24 @@ impl Changes {
 
     /// Refuses changes where there is nothing that they could change.
     pub fn need_preset(&self) -> Result<(), Usage> {
-        let none = self.steps.is_none() && self.seed.is_none() && self.set.is_empty();
         let words = "--set, --seed and --steps need a preset: `innerloop gd-ssm --seed 3`";
-        if none { Ok(()) } else { Err(Usage(words.to_owned())) }
+        if self.is_empty() { Ok(()) } else { Err(Usage(words.to_owned())) }
     }
 
-    fn preset(&self, preset: &Preset) -> Result<Preset> {
+    /// Refuses changes of a session that is used as it is.
+    pub fn none_for_session(&self, file: &str) -> Result<(), Usage> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        Err(Usage(format!("{file} is a session and is used as it is: --set, --seed and --steps are for presets")))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.steps.is_none() && self.seed.is_none() && self.set.is_empty()
+    }
+
+    /// The preset with the changes.
+    pub fn preset(&self, preset: &Preset) -> Result<Preset> {
         without_repetition(&self.set)?;
         if self.seed.is_some() && self.set.iter().any(|(key, _)| key == "train.seed") {
             return Err(Usage("--seed and --set train.seed are the same: give one of them".to_owned()).into());

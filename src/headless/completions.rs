@@ -127,6 +127,6 @@ fn section(command: Command) -> Result<Vec<u8>> {
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     let inside = String::from_utf8_lossy(&text).replace(".SH ", ".SS ");
-    let example = example.map(|example| format!(".PP\n{example}\n")).unwrap_or_default();
+    let example = example.map(|example| format!(".PP\n{}\n", example.replace('-', "\\-"))).unwrap_or_default();
     Ok(format!(".SH \"{name}\"\n{inside}{example}").into_bytes())
 }

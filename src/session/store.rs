@@ -1,4 +1,4 @@
-//! Sessions in files: reading, listing, and a save that is whole or not at all.
+//! Sessions in files: reading, listing, and atomic saving.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,9 +12,9 @@ use super::{Inconsistency, SCHEMA, Session, SessionFile, Summary};
 use crate::bounds;
 use crate::preset::{self, ParseError};
 
-/// Bytes of a session file at most: the parameters of the largest model that a preset may ask for, as text.
+/// Bytes of a session file at most: the parameters of the largest model that a preset allows, as text.
 const LARGEST: u64 = 256 << 20;
-/// Bytes at the start of a file that tell a session from a preset; comments may come first.
+/// Bytes at the start of a file in which a session is recognised; comments may come first.
 const OPENING: u64 = 64 << 10;
 
 /// Reads a session, checked.
@@ -24,7 +24,7 @@ pub fn load(path: &Path) -> Result<Session> {
 
 /// A session from its text, checked; `file` is for the errors.
 pub fn understand(file: &str, text: &str) -> Result<Session> {
-    // Another version may have other fields, so nothing else is read before this one.
+    // Another version may have other fields, so this one is checked first.
     if let Some(field) = preset::find_field(text, "schema") {
         let found = &text[field.value];
         if found.parse() != Ok(SCHEMA) {
@@ -38,13 +38,13 @@ pub fn understand(file: &str, text: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// Whether a file's content opens as a session does, however it goes on.
+/// Whether a file begins like a session.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn is_session(path: &Path) -> Result<bool> {
     if !path.is_file() {
-        // Says what is wrong with it.
+        // Its error says what is wrong.
         return preset::read_bounded(path, LARGEST).map(|_| false);
     }
     let name = bounds::line(&path.display().to_string());
@@ -54,7 +54,8 @@ pub fn is_session(path: &Path) -> Result<bool> {
     Ok(preset::opens_with(&String::from_utf8_lossy(&opening), "Session", "schema"))
 }
 
-/// Writes a session to a file that no other run writes, whole or not at all.
+/// Writes a session atomically to a file that no other run writes: until the new file is complete on disk, the previous
+/// one stays.
 pub fn save(path: &Path, session: &Session) -> Result<()> {
     SessionFile::take(path)?.save(session)
 }
@@ -70,7 +71,7 @@ pub fn text(session: &Session) -> Result<String> {
     Ok(text)
 }
 
-/// The sessions in a folder, newest first. A file that cannot be read is a row that says why.
+/// The sessions in a folder, newest first. A file that cannot be read is listed with its error.
 pub fn list(folder: &Path) -> Vec<Summary> {
     let Ok(listing) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = listing.filter_map(|entry| entry.ok().map(|entry| entry.path()));

@@ -1,7 +1,7 @@
 //! A run with its history: the one loop body that every front end drives.
 //!
-//! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are not
-//! used here.
+//! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
+//! not used here.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ use anyhow::{Result, anyhow};
 
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, catch_panic, explained};
-use super::eval::{self, ClaimCheck, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
+use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
 use super::trainer::{self, Run};
 use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport};
 use crate::preset::Preset;
@@ -122,8 +122,9 @@ impl Experiment {
         Ok(experiment)
     }
 
-    /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on `trained_on`.
-    /// The references keep the step sizes, the penalties and the priors of `trained_on`: no reference is re-tuned.
+    /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on
+    /// `trained_on`. The references keep the step sizes, the penalties and the priors of `trained_on`: no reference is
+    /// re-tuned.
     ///
     /// # Errors
     /// As [`Self::resume`].
@@ -301,6 +302,16 @@ impl Experiment {
         Shift::new(shift.name, measurement, shifted.references())
     }
 
+    /// Which learners explain the answers of the present weights, and with which parameters; the best first.
+    ///
+    /// # Errors
+    /// The device failed, or the task is no regression.
+    pub fn fits(&mut self) -> Result<Vec<Fit>> {
+        let held_out = &self.held_out;
+        let answers = self.run.attempt(|run| run.predict(held_out.batch()))?;
+        eval::fit(&answers, held_out, self.preset.task.objective())
+    }
+
     /// Steps to the next one that a claim is about; `None` if there is no such step.
     pub fn steps_to_next_claim(&self) -> Option<u64> {
         let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step));
@@ -332,7 +343,7 @@ impl Experiment {
             };
             let measurement = experiment.measure_unrecorded(Scope::All)?;
             let claims = due().filter(|claim| claim.set == *set);
-            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, experiment.references())));
+            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
         }
         Ok(checks)
     }

@@ -66,7 +66,7 @@ impl History {
         self.prediction_difference.push(step, equal.prediction_difference_relative as f32);
         self.sensitivity_angle.push(step, (1.0 - equal.sensitivity_cosine) as f32);
         self.loss_gap.push(step, equal.loss_gap.abs() as f32);
-        if let Some(cosine) = equal.state_cosine {
+        if let Some(cosine) = equal.state_cosine.or(equal.read_state_cosine) {
             self.state_angle.push(step, (1.0 - cosine) as f32);
         }
         self.latest = Some(measurement.clone());

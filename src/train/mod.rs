@@ -24,7 +24,7 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, Equivalence, Grid, LayerState, Measurement, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
+    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
     Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};

@@ -1,7 +1,7 @@
 //! What the terminal can show: colours and background, by the command line and the environment.
 //!
-//! Owns the options `--color` and `--background`. Asks the terminal nothing: over a slow link that would delay the first
-//! frame, and a late answer would be read as keys.
+//! Owns the options `--color` and `--background`. Asks the terminal nothing: over a slow link that would delay the
+//! first frame, and a late answer would be read as keys.
 
 use clap::ValueEnum;
 use termprofile::{DetectorSettings, EnvVarSource, IsTerminal, TermProfile, TermVars};
@@ -51,7 +51,7 @@ pub enum Background {
 impl ColorChoice {
     /// The option wins over NO_COLOR, which wins over what is known of the terminal by TERM, COLORTERM and terminfo.
     ///
-    /// GNU screen and tmux get 256 colours: they pass COLORTERM on from the terminal around them, whatever they can show.
+    /// GNU screen and tmux get 256 colours: COLORTERM there describes the terminal around them.
     pub fn depth(self, variable: impl Fn(&str) -> Option<String>) -> Depth {
         match self {
             Self::Truecolor => Depth::True,

@@ -1,4 +1,4 @@
-//! What the app asks for, and the one place that does it: the training thread, the saved sessions, the terminal, the end.
+//! What the app asks for, and the one place that does it: with the training thread, the saved sessions, the terminal.
 //!
 //! Knows nothing of the app: an effect carries all that performing it needs.
 
@@ -97,7 +97,7 @@ impl EffectRunner {
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {
                 // Nothing depends on it, so a failure is not reported.
-                let _ = ResultCache::note(self.places.results.as_ref()?, (&name, &preset), record, now());
+                let _ = ResultCache::record(self.places.results.as_ref()?, (&name, &preset), record, now());
                 return None;
             }
             Effect::Order(order) => return self.order(order),

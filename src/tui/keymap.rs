@@ -103,6 +103,7 @@ const GALLERY: &[Mode] = &[Mode::Gallery];
 const SEARCH: &[Mode] = &[Mode::Search];
 const LAB: &[Mode] = &[Mode::Lab];
 const QUESTION: &[Mode] = &[Mode::Question];
+const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Lab];
 /// Where no text is typed and no question is asked.
 const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Lab, Mode::Help];
 
@@ -130,7 +131,7 @@ pub static BINDINGS: &[Binding] = &[
         .hint("d", "device"),
     bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
-    bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase a letter; the last one ends the search"),
+    bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
     bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue").hint("Space", "pause"),
     bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause").hint(".", "step"),
     bind(LAB, &[Char('[')], Action::Lab(L::Slower), "slower: fewer steps per second").hint("[ ]", "speed"),
@@ -142,19 +143,20 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint("Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
-    bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "the focused pane on the whole screen, and back")
+    bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back")
         .hint("z", "zoom"),
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
-    bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test these weights on other ranges, lengths and noise"),
+    bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
+    bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session").hint("s", "save"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
-    bind(ANYWHERE, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
-    bind(ANYWHERE, &[Code(Right), Char('l')], Action::Move(Move::Right), "saved sessions; in the lab: next token"),
+    bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
+    bind(GALLERY_AND_LAB, &[Code(Right), Char('l')], Action::Move(Move::Right), "sessions; in the lab: next token"),
     bind(ANYWHERE, &[Code(Up), Char('k')], Action::Move(Move::Up), "up; in the lab: the layer above"),
     bind(ANYWHERE, &[Code(Down), Char('j')], Action::Move(Move::Down), "down; in the lab: the layer below"),
-    bind(ANYWHERE, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "scroll up; in the lab: ten tokens back"),
-    bind(ANYWHERE, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "scroll down; in the lab: ten tokens on"),
+    bind(ANYWHERE, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "page up; in the lab: ten tokens back"),
+    bind(ANYWHERE, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "page down; in the lab: ten tokens on"),
     bind(ANYWHERE, &[Code(Home), Char('g')], Action::Move(Move::First), "first; in the lab: the first token"),
     bind(ANYWHERE, &[Code(End), Char('G')], Action::Move(Move::Last), "last; in the lab: the last token"),
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),

@@ -81,6 +81,8 @@ pub enum LabAction {
     PreviousProbe,
     /// Measures the present weights on tasks that differ from those of the training.
     MeasureShifts,
+    /// Fits learners to the model's answers.
+    Fit,
     Save,
 }
 

@@ -76,7 +76,7 @@ pub fn run(options: Options) -> Result<u8> {
     event::read_signals(sender.clone())?;
     let screen = Screen::take().context("taking the terminal")?;
     event::read_input(sender.clone())?;
-    let places = Places { saves: options.saves, results: ResultCache::place(|name| std::env::var_os(name)) };
+    let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
     let start = options.start.map(|source| Effect::Start(source, options.device));
     let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));

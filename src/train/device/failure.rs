@@ -1,7 +1,7 @@
 //! Failures of a device, as errors.
 //!
-//! dfdx returns most of a device's failures, but panics on some: when numbers are read back, when a tensor that is shared
-//! is copied, when a kernel is compiled at run time.
+//! dfdx returns most of a device's failures, but panics on some: when numbers are read back, when a tensor that is
+//! shared is copied, when a kernel is compiled at run time.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};

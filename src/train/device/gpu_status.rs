@@ -63,8 +63,8 @@ mod nvml {
         }
     }
 
-    /// The GPU of a number, without starting CUDA, which takes long. CUDA counts only the GPUs that CUDA_VISIBLE_DEVICES
-    /// lists, by number or by UUID; the library counts all.
+    /// The GPU of a number, without starting CUDA, which takes long. CUDA counts only the GPUs that
+    /// CUDA_VISIBLE_DEVICES lists, by number or by UUID; the library counts all.
     fn device(library: &Nvml, number: usize) -> Option<Device<'_>> {
         let listed = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
         let by_number = |number: usize| library.device_by_index(number.try_into().ok()?).ok();

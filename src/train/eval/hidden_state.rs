@@ -126,8 +126,8 @@ fn layer_state(
     LayerState { state, aligned: Some(grid(layer.aligned_shape, accumulator.axes, fitted)), cosine: Some(cosine) }
 }
 
-/// A state times the factor that brings it closest to the accumulator, in the least-squares sense: its sign and scale are
-/// free, because the readout can divide them out.
+/// A state times the factor that brings it closest to the accumulator, in the least-squares sense: its sign and scale
+/// are free, because the readout can divide them out.
 fn scaled_to(state: &[f32], accumulator: &[f32]) -> Vec<f32> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let scale = dot(state, accumulator) / dot(state, state).max(f32::MIN_POSITIVE);

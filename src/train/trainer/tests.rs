@@ -16,8 +16,8 @@ const SEED: u64 = 3;
 const STEPS: u64 = 50;
 /// Relative difference of the loss after any of the steps.
 const TOLERANCE: f32 = 1e-3;
-/// Distance of the final weights, relative to the distance that they moved. Adam moves a weight whose true gradient is zero,
-/// such as the key bias of an attention, by full steps that come from rounding alone.
+/// Distance of the final weights, relative to the distance that they moved. Adam moves a weight whose true gradient is
+/// zero, such as the key bias of an attention, by full steps that come from rounding alone.
 const APART: f32 = 1e-2;
 const GD_CONSTANTS: GdConstants = GdConstants { step_size: 0.3, lambda: 0.1 };
 
@@ -111,7 +111,7 @@ fn a_divergence_among_queued_steps_is_seen() {
         }
         experiment.scale_lr(1e30);
         let diverged = (0..1_000).find_map(|_| experiment.advance(u64::MAX).unwrap().diverged);
-        assert!(diverged.is_some_and(|step| step > 150), "{diverged:?}");
+        assert!(diverged.as_ref().is_some_and(|divergence| divergence.step > 150), "{diverged:?}");
         assert_eq!(experiment.step(), 100, "the last state that was kept");
         assert!(experiment.checkpoint().unwrap().check().is_ok());
     });

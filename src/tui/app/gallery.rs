@@ -75,7 +75,7 @@ impl Gallery {
 
     pub fn set_results(&mut self, cache: &ResultCache, now: u64) {
         let results = |entry: &Entry| {
-            let results = cache.page(&entry.name, entry.preset.as_ref().ok()?)?;
+            let results = cache.results(&entry.name, entry.preset.as_ref().ok()?)?;
             Some((entry.name.clone(), results.clone()))
         };
         self.results = self.presets.iter().filter_map(results).collect();

@@ -9,7 +9,7 @@ use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
 use crate::tui::effects::{Effect, SaveTo};
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
-use crate::worker::{Note, Opened, Order, Phase, Status, Update};
+use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
 
 /// Steps per second, from the slowest up; above the last is no limit.
 pub const PACES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
@@ -40,6 +40,8 @@ pub struct Lab {
     pub checks: Vec<ClaimCheck>,
     /// Measurements on shifted tasks, once the user has asked for them.
     pub shifts: Vec<Shift>,
+    /// Learners fitted to the model's answers, once the user has asked for them.
+    pub fitted: Option<Fitted>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
@@ -63,6 +65,7 @@ impl Lab {
             status: None,
             checks: Vec::new(),
             shifts: Vec::new(),
+            fitted: None,
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
@@ -101,6 +104,7 @@ impl Lab {
             self.opened = Some(opened);
             self.checks.clear();
             self.shifts.clear();
+            self.fitted = None;
         }
         if let Some(history) = update.history {
             self.history = history;
@@ -109,6 +113,9 @@ impl Lab {
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
         self.history.lr_changes.extend(update.lr_changes);
         self.shifts.extend(update.shifts);
+        if update.fitted.is_some() {
+            self.fitted = update.fitted;
+        }
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
         }
@@ -190,6 +197,11 @@ impl Lab {
                 self.shifts.clear();
                 self.focus_on(Pane::Shift);
                 return self.opened.iter().map(|_| Effect::Order(Order::Shift)).collect();
+            }
+            LabAction::Fit => {
+                self.fitted = None;
+                self.focus_on(Pane::Fit);
+                return self.opened.iter().map(|_| Effect::Order(Order::Fit)).collect();
             }
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,

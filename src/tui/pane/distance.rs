@@ -4,16 +4,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::bounds::HELD_OUT;
 use crate::series::Series;
-use crate::train::Equivalence;
+use crate::train::{Equivalence, NEAR};
 use crate::tui::app::Lab;
 use crate::tui::labels;
-use crate::tui::numbers::{cosine, percent, signed_percent, significant};
+use crate::tui::numbers::{cosine, count, percent, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Trace, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 use crate::tui::widget::wrap::width;
+use crate::uncertainty::with_error;
 
 /// The low end of the axis: what is below is rounding.
 const FLOOR: f64 = 1e-6;
@@ -66,25 +68,40 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
         measure(&history.prediction_difference, "●", Role::Model, Stroke::Solid, {
             text(&|equal| {
                 let relative = percent(equal.prediction_difference_relative);
-                format!("predictions  differ by {relative}, ‖·‖ {}", significant(equal.prediction_difference, 3))
+                let norm = significant(equal.prediction_difference, 3);
+                format!("predictions  differ by {relative}, ‖·‖ {norm}, {} tasks", count(HELD_OUT as u64))
             })
         }),
         measure(&history.sensitivity_angle, "◆", Role::Sensitivity, Stroke::DashDot, {
             text(&|equal| {
                 let cosine = cosine(equal.sensitivity_cosine);
-                format!("sensitivity  cosine {cosine}, ‖·‖ {}", significant(equal.sensitivity_difference, 3))
+                let norm = significant(equal.sensitivity_difference, 3);
+                format!("sensitivity  cosine {cosine}, ‖·‖ {norm}{}", averaged_over(equal))
             })
         }),
         measure(&history.loss_gap, "▲", Role::LossGap, Stroke::Dashed, {
-            text(&|equal| format!("loss         gap {}", signed_percent(equal.loss_gap)))
+            text(&|equal| {
+                let gap = with_error(100.0 * equal.loss_gap, 100.0 * equal.loss_gap_standard_error);
+                format!("loss         gap {gap} %, {} tasks", count(HELD_OUT as u64))
+            })
         }),
     ];
-    if equal.is_some_and(|equal| equal.state_cosine.is_some()) {
+    let (raw, read) = equal.map_or((None, None), |equal| (equal.state_cosine, equal.read_state_cosine));
+    for (name, value) in [("state        ", raw), ("state as read", read)] {
+        let Some(value) = value else { continue };
         measures.push(measure(&history.state_angle, "■", Role::State, Stroke::Dotted, {
-            text(&|equal| format!("state        cosine {}", equal.state_cosine.map_or_else(String::new, cosine)))
+            text(&|equal| format!("{name}cosine {}{}", cosine(value), averaged_over(equal)))
         }));
     }
     measures
+}
+
+/// ", 64 tasks": what sensitivities and states are averaged over.
+fn averaged_over(equal: &Equivalence) -> String {
+    match equal.compared_tasks {
+        0 => String::new(),
+        tasks => format!(", {} tasks", count(tasks as u64)),
+    }
 }
 
 fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -110,15 +127,21 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
     Plot { x, unit: "step", y, traces, labels, gutter: 3, marks: vec![], muted }.render(area, buffer);
 }
 
-/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first.
+/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is within
+/// the sampling error; "none within 15 %:" where all are farther.
 fn nearest(equal: &Equivalence, theme: Theme, space: usize) -> Line<'static> {
     let mut distances: Vec<_> = equal.distances.iter().filter(|(_, distance)| distance.is_finite()).collect();
     distances.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let mut line = Line::from(Span::styled(" nearest: ", theme.muted()));
+    let head = match equal.nearest_within() {
+        Some(_) => " nearest: ".to_owned(),
+        None => format!(" none within {:.0} %: ", 100.0 * NEAR),
+    };
+    let mut line = Line::from(Span::styled(head, theme.muted()));
     for (i, (reference, distance)) in distances.into_iter().enumerate() {
-        let before = ["", ", then ", ", "][i.min(2)];
+        let tied = equal.ties.contains(reference);
+        let before = if i > 0 && tied { " ≈ " } else { ["", ", then ", ", "][i.min(2)] };
         let text = format!("{} {}", labels::label(*reference), percent(*distance));
-        if line.width() + before.len() + text.len() > space {
+        if line.width() + width(before) + width(&text) > space {
             break;
         }
         line.push_span(Span::styled(before, theme.muted()));

@@ -58,6 +58,7 @@ panes! {
     State: state, "state", UpperRight;
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
+    Fit: fit, "fit", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Claims: claims, "claims", LowerRight;

@@ -47,20 +47,24 @@ fn table(shifts: &[Shift], theme: Theme, wide: bool) -> Vec<Line<'static>> {
     ]);
     let mut lines = vec![head];
     lines.extend(shifts.iter().map(|shift| {
-        let mark = Closeness::of_difference(shift.difference).glyph();
+        let mark = Closeness::of_difference(shift.nearest_distance).glyph();
         let mut line = Line::from(vec![
             Span::raw(format!("{mark} {:<14}", shift.name)),
             Span::raw(format!("{:>8}{:>8}", significant(shift.loss, 3), significant(shift.reference_loss, 3))),
             Span::styled(format!("{:>9}", percent(shift.difference)), theme.focus()),
         ]);
         if wide {
-            let nearest = labels::label(shift.nearest);
+            let nearest = format!("{} {}", labels::label(shift.nearest), percent(shift.nearest_distance));
             line.push_span(Span::styled(format!("  {nearest}"), theme.role(labels::role(shift.nearest))));
         }
         line
     }));
     let key = |closeness: Closeness, label: &str| format!("{} {label}", closeness.glyph());
     let keys = [key(Closeness::Equal, "equal"), key(Closeness::Close, "close"), key(Closeness::Neither, "neither")];
-    lines.extend([Line::default(), Line::styled(keys.join("   "), theme.muted())]);
+    lines.extend([Line::default(), Line::styled(format!("{} to the nearest", keys.join("   ")), theme.muted())]);
+    let frozen = |shift: &Shift| matches!(shift.nearest, Reference::Frozen(_));
+    if shifts.iter().any(frozen) {
+        lines.push(Line::styled("frozen: with the gain η/N of training, not that of the new N", theme.muted()));
+    }
     lines
 }

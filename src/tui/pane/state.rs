@@ -166,8 +166,8 @@ fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// A map by itself. Where it is larger than the space, each cell stands for a block of values and shows the one furthest
-/// from zero.
+/// A map by itself. Where it is larger than the space, each cell stands for a block of values and shows the one
+/// furthest from zero.
 fn render_alone(map: &Map, theme: Theme, space: Rect, buffer: &mut Buffer) {
     let height = space.height.saturating_sub(1);
     let rows = if theme.shades() { 2 * height } else { height };

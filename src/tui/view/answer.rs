@@ -40,7 +40,7 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
         let headline = format!(" ▲ Diverged at step {}: the loss is not finite or far too large. ", count(*at));
         let style = theme.role(Role::Warning).patch(theme.selected()).patch(theme.focus());
         let (step, lr) = (count(status.step), numbers::short(status.lr));
-        let advice = format!("Back at step {step} with learning rate {lr}. Lower it with - and continue with Space.");
+        let advice = format!("Back at step {step}, lr {lr}. Lower it with - and press Space to continue.");
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     if let Some((Phase::Failed { at, why }, status)) = status.map(|status| (&status.phase, status)) {

@@ -59,7 +59,7 @@ fn lines(theme: Theme) -> Vec<Line<'static>> {
         lines.push(Line::styled(title, theme.focus()));
         for row in rows {
             lines.push(Line::from(vec![
-                Span::styled(format!("  {:<11}", row.shown()), theme.focus()),
+                Span::styled(format!("  {:<14}", row.shown()), theme.focus()),
                 Span::raw(row.help),
             ]));
         }

@@ -43,7 +43,7 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let left = space.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
-        let card = lab.status.as_ref().and_then(|status| status.card.as_ref()).map(card).unwrap_or_default();
+        let card = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(card).unwrap_or_default();
         let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
         let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));
@@ -101,8 +101,9 @@ fn speed(status: &Status) -> String {
 fn time_left(status: &Status) -> String {
     let left = status.steps.saturating_sub(status.step) as f64;
     let per_second = status.pace.map_or(status.steps_per_second, |pace| pace.min(status.steps_per_second));
-    match status.phase {
-        Phase::Running if left > 0.0 && per_second > 0.0 => format!("{} left", duration(left / per_second)),
-        _ => String::new(),
+    if status.phase == Phase::Running && left > 0.0 && per_second > 0.0 {
+        format!("{} left", duration(left / per_second))
+    } else {
+        String::new()
     }
 }

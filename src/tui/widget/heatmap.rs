@@ -165,7 +165,8 @@ fn glyph(level: i8) -> char {
 #[cfg(test)]
 mod tests {
     use super::{CellSize, Grid, condense, glyph, level};
-    use crate::tui::theme::{Background, Depth, SHADES, Theme};
+    use crate::tui::capabilities::{Background, Depth};
+    use crate::tui::theme::{SHADES, Theme};
 
     #[test]
     fn a_condensed_grid_keeps_what_is_furthest_from_zero() {

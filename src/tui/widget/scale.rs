@@ -121,8 +121,8 @@ fn snap_down(value: f64) -> f64 {
         .unwrap_or(value)
 }
 
-/// The axis of training steps: its end grows by factors of 4 and 5 with the run, so that a slow start fills the plot and
-/// a quick run moves it three times at most; from half of the planned steps on it is their number.
+/// The axis of training steps: its end grows by factors of 4 and 5 with the run, so that a slow start fills the plot
+/// and a quick run moves it three times at most; from half of the planned steps on it is their number.
 pub fn steps_axis(step: u64, planned: u64) -> Scale {
     let mut end = 50u64;
     while end < step {
