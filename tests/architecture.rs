@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("bounds", &[]),
     ("series", &["bounds"]),
+    ("numbers", &[]),
     ("uncertainty", &[]),
     ("simd", &[]),
     ("task", &["bounds", "series", "simd"]),
@@ -18,12 +19,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
     ("train", &["bounds", "series", "simd", "task", "reference", "nn", "optim", "preset"]),
     ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
+    ("sweep", &["bounds", "series", "system", "preset", "train"]),
     ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
+    (
+        "export",
+        &["bounds", "series", "numbers", "task", "reference", "nn", "optim", "preset", "train", "session", "sweep"],
+    ),
     (
         "headless",
         &[
             "bounds",
             "series",
+            "numbers",
             "uncertainty",
             "task",
             "reference",
@@ -32,6 +39,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "preset",
             "train",
             "session",
+            "sweep",
+            "export",
             "worker",
         ],
     ),
@@ -40,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "bounds",
             "series",
+            "numbers",
             "uncertainty",
             "task",
             "reference",
@@ -74,7 +84,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
-    ("thread::scope", &["worker", "tui", "headless/verify"]),
+    ("thread::scope", &["worker", "tui", "headless/verify", "headless/sweep"]),
 ];
 
 /// Lines of a file at most.

@@ -22,7 +22,6 @@ pub mod keymap;
 mod labels;
 pub mod layout;
 pub mod message;
-mod numbers;
 mod output;
 mod pacer;
 pub mod pane;
@@ -37,6 +36,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 
+use crate::numbers;
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
