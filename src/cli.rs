@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, completions, eval, fit, presets, tell, train, verify};
+use crate::headless::{check, completions, eval, export, fit, presets, sweep, tell, train, verify};
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
@@ -39,6 +39,8 @@ pub enum Command {
     Run(Lab),
     Train(train::Options),
     Eval(eval::Options),
+    Sweep(sweep::Options),
+    Export(export::Options),
     Fit(fit::Options),
     Presets(presets::Options),
     Check(check::Options),
@@ -99,7 +101,9 @@ pub fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // `innerloop trian gd-ssm`: clap complains of the second word, but the first is wrong.
     let first = arguments.get(1).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
     match (error.kind(), first.and_then(unknown)) {
-        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(message)) => return exit::code(Err(Usage(message).into()), None),
+        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(message)) => {
+            return exit::code(Err(Usage(message).into()), None);
+        }
         (ErrorKind::MissingRequiredArgument, _) => {
             let _ = error.print();
             example(arguments).iter().for_each(|example| tell(&format!("\n{example}")));
