@@ -14,6 +14,7 @@ use crate::headless::{check, completions, eval, fit, presets, tell, train, verif
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
+use crate::tui::glyphs::GlyphChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -68,6 +69,9 @@ pub struct Lab {
     /// The terminal's background, for heatmaps
     #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
     pub background: BackgroundChoice,
+    /// The characters to use; auto chooses by the locale
+    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
+    pub glyphs: GlyphChoice,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.
@@ -99,7 +103,9 @@ pub fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // `innerloop trian gd-ssm`: clap complains of the second word, but the first is wrong.
     let first = arguments.get(1).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
     match (error.kind(), first.and_then(unknown)) {
-        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(message)) => return exit::code(Err(Usage(message).into()), None),
+        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(message)) => {
+            return exit::code(Err(Usage(message).into()), None);
+        }
         (ErrorKind::MissingRequiredArgument, _) => {
             let _ = error.print();
             example(arguments).iter().for_each(|example| tell(&format!("\n{example}")));

@@ -3,12 +3,15 @@
 //! Knows nothing of the app: an effect carries all that performing it needs.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Result;
+
 use super::event::{Event, TERMINAL_LOST};
+use super::listing::Lister;
 use super::message::{EffectResult, Message, SystemEvent};
 use super::terminal::Screen;
 use crate::preset::Preset;
@@ -29,7 +32,8 @@ pub enum Effect {
     /// Store what a run of a preset came to.
     RecordResult(String, Arc<Preset>, ClaimRecord),
     Order(Order),
-    Save(SaveTo),
+    /// Save the run to its file; a run without one gets a new file in the folder of sessions.
+    Save,
     /// Send [`SystemEvent::SaveOverdue`] after this time.
     StartTimer(Duration),
     /// End the training thread.
@@ -41,15 +45,6 @@ pub enum Effect {
     Repaint,
     /// Leave the program with this exit code.
     Exit(u8),
-}
-
-/// Where a session is saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SaveTo {
-    /// The file that the run was opened from or saved to before.
-    File(PathBuf),
-    /// A new file in the folder of sessions, named after the preset and the seed.
-    New { preset: String, seed: u64 },
 }
 
 /// Where the front end reads and writes.
@@ -65,6 +60,7 @@ pub struct EffectRunner {
     places: Places,
     events: Sender<Event>,
     worker: Option<Worker>,
+    lister: Lister,
     /// Numbers the runs, so that a late update of an earlier run is recognised.
     run: u64,
     /// When [`SystemEvent::SaveOverdue`] is due.
@@ -77,7 +73,8 @@ pub struct EffectRunner {
 
 impl EffectRunner {
     pub fn new(screen: Screen, places: Places, events: Sender<Event>) -> Self {
-        Self { screen, places, events, worker: None, run: 0, timer: None, stopping_job: false, exit: None }
+        let (worker, lister) = (None, Lister::default());
+        Self { screen, places, events, worker, lister, run: 0, timer: None, stopping_job: false, exit: None }
     }
 
     /// Whether an update comes from the run that is open.
@@ -88,12 +85,21 @@ impl EffectRunner {
     /// Performs an effect; returns its result where it has one.
     pub fn perform(&mut self, effect: Effect) -> Option<Message> {
         let result = match effect {
-            Effect::Start(source, device) => self.start(source, device),
-            Effect::OpenSession(path, device) => match session::load(&path) {
-                Ok(session) => self.start(Source::Session(path, Box::new(session)), device),
-                Err(error) => EffectResult::OpenFailed(format!("{error:#}")),
-            },
-            Effect::ListSessions => EffectResult::SessionsListed(list(&self.places.saves)),
+            Effect::Start(source, device) => {
+                let title = match &source {
+                    Source::Preset(_, preset) => preset.title.clone(),
+                    Source::Session(_, session) => session.preset.title.clone(),
+                };
+                self.start(title, || Ok(source), device)
+            }
+            Effect::OpenSession(path, device) => {
+                let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                self.start(title, move || Ok(Source::Session(path.clone(), Box::new(session::load(&path)?))), device)
+            }
+            Effect::ListSessions => {
+                self.lister.start(self.places.saves.clone(), self.events.clone());
+                return None;
+            }
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {
                 // Nothing depends on it, so a failure is not reported.
@@ -101,7 +107,8 @@ impl EffectRunner {
                 return None;
             }
             Effect::Order(order) => return self.order(order),
-            Effect::Save(to) => return self.order(Order::Save(save_file(&self.places.saves, to))),
+            // The name is the training thread's choice.
+            Effect::Save => return self.order(Order::Save(self.places.saves.join("new.ron"))),
             Effect::StartTimer(limit) => {
                 self.timer = Some(Instant::now() + limit);
                 return None;
@@ -125,12 +132,14 @@ impl EffectRunner {
         Some(Message::Result(result))
     }
 
-    /// One run at a time: the last one ends before the next takes its cores.
-    fn start(&mut self, source: Source, device: DeviceChoice) -> EffectResult {
-        let title = match &source {
-            Source::Preset(_, preset) => preset.title.clone(),
-            Source::Session(_, session) => session.preset.title.clone(),
-        };
+    /// One run at a time: the last one ends before the next takes its cores. `read` is called in the training thread.
+    fn start(
+        &mut self,
+        title: String,
+        read: impl FnOnce() -> Result<Source> + Send + 'static,
+        device: DeviceChoice,
+    ) -> EffectResult {
+        self.lister.stop();
         self.worker = None;
         self.run += 1;
         let (run, events) = (self.run, self.events.clone());
@@ -138,7 +147,7 @@ impl EffectRunner {
             // The receiver is gone only while the program ends.
             let _ = events.send(Event::Updated(run, Box::new(update)));
         };
-        self.worker = Some(Worker::start(source, device, post));
+        self.worker = Some(Worker::open(read, device, post));
         EffectResult::Started { title }
     }
 
@@ -156,45 +165,4 @@ impl EffectRunner {
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-/// The sessions in a folder, each with its age in seconds.
-fn list(saves: &Path) -> Vec<(session::Summary, u64)> {
-    let now = SystemTime::now();
-    let age = |modified| now.duration_since(modified).map_or(0, |age| age.as_secs());
-    session::list(saves).into_iter().map(|summary| (age(summary.modified), summary)).map(|(age, s)| (s, age)).collect()
-}
-
-/// The file itself, or a new one that says what it is: `gd-ssm-seed0.ron`, and with `-2`, `-3`, … where that exists.
-fn save_file(saves: &Path, to: SaveTo) -> PathBuf {
-    let (preset, seed) = match to {
-        SaveTo::File(file) => return file,
-        SaveTo::New { preset, seed } => (preset, seed),
-    };
-    // A preset given as a path has slashes in its name; a file's name has none.
-    let name: String = preset.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '-' }).collect();
-    let stem = format!("{}-seed{seed}", name.trim_matches('-'));
-    let numbered = (2..).map(|n: u32| saves.join(format!("{stem}-{n}.ron")));
-    let mut candidates = std::iter::once(saves.join(format!("{stem}.ron"))).chain(numbered);
-    candidates.find(|path| !path.exists()).unwrap_or_else(|| saves.join(format!("{stem}.ron")))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::{SaveTo, save_file};
-
-    #[test]
-    fn a_new_save_gets_a_name_of_its_own_and_an_old_one_keeps_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let new = SaveTo::New { preset: "../odd name".to_owned(), seed: 7 };
-        let first = save_file(folder.path(), new.clone());
-        assert_eq!(first, folder.path().join("odd-name-seed7.ron"));
-        fs::write(&first, "").unwrap();
-        assert_eq!(save_file(folder.path(), new), folder.path().join("odd-name-seed7-2.ron"));
-        let old = Path::new("elsewhere.ron").to_owned();
-        assert_eq!(save_file(folder.path(), SaveTo::File(old.clone())), old);
-    }
 }

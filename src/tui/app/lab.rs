@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::session::ClaimRecord;
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
-use crate::tui::effects::{Effect, SaveTo};
+use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
 use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
@@ -93,9 +93,7 @@ impl Lab {
 
     /// The effect that saves the run; `None` while it is opening.
     pub fn save(&self) -> Option<Effect> {
-        let opened = self.opened.as_ref()?;
-        let new = || SaveTo::New { preset: opened.name.clone(), seed: opened.seed };
-        Some(Effect::Save(opened.file.clone().map_or_else(new, SaveTo::File)))
+        self.opened.as_ref().map(|_| Effect::Save)
     }
 
     /// Takes an update in; returns its notes.
