@@ -107,8 +107,7 @@ impl EffectRunner {
                 return None;
             }
             Effect::Order(order) => return self.order(order),
-            // The name is the training thread's choice.
-            Effect::Save => return self.order(Order::Save(self.places.saves.join("new.ron"))),
+            Effect::Save => return self.order(Order::Save { folder: self.places.saves.clone() }),
             Effect::StartTimer(limit) => {
                 self.timer = Some(Instant::now() + limit);
                 return None;

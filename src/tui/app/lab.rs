@@ -32,6 +32,8 @@ pub struct Cursor {
 pub struct Lab {
     /// What is being opened, until the run says so itself.
     pub title: String,
+    /// How far the opening is, from 0 to 1.
+    pub opening_share: f64,
     pub opened: Option<Opened>,
     pub history: History,
     pub snapshot: Option<Arc<Snapshot>>,
@@ -59,6 +61,7 @@ impl Lab {
     pub fn new(title: String) -> Self {
         Self {
             title,
+            opening_share: 0.0,
             opened: None,
             history: History::default(),
             snapshot: None,
@@ -104,12 +107,13 @@ impl Lab {
             self.shifts.clear();
             self.fitted = None;
         }
+        self.opening_share = update.opening.unwrap_or(self.opening_share);
         if let Some(history) = update.history {
             self.history = history;
         }
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
-        self.history.lr_changes.extend(update.lr_changes);
+        update.lr_changes.iter().for_each(|change| self.history.record_lr_change(*change));
         self.shifts.extend(update.shifts);
         if update.fitted.is_some() {
             self.fitted = update.fitted;
