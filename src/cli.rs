@@ -14,6 +14,7 @@ use crate::headless::{check, completions, eval, export, fit, presets, sweep, tel
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
+use crate::tui::glyphs::GlyphChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -70,6 +71,9 @@ pub struct Lab {
     /// The terminal's background, for heatmaps
     #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
     pub background: BackgroundChoice,
+    /// The characters to use; auto chooses by the locale
+    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
+    pub glyphs: GlyphChoice,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

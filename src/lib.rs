@@ -84,7 +84,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, color, background } = lab;
+    let Lab { what, changes, device, saves, color, background, glyphs } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let start = what.as_deref().map(session::find).transpose()?;
     let start = start.map(|source| changes.apply(source)).transpose()?;
@@ -93,7 +93,7 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    tui::run(tui::Options { start, stop_at, device, saves, color, background }).map(ExitCode::from)
+    tui::run(tui::Options { start, stop_at, device, saves, color, background, glyphs }).map(ExitCode::from)
 }
 
 /// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for it.

@@ -12,6 +12,8 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use anyhow::Result;
+
 use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
@@ -159,6 +161,15 @@ pub struct Worker {
 impl Worker {
     /// Starts a run in a thread of its own. `post` is called from that thread.
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
+        Self::open(|| Ok(source), device, post)
+    }
+
+    /// Starts a run from what `read` returns, which is called in that thread: reading a large session takes time.
+    pub fn open(
+        read: impl FnOnce() -> Result<Source> + Send + 'static,
+        device: DeviceChoice,
+        post: impl Fn(Update) + Send + 'static,
+    ) -> Self {
         let (orders, inbox) = mpsc::channel();
         let post = Arc::new(Mutex::new(post));
         let post_failure = Arc::clone(&post);
@@ -171,7 +182,7 @@ impl Worker {
                 }
             };
             // Inside the thread pool: from outside, every step would wait for another thread to wake.
-            let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say, &cancel));
+            let in_pool = || rayon::scope(|_| run::run(read()?, device, inbox, &say, &cancel));
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
                 Ok(Ok(())) => return,

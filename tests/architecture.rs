@@ -80,7 +80,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
     ("nalgebra::", &["reference", "train", "nn/model/ridge_layer"]),
-    ("clap::", &["cli", "headless", "lib", "tui/capabilities"]),
+    ("clap::", &["cli", "headless", "lib", "tui/capabilities", "tui/glyphs"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),

@@ -118,6 +118,9 @@ struct Token {
     range: Range<usize>,
 }
 
+/// Characters of a character literal at most, without its first quote: `\u{10FFFF}'`.
+const LONGEST_CHARACTER: usize = 11;
+
 /// Splits a text into tokens of at least one byte.
 struct Lexer<'a> {
     text: &'a str,
@@ -212,8 +215,10 @@ impl Iterator for Lexer<'_> {
                     Kind::Other
                 }
                 '\'' => {
-                    // A character never spans lines, so a stray quote affects only its line.
-                    let inside = self.rest().split('\n').next().unwrap_or_default();
+                    // A stray quote affects only what a character could be, so that lexing takes linear time.
+                    let end = self.rest().char_indices().take(LONGEST_CHARACTER).find(|(_, c)| *c == '\n');
+                    let end = end.or_else(|| self.rest().char_indices().nth(LONGEST_CHARACTER));
+                    let inside = end.map_or(self.rest(), |(end, _)| &self.rest()[..end]);
                     let from = inside.chars().next().map_or(0, |c| c.len_utf8() + usize::from(c == '\\'));
                     self.at += inside.get(from..).and_then(|s| s.find('\'')).map_or(0, |i| from + i + 1);
                     Kind::Other
@@ -253,6 +258,14 @@ impl Frame {
     }
 }
 
+/// Bytes of a field's name that are part of its path: paths are copied for each bracket.
+const LONGEST_NAME: usize = 64;
+
+/// The end of what is kept of a name that begins at `start`.
+fn longest_name(text: &str, start: usize) -> usize {
+    (start + LONGEST_NAME..text.len()).find(|&end| text.is_char_boundary(end)).unwrap_or(text.len())
+}
+
 /// Deeper brackets are skipped: no preset or session nests so deeply.
 const DEEPEST: usize = 64;
 
@@ -287,7 +300,7 @@ fn visit<B>(text: &str, mut see: impl FnMut(Field) -> ControlFlow<B>) -> Control
                 frame.element = frame.element.map(|element| element + 1);
             }
             Kind::Name if frame.field.is_none() && depth > 1 && colon_follows(&mut tokens) => {
-                let name = &text[token.range.clone()];
+                let name = &text[token.range.start..token.range.end.min(longest_name(text, token.range.start))];
                 let path = if frame.path.is_empty() { name.to_owned() } else { format!("{}.{name}", frame.path) };
                 let start = next_word(text, tokens.next().map_or(text.len(), |colon| colon.range.end));
                 frame.field = Some(Field { path, key: token.range.clone(), value: start..start });
@@ -343,6 +356,25 @@ Preset(
         assert_eq!(path("10").as_deref(), Some("task.dim"));
         assert_eq!(path("Linear").as_deref(), Some("task"));
         assert_eq!(path("Preset"), None);
+    }
+
+    /// In quadratic time these would take hours.
+    #[test]
+    fn lexing_takes_linear_time() {
+        const SIZE: usize = 3 << 20;
+        let long_name = format!("({}: [{}])", "a".repeat(SIZE / 2), "(),".repeat(SIZE / 6));
+        let texts = ["'".repeat(SIZE), "'\\".repeat(SIZE / 2), "r#".repeat(SIZE / 2), "/*".repeat(SIZE / 2), long_name];
+        for text in texts {
+            assert_eq!(find(&text, "b"), None);
+        }
+    }
+
+    #[test]
+    fn a_character_is_one_token() {
+        for character in ["'a'", "'\\''", "'\\\\'", "'\\u{10FFFF}'", "'('"] {
+            let text = format!("(a: {character}, b: 1)");
+            assert_eq!(find(&text, "b").map(|field| &text[field.value]), Some("1"), "{character}");
+        }
     }
 
     #[test]
