@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 /// Each module, and the modules that it may use. `lib.rs` and `main.rs` may use them all.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("bounds", &[]),
+    ("system", &[]),
+    ("logging", &["bounds"]),
     ("series", &["bounds"]),
     ("uncertainty", &[]),
     ("lanes", &[]),
@@ -16,13 +18,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("nn", &["bounds", "series", "lanes", "task"]),
     ("optim", &["bounds", "series", "nn"]),
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
-    ("train", &["bounds", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
-    ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
-    ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
+    ("train", &["bounds", "system", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
+    ("session", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train"]),
+    ("worker", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
     (
         "headless",
         &[
             "bounds",
+            "system",
             "series",
             "uncertainty",
             "task",
@@ -39,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "tui",
         &[
             "bounds",
+            "system",
             "series",
             "uncertainty",
             "task",
@@ -51,11 +55,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("cli", &["headless", "tui", "train"]),
+    ("cli", &["bounds", "preset", "headless", "tui", "train"]),
 ];
 
 /// Crates and paths that only some modules may use: the name, and those modules, from `src/`.
 const RESTRICTED: &[(&str, &[&str])] = &[
+    ("rustix::", &["system"]),
+    ("libc::", &["system"]),
+    ("std::os::unix", &["system"]),
+    ("std::os::fd", &["system"]),
+    ("tracing_subscriber::", &["logging"]),
     ("dfdx::", &["nn", "optim", "train"]),
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
