@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::preset::{self, Preset};
 use crate::series::Series;
-use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History};
+use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, TrainingTime};
 
 /// The version of the file format that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +39,9 @@ pub struct Session {
     pub preset: Preset,
     pub checkpoint: Checkpoint,
     pub history: History,
+    /// Zero in sessions that were saved before this was kept.
+    #[serde(default)]
+    pub time: TrainingTime,
 }
 
 /// One row of the list of sessions.
@@ -106,12 +109,15 @@ impl Session {
             preset: (*experiment.preset).clone(),
             checkpoint: experiment.checkpoint()?,
             history: experiment.history.clone(),
+            time: experiment.time.clone(),
         })
     }
 
     /// Continues the run, bit by bit as it would have continued.
     pub fn resume(self, device: DeviceChoice) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device)
+        let mut experiment = Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device)?;
+        experiment.time = self.time;
+        Ok(experiment)
     }
 
     /// Checks fields together: the parameters are those of the preset's model, and the curves end at the run's step.

@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::changes::Changes;
 use super::completions;
 use super::print;
-use super::report::{named_parameters, percent};
+use super::report::named_parameters;
 use super::run_to::{End, run_to};
 use super::stop::StopSignal;
 use crate::bounds;
+use crate::numbers::percent;
 use crate::session::{self, Source};
 use crate::train::{DeviceChoice, Experiment, Fit};
 

@@ -19,6 +19,7 @@ mod experiment;
 mod history;
 mod loss;
 mod trainer;
+mod training_time;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
@@ -30,3 +31,4 @@ pub use eval::{
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
 pub use trainer::{StepReport, fits};
+pub use training_time::TrainingTime;

@@ -15,7 +15,7 @@ use crate::preset::Preset;
 use crate::session::{self, ClaimRecord, ResultCache};
 use crate::system;
 use crate::train::DeviceChoice;
-use crate::worker::{Order, Source, Worker};
+use crate::worker::{Order, Source, Update, Worker};
 
 /// What [`App::update`](super::app::App::update) asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Effect {
     Start(Source, DeviceChoice),
     /// Read a session and start it.
     OpenSession(PathBuf, DeviceChoice),
+    /// Show a session that another program trains: a file, or the latest one in a folder.
+    Watch(PathBuf, DeviceChoice),
     ListSessions,
     ReadResults,
     /// Store what a run of a preset came to.
@@ -60,6 +62,9 @@ pub struct Places {
     pub results: Option<PathBuf>,
 }
 
+/// Receives the updates of a run.
+type Post = Box<dyn Fn(Update) + Send>;
+
 pub struct EffectRunner {
     pub screen: Screen,
     places: Places,
@@ -93,6 +98,10 @@ impl EffectRunner {
                 Ok(session) => self.start(Source::Session(path, Box::new(session)), device),
                 Err(error) => EffectResult::OpenFailed(format!("{error:#}")),
             },
+            Effect::Watch(path, device) => {
+                let title = path.display().to_string();
+                self.replace(title, |post| Worker::watch(path, device, post))
+            }
             Effect::ListSessions => EffectResult::SessionsListed(list(&self.places.saves)),
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {
@@ -131,14 +140,19 @@ impl EffectRunner {
             Source::Preset(_, preset) => preset.title.clone(),
             Source::Session(_, session) => session.preset.title.clone(),
         };
+        self.replace(title, |post| Worker::start(source, device, post))
+    }
+
+    /// Ends the present run, if there is one, and starts another.
+    fn replace(&mut self, title: String, start: impl FnOnce(Post) -> Worker) -> EffectResult {
         self.worker = None;
         self.run += 1;
         let (run, events) = (self.run, self.events.clone());
-        let post = move |update| {
+        let post: Post = Box::new(move |update| {
             // The receiver is gone only while the program ends.
             let _ = events.send(Event::Updated(run, Box::new(update)));
-        };
-        self.worker = Some(Worker::start(source, device, post));
+        });
+        self.worker = Some(start(post));
         EffectResult::Started { title }
     }
 
