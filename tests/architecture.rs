@@ -26,7 +26,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "export",
         &[
-            "bounds", "system", "series", "numbers", "task", "reference", "nn", "optim", "preset", "train", "session", "sweep",
+            "bounds",
+            "system",
+            "series",
+            "numbers",
+            "task",
+            "reference",
+            "nn",
+            "optim",
+            "preset",
+            "train",
+            "session",
+            "sweep",
         ],
     ),
     (

@@ -294,3 +294,38 @@ fn opening_shows_how_far_it_is_and_is_left_at_once() {
         assert!(terminal.saves().is_empty());
     }
 }
+
+#[test]
+fn a_run_that_is_trained_elsewhere_is_watched_until_its_writer_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("run.ron");
+    let path = file.to_str().expect("a path");
+    let mut trainer = Command::new(env!("CARGO_BIN_EXE_innerloop"))
+        .args(["train", "first-look", "--set", "train.steps=1000000", "--save", path, "--save-every", "1"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a trainer");
+    while !file.exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut terminal = Terminal::open(&["watch", path]);
+    terminal.until("watching");
+    terminal.until("trains it");
+    let step = || session::load(&file).expect("a session").checkpoint.step;
+    let shown = |step: u64| format!("step {:>9}", innerloop::numbers::count(step));
+    // What the screen shows is a step that was saved, and it moves.
+    let first = step();
+    terminal.wait("another step", |seen| !seen.parser.screen().contents().contains(&shown(first)));
+    terminal.press(" ");
+    terminal.until("only watched");
+    trainer.kill().expect("an end");
+    trainer.wait().expect("an end");
+    terminal.until("no program writes it");
+    let before = std::fs::read(&file).expect("the session");
+    terminal.press("s");
+    terminal.press("q");
+    assert_eq!(terminal.end(), 0);
+    terminal.assert_given_back();
+    assert!(terminal.saves().is_empty());
+    assert_eq!(std::fs::read(&file).expect("the session"), before);
+}

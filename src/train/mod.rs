@@ -20,6 +20,7 @@ mod history;
 mod loss;
 mod opening;
 mod trainer;
+mod training_time;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
@@ -32,3 +33,4 @@ pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
 pub use opening::{Cancelled, Watch};
 pub use trainer::{StepReport, fits};
+pub use training_time::TrainingTime;
