@@ -10,6 +10,7 @@ pub use watch::latest;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -20,7 +21,8 @@ use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    DeviceChoice, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+    DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
+    StepReport,
 };
 
 /// Updates a worker posts at most in a second.
@@ -47,8 +49,10 @@ pub enum Order {
     Shift,
     /// Fits learners to the answers of the present weights.
     Fit,
-    /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
-    Save(PathBuf),
+    /// Writes the session to the run's file; a run without one gets a new file in this folder.
+    Save {
+        folder: PathBuf,
+    },
 }
 
 /// What is fixed for the length of a run, known once it is open.
@@ -76,6 +80,7 @@ pub enum Phase {
     /// The loss was not finite or had run away at this step; the run is back at an earlier, good one, and paused.
     Diverged {
         at: u64,
+        cause: DivergenceCause,
     },
     /// The device could not do the step after this one; the run is back at an earlier, good one, and paused.
     Failed {
@@ -136,6 +141,8 @@ pub struct Fitted {
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
+    /// How far the opening of the run is, from 0 to 1.
+    pub opening: Option<f64>,
     /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
@@ -156,28 +163,32 @@ pub struct Update {
 /// A handle on the training thread. Dropping it ends the thread and waits for it.
 pub struct Worker {
     orders: Option<Sender<Order>>,
+    /// Ends an opening that is under way.
+    cancelled: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
     /// Starts a run in a thread of its own. `post` is called from that thread.
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
-        Self::spawn(move |inbox, post| run::run(source, device, inbox, post), post)
+        Self::spawn(move |inbox, post, cancelled| run::run(source, device, inbox, post, cancelled), post)
     }
 
     /// Shows the session in a file, or the one that was saved last in a folder, while another program trains it.
     pub fn watch(path: PathBuf, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
-        Self::spawn(move |inbox, post| watch::watch(&path, device, inbox, post), post)
+        Self::spawn(move |inbox, post, cancelled| watch::watch(&path, device, inbox, post, cancelled), post)
     }
 
     /// Starts a thread that ends when no more orders can come.
     fn spawn(
-        work: impl FnOnce(Receiver<Order>, &dyn Fn(Update)) -> Result<()> + Send + 'static,
+        work: impl FnOnce(Receiver<Order>, &(dyn Fn(Update) + Sync), &AtomicBool) -> Result<()> + Send + 'static,
         post: impl Fn(Update) + Send + 'static,
     ) -> Self {
         let (orders, inbox) = mpsc::channel();
         let post = Arc::new(Mutex::new(post));
         let post_failure = Arc::clone(&post);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = Arc::clone(&cancelled);
         let guarded = move || {
             let say = |update| {
                 if let Ok(post) = post.lock() {
@@ -185,7 +196,7 @@ impl Worker {
                 }
             };
             // Inside the thread pool: from outside, every step would wait for another thread to wake.
-            let in_pool = || rayon::scope(|_| work(inbox, &say));
+            let in_pool = || rayon::scope(|_| work(inbox, &say, &cancel));
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
                 Ok(Ok(())) => return,
@@ -196,7 +207,7 @@ impl Worker {
             post(Update { notes: vec![Note::Failed(reason)], ..Update::default() });
         };
         let thread = thread::Builder::new().name("training".to_owned()).spawn(guarded).ok();
-        Self { orders: Some(orders), thread }
+        Self { orders: Some(orders), cancelled, thread }
     }
 
     pub fn order(&self, order: Order) {
@@ -210,6 +221,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The thread ends when no more orders can come.
+        self.cancelled.store(true, Ordering::Relaxed);
         self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -22,7 +22,8 @@ pub fn chart(runs: &[(RunSpec, Outcome)], curve: &str, title: &str) -> Chart {
         let color = COLORS[i % COLORS.len()];
         let spreads = spreads(group, curve);
         let points = spreads.iter().map(|(step, spread)| (*step, spread.mean)).collect();
-        let band = spreads.iter().filter_map(|(step, Spread { mean, sd, .. })| sd.map(|sd| (*step, mean - sd, mean + sd)));
+        let band =
+            spreads.iter().filter_map(|(step, Spread { mean, sd, .. })| sd.map(|sd| (*step, mean - sd, mean + sd)));
         chart.curves.push(Curve { label: group.label.clone(), color, width: 2, points, band: band.collect() });
     }
     if curve == "eval_loss" {

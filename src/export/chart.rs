@@ -279,7 +279,9 @@ mod tests {
         let level = |label: &str, value| Level { label: label.to_owned(), color: color_of(label), value };
         let levels = vec![level("gd-1", 0.2), level("least-squares", 1e-30)];
         let svg = Chart { title: "Loss <held out>".to_owned(), curves: vec![curve], levels }.svg().unwrap();
-        for part in ["width=\"960\" height=\"440\"", "model 0.2500", "gd-1 0.2000", "↓ least-squares 1.00e-30", "Loss &lt;held"] {
+        for part in
+            ["width=\"960\" height=\"440\"", "model 0.2500", "gd-1 0.2000", "↓ least-squares 1.00e-30", "Loss &lt;held"]
+        {
             assert!(svg.contains(part), "{part}");
         }
     }

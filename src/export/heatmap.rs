@@ -29,7 +29,11 @@ pub fn svg(maps: &[Map<'_>]) -> String {
     );
     for (i, map) in maps.iter().enumerate() {
         let left = i as f64 * (SIDE + GAP);
-        let _ = writeln!(text, "<text x=\"{left:.1}\" y=\"14\" fill=\"#808080\">{}</text>", super::html::escaped(&map.title));
+        let _ = writeln!(
+            text,
+            "<text x=\"{left:.1}\" y=\"14\" fill=\"#808080\">{}</text>",
+            super::html::escaped(&map.title)
+        );
         let rows = map.grid.values.chunks(map.grid.columns.max(1));
         for (y, x, value) in rows.enumerate().flat_map(|(y, row)| row.iter().enumerate().map(move |(x, v)| (y, x, v))) {
             let (x, y) = (left + x as f64 * cell, TITLE + y as f64 * cell);

@@ -152,7 +152,8 @@ fn measured(session: &Session, device: DeviceChoice) -> Result<MeasuredRun<'_>> 
 
 fn of_sweep(folder: &Folder, format: Format, output: &Output<'_>) -> Result<()> {
     let (ended, planned) = folder.ended()?;
-    let name = folder.path().file_name().map_or_else(|| shown(folder.path()), |name| bounds::line(&name.to_string_lossy()));
+    let name =
+        folder.path().file_name().map_or_else(|| shown(folder.path()), |name| bounds::line(&name.to_string_lossy()));
     let runs = EndedRuns { title: name, runs: &ended, planned, summary: lines(&summarise(&ended)), version: VERSION };
     if ended.is_empty() && format != Format::TensorBoard {
         bail!("{}: no run of this sweep has ended yet", shown(folder.path()));

@@ -10,6 +10,7 @@ pub mod eval;
 pub mod exit;
 pub mod export;
 pub mod fit;
+mod opening;
 pub mod presets;
 mod progress;
 mod report;

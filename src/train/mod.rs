@@ -18,6 +18,7 @@ mod eval;
 mod experiment;
 mod history;
 mod loss;
+mod opening;
 mod trainer;
 mod training_time;
 
@@ -25,10 +26,11 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
-    Snapshot, TimeStep, shifts,
+    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult,
+    Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
+pub use opening::{Cancelled, Watch};
 pub use trainer::{StepReport, fits};
 pub use training_time::TrainingTime;

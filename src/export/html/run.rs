@@ -33,11 +33,17 @@ pub fn report(run: &MeasuredRun<'_>) -> Result<String> {
     let curves = named.into_iter().filter(|(_, series, _)| !series.is_empty());
     let curves = curves.map(|(label, series, color)| svg::curve(label, series, color, 2)).collect();
     let title = "Equal where all curves are near zero".to_owned();
-    page.figure(&Chart { title, curves, levels: Vec::new() }.svg()?, "The distances of the latest measurement stand at the right.");
+    page.figure(
+        &Chart { title, curves, levels: Vec::new() }.svg()?,
+        "The distances of the latest measurement stand at the right.",
+    );
     states(&mut page, &run.snapshot);
     page.section("Predictions");
     let reference = text(&run.report, "/equivalence/reference");
-    let caption = format!("{} answers to held-out queries; on the dashed line they are equal.", count(run.snapshot.parity.len() as u64));
+    let caption = format!(
+        "{} answers to held-out queries; on the dashed line they are equal.",
+        count(run.snapshot.parity.len() as u64)
+    );
     page.figure(&parity(&run.snapshot.parity, &reference)?, &caption);
     page.section("References");
     page.table(&references(run));
@@ -82,7 +88,10 @@ fn states(page: &mut Page, snapshot: &Snapshot) {
     let Some(aligned) = aligned else {
         let map = Map { title: format!("state of {name}"), grid: state, most: most(state) };
         let axes = format!("rows {}, columns {}", state.axes.0, state.axes.1);
-        return page.figure(&heatmap::svg(&[map]), &format!("{at}; {axes}. This state cannot be compared with Σ y xᵀ entry by entry."));
+        return page.figure(
+            &heatmap::svg(&[map]),
+            &format!("{at}; {axes}. This state cannot be compared with Σ y xᵀ entry by entry."),
+        );
     };
     let accumulator = &time_step.accumulator;
     let values = aligned.values.iter().zip(&accumulator.values).map(|(a, b)| a - b).collect();
@@ -95,7 +104,10 @@ fn states(page: &mut Page, snapshot: &Snapshot) {
     ];
     let closeness = closeness.map_or(String::new(), |value| format!(", |cosine| {}", cosine(value)));
     let axes = format!("rows {}, columns {}", accumulator.axes.0, accumulator.axes.1);
-    page.figure(&heatmap::svg(&maps), &format!("{at}; {axes}; full colour at ±{}{closeness}.", short(f64::from(scale))));
+    page.figure(
+        &heatmap::svg(&maps),
+        &format!("{at}; {axes}; full colour at ±{}{closeness}.", short(f64::from(scale))),
+    );
 }
 
 /// The last time step at which the accumulator is not empty.
@@ -104,7 +116,8 @@ fn last_with_pairs(time_steps: &[TimeStep]) -> Option<&TimeStep> {
 }
 
 fn references(run: &MeasuredRun<'_>) -> Vec<Vec<String>> {
-    let head = ["reference", "loss", "model's loss over it", "distance of predictions", "parameters", "operations per query"];
+    let head =
+        ["reference", "loss", "model's loss over it", "distance of predictions", "parameters", "operations per query"];
     let loss = number(&run.report, "/eval_loss");
     let own = run.session.preset.title.clone();
     let mut rows = vec![head.map(str::to_owned).to_vec()];
@@ -126,10 +139,17 @@ fn references(run: &MeasuredRun<'_>) -> Vec<Vec<String>> {
 
 /// "η 6.061, λ 0.5".
 fn parameters(line: &Value) -> String {
-    let symbols = [("eta", "η"), ("momentum", "momentum"), ("forgetting", "forgetting"), ("lambda", "λ"), ("gamma", "γ"), ("alpha", "α")];
-    let named = symbols.iter().filter_map(|(key, symbol)| {
-        Some(format!("{symbol} {}", significant(line.get(*key)?.as_f64()?, 4)))
-    });
+    let symbols = [
+        ("eta", "η"),
+        ("momentum", "momentum"),
+        ("forgetting", "forgetting"),
+        ("lambda", "λ"),
+        ("gamma", "γ"),
+        ("alpha", "α"),
+    ];
+    let named = symbols
+        .iter()
+        .filter_map(|(key, symbol)| Some(format!("{symbol} {}", significant(line.get(*key)?.as_f64()?, 4))));
     named.collect::<Vec<_>>().join(", ")
 }
 

@@ -25,7 +25,10 @@ pub fn report(ended: &EndedRuns<'_>) -> Result<String> {
     page.section("Distance to one step of gradient descent");
     let title = "Relative difference of predictions, mean ± standard deviation over seeds";
     let distance = bands::chart(ended.runs, "prediction_difference_relative", title);
-    page.figure(&distance.svg()?, "The mean distance between predictions, divided by the mean norm of the true answers.");
+    page.figure(
+        &distance.svg()?,
+        "The mean distance between predictions, divided by the mean norm of the true answers.",
+    );
     page.section("Runs");
     let head = ["run", "status", "seed"].map(str::to_owned).to_vec();
     let row = |(run, outcome): &(crate::sweep::RunSpec, crate::sweep::Outcome)| {
