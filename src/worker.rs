@@ -185,7 +185,7 @@ impl Worker {
 
     /// Shows the session in a file, or the one that was saved last in a folder, while another program trains it.
     pub fn watch(path: PathBuf, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
-        Self::spawn(move |inbox, post, _| watch::watch(&path, device, inbox, post), post)
+        Self::spawn(move |inbox, post, cancelled| watch::watch(&path, device, inbox, post, cancelled), post)
     }
 
     /// Starts a thread that ends when no more orders can come.

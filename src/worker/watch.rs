@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
@@ -21,8 +22,14 @@ const POLL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// There is no session, or it cannot be opened. One that cannot be read later is a note.
-pub fn watch(path: &Path, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
-    let mut watcher = Watcher::open(path, device, post)?;
+pub fn watch(
+    path: &Path,
+    device: DeviceChoice,
+    orders: Receiver<Order>,
+    post: &dyn Fn(Update),
+    cancelled: &AtomicBool,
+) -> Result<()> {
+    let mut watcher = Watcher::open(path, device, post, cancelled)?;
     loop {
         match orders.recv_timeout(POLL) {
             Ok(_) => watcher.refuse(),
@@ -67,18 +74,20 @@ struct Watcher<'a> {
     /// The error that was posted last.
     error: Option<String>,
     post: &'a dyn Fn(Update),
+    /// Set when what is being opened is not wanted any more.
+    cancelled: &'a AtomicBool,
 }
 
 impl<'a> Watcher<'a> {
-    fn open(path: &Path, device: DeviceChoice, post: &'a dyn Fn(Update)) -> Result<Self> {
+    fn open(path: &Path, device: DeviceChoice, post: &'a dyn Fn(Update), cancelled: &'a AtomicBool) -> Result<Self> {
         let file = latest(path)?;
         let modified = modified(&file);
         let session = session::load(&file)?;
         let steps_per_second = rate(&session);
-        let experiment = session.resume(device)?;
+        let experiment = resume(session, device, cancelled)?;
         let path = path.to_owned();
         let (posted, error) = (None, None);
-        let mut watcher = Self { path, device, file, modified, experiment, steps_per_second, posted, error, post };
+        let mut watcher = Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
         watcher.show()?;
         Ok(watcher)
     }
@@ -119,7 +128,7 @@ impl<'a> Watcher<'a> {
         if session.name == self.experiment.name && session.preset == *self.experiment.preset {
             self.experiment.go_to(session.checkpoint, session.history)?;
         } else {
-            self.experiment = session.resume(self.device)?;
+            self.experiment = resume(session, self.device, self.cancelled)?;
         }
         self.show()
     }
@@ -169,6 +178,11 @@ impl<'a> Watcher<'a> {
         let words = "this run is only watched: `innerloop run FILE` opens a session for training".to_owned();
         (self.post)(Update { notes: vec![Note::ReadOnly(words)], status: self.posted.clone(), ..Update::default() });
     }
+}
+
+/// Computes the references, which takes a while; stops that when it is cancelled.
+fn resume(session: Session, device: DeviceChoice, cancelled: &AtomicBool) -> Result<Experiment> {
+    session.resume_watched(device, &|_| !cancelled.load(Ordering::Relaxed))
 }
 
 /// Steps per second of training; 0 if the session does not hold its time.
