@@ -1,0 +1,65 @@
+// What every kernel's text stands on. The same text is compiled by NVRTC for a GPU and, in tests, by a C++ compiler for the
+// host: there a phase is a loop over all threads of a block, and __syncthreads() is the end of that loop.
+//
+// A block trains LANES sequences side by side. Number i of a sequence lies at i * LANES + lane, so that neighbouring threads
+// read neighbouring numbers. A thread is (lane, worker): WORKERS threads share the work of each sequence. Sums over sequences
+// are taken by whole blocks, a thread for each weight, in an order that depends on nothing but the sizes.
+//
+// LANES, WORKERS and THREADS = LANES * WORKERS are defined before this text; LANES is a power of two.
+
+#ifdef __CUDACC__
+#define DEVICE static __device__ __forceinline__
+#define BLOCK_ID , const Id id
+#define PHASE(...)                                                                                                     \
+    {                                                                                                                  \
+        __VA_ARGS__;                                                                                                   \
+        __syncthreads();                                                                                               \
+    }
+#else
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#define DEVICE static inline
+#define BLOCK_ID
+// A phase must not depend on the order of its threads: the host runs them first to last, or last to first.
+static bool last_first = false;
+#define PHASE(...)                                                                                                     \
+    for (int turn = 0; turn < THREADS; ++turn) {                                                                       \
+        const int thread = last_first ? THREADS - 1 - turn : turn;                                                     \
+        const Id id = {thread, thread % LANES, thread / LANES};                                                        \
+        __VA_ARGS__;                                                                                                   \
+    }
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fsqrt_rn(float a) { return std::sqrt(a); }
+static inline float __uint_as_float(unsigned bits) { float x; std::memcpy(&x, &bits, 4); return x; }
+static inline unsigned __float_as_uint(float x) { unsigned bits; std::memcpy(&bits, &x, 4); return bits; }
+using std::exp; using std::fabs; using std::fmax; using std::log1p;
+#endif
+
+struct Id {
+    int thread, lane, worker;
+};
+
+// Work of one sequence, shared by its workers.
+#define EACH(item, count) for (int item = id.worker; item < (count); item += WORKERS)
+// Work of all sequences of a block, shared by its threads.
+#define EACH_WEIGHT(item, count) for (int item = id.thread; item < (count); item += THREADS)
+// All sequences, each thread beginning with another one: their numbers lie in different banks of shared memory.
+#define ALL_LANES(l) for (int turn_ = 0, l = id.thread % LANES; turn_ < LANES; ++turn_, l = (l + 1) % LANES)
+// Number i of this thread's sequence.
+#define OF(values, i) (values)[(i) * LANES + id.lane]
+
+// What is done with a gradient by a sequence: nothing, where it is not needed; written; or added to what is there.
+enum Mode { NONE, SET, ADD };
+
+template <int MODE>
+DEVICE void put(float &sum, float part) {
+    if (MODE == SET) sum = part;
+    if (MODE == ADD) sum += part;
+}
+
+constexpr int up(int a, int b) { return (a + b - 1) / b; }
+constexpr int least(int a, int b) { return a < b ? a : b; }
+constexpr int power(int a) { return a < 2 ? 1 : 2 * power((a + 1) / 2); }  // the next power of two

@@ -1,0 +1,454 @@
+//! The text of the one kernel that trains a network: constants, the steps' files, and the block's phases in their order.
+
+use std::fmt::Write;
+
+use super::memory::{Buffer, Layout as MemoryLayout, Place, Space, lay_out};
+use super::phases::{GradMode, Phase, Places, backward, derive, derive_backward, forward, room};
+use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
+use super::sampling::Sampling;
+
+const FRAME: &str = include_str!("frame.cu");
+const STEPS: [&str; 12] = [
+    include_str!("../../step/project.cu"),
+    include_str!("../../step/entrywise.cu"),
+    include_str!("../../step/norm.cu"),
+    include_str!("../../step/softmax_attend.cu"),
+    include_str!("../../step/convolve.cu"),
+    include_str!("../../step/diagonal_scan.cu"),
+    include_str!("../../step/selective_scan.cu"),
+    include_str!("../../step/window_scan.cu"),
+    include_str!("../../step/linear_attend.cu"),
+    include_str!("../../step/recurrent.cu"),
+    include_str!("../../step/contract.cu"),
+    include_str!("../../step/ridge.cu"),
+];
+const DERIVED: &str = include_str!("../../step/derived.cu");
+const SAMPLER: &str = include_str!("sampler.cu");
+const LOSS: &str = include_str!("loss.cu");
+const OPTIMISER: &str = include_str!("optimiser.cu");
+const KERNEL: &str = include_str!("kernel.cu");
+
+/// Sums of gradients, and derived weights, that are kept in shared memory at most.
+const SUMS_SHARED: usize = 6144;
+
+/// What answers are trained by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    SquaredError,
+    CrossEntropy,
+}
+
+/// How a kernel is cut: all of it are constants of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// Sequences of a block, a power of two.
+    pub lanes: usize,
+    /// Threads of each sequence.
+    pub workers: usize,
+    /// Bytes of shared memory that a block may take.
+    pub shared: usize,
+    /// Weights that a block sums over blocks at a time.
+    pub columns: usize,
+}
+
+/// What a kernel trains, and how.
+#[derive(Clone, Debug)]
+pub struct Training {
+    pub program: Program,
+    pub sampling: Sampling,
+    pub outputs: usize,
+    pub loss: Loss,
+    pub adam: bool,
+    pub clips: bool,
+    /// Whether the gradient of the last step can be read, where it is not clipped.
+    pub keeps_gradient: bool,
+}
+
+/// The kernel's text, and the memory that it takes.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub text: String,
+    pub threads: usize,
+    /// Bytes of shared memory of a block.
+    pub shared: usize,
+    /// Numbers of global memory of a block.
+    pub scratch: usize,
+    pub parameters: usize,
+    /// Groups of weights that are summed together.
+    pub chunks: usize,
+}
+
+/// Numbers of a block by what they are.
+struct Buffers {
+    all: Vec<Buffer>,
+    values: Vec<Option<usize>>,
+    kept: Vec<Option<usize>>,
+    scratch: Vec<Option<usize>>,
+    grads: Vec<Option<usize>>,
+    target: usize,
+    losses: usize,
+    loss: usize,
+    sampled: usize,
+}
+
+/// What is known of a program before it is laid out.
+struct Analysis {
+    /// Whether the gradient by a step's result is needed.
+    wanted: Vec<bool>,
+    /// Whether the answer depends on a step.
+    needed: Vec<bool>,
+}
+
+impl Analysis {
+    fn of(program: &Program) -> Self {
+        let count = program.nodes.len();
+        let (mut wanted, mut needed) = (vec![false; count], vec![false; count]);
+        needed[count - 1] = true;
+        for (id, node) in program.nodes.iter().enumerate().rev() {
+            if needed[id] {
+                node.kernel.reads().into_iter().for_each(|read| needed[read] = true);
+            }
+        }
+        for (id, node) in program.nodes.iter().enumerate() {
+            wanted[id] = node.kernel.has_weights() || node.kernel.reads().into_iter().any(|read| wanted[read]);
+        }
+        Self { wanted, needed }
+    }
+}
+
+/// Where the result of a step is found: part of another's, where nothing has to be moved.
+fn root(program: &Program, mut node: NodeId) -> (NodeId, usize) {
+    let mut offset = 0;
+    while let Kernel::Part { x, first, factor } = program.nodes[node].kernel {
+        let fits = first + program.nodes[node].size.count() <= program.nodes[x].size.count();
+        if factor != 1.0 || !fits {
+            break;
+        }
+        (node, offset) = (x, offset + first);
+    }
+    (node, offset)
+}
+
+impl Buffers {
+    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0.
+    fn of(training: &Training, analysis: &Analysis, workers: usize) -> Self {
+        let Training { program, outputs, .. } = training;
+        let n = program.nodes.len();
+        let back = |node: usize| 2 * n + 3 - node;
+        let mut ends = vec![0; n];
+        let mut begins = vec![0; n];
+        for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
+            let gone_back = if analysis.wanted[id] { back(id) } else { id + 1 };
+            for read in node.kernel.reads() {
+                let (at, _) = root(program, read);
+                ends[at] = ends[at].max(gone_back);
+                begins[read] = begins[read].max(id);
+            }
+            let (at, _) = root(program, id);
+            ends[at] = ends[at].max(gone_back).max(if id == n - 1 { n + 1 } else { 0 });
+        }
+        let mut buffers = Self {
+            all: Vec::new(),
+            values: vec![None; n],
+            kept: vec![None; n],
+            scratch: vec![None; n],
+            grads: vec![None; n],
+            target: 0,
+            losses: 0,
+            loss: 0,
+            sampled: 0,
+        };
+        buffers.target = buffers.add(*outputs, 0..=n + 1);
+        buffers.losses = buffers.add(*outputs, n + 1..=2 * n + 4);
+        buffers.loss = buffers.add(1, n + 1..=2 * n + 4);
+        buffers.sampled = buffers.add(training.sampling.kept(), 0..=0);
+        for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
+            if root(program, id).0 == id {
+                let begin = if id == 0 { 0 } else { id + 1 };
+                buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
+            }
+            let by_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
+            let room = room(program, node, by_input, workers);
+            if room.kept > 0 {
+                let end = if analysis.wanted[id] { back(id) } else { id + 1 };
+                buffers.kept[id] = Some(buffers.add(room.kept, id + 1..=end));
+            }
+            if analysis.wanted[id] {
+                if room.scratch > 0 {
+                    buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
+                }
+                let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
+                buffers.grads[id] = Some(buffers.add(node.size.count(), begin..=back(id)));
+            }
+        }
+        buffers
+    }
+
+    fn add(&mut self, count: usize, life: std::ops::RangeInclusive<usize>) -> usize {
+        self.all.push(Buffer { count, life });
+        self.all.len() - 1
+    }
+}
+
+/// Writes the kernel of a training.
+pub fn write(training: &Training, cut: Cut) -> Source {
+    Writer::new(training, cut).source()
+}
+
+struct Writer<'a> {
+    training: &'a Training,
+    cut: Cut,
+    analysis: Analysis,
+    buffers: Buffers,
+    layout: MemoryLayout,
+    /// Where each weight begins, among the parameters or among what is derived.
+    offsets: Vec<usize>,
+    parameters: usize,
+    derived: usize,
+    sums_shared: bool,
+    text: String,
+}
+
+impl<'a> Writer<'a> {
+    fn new(training: &'a Training, cut: Cut) -> Self {
+        let analysis = Analysis::of(&training.program);
+        let buffers = Buffers::of(training, &analysis, cut.workers);
+        let (mut offsets, mut parameters, mut derived) = (Vec::new(), 0, 0);
+        for weight in &training.program.weights {
+            let end = match weight.source {
+                WeightSource::Parameter => &mut parameters,
+                WeightSource::Derived(_) => &mut derived,
+            };
+            offsets.push(*end);
+            *end += weight.count();
+        }
+        let sums = parameters + 1 + 2 * derived;
+        let sums_shared = sums <= SUMS_SHARED && 4 * sums < cut.shared / 2;
+        let left = cut.shared / 4 - if sums_shared { sums } else { 0 };
+        let layout = lay_out(&buffers.all, left / cut.lanes);
+        Self { training, cut, analysis, buffers, layout, offsets, parameters, derived, sums_shared, text: String::new() }
+    }
+
+    fn place(&self, buffer: usize) -> String {
+        let Place { space, at } = self.layout.places[buffer];
+        match space {
+            Space::Shared => format!("memory + {at} * LANES"),
+            Space::Global => format!("scratch + {at} * LANES"),
+        }
+    }
+
+    fn own_or_none(&self, buffer: Option<usize>) -> String {
+        buffer.map_or_else(|| "memory".to_owned(), |buffer| self.place(buffer))
+    }
+
+    fn value(&self, node: NodeId) -> String {
+        let (at, offset) = root(&self.training.program, node);
+        let place = self.own_or_none(self.buffers.values[at]);
+        if offset == 0 { place } else { format!("{place} + {offset} * LANES") }
+    }
+
+    fn weight(&self, weight: WeightId) -> String {
+        match self.training.program.weights[weight].source {
+            WeightSource::Parameter => format!("orders.weights + {}", self.offsets[weight]),
+            WeightSource::Derived(_) => format!("derived + {}", self.offsets[weight]),
+        }
+    }
+
+    fn grad_weight(&self, weight: WeightId) -> String {
+        match self.training.program.weights[weight].source {
+            WeightSource::Parameter => format!("sums + {}", self.offsets[weight]),
+            WeightSource::Derived(_) => format!("sums + {}", self.parameters + 1 + self.offsets[weight]),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn phase(&mut self, calls: &[String]) {
+        if !calls.is_empty() {
+            self.line(&format!("PHASE({})", calls.join("; ")));
+        }
+    }
+
+    fn phases(&mut self, phases: Vec<Phase>, beside: &mut Vec<String>) {
+        for phase in phases {
+            match phase {
+                Phase::Calls(mut calls) => {
+                    if !beside.is_empty() {
+                        calls.push(beside.remove(0));
+                    }
+                    self.phase(&calls);
+                }
+                Phase::Over { count, last_first, phases } => {
+                    self.line(&match last_first {
+                        false => format!("for (int t = 0; t < {count}; ++t) {{"),
+                        true => format!("for (int t = {count} - 1; t >= 0; --t) {{"),
+                    });
+                    phases.iter().for_each(|calls| self.phase(calls));
+                    self.line("}");
+                }
+            }
+        }
+    }
+
+    fn source(mut self) -> Source {
+        let threads = self.cut.lanes * self.cut.workers;
+        let sums = self.parameters + 1 + 2 * self.derived;
+        let arena = self.layout.shared * self.cut.lanes;
+        let shared = (arena + if self.sums_shared { sums } else { 0 }).max(2 * threads + 16);
+        let arena_global = self.layout.global * self.cut.lanes;
+        let scratch = arena_global + if self.sums_shared { 0 } else { sums };
+        let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
+        self.constants(shared);
+        self.line(FRAME);
+        STEPS.into_iter().for_each(|step| self.line(step));
+        self.line(DERIVED);
+        if let Some(constants) = self.training.sampling.constants() {
+            self.line(&constants);
+            self.line(SAMPLER);
+        }
+        self.line(LOSS);
+        self.line(OPTIMISER);
+        self.line("DEVICE void train_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {");
+        self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
+        let (base, at) = if self.sums_shared { ("memory", arena) } else { ("scratch", arena_global) };
+        self.line(&format!("float *sums = {base} + {at}, *derived = sums + {};", self.parameters + 1 + self.derived));
+        self.line("(void)scratch; (void)derived;");
+        self.begin();
+        self.line("for (int first = block * LANES; first < orders.batch; first += blocks * LANES) {");
+        self.sample();
+        self.pass_forward();
+        self.pass_backward();
+        self.line("}");
+        self.settle();
+        self.line("}");
+        self.line(KERNEL);
+        Source { text: self.text, threads, shared: 4 * shared, scratch, parameters: self.parameters, chunks }
+    }
+
+    fn constants(&mut self, shared: usize) {
+        let Cut { lanes, workers, columns, .. } = self.cut;
+        self.line(&format!("constexpr int LANES = {lanes}, WORKERS = {workers}, THREADS = LANES * WORKERS;"));
+        let Training { adam, clips, keeps_gradient, .. } = *self.training;
+        self.line(&format!(
+            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}; \
+             static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};",
+            self.parameters
+        ));
+    }
+
+    /// Sums start at zero, and weights that are made of others are made.
+    fn begin(&mut self) {
+        let program = &self.training.program;
+        let all = self.parameters + 1 + self.derived;
+        let derived: Vec<String> =
+            (0..program.weights.len()).filter_map(|i| derive(program, i, &|weight| self.weight(weight))).collect();
+        self.line(&format!("PHASE(EACH_WEIGHT(i, {all}) sums[i] = 0.0f)"));
+        // One may be made of another, so each has a phase of its own; there are few.
+        derived.into_iter().for_each(|call| self.phase(&[call]));
+    }
+
+    fn sample(&mut self) {
+        let (tokens, target) = (self.value(0), self.place(self.buffers.target));
+        let kept = self.place(self.buffers.sampled);
+        let size = self.training.program.nodes[0].size;
+        let phases = self.training.sampling.phases((size, self.training.outputs), (&tokens, &target, &kept));
+        phases.iter().for_each(|calls| self.phase(calls));
+    }
+
+    fn pass_forward(&mut self) {
+        let program = &self.training.program;
+        for (id, node) in program.nodes.iter().enumerate() {
+            if !self.analysis.needed[id] || root(program, id).0 != id {
+                continue;
+            }
+            let phases = forward(&Places {
+                program,
+                node,
+                value: &|node| self.value(node),
+                weight: &|weight| self.weight(weight),
+                own: self.value(id),
+                kept: self.own_or_none(self.buffers.kept[id]),
+                scratch: String::new(),
+                grad: String::new(),
+                grad_of: &|_| (GradMode::None, String::new()),
+                grad_weight: &|weight| self.grad_weight(weight),
+            });
+            self.phases(phases, &mut Vec::new());
+        }
+    }
+
+    /// From the loss to the sums of gradients.
+    fn pass_backward(&mut self) {
+        let (program, outputs) = (&self.training.program, self.training.outputs);
+        let last = program.nodes.len() - 1;
+        let skipped = program.nodes[last].size.count() - outputs;
+        let answer = format!("{} + {skipped} * LANES", self.value(last));
+        let grad = self.own_or_none(self.buffers.grads[last]);
+        let [losses, loss, target] =
+            [self.buffers.losses, self.buffers.loss, self.buffers.target].map(|buffer| self.place(buffer));
+        let (name, share) = match self.training.loss {
+            Loss::SquaredError => ("squared_error", format!("1.0f / ({outputs} * (float)orders.batch)")),
+            Loss::CrossEntropy => ("cross_entropy", "1.0f / (float)orders.batch".to_owned()),
+        };
+        let mut calls = vec![format!(
+            "{name}<{outputs}>(id, {answer}, {target}, first + id.lane < orders.batch ? {share} : 0.0f, \
+             {grad} + {skipped} * LANES, {losses})"
+        )];
+        if skipped > 0 {
+            calls.push(format!("EACH(i, {skipped}) OF({grad}, i) = 0.0f"));
+        }
+        self.phase(&calls);
+        let mut beside = vec![
+            format!("sum_outputs<{outputs}>(id, {losses}, {loss})"),
+            format!("sum_lanes<1>(id, {loss}, sums + {})", self.parameters),
+        ];
+        let mut written = vec![false; program.nodes.len()];
+        for (id, node) in program.nodes.iter().enumerate().rev() {
+            if !self.analysis.needed[id] || !self.analysis.wanted[id] {
+                continue;
+            }
+            let modes: Vec<(NodeId, GradMode)> = node
+                .kernel
+                .reads()
+                .into_iter()
+                .map(|read| match (self.analysis.wanted[read], std::mem::replace(&mut written[read], true)) {
+                    (false, _) => (read, GradMode::None),
+                    (true, false) => (read, GradMode::Set),
+                    (true, true) => (read, GradMode::Add),
+                })
+                .collect();
+            let mode = |node: NodeId| modes.iter().find(|(read, _)| *read == node).map_or(GradMode::None, |m| m.1);
+            let phases = backward(&Places {
+                program,
+                node,
+                value: &|node| self.value(node),
+                weight: &|weight| self.weight(weight),
+                own: self.value(id),
+                kept: self.own_or_none(self.buffers.kept[id]),
+                scratch: self.own_or_none(self.buffers.scratch[id]),
+                grad: self.own_or_none(self.buffers.grads[id]),
+                grad_of: &|node| (mode(node), self.own_or_none(self.buffers.grads[node])),
+                grad_weight: &|weight| self.grad_weight(weight),
+            });
+            self.phases(phases, &mut beside);
+        }
+        beside.into_iter().for_each(|call| self.phase(&[call]));
+    }
+
+    /// Gradients by derived weights lead back to parameters; then the block writes its sums.
+    fn settle(&mut self) {
+        let program = &self.training.program;
+        let calls: Vec<String> = (0..program.weights.len())
+            .rev()
+            .filter_map(|i| derive_backward(program, i, (&|weight| self.weight(weight), &|weight| self.grad_weight(weight))))
+            .collect();
+        calls.into_iter().for_each(|call| self.phase(&[call]));
+        let all = self.parameters + 1;
+        let mut line = String::new();
+        let _ = write!(line, "PHASE(EACH_WEIGHT(i, {all}) orders.partials[(size_t)block * {all} + i] = sums[i])");
+        self.line(&line);
+    }
+}
