@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use dfdx::prelude::{Backward, Cpu, MeanTo, OwnedTape, TensorFromVec, TryMul, TrySub};
-use innerloop::nn::model::{Architecture, Model, Theory};
-use innerloop::nn::{Device, Input, Net, Wanted};
+use innerloop::nn::model::{Architecture, GdConstants, Model};
+use innerloop::nn::{Device, GradTarget, Input, Net};
 use innerloop::preset::{self, Preset};
 use innerloop::task::{Stream, Task, rng};
 
@@ -52,10 +52,10 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let grad_target: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     // In the pool, as the program trains.
     rayon::scope(|_| {
-        for name in PRESETS.iter().filter(|name| wanted.is_empty() || wanted.iter().any(|one| one == *name)) {
+        for name in PRESETS.iter().filter(|name| grad_target.is_empty() || grad_target.iter().any(|one| one == *name)) {
             for length in LENGTHS {
                 measure(name, *length);
             }
@@ -69,8 +69,8 @@ fn measure(name: &str, length: usize) {
     let Task::Linear(task) = &mut preset.task else { panic!("{name} learns something else than linear regression") };
     task.context = length;
     let (device, sizes) = (Cpu::default(), (preset.task.shape(), preset.layout));
-    let theory = Theory { step_size: 1.0, lambda: 1.0 };
-    let model = preset.model.build(&device, sizes, theory, &mut rng(1, Stream::Init, 0, 0)).expect("a model");
+    let gd_constants = GdConstants { step_size: 1.0, lambda: 1.0 };
+    let model = preset.model.build(&device, sizes, gd_constants, &mut rng(1, Stream::Init, 0, 0)).expect("a model");
 
     // What a gradient takes where nothing is kept from those before it.
     device.release();
@@ -95,7 +95,7 @@ fn gradient(device: &Cpu, preset: &Preset, model: &Model<Cpu>, step: u64) {
     let shape = (BATCH, preset.layout.tokens(batch.shape), preset.layout.width(batch.shape));
     let tokens = device.tensor_from_vec(preset.layout.encode(&batch), shape);
     let target = device.tensor_from_vec(batch.target, (BATCH, batch.shape.outputs));
-    let input = Input { tokens: tokens.retaped::<OwnedTape<f32, Cpu>>(), wanted: Wanted::Weights };
+    let input = Input { tokens: tokens.retaped::<OwnedTape<f32, Cpu>>(), grad_target: GradTarget::Weights };
     let answer = model.forward(input).expect("answers");
     let loss = answer.try_sub(target).and_then(|e| e.try_square()).and_then(|e| e.try_mean()).expect("a loss");
     black_box(loss.try_mul(0.5f32).and_then(|loss| loss.try_backward()).expect("gradients"));

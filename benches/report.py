@@ -1,4 +1,4 @@
-"""Where measurements are written: sections of benches/RESULTS.md, and the README's table. Standard library only."""
+"""Where measurements are written: sections of benches/RESULTS.md, and the table of docs/performance.md. Standard library only."""
 
 import datetime
 import os
@@ -9,7 +9,7 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches" / "RESULTS.md"
-README = ROOT / "README.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 
 
 def machine():

@@ -5,17 +5,17 @@
 mod claim;
 mod library;
 mod overrides;
-mod refusal;
+mod parse_error;
 mod ron_file;
-mod scan;
+mod ron_spans;
 mod shift;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
 pub use overrides::{SetError, set};
-pub use refusal::Refusal;
+pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
-pub use scan::{find as find_field, opens_with};
+pub use ron_spans::{find as find_field, opens_with};
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};

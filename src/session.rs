@@ -2,10 +2,10 @@
 //!
 //! Owns the files' form, their versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
 
-mod ledger;
+mod result_cache;
 mod store;
 
-pub use ledger::{Entry, Ledger, Outcome, Page};
+pub use result_cache::{ClaimRecord, Entry, PresetResults, ResultCache};
 pub use store::{list, load, may_replace, save, understand};
 
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ pub fn open(path: &Path) -> Result<Source> {
 
 /// What fields of a session say together that cannot be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unsound {
+pub struct Inconsistency {
     /// The field of the session that holds the trouble.
     pub within: &'static str,
     pub message: String,
@@ -112,8 +112,8 @@ impl Session {
 
     /// Checks what no single field can tell: that the parameters are those of the preset, and the curves those of the
     /// run.
-    pub fn check(&self) -> Result<(), Unsound> {
-        let unsound = |within, message: String| Err(Unsound { within, message });
+    pub fn check(&self) -> Result<(), Inconsistency> {
+        let unsound = |within, message: String| Err(Inconsistency { within, message });
         let Checkpoint { step, parameters, .. } = &self.checkpoint;
         if let Err(error) = self.preset.check() {
             return unsound("preset", format!("{error:#}"));

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::preset::Preset;
-use crate::session::Outcome;
+use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    CardStatus, DeviceChoice, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+    DeviceChoice, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
 };
 
 /// Updates a worker posts at most in a second.
@@ -89,7 +89,7 @@ pub struct Status {
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
     /// What the card says of itself, where the run is on one that does.
-    pub card: Option<CardStatus>,
+    pub card: Option<GpuStatus>,
 }
 
 /// Something to tell the person once.
@@ -115,7 +115,7 @@ pub struct Update {
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
     /// The claims for a step that was reached, held against all held-out tasks.
-    pub checked: Option<Outcome>,
+    pub checked: Option<ClaimRecord>,
     /// What the weights were worth on shifted tasks.
     pub shifts: Vec<Shift>,
     pub notes: Vec<Note>,

@@ -282,7 +282,8 @@ fn every_way_to_spoil_a_session_is_told() {
     assert!(said.starts_with(&format!("s.ron:{line}:20: ")), "{said}");
     // The file as a whole: its kind is known by its opening, and the end must be there.
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("s.ron"), &text[..text.len() / 2]).unwrap();
+    let half = text[..text.len() / 2].rfind('\n').unwrap();
+    fs::write(folder.path().join("s.ron"), &text[..half]).unwrap();
     let truncated = refused(folder.path(), "s.ron");
     assert!(truncated.starts_with("error: s.ron:") && truncated.contains("the text ends here"), "{truncated}");
 }

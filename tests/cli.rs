@@ -34,7 +34,7 @@ fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
     let top =
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
-    let further = ["objective", "eval_median", "running", "references", "equivalence"];
+    let further = ["objective", "eval_median", "loss_by_pairs", "references", "equivalence"];
     assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];
@@ -44,9 +44,9 @@ fn json_is_one_object_with_the_promised_keys() {
     assert_eq!(keys(&report["references"]), names.clone().collect());
     for reference in names.map(|name| &report["references"][name]) {
         assert!(reference["loss"].is_f64() && reference["median"].is_f64() && reference["flops"].is_u64());
-        assert_eq!(reference["running"].as_array().unwrap().len(), 4, "{reference}");
+        assert_eq!(reference["loss_by_pairs"].as_array().unwrap().len(), 4, "{reference}");
     }
-    assert_eq!((report["running"][0].is_null(), report["running"][3].is_f64()), (true, true));
+    assert_eq!((report["loss_by_pairs"][0].is_null(), report["loss_by_pairs"][3].is_f64()), (true, true));
     assert!(report["references"]["gd-1"]["eta"].is_f64());
     assert_eq!((&report["preset"], &report["device"]), (&Value::from("tiny"), &Value::from("cpu")));
     assert_eq!((&report["seed"], &report["steps"], &report["parameters"]), (&7.into(), &20.into(), &20.into()));

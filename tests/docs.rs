@@ -21,37 +21,44 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     &text[start..start + text[start..].find(to).unwrap_or_else(|| panic!("{to} is not there"))]
 }
 
-/// Compares a part of the README with what it should be, or writes it there.
-fn holds(from: &str, to: &str, expected: &str) {
-    let readme = read("README.md");
-    let found = between(&readme, from, to);
+/// Every page, with its path from the root.
+fn pages() -> Vec<(String, String)> {
+    let docs = fs::read_dir(support::root().join("docs")).unwrap();
+    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    let root = ["README.md", "CONTRIBUTING.md", "saves/README.md"].map(str::to_owned);
+    root.into_iter().chain(docs).map(|file| (file.clone(), read(&file))).collect()
+}
+
+/// Compares the generated part of a page with what the program makes of it, or writes it there.
+fn is_generated(file: &str, from: &str, to: &str, expected: &str) {
+    let page = read(file);
+    let found = between(&page, from, to);
     if found == expected {
         return;
     }
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        let updated = readme.replacen(&format!("{from}{found}{to}"), &format!("{from}{expected}{to}"), 1);
-        fs::write(support::root().join("README.md"), updated).unwrap();
+        let updated = page.replacen(&format!("{from}{found}{to}"), &format!("{from}{expected}{to}"), 1);
+        fs::write(support::root().join(file), updated).unwrap();
         return;
     }
-    panic!("the README is behind; UPDATE_DOCS=1 cargo test --test docs writes:\n{expected}");
+    panic!("{file} is out of date; UPDATE_DOCS=1 cargo test --test docs writes:\n{expected}");
 }
 
 #[test]
 fn the_tables_are_those_of_the_program() {
-    let mut table = String::from("\n|---|---|---|\n");
+    let mut table = String::from("| preset | parameters | what one sees |\n|---|---|---|\n");
     for entry in preset::all_in(&support::root().join("presets")) {
         let preset = entry.preset.unwrap();
         let _ = writeln!(table, "| `{}` | {} | {} |", entry.name, preset.parameters(), preset.summary);
     }
-    holds("| preset | numbers learnt | what one sees |", "\n## Results", &table);
-    // One after the other: both write the same file.
-    holds("<!-- keys -->\n", "<!-- /keys -->", &tui::keymap::markdown_table());
+    is_generated("docs/presets.md", "<!-- presets -->\n", "<!-- /presets -->", &table);
+    is_generated("docs/keys.md", "<!-- keys -->\n", "<!-- /keys -->", &tui::keymap::markdown_table());
 }
 
 #[test]
 fn the_results_are_of_presets_that_there_are() {
-    let readme = read("README.md");
-    let rows = between(&readme, "<!-- results -->\n", "<!-- /results -->").lines().skip(2);
+    let page = read("docs/results.md");
+    let rows = between(&page, "<!-- results -->\n", "<!-- /results -->").lines().skip(2);
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let (_, preset) = preset::find_in(&support::root().join("presets"), cells[1].trim_matches('`')).unwrap();
@@ -61,9 +68,9 @@ fn the_results_are_of_presets_that_there_are() {
     }
 }
 
-/// The lines of the README's `sh` blocks.
-fn commands(readme: &str) -> Vec<String> {
-    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+/// The lines of a page's `sh` blocks.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(str::lines).map(str::to_owned).collect()
 }
 
@@ -71,14 +78,15 @@ fn commands(readme: &str) -> Vec<String> {
 fn the_first_command_opens_the_lab_and_the_second_tests() {
     assert_eq!(commands(&read("README.md"))[..2], ["cargo run", "cargo test"]);
     assert!(read(".ci/run").lines().any(|line| line == "cargo test"), "CI runs another command than the README says");
-    // `cargo run` has several things to choose from only if somebody adds a binary.
+    // With a second binary, `cargo run` would not know which one to start.
     assert!(read("Cargo.toml").contains("default-run = \"innerloop\""));
 }
 
 #[test]
-fn every_command_of_the_readme_can_be_said() {
+fn every_command_of_the_pages_is_accepted() {
     let mut examples = 0;
-    for line in commands(&read("README.md")).iter().filter(|line| line.starts_with("innerloop ")) {
+    let lines: Vec<String> = pages().iter().flat_map(|(_, page)| commands(page)).collect();
+    for line in lines.iter().filter(|line| line.starts_with("innerloop ")) {
         let words: Vec<&str> = line.split_whitespace().collect();
         Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
         if let ["innerloop", "train", name, ..] = words[..]
@@ -100,11 +108,11 @@ fn every_option_that_the_documents_name_exists() {
     let commands = ["run", "train", "eval", "verify", "presets", "check", "completions", "man"];
     let mut known: String = commands.iter().map(|command| help(&[command, "--help"])).collect();
     known += &help(&["--help"]);
-    for file in ["README.md", "CONTRIBUTING.md", "saves/README.md"] {
-        for code in read(file).split('`').skip(1).step_by(2) {
+    for (file, text) in pages() {
+        for code in text.split('`').skip(1).step_by(2) {
             for word in code.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
                 let option = word.split('=').next().unwrap();
-                let cargos = ["--features", "--test", "--path", "--locked", "--release"].contains(&option);
+                let cargos = ["--features", "--test", "--example", "--path", "--locked", "--release"].contains(&option);
                 assert!(cargos || known.contains(option), "{file} names {option}");
             }
         }
@@ -112,11 +120,11 @@ fn every_option_that_the_documents_name_exists() {
 }
 
 #[test]
-fn the_json_of_the_readme_has_the_keys_of_the_program() {
+fn the_json_of_the_documents_has_the_keys_of_the_program() {
     fn keys(value: &Value) -> BTreeSet<&String> {
         value.as_object().unwrap().keys().collect()
     }
-    let example: Value = serde_json::from_str(between(&read("README.md"), "```json\n", "```")).unwrap();
+    let example: Value = serde_json::from_str(between(&read("docs/command-line.md"), "```json\n", "```")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("tiny.ron"), support::PRESET).unwrap();
     let output = support::innerloop(folder.path(), &["train", "tiny.ron", "--steps", "1", "--json"]);
@@ -130,13 +138,17 @@ fn the_json_of_the_readme_has_the_keys_of_the_program() {
 
 #[test]
 fn every_file_that_the_documents_name_exists() {
-    for file in ["README.md", "CONTRIBUTING.md", "saves/README.md"] {
-        let text = read(file);
+    for (file, text) in pages() {
+        let folder = support::root().join(&file).parent().unwrap().to_owned();
         let code = text.split('`').skip(1).step_by(2);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        for name in code.chain(links) {
-            let ours = ["src/", "tests/", "presets/", ".ci/"].iter().any(|folder| name.starts_with(folder));
-            if ours || (name.ends_with(".md") && !name.contains(' ')) {
+        for name in links.filter(|name| !name.starts_with("https://")) {
+            assert!(folder.join(name).exists(), "{file} links to {name}");
+        }
+        for name in code {
+            let top = ["src/", "tests/", "benches/", "docs/", "examples/", "presets/", "saves/README", ".ci/"];
+            let ours = top.iter().any(|folder| name.starts_with(folder));
+            if ours && !name.contains(['*', ' ', '<']) && (!name.starts_with("presets/") || !name.contains("NAME")) {
                 assert!(support::root().join(name).exists(), "{file} names {name}");
             }
         }

@@ -243,12 +243,12 @@ fn only_a_run_as_the_preset_says_is_noted() {
 #[test]
 fn arrows_scrub_tokens_and_layers_and_n_turns_the_probe() {
     let mut app = fixture::lab();
-    let place = |app: &App| app.lab.as_ref().unwrap().stop().unwrap().0;
+    let place = |app: &App| app.lab.as_ref().unwrap().time_step().unwrap().0;
     assert_eq!(place(&app), 10);
     press(&mut app, KeyCode::Left);
     assert_eq!(place(&app), 9);
     type_text(&mut app, "ll");
-    assert_eq!((place(&app), app.lab.as_ref().unwrap().cursor.stop), (10, None));
+    assert_eq!((place(&app), app.lab.as_ref().unwrap().cursor.time_step), (10, None));
     type_text(&mut app, "g");
     assert_eq!(place(&app), 0);
     type_text(&mut app, "hG");

@@ -3,10 +3,10 @@
 mod fixture;
 
 use innerloop::preset::{Entry, Preset};
-use innerloop::train::{DeviceChoice, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, Stop};
+use innerloop::train::{DeviceChoice, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep};
 use innerloop::tui::action::Action;
 use innerloop::tui::app::{App, Gallery, Pane};
-use innerloop::tui::theme::{Background, Depth, Ink, Theme};
+use innerloop::tui::theme::{Background, Depth, Role, Theme};
 use innerloop::tui::view;
 use innerloop::worker::{Note, Phase, Status, Update};
 use ratatui::buffer::Buffer;
@@ -112,16 +112,16 @@ fn numbers_that_are_none_are_gaps_and_not_panics() {
     let nan = f32::NAN;
     let grid = || Grid { rows: 2, columns: 3, values: vec![nan, f32::INFINITY, 0.0, -1.0], axes: ("y", "x") };
     let layer = LayerState { state: grid(), aligned: Some(grid()), cosine: Some(f64::NAN) };
-    let stop = Stop { token: 1, label: "x\u{1b}[31m".to_owned(), accumulator: grid(), layers: vec![layer] };
-    let none = Stop { layers: vec![], ..stop.clone() };
+    let stop = TimeStep { token: 1, label: "x\u{1b}[31m".to_owned(), accumulator: grid(), layers: vec![layer] };
+    let none = TimeStep { layers: vec![], ..stop.clone() };
     let mut measurement = fixture::measurement(10);
     measurement.eval_loss = f64::NAN;
     measurement.equivalence.loss_gap = f64::INFINITY;
     measurement.equivalence.prediction_difference_relative = f64::NAN;
     let mut opened = fixture::opened();
     opened.references.iter_mut().for_each(|reference| reference.loss = f64::NAN);
-    for stops in [vec![], vec![stop], vec![none]] {
-        for probes in [vec![], vec![ProbeSequence { stops }]] {
+    for time_steps in [vec![], vec![stop], vec![none]] {
+        for probes in [vec![], vec![ProbeSequence { time_steps }]] {
             let snapshot = Snapshot {
                 step: 10,
                 tokens: 1,
@@ -166,13 +166,13 @@ fn a_colour_means_one_thing_in_every_pane() {
     };
     let theme = Theme::new(Depth::True, Background::Dark);
     for word in ["GD-1 0.2061", "GD-1 1.8 %", "● equal to one GD step", "Σ y xᵀ"] {
-        assert_eq!(style_at(word).fg, theme.ink(Ink::Gd).fg, "{word}");
+        assert_eq!(style_at(word).fg, theme.role(Role::Gd).fg, "{word}");
     }
     for word in ["model, held out", "model's state", "▶ training"] {
-        assert_eq!(style_at(word).fg, theme.ink(Ink::Model).fg, "{word}");
+        assert_eq!(style_at(word).fg, theme.role(Role::Model).fg, "{word}");
     }
     for word in ["zero 0.4167", "zero 98 %"] {
-        assert_eq!(style_at(word).fg, theme.ink(Ink::Zero).fg, "{word}");
+        assert_eq!(style_at(word).fg, theme.role(Role::Zero).fg, "{word}");
     }
 }
 
@@ -232,9 +232,9 @@ fn a_card_that_is_longer_than_the_screen_can_be_read_to_its_end() {
 #[test]
 fn the_footer_says_what_the_space_bar_does_now() {
     let footer = |app: &App| text(&draw(app, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
-    let (running, paused) = (footer(&fixture::lab()), footer(&with_phase(Phase::Paused)));
-    assert!(running.contains("Space pause") && paused.contains("Space go on"), "{paused}");
-    assert_eq!(running.find("step"), paused.find("step"));
+    let (loss_by_pairs, paused) = (footer(&fixture::lab()), footer(&with_phase(Phase::Paused)));
+    assert!(loss_by_pairs.contains("Space pause") && paused.contains("Space go on"), "{paused}");
+    assert_eq!(loss_by_pairs.find("step"), paused.find("step"));
 }
 
 #[test]

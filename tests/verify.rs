@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use innerloop::{preset, session::Ledger};
+use innerloop::{preset, session::ResultCache};
 use support::{PRESET, innerloop, stderr, stdout};
 
 /// The small preset with these claims, verified: exit code, standard output, standard error.
@@ -33,8 +33,8 @@ fn what_came_of_claims_is_remembered_on_this_machine() {
     fs::write(folder.path().join("tiny.ron"), format!("{}{claims}", &PRESET[..end])).unwrap();
     innerloop(folder.path(), &["verify", "tiny.ron"]);
     let preset = preset::load(&folder.path().join("tiny.ron")).unwrap();
-    let ledger = Ledger::read(&folder.path().join(".state/innerloop/claims.ron"));
-    let page = ledger.page("tiny", &preset).unwrap();
+    let result_cache = ResultCache::read(&folder.path().join(".state/innerloop/claims.ron"));
+    let page = result_cache.page("tiny", &preset).unwrap();
     let held: Vec<bool> = preset.claims.iter().map(|claim| page.entry(claim).unwrap().verdict.held).collect();
     assert_eq!(held, [true, false]);
     assert!(page.seconds_per_step().is_some());

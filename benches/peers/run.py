@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """innerloop against JAX and PyTorch: the same models, tasks, sizes, loss and optimiser, tasks drawn afresh in every step.
 
-    python3 benches/peers/run.py                 all models at batch 64 and 2,048; writes benches/RESULTS.md and the README's table
+    python3 benches/peers/run.py                 all models at batch 64 and 2,048; writes benches/RESULTS.md and the table of docs/performance.md
     python3 benches/peers/run.py --quick         fewer, shorter rounds; writes nothing
     python3 benches/peers/run.py --models gru,s5 --batches 64 --rounds 9
     python3 benches/peers/run.py --search jax --models gru    every form that a peer may take; see plans.py
@@ -163,8 +163,8 @@ def results(rows, versions, options):
     return f"\n## Against JAX and PyTorch\n\n{report.stamp(command.strip())}\n{note}\n{report.table(head, lines)}"
 
 
-def readme(rows, options):
-    """The README's table: a line for each model."""
+def summary(rows, options):
+    """The table of docs/performance.md: a line for each model."""
     batches = sorted({r["batch"] for r in rows})
     lines = []
     for preset in dict.fromkeys(r["preset"] for r in rows):
@@ -246,7 +246,7 @@ def main():
         print("nothing written: RESULTS.md takes full runs of all models only")
         return
     report.replace(report.RESULTS, "peers", results(rows, versions, options))
-    report.replace(report.README, "performance", readme(rows, options))
+    report.replace(report.PERFORMANCE, "performance", summary(rows, options))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ pub struct Report {
     eval_loss: f64,
     eval_median: f64,
     /// Mean loss after 0, 1, …, N pairs on some of them; empty where the model reads only whole contexts.
-    running: Vec<f64>,
+    loss_by_pairs: Vec<f64>,
     references: References,
     equivalence: Equal,
 }
@@ -57,7 +57,7 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     gamma: Option<f64>,
     flops: u64,
-    running: Vec<f64>,
+    loss_by_pairs: Vec<f64>,
 }
 
 /// How equal the model is to `reference`.
@@ -89,8 +89,8 @@ impl Serialize for References {
 impl From<&ReferenceResult> for Line {
     fn from(result: &ReferenceResult) -> Self {
         let Tuned { eta, lambda, gamma, .. } = result.tuned;
-        let ReferenceResult { loss, median, ref running, flops, .. } = *result;
-        Self { loss, median, eta, lambda, gamma, flops, running: running.clone() }
+        let ReferenceResult { loss, median, ref loss_by_pairs, flops, .. } = *result;
+        Self { loss, median, eta, lambda, gamma, flops, loss_by_pairs: loss_by_pairs.clone() }
     }
 }
 
@@ -113,7 +113,8 @@ impl From<&Equivalence> for Equal {
 impl Report {
     /// Measures the present weights on all held-out tasks, and gathers all.
     pub fn of(experiment: &mut Experiment, trained: u64, elapsed: Duration) -> Result<Self> {
-        let Measurement { eval_loss, eval_median, running, equivalence, .. } = experiment.measure(Scope::Whole)?;
+        let Measurement { eval_loss, eval_median, loss_by_pairs, equivalence, .. } =
+            experiment.measure(Scope::Whole)?;
         let line = |result: &ReferenceResult| (result.tuned.reference.to_string(), Line::from(result));
         let elapsed_s = elapsed.as_secs_f64();
         Ok(Self {
@@ -128,7 +129,7 @@ impl Report {
             objective: experiment.preset.task.objective(),
             eval_loss,
             eval_median,
-            running,
+            loss_by_pairs,
             references: References(experiment.references().iter().map(line).collect()),
             equivalence: Equal::from(&equivalence),
         })

@@ -13,11 +13,11 @@ const ASKED: [i32; 3] = [SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 const ASKED: [i32; 2] = [SIGINT, SIGTERM];
 
 /// The signal that came, if one did.
-pub struct Stop {
+pub struct StopSignal {
     signal: Arc<AtomicUsize>,
 }
 
-impl Stop {
+impl StopSignal {
     /// From here on signals are remembered instead of obeyed.
     pub fn listen() -> Result<Self> {
         let signal = Arc::new(AtomicUsize::new(0));

@@ -10,7 +10,7 @@ use clap::Args;
 use super::exit::{Stopped, Usage};
 use super::progress::Progress;
 use super::report::{Report, descent_loss};
-use super::stop::Stop;
+use super::stop::StopSignal;
 use super::{print, tell};
 use crate::bounds;
 use crate::preset::{self, Preset};
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if let Some(file) = &options.save {
         session::may_replace(file)?;
     }
-    let stop = Stop::listen().context("cannot listen for signals")?;
+    let stop = StopSignal::listen().context("cannot listen for signals")?;
     let mut experiment = open(options)?;
     let first = experiment.step();
     let began = Instant::now();
@@ -109,7 +109,7 @@ fn fits(file: &Path, session: &Session, options: &Options) -> Result<(), Usage> 
 ///
 /// # Errors
 /// The run diverged, or a signal ended it. The session is saved then, too.
-fn train(experiment: &mut Experiment, options: &Options, stop: &Stop) -> Result<()> {
+fn train(experiment: &mut Experiment, options: &Options, stop: &StopSignal) -> Result<()> {
     let last = options.steps.unwrap_or(experiment.preset.train.steps).max(experiment.step());
     let mut progress = Progress::new(experiment.step(), last, descent_loss(experiment));
     let mut saved = Instant::now();

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 
-use super::stop::Stop;
+use super::stop::StopSignal;
 use super::{exit::Stopped, print, tell};
 use crate::preset::{self, Preset};
 use crate::reference::Reference;
-use crate::session::{Ledger, Outcome};
+use crate::session::{ClaimRecord, ResultCache};
 use crate::train::{DeviceChoice, Experiment, ReferenceResult};
 
 /// Train presets and check what they claim
@@ -31,8 +31,8 @@ pub struct Options {
 /// Prints a line for each claim, or a row for each preset, and notes them for the gallery's cards; fails if one does not
 /// hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let stop = Stop::listen()?;
-    let ledger = Ledger::place(|name| std::env::var_os(name));
+    let stop = StopSignal::listen()?;
+    let result_cache = ResultCache::place(|name| std::env::var_os(name));
     let (mut held, mut failed) = (0, 0);
     if options.markdown {
         print(HEAD)?;
@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     for (name, preset) in chosen(&options.presets)? {
         tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
         let Some((experiment, outcome)) = verify(&name, preset, options.device, &stop)? else { continue };
-        note(ledger.as_ref(), &experiment, &outcome);
+        note(result_cache.as_ref(), &experiment, &outcome);
         let verdicts = outcome.verdicts;
         let kept = verdicts.iter().filter(|verdict| verdict.held).count();
         (held, failed) = (held + kept, failed + verdicts.len() - kept);
@@ -98,7 +98,12 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
 }
 
 /// Trains to the last step that a claim is about; nothing where there are no claims.
-fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Result<Option<(Experiment, Outcome)>> {
+fn verify(
+    name: &str,
+    preset: Preset,
+    device: DeviceChoice,
+    stop: &StopSignal,
+) -> Result<Option<(Experiment, ClaimRecord)>> {
     let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
@@ -117,14 +122,14 @@ fn verify(name: &str, preset: Preset, device: DeviceChoice, stop: &Stop) -> Resu
         verdicts.extend(experiment.verdicts()?);
     }
     let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
-    Ok(Some((experiment, Outcome { verdicts, seconds_per_step })))
+    Ok(Some((experiment, ClaimRecord { verdicts, seconds_per_step })))
 }
 
 /// Keeps a result for the gallery. One that cannot be kept is told and no failure of the claims.
-fn note(ledger: Option<&PathBuf>, experiment: &Experiment, outcome: &Outcome) {
-    let Some(path) = ledger else { return };
+fn note(result_cache: Option<&PathBuf>, experiment: &Experiment, outcome: &ClaimRecord) {
+    let Some(path) = result_cache else { return };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    if let Err(error) = Ledger::note(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
+    if let Err(error) = ResultCache::note(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
         tell(&format!("{}: not noted: {error:#}", path.display()));
     }
 }

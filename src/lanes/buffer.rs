@@ -20,14 +20,14 @@ const ALIGNMENT: usize = size_of::<Lane>();
 
 /// Memory that nobody uses now.
 #[derive(Default)]
-struct Shelf {
+struct Pool {
     /// By its length, and with the turn in which it was put there; the latest is at the back.
     idle: BTreeMap<usize, VecDeque<(u64, Vec<f32>)>>,
     numbers: usize,
     turn: u64,
 }
 
-impl Shelf {
+impl Pool {
     /// Of this length, the one used last, which may still be in the cache.
     fn take(&mut self, length: usize) -> Option<Vec<f32>> {
         let (_, numbers) = self.idle.get_mut(&length)?.pop_back()?;
@@ -50,15 +50,15 @@ impl Shelf {
     }
 }
 
-static SHELF: LazyLock<Mutex<Shelf>> = LazyLock::new(Mutex::default);
+static SHELF: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
 
-fn shelf() -> MutexGuard<'static, Shelf> {
+fn pool() -> MutexGuard<'static, Pool> {
     SHELF.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Gives back the memory that is kept for later.
 pub fn release() {
-    *shelf() = Shelf::default();
+    *pool() = Pool::default();
 }
 
 /// Lanes that belong to whoever holds them, and go back to the shelf afterwards.
@@ -71,28 +71,28 @@ pub struct Buffer {
 impl Buffer {
     /// So many lanes of zeros.
     pub fn zeros(lanes: usize) -> Self {
-        let mut buffer = Self::stale(lanes);
+        let mut buffer = Self::uninit(lanes);
         buffer.numbers.fill(0.0);
         buffer
     }
 
     /// So many zeros that are no lanes, and as many more as fill the last one.
-    pub fn room(numbers: usize) -> Self {
+    pub fn zeroed(numbers: usize) -> Self {
         Self::zeros(numbers.div_ceil(LANES))
     }
 
     /// A block of rows, each of `width` numbers, in lanes. Missing sequences are zero.
     pub fn gathered(rows: &[f32], width: usize) -> Self {
         let is_whole = rows.len() == LANES * width;
-        let mut lanes = if is_whole { Self::stale(width) } else { Self::zeros(width) };
+        let mut lanes = if is_whole { Self::uninit(width) } else { Self::zeros(width) };
         gather_into(rows, &mut lanes);
         lanes
     }
 
     /// So many lanes with whatever was in them, for whoever writes all of them.
-    pub fn stale(lanes: usize) -> Self {
+    pub fn uninit(lanes: usize) -> Self {
         let length = lanes * LANES + LANES - 1;
-        let used = shelf().take(length);
+        let used = pool().take(length);
         #[cfg_attr(not(test), allow(unused_mut))]
         let mut numbers = used.unwrap_or_else(|| vec![0.0; length]);
         // What nobody writes shall not pass for a number in a test.
@@ -105,7 +105,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        shelf().put(std::mem::take(&mut self.numbers), MOST_IDLE);
+        pool().put(std::mem::take(&mut self.numbers), MOST_IDLE);
     }
 }
 
@@ -151,15 +151,15 @@ mod tests {
 
     #[test]
     fn a_full_shelf_loses_what_has_lain_there_longest() {
-        let mut shelf = Shelf::default();
+        let mut pool = Pool::default();
         for length in [3, 2, 2, 4] {
-            shelf.put(vec![0.0; length], 7);
+            pool.put(vec![0.0; length], 7);
         }
         // 3 + 2 + 2 fit; the 4 took the place of the 3 and of one 2.
-        assert_eq!(shelf.numbers, 6);
-        assert_eq!([3, 2, 2, 4].map(|length| shelf.take(length).is_some()), [false, true, false, true]);
-        assert_eq!(shelf.numbers, 0);
-        shelf.put(vec![0.0; 9], 7);
-        assert!(shelf.take(9).is_none());
+        assert_eq!(pool.numbers, 6);
+        assert_eq!([3, 2, 2, 4].map(|length| pool.take(length).is_some()), [false, true, false, true]);
+        assert_eq!(pool.numbers, 0);
+        pool.put(vec![0.0; 9], 7);
+        assert!(pool.take(9).is_none());
     }
 }

@@ -10,24 +10,24 @@ pub struct Canonical {
     /// "Λ", "2.C".
     pub name: String,
     pub learnt: Vec<f32>,
-    pub theory: Vec<f32>,
+    pub gd_constants: Vec<f32>,
 }
 
 /// Root mean square, over the parts, of ‖learnt − theory‖/‖theory‖, or of ‖learnt‖ where the theory has zero. None for a
 /// model without a construction.
 pub fn parameter_difference(parts: &[Canonical]) -> Option<f64> {
     let square = |part: &Canonical| {
-        let apart: f64 = part.learnt.iter().zip(&part.theory).map(|(l, t)| f64::from(l - t).powi(2)).sum();
-        let whole: f64 = part.theory.iter().map(|t| f64::from(*t).powi(2)).sum();
+        let apart: f64 = part.learnt.iter().zip(&part.gd_constants).map(|(l, t)| f64::from(l - t).powi(2)).sum();
+        let whole: f64 = part.gd_constants.iter().map(|t| f64::from(*t).powi(2)).sum();
         apart / if whole == 0.0 { 1.0 } else { whole }
     };
     (!parts.is_empty()).then(|| (parts.iter().map(square).sum::<f64>() / parts.len() as f64).sqrt())
 }
 
 /// A weight of norm 1 that points the way the theory's does, and the factor that was taken out of it.
-pub fn unit(weight: &[f32], theory: &[f32]) -> (Vec<f32>, f32) {
+pub fn unit(weight: &[f32], gd_constants: &[f32]) -> (Vec<f32>, f32) {
     let norm = weight.iter().map(|w| w * w).sum::<f32>().sqrt();
-    let along: f32 = weight.iter().zip(theory).map(|(w, t)| w * t).sum();
+    let along: f32 = weight.iter().zip(gd_constants).map(|(w, t)| w * t).sum();
     let factor = if along < 0.0 { -norm } else { norm };
     (weight.iter().map(|w| w / if factor == 0.0 { 1.0 } else { factor }).collect(), factor)
 }
@@ -45,8 +45,11 @@ mod tests {
 
     #[test]
     fn parts_count_alike_whatever_their_scale() {
-        let part =
-            |learnt: f32, theory: f32| Canonical { name: String::new(), learnt: vec![learnt], theory: vec![theory] };
+        let part = |learnt: f32, gd_constants: f32| Canonical {
+            name: String::new(),
+            learnt: vec![learnt],
+            gd_constants: vec![gd_constants],
+        };
         assert_eq!(parameter_difference(&[]), None);
         assert_eq!(parameter_difference(&[part(150.0, 100.0), part(1.5, 1.0)]), Some(0.5));
         assert_eq!(parameter_difference(&[part(0.25, 0.0)]), Some(0.25));

@@ -2,8 +2,8 @@
 
 use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 
-use super::op::{Program, Sequence};
-use super::{Device, Input, Matrix, Outcome, Param, Wanted};
+use super::op::{GraphBuilder, Sequence};
+use super::{Device, DeviceResult, GradTarget, Input, Matrix, Param};
 
 /// x W + b.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl<D: Device> Linear<D> {
         (inputs, outputs): (usize, usize),
         weights: Vec<f32>,
         bias: f32,
-    ) -> Outcome<Self, D> {
+    ) -> DeviceResult<Self, D> {
         Ok(Self {
             weight: Param::new(device, format!("{place}W{symbol}"), (inputs, outputs), weights)?,
             bias: Param::new(device, format!("{place}b{symbol}"), (1, outputs), vec![bias; outputs])?,
@@ -41,11 +41,11 @@ impl<D: Device> Linear<D> {
     }
 
     /// Of every row: (rows, outputs).
-    pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
+    pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (count, width) = *rows.shape();
-        let program = Program::new((count, 1, width));
+        let program = GraphBuilder::new((count, 1, width));
         let tokens = rows.try_reshape_like(&(count, 1, width))?;
-        let out = self.on(program.tokens()).run(Input { tokens, wanted: Wanted::All })?;
+        let out = self.on(program.tokens()).run(Input { tokens, grad_target: GradTarget::All })?;
         let outputs = out.shape().2;
         out.try_reshape_like(&(count, outputs))
     }

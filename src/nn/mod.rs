@@ -17,20 +17,20 @@ pub use activation::Activation;
 pub use canonical::{Canonical, parameter_difference};
 pub use cost::{Cost, Costs};
 pub use op::Device;
-pub use states::{LayerStates, StopStates};
+pub use states::{LayerStates, StateAt};
 
 use dfdx::shapes::HasShape;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
 
-use self::model::Theory;
+use self::model::GdConstants;
 use crate::lanes::Blocks;
 
 /// A tensor of (rows, columns).
 pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
 /// A tensor of (batch, rows, columns).
-pub type Cube<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
+pub type Tensor3<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
 /// What an operation on a device gives.
-pub type Outcome<X, D> = Result<X, <D as HasErr>::Err>;
+pub type DeviceResult<X, D> = Result<X, <D as HasErr>::Err>;
 
 /// A learnable matrix. A vector is a matrix of one row or one column.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub struct Param<D: Device> {
 
 impl<D: Device> Param<D> {
     /// A parameter with these values, row-major.
-    pub fn new(device: &D, name: impl Into<String>, shape: (usize, usize), values: Vec<f32>) -> Outcome<Self, D> {
+    pub fn new(device: &D, name: impl Into<String>, shape: (usize, usize), values: Vec<f32>) -> DeviceResult<Self, D> {
         Ok(Self { name: name.into(), value: device.try_tensor_from_vec(values, shape)? })
     }
 
@@ -55,24 +55,24 @@ impl<D: Device> Param<D> {
 /// A batch of token sequences as a network reads it.
 pub struct Input<D: Device, T> {
     /// (batch, tokens, width).
-    pub tokens: Cube<D, T>,
-    pub wanted: Wanted,
+    pub tokens: Tensor3<D, T>,
+    pub grad_target: GradTarget,
 }
 
 impl<D: Device, T: Tape<f32, D>> Input<D, T> {
     /// The same without the tokens after a place, for a model that reads from front to back and answers there.
-    pub fn up_to(self, place: usize) -> Outcome<Self, D> {
+    pub fn up_to(self, place: usize) -> DeviceResult<Self, D> {
         let (batch, length, width) = *self.tokens.shape();
         if place + 1 == length {
             return Ok(self);
         }
-        Ok(Self { tokens: op::slice(self.tokens, (0..batch, 0..place + 1, 0..width))?, wanted: self.wanted })
+        Ok(Self { tokens: op::slice(self.tokens, (0..batch, 0..place + 1, 0..width))?, grad_target: self.grad_target })
     }
 }
 
 /// The gradients that somebody will ask for. Others may be left out or left incomplete, which saves their cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum GradTarget {
     /// By the weights: for training.
     Weights,
     /// By the query's token: for sensitivities.
@@ -84,7 +84,7 @@ pub enum Wanted {
 /// A network that answers the query of each sequence.
 pub trait Net<D: Device> {
     /// Answers to the queries: (batch, d_out).
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D>;
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D>;
 
     /// Whether [`forward_lanes`](Self::forward_lanes) is less work than [`forward`](Self::forward).
     fn reads_lanes(&self) -> bool {
@@ -92,16 +92,16 @@ pub trait Net<D: Device> {
     }
 
     /// The same as `forward`, for training, from a batch in the lanes in which it was drawn.
-    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
-        self.forward(Input { tokens: op::in_rows(device, tokens)?.retaped::<T>(), wanted: Wanted::Weights })
+    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> DeviceResult<Matrix<D, T>, D> {
+        self.forward(Input { tokens: op::in_rows(device, tokens)?.retaped::<T>(), grad_target: GradTarget::Weights })
     }
 
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates>;
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates>;
 
     /// The weights that the construction gives a value to, with that value; empty where there is no construction.
-    fn canonical(&self, _theory: Theory) -> Vec<Canonical> {
+    fn canonical(&self, _theory: GdConstants) -> Vec<Canonical> {
         Vec::new()
     }
 

@@ -3,7 +3,7 @@
 use dfdx::prelude::Tape;
 
 use super::op::{Sequence, normalise_row};
-use super::{Device, Outcome, Param};
+use super::{Device, DeviceResult, Param};
 
 /// g ⊙ x̂ + b.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct LayerNorm<D: Device> {
 
 impl<D: Device> LayerNorm<D> {
     /// At its start it only normalises. ("2.", "1") names its parameters 2.g1 and 2.c1.
-    pub fn new(device: &D, (place, symbol): (&str, &str), width: usize) -> Outcome<Self, D> {
+    pub fn new(device: &D, (place, symbol): (&str, &str), width: usize) -> DeviceResult<Self, D> {
         Ok(Self {
             gain: Param::new(device, format!("{place}g{symbol}"), (1, width), vec![1.0; width])?,
             bias: Param::new(device, format!("{place}c{symbol}"), (1, width), vec![0.0; width])?,

@@ -13,12 +13,12 @@ pub struct LayerStates {
     pub axes: (&'static str, &'static str),
     /// Rows and columns of an aligned state.
     pub aligned_shape: (usize, usize),
-    pub stops: Vec<StopStates>,
+    pub time_steps: Vec<StateAt>,
 }
 
 /// The states of one layer, over a batch, after one step of its recurrence.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StopStates {
+pub struct StateAt {
     /// The place (from 0) of the token that was read last.
     pub place: usize,
     /// The places of the tokens that the state depends on.
@@ -30,7 +30,7 @@ pub struct StopStates {
     pub aligned: Vec<f32>,
 }
 
-impl StopStates {
+impl StateAt {
     /// The states of a recurrence that has read this many tokens, the first ones. Those without a reading as Σ y xᵀ say
     /// so by an empty `aligned`.
     pub fn after(tokens_read: usize, values: Vec<f32>, aligned: Vec<f32>) -> Self {
@@ -49,13 +49,13 @@ impl LayerStates {
         outputs_by_dim: (usize, usize),
     ) -> Self {
         let (rows, columns) = shape;
-        let stop = |tokens_read| {
+        let time_step = |tokens_read| {
             let shown = tokens_read * columns;
             let rest = || std::iter::repeat_n(0.0, (rows - tokens_read) * columns);
             let values = sequences.iter().flat_map(|matrix| matrix[..shown].iter().copied().chain(rest())).collect();
-            StopStates::after(tokens_read, values, Vec::new())
+            StateAt::after(tokens_read, values, Vec::new())
         };
-        Self { name, shape, axes, aligned_shape: outputs_by_dim, stops: (1..=rows).map(stop).collect() }
+        Self { name, shape, axes, aligned_shape: outputs_by_dim, time_steps: (1..=rows).map(time_step).collect() }
     }
 
     /// About how many numbers a [`history`](Self::history) adds to each sequence of a batch: only a few sequences in a

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds;
 use crate::nn::op::AdamStep;
-use crate::nn::{Device, Matrix, Net, Outcome, Param};
+use crate::nn::{Device, DeviceResult, Matrix, Net, Param};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ pub struct Optim<D: Device> {
 
 impl<D: Device> Optim<D> {
     /// An optimiser before its first step.
-    pub fn new(spec: &TrainSpec, device: &D, net: &impl Net<D>) -> Outcome<Self, D> {
+    pub fn new(spec: &TrainSpec, device: &D, net: &impl Net<D>) -> DeviceResult<Self, D> {
         let moments = match spec.optimiser {
             Optimiser::Adam { .. } => {
                 net.params().into_iter().map(|param| Moments::zero(device, &param.value)).collect::<Result<_, _>>()?
@@ -114,22 +114,22 @@ impl<D: Device> Optim<D> {
         gradients: &mut Gradients<f32, D>,
         lr: f64,
         step: u64,
-    ) -> Outcome<(), D> {
+    ) -> DeviceResult<(), D> {
         let mut params = net.params_mut();
         let Some(device) = params.first().map(|param| param.value.device().clone()) else { return Ok(()) };
-        let mut slopes = params.iter().map(|param| slope(gradients, param)).collect::<Result<Vec<_>, _>>()?;
+        let mut grads = params.iter().map(|param| slope(gradients, param)).collect::<Result<Vec<_>, _>>()?;
         if let Some(most) = self.clip {
-            device.clip(&mut slopes, most as f32)?;
+            device.clip(&mut grads, most as f32)?;
         }
         match self.rule {
             Optimiser::Adam { beta1, beta2 } => {
                 let step = AdamStep::new(lr, step, [beta1, beta2]);
-                for ((param, slope), moments) in params.iter_mut().zip(slopes).zip(&mut self.moments) {
+                for ((param, slope), moments) in params.iter_mut().zip(grads).zip(&mut self.moments) {
                     device.adam(&mut param.value, moments, slope, step)?;
                 }
             }
             Optimiser::Sgd => {
-                for (param, slope) in params.iter_mut().zip(slopes) {
+                for (param, slope) in params.iter_mut().zip(grads) {
                     param.value = param.value.clone().try_sub(slope.try_mul(lr as f32)?)?;
                 }
             }
@@ -139,7 +139,7 @@ impl<D: Device> Optim<D> {
 }
 
 /// The gradient by a parameter; zero where the loss does not depend on it.
-fn slope<D: Device>(gradients: &mut Gradients<f32, D>, param: &Param<D>) -> Outcome<Matrix<D>, D> {
+fn slope<D: Device>(gradients: &mut Gradients<f32, D>, param: &Param<D>) -> DeviceResult<Matrix<D>, D> {
     gradients.try_alloc_for(&param.value)?;
     Ok(gradients.get(&param.value))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use include_dir::{Dir, include_dir};
 
-use super::refusal::{Refusal, near};
+use super::parse_error::{ParseError, near};
 use super::{Preset, ron_file};
 use crate::bounds;
 
@@ -90,7 +90,7 @@ pub fn load(path: &Path) -> Result<Preset> {
 /// A preset from its text, checked; `file` is for the errors.
 pub fn understand(file: &str, text: &str) -> Result<Preset> {
     let preset: Preset = ron_file::parse(file, text)?;
-    preset.check().map_err(|error| Refusal::of_whole(text, "", &format!("{error:#}")).in_file(file))?;
+    preset.check().map_err(|error| ParseError::of_whole(text, "", &format!("{error:#}")).in_file(file))?;
     Ok(preset)
 }
 

@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::refusal::{Refusal, near};
-use super::{Preset, ron_file, scan};
+use super::parse_error::{ParseError, near};
+use super::{Preset, ron_file, ron_spans};
 use crate::bounds;
 
 /// Why a setting was refused, in one line.
@@ -34,15 +34,17 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
     for (key, value) in settings {
         keys.push(bounds::line(&format!("{key}={value}")));
         let refused = |words: String| format!("--set {}: {words}", bounds::line(&format!("{key}={value}")));
-        let Some(field) = scan::find(&text, key) else { return Err(SetError::Usage(refused(unknown(&text, key)))) };
+        let Some(field) = ron_spans::find(&text, key) else {
+            return Err(SetError::Usage(refused(unknown(&text, key))));
+        };
         if !ron_file::is_value(value) {
             let words = "this is not a value: give a number, true, false, a name or a text in double quotes";
             return Err(SetError::Usage(refused(words.to_owned())));
         }
         let candidate = [&text[..field.value.start], value, &text[field.value.end..]].concat();
-        changed = ron_file::attempt(&candidate).map_err(|refusal: Refusal| match refusal.absurd {
-            true => SetError::Value(refused(refusal.message)),
-            false => SetError::Usage(refused(refusal.message)),
+        changed = ron_file::attempt(&candidate).map_err(|parse_error: ParseError| match parse_error.out_of_range {
+            true => SetError::Value(refused(parse_error.message)),
+            false => SetError::Usage(refused(parse_error.message)),
         })?;
         text = ron_file::pretty(&changed).map_err(|error| SetError::Value(format!("{error:#}")))?;
     }
@@ -55,7 +57,7 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
 
 /// What to say of a key that there is not: the keys beside it.
 fn unknown(text: &str, key: &str) -> String {
-    let paths: Vec<String> = scan::fields(text).into_iter().map(|field| field.path).collect();
+    let paths: Vec<String> = ron_spans::fields(text).into_iter().map(|field| field.path).collect();
     let mut holder = key;
     // The longest beginning that there is.
     while !holder.is_empty() && !paths.iter().any(|path| path == holder) {

@@ -11,8 +11,8 @@ use ron::extensions::Extensions;
 use ron::ser::PrettyConfig;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::refusal::Refusal;
-use super::scan;
+use super::parse_error::ParseError;
+use super::ron_spans;
 use crate::bounds;
 
 /// Structures nested deeper than this stay on one line.
@@ -30,13 +30,13 @@ fn dialect() -> ron::Options {
 /// # Errors
 /// One line: `name:7:12: task.dim: …`, with what is allowed there.
 pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
-    attempt(text).map_err(|refusal| refusal.in_file(name))
+    attempt(text).map_err(|parse_error| parse_error.in_file(name))
 }
 
 /// Parses RON, and leaves the error in parts.
-pub(super) fn attempt<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+pub(super) fn attempt<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
     let parse = |text: &str| dialect().from_str::<T>(text);
-    parse(text).map_err(|error| Refusal::new(text, &error, |changed| parse(changed).err()))
+    parse(text).map_err(|error| ParseError::new(text, &error, |changed| parse(changed).err()))
 }
 
 /// Whether a text is one RON value, of whatever type.
@@ -53,7 +53,7 @@ pub fn pretty<T: Serialize>(value: &T) -> Result<String> {
         .escape_strings(true)
         .depth_limit(PRETTY_DEPTH);
     let text = dialect().to_string_pretty(value, config).context("cannot write this as RON")?;
-    Ok(scan::wrapped(&text, PRETTY_WIDTH) + "\n")
+    Ok(ron_spans::wrapped(&text, PRETTY_WIDTH) + "\n")
 }
 
 /// Reads a text file of at most `most` bytes; anything else is refused before it is read.
@@ -75,7 +75,7 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<String> {
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes());
-            let (line, column) = scan::line_column(&text, good);
+            let (line, column) = ron_spans::line_column(&text, good);
             bail!("{name}:{line}:{column}: this is not UTF-8 text")
         }
     }

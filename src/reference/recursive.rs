@@ -78,7 +78,7 @@ impl State {
 }
 
 /// The posterior mean after 0, 1, …, N pairs: N + 1 matrices (d_out, d).
-pub fn running(problem: &Problem, gauss: Gauss) -> Vec<DMatrix<f64>> {
+pub fn after_each_pair(problem: &Problem, gauss: Gauss) -> Vec<DMatrix<f64>> {
     let mut state = State::new(gauss, problem.x.nrows(), problem.y.nrows());
     let mut all = vec![state.weights.clone()];
     for i in 0..problem.x.ncols() {
@@ -112,21 +112,21 @@ mod tests {
     fn recursive_least_squares_is_ridge_after_every_pair() {
         for (context, lambda) in [(4, 0.3), (10, 0.01), (25, 2.0)] {
             let problem = &Draw { context, noise: 0.2, ..Draw::default() }.problems(6, 1)[0];
-            let running = running(problem, Gauss::recursive_least_squares(lambda));
-            assert_eq!(running.len(), context + 1);
-            assert_eq!(running[0].norm(), 0.0);
-            for (t, weights) in running.iter().enumerate().skip(1) {
+            let after_each_pair = after_each_pair(problem, Gauss::recursive_least_squares(lambda));
+            assert_eq!(after_each_pair.len(), context + 1);
+            assert_eq!(after_each_pair[0].norm(), 0.0);
+            for (t, weights) in after_each_pair.iter().enumerate().skip(1) {
                 assert!(close(weights, &ridge::ridge(&prefix(problem, t), lambda), 1e-10), "{context} {t}");
             }
-            assert_eq!(running[context], last(problem, Gauss::recursive_least_squares(lambda)));
+            assert_eq!(after_each_pair[context], last(problem, Gauss::recursive_least_squares(lambda)));
         }
     }
 
     #[test]
     fn without_noise_it_is_least_squares_after_every_pair() {
         let problem = &Draw { context: 15, dim: 6, ..Draw::default() }.problems(7, 1)[0];
-        let running = running(problem, Gauss::recursive_least_squares(0.0));
-        for (t, weights) in running.iter().enumerate().skip(1) {
+        let after_each_pair = after_each_pair(problem, Gauss::recursive_least_squares(0.0));
+        for (t, weights) in after_each_pair.iter().enumerate().skip(1) {
             assert!(close(weights, &ridge::least_squares(&prefix(problem, t)), 1e-7), "{t}");
         }
     }

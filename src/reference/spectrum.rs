@@ -32,7 +32,7 @@ impl Spectrum {
 
     /// Decomposes the first 0, 1, …, N pairs: N + 1 spectra. The divisor stays N, the length of the whole context, so that
     /// step sizes keep their meaning and GD-1 is a running sum.
-    pub fn running(problem: &Problem) -> impl Iterator<Item = Self> + '_ {
+    pub fn after_each_pair(problem: &Problem) -> impl Iterator<Item = Self> + '_ {
         let (d, outputs, context) = (problem.x.nrows(), problem.y.nrows(), problem.x.ncols());
         let pairs = context.max(1) as f64;
         let (mut gram, mut moment) = (DMatrix::zeros(d, d), DMatrix::zeros(outputs, d));

@@ -71,7 +71,7 @@ impl Tuned {
     /// Descent on a part of the context keeps 1/N, with the N of the whole, before its sum: GD-1 is then the running sum
     /// Σ_{i≤t} y_i x_iᵀ η/N, and a step size that suits N pairs cannot diverge on fewer.
     pub fn running_weights(&self, problem: &Problem) -> Vec<DMatrix<f64>> {
-        self.running_weights_from(&Spectrum::running(problem).collect::<Vec<_>>(), problem)
+        self.running_weights_from(&Spectrum::after_each_pair(problem).collect::<Vec<_>>(), problem)
     }
 
     /// [`Self::running_weights`], from decompositions that several references share: those of [`Spectrum::running`].
@@ -81,7 +81,7 @@ impl Tuned {
             gauss.drift > 0.0 || (gauss.noise > 0.0 && self.reference == Reference::RecursiveLeastSquares)
         });
         match (sequential, self.filter()) {
-            (Some(gauss), _) => recursive::running(problem, gauss),
+            (Some(gauss), _) => recursive::after_each_pair(problem, gauss),
             (None, Some(filter)) => spectra.iter().map(|spectrum| spectrum.weights(filter)).collect(),
             (None, None) => (0..=problem.x.ncols()).map(|pairs| self.descend(problem, pairs)).collect(),
         }
@@ -116,11 +116,11 @@ mod tests {
             for reference in Reference::ALL {
                 let tuned = tuner.tune(reference);
                 for problem in &problems[..5] {
-                    let running = tuned.running_weights(problem);
+                    let after_each_pair = tuned.running_weights(problem);
                     let spectrum = Spectrum::of(problem);
-                    assert_eq!(running.len(), 11);
-                    assert_eq!(running[0].norm(), 0.0);
-                    assert!(close(&running[10], &tuned.weights(problem), 1e-6), "{reference} {draw:?}");
+                    assert_eq!(after_each_pair.len(), 11);
+                    assert_eq!(after_each_pair[0].norm(), 0.0);
+                    assert!(close(&after_each_pair[10], &tuned.weights(problem), 1e-6), "{reference} {draw:?}");
                     assert_eq!(tuned.weights(problem), tuned.weights_from(&spectrum, problem));
                 }
             }
@@ -133,22 +133,22 @@ mod tests {
         let tuner = Tuner::new(&prior, &problems);
         for reference in [Reference::Zero, Reference::Gd(1), Reference::Gd(3)] {
             let tuned = tuner.tune(reference);
-            let running = tuned.running_weights(&problems[0]);
-            assert_eq!((running.len(), running[0].norm()), (11, 0.0));
-            assert_eq!(running[10], tuned.weights(&problems[0]));
+            let after_each_pair = tuned.running_weights(&problems[0]);
+            assert_eq!((after_each_pair.len(), after_each_pair[0].norm()), (11, 0.0));
+            assert_eq!(after_each_pair[10], tuned.weights(&problems[0]));
         }
     }
 
     #[test]
     fn running_least_squares_is_that_of_the_part() {
         let problem = &Draw { dim: 4, ..Draw::default() }.problems(41, 1)[0];
-        let running = Tuned::plain(Reference::LeastSquares).running_weights(problem);
+        let after_each_pair = Tuned::plain(Reference::LeastSquares).running_weights(problem);
         let running_ridge = Tuned { lambda: Some(0.3), ..Tuned::plain(Reference::Ridge) }.running_weights(problem);
         let running_gd = Tuned { eta: Some(5.0), ..Tuned::plain(Reference::Gd(3)) }.running_weights(problem);
         for t in 1..=10 {
             let (x, y) = (problem.x.columns(0, t).into_owned(), problem.y.columns(0, t).into_owned());
             let part = Problem { x, y, ..problem.clone() };
-            assert!(close(&running[t], &ridge::least_squares(&part), 1e-7));
+            assert!(close(&after_each_pair[t], &ridge::least_squares(&part), 1e-7));
             assert!(close(&running_ridge[t], &ridge::ridge(&part, 0.3), 1e-9));
             // The divisor of the part is t, so its step is t/N as large.
             assert!(close(&running_gd[t], &descent::steps(&part, 0.5 * t as f64, 3), 1e-9));

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{SCHEMA, Session, Summary, Unsound};
+use super::{Inconsistency, SCHEMA, Session, Summary};
 use crate::bounds;
-use crate::preset::{self, Refusal};
+use crate::preset::{self, ParseError};
 
 /// Bytes of a session file at most: the parameters of the largest model that a preset may ask for, as text.
 const LARGEST: u64 = 256 << 20;
@@ -29,11 +29,11 @@ pub fn understand(file: &str, text: &str) -> Result<Session> {
         let found = &text[field.value];
         if found.parse() != Ok(SCHEMA) {
             let message = format!("schema: this is version {found}, and this program reads version {SCHEMA}");
-            return Err(Refusal::of_whole(text, "", &message).in_file(file));
+            return Err(ParseError::of_whole(text, "", &message).in_file(file));
         }
     }
     let session: Session = preset::parse(file, text)?;
-    let refusal = |Unsound { within, message }| Refusal::of_whole(text, within, &message).in_file(file);
+    let refusal = |Inconsistency { within, message }| ParseError::of_whole(text, within, &message).in_file(file);
     session.check().map_err(refusal)?;
     Ok(session)
 }
@@ -71,7 +71,7 @@ pub fn save(path: &Path, session: &Session) -> Result<()> {
 
 fn write_whole(path: &Path, session: &Session) -> Result<()> {
     // What could not be read again must not replace what can.
-    session.check().map_err(|Unsound { within, message }| anyhow!("{within}: {message}"))?;
+    session.check().map_err(|Inconsistency { within, message }| anyhow!("{within}: {message}"))?;
     let text = preset::pretty(session)?;
     ensure!(text.len() as u64 <= LARGEST, "the session is larger than the {} MiB that can be read", LARGEST >> 20);
     ensure!(!path.is_dir(), "this is a folder");

@@ -16,7 +16,7 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 use super::variates::fill_normal;
-use super::{InputDistribution, Layout, Parts, Place, Shape, sixteen};
+use super::{InputDistribution, Layout, Parts, Shape, StreamKey, rng_x16};
 use crate::bounds;
 use crate::lanes::buffer::Buffer;
 use crate::lanes::{self, Lane, ZERO, add_scaled, lanewise, plus_product, scatter, split, split_mut};
@@ -125,7 +125,7 @@ impl Linear {
         }
     }
 
-    /// Whether [`sample_sixteen`](Self::sample_sixteen) knows the task: one without drift and distractors.
+    /// Whether [`sample_x16`](Self::sample_x16) knows the task: one without drift and distractors.
     pub fn is_plain(&self) -> bool {
         self.drift == 0.0 && self.distractors == 0
     }
@@ -146,30 +146,30 @@ impl Linear {
 
     /// Draws sixteen tasks at once, from the task `first` on: the same numbers as [`sample`](Self::sample) draws one by
     /// one. Of plain tasks only.
-    fn draw_sixteen(&self, place: Place, first: u64) -> Buffer {
+    fn sample_inputs_x16(&self, place: StreamKey, first: u64) -> Buffer {
         let parts = self.parts();
-        let mut drawn = Buffer::stale(parts.iter().sum());
+        let mut drawn = Buffer::uninit(parts.iter().sum());
         let [x, y, query, target, weights] = split_mut(&mut drawn, parts);
         let noisy = if self.noise > 0.0 { y.len() } else { 0 };
         let (counts, for_noise) = (self.words(), noisy.next_multiple_of(2));
-        sixteen::with_words(place, first, counts.iter().sum::<usize>() + for_noise, |words| {
+        rng_x16::with_words(place, first, counts.iter().sum::<usize>() + for_noise, |words| {
             let (for_weights, rest) = words.split_at(counts[0]);
             let (for_x, rest) = rest.split_at(counts[1]);
             let (for_query, rest) = rest.split_at(counts[2]);
-            sixteen::fill_normal(for_weights, self.weight_scale as f32, weights);
+            rng_x16::fill_normal(for_weights, self.weight_scale as f32, weights);
             for (words, inputs) in [(for_x, &mut *x), (for_query, &mut *query)] {
                 match self.inputs {
-                    InputDistribution::Uniform => sixteen::fill_uniform(words, self.range as f32, inputs),
+                    InputDistribution::Uniform => rng_x16::fill_uniform(words, self.range as f32, inputs),
                     InputDistribution::Normal => {
-                        sixteen::fill_normal(words, InputDistribution::spread(self.range), inputs);
+                        rng_x16::fill_normal(words, InputDistribution::spread(self.range), inputs);
                     }
                 }
             }
-            teach_sixteen(weights, x, query.len(), y);
-            teach_sixteen(weights, query, query.len(), target);
+            targets_x16(weights, x, query.len(), y);
+            targets_x16(weights, query, query.len(), target);
             if noisy > 0 {
-                let mut noise = Buffer::stale(noisy);
-                sixteen::fill_normal(&rest[..for_noise], self.noise as f32, &mut noise);
+                let mut noise = Buffer::uninit(noisy);
+                rng_x16::fill_normal(&rest[..for_noise], self.noise as f32, &mut noise);
                 y.iter_mut().zip(&*noise).for_each(|(y, noise)| add_scaled(y, 1.0, noise));
             }
         });
@@ -177,8 +177,8 @@ impl Linear {
     }
 
     /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for. Of plain tasks only.
-    pub fn sample_sixteen(&self, place: Place, first: u64, into: Parts<'_>) {
-        let drawn = self.draw_sixteen(place, first);
+    pub fn sample_x16(&self, place: StreamKey, first: u64, into: Parts<'_>) {
+        let drawn = self.sample_inputs_x16(place, first);
         let [x, y, query, target, _] = split(&drawn, self.parts());
         for (lanes, rows) in [(x, into.x), (y, into.y), (query, into.query), (target, into.target)] {
             scatter(lanes, rows);
@@ -186,8 +186,8 @@ impl Linear {
     }
 
     /// The same, but as tokens: (tokens · width) lanes, and the target's rows.
-    pub fn write_sixteen(&self, layout: Layout, place: Place, first: u64, (tokens, target): (&mut [Lane], &mut [f32])) {
-        let drawn = self.draw_sixteen(place, first);
+    pub fn write_x16(&self, layout: Layout, place: StreamKey, first: u64, (tokens, target): (&mut [Lane], &mut [f32])) {
+        let drawn = self.sample_inputs_x16(place, first);
         let [x, y, query, answers, _] = split(&drawn, self.parts());
         layout.write(self.shape(), (x, y, query), lanes::product, tokens);
         scatter(answers, target);
@@ -203,7 +203,7 @@ fn teach(weights: &[f32], x: &[f32], y: &mut [f32]) {
 
 /// y_i = W x_i for all pairs of sixteen tasks.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn teach_sixteen(weights: &[Lane], x: &[Lane], dim: usize, y: &mut [Lane]) {
+fn targets_x16(weights: &[Lane], x: &[Lane], dim: usize, y: &mut [Lane]) {
     for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(weights.len() / dim)) {
         let mut row = 0;
         while row < y.len() {

@@ -8,8 +8,8 @@ mod inputs;
 mod linear;
 mod objective;
 mod random;
+mod rng_x16;
 mod sine;
-mod sixteen;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -20,7 +20,7 @@ pub use differentiation::Differentiation;
 pub use inputs::InputDistribution;
 pub use linear::{Linear, Outputs};
 pub use objective::Objective;
-pub use random::{Place, Stream, rng};
+pub use random::{Stream, StreamKey, rng};
 pub use sine::Sine;
 pub use tokens::{Layout, Strides, Token};
 
@@ -131,7 +131,7 @@ impl Task {
     }
 
     /// Draws the tasks that [`sample`](Self::sample) draws, as tokens, beside their targets: (B, d_out), row-major.
-    pub fn sample_tokens(&self, layout: Layout, size: usize, place: Place) -> (Blocks, Vec<f32>) {
+    pub fn sample_tokens(&self, layout: Layout, size: usize, place: StreamKey) -> (Blocks, Vec<f32>) {
         let shape = self.shape();
         let grid = (layout.tokens(shape), layout.width(shape));
         let length = grid.0 * grid.1;
@@ -141,8 +141,8 @@ impl Task {
             let mut target = vec![0.0; size * shape.outputs];
             let draw = |(block, target): (usize, &mut [f32])| {
                 let mut tokens =
-                    if layout.leaves_no_gaps(shape) { Buffer::stale(length) } else { Buffer::zeros(length) };
-                task.write_sixteen(layout, place, (block * LANES) as u64, (&mut tokens, target));
+                    if layout.leaves_no_gaps(shape) { Buffer::uninit(length) } else { Buffer::zeros(length) };
+                task.write_x16(layout, place, (block * LANES) as u64, (&mut tokens, target));
                 tokens
             };
             let blocks = target.par_chunks_mut(LANES * shape.outputs).enumerate().map(draw).collect();
@@ -159,7 +159,7 @@ impl Task {
         let shape = self.shape();
         let mut batch = Batch::zeros(size, shape);
         let Shape { dim, outputs, context } = shape;
-        let place = Place { seed, stream, step };
+        let place = StreamKey { seed, stream, step };
         let inputs = batch.x.par_chunks_mut(LANES * context * dim).zip(batch.query.par_chunks_mut(LANES * dim));
         let targets =
             batch.y.par_chunks_mut(LANES * context * outputs).zip(batch.target.par_chunks_mut(LANES * outputs));
@@ -168,7 +168,7 @@ impl Task {
             if let Self::Linear(task) = self
                 && task.is_plain()
             {
-                return task.sample_sixteen(place, first, parts);
+                return task.sample_x16(place, first, parts);
             }
             for (index, Parts { x, y, query, target }) in (first..).zip(parts.split(shape)) {
                 let mut rng = rng(seed, stream, step, index);

@@ -21,7 +21,7 @@ pub enum Stream {
 
 /// A batch in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct StreamKey {
     pub seed: u64,
     pub stream: Stream,
     pub step: u64,
@@ -29,11 +29,11 @@ pub struct Place {
 
 /// The generator of one place in one run. ChaCha is a function of its key: distinct places are independent.
 pub fn rng(seed: u64, stream: Stream, step: u64, index: u64) -> ChaCha8Rng {
-    ChaCha8Rng::from_seed(key(Place { seed, stream, step }, index))
+    ChaCha8Rng::from_seed(key(StreamKey { seed, stream, step }, index))
 }
 
 /// The key of the generator of one task in a batch.
-pub(super) fn key(Place { seed, stream, step }: Place, index: u64) -> [u8; 32] {
+pub(super) fn key(StreamKey { seed, stream, step }: StreamKey, index: u64) -> [u8; 32] {
     let mut key = [0; 32];
     for (slot, word) in key.chunks_mut(8).zip([seed, stream as u64, step, index]) {
         slot.copy_from_slice(&word.to_le_bytes());

@@ -192,7 +192,7 @@ fn a_batch_drawn_as_tokens_is_the_batch_written_as_tokens() {
     for task in [vector, scalar, noisy, drifting].map(Task::Linear) {
         for layout in [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst] {
             let batch = draw(&task, 37);
-            let place = Place { seed: 7, stream: Stream::Train, step: 0 };
+            let place = StreamKey { seed: 7, stream: Stream::Train, step: 0 };
             let (tokens, target) = task.sample_tokens(layout, 37, place);
             assert_eq!((tokens.rows(), target), (layout.encode(&batch), batch.target), "{layout:?}");
         }

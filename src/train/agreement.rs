@@ -10,7 +10,7 @@ use dfdx::tensor::Cpu;
 use super::open;
 use super::trainer::Trainer;
 use super::{DeviceChoice, Experiment, Run, StepReport};
-use crate::nn::op::check::on_a_card;
+use crate::nn::op::check::on_portable_path;
 use crate::preset::{self, Preset};
 
 const STEPS: u64 = 50;
@@ -67,7 +67,7 @@ fn what_a_card_would_compute_equals_what_the_cpu_computes() {
         let task = preset.task.clone();
         let mut run = Trainer::new(Cpu::default(), "cpu".to_owned(), preset, &task).unwrap();
         let expected = train(&mut run);
-        assert_agree(&name, on_a_card(|| train(&mut run)), &expected);
+        assert_agree(&name, on_portable_path(|| train(&mut run)), &expected);
     }
 }
 
@@ -75,7 +75,7 @@ fn what_a_card_would_compute_equals_what_the_cpu_computes() {
 fn steps_that_are_ordered_ahead_come_to_the_same_as_those_that_are_waited_for() {
     let (name, preset) = presets().into_iter().find(|(name, _)| name == "gd-ssm").unwrap();
     let history = |most| {
-        on_a_card(|| {
+        on_portable_path(|| {
             let mut experiment = Experiment::start(&name, preset.clone(), DeviceChoice::Cpu).unwrap();
             while experiment.step() < 230 {
                 let left = 230 - experiment.step();
@@ -91,7 +91,7 @@ fn steps_that_are_ordered_ahead_come_to_the_same_as_those_that_are_waited_for() 
 #[test]
 fn a_divergence_among_steps_that_are_ordered_ahead_is_seen() {
     let (name, preset) = presets().into_iter().find(|(name, _)| name == "gd-ssm").unwrap();
-    on_a_card(|| {
+    on_portable_path(|| {
         let mut experiment = Experiment::start(&name, preset, DeviceChoice::Cpu).unwrap();
         while experiment.step() < 150 {
             assert!(experiment.advance(150 - experiment.step()).unwrap().diverged.is_none());
@@ -108,12 +108,12 @@ fn a_divergence_among_steps_that_are_ordered_ahead_is_seen() {
 #[cfg(feature = "cuda")]
 #[test]
 fn the_card_says_who_it_is() {
-    match super::Card::of("cuda:0").and_then(|card| card.status()) {
+    match super::Gpu::of("cuda:0").and_then(|card| card.status()) {
         Some(card) => {
             println!("NVML: {}, {} of {} bytes, busy {} %", card.name, card.used, card.total, card.busy);
             assert!(!card.name.is_empty() && card.used <= card.total && card.busy <= 100);
-            let outlook = DeviceChoice::Cuda(0).outlook();
-            assert!(outlook.contains(&card.name), "{outlook}");
+            let describe = DeviceChoice::Cuda(0).describe();
+            assert!(describe.contains(&card.name), "{outlook}");
         }
         None => println!("NVML: does not answer"),
     }

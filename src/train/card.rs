@@ -4,7 +4,7 @@
 
 /// A card at work.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CardStatus {
+pub struct GpuStatus {
     /// "NVIDIA H100 80GB HBM3".
     pub name: String,
     /// Bytes in use, by this run and by others.
@@ -16,9 +16,9 @@ pub struct CardStatus {
 }
 
 #[cfg(feature = "cuda")]
-pub use answering::{Card, name};
+pub use answering::{Gpu, name};
 #[cfg(not(feature = "cuda"))]
-pub use silent::{Card, name};
+pub use silent::{Gpu, name};
 
 #[cfg(feature = "cuda")]
 mod answering {
@@ -27,10 +27,10 @@ mod answering {
     use nvml_wrapper::{Device, Nvml};
 
     use super::super::nvidia;
-    use super::CardStatus;
+    use super::GpuStatus;
 
     /// A card that a run is open on.
-    pub struct Card {
+    pub struct Gpu {
         library: Nvml,
         /// The number that CUDA gives it.
         number: usize,
@@ -38,7 +38,7 @@ mod answering {
         bus: Option<String>,
     }
 
-    impl Card {
+    impl Gpu {
         /// The card that a device's name tells: "cuda:1". None where it is no card or does not answer.
         pub fn of(device: &str) -> Option<Self> {
             let number = device.strip_prefix("cuda:")?.parse().ok()?;
@@ -48,13 +48,13 @@ mod answering {
         }
 
         /// Takes the library some milliseconds.
-        pub fn status(&self) -> Option<CardStatus> {
+        pub fn status(&self) -> Option<GpuStatus> {
             let device = match &self.bus {
                 Some(bus) => self.library.device_by_pci_bus_id(bus.as_str()).ok()?,
                 None => device(&self.library, self.number)?,
             };
             let memory = device.memory_info().ok()?;
-            Some(CardStatus {
+            Some(GpuStatus {
                 name: device.name().ok()?,
                 used: memory.used,
                 total: memory.total,
@@ -84,17 +84,17 @@ mod answering {
 
 #[cfg(not(feature = "cuda"))]
 mod silent {
-    use super::CardStatus;
+    use super::GpuStatus;
 
     /// This program knows no cards.
-    pub struct Card {}
+    pub struct Gpu {}
 
-    impl Card {
+    impl Gpu {
         pub fn of(_device: &str) -> Option<Self> {
             None
         }
 
-        pub fn status(&self) -> Option<CardStatus> {
+        pub fn status(&self) -> Option<GpuStatus> {
             None
         }
     }

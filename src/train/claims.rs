@@ -10,7 +10,7 @@ use crate::reference::Reference;
 /// A claim with what was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Verdict {
+pub struct ClaimCheck {
     pub claim: Claim,
     /// NaN where the model or the task has no such quantity.
     pub value: f64,
@@ -27,7 +27,7 @@ impl Experiment {
     /// Measures the present weights on all held-out tasks and holds the claims for this step against them, those of
     /// the same shift off the training distribution together. The run's history takes no note: it must not depend on
     /// whether somebody asked.
-    pub fn verdicts(&mut self) -> Result<Vec<Verdict>> {
+    pub fn verdicts(&mut self) -> Result<Vec<ClaimCheck>> {
         let (step, preset) = (self.step(), self.preset.clone());
         let due = || preset.claims.iter().filter(|claim| claim.after == step);
         let mut verdicts = Vec::new();
@@ -41,11 +41,11 @@ impl Experiment {
             let mut judge = |measurement: &Measurement, references: &[ReferenceResult]| {
                 verdicts.extend(due().filter(|claim| claim.set == *set).map(|claim| {
                     let value = value(claim.measure, measurement, references);
-                    Verdict { held: claim.holds(value), claim: claim.clone(), value }
+                    ClaimCheck { held: claim.holds(value), claim: claim.clone(), value }
                 }));
             };
             if set.is_empty() {
-                let measurement = self.look(Scope::Whole)?;
+                let measurement = self.measure_unrecorded(Scope::Whole)?;
                 judge(&measurement, self.references());
             } else {
                 let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));

@@ -49,7 +49,7 @@ impl fmt::Display for DeviceChoice {
 
 impl DeviceChoice {
     /// What the choice comes to on this machine, in a few words: "auto: cuda:0, NVIDIA H100".
-    pub fn outlook(self) -> String {
+    pub fn describe(self) -> String {
         let card = |number| card::name(number).map(|name| format!("cuda:{number}, {name}"));
         match self {
             Self::Cpu => "cpu".to_owned(),
@@ -129,14 +129,16 @@ mod cuda {
 
     /// The kinds of work that need more than the driver: matrix products, and kernels compiled while the program runs.
     fn try_out(device: &Cuda) -> Result<()> {
-        let told = |error| anyhow!("{error:?}");
+        let device_error = |error| anyhow!("{error:?}");
         let row: Tensor<(usize, usize), f32, Cuda> =
-            device.try_tensor_from_vec(vec![1.0, 2.0], (1, 2)).map_err(told)?;
-        let column = row.clone().try_permute::<_, Axes2<1, 0>>().map_err(told)?;
-        let outer = column.try_matmul(row.clone()).map_err(told)?; // [1 2; 2 4]
-        let flat =
-            outer.try_permute::<_, Axes2<1, 0>>().and_then(|outer| outer.try_reshape_like(&(4,))).map_err(told)?;
-        let twice = vec![flat.clone(), flat].try_stack().map_err(told)?;
+            device.try_tensor_from_vec(vec![1.0, 2.0], (1, 2)).map_err(device_error)?;
+        let column = row.clone().try_permute::<_, Axes2<1, 0>>().map_err(device_error)?;
+        let outer = column.try_matmul(row.clone()).map_err(device_error)?; // [1 2; 2 4]
+        let flat = outer
+            .try_permute::<_, Axes2<1, 0>>()
+            .and_then(|outer| outer.try_reshape_like(&(4,)))
+            .map_err(device_error)?;
+        let twice = vec![flat.clone(), flat].try_stack().map_err(device_error)?;
         let found = twice.as_vec();
         ensure!(found == [1.0, 2.0, 2.0, 4.0, 1.0, 2.0, 2.0, 4.0], "it finds {found:?} for [1 2; 2 4], twice");
         Ok(())

@@ -7,21 +7,21 @@ use anyhow::Result;
 use dfdx::tensor::Cpu;
 
 use super::drawn::Source;
-use crate::nn::{Cube, Device, Matrix};
-use crate::task::Place;
+use crate::nn::{Device, Matrix, Tensor3};
+use crate::task::StreamKey;
 
 /// Tokens, (B, tokens, width), and targets, (B, d_out).
-pub type OnDevice<D> = (Cube<D>, Matrix<D>);
+pub type OnDevice<D> = (Tensor3<D>, Matrix<D>);
 
 /// A device that may draw its batches.
-pub trait Draw: Device {
+pub trait GpuSampler: Device {
     /// The batch of a place; none where the host has to draw it.
-    fn draw(&self, _source: &Source, _place: Place) -> Result<Option<OnDevice<Self>>> {
+    fn draw(&self, _source: &Source, _place: StreamKey) -> Result<Option<OnDevice<Self>>> {
         Ok(None)
     }
 }
 
-impl Draw for Cpu {}
+impl GpuSampler for Cpu {}
 
 #[cfg(feature = "cuda")]
 mod card {
@@ -32,8 +32,8 @@ mod card {
     use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
     use dfdx::prelude::{Cuda, Gradients, Shape as Sizes, Tensor, ZerosTensor};
 
-    use super::super::host::told;
-    use super::{Draw, OnDevice, Place, Source};
+    use super::super::host::device_error;
+    use super::{GpuSampler, OnDevice, Source, StreamKey};
     use crate::task::{InputDistribution, Task};
 
     const MODULE: &str = "innerloop_draw";
@@ -67,7 +67,7 @@ mod card {
 
     impl Drawing {
         /// None where the kernels do not know the task.
-        fn of(Source { task, layout, size, .. }: &Source, Place { seed, stream, step }: Place) -> Option<Self> {
+        fn of(Source { task, layout, size, .. }: &Source, StreamKey { seed, stream, step }: StreamKey) -> Option<Self> {
             let Task::Linear(task) = task else { return None };
             let shape = task.shape();
             let strides = layout.strides(shape).filter(|_| task.is_plain() && task.noise == 0.0)?;
@@ -102,8 +102,8 @@ mod card {
         }
     }
 
-    impl Draw for Cuda {
-        fn draw(&self, source: &Source, place: Place) -> Result<Option<OnDevice<Self>>> {
+    impl GpuSampler for Cuda {
+        fn draw(&self, source: &Source, place: StreamKey) -> Result<Option<OnDevice<Self>>> {
             let Some(drawing) = Drawing::of(source, place) else { return Ok(None) };
             let (size, shape) = (source.size, source.task.shape());
             let tokens = Slot::new(self, (size, source.layout.tokens(shape), source.layout.width(shape)))?;
@@ -122,11 +122,11 @@ mod card {
             };
             let (kernel, grid) = launch(0, drawing.tasks * drawing.blocks)?;
             // SAFETY: the signatures are those of `draw.cu`, and the memory is as large as they take it to be.
-            unsafe { kernel.launch(grid, (drawing, to_numbers)) }.map_err(told)?;
+            unsafe { kernel.launch(grid, (drawing, to_numbers)) }.map_err(device_error)?;
             let places = drawing.pairs + 1;
             let (kernel, grid) = launch(1, drawing.tasks * places * (drawing.dim + drawing.outputs))?;
             // SAFETY: as above; the card does one after the other.
-            unsafe { kernel.launch(grid, (drawing, to_numbers, to_tokens, to_target)) }.map_err(told)?;
+            unsafe { kernel.launch(grid, (drawing, to_numbers, to_tokens, to_target)) }.map_err(device_error)?;
             Ok(Some((tokens.tensor(), target.tensor())))
         }
     }
@@ -140,15 +140,15 @@ mod card {
 
     impl<S: Sizes> Slot<S> {
         fn new(device: &Cuda, sizes: S) -> Result<Self> {
-            let like = device.try_zeros_like(&sizes).map_err(told)?;
+            let like = device.try_zeros_like(&sizes).map_err(device_error)?;
             let mut held = Gradients::leaky();
-            held.try_alloc_for(&like).map_err(told)?;
+            held.try_alloc_for(&like).map_err(device_error)?;
             Ok(Self { like, held })
         }
 
         /// The card, and the address on it.
         fn place(&mut self) -> Result<(Arc<CudaDevice>, u64)> {
-            let slot = self.held.get_or_alloc_mut(&self.like).map_err(told)?;
+            let slot = self.held.get_or_alloc_mut(&self.like).map_err(device_error)?;
             Ok((slot.device(), *slot.device_ptr_mut()))
         }
 
@@ -163,7 +163,7 @@ mod card {
             let options = CompileOptions { fmad: Some(false), ..CompileOptions::default() };
             let compiled = compile_ptx_with_opts(include_str!("draw.cu"), options);
             let compiled = compiled.map_err(|error| anyhow!("draw.cu does not compile: {error:?}"))?;
-            card.load_ptx(compiled, MODULE, &KERNELS).map_err(told)?;
+            card.load_ptx(compiled, MODULE, &KERNELS).map_err(device_error)?;
         }
         card.get_func(MODULE, name).with_context(|| format!("draw.cu has no kernel {name}"))
     }

@@ -3,9 +3,9 @@
 use dfdx::tensor::Tape;
 
 use crate::lanes::Blocks;
-use crate::nn::{Device, Input, Matrix, Net, Outcome, Wanted};
+use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Net};
 use crate::preset::Preset;
-use crate::task::{Layout, Place, Task};
+use crate::task::{Layout, StreamKey, Task};
 
 /// What batches are drawn from.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ impl Source {
 }
 
 /// The tasks of one step as a network reads them, still on the host.
-pub struct Drawn {
-    pub place: Place,
+pub struct TrainBatch {
+    pub place: StreamKey,
     tokens: Tokens,
     target: Vec<f32>,
 }
@@ -37,8 +37,8 @@ enum Tokens {
     Rows((usize, usize, usize), Vec<f32>),
 }
 
-impl Drawn {
-    pub fn new(source: &Source, place: Place) -> Self {
+impl TrainBatch {
+    pub fn new(source: &Source, place: StreamKey) -> Self {
         let (blocks, target) = source.task.sample_tokens(source.layout, source.size, place);
         let tokens = match source.in_lanes {
             true => Tokens::Lanes(blocks),
@@ -52,12 +52,12 @@ impl Drawn {
         self,
         device: &D,
         net: &impl Net<D>,
-    ) -> Outcome<(Matrix<D, T>, Matrix<D>), D> {
+    ) -> DeviceResult<(Matrix<D, T>, Matrix<D>), D> {
         let (sequences, answers) = match self.tokens {
             Tokens::Lanes(blocks) => (blocks.sequences, net.forward_lanes(device, &blocks)?),
             Tokens::Rows(shape, rows) => {
                 let tokens = device.try_tensor_from_vec(rows, shape)?.retaped::<T>();
-                (shape.0, net.forward(Input { tokens, wanted: Wanted::Weights })?)
+                (shape.0, net.forward(Input { tokens, grad_target: GradTarget::Weights })?)
             }
         };
         let outputs = self.target.len() / sequences;

@@ -35,7 +35,7 @@ pub struct ReferenceResult {
     pub median: f64,
     /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty where contexts are so long that
     /// this would take too much time.
-    pub running: Vec<f64>,
+    pub loss_by_pairs: Vec<f64>,
     /// Floating-point operations for one query.
     pub flops: u64,
 }
@@ -58,12 +58,12 @@ pub struct Experiment {
     pub preset: Arc<Preset>,
     pub history: History,
     run: Box<dyn Run>,
-    good: (Checkpoint, History),
+    last_good: (Checkpoint, History),
     /// The device failed and could not even go back: what is left of the run is its last good state.
-    lost: bool,
-    choice: DeviceChoice,
+    device_lost: bool,
+    device_choice: DeviceChoice,
     /// Steps to order at once, as long as the device allows as many: so many that what came of them is known in time.
-    ahead: u64,
+    queue_depth: u64,
 }
 
 impl Experiment {
@@ -74,11 +74,23 @@ impl Experiment {
     }
 
     /// The same, with a run that is open at step 0.
-    pub(super) fn begin(name: &str, preset: Preset, (run, choice): (Box<dyn Run>, DeviceChoice)) -> Result<Self> {
-        let good = (run.checkpoint()?, History::default());
+    pub(super) fn begin(
+        name: &str,
+        preset: Preset,
+        (run, device_choice): (Box<dyn Run>, DeviceChoice),
+    ) -> Result<Self> {
+        let last_good = (run.checkpoint()?, History::default());
         let (name, preset) = (name.to_owned(), Arc::new(preset));
-        let mut experiment =
-            Self { name, preset, history: History::default(), run, good, lost: false, choice, ahead: 1 };
+        let mut experiment = Self {
+            name,
+            preset,
+            history: History::default(),
+            run,
+            last_good,
+            device_lost: false,
+            device_choice,
+            queue_depth: 1,
+        };
         experiment.measure(Scope::Glance)?;
         experiment.keep()?;
         Ok(experiment)
@@ -93,22 +105,22 @@ impl Experiment {
     ) -> Result<Self> {
         let mut run = open(&preset, device)?;
         run.restore(&checkpoint)?;
-        let good = (checkpoint, history.clone());
+        let last_good = (checkpoint, history.clone());
         Ok(Self {
             name: name.to_owned(),
             preset: Arc::new(preset),
             history,
             run,
-            good,
-            lost: false,
-            choice: device,
-            ahead: 1,
+            last_good,
+            device_lost: false,
+            device_choice: device,
+            queue_depth: 1,
         })
     }
 
     /// The present weights on tasks that they were not trained on, to be measured: see [`Self::evaluate`].
     pub fn shifted(&self, preset: Preset) -> Result<Self> {
-        Self::evaluate(&self.name, preset, (self.checkpoint()?, &self.preset.task), self.choice)
+        Self::evaluate(&self.name, preset, (self.checkpoint()?, &self.preset.task), self.device_choice)
     }
 
     /// The weights of a checkpoint on tasks like those of `preset`, to be measured, although they were trained on tasks
@@ -128,10 +140,10 @@ impl Experiment {
             preset,
             history,
             run,
-            good: (checkpoint, History::default()),
-            lost: false,
-            choice: device,
-            ahead: 1,
+            last_good: (checkpoint, History::default()),
+            device_lost: false,
+            device_choice: device,
+            queue_depth: 1,
         })
     }
 
@@ -159,13 +171,13 @@ impl Experiment {
     }
 
     fn go_on(&mut self, most: u64) -> Result<Advance> {
-        if self.lost {
+        if self.device_lost {
             self.fall_back()?;
-            self.lost = false;
+            self.device_lost = false;
         }
         let began = Instant::now();
         let at_most = self.run.steps_ahead();
-        for _ in 0..at_most.min(self.ahead).min(most.max(1)) {
+        for _ in 0..at_most.min(self.queue_depth).min(most.max(1)) {
             self.run.step()?;
             if self.measures_now() || self.keeps_now() || began.elapsed() >= AT_ONCE {
                 break;
@@ -173,7 +185,8 @@ impl Experiment {
         }
         let reports = self.run.reports()?;
         // Ordering takes a card no time, doing does.
-        self.ahead = if began.elapsed() < AT_ONCE { (2 * self.ahead).min(at_most) } else { self.ahead.div_ceil(2) };
+        self.queue_depth =
+            if began.elapsed() < AT_ONCE { (2 * self.queue_depth).min(at_most) } else { self.queue_depth.div_ceil(2) };
         let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
         // Not the other way round: a NaN must not pass.
         let stays = |report: &&StepReport| report.loss <= RUNAWAY * first && report.loss.is_finite();
@@ -209,7 +222,7 @@ impl Experiment {
     }
 
     /// Measures the present weights, and records nothing.
-    pub fn look(&mut self, scope: Scope) -> Result<Measurement> {
+    pub fn measure_unrecorded(&mut self, scope: Scope) -> Result<Measurement> {
         self.run.measure(scope)
     }
 
@@ -222,15 +235,15 @@ impl Experiment {
 
     /// Goes back to the last good state after the device failed.
     fn recover(&mut self) {
-        self.lost = self.fall_back().is_err();
-        if self.lost {
-            self.history = self.good.1.clone();
+        self.device_lost = self.fall_back().is_err();
+        if self.device_lost {
+            self.history = self.last_good.1.clone();
         }
     }
 
     /// Goes back to the last good state; a learning rate that was lowered since stays low.
     fn fall_back(&mut self) -> Result<()> {
-        let (checkpoint, history) = &self.good;
+        let (checkpoint, history) = &self.last_good;
         let lowered = self.run.scale_lr(1.0) / checkpoint.lr_factor;
         self.run.restore(checkpoint)?;
         self.history = history.clone();
@@ -244,7 +257,7 @@ impl Experiment {
     fn keep(&mut self) -> Result<()> {
         let checkpoint = self.run.checkpoint()?;
         if checkpoint.check().is_ok() {
-            self.good = (checkpoint, self.history.clone());
+            self.last_good = (checkpoint, self.history.clone());
         }
         Ok(())
     }
@@ -256,11 +269,11 @@ impl Experiment {
 
     /// Steps done.
     pub fn step(&self) -> u64 {
-        if self.lost { self.good.0.step } else { self.run.steps_done() }
+        if self.device_lost { self.last_good.0.step } else { self.run.steps_done() }
     }
 
     pub fn seed(&self) -> u64 {
-        if self.lost { self.good.0.seed } else { self.run.seed() }
+        if self.device_lost { self.last_good.0.seed } else { self.run.seed() }
     }
 
     /// The learning rate of the next step.
@@ -289,6 +302,6 @@ impl Experiment {
 
     /// The state to save; after a failure from which the device did not recover, the last good one.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        if self.lost { Ok(self.good.0.clone()) } else { self.run.checkpoint() }
+        if self.device_lost { Ok(self.last_good.0.clone()) } else { self.run.checkpoint() }
     }
 }

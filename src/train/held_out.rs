@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use super::ReferenceResult;
 use super::distance::{mean, median};
 use super::host::tokens_on;
-use super::running;
+use super::loss_by_pairs;
 use crate::bounds;
-use crate::nn::model::{Architecture, Theory};
-use crate::nn::{Cube, Device};
+use crate::nn::model::{Architecture, GdConstants};
+use crate::nn::{Device, Tensor3};
 use crate::preset::Preset;
 use crate::reference::{self, Loss, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
 use crate::task::{Batch, Objective, Shape, Stream, Task};
@@ -31,7 +31,7 @@ pub struct HeldOut<D: Device> {
     device: D,
     preset: Preset,
     batch: Batch,
-    tokens: Cube<D>,
+    tokens: Tensor3<D>,
     references: Vec<ReferenceResult>,
     /// Each reference's answers, comparable: (B, d_out), in the same order.
     answers: Vec<Vec<f32>>,
@@ -40,7 +40,7 @@ pub struct HeldOut<D: Device> {
     prior: Prior,
     /// Its weights: (B, d_out, d).
     weights: Vec<f32>,
-    theory: Theory,
+    gd_constants: GdConstants,
 }
 
 impl<D: Device> HeldOut<D> {
@@ -61,16 +61,22 @@ impl<D: Device> HeldOut<D> {
         let applying = Reference::ALL.into_iter().filter(|reference| reference.applies(&prior));
         let tuned: Vec<Tuned> = applying.map(|reference| tuner.tune(reference)).collect();
         let first: Vec<&Problem> =
-            known.iter().take(running::tasks(batch.shape, &tuned)).map(|(problem, _)| problem).collect();
-        let running = running::of_references(&tuned, &first, preset.task.objective());
+            known.iter().take(loss_by_pairs::tasks(batch.shape, &tuned)).map(|(problem, _)| problem).collect();
+        let loss_by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective());
         let mut references = Vec::new();
         let mut answers = Vec::new();
-        for (tuned, running) in tuned.into_iter().zip(running) {
+        for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
             let theirs = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
             let theirs = preset.task.objective().comparable(theirs, batch.shape.outputs);
             let losses = preset.task.objective().losses(&theirs, &batch.target, batch.shape.outputs);
             let flops = tuned.flops(shape_of(batch.shape));
-            references.push(ReferenceResult { tuned, loss: mean(&losses), median: median(&losses), running, flops });
+            references.push(ReferenceResult {
+                tuned,
+                loss: mean(&losses),
+                median: median(&losses),
+                loss_by_pairs,
+                flops,
+            });
             answers.push(theirs);
         }
         let main = references.iter().position(|result: &ReferenceResult| result.tuned.reference == MAIN).unwrap_or(0);
@@ -78,7 +84,7 @@ impl<D: Device> HeldOut<D> {
         // Transposed, because nalgebra stores columns and rows are wanted.
         let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
         let descent = tuner.tune(Reference::Gd(preset.model.descent_steps())).eta.unwrap_or(0.0);
-        let theory = Theory {
+        let gd_constants = GdConstants {
             step_size: descent / prior.shape.context as f64,
             lambda: tuner.tune(Reference::Ridge).lambda.unwrap_or(0.0),
         };
@@ -93,7 +99,7 @@ impl<D: Device> HeldOut<D> {
             main,
             prior,
             weights,
-            theory,
+            gd_constants,
         })
     }
 
@@ -102,12 +108,12 @@ impl<D: Device> HeldOut<D> {
     }
 
     /// All held-out tasks as tokens.
-    pub fn tokens(&self) -> &Cube<D> {
+    pub fn tokens(&self) -> &Tensor3<D> {
         &self.tokens
     }
 
     /// The tokens of `count` tasks from the task `first` on.
-    pub fn some_tokens(&self, first: usize, count: usize) -> Result<Cube<D>> {
+    pub fn some_tokens(&self, first: usize, count: usize) -> Result<Tensor3<D>> {
         tokens_on(&self.device, &self.preset, &self.batch.part(first, count))
     }
 
@@ -127,9 +133,9 @@ impl<D: Device> HeldOut<D> {
     }
 
     /// How many of the first tasks the losses after each pair are averaged over; none where that would take too long.
-    pub fn running_tasks(&self) -> usize {
+    pub fn loss_by_pairs_tasks(&self) -> usize {
         let tuned: Vec<Tuned> = self.references.iter().map(|result| result.tuned).collect();
-        running::tasks(self.batch.shape, &tuned)
+        loss_by_pairs::tasks(self.batch.shape, &tuned)
     }
 
     /// The device, for tokens of other lengths than those that are kept.
@@ -143,8 +149,8 @@ impl<D: Device> HeldOut<D> {
     }
 
     /// What constructions need to know of the task.
-    pub fn theory(&self) -> Theory {
-        self.theory
+    pub fn gd_constants(&self) -> GdConstants {
+        self.gd_constants
     }
 }
 

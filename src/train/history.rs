@@ -31,7 +31,8 @@ pub struct Measurement {
     /// Mean loss after 0, 1, …, N pairs, over the same tasks as [`super::ReferenceResult::running`]. NaN after as many
     /// pairs as the model cannot read; empty where it can read only N, or contexts are too long.
     #[serde(default)]
-    pub running: Vec<f64>,
+    #[serde(alias = "running")]
+    pub loss_by_pairs: Vec<f64>,
     pub equivalence: Equivalence,
 }
 

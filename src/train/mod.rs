@@ -16,24 +16,24 @@ mod guard;
 mod held_out;
 mod history;
 mod host;
+mod loss_by_pairs;
 mod measure;
 mod memory;
 #[cfg(feature = "cuda")]
 mod nvidia;
-mod running;
 mod shift;
 mod snapshot;
 mod trainer;
 
-pub use card::{Card, CardStatus};
+pub use card::{Gpu, GpuStatus};
 pub use checkpoint::{Checkpoint, SavedParameter};
-pub use claims::Verdict;
+pub use claims::ClaimCheck;
 pub use device::{DeviceChoice, fits, open, open_shifted};
 pub use experiment::{Advance, Experiment, ReferenceResult};
 pub use history::{Equivalence, History, LrChange, Measurement, StepReport};
 pub use measure::Scope;
 pub use shift::{Shift, Shifted};
-pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, Stop};
+pub use snapshot::{Grid, LayerState, ProbeSequence, Snapshot, TimeStep};
 
 use anyhow::Result;
 

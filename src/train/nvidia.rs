@@ -92,14 +92,14 @@ pub fn bus(number: usize) -> Option<String> {
     type Bus = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_uint;
     let (mut device, mut text) = (0, [0; 32]);
     // SAFETY: the signatures are those of NVIDIA's headers; there is room for a number, and for as long a text as is said.
-    let told = unsafe {
+    let device_error = unsafe {
         let find = DRIVER.function::<Device>("cuDeviceGet")?;
         let tell = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
         find(&mut device, number.try_into().ok()?) == 0 && tell(text.as_mut_ptr(), text.len() as c_int, device) == 0
     };
     let bytes = text.map(|letter| letter as u8);
     let text = std::ffi::CStr::from_bytes_until_nul(&bytes).ok()?;
-    told.then(|| text.to_string_lossy().into_owned())
+    device_error.then(|| text.to_string_lossy().into_owned())
 }
 
 /// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: what is answered where there is no

@@ -50,7 +50,7 @@ impl Experiment {
     /// Measures the present weights on shifted tasks.
     pub fn measure_shift(&self, shift: Shifted) -> Result<Shift> {
         let mut there = self.shifted(shift.preset)?;
-        let Measurement { step, eval_loss, equivalence, .. } = there.look(Scope::Glance)?;
+        let Measurement { step, eval_loss, equivalence, .. } = there.measure_unrecorded(Scope::Glance)?;
         let reference = equivalence.reference;
         let theirs = there.references().iter().find(|result| result.tuned.reference == reference);
         let theirs = theirs.ok_or_else(|| anyhow!("{}: {reference} is not measured", shift.name))?;

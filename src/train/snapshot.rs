@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
-use super::host::told;
-use crate::nn::{Device, Input, LayerStates, Net, StopStates, Wanted};
+use super::host::device_error;
+use crate::nn::{Device, GradTarget, Input, LayerStates, Net, StateAt};
 use crate::preset::Preset;
 use crate::task::Batch;
 
@@ -22,7 +22,7 @@ pub struct Grid {
 
 /// One point in a sequence at which the model has a state.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stop {
+pub struct TimeStep {
     /// The number of the last token read, from 1.
     pub token: usize,
     /// The last token read, in the task's words: "y₆", "query".
@@ -47,7 +47,7 @@ pub struct LayerState {
 /// One probe sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeSequence {
-    pub stops: Vec<Stop>,
+    pub time_steps: Vec<TimeStep>,
 }
 
 /// The model's states after a number of steps, and its answers beside the reference's.
@@ -69,9 +69,11 @@ pub const PROBES: usize = 8;
 pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>, step: u64) -> Result<Snapshot> {
     let tokens = held_out.some_tokens(0, PROBES)?;
     let layers = net.states(&tokens);
-    let probes = (0..PROBES).map(|probe| ProbeSequence { stops: stops(&layers, preset, held_out.batch(), probe) });
-    let answers =
-        net.forward(Input { tokens: held_out.some_tokens(0, PARITY)?, wanted: Wanted::Weights }).map_err(told)?;
+    let probes =
+        (0..PROBES).map(|probe| ProbeSequence { time_steps: time_steps(&layers, preset, held_out.batch(), probe) });
+    let answers = net
+        .forward(Input { tokens: held_out.some_tokens(0, PARITY)?, grad_target: GradTarget::Weights })
+        .map_err(device_error)?;
     let (_, theirs) = held_out.main();
     let answers = preset.task.objective().comparable(answers.as_vec(), preset.task.shape().outputs);
     let parity = theirs.iter().copied().zip(answers);
@@ -88,19 +90,19 @@ pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>
 const PARITY: usize = 64;
 
 /// All stops of one probe sequence.
-fn stops(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usize) -> Vec<Stop> {
+fn time_steps(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usize) -> Vec<TimeStep> {
     let shape = preset.task.shape();
     let Some(first) = layers.first() else { return Vec::new() };
     let comparable = |matrix, columns| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
-    let stop = |(index, stop): (usize, &StopStates)| {
-        let pairs = preset.layout.pairs_in(shape, stop.read.clone());
+    let time_step = |(index, time_step): (usize, &StateAt)| {
+        let pairs = preset.layout.pairs_in(shape, time_step.read.clone());
         let values = embedded(&batch.accumulator(probe, pairs), first.aligned_shape);
         let accumulator = grid(first.aligned_shape, ("y", "x"), comparable(values, first.aligned_shape.1));
         let layers = layers.iter().map(|layer| layer_state(layer, (index, probe), &accumulator, &comparable)).collect();
-        let label = preset.layout.token(shape, stop.place).to_string();
-        Stop { token: stop.place + 1, label, accumulator, layers }
+        let label = preset.layout.token(shape, time_step.place).to_string();
+        TimeStep { token: time_step.place + 1, label, accumulator, layers }
     };
-    first.stops.iter().enumerate().map(stop).collect()
+    first.time_steps.iter().enumerate().map(time_step).collect()
 }
 
 fn grid((rows, columns): (usize, usize), axes: (&'static str, &'static str), values: Vec<f32>) -> Grid {
@@ -116,12 +118,12 @@ fn layer_state(
     let part = |values: &[f32], (rows, columns): (usize, usize)| {
         values.chunks(rows * columns).nth(probe).map(<[f32]>::to_vec).unwrap_or_default()
     };
-    let stop = &layer.stops[index];
-    let state = grid(layer.shape, layer.axes, part(&stop.values, layer.shape));
-    if stop.aligned.is_empty() {
+    let time_step = &layer.time_steps[index];
+    let state = grid(layer.shape, layer.axes, part(&time_step.values, layer.shape));
+    if time_step.aligned.is_empty() {
         return LayerState { state, aligned: None, cosine: None };
     }
-    let aligned = comparable(part(&stop.aligned, layer.aligned_shape), layer.aligned_shape.1);
+    let aligned = comparable(part(&time_step.aligned, layer.aligned_shape), layer.aligned_shape.1);
     let cosine = cosine(&aligned, &accumulator.values).abs();
     let fitted = fit(&aligned, &accumulator.values);
     LayerState { state, aligned: Some(grid(layer.aligned_shape, accumulator.axes, fitted)), cosine: Some(cosine) }

@@ -9,19 +9,19 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, Backward, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 
-use super::draw::Draw;
-use super::drawn::{Drawn, Source};
+use super::draw::GpuSampler;
+use super::drawn::{Source, TrainBatch};
 use super::held_out::HeldOut;
-use super::host::told;
+use super::host::device_error;
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
 };
-use crate::nn::model::{Architecture, Model, Theory};
+use crate::nn::model::{Architecture, GdConstants, Model};
 use crate::nn::op::Scalar;
-use crate::nn::{Device, Input, Matrix, Net, Wanted};
+use crate::nn::{Device, GradTarget, Input, Matrix, Net};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
-use crate::task::{Objective, Place, Stream, Task, rng};
+use crate::task::{Objective, Stream, StreamKey, Task, rng};
 
 /// A run on a device.
 pub struct Trainer<D: Device> {
@@ -37,7 +37,7 @@ pub struct Trainer<D: Device> {
     held_out: HeldOut<D>,
     ordered: Vec<Ordered<D>>,
     /// The batch of the next step, if it has been drawn already.
-    drawn: Option<Drawn>,
+    drawn: Option<TrainBatch>,
 }
 
 /// A step that nobody has asked after yet, with its loss, which is still on the device.
@@ -47,13 +47,13 @@ struct Ordered<D: Device> {
     lr: f64,
 }
 
-impl<D: Draw> Trainer<D> {
+impl<D: GpuSampler> Trainer<D> {
     /// A run at step 0. References choose their step sizes on tasks like `trained_on`.
     pub fn new(device: D, device_name: String, preset: Preset, trained_on: &Task) -> Result<Self> {
         let held_out = HeldOut::new(&device, &preset, trained_on)?;
         let seed = preset.train.seed;
-        let model = build(&device, &preset, seed, held_out.theory())?;
-        let optim = Optim::new(&preset.train, &device, &model).map_err(told)?;
+        let model = build(&device, &preset, seed, held_out.gd_constants())?;
+        let optim = Optim::new(&preset.train, &device, &model).map_err(device_error)?;
         let source = Arc::new(Source::of(&preset, &model));
         Ok(Self {
             device,
@@ -72,33 +72,33 @@ impl<D: Draw> Trainer<D> {
     }
 
     /// The loss of the model on a batch, on a tape or not.
-    fn loss<T: Tape<f32, D>>(&self, batch: Drawn) -> Result<Scalar<D, T>> {
-        let (answer, target) = batch.answers(&self.device, &self.model).map_err(told)?;
-        mean_loss(self.preset.task.objective(), answer, target).map_err(told)
+    fn loss<T: Tape<f32, D>>(&self, batch: TrainBatch) -> Result<Scalar<D, T>> {
+        let (answer, target) = batch.answers(&self.device, &self.model).map_err(device_error)?;
+        mean_loss(self.preset.task.objective(), answer, target).map_err(device_error)
     }
 
     /// The loss on the batch of a place, if the device has drawn it by itself.
-    fn own_loss(&self, place: Place) -> Result<Option<Scalar<D, OwnedTape<f32, D>>>> {
+    fn own_loss(&self, place: StreamKey) -> Result<Option<Scalar<D, OwnedTape<f32, D>>>> {
         let Some((tokens, target)) = self.device.draw(&self.source, place)? else { return Ok(None) };
-        let input = Input { tokens: tokens.retaped(), wanted: Wanted::Weights };
-        let answer = self.model.forward(input).map_err(told)?;
-        mean_loss(self.preset.task.objective(), answer, target).map(Some).map_err(told)
+        let input = Input { tokens: tokens.retaped(), grad_target: GradTarget::Weights };
+        let answer = self.model.forward(input).map_err(device_error)?;
+        mean_loss(self.preset.task.objective(), answer, target).map(Some).map_err(device_error)
     }
 
     /// Makes a step that lowers this loss.
     fn lower(&mut self, loss: Scalar<D, OwnedTape<f32, D>>) -> Result<()> {
         let lr = self.lr();
         let value = loss.retaped::<NoneTape>();
-        let mut gradients = loss.try_backward().map_err(told)?;
-        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(told)?;
+        let mut gradients = loss.try_backward().map_err(device_error)?;
+        self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(device_error)?;
         self.step += 1;
         self.ordered.push(Ordered { step: self.step, loss: value, lr });
         Ok(())
     }
 
     /// Where the batch of the next step is drawn.
-    fn place(&self) -> Place {
-        Place { seed: self.seed, stream: Stream::Train, step: self.step }
+    fn place(&self) -> StreamKey {
+        StreamKey { seed: self.seed, stream: Stream::Train, step: self.step }
     }
 }
 
@@ -125,14 +125,14 @@ fn mean_loss<D: Device, T: Tape<f32, D>>(
 }
 
 /// The network with its initial weights.
-fn build<D: Device>(device: &D, preset: &Preset, seed: u64, theory: Theory) -> Result<Model<D>> {
+fn build<D: Device>(device: &D, preset: &Preset, seed: u64, gd_constants: GdConstants) -> Result<Model<D>> {
     let sizes = (preset.task.shape(), preset.layout);
-    preset.model.build(device, sizes, theory, &mut rng(seed, Stream::Init, 0, 0)).map_err(told)
+    preset.model.build(device, sizes, gd_constants, &mut rng(seed, Stream::Init, 0, 0)).map_err(device_error)
 }
 
 /// Refuses a checkpoint that is not of the preset's model, without a run.
 pub fn fits<D: Device>(device: &D, preset: &Preset, checkpoint: &Checkpoint) -> Result<()> {
-    compare(&build(device, preset, 0, Theory { step_size: 1.0, lambda: 1.0 })?, checkpoint)
+    compare(&build(device, preset, 0, GdConstants { step_size: 1.0, lambda: 1.0 })?, checkpoint)
 }
 
 fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
@@ -144,19 +144,19 @@ fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
 }
 
-impl<D: Draw> Run for Trainer<D> {
+impl<D: GpuSampler> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
         let place = self.place();
         if let Some(loss) = self.own_loss(place)? {
             return self.lower(loss);
         }
         let batch = self.drawn.take().filter(|drawn| drawn.place == place);
-        let batch = batch.unwrap_or_else(|| Drawn::new(&self.source, place));
+        let batch = batch.unwrap_or_else(|| TrainBatch::new(&self.source, place));
         // Another core draws the tasks of the next step meanwhile.
-        let (source, next) = (Arc::clone(&self.source), Place { step: place.step + 1, ..place });
+        let (source, next) = (Arc::clone(&self.source), StreamKey { step: place.step + 1, ..place });
         let mut drawn = None;
         let done = rayon::in_place_scope(|scope| {
-            scope.spawn(|_| drawn = Some(Drawn::new(&source, next)));
+            scope.spawn(|_| drawn = Some(TrainBatch::new(&source, next)));
             self.lower(self.loss(batch)?)
         });
         self.drawn = drawn;
@@ -181,7 +181,7 @@ impl<D: Draw> Run for Trainer<D> {
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
-        Ok(number(&self.loss::<NoneTape>(Drawn::new(&self.source, self.place()))?))
+        Ok(number(&self.loss::<NoneTape>(TrainBatch::new(&self.source, self.place()))?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
@@ -199,11 +199,12 @@ impl<D: Draw> Run for Trainer<D> {
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.theory())?;
-        let mut optim = Optim::new(&self.preset.train, &self.device, &model).map_err(told)?;
+        let mut model = build(&self.device, &self.preset, checkpoint.seed, self.held_out.gd_constants())?;
+        let mut optim = Optim::new(&self.preset.train, &self.device, &model).map_err(device_error)?;
         compare(&model, checkpoint)?;
         for (i, (param, saved)) in model.params_mut().into_iter().zip(&checkpoint.parameters).enumerate() {
-            let tensor = |values: &Vec<f32>| self.device.try_tensor_from_vec(values.clone(), saved.shape).map_err(told);
+            let tensor =
+                |values: &Vec<f32>| self.device.try_tensor_from_vec(values.clone(), saved.shape).map_err(device_error);
             param.value = tensor(&saved.values)?;
             if let Some(moments) = optim.moments.get_mut(i) {
                 ensure!(!saved.moment1.is_empty(), "parameter {} has no moments, which Adam needs", saved.name);
@@ -217,8 +218,8 @@ impl<D: Draw> Run for Trainer<D> {
     }
 
     fn reset(&mut self, seed: u64) -> Result<()> {
-        self.model = build(&self.device, &self.preset, seed, self.held_out.theory())?;
-        self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(told)?;
+        self.model = build(&self.device, &self.preset, seed, self.held_out.gd_constants())?;
+        self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(device_error)?;
         (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
         self.ordered.clear();
         Ok(())

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::preset::Preset;
-use crate::session::{Ledger, Outcome, Summary};
+use crate::session::{ClaimRecord, ResultCache, Summary};
 use crate::worker::{Order, Update};
 
 /// What the app reacts to.
@@ -69,7 +69,7 @@ pub enum Action {
     /// The saved sessions, each with its age in seconds.
     SessionsListed(Vec<(Summary, u64)>),
     /// What presets came to on this machine, and the seconds since 1970.
-    LedgerRead(Ledger, u64),
+    LedgerRead(ResultCache, u64),
     /// A session could not be read.
     OpenFailed(String),
     /// A run was started.
@@ -100,7 +100,7 @@ pub enum Effect {
     ListSessions,
     ReadLedger,
     /// Keep what a run of a preset came to.
-    Note(String, Arc<Preset>, Outcome),
+    Note(String, Arc<Preset>, ClaimRecord),
     Order(Order),
     /// Save the run to the file it came from, or to a new one.
     Save,

@@ -11,10 +11,10 @@ use crossterm::event::Event as Input;
 
 use super::action::{Action, Effect};
 use super::app::App;
+use super::effect_runner::EffectRunner;
 use super::event::Event;
 use super::keymap::{self, Mode};
 use super::pacer::Pacer;
-use super::stage::Stage;
 use super::terminal::Screen;
 use super::theme::Theme;
 use super::view;
@@ -35,7 +35,7 @@ enum Redraw {
 
 pub struct EventLoop<'a> {
     pub app: &'a mut App,
-    pub stage: &'a mut Stage,
+    pub effect_runner: &'a mut EffectRunner,
     pub screen: Screen,
     pub theme: Theme,
     pub events: Receiver<Event>,
@@ -44,8 +44,14 @@ pub struct EventLoop<'a> {
 }
 
 impl<'a> EventLoop<'a> {
-    pub fn new(app: &'a mut App, stage: &'a mut Stage, screen: Screen, theme: Theme, events: Receiver<Event>) -> Self {
-        Self { app, stage, screen, theme, events, redraw: Redraw::Now, pacer: Pacer::new(Instant::now()) }
+    pub fn new(
+        app: &'a mut App,
+        effect_runner: &'a mut EffectRunner,
+        screen: Screen,
+        theme: Theme,
+        events: Receiver<Event>,
+    ) -> Self {
+        Self { app, effect_runner, screen, theme, events, redraw: Redraw::Now, pacer: Pacer::new(Instant::now()) }
     }
 
     /// Runs until the app leaves, beginning with these actions and, after the first picture, these effects; returns the exit code.
@@ -56,7 +62,7 @@ impl<'a> EventLoop<'a> {
         self.redraw = Redraw::Now;
         self.perform(effects);
         loop {
-            if let Some(code) = self.stage.exit {
+            if let Some(code) = self.effect_runner.exit {
                 return code;
             }
             self.draw_if_due();
@@ -67,7 +73,7 @@ impl<'a> EventLoop<'a> {
     /// Takes in what has happened; sleeps until something does, or until a frame or a deadline is due.
     fn wait(&mut self) {
         let due = (self.redraw != Redraw::No).then(|| self.pacer.next());
-        let wake = [due, self.stage.deadline].into_iter().flatten().min();
+        let wake = [due, self.effect_runner.deadline].into_iter().flatten().min();
         let event = match wake {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -82,8 +88,8 @@ impl<'a> EventLoop<'a> {
             let Ok(event) = self.events.try_recv() else { break };
             self.handle(event);
         }
-        if self.stage.deadline.is_some_and(|at| at <= Instant::now()) {
-            self.stage.deadline = None;
+        if self.effect_runner.deadline.is_some_and(|at| at <= Instant::now()) {
+            self.effect_runner.deadline = None;
             self.act(Action::SaveOverdue);
         }
     }
@@ -91,7 +97,7 @@ impl<'a> EventLoop<'a> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Input(input) => self.input(input),
-            Event::Updated(run, update) if self.stage.is_current(run) => {
+            Event::Updated(run, update) if self.effect_runner.is_current(run) => {
                 self.redraw = self.redraw.max(Redraw::Soon);
                 self.act(Action::Updated(update));
             }
@@ -135,7 +141,7 @@ impl<'a> EventLoop<'a> {
                 Effect::Repaint => self.on_screen(Screen::retake),
                 other => {
                     let opened = self.app.lab.as_ref().and_then(|lab| lab.opened.as_ref());
-                    self.stage.perform(other, opened, self.app.gallery.device)
+                    self.effect_runner.perform(other, opened, self.app.gallery.device)
                 }
             };
             outcome.into_iter().for_each(|action| self.act(action));

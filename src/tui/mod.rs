@@ -14,20 +14,20 @@
 
 pub mod action;
 pub mod app;
+mod effect_runner;
 mod event;
 mod event_loop;
 pub mod keymap;
+mod labels;
 pub mod layout;
 mod numbers;
 mod pacer;
 mod pane;
 mod report;
-mod stage;
 mod terminal;
 pub mod theme;
 pub mod view;
 mod widget;
-mod words;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,14 +36,14 @@ use std::sync::mpsc;
 use anyhow::{Context, Result};
 
 use crate::preset;
-use crate::session::Ledger;
+use crate::session::ResultCache;
 use crate::train::DeviceChoice;
 use crate::worker::Source;
 
 use action::Effect;
 use app::App;
+use effect_runner::EffectRunner;
 use event_loop::EventLoop;
-use stage::Stage;
 use terminal::Screen;
 use theme::{BackgroundChoice, ColorChoice, Theme};
 
@@ -65,16 +65,17 @@ pub fn run(options: Options) -> Result<u8> {
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
     let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
-    app.gallery.outlooks = choices.map(|choice| (choice, choice.outlook())).to_vec();
-    let ledger = Ledger::place(|name| std::env::var_os(name));
-    let mut stage = Stage::new(options.saves, ledger, sender.clone());
+    app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
+    let result_cache = ResultCache::place(|name| std::env::var_os(name));
+    let mut effect_runner = EffectRunner::new(options.saves, result_cache, sender.clone());
     // Before the terminal is taken: a signal that comes in between must not leave it taken.
     event::hear_signals(sender.clone())?;
     let screen = Screen::take().context("taking the terminal")?;
     event::read_input(sender)?;
-    let first = options.start.map(|source| stage.start(source, options.device));
+    let first = options.start.map(|source| effect_runner.start(source, options.device));
     let begin = vec![Effect::ListSessions, Effect::ReadLedger];
-    let code = EventLoop::new(&mut app, &mut stage, screen, theme, events).run(begin, first.into_iter().collect());
+    let code =
+        EventLoop::new(&mut app, &mut effect_runner, screen, theme, events).run(begin, first.into_iter().collect());
     // A terminal that is gone takes no report.
     let mut out = std::io::stdout().lock();
     report::lines(&app).iter().for_each(|line| drop(writeln!(out, "{line}")));

@@ -1,8 +1,8 @@
 //! What is left in the scrollback when the lab is gone: what ran, and what came of it.
 
 use super::app::App;
+use super::labels;
 use super::numbers::{count, significant};
-use super::words;
 use crate::bounds::printable;
 
 /// A few plain lines, or none where nothing ran.
@@ -24,7 +24,7 @@ pub fn lines(app: &App) -> Vec<String> {
         lines.push(format!("training loss {}", significant(f64::from(loss), 4)));
     }
     if let Some(latest) = &lab.history.latest {
-        lines.push(format!("{}: {}", words::answer(&latest.equivalence), words::evidence(latest, false).join(", ")));
+        lines.push(format!("{}: {}", labels::answer(&latest.equivalence), labels::evidence(latest, false).join(", ")));
     }
     match (&opened.file, status.saved_step) {
         (Some(file), Some(step)) => lines.push(format!("saved at step {} in {}", count(step), file.display())),

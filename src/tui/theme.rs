@@ -112,7 +112,7 @@ impl fmt::Display for BackgroundChoice {
 
 impl BackgroundChoice {
     /// The flag wins over COLORFGBG, where rxvt, Konsole and others leave the numbers of their colours, the background's
-    /// last: the light ones of the 16 are 7 and 9 to 15. Asking the terminal would take a round trip before the first
+    /// last: the light ones of the 16 are 7 and 9 to 15. QueryLen the terminal would take a round trip before the first
     /// picture, and leave the answer in the input of one that is slow.
     pub fn background(self, variable: impl Fn(&str) -> Option<String>) -> Background {
         let said = || {
@@ -126,7 +126,7 @@ impl BackgroundChoice {
 
 /// What a colour can mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
+pub enum Role {
     /// The model that is being trained.
     Model,
     /// Gradient descent, of any number of steps.
@@ -142,7 +142,7 @@ pub enum Ink {
     State,
 }
 
-impl Ink {
+impl Role {
     /// Middle tones: at least 3 : 1 on white as on black, and told apart by the colour-blind (after Okabe and Ito).
     fn rgb(self) -> (u8, u8, u8) {
         match self {
@@ -188,16 +188,16 @@ impl Theme {
     }
 
     /// The style of something that stands for `ink`.
-    pub fn ink(self, ink: Ink) -> Style {
+    pub fn role(self, role: Role) -> Style {
         match self.depth {
             Depth::None => Style::new(),
-            Depth::Ansi => Style::new().fg(ink.ansi()),
-            Depth::True | Depth::Indexed => Style::new().fg(self.paint(ink.rgb())),
+            Depth::Ansi => Style::new().fg(role.ansi()),
+            Depth::True | Depth::Indexed => Style::new().fg(self.paint(role.rgb())),
         }
     }
 
     /// What should stay in the background: borders, axes, units.
-    pub fn quiet(self) -> Style {
+    pub fn muted(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
@@ -257,9 +257,9 @@ fn nearest_index((r, g, b): (u8, u8, u8)) -> Color {
         d.iter().map(|d| d * d).sum::<i32>()
     };
     let level = |i: i32| if i == 0 { 0 } else { 55 + 40 * i };
-    let cube = (0..216).map(|i| (16 + i, [level(i / 36), level(i / 6 % 6), level(i % 6)]));
+    let tensor3 = (0..216).map(|i| (16 + i, [level(i / 36), level(i / 6 % 6), level(i % 6)]));
     let greys = (0..24).map(|i| (232 + i, [8 + 10 * i; 3]));
-    let best = cube.chain(greys).min_by_key(|&(_, rgb)| distance(rgb));
+    let best = tensor3.chain(greys).min_by_key(|&(_, rgb)| distance(rgb));
     Color::Indexed(best.map_or(16, |(index, _)| index as u8))
 }
 
@@ -304,10 +304,10 @@ mod tests {
     fn luminance(color: Color) -> f64 {
         let Color::Indexed(index @ 16..) = color else { panic!("{color:?}") };
         let level = |i: u8| f64::from(if i == 0 { 0 } else { 55 + 40 * i }) / 255.0;
-        let cube = index.min(231) - 16;
+        let tensor3 = index.min(231) - 16;
         let rgb = match index.checked_sub(232) {
             Some(grey) => [f64::from(8 + 10 * grey) / 255.0; 3],
-            None => [level(cube / 36), level(cube / 6 % 6), level(cube % 6)],
+            None => [level(tensor3 / 36), level(tensor3 / 6 % 6), level(tensor3 % 6)],
         };
         let linear = rgb.map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) });
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

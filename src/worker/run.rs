@@ -10,8 +10,8 @@ use anyhow::Result;
 
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, Outcome, Session};
-use crate::train::{Card, CardStatus, DeviceChoice, Experiment, Shifted};
+use crate::session::{self, ClaimRecord, Session};
+use crate::train::{DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
 /// Time between two questions to a card about itself.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -21,43 +21,43 @@ const LOOK_SHARE: u32 = 200;
 
 /// Runs until nobody can give orders any more.
 pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
-    let mut desk = Desk::open(source, device, post)?;
+    let mut run_loop = RunLoop::open(source, device, post)?;
     loop {
         loop {
             match orders.try_recv() {
-                Ok(order) => desk.obey(order),
+                Ok(order) => run_loop.handle(order),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Ok(()),
             }
         }
-        if desk.measure_next_shift() {
+        if run_loop.measure_next_shift() {
             continue;
         }
-        if desk.phase != Phase::Running {
-            desk.post();
-            desk.check_claims();
+        if run_loop.phase != Phase::Running {
+            run_loop.post();
+            run_loop.check_claims();
             match orders.recv() {
-                Ok(order) => desk.obey(order),
+                Ok(order) => run_loop.handle(order),
                 Err(_) => return Ok(()),
             }
             continue;
         }
-        match desk.pace.wait() {
-            None => desk.go_on(),
-            Some(wait) => match orders.recv_timeout(wait.min(desk.until_post())) {
-                Ok(order) => desk.obey(order),
+        match run_loop.pace.wait() {
+            None => run_loop.go_on(),
+            Some(wait) => match orders.recv_timeout(wait.min(run_loop.until_post())) {
+                Ok(order) => run_loop.handle(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             },
         }
-        if desk.until_post().is_zero() {
-            desk.post();
+        if run_loop.until_post().is_zero() {
+            run_loop.post();
         }
     }
 }
 
 /// A run and what is to be said of it next.
-struct Desk<'a> {
+struct RunLoop<'a> {
     experiment: Experiment,
     phase: Phase,
     /// Where the run stops by itself; none once it was told to go on beyond its last step.
@@ -77,13 +77,13 @@ struct Desk<'a> {
     made: (u64, Duration),
     next_post: Instant,
     next_look: Instant,
-    card: Option<Card>,
-    card_status: Option<CardStatus>,
+    card: Option<Gpu>,
+    card_status: Option<GpuStatus>,
     next_ask: Instant,
     post: &'a dyn Fn(Update),
 }
 
-impl<'a> Desk<'a> {
+impl<'a> RunLoop<'a> {
     fn open(source: Source, device: DeviceChoice, post: &'a dyn Fn(Update)) -> Result<Self> {
         let (experiment, file) = match source {
             Source::Preset(name, preset) => (Experiment::start(&name, *preset, device)?, None),
@@ -91,14 +91,14 @@ impl<'a> Desk<'a> {
         };
         let now = Instant::now();
         let steps = experiment.preset.train.steps;
-        let mut desk = Desk {
+        let mut run_loop = RunLoop {
             phase: if experiment.finished() { Phase::Finished } else { Phase::Running },
             last_step: Some(steps),
             pace: Pace::new(experiment.preset.train.pace),
             meter: Meter::default(),
             saved_step: file.as_ref().map(|_| experiment.step()),
             file,
-            card: Card::of(experiment.device()),
+            card: Gpu::of(experiment.device()),
             card_status: None,
             next_ask: now,
             experiment,
@@ -111,14 +111,14 @@ impl<'a> Desk<'a> {
             next_look: now,
             post,
         };
-        desk.introduce();
-        desk.post();
-        desk.check_claims();
-        Ok(desk)
+        run_loop.announce();
+        run_loop.post();
+        run_loop.check_claims();
+        Ok(run_loop)
     }
 
     /// Says afresh what is fixed for the run, with all curves.
-    fn introduce(&mut self) {
+    fn announce(&mut self) {
         let experiment = &self.experiment;
         self.pending = Update {
             opened: Some(Opened {
@@ -139,7 +139,7 @@ impl<'a> Desk<'a> {
         self.shifts.clear();
     }
 
-    fn obey(&mut self, order: Order) {
+    fn handle(&mut self, order: Order) {
         match order {
             Order::Pause => self.pause(),
             Order::Resume => {
@@ -187,7 +187,7 @@ impl<'a> Desk<'a> {
         self.meter.clear();
         self.file = None;
         self.saved_step = None;
-        self.introduce();
+        self.announce();
     }
 
     fn save(&mut self, path: PathBuf) {
@@ -219,7 +219,7 @@ impl<'a> Desk<'a> {
         self.changed = true;
         self.pace.stepped();
         if let Some(at) = advance.diverged {
-            self.introduce();
+            self.announce();
             self.phase = Phase::Diverged { at };
             return;
         }
@@ -235,7 +235,7 @@ impl<'a> Desk<'a> {
 
     /// The device failed after this step. The run is back where it can be saved and go on.
     fn fail(&mut self, at: u64, error: &anyhow::Error) {
-        self.introduce();
+        self.announce();
         self.phase = Phase::Failed { at, why: format!("{error:#}") };
         // Looking into the model is up to the device, too; and so is checking claims.
         self.changed = false;
@@ -265,7 +265,7 @@ impl<'a> Desk<'a> {
             Ok(verdicts) => {
                 let (steps, time) = self.made;
                 let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
-                self.pending.checked = Some(Outcome { verdicts, seconds_per_step });
+                self.pending.checked = Some(ClaimRecord { verdicts, seconds_per_step });
                 self.post();
             }
             Err(error) => self.fail(step, &error),

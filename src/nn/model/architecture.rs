@@ -3,12 +3,12 @@
 use anyhow::Result;
 use rand::Rng;
 
-use crate::nn::{Costs, Device, Net, Outcome};
+use crate::nn::{Costs, Device, DeviceResult, Net};
 use crate::task::{Layout, Shape};
 
 /// The numbers that a construction needs: what the theory says of a task.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Theory {
+pub struct GdConstants {
     /// η/N of gradient descent, in as many steps as the construction takes.
     pub step_size: f64,
     /// λ of ridge regression.
@@ -46,7 +46,7 @@ pub trait Architecture {
         &self,
         device: &D,
         sizes: (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D>;
+    ) -> DeviceResult<Self::Net<D>, D>;
 }

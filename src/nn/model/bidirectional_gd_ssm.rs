@@ -21,10 +21,10 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, GdSsmSpec, Init, Theory};
+use super::{Architecture, GdConstants, GdSsmSpec, Init};
 use crate::nn::canonical::Canonical;
 use crate::nn::op::{join, slice};
-use crate::nn::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A bidirectional GD-SSM as a preset says it.
@@ -70,9 +70,9 @@ impl Architecture for BidirectionalGdSsmSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<BidirectionalGdSsm<D>, D> {
+    ) -> DeviceResult<BidirectionalGdSsm<D>, D> {
         // (x_t, y_t, x_{t+1}), and backwards (x_{t+1}, y_t, x_t); or (y_{t−1}, x_t, y_t), and backwards (y_t, x_t, y_{t−1}).
         let [forward, backward] = match layout {
             Layout::QueryFirst => [(2, 1), (0, 1)],
@@ -80,7 +80,7 @@ impl Architecture for BidirectionalGdSsmSpec {
         };
         let mut direction = |arrow: &str, (target, input)| {
             let window = Window { prefix: arrow.to_owned(), target, input };
-            GdSsm::new(device, &window, self.init, (shape, theory), rng)
+            GdSsm::new(device, &window, self.init, (shape, gd_constants), rng)
         };
         Ok(BidirectionalGdSsm {
             forward: direction("→", forward)?,
@@ -118,7 +118,7 @@ impl<D: Device> BidirectionalGdSsm<D> {
 
 impl<D: Device> Way<'_, D> {
     /// The states after each window, from the tokens of every sequence, (T, d).
-    fn stops(&self, sequences: &[&[f32]], dim: usize) -> Vec<StopStates> {
+    fn time_steps(&self, sequences: &[&[f32]], dim: usize) -> Vec<StateAt> {
         let Range { start, end } = self.places;
         let history = |tokens: &&[f32]| {
             let mut tokens: Vec<&[f32]> = tokens[start * dim..end * dim].chunks(dim).collect();
@@ -128,20 +128,20 @@ impl<D: Device> Way<'_, D> {
             self.direction.history(&tokens.concat(), dim)
         };
         let histories: Vec<Vec<Vec<f32>>> = sequences.iter().map(history).collect();
-        let stop = |t: usize| {
+        let time_step = |t: usize| {
             let values: Vec<f32> = histories.iter().flat_map(|states| states[t].clone()).collect();
             let (read, aligned) = (2 * t + 3, values.clone());
             match self.backwards {
-                true => StopStates { place: end - read, read: end - read..end, values, aligned },
-                false => StopStates::after(read, values, aligned),
+                true => StateAt { place: end - read, read: end - read..end, values, aligned },
+                false => StateAt::after(read, values, aligned),
             }
         };
-        (0..(end - start - 1) / 2).map(stop).collect()
+        (0..(end - start - 1) / 2).map(time_step).collect()
     }
 }
 
 /// The tokens in the opposite order: a product with ones on the other diagonal, which runs on any device.
-fn reversed<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+fn reversed<D: Device, T: Tape<f32, D>>(tokens: Tensor3<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let (_, length, _) = *tokens.shape();
     let flip = (0..length * length).map(|i| f32::from(u8::from(i / length + i % length + 1 == length)));
     let flip: Matrix<D> = tokens.device().try_tensor_from_vec(flip.collect(), (length, length))?;
@@ -149,21 +149,21 @@ fn reversed<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<Cube<D, T
 }
 
 impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
-        let Input { tokens, wanted } = input;
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
+        let Input { tokens, grad_target } = input;
         let (batch, length, dim) = *tokens.shape();
         let nothing: Matrix<D> = tokens.device().try_zeros_like(&(batch, self.forward.outputs()))?;
         let mut answer = nothing.retaped::<T>();
         for way in self.ways(length) {
             let part = slice(tokens.retaped::<T>(), (0..batch, way.places.clone(), 0..dim))?;
             let tokens = if way.backwards { reversed(part)? } else { part };
-            answer = answer.try_add(way.direction.forward(Input { tokens, wanted })?)?;
+            answer = answer.try_add(way.direction.forward(Input { tokens, grad_target })?)?;
         }
         Ok(join(answer, tokens))
     }
 
     /// The state of each direction that has something to read, in the order in which it reads.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
         let tokens = tokens.as_vec();
         let sequences: Vec<&[f32]> = tokens.chunks(length * dim).collect();
@@ -172,14 +172,14 @@ impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
             shape: (dim, dim),
             axes: ("row of y", "column of x"),
             aligned_shape: (dim, dim),
-            stops: way.stops(&sequences, dim),
+            time_steps: way.time_steps(&sequences, dim),
         };
         self.ways(length).map(layer).collect()
     }
 
     /// Of the direction that reads the context; where both do, they would have to share the work in a way of their own.
-    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
-        if self.query == 0 { self.backward.canonical(theory) } else { self.forward.canonical(theory) }
+    fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
+        if self.query == 0 { self.backward.canonical(gd_constants) } else { self.forward.canonical(gd_constants) }
     }
 
     fn params(&self) -> Vec<&Param<D>> {

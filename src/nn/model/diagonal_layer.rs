@@ -17,8 +17,8 @@ use super::mixing::{Block, Mixing};
 use super::normals;
 use super::stack::{Layer, Sizes};
 use crate::nn::cost::matvec;
-use crate::nn::op::{DiagonalScan, Law, Program, Sequence};
-use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
+use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
 /// The sizes of such a layer.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +54,14 @@ impl DiagonalSizes {
         self,
         device: &D,
         (sizes, number): (Sizes, usize),
-        (law, weights): (Law, [(&str, Vec<f32>); 3]),
+        (discretization, weights): (Discretization, [(&str, Vec<f32>); 3]),
         rng: &mut impl Rng,
-    ) -> Outcome<DiagonalLayer<D>, D> {
+    ) -> DeviceResult<DiagonalLayer<D>, D> {
         let (n, wide) = (self.states, self.width);
         let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
         let [a, b, c] = weights.map(|(symbol, values)| param(symbol, (1, n), values));
         Ok(DiagonalLayer {
-            law,
+            discretization,
             weights: [a?, b?, c?],
             write: param("B", (wide, 2 * n), normals(rng, 2 * n * wide, (0.5 / wide as f32).sqrt()))?,
             read: param("C", (2 * n, wide), normals(rng, 2 * n * wide, (1.0 / n as f32).sqrt()))?,
@@ -73,7 +73,7 @@ impl DiagonalSizes {
 /// One layer.
 #[derive(Clone, Debug)]
 pub struct DiagonalLayer<D: Device> {
-    law: Law,
+    discretization: Discretization,
     weights: [Param<D>; 3],
     write: Param<D>,
     read: Param<D>,
@@ -82,13 +82,17 @@ pub struct DiagonalLayer<D: Device> {
 
 impl<D: Device> DiagonalLayer<D> {
     /// λ and g.
-    fn spectrum<T: Tape<f32, D>>(&self) -> Outcome<Matrix<D, T>, D> {
-        self.read.value.device().spectrum(self.law, self.weights.each_ref().map(|weight| weight.taped()))
+    fn spectrum<T: Tape<f32, D>>(&self) -> DeviceResult<Matrix<D, T>, D> {
+        self.read.value.device().spectrum(self.discretization, self.weights.each_ref().map(|weight| weight.taped()))
     }
 }
 
 impl<D: Device> Layer<D> for DiagonalLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+    fn update<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let states = tokens.project(self.write.taped()).scan(self.spectrum()?, asked); // (B, asked, 2n)
         Ok(self.mixing.finish(states.project(self.read.taped()), tokens))
     }
@@ -97,10 +101,10 @@ impl<D: Device> Layer<D> for DiagonalLayer<D> {
         ((2, self.weights[0].value.shape().1), ("real, imaginary part", "state"))
     }
 
-    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
-        let program = Program::<D, NoneTape>::new(*tokens.shape());
-        let input = program.tokens().project(self.write.taped());
-        let input = input.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?;
+    fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
+        let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
+        let input = graph_builder.tokens().project(self.write.taped());
+        let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
     }
 

@@ -19,11 +19,11 @@ use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Init, Theory, normals};
+use super::{Architecture, GdConstants, Init, normals};
 use crate::lanes::Blocks;
 use crate::nn::canonical::{Canonical, unit};
 use crate::nn::op::{WindowScan, window_states};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// GD-SSM as a preset says it.
@@ -69,10 +69,10 @@ impl Architecture for GdSsmSpec {
         &self,
         device: &D,
         (shape, _layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
-        GdSsm::new(device, &WINDOW, self.init, (shape, theory), rng)
+    ) -> DeviceResult<Self::Net<D>, D> {
+        GdSsm::new(device, &WINDOW, self.init, (shape, gd_constants), rng)
     }
 }
 
@@ -106,9 +106,9 @@ impl<D: Device> GdSsm<D> {
         device: &D,
         window: &Window,
         init: Init,
-        (shape, theory): (Shape, Theory),
+        (shape, gd_constants): (Shape, GdConstants),
         rng: &mut impl Rng,
-    ) -> Outcome<Self, D> {
+    ) -> DeviceResult<Self, D> {
         let (dim, wide) = (shape.dim, shape.dim * shape.dim);
         let (decay, mix, pick, read) = match init {
             Init::Random => (
@@ -119,7 +119,7 @@ impl<D: Device> GdSsm<D> {
             ),
             Init::Constructed => {
                 let mut read = vec![0.0; wide];
-                read.iter_mut().step_by(dim + 1).for_each(|entry| *entry = theory.step_size as f32);
+                read.iter_mut().step_by(dim + 1).for_each(|entry| *entry = gd_constants.step_size as f32);
                 (vec![1.0; wide], window.mix(), vec![0., 0., 1.], read)
             }
         };
@@ -151,7 +151,7 @@ impl<D: Device> GdSsm<D> {
 
     /// Q → aQ, D → bD and C → C/(ab) make the same model: Q and D are brought to norm 1, and C takes their factors. Only
     /// those rows of Λ and C that reach the answer are compared, and those columns of C that meet more than zeros.
-    pub fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+    pub fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         let dim = self.decay.value.shape().0;
         let first = dim - self.outputs;
         let (theory_mix, theory_pick) = (self.window.mix(), vec![0.0, 0.0, 1.0]);
@@ -160,9 +160,12 @@ impl<D: Device> GdSsm<D> {
         let read = self.read.value.as_vec();
         let cells = || (first..dim).flat_map(|row| (first..dim).map(move |column| (row, column)));
         let learnt_read = cells().map(|(row, column)| read[row * dim + column] * in_mix * in_pick);
-        let theory_read = cells().map(|(row, column)| if row == column { theory.step_size as f32 } else { 0.0 });
-        let part =
-            |symbol, learnt, theory| Canonical { name: format!("{}{symbol}", self.window.prefix), learnt, theory };
+        let theory_read = cells().map(|(row, column)| if row == column { gd_constants.step_size as f32 } else { 0.0 });
+        let part = |symbol, learnt, gd_constants| Canonical {
+            name: format!("{}{symbol}", self.window.prefix),
+            learnt,
+            gd_constants,
+        };
         let decay = self.decay.value.as_vec()[first * dim..].to_vec();
         let ones = vec![1.0; decay.len()];
         vec![
@@ -183,7 +186,7 @@ impl Window {
 
 impl<D: Device> GdSsm<D> {
     /// The answer from what the last state answers to the last window: (B, d) to (B, d_out).
-    fn read_out<T: Tape<f32, D>>(&self, gathered: Matrix<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn read_out<T: Tape<f32, D>>(&self, gathered: Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (batch, dim) = *gathered.shape();
         let transposed = self.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
         let answer = gathered.try_matmul(transposed)?;
@@ -192,7 +195,7 @@ impl<D: Device> GdSsm<D> {
 }
 
 impl<D: Device> Net<D> for GdSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let device = input.tokens.device().clone();
         self.read_out(device.window_scan(input, self.scan())?)
     }
@@ -201,28 +204,28 @@ impl<D: Device> Net<D> for GdSsm<D> {
         self.read.value.device().reads_lanes()
     }
 
-    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
+    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> DeviceResult<Matrix<D, T>, D> {
         self.read_out(device.window_scan_lanes(tokens, self.scan())?)
     }
 
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
         let sequences: Vec<_> = tokens.as_vec().chunks(length * dim).map(|tokens| self.history(tokens, dim)).collect();
-        let stops = (0..(length - 1) / 2).map(|t| {
+        let time_steps = (0..(length - 1) / 2).map(|t| {
             let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            StopStates::after(2 * t + 3, values.clone(), values)
+            StateAt::after(2 * t + 3, values.clone(), values)
         });
         vec![LayerStates {
             name: "state S".to_owned(),
             shape: (dim, dim),
             axes: ("row of y", "column of x"),
             aligned_shape: (dim, dim),
-            stops: stops.collect(),
+            time_steps: time_steps.collect(),
         }]
     }
 
-    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
-        self.canonical(theory)
+    fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
+        self.canonical(gd_constants)
     }
 
     fn params(&self) -> Vec<&Param<D>> {

@@ -21,12 +21,12 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, GdSsmSpec, Init, Theory};
+use super::{Architecture, GdConstants, GdSsmSpec, Init};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
-use crate::nn::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
+use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GD-SSM with perceptrons as a preset says it.
@@ -93,9 +93,9 @@ impl Architecture for GdSsmMlpSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<GdSsmMlp<D>, D> {
+    ) -> DeviceResult<GdSsmMlp<D>, D> {
         let sizes = self.sizes(shape, layout);
         let mut dense =
             |symbol: &str, size: (usize, usize)| Linear::new(device, ("", symbol), size, glorot(rng, size), 0.0);
@@ -107,7 +107,7 @@ impl Architecture for GdSsmMlpSpec {
             dense("o", sizes[4])?,
         ];
         let window = Window { prefix: String::new(), target: 1, input: 0 };
-        let mut ssm = GdSsm::new(device, &window, Init::Random, (self.inner(shape), theory), rng)?;
+        let mut ssm = GdSsm::new(device, &window, Init::Random, (self.inner(shape), gd_constants), rng)?;
         // The perceptron after it wants numbers of its own size, where a prediction should start small.
         ssm.read.value = ssm.read.value.clone().try_mul(READ)?;
         Ok(GdSsmMlp { bend, embed, ssm, value, gate, decode, outputs_by_dim: (shape.outputs, shape.dim) })
@@ -131,18 +131,18 @@ pub struct GdSsmMlp<D: Device> {
 }
 
 impl<D: Device> Net<D> for GdSsmMlp<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (batch, length, width) = *input.tokens.shape();
         let rows = input.tokens.try_reshape_like(&(batch * length, width))?;
         let embedded = self.embed.apply(self.bend.apply(rows)?.try_tanh()?)?;
         let tokens = embedded.try_reshape_like(&(batch, length, self.ssm.outputs()))?;
         // The gradient goes on through the tokens to the embedding.
-        let said = self.ssm.forward(Input { tokens, wanted: Wanted::All })?; // (B, m)
+        let said = self.ssm.forward(Input { tokens, grad_target: GradTarget::All })?; // (B, m)
         let gate = self.gate.apply(said.retaped::<T>())?.try_fast_gelu()?;
         self.decode.apply(self.value.apply(said)?.try_mul(gate)?)
     }
 
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let (bend, embed, features) = (self.bend.plain(), self.embed.plain(), self.ssm.outputs());
         let history = |sequence: &[f32]| {
@@ -151,16 +151,16 @@ impl<D: Device> Net<D> for GdSsmMlp<D> {
             self.ssm.history(&tokens, features)
         };
         let histories: Vec<Vec<Vec<f32>>> = tokens.as_vec().chunks(length * width).map(history).collect();
-        let stop = |t: usize| {
+        let time_step = |t: usize| {
             let values = histories.iter().flat_map(|states| states[t].clone()).collect();
-            StopStates::after(2 * t + 3, values, Vec::new())
+            StateAt::after(2 * t + 3, values, Vec::new())
         };
         vec![LayerStates {
             name: "state S".to_owned(),
             shape: (features, features),
             axes: ("feature", "feature"),
             aligned_shape: self.outputs_by_dim,
-            stops: (0..length / 2).map(stop).collect(),
+            time_steps: (0..length / 2).map(time_step).collect(),
         }]
     }
 
@@ -192,8 +192,8 @@ mod tests {
         let spec = GdSsmMlpSpec { features: 4, units: 5 };
         let sizes = (shape, Layout::Interleaved);
         let net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-        let tokens = Random::new(9).cube(&device, (1, 7, 1));
-        let state = net.states(&tokens).remove(0).stops.pop().unwrap().values;
+        let tokens = Random::new(9).tensor3(&device, (1, 7, 1));
+        let state = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
         let [bend, embed, value, gate, decode] =
             [&net.bend, &net.embed, &net.value, &net.gate, &net.decode].map(Linear::plain);
         let mut asked = vec![0.0; 4];
@@ -208,6 +208,10 @@ mod tests {
         let gates = gate.of(&said).into_iter().map(|x| crate::nn::Activation::Gelu.of(x));
         let passed: Vec<f32> = value.of(&said).into_iter().zip(gates).map(|(a, g)| a * g).collect();
         let expected = decode.of(&passed);
-        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-4);
+        assert_close(
+            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &expected,
+            1e-4,
+        );
     }
 }

@@ -21,11 +21,11 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, Init, Theory};
+use super::{Architecture, GdConstants, Init};
 use crate::bounds;
 use crate::nn::canonical::Canonical;
 use crate::nn::op::{project, slice, window_answers};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A stack of GD-SSM layers as a preset says it.
@@ -75,12 +75,12 @@ impl Architecture for GdSsmStackSpec {
         &self,
         device: &D,
         (shape, _layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<GdSsmStack<D>, D> {
+    ) -> DeviceResult<GdSsmStack<D>, D> {
         let window = |number: usize| Window { prefix: format!("{number}."), target: 1, input: 0 };
-        let layer = |number| GdSsm::new(device, &window(number), self.init, (shape, theory), rng);
-        let layers = (1..=self.layers).map(layer).collect::<Outcome<_, D>>()?;
+        let layer = |number| GdSsm::new(device, &window(number), self.init, (shape, gd_constants), rng);
+        let layers = (1..=self.layers).map(layer).collect::<DeviceResult<_, D>>()?;
         Ok(GdSsmStack { layers, outputs: shape.outputs })
     }
 }
@@ -93,10 +93,10 @@ pub struct GdSsmStack<D: Device> {
 }
 
 impl<D: Device> Net<D> for GdSsmStack<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let device = input.tokens.device().clone();
         let (batch, length, dim) = *input.tokens.shape();
-        let unanswered: Cube<D> = device.try_zeros_like(&(batch, 1, dim))?;
+        let unanswered: Tensor3<D> = device.try_zeros_like(&(batch, 1, dim))?;
         let mut tokens = (input.tokens, unanswered.retaped::<T>()).try_concat_along(Axis::<1>)?;
         for layer in &self.layers {
             let answers = device.window_layer(tokens.retaped::<T>(), layer.scan())?;
@@ -108,7 +108,7 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
     }
 
     /// Of each layer S after each window. That of the first adds up y xᵀ, those above what is left of it.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
         let mut sequences: Vec<Vec<f32>> =
             tokens.as_vec().chunks(length * dim).map(|tokens| [tokens, &vec![0.0; dim]].concat()).collect();
@@ -116,24 +116,24 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
             let histories: Vec<_> =
                 sequences.iter().map(|tokens| layer.history(&tokens[..length * dim], dim)).collect();
             sequences.iter_mut().for_each(|tokens| define(layer, tokens, dim));
-            let stops = (0..length / 2).map(|t| {
+            let time_steps = (0..length / 2).map(|t| {
                 let values: Vec<f32> = histories.iter().flat_map(|states| states[t].clone()).collect();
                 let aligned = if number == 0 { values.clone() } else { Vec::new() };
-                StopStates::after(2 * t + 3, values, aligned)
+                StateAt::after(2 * t + 3, values, aligned)
             });
             LayerStates {
                 name: format!("layer {} state S", number + 1),
                 shape: (dim, dim),
                 axes: ("row of y", "column of x"),
                 aligned_shape: (dim, dim),
-                stops: stops.collect(),
+                time_steps: time_steps.collect(),
             }
         });
         layers.collect()
     }
 
-    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
-        self.layers.iter().flat_map(|layer| layer.canonical(theory)).collect()
+    fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
+        self.layers.iter().flat_map(|layer| layer.canonical(gd_constants)).collect()
     }
 
     fn params(&self) -> Vec<&Param<D>> {
@@ -162,7 +162,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
+    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -173,10 +173,14 @@ mod tests {
         let sizes = (shape, Layout::Interleaved);
         let mut net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
         net.params_mut().into_iter().for_each(|param| param.value = param.value.clone() + 0.1);
-        let tokens = Random::new(9).cube(&device, (1, 9, 3));
+        let tokens = Random::new(9).tensor3(&device, (1, 9, 3));
         let mut sequence = [tokens.as_vec(), vec![0.0; 3]].concat();
         net.layers.iter().for_each(|layer| define(layer, &mut sequence, 3));
         let expected: Vec<f32> = sequence[28..].iter().map(|y| -y).collect();
-        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+        assert_close(
+            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &expected,
+            1e-5,
+        );
     }
 }

@@ -16,8 +16,8 @@ use dfdx::prelude::{Tape, TryAdd, TryMul, TrySub};
 
 use super::recurrent::sigmoid;
 use crate::lanes::{Lane, ZERO, lanewise};
-use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
-use crate::nn::{Device, Matrix, Outcome};
+use crate::nn::op::{Cell, CellState, RecurrentWeights, StepBuffers, elementary};
+use crate::nn::{Device, DeviceResult, Matrix};
 
 const UPDATE: usize = 0;
 const RESET: usize = 1;
@@ -32,18 +32,18 @@ impl Cell for Gru {
     const READS_OTHER: Option<usize> = Some(CANDIDATE);
 
     fn step<D: Device, T: Tape<f32, D>>(
-        Carried { h, c }: Carried<Matrix<D, T>>,
-        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
-    ) -> Outcome<Carried<Matrix<D, T>>, D> {
+        CellState { h, c }: CellState<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D>,
+    ) -> DeviceResult<CellState<Matrix<D, T>>, D> {
         let z = reads(UPDATE, h.retaped::<T>())?.try_sigmoid()?;
         let r = reads(RESET, h.retaped::<T>())?.try_sigmoid()?;
         let candidate = reads(CANDIDATE, r.try_mul(h.retaped::<T>())?)?.try_tanh()?;
         // z h + (1 − z) h̃ with one product.
         let kept = h.try_sub(candidate.retaped::<T>())?.try_mul(z)?;
-        Ok(Carried { h: kept.try_add(candidate)?, c })
+        Ok(CellState { h: kept.try_add(candidate)?, c })
     }
 
-    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
+    fn define(carried: &mut CellState<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
         let z = reads(UPDATE, &carried.h);
         let r = reads(RESET, &carried.h);
         let reset: Vec<f32> = r.iter().zip(&carried.h).map(|(r, h)| sigmoid(*r) * h).collect();
@@ -54,8 +54,8 @@ impl Cell for Gru {
     }
 
     #[inline(always)]
-    fn forward(past: Past<'_>, now: Moment<'_>) {
-        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, after, other: reset, .. } = now;
+    fn forward(past: RecurrentWeights<'_>, now: StepBuffers<'_>) {
+        let StepBuffers { gates: [z, r, candidate, _], before: CellState { h, .. }, after, other: reset, .. } = now;
         past.add(UPDATE, h, z);
         past.add(RESET, h, r);
         for i in 0..h.len() {
@@ -74,22 +74,22 @@ impl Cell for Gru {
     }
 
     #[inline(always)]
-    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
-        let Moment { gates: [z, r, candidate, _], before: Carried { h, .. }, spare: by_product, .. } = now;
+    fn backward(past: RecurrentWeights<'_>, now: StepBuffers<'_>, by: CellState<&mut [Lane]>) {
+        let StepBuffers { gates: [z, r, candidate, _], before: CellState { h, .. }, scratch: grad_product, .. } = now;
         for i in 0..h.len() {
             lanewise();
-            let (open, new, slope, h) = (z[i], candidate[i], by.h[i], h[i]);
-            z[i] = std::array::from_fn(|l| slope[l] * (h[l] - new[l]) * open[l] * (1.0 - open[l]));
-            candidate[i] = std::array::from_fn(|l| slope[l] * (1.0 - open[l]) * (1.0 - new[l] * new[l]));
-            by.h[i] = std::array::from_fn(|l| slope[l] * open[l]);
+            let (open, new, grad, h) = (z[i], candidate[i], by.h[i], h[i]);
+            z[i] = std::array::from_fn(|l| grad[l] * (h[l] - new[l]) * open[l] * (1.0 - open[l]));
+            candidate[i] = std::array::from_fn(|l| grad[l] * (1.0 - open[l]) * (1.0 - new[l] * new[l]));
+            by.h[i] = std::array::from_fn(|l| grad[l] * open[l]);
         }
-        by_product.fill(ZERO);
-        past.add_back(CANDIDATE, candidate, by_product);
+        grad_product.fill(ZERO);
+        past.add_back(CANDIDATE, candidate, grad_product);
         for i in 0..h.len() {
             lanewise();
-            let (open, slope, h, by_h) = (r[i], by_product[i], h[i], by.h[i]);
-            r[i] = std::array::from_fn(|l| slope[l] * h[l] * open[l] * (1.0 - open[l]));
-            by.h[i] = std::array::from_fn(|l| by_h[l] + slope[l] * open[l]);
+            let (open, grad, h, grad_h) = (r[i], grad_product[i], h[i], by.h[i]);
+            r[i] = std::array::from_fn(|l| grad[l] * h[l] * open[l] * (1.0 - open[l]));
+            by.h[i] = std::array::from_fn(|l| grad_h[l] + grad[l] * open[l]);
         }
         past.add_back(UPDATE, z, by.h);
         past.add_back(RESET, r, by.h);

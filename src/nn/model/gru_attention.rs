@@ -18,13 +18,13 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::recurrent::Recurrent;
-use super::{Architecture, Gru, RecurrentSpec, Theory};
+use super::{Architecture, GdConstants, Gru, RecurrentSpec};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::op::{project, slice};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GRU with attention as a preset says it.
@@ -74,11 +74,11 @@ impl Architecture for GruAttentionSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<GruAttention<D>, D> {
+    ) -> DeviceResult<GruAttention<D>, D> {
         let n = self.units;
-        let gru = self.gru().build(device, (shape, layout), theory, rng)?;
+        let gru = self.gru().build(device, (shape, layout), gd_constants, rng)?;
         let mut drawn = |name: &str, size: (usize, usize)| Param::new(device, name, size, glorot(rng, size));
         Ok(GruAttention {
             gru,
@@ -129,7 +129,7 @@ impl<D: Device> GruAttention<D> {
 }
 
 impl<D: Device> Net<D> for GruAttention<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (batch, length, _) = *input.tokens.shape();
         let n = self.asked.value.shape().0;
         let hidden = self.gru.hidden(input, length)?; // (B, T, n)
@@ -145,10 +145,10 @@ impl<D: Device> Net<D> for GruAttention<D> {
 
     /// The GRU's states, and the attention over those so far: of the query's state once it is there, of the last one
     /// before.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (length, n) = (tokens.shape().1, self.asked.value.shape().0);
         let mut layers = self.gru.states(tokens);
-        let Some(complete) = layers.first().and_then(|hidden| hidden.stops.last()) else { return layers };
+        let Some(complete) = layers.first().and_then(|hidden| hidden.time_steps.last()) else { return layers };
         let attention = |t: usize| {
             let row = |sequence: &[f32]| {
                 let states: Vec<&[f32]> = sequence.chunks(n).collect();
@@ -157,15 +157,15 @@ impl<D: Device> Net<D> for GruAttention<D> {
                 row.resize(length, 0.0);
                 row
             };
-            StopStates::after(t + 1, complete.values.chunks(length * n).flat_map(row).collect(), Vec::new())
+            StateAt::after(t + 1, complete.values.chunks(length * n).flat_map(row).collect(), Vec::new())
         };
-        let stops = (0..length).map(attention).collect();
+        let time_steps = (0..length).map(attention).collect();
         layers.push(LayerStates {
             name: "attention".to_owned(),
             shape: (1, length),
             axes: ("the state that asks", "token"),
             aligned_shape: self.outputs_by_dim,
-            stops,
+            time_steps,
         });
         layers
     }
@@ -191,7 +191,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
+    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -202,17 +202,21 @@ mod tests {
             let (length, width) = (layout.tokens(shape), layout.width(shape));
             let spec = GruAttentionSpec { units: 3 };
             let net = spec.build(&device, (shape, layout), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-            let tokens = Random::new(9).cube(&device, (1, length, width));
+            let tokens = Random::new(9).tensor3(&device, (1, length, width));
             let layers = net.states(&tokens);
-            let hidden = &layers[0].stops[length - 1].values;
-            let attention = &layers[1].stops[length - 1].values;
+            let hidden = &layers[0].time_steps[length - 1].values;
+            let attention = &layers[1].time_steps[length - 1].values;
             assert!((attention.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             let at_query = net.gru.query * 3;
             let mut expected = net.gru.decoder.plain().of(&hidden[at_query..at_query + 3]);
             for (j, weight) in net.read.value.as_vec().iter().enumerate() {
                 expected[0] += weight * attention.iter().zip(hidden.chunks(3)).map(|(a, h)| a * h[j]).sum::<f32>();
             }
-            assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+            assert_close(
+                &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+                &expected,
+                1e-5,
+            );
         }
     }
 }

@@ -13,11 +13,11 @@ use std::f64::consts::PI;
 pub fn frequencies(n: usize) -> Vec<f64> {
     let mut omega = 0.0;
     let frequency = |k| {
-        let wanted = PI * (k as f64 + 0.5);
+        let grad_target = PI * (k as f64 + 0.5);
         // The sum of phases rises ever more slowly, so Newton's steps from below never go too far.
         for _step in 0..100 {
-            let (phase, slope) = phases(2 * n, omega);
-            let change = (wanted - phase) / slope;
+            let (phase, grad) = phases(2 * n, omega);
+            let change = (grad_target - phase) / grad;
             omega += change;
             if change.abs() <= 1e-14 * omega {
                 break;
@@ -32,7 +32,7 @@ pub fn frequencies(n: usize) -> Vec<f64> {
 fn phases(size: usize, omega: f64) -> (f64, f64) {
     (0..size)
         .map(|i| i as f64 + 0.5)
-        .fold((0.0, 0.0), |(phase, slope), a| (phase + (omega / a).atan(), slope + a / (a * a + omega * omega)))
+        .fold((0.0, 0.0), |(phase, grad), a| (phase + (omega / a).atan(), grad + a / (a * a + omega * omega)))
 }
 
 #[cfg(test)]

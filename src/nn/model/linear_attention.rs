@@ -19,12 +19,14 @@ use dfdx::prelude::{Axes2, HasShape, PermuteTo, ReshapeTo, Tape, TryMatMul};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Init, Theory, normals};
+use super::{Architecture, GdConstants, Init, normals};
 use crate::bounds;
 use crate::nn::canonical::{Canonical, unit};
 use crate::nn::cost::matvec;
-use crate::nn::op::{Asking, LinearAttend};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
+use crate::nn::op::{LinearAttend, QueryLen};
+use crate::nn::{
+    Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3,
+};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention as a preset says it.
@@ -79,19 +81,19 @@ impl Architecture for LinearAttentionSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
+    ) -> DeviceResult<Self::Net<D>, D> {
         let width = layout.width(shape);
         let mut layer = |number: usize| {
-            let [wq, wk, wv, wo] = self.weights(shape, width, theory.step_size, rng);
+            let [wq, wk, wv, wo] = self.weights(shape, width, gd_constants.step_size, rng);
             let param = |symbol: &str, values| {
                 let name = if self.layers == 1 { symbol.to_owned() } else { format!("{number}.{symbol}") };
                 Param::new(device, name, (width, width), values)
             };
             Ok(Layer { wq: param("Wq", wq)?, wk: param("Wk", wk)?, wv: param("Wv", wv)?, wo: param("Wo", wo)? })
         };
-        let before = (1..self.layers).map(&mut layer).collect::<Outcome<Vec<_>, D>>()?;
+        let before = (1..self.layers).map(&mut layer).collect::<DeviceResult<Vec<_>, D>>()?;
         Ok(LinearAttention { before, last: layer(self.layers)?, dim: shape.dim })
     }
 }
@@ -139,41 +141,46 @@ impl<D: Device> LinearAttention<D> {
 
 impl<D: Device> Layer<D> {
     /// The tokens that ask, after the layer.
-    fn apply<T: Tape<f32, D>>(&self, tokens: Cube<D, T>, asking: Asking, by_tokens: bool) -> Outcome<Cube<D, T>, D> {
+    fn apply<T: Tape<f32, D>>(
+        &self,
+        tokens: Tensor3<D, T>,
+        query_len: QueryLen,
+        grad_tokens: bool,
+    ) -> DeviceResult<Tensor3<D, T>, D> {
         let device = tokens.device().clone();
         let turned = self.wk.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
         let ask = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
         let tell = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
-        device.linear_attend(tokens, LinearAttend { ask, tell, asking, by_tokens })
+        device.linear_attend(tokens, LinearAttend { ask, tell, query_len, grad_tokens })
     }
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let mut tokens = input.tokens;
         let (batch, _, width) = *tokens.shape();
-        let mut by_tokens = input.wanted != Wanted::Weights;
+        let mut grad_tokens = input.grad_target != GradTarget::Weights;
         for layer in &self.before {
-            tokens = layer.apply(tokens, Asking::All, by_tokens)?;
-            by_tokens = true;
+            tokens = layer.apply(tokens, QueryLen::All, grad_tokens)?;
+            grad_tokens = true;
         }
         // Only the query is read, so only the query asks the last layer.
-        let query = self.last.apply(tokens, Asking::Last, by_tokens)?;
+        let query = self.last.apply(tokens, QueryLen::Last, grad_tokens)?;
         query.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
     }
 
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let mut tokens = tokens.as_vec();
         let layers = self.layers().enumerate().map(|(number, layer)| {
             let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
-            let mut stops: Vec<_> =
-                (1..=length).map(|tokens_read| StopStates::after(tokens_read, Vec::new(), Vec::new())).collect();
+            let mut time_steps: Vec<_> =
+                (1..=length).map(|tokens_read| StateAt::after(tokens_read, Vec::new(), Vec::new())).collect();
             for sequence in tokens.chunks_mut(length * width) {
                 let states = memories(sequence, width, &weights);
-                for (stop, memory) in stops.iter_mut().zip(&states) {
-                    stop.values.extend(memory);
-                    stop.aligned.extend(implied(memory, (width, self.dim), &weights));
+                for (time_step, memory) in time_steps.iter_mut().zip(&states) {
+                    time_step.values.extend(memory);
+                    time_step.aligned.extend(implied(memory, (width, self.dim), &weights));
                 }
                 if let Some(memory) = states.last() {
                     attend(sequence, width, memory, &weights);
@@ -184,7 +191,7 @@ impl<D: Device> Net<D> for LinearAttention<D> {
                 shape: (width, width),
                 axes: ("key", "value"),
                 aligned_shape: (width - self.dim, self.dim),
-                stops,
+                time_steps,
             }
         });
         layers.collect()
@@ -193,7 +200,7 @@ impl<D: Device> Net<D> for LinearAttention<D> {
     /// Keys and queries meet only in Wq Wkᵀ, values leave only through Wv Wo, and a factor may go from one product to the
     /// other: the first is brought to the norm of the theory's. Of it the rows of x count, as the query has no y, and of
     /// the second the columns of y, as nothing else is read. Only one layer has a construction.
-    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+    fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         if !self.before.is_empty() {
             return Vec::new();
         }
@@ -209,8 +216,8 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         let outputs = width - dim;
         let tells = product(&wv, &wo, width);
         let tells = (0..width * outputs).map(|i| tells[i / outputs * width + dim + i % outputs] * factor / size);
-        let theory_tells = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, theory.step_size));
-        let part = |name: &str, learnt, theory| Canonical { name: name.to_owned(), learnt, theory };
+        let theory_tells = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, gd_constants.step_size));
+        let part = |name: &str, learnt, gd_constants| Canonical { name: name.to_owned(), learnt, gd_constants };
         vec![
             part("Wq Wkᵀ", asks.iter().map(|entry| entry * size).collect(), theory_asks),
             part("Wv Wo", tells.collect(), theory_tells.collect()),
@@ -274,14 +281,14 @@ mod tests {
         let spec = LinearAttentionSpec { init: Init::Random, layers: 3 };
         let sizes = (shape, Layout::Joined);
         let net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-        let tokens = Random::new(9).cube(&device, (1, 5, 3));
+        let tokens = Random::new(9).tensor3(&device, (1, 5, 3));
         let mut sequence = tokens.as_vec();
         for layer in net.layers() {
             let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
             let memory = memories(&sequence, 3, &weights).pop().unwrap();
             attend(&mut sequence, 3, &memory, &weights);
         }
-        let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
         assert_close(&answer, &sequence[14..], 1e-5);
     }
 }

@@ -20,8 +20,8 @@ use super::diagonal_layer::{DiagonalLayer, DiagonalSizes};
 use super::mixing::Block;
 use super::stack::{LayerSpec, Sizes};
 use crate::bounds;
-use crate::nn::op::Law;
-use crate::nn::{Costs, Device, Outcome};
+use crate::nn::op::Discretization;
+use crate::nn::{Costs, Device, DeviceResult};
 
 /// The LRU as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl LayerSpec for LruSpec {
         self.layers
     }
 
-    fn agree(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         ensure!(self.r_min < self.r_max, "model.r_min: {} must be less than r_max, {}", self.r_min, self.r_max);
         Ok(())
     }
@@ -89,7 +89,12 @@ impl LayerSpec for LruSpec {
         self.sizes().costs(tokens)
     }
 
-    fn layer<D: Device>(&self, device: &D, at: (Sizes, usize), rng: &mut impl Rng) -> Outcome<DiagonalLayer<D>, D> {
+    fn layer<D: Device>(
+        &self,
+        device: &D,
+        at: (Sizes, usize),
+        rng: &mut impl Rng,
+    ) -> DeviceResult<DiagonalLayer<D>, D> {
         let n = self.states;
         // |λ|² is uniform between the squares of the radii: uniform on the ring's area. The ends would have no logarithm.
         let squares: Vec<f64> = (0..n)
@@ -101,6 +106,6 @@ impl LayerSpec for LruSpec {
         let size = squares.iter().map(|square| (-0.5 * square.ln()).ln() as f32).collect();
         let gamma = squares.iter().map(|square| (1.0 - square).sqrt().ln() as f32).collect();
         let phase = (0..n).map(|_| (self.max_phase * rng.gen_range(1e-6..1.0)).ln() as f32).collect();
-        self.sizes().layer(device, at, (Law::Ring, [("ν", size), ("θ", phase), ("γ", gamma)]), rng)
+        self.sizes().layer(device, at, (Discretization::Ring, [("ν", size), ("θ", phase), ("γ", gamma)]), rng)
     }
 }

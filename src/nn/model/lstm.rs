@@ -18,8 +18,8 @@ use dfdx::prelude::{Tape, TryAdd, TryMul};
 
 use super::recurrent::sigmoid;
 use crate::lanes::{Lane, ZERO, lanewise};
-use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
-use crate::nn::{Device, Matrix, Outcome};
+use crate::nn::op::{Cell, CellState, RecurrentWeights, StepBuffers, elementary};
+use crate::nn::{Device, DeviceResult, Matrix};
 
 const INPUT: usize = 0;
 const FORGET: usize = 1;
@@ -38,9 +38,9 @@ impl Cell for Lstm {
     }
 
     fn step<D: Device, T: Tape<f32, D>>(
-        Carried { h, c }: Carried<Matrix<D, T>>,
-        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
-    ) -> Outcome<Carried<Matrix<D, T>>, D> {
+        CellState { h, c }: CellState<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D>,
+    ) -> DeviceResult<CellState<Matrix<D, T>>, D> {
         let input = reads(INPUT, h.retaped::<T>())?.try_sigmoid()?;
         let forget = reads(FORGET, h.retaped::<T>())?.try_sigmoid()?;
         let output = reads(OUTPUT, h.retaped::<T>())?.try_sigmoid()?;
@@ -48,10 +48,10 @@ impl Cell for Lstm {
         let c = forget.try_mul(c)?.try_add(input.try_mul(new)?)?;
         // The tape goes on in h: what is carried as c is the same tensor without it.
         let kept = c.retaped::<T>();
-        Ok(Carried { h: output.try_mul(c.try_tanh()?)?, c: kept })
+        Ok(CellState { h: output.try_mul(c.try_tanh()?)?, c: kept })
     }
 
-    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
+    fn define(carried: &mut CellState<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
         let [input, forget, output, new] = [INPUT, FORGET, OUTPUT, CELL].map(|gate| reads(gate, &carried.h));
         for i in 0..carried.c.len() {
             carried.c[i] = sigmoid(forget[i]) * carried.c[i] + sigmoid(input[i]) * new[i].tanh();
@@ -60,8 +60,8 @@ impl Cell for Lstm {
     }
 
     #[inline(always)]
-    fn forward(past: Past<'_>, now: Moment<'_>) {
-        let Moment { gates: [input, forget, output, new], before, after, .. } = now;
+    fn forward(past: RecurrentWeights<'_>, now: StepBuffers<'_>) {
+        let StepBuffers { gates: [input, forget, output, new], before, after, .. } = now;
         past.add(INPUT, before.h, input);
         past.add(FORGET, before.h, forget);
         past.add(OUTPUT, before.h, output);
@@ -79,18 +79,18 @@ impl Cell for Lstm {
     }
 
     #[inline(always)]
-    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
-        let Moment { gates: [input, forget, output, new], before, after, .. } = now;
+    fn backward(past: RecurrentWeights<'_>, now: StepBuffers<'_>, by: CellState<&mut [Lane]>) {
+        let StepBuffers { gates: [input, forget, output, new], before, after, .. } = now;
         for i in 0..before.h.len() {
             lanewise();
             let (take, keep, show, made) = (input[i], forget[i], output[i], new[i]);
-            let (bent, by_h, by_next, was) = (elementary::tanhs(&after.c[i]), by.h[i], by.c[i], before.c[i]);
-            let by_c: Lane = std::array::from_fn(|l| by_next[l] + by_h[l] * show[l] * (1.0 - bent[l] * bent[l]));
-            output[i] = std::array::from_fn(|l| by_h[l] * bent[l] * show[l] * (1.0 - show[l]));
-            forget[i] = std::array::from_fn(|l| by_c[l] * was[l] * keep[l] * (1.0 - keep[l]));
-            input[i] = std::array::from_fn(|l| by_c[l] * made[l] * take[l] * (1.0 - take[l]));
-            new[i] = std::array::from_fn(|l| by_c[l] * take[l] * (1.0 - made[l] * made[l]));
-            by.c[i] = std::array::from_fn(|l| by_c[l] * keep[l]);
+            let (bent, grad_h, grad_next, was) = (elementary::tanhs(&after.c[i]), by.h[i], by.c[i], before.c[i]);
+            let grad_c: Lane = std::array::from_fn(|l| grad_next[l] + grad_h[l] * show[l] * (1.0 - bent[l] * bent[l]));
+            output[i] = std::array::from_fn(|l| grad_h[l] * bent[l] * show[l] * (1.0 - show[l]));
+            forget[i] = std::array::from_fn(|l| grad_c[l] * was[l] * keep[l] * (1.0 - keep[l]));
+            input[i] = std::array::from_fn(|l| grad_c[l] * made[l] * take[l] * (1.0 - take[l]));
+            new[i] = std::array::from_fn(|l| grad_c[l] * take[l] * (1.0 - made[l] * made[l]));
+            by.c[i] = std::array::from_fn(|l| grad_c[l] * keep[l]);
             by.h[i] = ZERO;
         }
         past.add_back(INPUT, input, by.h);

@@ -26,8 +26,8 @@ use super::stack::{Layer, LayerSpec, Sizes};
 use super::{step_size, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Function, Program, Selection, Sequence, selective_states};
-use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
+use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, selective_states};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// K, the width of the convolution.
 pub(super) const TAPS: usize = 4;
@@ -73,7 +73,7 @@ impl LayerSpec for MambaSpec {
         self.layers
     }
 
-    fn agree(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         step_size::check(self.dt_min, self.dt_max)
     }
 
@@ -102,7 +102,7 @@ impl LayerSpec for MambaSpec {
         device: &D,
         (sizes, number): (Sizes, usize),
         rng: &mut impl Rng,
-    ) -> Outcome<MambaLayer<D>, D> {
+    ) -> DeviceResult<MambaLayer<D>, D> {
         let (wide, n, inner, rank) = (self.width, self.states, self.inner, self.rank());
         let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
         // Uniform in ±1/√fan_in.
@@ -145,7 +145,7 @@ impl<D: Device> MambaLayer<D> {
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
-    ) -> Outcome<Selection<'p, D, T>, D> {
+    ) -> DeviceResult<Selection<'p, D, T>, D> {
         let [in_x, _, write, read, down, up, _] = &self.mixes;
         let input = tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu);
         let step = input.project(down.taped()).project(up.taped()).plus_row(self.step.taped());
@@ -160,7 +160,11 @@ impl<D: Device> MambaLayer<D> {
 }
 
 impl<D: Device> Layer<D> for MambaLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+    fn update<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let [_, in_z, .., out] = &self.mixes;
         let selection = self.selection(tokens, asked)?;
         let through = selection.input.last(asked).times_row(self.feedthrough.taped());
@@ -172,13 +176,13 @@ impl<D: Device> Layer<D> for MambaLayer<D> {
         (*self.rate.value.shape(), ("channel", "state"))
     }
 
-    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
+    fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (wide, states) = *self.rate.value.shape();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let program = Program::new(*tokens.shape());
-            let part = pick(self.selection(program.tokens(), length)?);
-            Ok(part.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?.as_vec())
+            let graph_builder = GraphBuilder::new(*tokens.shape());
+            let part = pick(self.selection(graph_builder.tokens(), length)?);
+            Ok(part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?.as_vec())
         };
         let (step, input, write) = (part(|s| s.step)?, part(|s| s.input)?, part(|s| s.write)?);
         let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();

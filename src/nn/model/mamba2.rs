@@ -27,8 +27,8 @@ use super::stack::{Layer, LayerSpec, Sizes};
 use super::{step_size, uniforms};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Function, Program, Selection, Sequence, owners, project, selective_states};
-use crate::nn::{Cost, Costs, Cube, Device, Input, Outcome, Param, Wanted};
+use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, head_expansion, project, selective_states};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// Mamba-2 as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl LayerSpec for Mamba2Spec {
         self.layers
     }
 
-    fn agree(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         let Self { inner, heads, .. } = self;
         step_size::check(self.dt_min, self.dt_max)?;
         ensure!(inner.is_multiple_of(*heads), "model.heads: {heads} heads cannot share {inner} inner channels evenly");
@@ -119,7 +119,7 @@ impl LayerSpec for Mamba2Spec {
         device: &D,
         (sizes, number): (Sizes, usize),
         rng: &mut impl Rng,
-    ) -> Outcome<Mamba2Layer<D>, D> {
+    ) -> DeviceResult<Mamba2Layer<D>, D> {
         let (wide, n, inner, heads) = (self.width, self.states, self.inner, self.heads);
         let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
         // Uniform in ±1/√fan_in.
@@ -186,7 +186,7 @@ impl<D: Device> Mamba2Layer<D> {
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
-    ) -> Outcome<Selection<'p, D, T>, D> {
+    ) -> DeviceResult<Selection<'p, D, T>, D> {
         let [x, b, c] = &self.reads;
         let step = tokens.project(self.mixes[1].taped()).plus_row(self.step.taped());
         // The answer to a token needs C of the tokens that the convolution reaches back to.
@@ -202,11 +202,15 @@ impl<D: Device> Mamba2Layer<D> {
 }
 
 impl<D: Device> Layer<D> for Mamba2Layer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+    fn update<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let selection = self.selection(tokens, asked)?;
         let feedthrough = self.feedthrough.taped::<T>();
-        let owners = owners(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
-        let through = selection.input.last(asked).times_row(feedthrough.try_matmul(owners)?);
+        let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
+        let through = selection.input.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
         let answer = match self.form {
             Form::Recurrent => selection.by_head(),
             Form::Matrix => selection.by_matrix(),
@@ -220,19 +224,19 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
         ((x.mix.value.shape().1, b.mix.value.shape().1), ("channel, head by head", "state"))
     }
 
-    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
+    fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (wide, states) = self.grid().0;
         let rates = self.rate.value.as_vec();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let program = Program::new(*tokens.shape());
-            let part = pick(self.selection(program.tokens(), length)?);
-            part.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })
+            let graph_builder = GraphBuilder::new(*tokens.shape());
+            let part = pick(self.selection(graph_builder.tokens(), length)?);
+            part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })
         };
         // Every channel carries the Δ and the A of its head.
-        let owners = owners(tokens.device(), self.rate.value.shape().1, wide)?;
+        let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
         let (input, write) = (part(|s| s.input)?.as_vec(), part(|s| s.write)?.as_vec());
-        let step = project(part(|s| s.step)?, owners)?.as_vec();
+        let step = project(part(|s| s.step)?, head_expansion)?.as_vec();
         let speed = |channel: usize| -rates[channel / (wide / rates.len())].exp();
         let rate: Vec<f32> = (0..wide * states).map(|i| speed(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));

@@ -16,7 +16,7 @@ use super::normals;
 use super::stack::Sizes;
 use crate::nn::cost::matvec;
 use crate::nn::op::{Function, Sequence};
-use crate::nn::{Device, Outcome, Param};
+use crate::nn::{Device, DeviceResult, Param};
 
 /// What a layer is besides its recurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct Mixing<D: Device> {
 
 impl<D: Device> Mixing<D> {
     /// D ~ N(0, 1), W₁ and W₂ ~ N(0, 1/H).
-    pub fn new(device: &D, (sizes, layer): (Sizes, usize), block: Block, rng: &mut impl Rng) -> Outcome<Self, D> {
+    pub fn new(device: &D, (sizes, layer): (Sizes, usize), block: Block, rng: &mut impl Rng) -> DeviceResult<Self, D> {
         let wide = sizes.width;
         let feedthrough = Param::new(device, sizes.name(layer, "D"), (1, wide), normals(rng, wide, 1.0))?;
         let mut dense = |symbol: &str| {

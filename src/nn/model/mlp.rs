@@ -15,14 +15,14 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Theory};
+use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, he};
 use crate::nn::linear::{self, Linear};
-use crate::nn::op::Program;
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::op::GraphBuilder;
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A multilayer perceptron as a preset says it.
@@ -72,15 +72,15 @@ impl Architecture for MlpSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        _theory: Theory,
+        _theory: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
+    ) -> DeviceResult<Self::Net<D>, D> {
         let sizes = self.sizes(shape, layout);
         let hidden = sizes[..self.layers].iter().enumerate().map(|(i, size)| {
             let weights = if self.activation == Activation::Relu { he(rng, *size) } else { glorot(rng, *size) };
             Linear::new(device, ("", &(i + 1).to_string()), *size, weights, 0.0)
         });
-        let hidden = hidden.collect::<Outcome<Vec<_>, D>>()?;
+        let hidden = hidden.collect::<DeviceResult<Vec<_>, D>>()?;
         let last = sizes[self.layers];
         let decoder = Linear::new(device, ("", "o"), last, glorot(rng, last), 0.0)?;
         Ok(Mlp { hidden, decoder, spec: self.clone(), dim: shape.dim, outputs: shape.outputs })
@@ -108,20 +108,20 @@ pub struct Mlp<D: Device> {
 }
 
 impl<D: Device> Net<D> for Mlp<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let (batch, length, width) = *input.tokens.shape();
         let whole = (batch, 1, length * width);
-        let program = Program::new(whole);
-        let mut units = program.tokens();
+        let graph_builder = GraphBuilder::new(whole);
+        let mut units = graph_builder.tokens();
         for layer in &self.hidden {
             units = self.spec.activation.on(layer.on(units));
         }
-        let input = Input { tokens: input.tokens.try_reshape_like(&whole)?, wanted: input.wanted };
+        let input = Input { tokens: input.tokens.try_reshape_like(&whole)?, grad_target: input.grad_target };
         self.decoder.on(units).run(input)?.try_reshape_like(&(batch, self.outputs))
     }
 
     /// One stop, for the perceptron reads all tokens at once: a row of units for each layer.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let layers: Vec<_> = self.hidden.iter().map(Linear::plain).collect();
         let mut values = Vec::new();
@@ -137,7 +137,7 @@ impl<D: Device> Net<D> for Mlp<D> {
             shape: (self.spec.layers, self.spec.units),
             axes: ("layer", "unit"),
             aligned_shape: (self.outputs, self.dim),
-            stops: vec![StopStates::after(length, values, Vec::new())],
+            time_steps: vec![StateAt::after(length, values, Vec::new())],
         }]
     }
 
@@ -156,7 +156,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
+    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -166,10 +166,14 @@ mod tests {
         for activation in [Activation::Relu, Activation::Gelu, Activation::Tanh] {
             let spec = MlpSpec { units: 5, layers: 2, activation };
             let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-            let tokens = Random::new(9).cube(&device, (2, 4, 3));
-            let values = net.states(&tokens).remove(0).stops.remove(0).values;
+            let tokens = Random::new(9).tensor3(&device, (2, 4, 3));
+            let values = net.states(&tokens).remove(0).time_steps.remove(0).values;
             let expected: Vec<f32> = values.chunks(10).flat_map(|units| net.decoder.plain().of(&units[5..])).collect();
-            assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+            assert_close(
+                &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+                &expected,
+                1e-5,
+            );
         }
     }
 }

@@ -28,7 +28,7 @@ mod stack;
 mod step_size;
 mod transformer;
 
-pub use architecture::{Architecture, Theory};
+pub use architecture::{Architecture, GdConstants};
 pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
@@ -56,14 +56,14 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::init::normals;
-use super::{Canonical, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use super::{Canonical, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::lanes::Blocks;
 use crate::task::{Layout, Shape};
 
 /// What the weights are before the first step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Init {
-    /// Drawn at random, by the run's seed.
+    /// TrainBatch at random, by the run's seed.
     Random,
     /// Written by hand so that the model equals gradient descent, a step a layer.
     Constructed,
@@ -115,15 +115,15 @@ macro_rules! architectures {
                 &self,
                 device: &D,
                 sizes: (Shape, Layout),
-                theory: Theory,
+                gd_constants: GdConstants,
                 rng: &mut impl Rng,
-            ) -> Outcome<Model<D>, D> {
-                Ok(match self { $(Self::$name(spec) => Model::$name(spec.build(device, sizes, theory, rng)?),)* })
+            ) -> DeviceResult<Model<D>, D> {
+                Ok(match self { $(Self::$name(spec) => Model::$name(spec.build(device, sizes, gd_constants, rng)?),)* })
             }
         }
 
         impl<D: Device> Net<D> for Model<D> {
-            fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+            fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
                 match self { $(Self::$name(net) => net.forward(input),)* }
             }
 
@@ -131,16 +131,16 @@ macro_rules! architectures {
                 match self { $(Self::$name(net) => net.reads_lanes(),)* }
             }
 
-            fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> Outcome<Matrix<D, T>, D> {
+            fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> DeviceResult<Matrix<D, T>, D> {
                 match self { $(Self::$name(net) => net.forward_lanes(device, tokens),)* }
             }
 
-            fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+            fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
                 match self { $(Self::$name(net) => net.states(tokens),)* }
             }
 
-            fn canonical(&self, theory: Theory) -> Vec<Canonical> {
-                match self { $(Self::$name(net) => net.canonical(theory),)* }
+            fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
+                match self { $(Self::$name(net) => net.canonical(gd_constants),)* }
             }
 
             fn params(&self) -> Vec<&Param<D>> {

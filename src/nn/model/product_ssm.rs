@@ -20,11 +20,11 @@ use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, Tape, TryMatM
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Init, Theory, normals};
+use super::{Architecture, GdConstants, Init, normals};
 use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
 use crate::nn::op::{project, slice};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The model as a preset says it.
@@ -65,9 +65,9 @@ impl Architecture for ProductSsmSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        theory: Theory,
+        gd_constants: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<ProductSsm<D>, D> {
+    ) -> DeviceResult<ProductSsm<D>, D> {
         let (d, n, width) = (shape.dim, shape.outputs * shape.dim, layout.width(shape));
         let (decay, write, read, pick) = match self.init {
             Init::Random => (
@@ -79,7 +79,7 @@ impl Architecture for ProductSsmSpec {
             Init::Constructed => (
                 vec![1.0; n],
                 selects((width, n), 0, 1.0),
-                selects((n, n), 0, theory.step_size),
+                selects((n, n), 0, gd_constants.step_size),
                 selects((width, d), n, 1.0),
             ),
         };
@@ -124,7 +124,7 @@ pub struct ProductSsm<D: Device> {
 
 impl<D: Device> ProductSsm<D> {
     /// Λ to the powers N−1, …, 1, 0: what is left of each token in s_N. (N, n).
-    fn powers<T: Tape<f32, D>>(&self, length: usize) -> Outcome<Matrix<D, T>, D> {
+    fn powers<T: Tape<f32, D>>(&self, length: usize) -> DeviceResult<Matrix<D, T>, D> {
         let states = self.decay.value.shape().1;
         let ones: Matrix<D> = self.decay.value.device().try_ones_like(&(1, states))?;
         let mut power = ones.retaped::<T>();
@@ -155,7 +155,7 @@ impl<D: Device> ProductSsm<D> {
 }
 
 impl<D: Device> Net<D> for ProductSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let Shape { dim, outputs, .. } = self.shape;
         let tokens = input.tokens;
         let (batch, length, width) = *tokens.shape();
@@ -170,7 +170,7 @@ impl<D: Device> Net<D> for ProductSsm<D> {
     }
 
     /// s after each token, and the weights that it implies for a query: C and that part of D which reads x.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let Shape { dim, outputs, .. } = self.shape;
         let (read, pick) = (self.read.value.as_vec(), self.pick.value.as_vec());
         let implied = |state: &[f32]| -> Vec<f32> {
@@ -181,10 +181,10 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let (_, length, width) = *tokens.shape();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, width)).collect();
-        let stop = |t: usize| {
+        let time_step = |t: usize| {
             let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
             let aligned = values.chunks(outputs * dim).flat_map(implied).collect();
-            StopStates::after(t + 1, values, aligned)
+            StateAt::after(t + 1, values, aligned)
         };
         let shape = (outputs, dim);
         vec![LayerStates {
@@ -192,13 +192,13 @@ impl<D: Device> Net<D> for ProductSsm<D> {
             shape,
             axes: ("row of y", "column of x"),
             aligned_shape: shape,
-            stops: (0..length).map(stop).collect(),
+            time_steps: (0..length).map(time_step).collect(),
         }]
     }
 
     /// Where nothing is forgotten the state may be turned into any other basis, B and C with it, and C's columns with
     /// D's: only the product B C Dᵀ of each output counts, which says what a token and the last one make together.
-    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
+    fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         let [decay, write, read, pick] = [&self.decay, &self.write, &self.read, &self.pick].map(|p| p.value.as_vec());
         let (states, dim) = (decay.len(), self.shape.dim);
         let whole = |write: &[f32], read: &[f32], pick: &[f32]| {
@@ -208,11 +208,11 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let width = pick.len() / dim;
         let constructed = [
             selects((width, states), 0, 1.0),
-            selects((states, states), 0, theory.step_size),
+            selects((states, states), 0, gd_constants.step_size),
             selects((width, dim), states, 1.0),
         ];
         let [write_there, read_there, pick_there] = constructed;
-        let part = |name: &str, learnt, theory| Canonical { name: name.to_owned(), learnt, theory };
+        let part = |name: &str, learnt, gd_constants| Canonical { name: name.to_owned(), learnt, gd_constants };
         vec![
             part("Λ", decay, vec![1.0; states]),
             part("B C Dᵀ", whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
@@ -234,7 +234,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
+    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -243,12 +243,16 @@ mod tests {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 2, context: 5 });
         let spec = ProductSsmSpec { init: Init::Random };
         let net = spec.build(&device, (shape, Layout::Product), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-        let tokens = Random::new(9).cube(&device, (1, 5, 6));
+        let tokens = Random::new(9).tensor3(&device, (1, 5, 6));
         let sequence = tokens.as_vec();
         let state = net.define(&sequence, 6).pop().unwrap();
         let map = product(&state, &net.read.value.as_vec(), 4);
         let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
         let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
-        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+        assert_close(
+            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &expected,
+            1e-5,
+        );
     }
 }

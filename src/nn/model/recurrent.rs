@@ -18,13 +18,13 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Theory};
+use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::init::{glorot, orthogonal};
 use crate::nn::linear::{self, Linear, PlainLinear};
-use crate::nn::op::{Carried, Cell, Recurrence};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, Wanted};
+use crate::nn::op::{Cell, CellState, Recurrence};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The logistic function.
@@ -94,9 +94,9 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        _theory: Theory,
+        _theory: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
+    ) -> DeviceResult<Self::Net<D>, D> {
         let n = self.units;
         let mut gate = |layer: usize, (number, symbol): (usize, &&str)| {
             let place = if self.layers == 1 { String::new() } else { format!("{}.", layer + 1) };
@@ -107,7 +107,7 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
             })
         };
         let mut layer = |layer| C::GATES.iter().enumerate().map(|each| gate(layer, each)).collect();
-        let layers = (0..self.layers).map(&mut layer).collect::<Outcome<Vec<Vec<_>>, D>>()?;
+        let layers = (0..self.layers).map(&mut layer).collect::<DeviceResult<Vec<Vec<_>>, D>>()?;
         let size = (n, shape.outputs);
         let decoder = Linear::new(device, ("", "o"), size, glorot(rng, size), 0.0)?;
         let query = layout.query_place(shape);
@@ -148,7 +148,7 @@ pub struct Recurrent<D: Device, C: Cell> {
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
     /// So many h of the last tokens from the last layer: (B, asked, n).
-    pub fn hidden<T: Tape<f32, D>>(&self, input: Input<D, T>, asked: usize) -> Outcome<Cube<D, T>, D> {
+    pub fn hidden<T: Tape<f32, D>>(&self, input: Input<D, T>, asked: usize) -> DeviceResult<Tensor3<D, T>, D> {
         let device = input.tokens.device().clone();
         let (length, mut inputs) = (input.tokens.shape().1, input.tokens);
         for (number, gates) in self.layers.iter().enumerate() {
@@ -157,7 +157,7 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
                 inputs,
                 gates: gates.iter().map(Gate::taped).collect(),
                 asked: if is_last { asked } else { length },
-                wanted: if is_first { input.wanted } else { Wanted::All },
+                grad_target: if is_first { input.grad_target } else { GradTarget::All },
                 cell: PhantomData::<C>,
             })?;
         }
@@ -169,7 +169,7 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
         let mut inputs = sequence.to_vec();
         let mut histories = Vec::new();
         for gates in layers {
-            let mut carried = Carried { h: vec![0.0; self.units], c: vec![0.0; self.units] };
+            let mut carried = CellState { h: vec![0.0; self.units], c: vec![0.0; self.units] };
             let mut history = [Vec::new(), Vec::new()];
             for input in &mut inputs {
                 let token: Vec<Vec<f32>> = gates.iter().map(|(linear, _)| linear.of(input)).collect();
@@ -191,13 +191,13 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
 }
 
 impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let batch = input.tokens.shape().0;
         let h = self.hidden(input.up_to(self.query)?, 1)?;
         self.decoder.apply(h.try_reshape_like(&(batch, self.units))?)
     }
 
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let weights: Vec<Vec<_>> = self
             .layers
@@ -246,13 +246,17 @@ mod tests {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = RecurrentSpec::<C>::new(3, 2);
         let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-        let tokens = Random::new(9).cube(&device, (2, 5, 3));
+        let tokens = Random::new(9).tensor3(&device, (2, 5, 3));
         let layers = net.states(&tokens);
         let last = &layers[if C::HAS_C { 2 } else { 1 }];
-        let values = &last.stops[4].values;
+        let values = &last.time_steps[4].values;
         let expected: Vec<f32> = values.chunks(15).flat_map(|h| net.decoder.plain().of(&h[12..])).collect();
-        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
-        assert!(last.stops[1].values[6..15].iter().all(|later| *later == 0.0));
+        assert_close(
+            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &expected,
+            1e-5,
+        );
+        assert!(last.time_steps[1].values[6..15].iter().all(|later| *later == 0.0));
     }
 
     #[test]

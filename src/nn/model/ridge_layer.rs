@@ -18,12 +18,12 @@ use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatM
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Theory};
+use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
 use crate::nn::op::{inverse, slice, solve};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The optimisation layer as a preset says it.
@@ -76,9 +76,9 @@ impl Architecture for RidgeLayerSpec {
         &self,
         device: &D,
         (shape, _layout): (Shape, Layout),
-        _theory: Theory,
+        _theory: GdConstants,
         _rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
+    ) -> DeviceResult<Self::Net<D>, D> {
         let log = Param::new(device, "l", (1, 1), vec![self.lambda.ln() as f32])?;
         Ok(RidgeLayer { log, dim: shape.dim, outputs: shape.outputs })
     }
@@ -94,7 +94,7 @@ pub struct RidgeLayer<D: Device> {
 
 impl<D: Device> RidgeLayer<D> {
     /// λI for each sequence: (B, d·d).
-    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> Outcome<Matrix<D, T>, D> {
+    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> DeviceResult<Matrix<D, T>, D> {
         let (device, size) = (self.log.value.device(), self.dim * self.dim);
         let eye = (0..size).map(|i| f32::from(u8::from(i.is_multiple_of(self.dim + 1))));
         let eye: Matrix<D> = device.try_tensor_from_vec(eye.collect(), (size, 1))?;
@@ -126,7 +126,7 @@ impl<D: Device> RidgeLayer<D> {
 }
 
 impl<D: Device> Net<D> for RidgeLayer<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let tokens = input.tokens;
         let (batch, length, width) = *tokens.shape();
         let pairs = 0..length - 1;
@@ -146,14 +146,14 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
     }
 
     /// The solution after each pair: what λ and the pairs so far say of W.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let lambda = self.lambda();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, lambda)).collect();
-        let stop = |t: usize| {
+        let time_step = |t: usize| {
             let values: Vec<f32> = sequences.iter().flat_map(|solutions| solutions[t].clone()).collect();
-            StopStates::after(t + 1, values.clone(), values)
+            StateAt::after(t + 1, values.clone(), values)
         };
         let shape = (self.outputs, self.dim);
         vec![LayerStates {
@@ -161,13 +161,17 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
             shape,
             axes: ("row of y", "column of x"),
             aligned_shape: shape,
-            stops: (0..length - 1).map(stop).collect(),
+            time_steps: (0..length - 1).map(time_step).collect(),
         }]
     }
 
     /// λ itself, which no symmetry moves.
-    fn canonical(&self, theory: Theory) -> Vec<Canonical> {
-        vec![Canonical { name: "λ".to_owned(), learnt: vec![self.lambda()], theory: vec![theory.lambda as f32] }]
+    fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
+        vec![Canonical {
+            name: "λ".to_owned(),
+            learnt: vec![self.lambda()],
+            gd_constants: vec![gd_constants.lambda as f32],
+        }]
     }
 
     fn params(&self) -> Vec<&Param<D>> {
@@ -185,7 +189,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
+    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -195,12 +199,12 @@ mod tests {
         let net = RidgeLayerSpec { lambda: 0.1 }
             .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
             .unwrap();
-        let tokens = Random::new(9).cube(&device, (1, 6, 5));
+        let tokens = Random::new(9).tensor3(&device, (1, 6, 5));
         let numbers = tokens.as_vec();
-        let last = net.states(&tokens).remove(0).stops.pop().unwrap().values;
+        let last = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
         let expected: Vec<f32> =
             last.chunks(3).map(|row| row.iter().zip(&numbers[25..]).map(|(w, x)| w * x).sum()).collect();
-        let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
         assert_close(&answer, &expected, 1e-5);
     }
 
@@ -211,8 +215,8 @@ mod tests {
         let net = RidgeLayerSpec { lambda: 0.5 }
             .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
             .unwrap();
-        let tokens: Cube<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
-        let answer = net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        let tokens: Tensor3<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
+        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
         assert_close(&answer, &[7.0 * 6.0 / 4.5], 1e-5);
     }
 }

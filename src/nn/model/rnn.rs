@@ -14,8 +14,8 @@
 use dfdx::prelude::Tape;
 
 use crate::lanes::{Lane, ZERO, lanewise};
-use crate::nn::op::{Carried, Cell, Moment, Past, elementary};
-use crate::nn::{Device, Matrix, Outcome};
+use crate::nn::op::{Cell, CellState, RecurrentWeights, StepBuffers, elementary};
+use crate::nn::{Device, DeviceResult, Matrix};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rnn;
@@ -24,19 +24,19 @@ impl Cell for Rnn {
     const GATES: &'static [&'static str] = &[""];
 
     fn step<D: Device, T: Tape<f32, D>>(
-        Carried { h, c }: Carried<Matrix<D, T>>,
-        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
-    ) -> Outcome<Carried<Matrix<D, T>>, D> {
-        Ok(Carried { h: reads(0, h)?.try_tanh()?, c })
+        CellState { h, c }: CellState<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D>,
+    ) -> DeviceResult<CellState<Matrix<D, T>>, D> {
+        Ok(CellState { h: reads(0, h)?.try_tanh()?, c })
     }
 
-    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
+    fn define(carried: &mut CellState<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>) {
         carried.h = reads(0, &carried.h).into_iter().map(f32::tanh).collect();
     }
 
     #[inline(always)]
-    fn forward(past: Past<'_>, now: Moment<'_>) {
-        let Moment { gates: [sum, ..], before, after, .. } = now;
+    fn forward(past: RecurrentWeights<'_>, now: StepBuffers<'_>) {
+        let StepBuffers { gates: [sum, ..], before, after, .. } = now;
         past.add(0, before.h, sum);
         for (h, sum) in after.h.iter_mut().zip(sum) {
             lanewise();
@@ -45,13 +45,13 @@ impl Cell for Rnn {
     }
 
     #[inline(always)]
-    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>) {
-        let Moment { gates: [slope, ..], after, .. } = now;
-        for ((slope, h), by_h) in slope.iter_mut().zip(&*after.h).zip(by.h.iter_mut()) {
+    fn backward(past: RecurrentWeights<'_>, now: StepBuffers<'_>, by: CellState<&mut [Lane]>) {
+        let StepBuffers { gates: [grad, ..], after, .. } = now;
+        for ((grad, h), grad_h) in grad.iter_mut().zip(&*after.h).zip(by.h.iter_mut()) {
             lanewise();
-            *slope = std::array::from_fn(|l| by_h[l] * (1.0 - h[l] * h[l]));
-            *by_h = ZERO;
+            *grad = std::array::from_fn(|l| grad_h[l] * (1.0 - h[l] * h[l]));
+            *grad_h = ZERO;
         }
-        past.add_back(0, slope, by.h);
+        past.add_back(0, grad, by.h);
     }
 }

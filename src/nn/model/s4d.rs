@@ -24,8 +24,8 @@ use super::stack::{Layer, LayerSpec, Sizes};
 use super::{normals, step_size};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::op::{DiagonalScan, Law, Program, Sequence};
-use crate::nn::{Cost, Costs, Cube, Device, Input, Matrix, Outcome, Param, Wanted};
+use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
 /// S4D as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl LayerSpec for S4dSpec {
         self.layers
     }
 
-    fn agree(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         step_size::check(self.dt_min, self.dt_max)?;
         let all = self.width * self.states;
         ensure!(
@@ -100,7 +100,7 @@ impl LayerSpec for S4dSpec {
         device: &D,
         (sizes, number): (Sizes, usize),
         rng: &mut impl Rng,
-    ) -> Outcome<S4dLayer<D>, D> {
+    ) -> DeviceResult<S4dLayer<D>, D> {
         let (wide, n) = (self.width, self.states);
         let all = wide * n;
         let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
@@ -136,7 +136,7 @@ impl<D: Device> S4dLayer<D> {
     }
 
     /// Which channel a state belongs to: ones at (channel, state) in a matrix of this many columns.
-    fn owners(&self, device: &D, columns: usize) -> Outcome<Matrix<D>, D> {
+    fn head_expansion(&self, device: &D, columns: usize) -> DeviceResult<Matrix<D>, D> {
         let (wide, all) = (self.width, self.all());
         let mut ones = vec![0.0; wide * columns];
         for state in 0..all {
@@ -146,18 +146,18 @@ impl<D: Device> S4dLayer<D> {
     }
 
     /// Ā and B̄.
-    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Matrix<D, T>, D> {
-        let step = self.step.taped::<T>().try_matmul(self.owners(device, self.all())?)?; // (1, H·N)
-        device.spectrum(Law::ZeroOrderHold, [self.damping.taped(), self.frequency.taped(), step])
+    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
+        let step = self.step.taped::<T>().try_matmul(self.head_expansion(device, self.all())?)?; // (1, H·N)
+        device.spectrum(Discretization::ZeroOrderHold, [self.damping.taped(), self.frequency.taped(), step])
     }
 
     /// Every channel's u as the real input of its states: (B, T, 2·H·N).
-    fn spread<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Outcome<Sequence<'p, D, T>, D> {
-        Ok(tokens.project(self.owners(self.step.value.device(), 2 * self.all())?.retaped::<T>()))
+    fn spread<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> DeviceResult<Sequence<'p, D, T>, D> {
+        Ok(tokens.project(self.head_expansion(self.step.value.device(), 2 * self.all())?.retaped::<T>()))
     }
 
     /// C as a matrix that is zero between a state and the channels of others: (2·H·N, H).
-    fn readout<T: Tape<f32, D>>(&self, device: &D) -> Outcome<Matrix<D, T>, D> {
+    fn readout<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
         let (wide, all) = (self.width, self.all());
         let mut mask = vec![0.0; 2 * all * wide];
         for part in 0..2 * all {
@@ -170,7 +170,11 @@ impl<D: Device> S4dLayer<D> {
 }
 
 impl<D: Device> Layer<D> for S4dLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D> {
+    fn update<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let device = self.step.value.device();
         let states = self.spread(tokens)?.scan(self.spectrum(device)?, asked); // (B, asked, 2·H·N)
         Ok(self.mixing.finish(states.project(self.readout(device)?), tokens))
@@ -180,10 +184,10 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
         ((2 * self.width, self.all() / self.width), ("channel: real parts, then imaginary", "state"))
     }
 
-    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D> {
-        let program = Program::<D, NoneTape>::new(*tokens.shape());
-        let input = self.spread(program.tokens())?;
-        let input = input.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?;
+    fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
+        let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
+        let input = self.spread(graph_builder.tokens())?;
+        let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
     }
 

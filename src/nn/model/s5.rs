@@ -23,8 +23,8 @@ use super::mixing::Block;
 use super::stack::{LayerSpec, Sizes};
 use super::{hippo, step_size};
 use crate::bounds;
-use crate::nn::op::Law;
-use crate::nn::{Costs, Device, Outcome};
+use crate::nn::op::Discretization;
+use crate::nn::{Costs, Device, DeviceResult};
 
 /// S5 as a preset says it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,7 +64,7 @@ impl LayerSpec for S5Spec {
         self.layers
     }
 
-    fn agree(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         step_size::check(self.dt_min, self.dt_max)
     }
 
@@ -80,11 +80,16 @@ impl LayerSpec for S5Spec {
         self.sizes().costs(tokens)
     }
 
-    fn layer<D: Device>(&self, device: &D, at: (Sizes, usize), rng: &mut impl Rng) -> Outcome<DiagonalLayer<D>, D> {
+    fn layer<D: Device>(
+        &self,
+        device: &D,
+        at: (Sizes, usize),
+        rng: &mut impl Rng,
+    ) -> DeviceResult<DiagonalLayer<D>, D> {
         let n = self.states;
         let frequency = hippo::frequencies(n).into_iter().map(|w| w as f32).collect();
         let step = step_size::logarithms(rng, n, (self.dt_min, self.dt_max));
         let weights = [("a", vec![0.5f32.ln(); n]), ("b", frequency), ("log Δ", step)];
-        self.sizes().layer(device, at, (Law::ZeroOrderHold, weights), rng)
+        self.sizes().layer(device, at, (Discretization::ZeroOrderHold, weights), rng)
     }
 }

@@ -9,10 +9,10 @@ use anyhow::Result;
 use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Tape};
 use rand::Rng;
 
-use super::{Architecture, Theory, normals};
+use super::{Architecture, GdConstants, normals};
 use crate::nn::cost::matvec;
-use crate::nn::op::{Program, Sequence, slice};
-use crate::nn::{Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param, StopStates, Wanted};
+use crate::nn::op::{GraphBuilder, Sequence, slice};
+use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// What a stack of one kind of layer says of itself. Its [`Architecture`] follows from that.
@@ -25,7 +25,7 @@ pub trait LayerSpec {
     fn layers(&self) -> usize;
 
     /// Refuses sizes that do not go together.
-    fn agree(&self) -> Result<()>;
+    fn validate(&self) -> Result<()>;
 
     /// How many numbers a layer learns.
     fn layer_parameters(&self) -> u128;
@@ -37,14 +37,14 @@ pub trait LayerSpec {
     fn layer_costs(&self, tokens: usize) -> Costs;
 
     /// The layer of this number at its start.
-    fn layer<D: Device>(&self, device: &D, at: (Sizes, usize), rng: &mut impl Rng) -> Outcome<Self::Layer<D>, D>;
+    fn layer<D: Device>(&self, device: &D, at: (Sizes, usize), rng: &mut impl Rng) -> DeviceResult<Self::Layer<D>, D>;
 }
 
 impl<S: LayerSpec> Architecture for S {
     type Net<D: Device> = Stack<D, S::Layer<D>>;
 
     fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
-        self.agree()
+        self.validate()
     }
 
     fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
@@ -63,9 +63,9 @@ impl<S: LayerSpec> Architecture for S {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        _theory: Theory,
+        _theory: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
+    ) -> DeviceResult<Self::Net<D>, D> {
         let sizes = Sizes::of(self, shape, layout);
         Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
     }
@@ -74,13 +74,17 @@ impl<S: LayerSpec> Architecture for S {
 /// A layer of a stack, which reads the tokens in their order.
 pub trait Layer<D: Device> {
     /// What the layer adds to the last tokens, as many as are `asked`: (B, asked, H). It reads all: (B, T, H).
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Outcome<Sequence<'p, D, T>, D>;
+    fn update<'p, T: Tape<f32, D>>(
+        &self,
+        tokens: Sequence<'p, D, T>,
+        asked: usize,
+    ) -> DeviceResult<Sequence<'p, D, T>, D>;
 
     /// Rows and columns of a state, and what they stand for.
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str));
 
     /// The state of every sequence after every token, one step at a time: (B, T, rows · columns).
-    fn history(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<f32>>, D>;
+    fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D>;
 
     fn params(&self) -> Vec<&Param<D>>;
 
@@ -140,8 +144,8 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
         device: &D,
         sizes: Sizes,
         rng: &mut R,
-        mut layer: impl FnMut(usize, &mut R) -> Outcome<L, D>,
-    ) -> Outcome<Self, D> {
+        mut layer: impl FnMut(usize, &mut R) -> DeviceResult<L, D>,
+    ) -> DeviceResult<Self, D> {
         let Sizes { width, shape, layout, .. } = sizes;
         let dense = |name: &str, rows: usize, columns: usize, rng: &mut R| {
             let values = normals(rng, rows * columns, (1.0 / rows as f32).sqrt());
@@ -150,14 +154,18 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
         Ok(Self {
             encode: dense("W_in", layout.width(shape), width, rng)?,
             decode: dense("W_out", width, shape.outputs, rng)?,
-            layers: (1..=sizes.layers).map(|number| layer(number, rng)).collect::<Outcome<_, D>>()?,
+            layers: (1..=sizes.layers).map(|number| layer(number, rng)).collect::<DeviceResult<_, D>>()?,
             shape,
             query: layout.query_place(shape),
         })
     }
 
     /// The encoded tokens after so many layers: (B, T, H).
-    fn after<'p, T: Tape<f32, D>>(&self, layers: usize, tokens: Sequence<'p, D, T>) -> Outcome<Sequence<'p, D, T>, D> {
+    fn after<'p, T: Tape<f32, D>>(
+        &self,
+        layers: usize,
+        tokens: Sequence<'p, D, T>,
+    ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let mut tokens = tokens.project(self.encode.taped());
         for layer in &self.layers[..layers] {
             tokens = tokens.plus(layer.update(tokens, tokens.length())?);
@@ -166,11 +174,11 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
     }
 
     /// The states of each layer, until the device cannot compute.
-    fn histories(&self, tokens: &Cube<D>) -> Outcome<Vec<Vec<Vec<f32>>>, D> {
+    fn histories(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
         let history = |(before, layer): (usize, &L)| {
-            let program = Program::<D, NoneTape>::new(*tokens.shape());
-            let read = self.after(before, program.tokens())?;
-            layer.history(&read.run(Input { tokens: tokens.clone(), wanted: Wanted::Weights })?)
+            let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
+            let read = self.after(before, graph_builder.tokens())?;
+            layer.history(&read.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?)
         };
         self.layers.iter().enumerate().map(history).collect()
     }
@@ -178,21 +186,21 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
 
 impl<D: Device, L> Stack<D, L> {
     /// The tokens up to the query's: no layer of a stack looks ahead, so what comes later is not read.
-    fn until_query<T: Tape<f32, D>>(&self, Input { tokens, wanted }: Input<D, T>) -> Outcome<Input<D, T>, D> {
+    fn until_query<T: Tape<f32, D>>(&self, Input { tokens, grad_target }: Input<D, T>) -> DeviceResult<Input<D, T>, D> {
         let (batch, length, width) = *tokens.shape();
         let tokens = match self.query + 1 < length {
             true => slice(tokens, (0..batch, 0..self.query + 1, 0..width))?,
             false => tokens,
         };
-        Ok(Input { tokens, wanted })
+        Ok(Input { tokens, grad_target })
     }
 }
 
 impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let input = self.until_query(input)?;
-        let program = Program::new(*input.tokens.shape());
-        let tokens = self.after(self.layers.len().saturating_sub(1), program.tokens())?;
+        let graph_builder = GraphBuilder::new(*input.tokens.shape());
+        let tokens = self.after(self.layers.len().saturating_sub(1), graph_builder.tokens())?;
         // After the last layer only the query is read.
         let query = match self.layers.last() {
             Some(layer) => tokens.last(1).plus(layer.update(tokens, 1)?),
@@ -203,19 +211,25 @@ impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
         answer.try_reshape_like(&(batch, outputs))
     }
 
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let length = tokens.shape().1;
         let histories = self.histories(tokens).unwrap_or_default();
         let named = self.layers.iter().zip(histories).enumerate().map(|(i, (layer, history))| {
             let (shape, axes) = layer.grid();
             let (rows, columns) = shape;
-            let stop = |t: usize| {
+            let time_step = |t: usize| {
                 let of_token = |states: &Vec<f32>| states[t * rows * columns..][..rows * columns].to_vec();
-                StopStates::after(t + 1, history.iter().flat_map(of_token).collect(), Vec::new())
+                StateAt::after(t + 1, history.iter().flat_map(of_token).collect(), Vec::new())
             };
-            let stops = (0..length).map(stop);
+            let time_steps = (0..length).map(time_step);
             let aligned_shape = (self.shape.outputs, self.shape.dim);
-            LayerStates { name: format!("layer {} state h", i + 1), shape, axes, aligned_shape, stops: stops.collect() }
+            LayerStates {
+                name: format!("layer {} state h", i + 1),
+                shape,
+                axes,
+                aligned_shape,
+                time_steps: time_steps.collect(),
+            }
         });
         named.collect()
     }

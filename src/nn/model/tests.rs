@@ -5,13 +5,13 @@ use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFrom
 
 use super::*;
 use crate::nn::op::check::assert_close;
-use crate::nn::{Activation, Wanted, parameter_difference};
+use crate::nn::{Activation, GradTarget, parameter_difference};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
 const STEP_SIZE: f64 = 0.3;
 /// For models without a construction.
-pub const NO_THEORY: Theory = Theory { step_size: 0.0, lambda: 0.0 };
-const THEORY: Theory = Theory { step_size: STEP_SIZE, lambda: 0.0 };
+pub const NO_THEORY: GdConstants = GdConstants { step_size: 0.0, lambda: 0.0 };
+const THEORY: GdConstants = GdConstants { step_size: STEP_SIZE, lambda: 0.0 };
 
 fn task(outputs: Outputs) -> Task {
     Task::Linear(Linear {
@@ -97,7 +97,7 @@ fn both_forms_of_mamba_2_give_the_same_answers() {
     let mut specs = selective(2).skip(1);
     let answers = [(); 2].map(|()| {
         let (_, model, _, tokens) = build(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
-        model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec()
+        model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec()
     });
     assert_close(&answers[0], &answers[1], 1e-5);
 }
@@ -118,7 +118,7 @@ fn without_construction() -> impl Iterator<Item = ModelSpec> {
     .into_iter()
 }
 
-fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Cube<Cpu>) {
+fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Tensor3<Cpu>) {
     let (device, shape) = (Cpu::default(), task.shape());
     let model = spec.build(&device, (shape, layout), THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
     let batch = task.sample(5, 2, Stream::Train, 0);
@@ -127,8 +127,8 @@ fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Bat
 }
 
 /// Sum of squares of the answers: something to differentiate.
-fn energy(model: &Model<Cpu>, tokens: &Cube<Cpu>) -> f64 {
-    let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
+fn energy(model: &Model<Cpu>, tokens: &Tensor3<Cpu>) -> f64 {
+    let answers = model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
     answers.iter().map(|a| f64::from(*a).powi(2)).sum()
 }
 
@@ -150,7 +150,7 @@ fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
             assert_eq!(shapes(&reader), shapes(&model));
             let shape = (5, layout.tokens(short.shape), layout.width(short.shape));
             let tokens = device.tensor_from_vec(layout.encode(&short), shape);
-            let answers = reader.forward(Input { tokens, wanted: Wanted::Weights }).unwrap();
+            let answers = reader.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap();
             assert_eq!(*answers.shape(), (5, batch.shape.outputs));
             assert!(answers.as_vec().iter().all(|answer| answer.is_finite()), "{spec:?} {pairs}");
         }
@@ -184,7 +184,7 @@ fn descended(batch: &Batch, steps: u32) -> Vec<f32> {
 fn a_constructed_model_is_as_many_steps_of_gradient_descent() {
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = build(&spec, layout, &task);
-        let answers = model.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec();
+        let answers = model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
         assert_close(&answers, &descended(&batch, spec.descent_steps()), 1e-5);
         let apart = parameter_difference(&model.canonical(THEORY)).unwrap();
         assert!(apart < 1e-6, "{spec:?} is {apart} from its own construction");
@@ -217,7 +217,7 @@ fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
             param.value = param.value.clone() + 0.1;
         }
         let answers = |model: &Model<Cpu>| {
-            model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec()
+            model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec()
         };
         let other = rescaled(&model);
         assert_close(&answers(&other), &answers(&model), 1e-5);
@@ -235,27 +235,26 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
             // Away from the small start, where all gradients are nearly zero.
             param.value = param.value.clone() * 0.6 + 0.1;
         }
-        let traced: Cube<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
-        let answers = model.forward(Input { tokens: traced, wanted: Wanted::All }).unwrap();
+        let traced: Tensor3<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
+        let answers = model.forward(Input { tokens: traced, grad_target: GradTarget::All }).unwrap();
         let mut gradients = answers.square().sum::<Rank0, _>().backward();
         // What the answer does not depend on has no gradient: zero.
         for param in model.params() {
             gradients.get_or_alloc_mut(&param.value).unwrap();
         }
 
-        let by_tokens = gradients.get(&tokens).as_vec();
-        for place in [0, 4, by_tokens.len() - 3] {
+        let grad_tokens = gradients.get(&tokens).as_vec();
+        for place in [0, 4, grad_tokens.len() - 3] {
             let at = |change: f32| {
                 let mut moved = tokens.as_vec();
                 moved[place] += change;
                 energy(&model, &device.tensor_from_vec(moved, *tokens.shape()))
             };
-            close(&spec, "tokens", f64::from(by_tokens[place]), at);
+            close(&spec, "tokens", f64::from(grad_tokens[place]), at);
         }
-        let slopes: Vec<_> =
-            model.params().iter().map(|p| (p.name.clone(), gradients.get(&p.value).as_vec())).collect();
-        for (i, (name, slope)) in slopes.iter().enumerate() {
-            for place in 0..slope.len() {
+        let grads: Vec<_> = model.params().iter().map(|p| (p.name.clone(), gradients.get(&p.value).as_vec())).collect();
+        for (i, (name, grad)) in grads.iter().enumerate() {
+            for place in 0..grad.len() {
                 let at = |change: f32| {
                     let mut moved = model.clone();
                     let param = &mut moved.params_mut()[i].value;
@@ -264,7 +263,7 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
                     *param = device.tensor_from_vec(values, *param.shape());
                     energy(&moved, &tokens)
                 };
-                close(&spec, name, f64::from(slope[place]), at);
+                close(&spec, name, f64::from(grad[place]), at);
             }
         }
     }
@@ -272,14 +271,14 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
 
 /// Compares a slope with central differences of fourth order. Where the norm of a short row is strongly curved only the
 /// smaller step is fine enough; elsewhere the larger one is rounded less.
-fn close(spec: &ModelSpec, name: &str, slope: f64, at: impl Fn(f32) -> f64) {
+fn close(spec: &ModelSpec, name: &str, grad: f64, at: impl Fn(f32) -> f64) {
     let differences = [1.0 / 256.0, 1.0 / 1024.0]
         .map(|h: f32| (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h)));
     let near = |difference: &f64| {
         let scale = difference.abs().max(at(0.0).abs()).max(1e-3);
-        (slope - difference).abs() < 2e-3 * scale
+        (grad - difference).abs() < 2e-3 * scale
     };
-    assert!(differences.iter().any(near), "{spec:?} {name}: {slope} against {differences:?}");
+    assert!(differences.iter().any(near), "{spec:?} {name}: {grad} against {differences:?}");
 }
 
 #[test]
@@ -287,13 +286,14 @@ fn hidden_states_imply_the_answers() {
     // At the last stop, the map that the state implies takes the query near to the answer of the fast form.
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = build(&spec, layout, &task);
-        let answers = model.forward(Input { tokens: tokens.clone(), wanted: Wanted::Weights }).unwrap().as_vec();
+        let answers =
+            model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
         let layer = model.states(&tokens).remove(0);
         if spec.descent_steps() > 1 {
             // One layer's state is one step's gradient.
             continue;
         }
-        let last = layer.stops.last().unwrap();
+        let last = layer.time_steps.last().unwrap();
         assert_eq!(layout.pairs_in(batch.shape, last.read.clone()), 0..batch.shape.context);
         let (rows, columns) = layer.aligned_shape;
         let mut implied = Vec::new();

@@ -20,15 +20,15 @@ use dfdx::prelude::{HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Theory};
+use super::{Architecture, GdConstants};
 use crate::bounds;
 use crate::nn::activation::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::init::glorot;
 use crate::nn::linear::{self, Linear};
 use crate::nn::norm::LayerNorm;
-use crate::nn::op::{Program, Sequence, attention_matrix};
-use crate::nn::{Cost, Costs, Cube, Device, Input, LayerStates, Matrix, Net, Outcome, Param};
+use crate::nn::op::{GraphBuilder, Sequence, attention_matrix};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer as a preset says it.
@@ -90,9 +90,9 @@ impl Architecture for TransformerSpec {
         &self,
         device: &D,
         (shape, layout): (Shape, Layout),
-        _theory: Theory,
+        _theory: GdConstants,
         rng: &mut impl Rng,
-    ) -> Outcome<Self::Net<D>, D> {
+    ) -> DeviceResult<Self::Net<D>, D> {
         let n = self.units;
         let shrink = 1.0 / (2.0 * self.layers as f32).sqrt();
         let mut linear = |name: (&str, &str), size: (usize, usize), scale: f32| {
@@ -114,7 +114,7 @@ impl Architecture for TransformerSpec {
                 narrow: linear((place, "2"), (WIDER * n, n), shrink)?,
             })
         };
-        let layers = (0..self.layers).map(&mut layer).collect::<Outcome<Vec<_>, D>>()?;
+        let layers = (0..self.layers).map(&mut layer).collect::<DeviceResult<Vec<_>, D>>()?;
         Ok(Transformer {
             embedding,
             layers,
@@ -203,10 +203,10 @@ impl<D: Device> Layer<D> {
 }
 
 impl<D: Device> Net<D> for Transformer<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> Outcome<Matrix<D, T>, D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let input = input.up_to(self.query)?;
-        let program = Program::new(*input.tokens.shape());
-        let mut tokens = self.embedding.on(program.tokens());
+        let graph_builder = GraphBuilder::new(*input.tokens.shape());
+        let mut tokens = self.embedding.on(graph_builder.tokens());
         for (number, layer) in self.layers.iter().enumerate() {
             // After the last layer only the query is read.
             let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
@@ -218,7 +218,7 @@ impl<D: Device> Net<D> for Transformer<D> {
     }
 
     /// The attention matrix of each head, row by row as the queries come.
-    fn states(&self, tokens: &Cube<D>) -> Vec<LayerStates> {
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let embedding = self.embedding.plain();
         let embed = |sequence: &[f32]| sequence.chunks(width).map(|token| embedding.of(token)).collect();
@@ -270,7 +270,7 @@ mod tests {
 
     use super::super::tests::NO_THEORY;
     use super::*;
-    use crate::nn::Wanted;
+    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
     use crate::task::{Stream, rng};
 
@@ -279,7 +279,7 @@ mod tests {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = TransformerSpec { units: 6, heads: 2, layers: 2, activation: Activation::Gelu };
         let net = spec.build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
-        let tokens = Random::new(9).cube(&device, (1, 5, 3));
+        let tokens = Random::new(9).tensor3(&device, (1, 5, 3));
         let embedding = net.embedding.plain();
         let mut sequence: Vec<_> = tokens.as_vec().chunks(3).map(|token| embedding.of(token)).collect();
         for layer in &net.layers {
@@ -288,6 +288,10 @@ mod tests {
             }
         }
         let expected = net.decoder.plain().of(&net.last_norm.plain().of(&sequence[4]));
-        assert_close(&net.forward(Input { tokens, wanted: Wanted::Weights }).unwrap().as_vec(), &expected, 1e-5);
+        assert_close(
+            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
+            &expected,
+            1e-5,
+        );
     }
 }

@@ -8,7 +8,7 @@ use multiversion::multiversion;
 
 use super::buffer::Buffer;
 use super::lanes::LANES;
-use crate::nn::{Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix};
 
 const EPSILON: f32 = 1e-8;
 
@@ -21,7 +21,7 @@ pub struct Moments<D: super::Device> {
 
 impl<D: super::Device> Moments<D> {
     /// Both zero, as before the first step.
-    pub fn zero(device: &D, param: &Matrix<D>) -> Outcome<Self, D> {
+    pub fn zero(device: &D, param: &Matrix<D>) -> DeviceResult<Self, D> {
         let shape = *param.shape();
         Ok(Self { first: device.try_zeros_like(&shape)?, second: device.try_zeros_like(&shape)? })
     }
@@ -58,7 +58,7 @@ pub fn compose<D: super::Device>(
     moments: &mut Moments<D>,
     gradient: Matrix<D>,
     step: AdamStep,
-) -> Outcome<(), D> {
+) -> DeviceResult<(), D> {
     let squared = gradient.clone().try_square()?;
     let blend = |mean: &Matrix<D>, new: Matrix<D>, which: usize| {
         mean.clone().try_mul(step.decay[which])?.try_add(new.try_mul(step.fresh[which])?)
@@ -77,11 +77,11 @@ pub fn fused(
     moments: &mut Moments<Cpu>,
     gradient: &Matrix<Cpu>,
     step: AdamStep,
-) -> Outcome<(), Cpu> {
+) -> DeviceResult<(), Cpu> {
     let count = param.shape().num_elements();
     // Whatever was in this memory is written over: zeroing it would cost as much as the step.
-    let mut room = Buffer::stale((4 * count).div_ceil(LANES));
-    let [mut parts @ .., gradient_part] = quarters(room.as_flattened_mut(), count);
+    let mut zeroed = Buffer::uninit((4 * count).div_ceil(LANES));
+    let [mut parts @ .., gradient_part] = quarters(zeroed.as_flattened_mut(), count);
     let tensors = [&mut *param, &mut moments.first, &mut moments.second];
     for (part, tensor) in parts.iter_mut().zip(&tensors) {
         tensor.copy_into(part);

@@ -15,7 +15,7 @@ use super::entrywise::plus_row;
 use super::join::join;
 use super::lanes::{LANES, Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
 use super::slice::slice;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// Tokens that all channels go through before the next: they stay in the cache.
 const TOKENS: usize = 64;
@@ -23,7 +23,7 @@ const TOKENS: usize = 64;
 /// What is convolved with what.
 pub struct CausalConv<D: super::Device, T> {
     /// (B, T, E).
-    pub input: Cube<D, T>,
+    pub input: Tensor3<D, T>,
     /// (K, E).
     pub taps: Matrix<D, T>,
     /// (1, E).
@@ -31,14 +31,14 @@ pub struct CausalConv<D: super::Device, T> {
 }
 
 /// Made of dfdx's operations, for any device: each tap is a product with a matrix that shifts time.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(conv: CausalConv<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(conv: CausalConv<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let CausalConv { input, taps, bias } = conv;
     let device = input.device().clone();
     let (batch, length, wide) = *input.shape();
     let count = taps.shape().0;
     let taps = taps.try_reshape_like(&(1, count, wide))?;
     let channels = input.try_permute::<_, Axes3<0, 2, 1>>()?.try_reshape_like(&(batch * wide, length))?;
-    let mut sum: Option<Cube<D, T>> = None;
+    let mut sum: Option<Tensor3<D, T>> = None;
     for k in 0..count {
         // shift[s, t] = 1 where t = s + back.
         let back = count - 1 - k;
@@ -85,12 +85,12 @@ pub fn forward(input: &[Lane], taps: &[f32], bias: &[f32], out: &mut [Lane]) {
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (input, taps): (&[Lane], &[f32]),
-    by_out: &[Lane],
-    by_input: &mut [Lane],
-    by_taps: &mut [f32],
-    by_bias: &mut [f32],
+    grad_out: &[Lane],
+    grad_input: &mut [Lane],
+    grad_taps: &mut [f32],
+    grad_bias: &mut [f32],
 ) {
-    let wide = by_bias.len();
+    let wide = grad_bias.len();
     let (count, length) = (taps.len() / wide, input.len() / wide);
     for first in (0..length).step_by(TOKENS) {
         let end = length.min(first + TOKENS);
@@ -98,19 +98,19 @@ pub fn backward(
             let mut sum = ZERO;
             for t in first..end {
                 lanewise();
-                sum = plus(&sum, &by_out[t * wide + e]);
+                sum = plus(&sum, &grad_out[t * wide + e]);
             }
-            by_bias[e] += total(&sum);
+            grad_bias[e] += total(&sum);
             for back in 0..count.min(end) {
                 let tap = (count - 1 - back) * wide + e;
                 let mut sum = ZERO;
                 for t in first.max(back)..end {
                     lanewise();
-                    let (slope, from) = (&by_out[t * wide + e], (t - back) * wide + e);
-                    sum = plus_product(&sum, slope, &input[from]);
-                    by_input[from] = plus_scaled(&by_input[from], taps[tap], slope);
+                    let (grad, from) = (&grad_out[t * wide + e], (t - back) * wide + e);
+                    sum = plus_product(&sum, grad, &input[from]);
+                    grad_input[from] = plus_scaled(&grad_input[from], taps[tap], grad);
                 }
-                by_taps[tap] += total(&sum);
+                grad_taps[tap] += total(&sum);
             }
         }
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
 
-    fn defined(input: &Cube<Cpu>, taps: &[f32], bias: &[f32]) -> Vec<f32> {
+    fn defined(input: &Tensor3<Cpu>, taps: &[f32], bias: &[f32]) -> Vec<f32> {
         let ((_, length, wide), rows) = (*input.shape(), input.as_vec());
         let mut out = Vec::new();
         for sequence in rows.chunks(length * wide) {
@@ -140,7 +140,7 @@ mod tests {
     fn the_composition_equals_the_definition() {
         for (batch, length) in [(1, 2), (5, 6)] {
             let (device, mut random, wide) = (Cpu::default(), Random::new(17), 3);
-            let input = random.cube(&device, (batch, length, wide));
+            let input = random.tensor3(&device, (batch, length, wide));
             let (taps, bias) = (random.matrix(&device, (4, wide)), random.matrix(&device, (1, wide)));
             let expected = defined(&input, &taps.as_vec(), &bias.as_vec());
             assert_close(&compose(CausalConv { input, taps, bias }).unwrap().as_vec(), &expected, 1e-6);

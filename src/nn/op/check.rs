@@ -6,7 +6,7 @@ use dfdx::tensor::{Cpu, TensorFromVec};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::nn::{Cube, Matrix};
+use crate::nn::{Matrix, Tensor3};
 
 pub struct Random(ChaCha8Rng);
 
@@ -23,7 +23,7 @@ impl Random {
         device.tensor_from_vec(self.values(shape.0 * shape.1), shape)
     }
 
-    pub fn cube(&mut self, device: &Cpu, shape: (usize, usize, usize)) -> Cube<Cpu> {
+    pub fn tensor3(&mut self, device: &Cpu, shape: (usize, usize, usize)) -> Tensor3<Cpu> {
         device.tensor_from_vec(self.values(shape.0 * shape.1 * shape.2), shape)
     }
 }
@@ -41,13 +41,13 @@ thread_local! {
     static AS_A_CARD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is inside of [`on_a_card`].
-pub fn as_a_card() -> bool {
+/// Whether this thread is inside of [`on_portable_path`].
+pub fn portable_path() -> bool {
     AS_A_CARD.get()
 }
 
 /// Does something with all operations of this thread composed of dfdx's, as they are on a card.
-pub fn on_a_card<R>(work: impl FnOnce() -> R) -> R {
+pub fn on_portable_path<R>(work: impl FnOnce() -> R) -> R {
     let before = AS_A_CARD.replace(true);
     let result = work();
     AS_A_CARD.set(before);

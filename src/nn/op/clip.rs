@@ -4,10 +4,10 @@ use dfdx::prelude::{BroadcastTo, Cpu, HasShape, Rank0, SumTo, TryAdd, TryMul};
 
 use super::host::numbers;
 use super::squared_error::{Scalar, squares};
-use crate::nn::{Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix};
 
 /// The definition, made of dfdx's operations, for any device: no number is read back.
-pub fn compose<D: super::Device>(gradient: &mut [Matrix<D>], most: f32) -> Outcome<(), D> {
+pub fn compose<D: super::Device>(gradient: &mut [Matrix<D>], most: f32) -> DeviceResult<(), D> {
     let mut squares: Option<Scalar<D>> = None;
     for part in gradient.iter() {
         let square = part.clone().try_square()?.try_sum::<Rank0, _>()?;
@@ -26,7 +26,7 @@ pub fn compose<D: super::Device>(gradient: &mut [Matrix<D>], most: f32) -> Outco
 }
 
 /// The fast form: nothing is done to a gradient that is short enough.
-pub fn fused(gradient: &mut [Matrix<Cpu>], most: f32) -> Outcome<(), Cpu> {
+pub fn fused(gradient: &mut [Matrix<Cpu>], most: f32) -> DeviceResult<(), Cpu> {
     let mut parts = gradient.iter().map(numbers).collect::<Result<Vec<_>, _>>()?;
     let norm = parts.iter().map(|part| squares(part)).sum::<f32>().sqrt();
     if norm <= most {

@@ -16,12 +16,12 @@ use super::complex::Complex;
 use super::join::join;
 use super::lanes::{LANES, Lane, ZERO, total};
 use super::slice::slice;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// What the recurrence runs over.
 pub struct DiagonalScan<D: super::Device, T> {
     /// (B, T, 2n).
-    pub input: Cube<D, T>,
+    pub input: Tensor3<D, T>,
     /// (4, n).
     pub spectrum: Matrix<D, T>,
 }
@@ -57,7 +57,10 @@ impl<D: super::Device> DiagonalScan<D, NoneTape> {
 }
 
 /// Made of dfdx's operations, for any device: the last states, as many as are asked for.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>, asked: usize) -> Outcome<Cube<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(
+    scan: DiagonalScan<D, T>,
+    asked: usize,
+) -> DeviceResult<Tensor3<D, T>, D> {
     let DiagonalScan { input, spectrum } = scan;
     let n = spectrum.shape().1;
     let spectrum = spectrum.try_reshape_like(&(1, 4, n))?;
@@ -72,11 +75,11 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: DiagonalScan<D, T>, aske
 
 /// One state after the other.
 fn each_state<D: super::Device, T: Tape<f32, D>>(
-    input: Cube<D, T>,
+    input: Tensor3<D, T>,
     decay: Complex<D, T>,
     gain: Complex<D, T>,
     asked: usize,
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, wide) = *input.shape();
     let n = wide / 2;
     let spread =
@@ -115,10 +118,10 @@ fn each_state<D: super::Device, T: Tape<f32, D>>(
 
 /// h_T = Σ_t λ^{T−t} g v_t at once: a few large operations instead of some for each token.
 fn last_state<D: super::Device, T: Tape<f32, D>>(
-    input: Cube<D, T>,
+    input: Tensor3<D, T>,
     decay: Complex<D, T>,
     gain: Complex<D, T>,
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     let shape = *input.shape();
     let (batch, length, wide) = shape;
     let n = wide / 2;
@@ -197,10 +200,15 @@ pub fn forward(input: &[Lane], spectrum: &[f32], out: &mut [Lane]) {
 /// Adds the gradients by input and spectrum. The states are computed again, one after the other, for that costs less
 /// than keeping them.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn backward((input, spectrum): (&[Lane], &[f32]), by_out: &[Lane], by_input: &mut [Lane], by_spectrum: &mut [f32]) {
+pub fn backward(
+    (input, spectrum): (&[Lane], &[f32]),
+    grad_out: &[Lane],
+    grad_input: &mut [Lane],
+    grad_spectrum: &mut [f32],
+) {
     let n = spectrum.len() / 4;
     let wide = 2 * n;
-    let (length, skipped) = (input.len() / wide, (input.len() - by_out.len()) / wide);
+    let (length, skipped) = (input.len() / wide, (input.len() - grad_out.len()) / wide);
     // What the state was before each token.
     let mut before = Buffer::zeros(2 * length);
     for j in 0..n {
@@ -211,24 +219,25 @@ pub fn backward((input, spectrum): (&[Lane], &[f32]), by_out: &[Lane], by_input:
             state = speed.step((&state.0, &state.1), (&v[j], &v[n + j]));
         }
         // ∂h_t, and the sums of ∂h h* and ∂h v* over time, lane by lane.
-        let mut slope = (ZERO, ZERO);
+        let mut grad = (ZERO, ZERO);
         let mut sums = [ZERO; 4];
         for t in (0..length).rev() {
             if t >= skipped {
                 let at = (t - skipped) * wide;
-                let (re, im) = (&by_out[at + j], &by_out[at + n + j]);
-                (0..LANES).for_each(|l| (slope.0[l], slope.1[l]) = (slope.0[l] + re[l], slope.1[l] + im[l]));
+                let (re, im) = (&grad_out[at + j], &grad_out[at + n + j]);
+                (0..LANES).for_each(|l| (grad.0[l], grad.1[l]) = (grad.0[l] + re[l], grad.1[l] + im[l]));
             }
             let (a, b) = (t * wide + j, t * wide + n + j);
-            add_conjugate_product(&mut sums[..2], &slope, (&before[2 * t], &before[2 * t + 1]));
-            add_conjugate_product(&mut sums[2..], &slope, (&input[a], &input[b]));
-            let (re, im) = times((speed.gain.0, -speed.gain.1), (&slope.0, &slope.1));
-            (0..LANES)
-                .for_each(|l| (by_input[a][l], by_input[b][l]) = (by_input[a][l] + re[l], by_input[b][l] + im[l]));
-            slope = times((speed.decay.0, -speed.decay.1), (&slope.0, &slope.1));
+            add_conjugate_product(&mut sums[..2], &grad, (&before[2 * t], &before[2 * t + 1]));
+            add_conjugate_product(&mut sums[2..], &grad, (&input[a], &input[b]));
+            let (re, im) = times((speed.gain.0, -speed.gain.1), (&grad.0, &grad.1));
+            (0..LANES).for_each(|l| {
+                (grad_input[a][l], grad_input[b][l]) = (grad_input[a][l] + re[l], grad_input[b][l] + im[l])
+            });
+            grad = times((speed.decay.0, -speed.decay.1), (&grad.0, &grad.1));
         }
-        for (by_row, sum) in by_spectrum.chunks_exact_mut(n).zip(&sums) {
-            by_row[j] += total(sum);
+        for (grad_row, sum) in grad_spectrum.chunks_exact_mut(n).zip(&sums) {
+            grad_row[j] += total(sum);
         }
     }
 }
@@ -251,26 +260,26 @@ pub fn forward_one(input: &[f32], spectrum: &[f32], out: &mut [f32]) {
 
 /// Of one sequence: adds the gradient by its input, which does not depend on the input.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn backward_one(by_out: &[f32], spectrum: &[f32], by_input: &mut [f32]) {
+pub fn backward_one(grad_out: &[f32], spectrum: &[f32], grad_input: &mut [f32]) {
     let wide = spectrum.len() / 2;
-    let slopes = slopes_of_one(by_out, spectrum, by_input.len());
-    for (slope, by_v) in slopes.as_flattened().chunks_exact(wide).zip(by_input.chunks_exact_mut(wide)) {
-        add_products(Factor::Conjugate, &spectrum[wide..], slope, by_v);
+    let grads = grads_of_one(grad_out, spectrum, grad_input.len());
+    for (grad, grad_v) in grads.as_flattened().chunks_exact(wide).zip(grad_input.chunks_exact_mut(wide)) {
+        add_products(Factor::Conjugate, &spectrum[wide..], grad, grad_v);
     }
 }
 
 /// Of one sequence: adds the gradient by the spectrum.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn by_spectrum_of_one((input, spectrum): (&[f32], &[f32]), by_out: &[f32], by_spectrum: &mut [f32]) {
+pub fn grad_spectrum_of_one((input, spectrum): (&[f32], &[f32]), grad_out: &[f32], grad_spectrum: &mut [f32]) {
     let wide = spectrum.len() / 2;
-    let (by_decay, by_gain) = by_spectrum.split_at_mut(wide);
-    let (states, slopes) = (states_of_one(input, spectrum), slopes_of_one(by_out, spectrum, input.len()));
-    let (states, slopes) = (states.as_flattened(), &slopes.as_flattened()[..input.len()]);
-    for (v, slope) in input.chunks_exact(wide).zip(slopes.chunks_exact(wide)) {
-        add_products(Factor::Conjugate, v, slope, by_gain);
+    let (grad_decay, grad_gain) = grad_spectrum.split_at_mut(wide);
+    let (states, grads) = (states_of_one(input, spectrum), grads_of_one(grad_out, spectrum, input.len()));
+    let (states, grads) = (states.as_flattened(), &grads.as_flattened()[..input.len()]);
+    for (v, grad) in input.chunks_exact(wide).zip(grads.chunks_exact(wide)) {
+        add_products(Factor::Conjugate, v, grad, grad_gain);
     }
-    for (before, slope) in states.chunks_exact(wide).zip(slopes.chunks_exact(wide).skip(1)) {
-        add_products(Factor::Conjugate, before, slope, by_decay);
+    for (before, grad) in states.chunks_exact(wide).zip(grads.chunks_exact(wide).skip(1)) {
+        add_products(Factor::Conjugate, before, grad, grad_decay);
     }
 }
 
@@ -278,7 +287,7 @@ pub fn by_spectrum_of_one((input, spectrum): (&[f32], &[f32]), by_out: &[f32], b
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn states_of_one(input: &[f32], spectrum: &[f32]) -> Buffer {
     let (decay, gain) = spectrum.split_at(spectrum.len() / 2);
-    let mut states = Buffer::room(input.len());
+    let mut states = Buffer::zeroed(input.len());
     for (t, v) in input.chunks_exact(gain.len()).enumerate() {
         let (before, state) = states.as_flattened_mut()[..(t + 1) * gain.len()].split_at_mut(t * gain.len());
         add_products(Factor::Plain, gain, v, state);
@@ -291,17 +300,17 @@ fn states_of_one(input: &[f32], spectrum: &[f32]) -> Buffer {
 
 /// The gradients by every state, of so many numbers.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn slopes_of_one(by_out: &[f32], spectrum: &[f32], size: usize) -> Buffer {
+fn grads_of_one(grad_out: &[f32], spectrum: &[f32], size: usize) -> Buffer {
     let (decay, _) = spectrum.split_at(spectrum.len() / 2);
-    let mut slopes = Buffer::room(size);
-    slopes.as_flattened_mut()[size - by_out.len()..size].copy_from_slice(by_out);
+    let mut grads = Buffer::zeroed(size);
+    grads.as_flattened_mut()[size - grad_out.len()..size].copy_from_slice(grad_out);
     for t in (1..size / decay.len()).rev() {
-        let (slopes, after) = slopes.as_flattened_mut().split_at_mut(t * decay.len());
-        if let Some(slope) = slopes.rchunks_exact_mut(decay.len()).next() {
-            add_products(Factor::Conjugate, decay, &after[..decay.len()], slope);
+        let (grads, after) = grads.as_flattened_mut().split_at_mut(t * decay.len());
+        if let Some(grad) = grads.rchunks_exact_mut(decay.len()).next() {
+            add_products(Factor::Conjugate, decay, &after[..decay.len()], grad);
         }
     }
-    slopes
+    grads
 }
 
 /// What a row is multiplied with: another, or that one's complex conjugate.
@@ -336,7 +345,7 @@ mod tests {
     fn the_compositions_equal_the_definition() {
         let (device, mut random, n) = (Cpu::default(), Random::new(11), 3);
         for length in [1, 2, 5, 8] {
-            let (input, spectrum) = (random.cube(&device, (4, length, 2 * n)), random.matrix(&device, (4, n)));
+            let (input, spectrum) = (random.tensor3(&device, (4, length, 2 * n)), random.matrix(&device, (4, n)));
             let states = DiagonalScan { input: input.clone(), spectrum: spectrum.clone() }.history();
             for asked in [1, length] {
                 let scan = DiagonalScan { input: input.clone(), spectrum: spectrum.clone() };

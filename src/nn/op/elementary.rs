@@ -120,7 +120,7 @@ mod tests {
         0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
     }
 
-    fn slope(f: fn(f64) -> f64, x: f64) -> f64 {
+    fn grad(f: fn(f64) -> f64, x: f64) -> f64 {
         (f(x + 1e-5) - f(x - 1e-5)) / 2e-5
     }
 
@@ -139,9 +139,9 @@ mod tests {
     fn slopes_equal_difference_quotients() {
         for i in -60..=60 {
             let x = 0.1 * f64::from(i);
-            let silu_slope = slope(|x| x / (1.0 + (-x).exp()), x);
-            assert!((f64::from(silu(x as f32).1) - silu_slope).abs() < 1e-5, "silu at {x}");
-            assert!((f64::from(gelu(x as f32).1) - slope(plain_gelu, x)).abs() < 1e-5, "gelu at {x}");
+            let silu_grad = grad(|x| x / (1.0 + (-x).exp()), x);
+            assert!((f64::from(silu(x as f32).1) - silu_grad).abs() < 1e-5, "silu at {x}");
+            assert!((f64::from(gelu(x as f32).1) - grad(plain_gelu, x)).abs() < 1e-5, "gelu at {x}");
         }
     }
 

@@ -6,7 +6,7 @@ use multiversion::multiversion;
 use super::Device;
 use super::elementary::{gelu, sigmoid, silu, softplus, tanh};
 use super::lanes::{LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, total};
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// A function of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Function {
 
 impl Function {
     /// Made of dfdx's operations, for any device.
-    pub fn compose<D: Device, T: Tape<f32, D>>(self, x: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+    pub fn compose<D: Device, T: Tape<f32, D>>(self, x: Tensor3<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
         match self {
             Self::Silu => {
                 let gate = x.retaped::<T>().try_sigmoid()?;
@@ -108,35 +108,41 @@ pub fn apply(function: Function, x: &[Lane], out: &mut [Lane]) {
 
 /// Adds the gradient by x.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn apply_backward(function: Function, x: &[Lane], by_out: &[Lane], by_x: &mut [Lane]) {
-    let (x, by_out, by_x) = (x.as_flattened(), by_out.as_flattened(), by_x.as_flattened_mut());
-    each!(function, KNOWN => for ((by_x, by_out), x) in by_x.iter_mut().zip(by_out).zip(x) {
-        *by_x += by_out * KNOWN.at(*x).1;
+pub fn apply_backward(function: Function, x: &[Lane], grad_out: &[Lane], grad_x: &mut [Lane]) {
+    let (x, grad_out, grad_x) = (x.as_flattened(), grad_out.as_flattened(), grad_x.as_flattened_mut());
+    each!(function, KNOWN => for ((grad_x, grad_out), x) in grad_x.iter_mut().zip(grad_out).zip(x) {
+        *grad_x += grad_out * KNOWN.at(*x).1;
     });
 }
 
 /// Every token plus a row, made of dfdx's operations: (B, T, a) + (1, a).
-pub fn plus_row<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, row: Matrix<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn plus_row<D: Device, T: Tape<f32, D>>(
+    tokens: Tensor3<D, T>,
+    row: Matrix<D, T>,
+) -> DeviceResult<Tensor3<D, T>, D> {
     let row = row_like(&tokens, row)?;
     tokens.try_add(row)
 }
 
 /// Every token times a row, entry by entry, made of dfdx's operations: (B, T, a) ⊙ (1, a).
-pub fn times_row<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, row: Matrix<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn times_row<D: Device, T: Tape<f32, D>>(
+    tokens: Tensor3<D, T>,
+    row: Matrix<D, T>,
+) -> DeviceResult<Tensor3<D, T>, D> {
     let row = row_like(&tokens, row)?;
     tokens.try_mul(row)
 }
 
-fn row_like<D: Device, T: Tape<f32, D>>(tokens: &Cube<D, T>, row: Matrix<D, T>) -> Outcome<Cube<D, T>, D> {
+fn row_like<D: Device, T: Tape<f32, D>>(tokens: &Tensor3<D, T>, row: Matrix<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let shape = *tokens.shape();
     row.try_reshape_like(&(shape.2,))?.try_broadcast_like::<_, Axes2<0, 1>>(&shape)
 }
 
-/// Adds ∂out to `by_x`.
+/// Adds ∂out to `grad_x`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn add(by_out: &[Lane], by_x: &mut [Lane]) {
-    for (by_x, by_out) in by_x.as_flattened_mut().iter_mut().zip(by_out.as_flattened()) {
-        *by_x += by_out;
+pub fn add(grad_out: &[Lane], grad_x: &mut [Lane]) {
+    for (grad_x, grad_out) in grad_x.as_flattened_mut().iter_mut().zip(grad_out.as_flattened()) {
+        *grad_x += grad_out;
     }
 }
 
@@ -172,27 +178,27 @@ pub fn add_times_row(x: &[Lane], row: &[f32], out: &mut [Lane]) {
 
 /// Adds the gradient by a row that was added.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn by_added_row(by_out: &[Lane], by_row: &mut [f32]) {
-    let width = by_row.len();
-    for (e, slope) in by_row.iter_mut().enumerate() {
+pub fn grad_added_row(grad_out: &[Lane], grad_row: &mut [f32]) {
+    let width = grad_row.len();
+    for (e, grad) in grad_row.iter_mut().enumerate() {
         let mut sum = ZERO;
-        for by_out in by_out.iter().skip(e).step_by(width) {
-            (0..LANES).for_each(|l| sum[l] += by_out[l]);
+        for grad_out in grad_out.iter().skip(e).step_by(width) {
+            (0..LANES).for_each(|l| sum[l] += grad_out[l]);
         }
-        *slope += total(&sum);
+        *grad += total(&sum);
     }
 }
 
 /// Adds the gradient by a row that was multiplied with.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn by_multiplied_row(x: &[Lane], by_out: &[Lane], by_row: &mut [f32]) {
-    let width = by_row.len();
-    for (e, slope) in by_row.iter_mut().enumerate() {
+pub fn grad_multiplied_row(x: &[Lane], grad_out: &[Lane], grad_row: &mut [f32]) {
+    let width = grad_row.len();
+    for (e, grad) in grad_row.iter_mut().enumerate() {
         let mut sum = ZERO;
-        for (x, by_out) in x.iter().zip(by_out).skip(e).step_by(width) {
-            sum = plus_product(&sum, x, by_out);
+        for (x, grad_out) in x.iter().zip(grad_out).skip(e).step_by(width) {
+            sum = plus_product(&sum, x, grad_out);
         }
-        *slope += total(&sum);
+        *grad += total(&sum);
     }
 }
 
@@ -215,7 +221,7 @@ mod tests {
         ];
         for (function, definition) in definitions {
             let expected: Vec<f32> = values.iter().map(|x| definition(f64::from(*x)) as f32).collect();
-            let x: Cube<Cpu> = Cpu::default().tensor_from_vec(values.to_vec(), (1, 7, 1));
+            let x: Tensor3<Cpu> = Cpu::default().tensor_from_vec(values.to_vec(), (1, 7, 1));
             assert_close(&function.compose(x).unwrap().as_vec(), &expected, 1e-6);
             let mut out = [ZERO; 7];
             apply(function, &values.map(|x| [x; LANES]), &mut out);

@@ -23,24 +23,24 @@ use super::lanes::{Lane, ZERO, lanewise, plus_product, plus_scaled, product, tot
 use super::project::project;
 use super::selective_scan::{Scanned, SelectiveScan};
 use super::slice::slice;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// What the scan runs over.
 pub struct HeadScan<D: super::Device, T> {
     /// (B, T, M).
-    pub step: Cube<D, T>,
+    pub step: Tensor3<D, T>,
     /// (B, T, M·P).
-    pub input: Cube<D, T>,
+    pub input: Tensor3<D, T>,
     /// (B, T, N).
-    pub write: Cube<D, T>,
+    pub write: Tensor3<D, T>,
     /// (B, ·, N).
-    pub read: Cube<D, T>,
+    pub read: Tensor3<D, T>,
     /// (1, M).
     pub rate: Matrix<D, T>,
 }
 
 /// Ones where a channel belongs to a head: (M, M·P).
-pub fn owners<D: super::Device>(device: &D, heads: usize, wide: usize) -> Outcome<Matrix<D>, D> {
+pub fn head_expansion<D: super::Device>(device: &D, heads: usize, wide: usize) -> DeviceResult<Matrix<D>, D> {
     let mut ones = vec![0.0; heads * wide];
     (0..wide).for_each(|channel| ones[channel / (wide / heads) * wide + channel] = 1.0);
     device.try_tensor_from_vec(ones, (heads, wide))
@@ -48,23 +48,23 @@ pub fn owners<D: super::Device>(device: &D, heads: usize, wide: usize) -> Outcom
 
 impl<D: super::Device, T: Tape<f32, D>> HeadScan<D, T> {
     /// The same as a selective scan over channels, which carry their head's Δ and A.
-    pub fn by_channel(self) -> Outcome<SelectiveScan<D, T>, D> {
+    pub fn by_channel(self) -> DeviceResult<SelectiveScan<D, T>, D> {
         let device = self.step.device().clone();
         let (wide, states) = (self.input.shape().2, self.write.shape().2);
-        let owners = owners(&device, self.step.shape().2, wide)?;
-        let column = self.rate.try_matmul(owners.clone())?.try_reshape_like(&(wide, 1))?;
+        let head_expansion = head_expansion(&device, self.step.shape().2, wide)?;
+        let column = self.rate.try_matmul(head_expansion.clone())?.try_reshape_like(&(wide, 1))?;
         let rate = column.try_matmul(device.try_tensor_from_vec(vec![1.0; states], (1, states))?)?;
-        let step = project(self.step, owners.retaped::<T>())?;
+        let step = project(self.step, head_expansion.retaped::<T>())?;
         Ok(SelectiveScan { step, input: self.input, write: self.write, read: self.read, rate })
     }
 
     /// All at once: every head as attention under its mask. (B, ·, M·P).
-    pub fn by_matrix(self) -> Outcome<Cube<D, T>, D> {
+    pub fn by_matrix(self) -> DeviceResult<Tensor3<D, T>, D> {
         let Self { step, input, write, read, rate } = self;
         let device = step.device().clone();
         let ((batch, length, wide), heads, asked) = (*input.shape(), step.shape().2, read.shape().1);
         let scores = read.try_matmul(write.try_permute::<_, Axes3<0, 2, 1>>()?)?; // (B, ·, T): C Bᵀ
-        let expanded = project(step.retaped::<T>(), owners(&device, heads, wide)?.retaped::<T>())?;
+        let expanded = project(step.retaped::<T>(), head_expansion(&device, heads, wide)?.retaped::<T>())?;
         let input = input.try_mul(expanded)?; // Δ ⊙ x
         let speeds = times_row(step, rate)?; // (B, T, M): Δ A
         let mut answers = Vec::new();
@@ -83,7 +83,7 @@ impl<D: super::Device, T: Tape<f32, D>> HeadScan<D, T> {
 }
 
 /// L, from the exponents Δ A of one head: (B, T) → (B, T, T).
-fn mask<D: super::Device, T: Tape<f32, D>>(speed: Matrix<D, T>) -> Outcome<Cube<D, T>, D> {
+fn mask<D: super::Device, T: Tape<f32, D>>(speed: Matrix<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let device = speed.device().clone();
     let (batch, length) = *speed.shape();
     let all = (batch, length, length);
@@ -146,9 +146,9 @@ pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lan
 pub fn backward(
     (scanned, rate): (Scanned<'_>, &[f32]),
     states: usize,
-    by_out: &[Lane],
-    [by_step, by_input, by_write, by_read]: [&mut [Lane]; 4],
-    by_rate: &mut [f32],
+    grad_out: &[Lane],
+    [grad_step, grad_input, grad_write, grad_read]: [&mut [Lane]; 4],
+    grad_rate: &mut [f32],
 ) {
     let [step, input, write, read] = scanned;
     let (heads, length) = (rate.len(), write.len() / states);
@@ -157,7 +157,7 @@ pub fn backward(
     // h_{t−1} of one channel, ∂h, and ∂ of the decays.
     let mut memory = Buffer::zeros((length + 2) * states + length * heads);
     let (history, rest) = memory.split_at_mut((length + 1) * states);
-    let (by_state, by_decays) = rest.split_at_mut(states);
+    let (grad_state, grad_decays) = rest.split_at_mut(states);
     for e in 0..wide {
         let head = e / (wide / heads);
         for t in 0..length {
@@ -169,41 +169,41 @@ pub fn backward(
                 *now = plus_product(&product(&taken, b), &decays[at], before);
             }
         }
-        by_state.fill(ZERO);
+        grad_state.fill(ZERO);
         for t in (0..length).rev() {
             let (at, place) = (t * heads + head, t * wide + e);
             let taken = product(&step[at], &input[place]);
             let (before, now) = history[t * states..][..2 * states].split_at(states);
             if t >= skipped {
-                let (answer, at) = (&by_out[(t - skipped) * wide + e], (t - skipped) * states);
+                let (answer, at) = (&grad_out[(t - skipped) * wide + e], (t - skipped) * states);
                 for n in 0..states {
                     lanewise();
-                    by_state[n] = plus_product(&by_state[n], answer, &read[at + n]);
-                    by_read[at + n] = plus_product(&by_read[at + n], answer, &now[n]);
+                    grad_state[n] = plus_product(&grad_state[n], answer, &read[at + n]);
+                    grad_read[at + n] = plus_product(&grad_read[at + n], answer, &now[n]);
                 }
             }
-            let (mut by_taken, mut by_decay) = (ZERO, by_decays[at]);
-            let (write, by_write) = (&write[t * states..][..states], &mut by_write[t * states..][..states]);
+            let (mut grad_taken, mut grad_decay) = (ZERO, grad_decays[at]);
+            let (write, grad_write) = (&write[t * states..][..states], &mut grad_write[t * states..][..states]);
             for n in 0..states {
                 lanewise();
-                by_write[n] = plus_product(&by_write[n], &by_state[n], &taken);
-                by_taken = plus_product(&by_taken, &by_state[n], &write[n]);
-                by_decay = plus_product(&by_decay, &by_state[n], &before[n]);
-                by_state[n] = product(&by_state[n], &decays[at]);
+                grad_write[n] = plus_product(&grad_write[n], &grad_state[n], &taken);
+                grad_taken = plus_product(&grad_taken, &grad_state[n], &write[n]);
+                grad_decay = plus_product(&grad_decay, &grad_state[n], &before[n]);
+                grad_state[n] = product(&grad_state[n], &decays[at]);
             }
-            by_decays[at] = by_decay;
-            by_input[place] = plus_product(&by_input[place], &by_taken, &step[at]);
-            by_step[at] = plus_product(&by_step[at], &by_taken, &input[place]);
+            grad_decays[at] = grad_decay;
+            grad_input[place] = plus_product(&grad_input[place], &grad_taken, &step[at]);
+            grad_step[at] = plus_product(&grad_step[at], &grad_taken, &input[place]);
         }
     }
-    for (head, (slope, a)) in by_rate.iter_mut().zip(rate).enumerate() {
+    for (head, (grad, a)) in grad_rate.iter_mut().zip(rate).enumerate() {
         let mut sum = ZERO;
         for at in (head..length * heads).step_by(heads) {
-            let by_exponent = product(&by_decays[at], &decays[at]);
-            sum = plus_product(&sum, &by_exponent, &step[at]);
-            by_step[at] = plus_scaled(&by_step[at], *a, &by_exponent);
+            let grad_exponent = product(&grad_decays[at], &decays[at]);
+            sum = plus_product(&sum, &grad_exponent, &step[at]);
+            grad_step[at] = plus_scaled(&grad_step[at], *a, &grad_exponent);
         }
-        *slope += total(&sum);
+        *grad += total(&sum);
     }
 }
 
@@ -216,12 +216,12 @@ mod tests {
     type Owned = OwnedTape<f32, Cpu>;
 
     /// Values, and the gradients of a weighted sum of them, by all five operands.
-    fn measure(asked: usize, form: fn(HeadScan<Cpu, Owned>) -> Cube<Cpu, Owned>) -> [Vec<f32>; 6] {
+    fn measure(asked: usize, form: fn(HeadScan<Cpu, Owned>) -> Tensor3<Cpu, Owned>) -> [Vec<f32>; 6] {
         let (device, mut random) = (Cpu::default(), Random::new(19));
         let (heads, wide, states, length) = (2, 6, 3, 5);
-        let mut cube = |tokens, width| random.cube(&device, (3, tokens, width));
-        let [step, input, write] = [heads, wide, states].map(|width| cube(length, width));
-        let [read, sum] = [states, wide].map(|width| cube(asked, width));
+        let mut tensor3 = |tokens, width| random.tensor3(&device, (3, tokens, width));
+        let [step, input, write] = [heads, wide, states].map(|width| tensor3(length, width));
+        let [read, sum] = [states, wide].map(|width| tensor3(asked, width));
         let rate = random.matrix(&device, (1, heads));
         let out = form(HeadScan {
             step: step.leaky_trace(),
@@ -232,7 +232,7 @@ mod tests {
         });
         let values = out.as_vec();
         let gradients = (out * sum).sum::<Rank0, _>().backward();
-        let [a, b, c, d] = [&step, &input, &write, &read].map(|cube| gradients.get(cube).as_vec());
+        let [a, b, c, d] = [&step, &input, &write, &read].map(|tensor3| gradients.get(tensor3).as_vec());
         [values, a, b, c, d, gradients.get(&rate).as_vec()]
     }
 

@@ -2,16 +2,16 @@
 
 use dfdx::prelude::{Axis, BroadcastTo, Cpu, HasShape, OnesTensor, ReshapeTo, Tape, TryMatMul};
 
-use crate::nn::{Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix};
 
 /// Made of dfdx's operations, for any device. No copy: a card reads the row again and again.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(row: Matrix<D, T>, rows: usize) -> Outcome<Matrix<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(row: Matrix<D, T>, rows: usize) -> DeviceResult<Matrix<D, T>, D> {
     let width = row.shape().1;
     row.try_reshape_like(&(width,))?.try_broadcast_like::<_, Axis<0>>(&(rows, width))
 }
 
 /// The fast form on the CPU: a product with ones, because there dfdx walks a broadcast index by index.
-pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, row: Matrix<Cpu, T>, rows: usize) -> Outcome<Matrix<Cpu, T>, Cpu> {
+pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, row: Matrix<Cpu, T>, rows: usize) -> DeviceResult<Matrix<Cpu, T>, Cpu> {
     let ones: Matrix<Cpu> = device.try_ones_like(&(rows, 1))?;
     ones.retaped::<T>().try_matmul(row)
 }

@@ -20,16 +20,16 @@ use super::lanes::{
 };
 use super::project;
 use super::slice::slice;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// What attention is between.
 pub struct Attended<D: super::Device, T> {
     /// (B, M, w).
-    pub queries: Cube<D, T>,
+    pub queries: Tensor3<D, T>,
     /// (B, T, w).
-    pub keys: Cube<D, T>,
+    pub keys: Tensor3<D, T>,
     /// (B, T, w).
-    pub values: Cube<D, T>,
+    pub values: Tensor3<D, T>,
 }
 
 /// The weights of attention without softmax, and who asks.
@@ -38,14 +38,14 @@ pub struct LinearAttend<D: super::Device, T> {
     pub ask: Matrix<D, T>,
     /// V: (w, w).
     pub tell: Matrix<D, T>,
-    pub asking: Asking,
+    pub query_len: QueryLen,
     /// Whether somebody will ask for the gradient by the tokens.
-    pub by_tokens: bool,
+    pub grad_tokens: bool,
 }
 
 /// Which tokens ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
+pub enum QueryLen {
     /// Every token: (B, T, w).
     All,
     /// Only the last, the query: (B, 1, w).
@@ -54,33 +54,36 @@ pub enum Asking {
 
 /// The definition, made of dfdx's operations, for any device.
 pub fn compose<D: super::Device, T: Tape<f32, D>>(
-    tokens: Cube<D, T>,
+    tokens: Tensor3<D, T>,
     weights: LinearAttend<D, T>,
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     let (tokens, tape) = tokens.split_tape();
-    let [asking, gram] = match weights.by_tokens {
-        true => parts(tokens.retaped::<T>(), weights.asking)?,
+    let [query_len, gram] = match weights.grad_tokens {
+        true => parts(tokens.retaped::<T>(), weights.query_len)?,
         // Nobody asks for gradients by the tokens in training: then nothing of them alone goes on the tape.
         false => {
-            let [asking, gram] = parts(tokens, weights.asking)?;
-            [asking.retaped::<T>(), gram.retaped::<T>()]
+            let [query_len, gram] = parts(tokens, weights.query_len)?;
+            [query_len.retaped::<T>(), gram.retaped::<T>()]
         }
     };
-    let asked = project(asking.retaped::<T>(), weights.ask)?.try_matmul(gram)?;
+    let asked = project(query_len.retaped::<T>(), weights.ask)?.try_matmul(gram)?;
     let told = project(asked, weights.tell)?;
-    let (out, its) = asking.try_add(told)?.split_tape();
+    let (out, its) = query_len.try_add(told)?.split_tape();
     Ok(out.put_tape(tape.merge(its)))
 }
 
 /// The tokens that ask, (B, M, w), and G, (B, w, w).
-fn parts<D: super::Device, T: Tape<f32, D>>(tokens: Cube<D, T>, asking: Asking) -> Outcome<[Cube<D, T>; 2], D> {
+fn parts<D: super::Device, T: Tape<f32, D>>(
+    tokens: Tensor3<D, T>,
+    query_len: QueryLen,
+) -> DeviceResult<[Tensor3<D, T>; 2], D> {
     let (batch, length, width) = *tokens.shape();
-    let first = if asking == Asking::All { 0 } else { length - 1 };
-    let asking = slice(tokens.retaped::<T>(), (0..batch, first..length, 0..width))?;
+    let first = if query_len == QueryLen::All { 0 } else { length - 1 };
+    let query_len = slice(tokens.retaped::<T>(), (0..batch, first..length, 0..width))?;
     // A product with one has an id of its own, which a product of a tensor with itself needs.
     let other = if T::OWNS_TAPE { tokens.retaped::<T>().try_mul(1.0)? } else { tokens.retaped::<T>() };
     let gram = other.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(tokens)?;
-    Ok([asking, gram])
+    Ok([query_len, gram])
 }
 
 /// One block of sixteen sequences, as lanes.
@@ -107,52 +110,52 @@ struct Gradient {
 struct Host {
     width: usize,
     /// Tokens that ask.
-    asking: usize,
+    query_len: usize,
     ask: Vec<f32>,
     tell: Vec<f32>,
-    by_tokens: bool,
+    grad_tokens: bool,
 }
 
 /// The fast form: one operation on the tape, in blocks of sixteen sequences, over all cores.
 pub fn fused<T: Tape<f32, Cpu>>(
     device: &Cpu,
-    tokens: Cube<Cpu, T>,
+    tokens: Tensor3<Cpu, T>,
     weights: LinearAttend<Cpu, T>,
-) -> Outcome<Cube<Cpu, T>, Cpu> {
+) -> DeviceResult<Tensor3<Cpu, T>, Cpu> {
     let (tokens, tape) = tokens.try_contiguous()?.split_tape();
     let (ask, ask_tape) = weights.ask.try_contiguous()?.split_tape();
     let (tell, tell_tape) = weights.tell.try_contiguous()?.split_tape();
     let mut tape = tape.merge(ask_tape).merge(tell_tape);
     let (batch, length, width) = *tokens.shape();
-    let asking = if weights.asking == Asking::All { length } else { 1 };
-    let by_tokens = weights.by_tokens;
-    let host = Host { width, asking, ask: numbers(&ask)?, tell: numbers(&tell)?, by_tokens };
+    let query_len = if weights.query_len == QueryLen::All { length } else { 1 };
+    let grad_tokens = weights.grad_tokens;
+    let host = Host { width, query_len, ask: numbers(&ask)?, tell: numbers(&tell)?, grad_tokens };
 
-    let mut rows = vec![0.0; batch * asking * width];
+    let mut rows = vec![0.0; batch * query_len * width];
     let blocks: Vec<Block> = numbers(&tokens)?
         .par_chunks(LANES * length * width)
-        .zip(rows.par_chunks_mut(LANES * asking * width))
+        .zip(rows.par_chunks_mut(LANES * query_len * width))
         .map(|(tokens, rows)| {
             let (block, out) = forward_block(&host, gather(tokens, length * width));
             scatter(&out, rows);
             block
         })
         .collect();
-    let out = device.try_tensor_from_vec(rows, (batch, asking, width))?;
+    let out = device.try_tensor_from_vec(rows, (batch, query_len, width))?;
 
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
         let parts: Vec<Gradient> = blocks
             .par_iter()
-            .zip(gradients.get_or_alloc_mut(&result)?.par_chunks(LANES * asking * width))
-            .map(|(block, rows)| backward_block(&host, block, &gather(rows, asking * width)))
+            .zip(gradients.get_or_alloc_mut(&result)?.par_chunks(LANES * query_len * width))
+            .map(|(block, rows)| backward_block(&host, block, &gather(rows, query_len * width)))
             .collect();
         for part in &parts {
             let add = |sum: &mut [f32], part: &[f32]| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             add(gradients.get_or_alloc_mut(&ask)?, &part.ask);
             add(gradients.get_or_alloc_mut(&tell)?, &part.tell);
         }
-        if by_tokens {
+        if grad_tokens {
             let rows = gradients.get_or_alloc_mut(&tokens)?;
             rows.par_chunks_mut(LANES * length * width)
                 .zip(&parts)
@@ -170,38 +173,42 @@ fn last(tokens: &[Lane], count: usize) -> &[Lane] {
 
 /// What those that ask become, and what the backward pass needs.
 fn forward_block(host: &Host, tokens: Vec<Lane>) -> (Block, Vec<Lane>) {
-    let count = host.asking * host.width;
-    let asking = last(&tokens, count);
+    let count = host.query_len * host.width;
+    let query_len = last(&tokens, count);
     let gram = gram(&tokens, host.width);
-    let asked = product(asking, &host.ask, host.width);
+    let asked = product(query_len, &host.ask, host.width);
     let mut heard = vec![ZERO; count];
     matrix_times(&gram, host.width, &asked, &mut heard);
     let mut out = product(&heard, &host.tell, host.width);
-    out.iter_mut().zip(asking).for_each(|(out, e)| add_scaled(out, 1.0, e));
-    let kept = if host.by_tokens { tokens } else { asking.to_vec() };
+    out.iter_mut().zip(query_len).for_each(|(out, e)| add_scaled(out, 1.0, e));
+    let kept = if host.grad_tokens { tokens } else { query_len.to_vec() };
     (Block { tokens: kept, gram, asked, heard }, out)
 }
 
 /// The gradients of one block, from ∂out: (M · w) lanes.
-fn backward_block(host: &Host, block: &Block, by_out: &[Lane]) -> Gradient {
-    let (width, count) = (host.width, by_out.len());
-    let asking = last(&block.tokens, count);
-    let by_heard = transposed_product(by_out, &host.tell, width);
-    let mut by_asked = vec![ZERO; count];
-    matrix_times(&block.gram, width, &by_heard, &mut by_asked);
+fn backward_block(host: &Host, block: &Block, grad_out: &[Lane]) -> Gradient {
+    let (width, count) = (host.width, grad_out.len());
+    let query_len = last(&block.tokens, count);
+    let grad_heard = transposed_product(grad_out, &host.tell, width);
+    let mut grad_asked = vec![ZERO; count];
+    matrix_times(&block.gram, width, &grad_heard, &mut grad_asked);
     let mut tokens = Vec::new();
-    if host.by_tokens {
+    if host.grad_tokens {
         tokens = vec![ZERO; block.tokens.len()];
-        let by_gram = symmetric(&block.asked, &by_heard, width);
-        matrix_times(&by_gram, width, &block.tokens, &mut tokens);
+        let grad_gram = symmetric(&block.asked, &grad_heard, width);
+        matrix_times(&grad_gram, width, &block.tokens, &mut tokens);
         let first = tokens.len() - count;
-        let by_asking = transposed_product(&by_asked, &host.ask, width);
-        for ((e, asked), out) in tokens[first..].iter_mut().zip(&by_asking).zip(by_out) {
+        let grad_asking = transposed_product(&grad_asked, &host.ask, width);
+        for ((e, asked), out) in tokens[first..].iter_mut().zip(&grad_asking).zip(grad_out) {
             add_scaled(e, 1.0, asked);
             add_scaled(e, 1.0, out);
         }
     }
-    Gradient { ask: summed_outer(asking, &by_asked, width), tell: summed_outer(&block.heard, by_out, width), tokens }
+    Gradient {
+        ask: summed_outer(query_len, &grad_asked, width),
+        tell: summed_outer(&block.heard, grad_out, width),
+        tokens,
+    }
 }
 
 /// G = Σ_t e_tᵀ e_t; one triangle is computed.
@@ -287,34 +294,34 @@ mod tests {
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
 
-    type Taped = Cube<Cpu, OwnedTape<f32, Cpu>>;
+    type Taped = Tensor3<Cpu, OwnedTape<f32, Cpu>>;
     type Weights = LinearAttend<Cpu, OwnedTape<f32, Cpu>>;
 
     /// Values and the gradients of a weighted sum of them, by A, V and the tokens.
-    fn run(form: fn(&Cpu, Taped, Weights) -> Taped, asking: Asking, by_tokens: bool) -> [Vec<f32>; 4] {
+    fn run(form: fn(&Cpu, Taped, Weights) -> Taped, query_len: QueryLen, grad_tokens: bool) -> [Vec<f32>; 4] {
         let (device, mut random, width) = (Cpu::default(), Random::new(5), 3);
-        let tokens = random.cube(&device, (19, 6, width));
+        let tokens = random.tensor3(&device, (19, 6, width));
         let (ask, tell) = (random.matrix(&device, (width, width)), random.matrix(&device, (width, width)));
-        let weights = LinearAttend { ask: ask.leaky_trace(), tell: tell.leaky_trace(), asking, by_tokens };
+        let weights = LinearAttend { ask: ask.leaky_trace(), tell: tell.leaky_trace(), query_len, grad_tokens };
         let out = form(&device, tokens.leaky_trace(), weights);
         let values = out.as_vec();
-        let factors = random.cube(&device, (19, if asking == Asking::All { 6 } else { 1 }, width));
+        let factors = random.tensor3(&device, (19, if query_len == QueryLen::All { 6 } else { 1 }, width));
         let mut gradients = (out * factors).sum::<Rank0, _>().backward();
-        let by_tokens = gradients.get_or_alloc_mut(&tokens).map(|rows| rows.to_vec()).unwrap();
-        [values, gradients.get(&ask).as_vec(), gradients.get(&tell).as_vec(), by_tokens]
+        let grad_tokens = gradients.get_or_alloc_mut(&tokens).map(|rows| rows.to_vec()).unwrap();
+        [values, gradients.get(&ask).as_vec(), gradients.get(&tell).as_vec(), grad_tokens]
     }
 
     #[test]
     fn the_fused_form_equals_the_composition_in_value_and_gradient() {
-        for asking in [Asking::All, Asking::Last] {
-            let fast = run(|device, tokens, weights| fused(device, tokens, weights).unwrap(), asking, true);
-            let plain = run(|_, tokens, weights| compose(tokens, weights).unwrap(), asking, true);
+        for query_len in [QueryLen::All, QueryLen::Last] {
+            let fast = run(|device, tokens, weights| fused(device, tokens, weights).unwrap(), query_len, true);
+            let plain = run(|_, tokens, weights| compose(tokens, weights).unwrap(), query_len, true);
             for (fast, plain) in fast.iter().zip(&plain) {
                 assert_close(fast, plain, 1e-5);
             }
-            let saved = run(|device, tokens, weights| fused(device, tokens, weights).unwrap(), asking, false);
+            let saved = run(|device, tokens, weights| fused(device, tokens, weights).unwrap(), query_len, false);
             assert_eq!(saved[..3], fast[..3], "what nobody asks for changes nothing else");
-            let saved = run(|_, tokens, weights| compose(tokens, weights).unwrap(), asking, false);
+            let saved = run(|_, tokens, weights| compose(tokens, weights).unwrap(), query_len, false);
             assert_eq!(saved[..3], plain[..3], "what nobody asks for changes nothing else");
         }
     }

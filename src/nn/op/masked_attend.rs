@@ -92,52 +92,52 @@ pub fn forward(scanned: Scanned<'_>, rate: &[f32], states: usize, out: &mut [Lan
 pub fn backward(
     (scanned, rate): (Scanned<'_>, &[f32]),
     states: usize,
-    by_out: &[Lane],
-    [by_step, by_input, by_write, by_read]: [&mut [Lane]; 4],
-    by_rate: &mut [f32],
+    grad_out: &[Lane],
+    [grad_step, grad_input, grad_write, grad_read]: [&mut [Lane]; 4],
+    grad_rate: &mut [f32],
 ) {
     let [step, input, write, read] = scanned;
     let (block, heads) = (Heads::new(scanned, rate.len(), states), rate.len());
     // ∂σ/A: what Σ Δ contributes, before it is summed back over time.
-    let mut by_sums = Buffer::zeros(step.len());
+    let mut grad_sums = Buffer::zeros(step.len());
     for t in block.skipped..block.length {
         for s in 0..=t {
-            let (score, mut by_score) = (block.score(t, s), ZERO);
+            let (score, mut grad_score) = (block.score(t, s), ZERO);
             for (head, a) in rate.iter().enumerate() {
                 let (mask, delta) = (block.mask(head, *a, (t, s)), s * heads + head);
                 let (plain, decayed) = (product(&score, &mask), product(&mask, &step[delta]));
-                let (weight, mut by_weight) = (product(&plain, &step[delta]), ZERO);
-                let answers = &by_out[block.channels(head, t - block.skipped)];
-                let (x, by_x) = (&input[block.channels(head, s)], &mut by_input[block.channels(head, s)]);
-                for ((answer, x), by_x) in answers.iter().zip(x).zip(by_x) {
+                let (weight, mut grad_weight) = (product(&plain, &step[delta]), ZERO);
+                let answers = &grad_out[block.channels(head, t - block.skipped)];
+                let (x, grad_x) = (&input[block.channels(head, s)], &mut grad_input[block.channels(head, s)]);
+                for ((answer, x), grad_x) in answers.iter().zip(x).zip(grad_x) {
                     lanewise();
-                    by_weight = plus_product(&by_weight, answer, x);
-                    *by_x = plus_product(by_x, answer, &weight);
+                    grad_weight = plus_product(&grad_weight, answer, x);
+                    *grad_x = plus_product(grad_x, answer, &weight);
                 }
-                by_step[delta] = plus_product(&by_step[delta], &by_weight, &plain);
-                by_score = plus_product(&by_score, &by_weight, &decayed);
-                let by_exponent = product(&by_weight, &weight);
+                grad_step[delta] = plus_product(&grad_step[delta], &grad_weight, &plain);
+                grad_score = plus_product(&grad_score, &grad_weight, &decayed);
+                let grad_exponent = product(&grad_weight, &weight);
                 let (to, from) = (t * heads + head, s * heads + head);
                 for l in 0..LANES {
-                    by_sums[to][l] += by_exponent[l];
-                    by_sums[from][l] -= by_exponent[l];
+                    grad_sums[to][l] += grad_exponent[l];
+                    grad_sums[from][l] -= grad_exponent[l];
                 }
             }
             let (c, b) = ((t - block.skipped) * states, s * states);
             for n in 0..states {
                 lanewise();
-                by_read[c + n] = plus_product(&by_read[c + n], &by_score, &write[b + n]);
-                by_write[b + n] = plus_product(&by_write[b + n], &by_score, &read[c + n]);
+                grad_read[c + n] = plus_product(&grad_read[c + n], &grad_score, &write[b + n]);
+                grad_write[b + n] = plus_product(&grad_write[b + n], &grad_score, &read[c + n]);
             }
         }
     }
-    for (head, (slope, a)) in by_rate.iter_mut().zip(rate).enumerate() {
+    for (head, (grad, a)) in grad_rate.iter_mut().zip(rate).enumerate() {
         let (mut sum, mut later) = (ZERO, ZERO);
         for at in (head..step.len()).step_by(heads).rev() {
-            sum = plus_product(&sum, &by_sums[at], &block.sums[at]);
-            (0..LANES).for_each(|l| later[l] += by_sums[at][l]);
-            by_step[at] = plus_scaled(&by_step[at], *a, &later);
+            sum = plus_product(&sum, &grad_sums[at], &block.sums[at]);
+            (0..LANES).for_each(|l| later[l] += grad_sums[at][l]);
+            grad_step[at] = plus_scaled(&grad_step[at], *a, &later);
         }
-        *slope += total(&sum);
+        *grad += total(&sum);
     }
 }

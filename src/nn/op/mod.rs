@@ -39,26 +39,26 @@ pub use buffer::Buffer;
 pub use causal_conv::CausalConv;
 pub use diagonal_scan::DiagonalScan;
 pub use entrywise::Function;
-pub use head_scan::{HeadScan, owners};
+pub use head_scan::{HeadScan, head_expansion};
 pub use host::{in_rows, numbers};
 pub use join::join;
-pub use linear_attend::{Asking, Attended, LinearAttend};
+pub use linear_attend::{Attended, LinearAttend, QueryLen};
 pub use normalise::normalise_row;
-pub use program::{Program, Recording, Selection, Sequence};
+pub use program::{Graph, GraphBuilder, Selection, Sequence};
 pub use project::project;
-pub use recurrence::{Carried, Cell, MOST_GATES, Moment, Past, Recurrence};
+pub use recurrence::{Cell, CellState, MOST_GATES, Recurrence, RecurrentWeights, StepBuffers};
 pub use selective_scan::{SelectiveScan, selective_states};
 pub use slice::slice;
 pub use softmax_attend::attention_matrix;
 pub use solve::{inverse, solve};
-pub use spectrum::Law;
+pub use spectrum::Discretization;
 pub use squared_error::{Scalar, squares};
 pub use window_layer::window_answers;
 pub use window_scan::{WindowScan, window_states};
 
 use dfdx::tensor::{Cpu, Tape};
 
-use super::{Cube, Input, Matrix, Outcome, Wanted};
+use super::{DeviceResult, GradTarget, Input, Matrix, Tensor3};
 use crate::lanes::{self, Blocks, buffer};
 
 /// A dfdx device with the operations of this crate. The defaults are compositions of dfdx's own operations.
@@ -90,7 +90,7 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         &self,
         input: Input<Self, T>,
         weights: WindowScan<'_, Self>,
-    ) -> Outcome<Matrix<Self, T>, Self> {
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
         window_scan::compose(input, weights)
     }
 
@@ -99,46 +99,53 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         &self,
         tokens: &Blocks,
         weights: WindowScan<'_, Self>,
-    ) -> Outcome<Matrix<Self, T>, Self> {
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
         let tokens = in_rows(self, tokens)?.retaped::<T>();
-        self.window_scan(Input { tokens, wanted: Wanted::Weights }, weights)
+        self.window_scan(Input { tokens, grad_target: GradTarget::Weights }, weights)
     }
 
     /// A GD-SSM's window recurrence whose last state answers at every window: (B, 2N+2, d). See [`window_answers`].
     fn window_layer<T: Tape<f32, Self>>(
         &self,
-        tokens: Cube<Self, T>,
+        tokens: Tensor3<Self, T>,
         weights: WindowScan<'_, Self>,
-    ) -> Outcome<Cube<Self, T>, Self> {
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
         window_layer::compose(tokens, weights)
     }
 
     /// Attention without softmax, over all tokens, added to those that ask. See [`LinearAttend`].
     fn linear_attend<T: Tape<f32, Self>>(
         &self,
-        tokens: Cube<Self, T>,
+        tokens: Tensor3<Self, T>,
         weights: LinearAttend<Self, T>,
-    ) -> Outcome<Cube<Self, T>, Self> {
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
         linear_attend::compose(tokens, weights)
     }
 
     /// A recurrent layer: the last h, as many as are asked for, (B, asked, n). See [`Recurrence`].
-    fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
+    fn recur<T: Tape<f32, Self>, C: Cell>(
+        &self,
+        layer: Recurrence<Self, T, C>,
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
         recurrence::compose(layer)
     }
 
-    /// λ and g of a diagonal recurrence, (4, n), from the weights that say them, (1, n) each. See [`Law`].
-    fn spectrum<T: Tape<f32, Self>>(&self, law: Law, weights: [Matrix<Self, T>; 3]) -> Outcome<Matrix<Self, T>, Self> {
-        spectrum::compose(law, weights)
+    /// λ and g of a diagonal recurrence, (4, n), from the weights that say them, (1, n) each. See [`Discretization`].
+    fn spectrum<T: Tape<f32, Self>>(
+        &self,
+        discretization: Discretization,
+        weights: [Matrix<Self, T>; 3],
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
+        spectrum::compose(discretization, weights)
     }
 
-    /// Runs a program over token sequences. See [`Program`].
+    /// Runs a program over token sequences. See [`GraphBuilder`].
     fn run<T: Tape<f32, Self>>(
         &self,
         input: Input<Self, T>,
-        recording: Recording<Self, T>,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        program::compose(input, recording)
+        graph: Graph<Self, T>,
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
+        program::compose(input, graph)
     }
 
     /// ½ · mean over the batch of ‖ŷ − y‖² / d_out.
@@ -146,12 +153,12 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         &self,
         answer: Matrix<Self, T>,
         target: Matrix<Self>,
-    ) -> Outcome<Scalar<Self, T>, Self> {
+    ) -> DeviceResult<Scalar<Self, T>, Self> {
         squared_error::compose(answer, target)
     }
 
     /// Scales a gradient, in all its parts, down to the norm `most` where it is longer.
-    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> DeviceResult<(), Self> {
         clip::compose(gradient, most)
     }
 
@@ -162,19 +169,23 @@ pub trait Device: dfdx::tensor_ops::Device<f32> {
         moments: &mut Moments<Self>,
         gradient: Matrix<Self>,
         step: AdamStep,
-    ) -> Outcome<(), Self> {
+    ) -> DeviceResult<(), Self> {
         adam::compose(param, moments, gradient, step)
     }
 
     /// A row, (1, n), in each of so many rows. It may be laid out so that it can be added and multiplied, but not
     /// reshaped.
-    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
+    fn in_every_row<T: Tape<f32, Self>>(
+        &self,
+        row: Matrix<Self, T>,
+        rows: usize,
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
         in_every_row::compose(row, rows)
     }
 
     /// The inverses of positive definite matrices, (B, d, d), off the tape.
-    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
-        solve::approach(matrices)
+    fn invert(&self, matrices: Tensor3<Self>) -> DeviceResult<Tensor3<Self>, Self> {
+        solve::newton_schulz(matrices)
     }
 }
 
@@ -188,42 +199,42 @@ impl Device for Cpu {
     }
 
     fn steps_ahead(&self) -> u64 {
-        if as_a_card() { 32 } else { 1 }
+        if portable_path() { 32 } else { 1 }
     }
 
     fn window_scan<T: Tape<f32, Self>>(
         &self,
         input: Input<Self, T>,
         weights: WindowScan<'_, Self>,
-    ) -> Outcome<Matrix<Self, T>, Self> {
-        if as_a_card() {
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
+        if portable_path() {
             return window_scan::compose(input, weights);
         }
         window_scan::fused(self, input, weights)
     }
 
     fn reads_lanes(&self) -> bool {
-        !as_a_card()
+        !portable_path()
     }
 
     fn window_scan_lanes<T: Tape<f32, Self>>(
         &self,
         tokens: &Blocks,
         weights: WindowScan<'_, Self>,
-    ) -> Outcome<Matrix<Self, T>, Self> {
-        if as_a_card() {
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
+        if portable_path() {
             let tokens = in_rows(self, tokens)?.retaped::<T>();
-            return window_scan::compose(Input { tokens, wanted: Wanted::Weights }, weights);
+            return window_scan::compose(Input { tokens, grad_target: GradTarget::Weights }, weights);
         }
         window_scan::fused_in_lanes(self, tokens, weights)
     }
 
     fn window_layer<T: Tape<f32, Self>>(
         &self,
-        tokens: Cube<Self, T>,
+        tokens: Tensor3<Self, T>,
         weights: WindowScan<'_, Self>,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
+        if portable_path() {
             return window_layer::compose(tokens, weights);
         }
         window_layer::fused(self, tokens, weights)
@@ -231,53 +242,60 @@ impl Device for Cpu {
 
     fn linear_attend<T: Tape<f32, Self>>(
         &self,
-        tokens: Cube<Self, T>,
+        tokens: Tensor3<Self, T>,
         weights: LinearAttend<Self, T>,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
+        if portable_path() {
             return linear_attend::compose(tokens, weights);
         }
         linear_attend::fused(self, tokens, weights)
     }
 
-    fn recur<T: Tape<f32, Self>, C: Cell>(&self, layer: Recurrence<Self, T, C>) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
+    fn recur<T: Tape<f32, Self>, C: Cell>(
+        &self,
+        layer: Recurrence<Self, T, C>,
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
+        if portable_path() {
             return recurrence::compose(layer);
         }
         recurrence::fused(self, layer)
     }
 
-    fn spectrum<T: Tape<f32, Self>>(&self, law: Law, weights: [Matrix<Self, T>; 3]) -> Outcome<Matrix<Self, T>, Self> {
-        if as_a_card() {
-            return spectrum::compose(law, weights);
+    fn spectrum<T: Tape<f32, Self>>(
+        &self,
+        discretization: Discretization,
+        weights: [Matrix<Self, T>; 3],
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
+        if portable_path() {
+            return spectrum::compose(discretization, weights);
         }
-        spectrum::fused(self, law, weights)
+        spectrum::fused(self, discretization, weights)
     }
 
     fn run<T: Tape<f32, Self>>(
         &self,
         input: Input<Self, T>,
-        recording: Recording<Self, T>,
-    ) -> Outcome<Cube<Self, T>, Self> {
-        if as_a_card() {
-            return program::compose(input, recording);
+        graph: Graph<Self, T>,
+    ) -> DeviceResult<Tensor3<Self, T>, Self> {
+        if portable_path() {
+            return program::compose(input, graph);
         }
-        program::fused(self, input, recording)
+        program::fused(self, input, graph)
     }
 
     fn squared_error<T: Tape<f32, Self>>(
         &self,
         answer: Matrix<Self, T>,
         target: Matrix<Self>,
-    ) -> Outcome<Scalar<Self, T>, Self> {
-        if as_a_card() {
+    ) -> DeviceResult<Scalar<Self, T>, Self> {
+        if portable_path() {
             return squared_error::compose(answer, target);
         }
         squared_error::fused(self, answer, &target)
     }
 
-    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> Outcome<(), Self> {
-        if as_a_card() {
+    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> DeviceResult<(), Self> {
+        if portable_path() {
             return clip::compose(gradient, most);
         }
         clip::fused(gradient, most)
@@ -289,25 +307,29 @@ impl Device for Cpu {
         moments: &mut Moments<Self>,
         gradient: Matrix<Self>,
         step: AdamStep,
-    ) -> Outcome<(), Self> {
-        if as_a_card() {
+    ) -> DeviceResult<(), Self> {
+        if portable_path() {
             return adam::compose(param, moments, gradient, step);
         }
         adam::fused(param, moments, &gradient, step)
     }
 
-    fn in_every_row<T: Tape<f32, Self>>(&self, row: Matrix<Self, T>, rows: usize) -> Outcome<Matrix<Self, T>, Self> {
-        if as_a_card() {
+    fn in_every_row<T: Tape<f32, Self>>(
+        &self,
+        row: Matrix<Self, T>,
+        rows: usize,
+    ) -> DeviceResult<Matrix<Self, T>, Self> {
+        if portable_path() {
             return in_every_row::compose(row, rows);
         }
         in_every_row::fused(self, row, rows)
     }
 
-    fn invert(&self, matrices: Cube<Self>) -> Outcome<Cube<Self>, Self> {
-        if as_a_card() {
-            return solve::approach(matrices);
+    fn invert(&self, matrices: Tensor3<Self>) -> DeviceResult<Tensor3<Self>, Self> {
+        if portable_path() {
+            return solve::newton_schulz(matrices);
         }
-        solve::eliminate(self, &matrices)
+        solve::gauss_jordan(self, &matrices)
     }
 }
 
@@ -326,11 +348,11 @@ impl Device for dfdx::tensor::Cuda {
 
 /// Whether the CPU shall compute by compositions, as a card does: a test may wish so.
 #[cfg(test)]
-fn as_a_card() -> bool {
-    check::as_a_card()
+fn portable_path() -> bool {
+    check::portable_path()
 }
 
 #[cfg(not(test))]
-fn as_a_card() -> bool {
+fn portable_path() -> bool {
     false
 }

@@ -8,7 +8,7 @@ use multiversion::multiversion;
 use super::Device;
 use super::entrywise::{plus_row, times_row};
 use super::lanes::{LANES, Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// ε.
 pub const EPSILON: f32 = 1e-5;
@@ -24,10 +24,10 @@ pub fn normalise_row(row: &mut [f32]) {
 
 /// Made of dfdx's operations, for any device: tokens (B, T, n), with g and c (1, n).
 pub fn compose<D: Device, T: Tape<f32, D>>(
-    tokens: Cube<D, T>,
+    tokens: Tensor3<D, T>,
     gain: Matrix<D, T>,
     bias: Matrix<D, T>,
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     let shape = *tokens.shape();
     let rows = tokens.try_reshape_like(&(shape.0 * shape.1, shape.2))?;
     plus_row(times_row(rows.try_normalize::<Axis<1>>(EPSILON)?.try_reshape_like(&shape)?, gain)?, bias)
@@ -65,42 +65,42 @@ pub fn forward(tokens: &[Lane], gain: &[f32], bias: &[f32], out: &mut [Lane]) {
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     (tokens, gain): (&[Lane], &[f32]),
-    by_out: &[Lane],
-    by_tokens: &mut [Lane],
-    by_gain: &mut [f32],
-    by_bias: &mut [f32],
+    grad_out: &[Lane],
+    grad_tokens: &mut [Lane],
+    grad_gain: &mut [f32],
+    grad_bias: &mut [f32],
 ) {
     let width = gain.len();
     let share = 1.0 / width as f32;
     let mut sums = vec![[ZERO; 2]; width];
     let mut normal = vec![ZERO; width];
-    for ((token, by_out), by_token) in
-        tokens.chunks_exact(width).zip(by_out.chunks_exact(width)).zip(by_tokens.chunks_exact_mut(width))
+    for ((token, grad_out), grad_token) in
+        tokens.chunks_exact(width).zip(grad_out.chunks_exact(width)).zip(grad_tokens.chunks_exact_mut(width))
     {
         let (mean, inverse) = moments(token);
         // The means of g ⊙ ∂out and of its product with x̂.
         let (mut level, mut along) = (ZERO, ZERO);
-        for ((((x, normal), slope), gain), [by_gain, by_bias]) in
-            token.iter().zip(&mut normal).zip(by_out).zip(gain).zip(&mut sums)
+        for ((((x, normal), grad), gain), [grad_gain, grad_bias]) in
+            token.iter().zip(&mut normal).zip(grad_out).zip(gain).zip(&mut sums)
         {
             lanewise();
             let (unit, scale): (Lane, f32) = (std::array::from_fn(|l| (x[l] - mean[l]) * inverse[l]), share * gain);
             *normal = unit;
-            *by_gain = plus_product(by_gain, slope, &unit);
-            *by_bias = plus(by_bias, slope);
-            level = plus_scaled(&level, scale, slope);
-            along = std::array::from_fn(|l| along[l] + scale * slope[l] * unit[l]);
+            *grad_gain = plus_product(grad_gain, grad, &unit);
+            *grad_bias = plus(grad_bias, grad);
+            level = plus_scaled(&level, scale, grad);
+            along = std::array::from_fn(|l| along[l] + scale * grad[l] * unit[l]);
         }
-        for (((by_token, normal), slope), gain) in by_token.iter_mut().zip(&normal).zip(by_out).zip(gain) {
+        for (((grad_token, normal), grad), gain) in grad_token.iter_mut().zip(&normal).zip(grad_out).zip(gain) {
             lanewise();
-            let by_unit: Lane = std::array::from_fn(|l| gain * slope[l] - level[l] - along[l] * normal[l]);
-            *by_token = plus_product(by_token, &inverse, &by_unit);
+            let grad_unit: Lane = std::array::from_fn(|l| gain * grad[l] - level[l] - along[l] * normal[l]);
+            *grad_token = plus_product(grad_token, &inverse, &grad_unit);
         }
     }
-    for (([of_gain, of_bias], by_gain), by_bias) in sums.iter().zip(by_gain).zip(by_bias) {
+    for (([of_gain, of_bias], grad_gain), grad_bias) in sums.iter().zip(grad_gain).zip(grad_bias) {
         lanewise();
-        *by_gain += total(of_gain);
-        *by_bias += total(of_bias);
+        *grad_gain += total(of_gain);
+        *grad_bias += total(of_bias);
     }
 }
 

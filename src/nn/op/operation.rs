@@ -1,4 +1,4 @@
-//! The operations that a [`super::Program`] is made of, and the one list of them.
+//! The operations that a [`super::GraphBuilder`] is made of, and the one list of them.
 //!
 //! Each has two forms: a composition of dfdx's operations for any device, and kernels that work on one block of sixteen
 //! sequences on the CPU, forwards and backwards. The kernels of an operation stand in its own file beside the definition.
@@ -14,10 +14,10 @@ use super::{Attended, CausalConv, Device, DiagonalScan, HeadScan, SelectiveScan}
 use super::{
     causal_conv, diagonal_scan, head_scan, masked_attend, normalise, project, selective_scan, slice, softmax_attend,
 };
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// A sequence in a program, by the number of the step that makes it.
-pub type Place = usize;
+pub type NodeId = usize;
 
 /// A weight of a program, by its number.
 pub type Weight = usize;
@@ -30,37 +30,37 @@ pub enum Operation {
     /// A step that no other reads.
     Unused,
     /// The last tokens, as many as the step's length.
-    Last(Place),
-    Plus([Place; 2]),
-    Times([Place; 2]),
-    Apply(Function, Place),
-    PlusRow(Place, Weight),
-    TimesRow(Place, Weight),
+    Last(NodeId),
+    Plus([NodeId; 2]),
+    Times([NodeId; 2]),
+    Apply(Function, NodeId),
+    PlusRow(NodeId, Weight),
+    TimesRow(NodeId, Weight),
     /// x W, with (a, b).
-    Project(Place, Weight, (usize, usize)),
+    Project(NodeId, Weight, (usize, usize)),
     /// x W + c.
-    Affine(Place, [Weight; 2]),
+    Affine(NodeId, [Weight; 2]),
     /// With gain and bias.
-    Normalise(Place, [Weight; 2]),
+    Normalise(NodeId, [Weight; 2]),
     /// Causal attention of queries, keys and values.
-    SoftmaxAttend([Place; 3], Heads),
+    SoftmaxAttend([NodeId; 3], Heads),
     /// x W V, with (a, h) and (h, b): W V is taken first, for a is less than h.
-    ProjectTwice(Place, [Weight; 2], [usize; 3]),
+    ProjectTwice(NodeId, [Weight; 2], [usize; 3]),
     /// With taps and bias.
-    Convolve(Place, [Weight; 2]),
+    Convolve(NodeId, [Weight; 2]),
     /// The last states, as many as the step's length; with λ and g.
-    DiagonalScan(Place, Weight),
+    DiagonalScan(NodeId, Weight),
     /// Over Δ, x, B and C, with A and so many states in a channel.
-    SelectiveScan([Place; 4], Weight, usize),
+    SelectiveScan([NodeId; 4], Weight, usize),
     /// The same in heads.
-    HeadScan([Place; 4], Weight, usize),
+    HeadScan([NodeId; 4], Weight, usize),
     /// The same in heads, by masked attention.
-    MaskedAttend([Place; 4], Weight, usize),
+    MaskedAttend([NodeId; 4], Weight, usize),
 }
 
 /// The sequences and weights that a composition reads.
 pub struct Tensors<'a, D: Device> {
-    pub values: &'a [Cube<D>],
+    pub values: &'a [Tensor3<D>],
     pub weights: &'a [Matrix<D>],
 }
 
@@ -74,18 +74,18 @@ pub struct Given<'a> {
 }
 
 /// Where kernels add the gradients of one block, sequences and weights as in [`Given`].
-pub struct Slopes<'a> {
+pub struct Grads<'a> {
     pub lanes: &'a mut [Lane],
     pub places: &'a [Range<usize>],
     pub weights: &'a mut [Vec<f32>],
 }
 
 impl<D: Device> Tensors<'_, D> {
-    fn of<T: Tape<f32, D>>(&self, place: Place) -> Cube<D, T> {
+    fn of<T: Tape<f32, D>>(&self, place: NodeId) -> Tensor3<D, T> {
         self.values[place].retaped::<T>()
     }
 
-    fn all<T: Tape<f32, D>>(&self, places: [Place; 4]) -> [Cube<D, T>; 4] {
+    fn all<T: Tape<f32, D>>(&self, places: [NodeId; 4]) -> [Tensor3<D, T>; 4] {
         places.map(|place| self.of(place))
     }
 
@@ -95,11 +95,11 @@ impl<D: Device> Tensors<'_, D> {
 }
 
 impl<'a> Given<'a> {
-    fn of(self, place: Place) -> &'a [Lane] {
+    fn of(self, place: NodeId) -> &'a [Lane] {
         &self.lanes[self.places[place].clone()]
     }
 
-    fn all<const N: usize>(self, places: [Place; N]) -> [&'a [Lane]; N] {
+    fn all<const N: usize>(self, places: [NodeId; N]) -> [&'a [Lane]; N] {
         places.map(|place| self.of(place))
     }
 
@@ -112,11 +112,11 @@ impl<'a> Given<'a> {
     }
 }
 
-impl Slopes<'_> {
+impl Grads<'_> {
     /// A program never gives an operation the same sequence or weight twice.
     fn of<const N: usize, const M: usize>(
         &mut self,
-        places: [Place; N],
+        places: [NodeId; N],
         weights: [Weight; M],
     ) -> ([&mut [Lane]; N], [&mut [f32]; M]) {
         let lanes = self.lanes.get_disjoint_mut(places.map(|place| self.places[place].clone()));
@@ -130,7 +130,7 @@ impl Slopes<'_> {
 
 impl Operation {
     /// The sequences that it reads.
-    pub fn reads(self) -> Vec<Place> {
+    pub fn reads(self) -> Vec<NodeId> {
         match self {
             Self::Tokens | Self::Unused => Vec::new(),
             Self::Last(x)
@@ -152,7 +152,11 @@ impl Operation {
     }
 
     /// Made of dfdx's operations, for any device: a sequence of `length` tokens.
-    pub fn compose<D: Device, T: Tape<f32, D>>(self, given: &Tensors<'_, D>, length: usize) -> Outcome<Cube<D, T>, D> {
+    pub fn compose<D: Device, T: Tape<f32, D>>(
+        self,
+        given: &Tensors<'_, D>,
+        length: usize,
+    ) -> DeviceResult<Tensor3<D, T>, D> {
         match self {
             Self::Tokens | Self::Unused => Ok(given.of(0)),
             Self::Last(x) => last(given.of(x), length),
@@ -247,87 +251,99 @@ impl Operation {
     }
 
     /// Adds the gradients of one block that follow from ∂out.
-    pub fn backward(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
+    pub fn backward(self, given: Given<'_>, grad_out: &[Lane], grads: &mut Grads<'_>) {
         match self {
             Self::Tokens | Self::Unused | Self::Last(_) | Self::Plus(_) | Self::Times(_) => {
-                self.through(given, by_out, slopes)
+                self.through(given, grad_out, grads)
             }
-            Self::Apply(..) | Self::PlusRow(..) | Self::TimesRow(..) => self.through(given, by_out, slopes),
+            Self::Apply(..) | Self::PlusRow(..) | Self::TimesRow(..) => self.through(given, grad_out, grads),
             Self::Project(x, weight, sizes) => {
-                let ([by_x], [by_weight]) = slopes.of([x], [weight]);
-                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
+                let ([grad_x], [grad_weight]) = grads.of([x], [weight]);
+                project::backward((given.of(x), given.weight(weight)), sizes, grad_out, grad_x, grad_weight);
             }
             Self::ProjectTwice(x, weights, sizes) => {
-                let ([by_x], by_weights) = slopes.of([x], weights);
-                project::backward_twice((given.of(x), given.each(weights)), sizes, by_out, by_x, by_weights);
+                let ([grad_x], grad_weights) = grads.of([x], weights);
+                project::backward_twice((given.of(x), given.each(weights)), sizes, grad_out, grad_x, grad_weights);
             }
             Self::Affine(x, [weight, bias]) => {
-                let ([by_x], [by_weight, by_bias]) = slopes.of([x], [weight, bias]);
-                let sizes = (by_weight.len() / by_bias.len(), by_bias.len());
-                project::backward((given.of(x), given.weight(weight)), sizes, by_out, by_x, by_weight);
-                entrywise::by_added_row(by_out, by_bias);
+                let ([grad_x], [grad_weight, grad_bias]) = grads.of([x], [weight, bias]);
+                let sizes = (grad_weight.len() / grad_bias.len(), grad_bias.len());
+                project::backward((given.of(x), given.weight(weight)), sizes, grad_out, grad_x, grad_weight);
+                entrywise::grad_added_row(grad_out, grad_bias);
             }
             Self::Normalise(x, [gain, bias]) => {
-                let ([by_x], [by_gain, by_bias]) = slopes.of([x], [gain, bias]);
-                normalise::backward((given.of(x), given.weight(gain)), by_out, by_x, by_gain, by_bias);
+                let ([grad_x], [grad_gain, grad_bias]) = grads.of([x], [gain, bias]);
+                normalise::backward((given.of(x), given.weight(gain)), grad_out, grad_x, grad_gain, grad_bias);
             }
             Self::SoftmaxAttend(parts, heads) => {
-                let (by_parts, []) = slopes.of(parts, []);
-                softmax_attend::backward(given.all(parts), heads, by_out, by_parts);
+                let (grad_parts, []) = grads.of(parts, []);
+                softmax_attend::backward(given.all(parts), heads, grad_out, grad_parts);
             }
             Self::Convolve(x, [taps, bias]) => {
-                let ([by_x], [by_taps, by_bias]) = slopes.of([x], [taps, bias]);
-                causal_conv::backward((given.of(x), given.weight(taps)), by_out, by_x, by_taps, by_bias);
+                let ([grad_x], [grad_taps, grad_bias]) = grads.of([x], [taps, bias]);
+                causal_conv::backward((given.of(x), given.weight(taps)), grad_out, grad_x, grad_taps, grad_bias);
             }
             Self::DiagonalScan(x, spectrum) => {
-                let ([by_x], [by_spectrum]) = slopes.of([x], [spectrum]);
-                diagonal_scan::backward((given.of(x), given.weight(spectrum)), by_out, by_x, by_spectrum);
+                let ([grad_x], [grad_spectrum]) = grads.of([x], [spectrum]);
+                diagonal_scan::backward((given.of(x), given.weight(spectrum)), grad_out, grad_x, grad_spectrum);
             }
             Self::SelectiveScan(parts, rate, states) => {
-                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
-                selective_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+                let (grad_parts, [grad_rate]) = grads.of(parts, [rate]);
+                selective_scan::backward(
+                    (given.all(parts), given.weight(rate)),
+                    states,
+                    grad_out,
+                    grad_parts,
+                    grad_rate,
+                );
             }
             Self::HeadScan(parts, rate, states) => {
-                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
-                head_scan::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+                let (grad_parts, [grad_rate]) = grads.of(parts, [rate]);
+                head_scan::backward((given.all(parts), given.weight(rate)), states, grad_out, grad_parts, grad_rate);
             }
             Self::MaskedAttend(parts, rate, states) => {
-                let (by_parts, [by_rate]) = slopes.of(parts, [rate]);
-                masked_attend::backward((given.all(parts), given.weight(rate)), states, by_out, by_parts, by_rate);
+                let (grad_parts, [grad_rate]) = grads.of(parts, [rate]);
+                masked_attend::backward(
+                    (given.all(parts), given.weight(rate)),
+                    states,
+                    grad_out,
+                    grad_parts,
+                    grad_rate,
+                );
             }
         }
     }
 
     /// The same, of those that treat every number alike.
-    fn through(self, given: Given<'_>, by_out: &[Lane], slopes: &mut Slopes<'_>) {
+    fn through(self, given: Given<'_>, grad_out: &[Lane], grads: &mut Grads<'_>) {
         match self {
             Self::Last(x) => {
-                let ([by_x], []) = slopes.of([x], []);
-                let skipped = by_x.len() - by_out.len();
-                entrywise::add(by_out, &mut by_x[skipped..]);
+                let ([grad_x], []) = grads.of([x], []);
+                let skipped = grad_x.len() - grad_out.len();
+                entrywise::add(grad_out, &mut grad_x[skipped..]);
             }
             Self::Plus(places) => {
-                let (by, []) = slopes.of(places, []);
-                by.into_iter().for_each(|by| entrywise::add(by_out, by));
+                let (by, []) = grads.of(places, []);
+                by.into_iter().for_each(|by| entrywise::add(grad_out, by));
             }
             Self::Times([x, y]) => {
-                let ([by_x, by_y], []) = slopes.of([x, y], []);
-                entrywise::add_products(given.of(y), by_out, by_x);
-                entrywise::add_products(given.of(x), by_out, by_y);
+                let ([grad_x, grad_y], []) = grads.of([x, y], []);
+                entrywise::add_products(given.of(y), grad_out, grad_x);
+                entrywise::add_products(given.of(x), grad_out, grad_y);
             }
             Self::Apply(function, x) => {
-                let ([by_x], []) = slopes.of([x], []);
-                entrywise::apply_backward(function, given.of(x), by_out, by_x);
+                let ([grad_x], []) = grads.of([x], []);
+                entrywise::apply_backward(function, given.of(x), grad_out, grad_x);
             }
             Self::PlusRow(x, row) => {
-                let ([by_x], [by_row]) = slopes.of([x], [row]);
-                entrywise::add(by_out, by_x);
-                entrywise::by_added_row(by_out, by_row);
+                let ([grad_x], [grad_row]) = grads.of([x], [row]);
+                entrywise::add(grad_out, grad_x);
+                entrywise::grad_added_row(grad_out, grad_row);
             }
             Self::TimesRow(x, row) => {
-                let ([by_x], [by_row]) = slopes.of([x], [row]);
-                entrywise::add_times_row(by_out, given.weight(row), by_x);
-                entrywise::by_multiplied_row(given.of(x), by_out, by_row);
+                let ([grad_x], [grad_row]) = grads.of([x], [row]);
+                entrywise::add_times_row(grad_out, given.weight(row), grad_x);
+                entrywise::grad_multiplied_row(given.of(x), grad_out, grad_row);
             }
             _ => {}
         }
@@ -335,7 +351,7 @@ impl Operation {
 }
 
 /// The last tokens of every sequence.
-fn last<D: Device, T: Tape<f32, D>>(x: Cube<D, T>, count: usize) -> Outcome<Cube<D, T>, D> {
+fn last<D: Device, T: Tape<f32, D>>(x: Tensor3<D, T>, count: usize) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, width) = *x.shape();
     slice(x, (0..batch, length - count..length, 0..width))
 }

@@ -51,7 +51,7 @@ fn turning(turned: usize, other: usize) -> usize {
 /// Gives the sums of a row, sixteen columns at once or as many as are left, to `add`.
 #[inline(always)]
 fn turn(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), mut add: impl FnMut(usize, usize, &Lane)) {
-    let mut turned = Buffer::stale(y.len() / columns * LANES);
+    let mut turned = Buffer::uninit(y.len() / columns * LANES);
     for first in (0..columns).step_by(LANES) {
         for (y, turned) in y.chunks_exact(columns).zip(turned.as_chunks_mut().0) {
             match y[first..].first_chunk() {
@@ -61,7 +61,7 @@ fn turn(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), mut add: impl F
         }
         for row in (0..rows).step_by(TILE) {
             let [mut a, mut b, mut c, mut d] = [ZERO; TILE];
-            // Past the last row stands the last one again; its sums are not used.
+            // RecurrentWeights the last row stands the last one again; its sums are not used.
             let at: [usize; TILE] = std::array::from_fn(|i| (row + i).min(rows - 1));
             for (x, turned) in x.chunks_exact(rows).zip(turned.as_chunks::<LANES>().0) {
                 let four = at.map(|row| &x[row]);

@@ -17,12 +17,12 @@ use super::blocks::{self, Kernel, Operands, untape};
 use super::buffer::Buffer;
 use super::entrywise::Function;
 use super::lanes::Lane;
-use super::operation::{Given, Operation, Place, Slopes, Tensors, Weight};
+use super::operation::{Given, Grads, NodeId, Operation, Tensors, Weight};
 use super::softmax_attend::Heads;
-use crate::nn::{Cube, Device, Input, Matrix, Outcome};
+use crate::nn::{Device, DeviceResult, Input, Matrix, Tensor3};
 
 /// The steps so far, each of which makes a sequence.
-pub struct Program<D: Device, T> {
+pub struct GraphBuilder<D: Device, T> {
     steps: RefCell<Vec<Step>>,
     weights: RefCell<Vec<Matrix<D, T>>>,
 }
@@ -42,8 +42,8 @@ struct Size {
 
 /// A sequence that a program will make: (B, length, width).
 pub struct Sequence<'p, D: Device, T> {
-    program: &'p Program<D, T>,
-    place: Place,
+    program: &'p GraphBuilder<D, T>,
+    place: NodeId,
     size: Size,
 }
 
@@ -55,7 +55,7 @@ impl<D: Device, T> Clone for Sequence<'_, D, T> {
 
 impl<D: Device, T> Copy for Sequence<'_, D, T> {}
 
-impl<D: Device, T: Tape<f32, D>> Program<D, T> {
+impl<D: Device, T: Tape<f32, D>> GraphBuilder<D, T> {
     /// A program that is given tokens of this shape: (B, length, width).
     pub fn new((_, length, width): (usize, usize, usize)) -> Self {
         let tokens = Step { operation: Operation::Tokens, size: Size { length, width } };
@@ -115,7 +115,7 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
     }
 
     /// Where these lie, with a copy in place of one that is there already: an operation adds to all their gradients.
-    fn distinct<const N: usize>(sequences: [Self; N]) -> [Place; N] {
+    fn distinct<const N: usize>(sequences: [Self; N]) -> [NodeId; N] {
         let mut places = sequences.map(|sequence| sequence.place);
         for i in 1..N {
             if places[..i].contains(&places[i]) {
@@ -197,13 +197,13 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
     }
 
     /// What the network answers to the input: (B, length, width) of this sequence.
-    pub fn run(self, input: Input<D, T>) -> Outcome<Cube<D, T>, D> {
+    pub fn run(self, input: Input<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
         let device = input.tokens.device().clone();
-        device.run(input, self.recording())
+        device.run(input, self.graph())
     }
 
     /// The program up to here, without the steps that it does not need; its weights, which carry their tapes, go with it.
-    fn recording(self) -> Recording<D, T> {
+    fn graph(self) -> Graph<D, T> {
         let mut steps = self.program.steps.borrow()[..=self.place].to_vec();
         let mut needed = vec![false; steps.len()];
         (needed[0], needed[self.place]) = (true, true);
@@ -214,7 +214,7 @@ impl<'p, D: Device, T: Tape<f32, D>> Sequence<'p, D, T> {
                 *step = Step { operation: Operation::Unused, size: Size { length: 0, width: 0 } };
             }
         }
-        Recording { steps, weights: self.program.weights.take() }
+        Graph { steps, weights: self.program.weights.take() }
     }
 }
 
@@ -228,7 +228,7 @@ pub struct Selection<'p, D: Device, T> {
 }
 
 impl<'p, D: Device, T: Tape<f32, D>> Selection<'p, D, T> {
-    fn scan(self, operation: fn([Place; 4], Weight, usize) -> Operation) -> Sequence<'p, D, T> {
+    fn scan(self, operation: fn([NodeId; 4], Weight, usize) -> Operation) -> Sequence<'p, D, T> {
         let Self { step, input, write, read, rate } = self;
         let program = step.program;
         let parts = Sequence::distinct([step, input, write, read]);
@@ -253,17 +253,17 @@ impl<'p, D: Device, T: Tape<f32, D>> Selection<'p, D, T> {
 }
 
 /// A program that is to be run; the answer is what its last step makes.
-pub struct Recording<D: Device, T> {
+pub struct Graph<D: Device, T> {
     steps: Vec<Step>,
     weights: Vec<Matrix<D, T>>,
 }
 
 /// Made of dfdx's operations, for any device.
-pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, recording: Recording<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, graph: Graph<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let mut tape = T::default();
     let mut values = vec![untape(input.tokens, &mut tape)];
-    let weights: Vec<Matrix<D>> = recording.weights.into_iter().map(|weight| untape(weight, &mut tape)).collect();
-    for Step { operation, size } in recording.steps.into_iter().skip(1) {
+    let weights: Vec<Matrix<D>> = graph.weights.into_iter().map(|weight| untape(weight, &mut tape)).collect();
+    for Step { operation, size } in graph.steps.into_iter().skip(1) {
         let given = Tensors { values: &values, weights: &weights };
         let value = operation.compose::<D, T>(&given, size.length)?;
         values.push(untape(value, &mut tape));
@@ -276,12 +276,12 @@ pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, recording: Record
 pub fn fused<T: Tape<f32, Cpu>>(
     device: &Cpu,
     input: Input<Cpu, T>,
-    recording: Recording<Cpu, T>,
-) -> Outcome<Cube<Cpu, T>, Cpu> {
-    if linear::pays(&recording, input.tokens.shape().0) {
-        return linear::run(device, input, recording);
+    graph: Graph<Cpu, T>,
+) -> DeviceResult<Tensor3<Cpu, T>, Cpu> {
+    if linear::pays(&graph, input.tokens.shape().0) {
+        return linear::run(device, input, graph);
     }
-    in_blocks(device, input, recording)
+    in_blocks(device, input, graph)
 }
 
 /// Where the sequence of each step lies in memory, one after the other.
@@ -299,13 +299,13 @@ fn places(steps: &[Step]) -> Vec<Range<usize>> {
 fn in_blocks<T: Tape<f32, Cpu>>(
     device: &Cpu,
     input: Input<Cpu, T>,
-    recording: Recording<Cpu, T>,
-) -> Outcome<Cube<Cpu, T>, Cpu> {
-    let Recording { steps, weights } = recording;
+    graph: Graph<Cpu, T>,
+) -> DeviceResult<Tensor3<Cpu, T>, Cpu> {
+    let Graph { steps, weights } = graph;
     let places = places(&steps);
     let size = steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
     let operations = steps.iter().map(|step| step.operation).collect();
-    let operands = Operands { inputs: vec![input.tokens], weights, wanted: input.wanted };
+    let operands = Operands { inputs: vec![input.tokens], weights, grad_target: input.grad_target };
     blocks::run(device, operands, size, |weights| Fused { operations, places, weights })
 }
 
@@ -344,17 +344,17 @@ impl Kernel for Fused {
         out.copy_from_slice(&saved[saved.len() - out.len()..]);
     }
 
-    fn backward(&self, _inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: blocks::Slopes<'_>) {
+    fn backward(&self, _inputs: &[Buffer], saved: &mut [Lane], grad_out: &[Lane], grads: blocks::Grads<'_>) {
         let mut memory = Buffer::zeros(self.lanes());
-        let last = memory.len() - by_out.len();
-        memory[last..].copy_from_slice(by_out);
+        let last = memory.len() - grad_out.len();
+        memory[last..].copy_from_slice(grad_out);
         for (operation, place) in self.operations.iter().zip(&self.places).rev() {
             let (before, now) = memory.split_at_mut(place.start);
-            let mut slopes = Slopes { lanes: before, places: &self.places, weights: slopes.weights };
-            operation.backward(self.given(saved), &now[..place.len()], &mut slopes);
+            let mut grads = Grads { lanes: before, places: &self.places, weights: grads.weights };
+            operation.backward(self.given(saved), &now[..place.len()], &mut grads);
         }
-        for (sum, slope) in slopes.inputs[0].iter_mut().zip(memory.iter()) {
-            *sum = *slope;
+        for (sum, grad) in grads.inputs[0].iter_mut().zip(memory.iter()) {
+            *sum = *grad;
         }
     }
 }

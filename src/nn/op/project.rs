@@ -6,10 +6,13 @@ use multiversion::multiversion;
 use super::Device;
 use super::lanes::{LANES, Lane, ZERO, dot, lanewise, plus_scaled};
 use super::outer::add_outer;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// tokens · W, made of dfdx's operations, for any device: (B, T, a) times (a, b).
-pub fn project<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>, weight: Matrix<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn project<D: Device, T: Tape<f32, D>>(
+    tokens: Tensor3<D, T>,
+    weight: Matrix<D, T>,
+) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, width) = *tokens.shape();
     let wide = weight.shape().1;
     let flat = tokens.try_reshape_like(&(batch * length, width))?;
@@ -108,14 +111,14 @@ pub fn forward_affine(x: &[Lane], (weight, bias): (&[f32], &[f32]), out: &mut [L
 pub fn backward(
     (x, weight): (&[Lane], &[f32]),
     (a, b): (usize, usize),
-    by_out: &[Lane],
-    by_x: &mut [Lane],
-    by_weight: &mut [f32],
+    grad_out: &[Lane],
+    grad_x: &mut [Lane],
+    grad_weight: &mut [f32],
 ) {
-    for (by_x, by_out) in by_x.chunks_exact_mut(a).zip(by_out.chunks_exact(b)) {
-        add_times_column(weight, by_out, by_x);
+    for (grad_x, grad_out) in grad_x.chunks_exact_mut(a).zip(grad_out.chunks_exact(b)) {
+        add_times_column(weight, grad_out, grad_x);
     }
-    add_outer(x, by_out, (a, b), by_weight);
+    add_outer(x, grad_out, (a, b), grad_weight);
 }
 
 /// W V of (a, h) and (h, b).
@@ -139,25 +142,31 @@ pub fn forward_twice(x: &[Lane], weights: [&[f32]; 2], sizes: [usize; 3], out: &
 pub fn backward_twice(
     (x, weights): (&[Lane], [&[f32]; 2]),
     sizes: [usize; 3],
-    by_out: &[Lane],
-    by_x: &mut [Lane],
-    [by_first, by_second]: [&mut [f32]; 2],
+    grad_out: &[Lane],
+    grad_x: &mut [Lane],
+    [grad_first, grad_second]: [&mut [f32]; 2],
 ) {
     let [a, _, b] = sizes;
-    let mut by_both = vec![0.0; a * b];
-    backward((x, &chained(weights, sizes)), (a, b), by_out, by_x, &mut by_both);
-    unchain(weights, sizes, &by_both, [by_first, by_second]);
+    let mut grad_both = vec![0.0; a * b];
+    backward((x, &chained(weights, sizes)), (a, b), grad_out, grad_x, &mut grad_both);
+    unchain(weights, sizes, &grad_both, [grad_first, grad_second]);
 }
 
 /// Adds the gradients by W and V that follow from that by W V.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn unchain(weights: [&[f32]; 2], [_, h, b]: [usize; 3], by_both: &[f32], [by_first, by_second]: [&mut [f32]; 2]) {
-    for ((by_row, row), by_both) in by_first.chunks_exact_mut(h).zip(weights[0].chunks_exact(h)).zip(by_both.chunks(b))
+pub fn unchain(
+    weights: [&[f32]; 2],
+    [_, h, b]: [usize; 3],
+    grad_both: &[f32],
+    [grad_first, grad_second]: [&mut [f32]; 2],
+) {
+    for ((grad_row, row), grad_both) in
+        grad_first.chunks_exact_mut(h).zip(weights[0].chunks_exact(h)).zip(grad_both.chunks(b))
     {
-        let along = weights[1].chunks_exact(b).zip(by_second.chunks_exact_mut(b));
-        for ((by_w, w), (v, by_v)) in by_row.iter_mut().zip(row).zip(along) {
-            *by_w += dot(by_both, v);
-            by_v.iter_mut().zip(by_both).for_each(|(by_v, slope)| *by_v += w * slope);
+        let along = weights[1].chunks_exact(b).zip(grad_second.chunks_exact_mut(b));
+        for ((grad_w, w), (v, grad_v)) in grad_row.iter_mut().zip(row).zip(along) {
+            *grad_w += dot(grad_both, v);
+            grad_v.iter_mut().zip(grad_both).for_each(|(grad_v, grad)| *grad_v += w * grad);
         }
     }
 }
@@ -174,20 +183,20 @@ pub fn forward_one(x: &[f32], weight: &[f32], (a, b): (usize, usize), out: &mut 
 
 /// Of one sequence: adds the gradient by x, which does not depend on x.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn backward_one(by_out: &[f32], weight: &[f32], (a, b): (usize, usize), by_x: &mut [f32]) {
-    for (by_out, by_x) in by_out.chunks_exact(b).zip(by_x.chunks_exact_mut(a)) {
-        for (by_x, row) in by_x.iter_mut().zip(weight.chunks_exact(b)) {
-            *by_x += dot(by_out, row);
+pub fn backward_one(grad_out: &[f32], weight: &[f32], (a, b): (usize, usize), grad_x: &mut [f32]) {
+    for (grad_out, grad_x) in grad_out.chunks_exact(b).zip(grad_x.chunks_exact_mut(a)) {
+        for (grad_x, row) in grad_x.iter_mut().zip(weight.chunks_exact(b)) {
+            *grad_x += dot(grad_out, row);
         }
     }
 }
 
 /// Of one sequence: adds the gradient by W.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn by_weight_of_one(x: &[f32], by_out: &[f32], (a, b): (usize, usize), by_weight: &mut [f32]) {
-    for (x, by_out) in x.chunks_exact(a).zip(by_out.chunks_exact(b)) {
-        for (x, row) in x.iter().zip(by_weight.chunks_exact_mut(b)) {
-            row.iter_mut().zip(by_out).for_each(|(sum, slope)| *sum += x * slope);
+pub fn grad_weight_of_one(x: &[f32], grad_out: &[f32], (a, b): (usize, usize), grad_weight: &mut [f32]) {
+    for (x, grad_out) in x.chunks_exact(a).zip(grad_out.chunks_exact(b)) {
+        for (x, row) in x.iter().zip(grad_weight.chunks_exact_mut(b)) {
+            row.iter_mut().zip(grad_out).for_each(|(sum, grad)| *sum += x * grad);
         }
     }
 }

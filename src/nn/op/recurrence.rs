@@ -18,17 +18,17 @@ use dfdx::prelude::{
 use multiversion::multiversion;
 
 use super::Device;
-use super::blocks::{Kernel, Operands, Slopes, run};
+use super::blocks::{Grads, Kernel, Operands, run};
 use super::buffer::Buffer;
-use super::entrywise::by_added_row;
+use super::entrywise::grad_added_row;
 use super::lanes::{Lane, ZERO};
 use super::outer::add_outer;
 use super::project::{add_row_times, add_times_column, write_row};
-use crate::nn::{Cube, Matrix, Outcome, Wanted};
+use crate::nn::{DeviceResult, GradTarget, Matrix, Tensor3};
 
 /// What a layer carries from token to token. A cell without c leaves it alone.
 #[derive(Clone, Debug)]
-pub struct Carried<X> {
+pub struct CellState<X> {
     pub h: X,
     pub c: X,
 }
@@ -48,29 +48,29 @@ pub trait Cell: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
     }
 
     /// The definition: one step of one sequence.
-    fn define(carried: &mut Carried<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>);
+    fn define(carried: &mut CellState<Vec<f32>>, reads: impl Fn(usize, &[f32]) -> Vec<f32>);
 
     /// One step of a batch, made of dfdx's operations: (B, n). The tape goes on in h.
     fn step<D: Device, T: Tape<f32, D>>(
-        carried: Carried<Matrix<D, T>>,
-        reads: impl Fn(usize, Matrix<D, T>) -> Outcome<Matrix<D, T>, D>,
-    ) -> Outcome<Carried<Matrix<D, T>>, D>;
+        carried: CellState<Matrix<D, T>>,
+        reads: impl Fn(usize, Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D>,
+    ) -> DeviceResult<CellState<Matrix<D, T>>, D>;
 
     /// One step of a block: turns x_t W + b of the gates into the gates, and writes h and c behind those before.
-    fn forward(past: Past<'_>, now: Moment<'_>);
+    fn forward(past: RecurrentWeights<'_>, now: StepBuffers<'_>);
 
     /// Turns the gradients by h_t and c_t, in `by`, into those by h and c before, and the gates into the gradients by what
     /// they were made of.
-    fn backward(past: Past<'_>, now: Moment<'_>, by: Carried<&mut [Lane]>);
+    fn backward(past: RecurrentWeights<'_>, now: StepBuffers<'_>, by: CellState<&mut [Lane]>);
 }
 
 /// The U of every gate, as steps in lanes use them.
 #[derive(Clone, Copy)]
-pub struct Past<'a> {
+pub struct RecurrentWeights<'a> {
     weights: &'a [Vec<f32>],
 }
 
-impl Past<'_> {
+impl RecurrentWeights<'_> {
     /// out += h U of this gate.
     #[inline(always)]
     pub fn add(self, gate: usize, h: &[Lane], out: &mut [Lane]) {
@@ -79,8 +79,8 @@ impl Past<'_> {
 
     /// Adds to the gradient by what the gate reads the part that follows from its slope.
     #[inline(always)]
-    pub fn add_back(self, gate: usize, slope: &[Lane], by_h: &mut [Lane]) {
-        add_times_column(&self.weights[3 * gate + 1], slope, by_h);
+    pub fn add_back(self, gate: usize, grad: &[Lane], grad_h: &mut [Lane]) {
+        add_times_column(&self.weights[3 * gate + 1], grad, grad_h);
     }
 }
 
@@ -88,36 +88,36 @@ impl Past<'_> {
 pub const MOST_GATES: usize = 4;
 
 /// What a step in lanes reads and writes: (n) each. A backward step finds what the forward step left.
-pub struct Moment<'a> {
+pub struct StepBuffers<'a> {
     /// Empty past the cell's last gate.
     pub gates: [&'a mut [Lane]; MOST_GATES],
-    pub before: Carried<&'a [Lane]>,
-    pub after: Carried<&'a mut [Lane]>,
+    pub before: CellState<&'a [Lane]>,
+    pub after: CellState<&'a mut [Lane]>,
     /// What [`Cell::READS_OTHER`] reads; empty where there is no such gate.
     pub other: &'a mut [Lane],
     /// For what a backward step has to put somewhere.
-    pub spare: &'a mut [Lane],
+    pub scratch: &'a mut [Lane],
 }
 
 /// A layer of this cell over sequences.
 pub struct Recurrence<D: Device, T, C> {
-    pub inputs: Cube<D, T>,
+    pub inputs: Tensor3<D, T>,
     /// W, U and b of every gate.
     pub gates: Vec<[Matrix<D, T>; 3]>,
     /// So many h of the last tokens are wanted.
     pub asked: usize,
-    pub wanted: Wanted,
+    pub grad_target: GradTarget,
     pub cell: PhantomData<C>,
 }
 
 /// Made of dfdx's operations, for any device: (B, asked, n).
-pub fn compose<D: Device, T: Tape<f32, D>, C: Cell>(layer: Recurrence<D, T, C>) -> Outcome<Cube<D, T>, D> {
+pub fn compose<D: Device, T: Tape<f32, D>, C: Cell>(layer: Recurrence<D, T, C>) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, width) = *layer.inputs.shape();
     let device = layer.inputs.device().clone();
     // Time before batch, so that the tokens of one time lie together.
     let by_time = layer.inputs.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(length * batch, width))?;
     let (by_time, mut tape) = by_time.split_tape();
-    let (mut tokens, mut past): (Vec<Cube<D>>, Vec<Matrix<D>>) = Default::default();
+    let (mut tokens, mut past): (Vec<Tensor3<D>>, Vec<Matrix<D>>) = Default::default();
     let mut units = 0;
     for [weight, from_past, bias] in layer.gates {
         units = bias.shape().1;
@@ -125,14 +125,14 @@ pub fn compose<D: Device, T: Tape<f32, D>, C: Cell>(layer: Recurrence<D, T, C>) 
         let ones: Matrix<D> = device.try_ones_like(&(length * batch, 1))?;
         let everywhere = ones.retaped::<T>().try_matmul(bias)?;
         let sum = by_time.retaped::<T>().try_matmul(weight)?.try_add(everywhere)?;
-        let (cube, done) = sum.try_reshape_like(&(length, batch, units))?.split_tape();
+        let (tensor3, done) = sum.try_reshape_like(&(length, batch, units))?.split_tape();
         let (from_past, its) = from_past.split_tape();
         tape = tape.merge(done).merge(its);
-        tokens.push(cube);
+        tokens.push(tensor3);
         past.push(from_past);
     }
     let zero: Matrix<D> = device.try_zeros_like(&(batch, units))?;
-    let mut carried = Carried { h: zero.retaped::<T>(), c: zero.retaped::<T>() };
+    let mut carried = CellState { h: zero.retaped::<T>(), c: zero.retaped::<T>() };
     let mut all = Vec::with_capacity(length);
     for t in 0..length {
         let reads = |gate: usize, h: Matrix<D, T>| {
@@ -152,13 +152,16 @@ pub fn compose<D: Device, T: Tape<f32, D>, C: Cell>(layer: Recurrence<D, T, C>) 
 }
 
 /// The fast form on the CPU.
-pub fn fused<T: Tape<f32, Cpu>, C: Cell>(device: &Cpu, layer: Recurrence<Cpu, T, C>) -> Outcome<Cube<Cpu, T>, Cpu> {
+pub fn fused<T: Tape<f32, Cpu>, C: Cell>(
+    device: &Cpu,
+    layer: Recurrence<Cpu, T, C>,
+) -> DeviceResult<Tensor3<Cpu, T>, Cpu> {
     let (_, length, width) = *layer.inputs.shape();
     let units = layer.gates.first().map_or(0, |[_, _, bias]| bias.shape().1);
     let weights = layer.gates.into_iter().flatten().collect();
-    let operands = Operands { inputs: vec![layer.inputs], weights, wanted: layer.wanted };
-    let (sizes, wanted) = (Sizes { length, width, units }, layer.wanted);
-    run(device, operands, (layer.asked, units), |weights| Fused::<C> { weights, sizes, wanted, cell: PhantomData })
+    let operands = Operands { inputs: vec![layer.inputs], weights, grad_target: layer.grad_target };
+    let (sizes, grad_target) = (Sizes { length, width, units }, layer.grad_target);
+    run(device, operands, (layer.asked, units), |weights| Fused::<C> { weights, sizes, grad_target, cell: PhantomData })
 }
 
 #[derive(Clone, Copy)]
@@ -172,7 +175,7 @@ struct Fused<C> {
     /// W, U and b of every gate.
     weights: Vec<Vec<f32>>,
     sizes: Sizes,
-    wanted: Wanted,
+    grad_target: GradTarget,
     cell: PhantomData<C>,
 }
 
@@ -202,16 +205,16 @@ impl<'a> Memory<'a> {
     }
 
     #[inline(always)]
-    fn at<'m>(&'m mut self, t: usize, spare: &'m mut [Lane]) -> Moment<'m> {
+    fn at<'m>(&'m mut self, t: usize, scratch: &'m mut [Lane]) -> StepBuffers<'m> {
         let units = self.sizes.units;
         let (h_before, h) = pair(self.h, t, units);
         let (c_before, c) = pair(self.c, t, units);
-        Moment {
+        StepBuffers {
             gates: gates_at(self.gates, t, self.sizes),
-            before: Carried { h: h_before, c: c_before },
-            after: Carried { h, c },
+            before: CellState { h: h_before, c: c_before },
+            after: CellState { h, c },
             other: if self.other.is_empty() { &mut [] } else { &mut self.other[t * units..][..units] },
-            spare,
+            scratch,
         }
     }
 }
@@ -246,18 +249,18 @@ impl<C: Cell> Kernel for Fused<C> {
         out.copy_from_slice(&memory.h[memory.h.len() - out.len()..]);
     }
 
-    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: Slopes<'_>) {
+    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], grad_out: &[Lane], grads: Grads<'_>) {
         let Sizes { length, width, units } = self.sizes;
         let mut memory = Memory::of::<C>(saved, self.sizes);
-        backward_block::<C>(&self.weights, &mut memory, by_out);
-        let gates = memory.gates.chunks_exact(length * units).zip(slopes.weights.as_chunks_mut::<3>().0);
-        for (gate, (slope, [by_weight, by_past, by_bias])) in gates.enumerate() {
+        backward_block::<C>(&self.weights, &mut memory, grad_out);
+        let gates = memory.gates.chunks_exact(length * units).zip(grads.weights.as_chunks_mut::<3>().0);
+        for (gate, (grad, [grad_weight, grad_past, grad_bias])) in gates.enumerate() {
             let read = if C::READS_OTHER == Some(gate) { &*memory.other } else { &memory.h[..length * units] };
-            add_outer_sums(&inputs[0], slope, (width, units), by_weight);
-            add_outer_sums(read, slope, (units, units), by_past);
-            by_added_row(slope, by_bias);
-            if self.wanted != Wanted::Weights {
-                add_back(slope, &self.weights[3 * gate], (width, units), &mut slopes.inputs[0]);
+            add_outer_sums(&inputs[0], grad, (width, units), grad_weight);
+            add_outer_sums(read, grad, (units, units), grad_past);
+            grad_added_row(grad, grad_bias);
+            if self.grad_target != GradTarget::Weights {
+                add_back(grad, &self.weights[3 * gate], (width, units), &mut grads.inputs[0]);
             }
         }
     }
@@ -270,9 +273,9 @@ fn add_outer_sums(x: &[Lane], y: &[Lane], sizes: (usize, usize), sums: &mut [f32
 
 /// Adds the gradient by the inputs that follows from a gate's slopes.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn add_back(slope: &[Lane], weight: &[f32], (width, units): (usize, usize), by_inputs: &mut [Lane]) {
-    for (slope, by_input) in slope.chunks_exact(units).zip(by_inputs.chunks_exact_mut(width)) {
-        add_times_column(weight, slope, by_input);
+fn add_back(grad: &[Lane], weight: &[f32], (width, units): (usize, usize), grad_inputs: &mut [Lane]) {
+    for (grad, grad_input) in grad.chunks_exact(units).zip(grad_inputs.chunks_exact_mut(width)) {
+        add_times_column(weight, grad, grad_input);
     }
 }
 
@@ -289,23 +292,27 @@ fn forward_block<C: Cell>(weights: &[Vec<f32>], inputs: &[Lane], memory: &mut Me
     memory.h[..units].fill(ZERO);
     memory.c.iter_mut().take(units).for_each(|c| *c = ZERO);
     for t in 0..length {
-        C::forward(Past { weights }, memory.at(t, &mut []));
+        C::forward(RecurrentWeights { weights }, memory.at(t, &mut []));
     }
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward_block<C: Cell>(weights: &[Vec<f32>], memory: &mut Memory<'_>, by_out: &[Lane]) {
+fn backward_block<C: Cell>(weights: &[Vec<f32>], memory: &mut Memory<'_>, grad_out: &[Lane]) {
     let sizes = memory.sizes;
-    let asked = by_out.len() / sizes.units;
-    let [mut by_h, mut by_c, mut spare] = [(); 3].map(|()| Buffer::zeros(sizes.units));
+    let asked = grad_out.len() / sizes.units;
+    let [mut grad_h, mut grad_c, mut scratch] = [(); 3].map(|()| Buffer::zeros(sizes.units));
     for t in (0..sizes.length).rev() {
         if let Some(asked) = (t + asked).checked_sub(sizes.length) {
-            let by_answer = &by_out[asked * sizes.units..][..sizes.units];
-            for (sum, slope) in by_h.as_flattened_mut().iter_mut().zip(by_answer.as_flattened()) {
-                *sum += slope;
+            let grad_answer = &grad_out[asked * sizes.units..][..sizes.units];
+            for (sum, grad) in grad_h.as_flattened_mut().iter_mut().zip(grad_answer.as_flattened()) {
+                *sum += grad;
             }
         }
-        C::backward(Past { weights }, memory.at(t, &mut spare), Carried { h: &mut by_h, c: &mut by_c });
+        C::backward(
+            RecurrentWeights { weights },
+            memory.at(t, &mut scratch),
+            CellState { h: &mut grad_h, c: &mut grad_c },
+        );
     }
 }
 
@@ -321,11 +328,11 @@ mod tests {
 
     /// Values, and the gradients of a weighted sum of them by inputs and weights.
     fn measure<C: Cell>(
-        form: fn(Recurrence<Cpu, Owned, C>) -> Cube<Cpu, Owned>,
+        form: fn(Recurrence<Cpu, Owned, C>) -> Tensor3<Cpu, Owned>,
         (batch, asked): (usize, usize),
     ) -> Vec<Vec<f32>> {
         let (device, mut random, sizes) = (Cpu::default(), Random::new(11), (3, 5));
-        let inputs = random.cube(&device, (batch, 4, sizes.0));
+        let inputs = random.tensor3(&device, (batch, 4, sizes.0));
         let shapes = [sizes, (sizes.1, sizes.1), (1, sizes.1)];
         let gates: Vec<[Matrix<Cpu>; 3]> =
             C::GATES.iter().map(|_| shapes.map(|shape| random.matrix(&device, shape))).collect();
@@ -333,14 +340,14 @@ mod tests {
             inputs: inputs.leaky_trace(),
             gates: gates.iter().map(|gate| gate.each_ref().map(Trace::leaky_trace)).collect(),
             asked,
-            wanted: Wanted::All,
+            grad_target: GradTarget::All,
             cell: PhantomData,
         });
         let values = out.as_vec();
-        let sum = random.cube(&device, *out.shape());
+        let sum = random.tensor3(&device, *out.shape());
         let gradients = (out * sum).sum::<Rank0, _>().backward();
-        let by_weights = gates.iter().flatten().map(|weight| gradients.get(weight).as_vec());
-        [values, gradients.get(&inputs).as_vec()].into_iter().chain(by_weights).collect()
+        let grad_weights = gates.iter().flatten().map(|weight| gradients.get(weight).as_vec());
+        [values, gradients.get(&inputs).as_vec()].into_iter().chain(grad_weights).collect()
     }
 
     fn both_forms_agree<C: Cell>() {

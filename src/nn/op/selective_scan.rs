@@ -19,18 +19,18 @@ use super::elementary::exp;
 use super::join::join;
 use super::lanes::{Lane, ZERO, lanewise, plus, plus_product, plus_scaled, product, total};
 use super::slice::slice;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// What the scan runs over.
 pub struct SelectiveScan<D: super::Device, T> {
     /// (B, T, E).
-    pub step: Cube<D, T>,
+    pub step: Tensor3<D, T>,
     /// (B, T, E).
-    pub input: Cube<D, T>,
+    pub input: Tensor3<D, T>,
     /// (B, T, N).
-    pub write: Cube<D, T>,
+    pub write: Tensor3<D, T>,
     /// (B, M, N).
-    pub read: Cube<D, T>,
+    pub read: Tensor3<D, T>,
     /// (E, N).
     pub rate: Matrix<D, T>,
 }
@@ -54,16 +54,16 @@ pub fn selective_states(parts: [&[f32]; 3], rate: &[f32], (wide, states): (usize
 }
 
 /// Made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: SelectiveScan<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(scan: SelectiveScan<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
     let SelectiveScan { step, input, write, read, rate } = scan;
     let (batch, length, wide) = *step.shape();
     let (asked, states) = (read.shape().1, rate.shape().1);
     let all = (batch, wide, states);
-    let at = |cube: &Cube<D, T>, t: usize| {
-        let width = cube.shape().2;
-        slice(cube.retaped::<T>(), (0..batch, t..t + 1, 0..width))?.try_reshape_like(&(batch, width))
+    let at = |tensor3: &Tensor3<D, T>, t: usize| {
+        let width = tensor3.shape().2;
+        slice(tensor3.retaped::<T>(), (0..batch, t..t + 1, 0..width))?.try_reshape_like(&(batch, width))
     };
-    let mut state: Option<Cube<D, T>> = None;
+    let mut state: Option<Tensor3<D, T>> = None;
     let mut answers: Vec<Matrix<D, T>> = Vec::new();
     for t in 0..length {
         let delta = at(&step, t)?; // (B, E)
@@ -133,9 +133,9 @@ fn decay(delta: &Lane, a: f32) -> Lane {
 pub fn backward(
     (scanned, rate): (Scanned<'_>, &[f32]),
     states: usize,
-    by_out: &[Lane],
-    [by_step, by_input, by_write, by_read]: [&mut [Lane]; 4],
-    by_rate: &mut [f32],
+    grad_out: &[Lane],
+    [grad_step, grad_input, grad_write, grad_read]: [&mut [Lane]; 4],
+    grad_rate: &mut [f32],
 ) {
     let [step, input, write, read] = scanned;
     let wide = rate.len() / states;
@@ -144,7 +144,7 @@ pub fn backward(
     let mut memory = Buffer::zeros((2 * length + 3) * states);
     let (history, rest) = memory.split_at_mut((length + 1) * states);
     let (decays, rest) = rest.split_at_mut(length * states);
-    let (by_state, by_rates) = rest.split_at_mut(states);
+    let (grad_state, grad_rates) = rest.split_at_mut(states);
     for (e, rate) in rate.chunks_exact(states).enumerate() {
         for t in 0..length {
             let delta = &step[t * wide + e];
@@ -157,40 +157,40 @@ pub fn backward(
                 now[n] = plus_product(&product(&taken, &write[t * states + n]), &decays[n], &before[n]);
             }
         }
-        by_state.fill(ZERO);
-        by_rates.fill(ZERO);
+        grad_state.fill(ZERO);
+        grad_rates.fill(ZERO);
         for t in (0..length).rev() {
             let place = t * wide + e;
             let (delta, x) = (&step[place], &input[place]);
             let taken = product(delta, x);
             let (before, now) = history[t * states..][..2 * states].split_at(states);
             if t >= skipped {
-                let (answer, at) = (&by_out[(t - skipped) * wide + e], (t - skipped) * states);
+                let (answer, at) = (&grad_out[(t - skipped) * wide + e], (t - skipped) * states);
                 for n in 0..states {
                     lanewise();
-                    by_state[n] = plus_product(&by_state[n], answer, &read[at + n]);
-                    by_read[at + n] = plus_product(&by_read[at + n], answer, &now[n]);
+                    grad_state[n] = plus_product(&grad_state[n], answer, &read[at + n]);
+                    grad_read[at + n] = plus_product(&grad_read[at + n], answer, &now[n]);
                 }
             }
             // ∂(Δ x), and the part of ∂Δ that comes through the decay.
-            let (mut by_taken, mut by_delta) = (ZERO, ZERO);
-            let (write, by_write) = (&write[t * states..][..states], &mut by_write[t * states..][..states]);
+            let (mut grad_taken, mut grad_delta) = (ZERO, ZERO);
+            let (write, grad_write) = (&write[t * states..][..states], &mut grad_write[t * states..][..states]);
             for n in 0..states {
                 lanewise();
-                by_write[n] = plus_product(&by_write[n], &by_state[n], &taken);
-                by_taken = plus_product(&by_taken, &by_state[n], &write[n]);
-                by_state[n] = product(&by_state[n], &decays[t * states + n]);
-                let by_exponent = product(&by_state[n], &before[n]);
-                by_rates[n] = plus_product(&by_rates[n], &by_exponent, delta);
-                by_delta = plus_scaled(&by_delta, rate[n], &by_exponent);
+                grad_write[n] = plus_product(&grad_write[n], &grad_state[n], &taken);
+                grad_taken = plus_product(&grad_taken, &grad_state[n], &write[n]);
+                grad_state[n] = product(&grad_state[n], &decays[t * states + n]);
+                let grad_exponent = product(&grad_state[n], &before[n]);
+                grad_rates[n] = plus_product(&grad_rates[n], &grad_exponent, delta);
+                grad_delta = plus_scaled(&grad_delta, rate[n], &grad_exponent);
             }
-            by_input[place] = plus_product(&by_input[place], &by_taken, delta);
-            by_delta = plus_product(&by_delta, &by_taken, x);
-            by_step[place] = plus(&by_step[place], &by_delta);
+            grad_input[place] = plus_product(&grad_input[place], &grad_taken, delta);
+            grad_delta = plus_product(&grad_delta, &grad_taken, x);
+            grad_step[place] = plus(&grad_step[place], &grad_delta);
         }
-        for (slope, sum) in by_rate[e * states..].iter_mut().zip(by_rates.iter()) {
+        for (grad, sum) in grad_rate[e * states..].iter_mut().zip(grad_rates.iter()) {
             lanewise();
-            *slope += total(sum);
+            *grad += total(sum);
         }
     }
 }
@@ -205,16 +205,16 @@ mod tests {
         let (device, mut random) = (Cpu::default(), Random::new(13));
         let (batch, length, wide, states) = (4, 5, 3, 2);
         for asked in [length, 2] {
-            let mut cube = |tokens, width| random.cube(&device, (batch, tokens, width));
-            let [step, input, write] = [wide, wide, states].map(|width| cube(length, width));
-            let read = cube(asked, states);
+            let mut tensor3 = |tokens, width| random.tensor3(&device, (batch, tokens, width));
+            let [step, input, write] = [wide, wide, states].map(|width| tensor3(length, width));
+            let read = tensor3(asked, states);
             let rate = random.matrix(&device, (wide, states));
-            let part = |cube: &Cube<Cpu>, b: usize| {
-                cube.as_vec().chunks(cube.shape().1 * cube.shape().2).nth(b).unwrap().to_vec()
+            let part = |tensor3: &Tensor3<Cpu>, b: usize| {
+                tensor3.as_vec().chunks(tensor3.shape().1 * tensor3.shape().2).nth(b).unwrap().to_vec()
             };
             let mut expected = Vec::new();
             for b in 0..batch {
-                let [d, x, w] = [&step, &input, &write].map(|cube| part(cube, b));
+                let [d, x, w] = [&step, &input, &write].map(|tensor3| part(tensor3, b));
                 let history = selective_states([&d, &x, &w], &rate.as_vec(), (wide, states));
                 for (state, read) in history[length - asked..].iter().zip(part(&read, b).chunks(states)) {
                     expected.extend(state.chunks(states).map(|h| h.iter().zip(read).map(|(h, c)| h * c).sum::<f32>()));

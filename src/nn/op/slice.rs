@@ -10,13 +10,13 @@ use std::ops::Range;
 use dfdx::prelude::{Tape, TryMul};
 
 use super::Device;
-use crate::nn::{Cube, Outcome};
+use crate::nn::{DeviceResult, Tensor3};
 
 /// The part of a (batch, rows, columns) tensor that lies in these ranges.
 pub fn slice<D: Device, T: Tape<f32, D>>(
-    tensor: Cube<D, T>,
+    tensor: Tensor3<D, T>,
     ranges: (Range<usize>, Range<usize>, Range<usize>),
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     if tensor.device().adds_in_slices() {
         return tensor.try_slice(ranges);
     }
@@ -28,12 +28,12 @@ mod tests {
     use dfdx::prelude::{Backward, Cpu, Rank0, SumTo, TensorFromVec, Trace};
 
     use super::slice;
-    use crate::nn::Cube;
+    use crate::nn::Tensor3;
 
     #[test]
     fn overlapping_slices_add_up_in_the_gradient() {
         let device = Cpu::default();
-        let x: Cube<Cpu> = device.tensor_from_vec(vec![1.0, 2.0, 3.0], (1, 3, 1));
+        let x: Tensor3<Cpu> = device.tensor_from_vec(vec![1.0, 2.0, 3.0], (1, 3, 1));
         let front = slice(x.leaky_trace(), (0..1, 0..2, 0..1)).unwrap();
         let back = slice(x.leaky_trace(), (0..1, 1..3, 0..1)).unwrap();
         let gradients = (front.sum::<Rank0, _>() + back.sum::<Rank0, _>()).backward();

@@ -15,7 +15,7 @@ use multiversion::multiversion;
 use super::elementary::exp;
 use super::lanes::{LANES, Lane, ZERO, add_product, lanewise, plus_product};
 use super::linear_attend::Attended;
-use crate::nn::{Cube, Outcome};
+use crate::nn::{DeviceResult, Tensor3};
 
 /// The definition: the attention matrix (T, T) of one head, from its queries and keys, each (T, w).
 pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32> {
@@ -35,13 +35,16 @@ pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32>
 
 /// Made of dfdx's operations, for any device. Sequences and heads are one axis, because dfdx multiplies matrices with two
 /// such axes one sequence after the other.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(parts: Attended<D, T>, heads: usize) -> Outcome<Cube<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(
+    parts: Attended<D, T>,
+    heads: usize,
+) -> DeviceResult<Tensor3<D, T>, D> {
     let device = parts.queries.device().clone();
     let ((batch, asked, all), length) = (*parts.queries.shape(), parts.keys.shape().1);
     let width = all / heads;
-    let split = |cube: Cube<D, T>, tokens: usize| {
+    let split = |tensor3: Tensor3<D, T>, tokens: usize| {
         let heads_first =
-            cube.try_reshape_like(&(batch, tokens, heads, width))?.try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+            tensor3.try_reshape_like(&(batch, tokens, heads, width))?.try_permute::<_, Axes4<0, 2, 1, 3>>()?;
         heads_first.try_reshape_like(&(batch * heads, tokens, width))
     };
     let keys = split(parts.keys, length)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B·h, w, T)
@@ -141,28 +144,28 @@ pub fn forward([queries, keys, values]: [&[Lane]; 3], heads: Heads, out: &mut [L
 pub fn backward(
     [queries, keys, values]: [&[Lane]; 3],
     heads: Heads,
-    by_out: &[Lane],
-    [by_queries, by_keys, by_values]: [&mut [Lane]; 3],
+    grad_out: &[Lane],
+    [grad_queries, grad_keys, grad_values]: [&mut [Lane]; 3],
 ) {
     let (asked, length) = (queries.len() / heads.units, keys.len() / heads.units);
-    let (mut row, mut slopes) = (vec![ZERO; length], vec![ZERO; length]);
+    let (mut row, mut grads) = (vec![ZERO; length], vec![ZERO; length]);
     let scale = heads.scale();
     for head in 0..heads.count {
         for t in 0..asked {
             let row = &mut row[..=t + length - asked];
-            let (query, by_answer) = (&queries[heads.place(head, t)], &by_out[heads.place(head, t)]);
+            let (query, grad_answer) = (&queries[heads.place(head, t)], &grad_out[heads.place(head, t)]);
             weigh(query, keys, (heads, head), row);
             // ∂p_s = ∂out · v_s, and ∂score_s = p_s (∂p_s − Σ p ∂p).
             let mut mean = ZERO;
-            for ((s, p), slope) in row.iter().enumerate().zip(&mut slopes) {
-                *slope = dot(by_answer, &values[heads.place(head, s)]);
-                add_product(&mut mean, p, slope);
-                add_times_lane(&mut by_values[heads.place(head, s)], p, by_answer);
+            for ((s, p), grad) in row.iter().enumerate().zip(&mut grads) {
+                *grad = dot(grad_answer, &values[heads.place(head, s)]);
+                add_product(&mut mean, p, grad);
+                add_times_lane(&mut grad_values[heads.place(head, s)], p, grad_answer);
             }
-            for ((s, p), slope) in row.iter().enumerate().zip(&mut slopes) {
-                (0..LANES).for_each(|l| slope[l] = scale * p[l] * (slope[l] - mean[l]));
-                add_times_lane(&mut by_queries[heads.place(head, t)], slope, &keys[heads.place(head, s)]);
-                add_times_lane(&mut by_keys[heads.place(head, s)], slope, query);
+            for ((s, p), grad) in row.iter().enumerate().zip(&mut grads) {
+                (0..LANES).for_each(|l| grad[l] = scale * p[l] * (grad[l] - mean[l]));
+                add_times_lane(&mut grad_queries[heads.place(head, t)], grad, &keys[heads.place(head, s)]);
+                add_times_lane(&mut grad_keys[heads.place(head, s)], grad, query);
             }
         }
     }

@@ -17,10 +17,13 @@ use dfdx::prelude::{
 use dfdx::tensor::Tensor;
 
 use super::Device;
-use crate::nn::{Cube, Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix, Tensor3};
 
 /// z: (B, d, m).
-pub fn solve<D: Device, T: Tape<f32, D>>(matrix: Cube<D, T>, right: Cube<D, T>) -> Outcome<Cube<D, T>, D> {
+pub fn solve<D: Device, T: Tape<f32, D>>(
+    matrix: Tensor3<D, T>,
+    right: Tensor3<D, T>,
+) -> DeviceResult<Tensor3<D, T>, D> {
     let inverses = matrix.device().invert(matrix.retaped::<NoneTape>())?;
     let start = inverses.clone().try_matmul(right.retaped::<NoneTape>())?; // z₀
     let rest = right.try_sub(matrix.try_matmul(start.clone())?)?; // b − A z₀
@@ -28,7 +31,7 @@ pub fn solve<D: Device, T: Tape<f32, D>>(matrix: Cube<D, T>, right: Cube<D, T>) 
 }
 
 /// All inverses by elimination in double precision, on the host.
-pub fn eliminate(device: &Cpu, matrices: &Cube<Cpu>) -> Outcome<Cube<Cpu>, Cpu> {
+pub fn gauss_jordan(device: &Cpu, matrices: &Tensor3<Cpu>) -> DeviceResult<Tensor3<Cpu>, Cpu> {
     let shape = *matrices.shape();
     let inverses = matrices.as_vec().chunks(shape.1 * shape.2).flat_map(|a| inverse(a, shape.1)).collect();
     device.try_tensor_from_vec(inverses, shape)
@@ -39,7 +42,7 @@ const DOUBLINGS: usize = 27;
 
 /// All inverses by products alone, for a device from which nothing should come back: M ← M + M (I − A M), from
 /// M = I / tr A, which is near enough for a positive definite A. Source: Schulz 1933; Ben-Israel 1965.
-pub fn approach<D: Device>(matrices: Cube<D>) -> Outcome<Cube<D>, D> {
+pub fn newton_schulz<D: Device>(matrices: Tensor3<D>) -> DeviceResult<Tensor3<D>, D> {
     let device = matrices.device().clone();
     let all = *matrices.shape();
     let (batch, dim, _) = all;
@@ -105,9 +108,9 @@ mod tests {
                 let one = f32::from(u8::from((i % (dim * dim)).is_multiple_of(dim + 1)));
                 (a - one) * scale * scale + one
             });
-            let a: Cube<Cpu> = device.tensor_from_vec(a.collect(), (3, dim, dim));
-            let exact = eliminate(&device, &a).unwrap().as_vec();
-            assert_close(&approach(a).unwrap().as_vec(), &exact, 1e-6 * scale * scale);
+            let a: Tensor3<Cpu> = device.tensor_from_vec(a.collect(), (3, dim, dim));
+            let exact = gauss_jordan(&device, &a).unwrap().as_vec();
+            assert_close(&newton_schulz(a).unwrap().as_vec(), &exact, 1e-6 * scale * scale);
         }
     }
 
@@ -115,8 +118,8 @@ mod tests {
     fn the_solution_solves_and_its_gradient_is_that_of_the_textbook() {
         let (device, mut random, dim) = (Cpu::default(), Random::new(4), 4);
         let a: Vec<f32> = (0..3).flat_map(|_| positive(&mut random, &device, dim)).collect();
-        let a: Cube<Cpu> = device.tensor_from_vec(a, (3, dim, dim));
-        let (b, weights) = (random.cube(&device, (3, dim, 1)), random.cube(&device, (3, dim, 1)));
+        let a: Tensor3<Cpu> = device.tensor_from_vec(a, (3, dim, dim));
+        let (b, weights) = (random.tensor3(&device, (3, dim, 1)), random.tensor3(&device, (3, dim, 1)));
         let z = solve(a.leaky_trace(), b.leaky_trace()).unwrap();
         let values = z.as_vec();
         assert_close(
@@ -127,10 +130,10 @@ mod tests {
 
         // ∂b = A⁻¹ ∂z, and ∂A = −∂b zᵀ.
         let gradients = (z * weights.clone()).sum::<Rank0, _>().backward();
-        let by_right = solve(a.clone(), weights).unwrap().as_vec();
-        assert_close(&gradients.get(&b).as_vec(), &by_right, 1e-5);
+        let grad_right = solve(a.clone(), weights).unwrap().as_vec();
+        assert_close(&gradients.get(&b).as_vec(), &grad_right, 1e-5);
         let outer = |(w, z): (&[f32], &[f32])| w.iter().flat_map(|w| z.iter().map(move |z| -w * z)).collect::<Vec<_>>();
-        let by_matrix: Vec<f32> = by_right.chunks(dim).zip(values.chunks(dim)).flat_map(outer).collect();
+        let by_matrix: Vec<f32> = grad_right.chunks(dim).zip(values.chunks(dim)).flat_map(outer).collect();
         assert_close(&gradients.get(&a).as_vec(), &by_matrix, 1e-5);
     }
 }

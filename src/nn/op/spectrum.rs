@@ -1,6 +1,6 @@
 //! The numbers of a diagonal recurrence h_t = λ ⊙ h_{t−1} + g ⊙ v_t, from the weights that say them.
 //!
-//! λ and g are complex. Their parts are the rows of one matrix, (4, n): Re λ, Im λ, Re g, Im g. A [`Law`] says how they
+//! λ and g are complex. Their parts are the rows of one matrix, (4, n): Re λ, Im λ, Re g, Im g. A [`Discretization`] says how they
 //! follow from three weights, (1, n) each, which no step of training can turn into a recurrence that grows.
 
 use dfdx::prelude::*;
@@ -8,11 +8,11 @@ use dfdx::prelude::*;
 use super::blocks::untape;
 use super::complex::Complex;
 use super::host::numbers;
-use crate::nn::{Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix};
 
 /// What three weights mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
+pub enum Discretization {
     /// ν, θ and γ: λ = exp(−e^ν + i e^θ) and g = e^γ. LRU (2303.06349), section 3.
     Ring,
     /// a, b and log Δ: Λ = −eᵃ + ib under a zero-order hold, λ = exp(ΔΛ) and g = (λ − 1)/Λ. S4D (2206.11893), equation 3;
@@ -21,15 +21,18 @@ pub enum Law {
 }
 
 /// Made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(law: Law, [a, b, c]: [Matrix<D, T>; 3]) -> Outcome<Matrix<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(
+    discretization: Discretization,
+    [a, b, c]: [Matrix<D, T>; 3],
+) -> DeviceResult<Matrix<D, T>, D> {
     let n = a.shape().1;
     let (fading, third) = (a.try_exp()?.try_negate()?, c.try_exp()?);
-    let (decay, gain) = match law {
-        Law::Ring => {
+    let (decay, gain) = match discretization {
+        Discretization::Ring => {
             let none = third.retaped::<T>().try_mul(0.0f32)?;
             (Complex { re: fading, im: b.try_exp()? }.exp()?, Complex { re: third, im: none })
         }
-        Law::ZeroOrderHold => {
+        Discretization::ZeroOrderHold => {
             let rate = Complex { re: fading, im: b };
             let decay = rate.again().times(third)?.exp()?;
             let above = Complex { re: decay.re.retaped::<T>().try_sub(1.0f32)?, im: decay.im.retaped::<T>() };
@@ -40,7 +43,11 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(law: Law, [a, b, c]: [Matrix<D
 }
 
 /// The fast form: one operation on the tape.
-pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, law: Law, weights: [Matrix<Cpu, T>; 3]) -> Outcome<Matrix<Cpu, T>, Cpu> {
+pub fn fused<T: Tape<f32, Cpu>>(
+    device: &Cpu,
+    discretization: Discretization,
+    weights: [Matrix<Cpu, T>; 3],
+) -> DeviceResult<Matrix<Cpu, T>, Cpu> {
     let n = weights[0].shape().1;
     let mut tape = T::default();
     let weights = weights.map(|weight| untape(weight, &mut tape));
@@ -49,24 +56,24 @@ pub fn fused<T: Tape<f32, Cpu>>(device: &Cpu, law: Law, weights: [Matrix<Cpu, T>
     let at = move |j: usize| [rows[0][j], rows[1][j], rows[2][j]];
     let mut values = vec![0.0; 4 * n];
     for j in 0..n {
-        law.numbers(at(j)).into_iter().enumerate().for_each(|(row, value)| values[row * n + j] = value);
+        discretization.numbers(at(j)).into_iter().enumerate().for_each(|(row, value)| values[row * n + j] = value);
     }
     let out = device.try_tensor_from_vec(values, (4, n))?;
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
-        let by_out = gradients.get_or_alloc_mut(&result)?;
-        let each = |j: usize| law.slopes(at(j), std::array::from_fn(|row| by_out[row * n + j]));
-        let slopes: Vec<[f32; 3]> = (0..n).map(each).collect();
+        let grad_out = gradients.get_or_alloc_mut(&result)?;
+        let each = |j: usize| discretization.grads(at(j), std::array::from_fn(|row| grad_out[row * n + j]));
+        let grads: Vec<[f32; 3]> = (0..n).map(each).collect();
         for (i, weight) in weights.iter().enumerate() {
             let sum = gradients.get_or_alloc_mut(weight)?;
-            sum.iter_mut().zip(&slopes).for_each(|(sum, slopes)| *sum += slopes[i]);
+            sum.iter_mut().zip(&grads).for_each(|(sum, grads)| *sum += grads[i]);
         }
         Ok(())
     });
     Ok(out.put_tape(tape))
 }
 
-impl Law {
+impl Discretization {
     /// The definition: Re λ, Im λ, Re g and Im g of one state.
     fn numbers(self, [a, b, c]: [f32; 3]) -> [f32; 4] {
         let (fading, third) = (-a.exp(), c.exp());
@@ -85,22 +92,22 @@ impl Law {
     }
 
     /// Gradients by the weights, from those by λ and g. For a complex function f, ∂z = f'(z)* ∂f.
-    fn slopes(self, weights: [f32; 3], by: [f32; 4]) -> [f32; 3] {
+    fn grads(self, weights: [f32; 3], by: [f32; 4]) -> [f32; 3] {
         let ([a, b, c], [re, im, gain_re, gain_im]) = (weights, self.numbers(weights));
-        let (fading, third, by_decay) = (-a.exp(), c.exp(), (by[0], by[1]));
+        let (fading, third, grad_decay) = (-a.exp(), c.exp(), (by[0], by[1]));
         let conjugate = |(re, im): (f32, f32)| (re, -im);
         match self {
             Self::Ring => {
-                let by_log = times((re, -im), by_decay);
+                let by_log = times((re, -im), grad_decay);
                 [by_log.0 * fading, by_log.1 * b.exp(), by[2] * third]
             }
             Self::ZeroOrderHold => {
-                let by_gain = over((by[2], by[3]), (fading, -b));
-                let by_log = times((re, -im), (by_decay.0 + by_gain.0, by_decay.1 + by_gain.1));
-                let shrunk = times(conjugate((gain_re, gain_im)), by_gain);
-                let by_rate = (third * by_log.0 - shrunk.0, third * by_log.1 - shrunk.1);
-                let by_step = fading * by_log.0 + b * by_log.1;
-                [fading * by_rate.0, by_rate.1, third * by_step]
+                let grad_gain = over((by[2], by[3]), (fading, -b));
+                let by_log = times((re, -im), (grad_decay.0 + grad_gain.0, grad_decay.1 + grad_gain.1));
+                let shrunk = times(conjugate((gain_re, gain_im)), grad_gain);
+                let grad_rate = (third * by_log.0 - shrunk.0, third * by_log.1 - shrunk.1);
+                let grad_step = fading * by_log.0 + b * by_log.1;
+                [fading * grad_rate.0, grad_rate.1, third * grad_step]
             }
         }
     }
@@ -135,9 +142,9 @@ mod tests {
 
     #[test]
     fn the_fused_form_equals_the_composition_in_value_and_gradient() {
-        for law in [Law::Ring, Law::ZeroOrderHold] {
-            let fast = measure(|weights| fused(&Cpu::default(), law, weights).unwrap());
-            let plain = measure(|weights| compose(law, weights).unwrap());
+        for discretization in [Discretization::Ring, Discretization::ZeroOrderHold] {
+            let fast = measure(|weights| fused(&Cpu::default(), discretization, weights).unwrap());
+            let plain = measure(|weights| compose(discretization, weights).unwrap());
             fast.iter().zip(&plain).for_each(|(fast, plain)| assert_close(fast, plain, 1e-5));
         }
     }
@@ -152,7 +159,7 @@ mod tests {
             let change = (re * h.0 - im * h.1 + 1.0, re * h.1 + im * h.0);
             h = (h.0 + step / f64::from(steps) * change.0, h.1 + step / f64::from(steps) * change.1);
         }
-        let [decay_re, decay_im, gain_re, gain_im] = Law::ZeroOrderHold.numbers([a, b, log_step]);
+        let [decay_re, decay_im, gain_re, gain_im] = Discretization::ZeroOrderHold.numbers([a, b, log_step]);
         let found = [decay_re - decay_im + gain_re, decay_re + decay_im + gain_im];
         assert_close(&found, &[h.0 as f32, h.1 as f32], 1e-4);
     }

@@ -3,13 +3,16 @@
 use dfdx::prelude::*;
 
 use super::host::numbers;
-use crate::nn::{Matrix, Outcome};
+use crate::nn::{DeviceResult, Matrix};
 
 /// One number on a device.
 pub type Scalar<D, T = NoneTape> = Tensor<Rank0, f32, D, T>;
 
 /// The definition, made of dfdx's operations, for any device.
-pub fn compose<D: super::Device, T: Tape<f32, D>>(answer: Matrix<D, T>, target: Matrix<D>) -> Outcome<Scalar<D, T>, D> {
+pub fn compose<D: super::Device, T: Tape<f32, D>>(
+    answer: Matrix<D, T>,
+    target: Matrix<D>,
+) -> DeviceResult<Scalar<D, T>, D> {
     answer.try_sub(target)?.try_square()?.try_mean::<Rank0, _>()?.try_mul(0.5f32)
 }
 
@@ -18,7 +21,7 @@ pub fn fused<T: Tape<f32, Cpu>>(
     device: &Cpu,
     answer: Matrix<Cpu, T>,
     target: &Matrix<Cpu>,
-) -> Outcome<Scalar<Cpu, T>, Cpu> {
+) -> DeviceResult<Scalar<Cpu, T>, Cpu> {
     // So that the gradient's numbers lie in the same order.
     let (answer, mut tape) = answer.try_contiguous()?.split_tape();
     let mut errors = numbers(&answer)?;
@@ -27,9 +30,9 @@ pub fn fused<T: Tape<f32, Cpu>>(
     let out: Scalar<Cpu> = device.try_tensor_from_vec(vec![0.5 * squares(&errors) / count], ())?;
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
-        let by_loss = gradients.get_or_alloc_mut(&result)?[0];
-        let by_answer = gradients.get_or_alloc_mut(&answer)?;
-        by_answer.iter_mut().zip(errors).for_each(|(sum, error)| *sum += by_loss * error / count);
+        let grad_loss = gradients.get_or_alloc_mut(&result)?[0];
+        let grad_answer = gradients.get_or_alloc_mut(&answer)?;
+        grad_answer.iter_mut().zip(errors).for_each(|(sum, error)| *sum += grad_loss * error / count);
         Ok(())
     });
     Ok(out.put_tape(tape))

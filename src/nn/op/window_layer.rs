@@ -11,14 +11,14 @@
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::blocks::{self, Kernel, Operands, Slopes};
+use super::blocks::{self, Grads, Kernel, Operands};
 use super::buffer::Buffer;
 use super::lanes::{
     LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, inner, lanewise,
 };
 use super::slice::slice;
 use super::window_scan::{WindowScan, last_state, window_states};
-use crate::nn::{Cube, Matrix, Outcome, Wanted};
+use crate::nn::{DeviceResult, GradTarget, Matrix, Tensor3};
 
 /// The definition, for one sequence of (2N+2, d): what the result is at every token.
 pub fn window_answers(tokens: &[f32], dim: usize, [decay, mix, pick]: [&[f32]; 3]) -> Vec<f32> {
@@ -38,9 +38,9 @@ pub fn window_answers(tokens: &[f32], dim: usize, [decay, mix, pick]: [&[f32]; 3
 
 /// The same made of dfdx's operations, for any device.
 pub fn compose<D: super::Device, T: Tape<f32, D>>(
-    tokens: Cube<D, T>,
+    tokens: Tensor3<D, T>,
     weights: WindowScan<'_, D>,
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     let device = tokens.device().clone();
     let (batch, length, dim) = *tokens.shape();
     let pairs = length / 2;
@@ -62,12 +62,12 @@ pub fn compose<D: super::Device, T: Tape<f32, D>>(
 /// The fast form, on the CPU.
 pub fn fused<T: Tape<f32, Cpu>>(
     device: &Cpu,
-    tokens: Cube<Cpu, T>,
+    tokens: Tensor3<Cpu, T>,
     weights: WindowScan<'_, Cpu>,
-) -> Outcome<Cube<Cpu, T>, Cpu> {
+) -> DeviceResult<Tensor3<Cpu, T>, Cpu> {
     let (_, length, dim) = *tokens.shape();
     let weights = [weights.decay, weights.mix, weights.pick].map(|weight| weight.retaped::<T>());
-    let operands = Operands { inputs: vec![tokens], weights: weights.into(), wanted: Wanted::All };
+    let operands = Operands { inputs: vec![tokens], weights: weights.into(), grad_target: GradTarget::All };
     blocks::run(device, operands, (length, dim), |weights| {
         let mut weights = weights.into_iter();
         let mut next = || weights.next().unwrap_or_default();
@@ -96,9 +96,9 @@ impl Kernel for Layer {
         forward(self, &inputs[0], saved.split_at_mut(self.dim * self.dim), out);
     }
 
-    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], by_out: &[Lane], slopes: Slopes<'_>) {
+    fn backward(&self, inputs: &[Buffer], saved: &mut [Lane], grad_out: &[Lane], grads: Grads<'_>) {
         let saved = saved.split_at(self.dim * self.dim);
-        backward(self, (&inputs[0], saved), by_out, (&mut slopes.inputs[0], slopes.weights));
+        backward(self, (&inputs[0], saved), grad_out, (&mut grads.inputs[0], grads.weights));
     }
 }
 
@@ -118,7 +118,7 @@ impl Layer {
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward(layer: &Layer, tokens: &[Lane], (state, by_decay): (&mut [Lane], &mut [Lane]), out: &mut [Lane]) {
+fn forward(layer: &Layer, tokens: &[Lane], (state, grad_decay): (&mut [Lane], &mut [Lane]), out: &mut [Lane]) {
     let dim = layer.dim;
     let mut mixed = vec![ZERO; 3 * dim];
     for t in 0..layer.pairs {
@@ -129,7 +129,7 @@ fn forward(layer: &Layer, tokens: &[Lane], (state, by_decay): (&mut [Lane], &mut
                 (0..3).for_each(|b| add_scaled(sum, layer.mix[3 * a + b], &window[b * dim + j]));
             }
         }
-        for ((r, s), k) in by_decay.iter_mut().zip(&mut *state).zip(&layer.decay) {
+        for ((r, s), k) in grad_decay.iter_mut().zip(&mut *state).zip(&layer.decay) {
             lanewise();
             for l in 0..LANES {
                 r[l] = k * r[l] + s[l];
@@ -147,52 +147,52 @@ fn forward(layer: &Layer, tokens: &[Lane], (state, by_decay): (&mut [Lane], &mut
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn backward(
     layer: &Layer,
-    (tokens, (state, by_decay)): (&[Lane], (&[Lane], &[Lane])),
-    by_out: &[Lane],
-    (by_tokens, by_weights): (&mut [Lane], &mut [Vec<f32>]),
+    (tokens, (state, grad_decay)): (&[Lane], (&[Lane], &[Lane])),
+    grad_out: &[Lane],
+    (grad_tokens, grad_weights): (&mut [Lane], &mut [Vec<f32>]),
 ) {
     let dim = layer.dim;
-    let mut by_state = vec![ZERO; dim * dim];
-    let mut by_asked = vec![ZERO; dim];
+    let mut grad_state = vec![ZERO; dim * dim];
+    let mut grad_asked = vec![ZERO; dim];
     for (t, asked) in layer.asked(tokens).chunks_exact(dim).enumerate() {
-        let by_answer = &by_out[(2 * t + 1) * dim..][..dim];
-        add_outer(by_answer, asked, (dim, dim), &mut by_state);
-        by_asked.fill(ZERO);
-        add_transposed_times(state, dim, by_answer, &mut by_asked);
+        let grad_answer = &grad_out[(2 * t + 1) * dim..][..dim];
+        add_outer(grad_answer, asked, (dim, dim), &mut grad_state);
+        grad_asked.fill(ZERO);
+        add_transposed_times(state, dim, grad_answer, &mut grad_asked);
         for a in (0..3).filter(|a| 2 * t + a >= 2) {
             let at = (2 * t + a - 2) * dim;
-            by_weights[2][a] += inner(&tokens[at..][..dim], &by_asked);
-            let token = by_tokens[at..][..dim].iter_mut();
-            token.zip(&by_asked).for_each(|(sum, asked)| add_scaled(sum, layer.pick[a], asked));
+            grad_weights[2][a] += inner(&tokens[at..][..dim], &grad_asked);
+            let token = grad_tokens[at..][..dim].iter_mut();
+            token.zip(&grad_asked).for_each(|(sum, asked)| add_scaled(sum, layer.pick[a], asked));
         }
     }
-    for ((sum, s), r) in by_weights[0].iter_mut().zip(&by_state).zip(by_decay) {
+    for ((sum, s), r) in grad_weights[0].iter_mut().zip(&grad_state).zip(grad_decay) {
         *sum += inner(&[*s], &[*r]);
     }
     // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
     let (mut right, mut left) = (vec![ZERO; 3 * dim], vec![ZERO; 3 * dim]);
-    let mut by_mix = [ZERO; 9];
+    let mut grad_mix = [ZERO; 9];
     for t in (0..layer.pairs).rev() {
         let at = 2 * t * dim;
         let window = &tokens[at..][..3 * dim];
         right.fill(ZERO);
-        add_times(&by_state, dim, window, &mut right);
+        add_times(&grad_state, dim, window, &mut right);
         left.fill(ZERO);
-        add_transposed_times(&by_state, dim, window, &mut left);
-        for (ab, (sum, q)) in by_mix.iter_mut().zip(&layer.mix).enumerate() {
+        add_transposed_times(&grad_state, dim, window, &mut left);
+        for (ab, (sum, q)) in grad_mix.iter_mut().zip(&layer.mix).enumerate() {
             let (a, b) = (ab / 3 * dim, ab % 3 * dim);
             for i in 0..dim {
                 add_product(sum, &window[a + i], &right[b + i]);
-                add_scaled(&mut by_tokens[at + a + i], *q, &right[b + i]);
-                add_scaled(&mut by_tokens[at + b + i], *q, &left[a + i]);
+                add_scaled(&mut grad_tokens[at + a + i], *q, &right[b + i]);
+                add_scaled(&mut grad_tokens[at + b + i], *q, &left[a + i]);
             }
         }
-        for (s, k) in by_state.iter_mut().zip(&layer.decay) {
+        for (s, k) in grad_state.iter_mut().zip(&layer.decay) {
             lanewise();
             s.iter_mut().for_each(|value| *value *= k);
         }
     }
-    for (sum, lane) in by_weights[1].iter_mut().zip(&by_mix) {
+    for (sum, lane) in grad_weights[1].iter_mut().zip(&grad_mix) {
         *sum += lane.iter().sum::<f32>();
     }
 }
@@ -202,15 +202,15 @@ mod tests {
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
 
-    type Taped = Cube<Cpu, OwnedTape<f32, Cpu>>;
-    type Form = fn(Taped, WindowScan<'_, Cpu>) -> Outcome<Taped, Cpu>;
+    type Taped = Tensor3<Cpu, OwnedTape<f32, Cpu>>;
+    type Form = fn(Taped, WindowScan<'_, Cpu>) -> DeviceResult<Taped, Cpu>;
 
     /// Answers and the gradients of a weighted sum of them, by Λ, Q, D and the tokens.
     fn run(form: Form, (batch, pairs, dim): (usize, usize, usize)) -> [Vec<f32>; 5] {
         let (device, mut random) = (Cpu::default(), Random::new(7));
-        let tokens = random.cube(&device, (batch, 2 * pairs + 2, dim));
+        let tokens = random.tensor3(&device, (batch, 2 * pairs + 2, dim));
         let weights = [(dim, dim), (3, 3), (3, 1)].map(|shape| random.matrix(&device, shape));
-        let sought = random.cube(&device, (batch, 2 * pairs + 2, dim));
+        let sought = random.tensor3(&device, (batch, 2 * pairs + 2, dim));
         let [decay, mix, pick] = &weights;
         let answers = form(tokens.leaky_trace(), WindowScan { decay, mix, pick }).unwrap();
         let values = answers.as_vec();
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_composition_equals_the_definition() {
         let (device, mut random, dim) = (Cpu::default(), Random::new(3), 4);
-        let tokens = random.cube(&device, (1, 8, dim));
+        let tokens = random.tensor3(&device, (1, 8, dim));
         let weights = [(dim, dim), (3, 3), (3, 1)].map(|shape| random.matrix(&device, shape));
         let [decay, mix, pick] = &weights;
         let numbers = weights.clone().map(|weight| weight.as_vec());

@@ -23,12 +23,12 @@ mod sums;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
-use self::block::{Host, Saved, Slopes, forward_block};
+use self::block::{Grads, Host, Saved, forward_block};
 pub use self::composition::{compose, last_state};
 use super::buffer::Buffer;
 use super::lanes::{LANES, gather, scatter, scatter_add};
 use crate::lanes::Blocks;
-use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
+use crate::nn::{DeviceResult, GradTarget, Input, Matrix, Tensor3};
 
 /// The weights of a window scan.
 pub struct WindowScan<'a, D: super::Device> {
@@ -68,12 +68,12 @@ pub fn fused<T: Tape<f32, Cpu>>(
     device: &Cpu,
     input: Input<Cpu, T>,
     weights: WindowScan<'_, Cpu>,
-) -> Outcome<Matrix<Cpu, T>, Cpu> {
-    let wanted = input.wanted;
+) -> DeviceResult<Matrix<Cpu, T>, Cpu> {
+    let grad_target = input.grad_target;
     let (tokens, tape) = input.tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
     let host = Host::read(&weights, (length - 1) / 2, dim);
-    let mut rows = Buffer::stale((batch * length * dim).div_ceil(LANES));
+    let mut rows = Buffer::uninit((batch * length * dim).div_ceil(LANES));
     let rows = &mut rows.as_flattened_mut()[..batch * length * dim];
     tokens.copy_into(rows);
     let mut answers = vec![0.0; batch * dim];
@@ -82,16 +82,16 @@ pub fn fused<T: Tape<f32, Cpu>>(
         .zip(answers.par_chunks_mut(LANES * dim))
         .map(|(rows, answers)| {
             let tokens = Buffer::gathered(rows, length * dim);
-            let mut saved = forward_block(&host, T::OWNS_TAPE.then_some(wanted), &tokens);
+            let mut saved = forward_block(&host, T::OWNS_TAPE.then_some(grad_target), &tokens);
             scatter(saved.answer(&host), answers);
-            if wanted != Wanted::Weights {
+            if grad_target != GradTarget::Weights {
                 saved.tokens = Some(tokens);
             }
             saved
         })
         .collect();
     let out = device.try_tensor_from_vec(answers, (batch, dim))?;
-    Ok(taped(out, tape, weights, (host, saved), (tokens, wanted)))
+    Ok(taped(out, tape, weights, (host, saved), (tokens, grad_target)))
 }
 
 /// The same for training, from tokens that stand in lanes already.
@@ -99,7 +99,7 @@ pub fn fused_in_lanes<T: Tape<f32, Cpu>>(
     device: &Cpu,
     tokens: &Blocks,
     weights: WindowScan<'_, Cpu>,
-) -> Outcome<Matrix<Cpu, T>, Cpu> {
+) -> DeviceResult<Matrix<Cpu, T>, Cpu> {
     let (length, dim) = tokens.grid;
     let host = Host::read(&weights, (length - 1) / 2, dim);
     let mut answers = vec![0.0; tokens.sequences * dim];
@@ -108,7 +108,7 @@ pub fn fused_in_lanes<T: Tape<f32, Cpu>>(
         .par_iter()
         .zip(answers.par_chunks_mut(LANES * dim))
         .map(|(tokens, answers)| {
-            let saved = forward_block(&host, T::OWNS_TAPE.then_some(Wanted::Weights), tokens);
+            let saved = forward_block(&host, T::OWNS_TAPE.then_some(GradTarget::Weights), tokens);
             scatter(saved.answer(&host), answers);
             saved
         })
@@ -116,7 +116,7 @@ pub fn fused_in_lanes<T: Tape<f32, Cpu>>(
     let out = device.try_tensor_from_vec(answers, (tokens.sequences, dim))?;
     // Nobody will ask for a gradient by the tokens.
     let none = device.try_zeros_like(&(0, 0, 0))?;
-    Ok(taped(out, T::default(), weights, (host, saved), (none, Wanted::Weights)))
+    Ok(taped(out, T::default(), weights, (host, saved), (none, GradTarget::Weights)))
 }
 
 /// The answers with their way back on the tape.
@@ -125,32 +125,32 @@ fn taped<T: Tape<f32, Cpu>>(
     mut tape: T,
     weights: WindowScan<'_, Cpu>,
     (host, saved): (Host, Vec<Saved>),
-    (tokens, wanted): (Cube<Cpu>, Wanted),
+    (tokens, grad_target): (Tensor3<Cpu>, GradTarget),
 ) -> Matrix<Cpu, T> {
     let (decay, mix, pick, result) = (weights.decay.clone(), weights.mix.clone(), weights.pick.clone(), out.clone());
     let (_, length, dim) = *tokens.shape();
     tape.add_backward_op(move |gradients| {
-        let by_answer = gradients.get_or_alloc_mut(&result)?;
-        let slopes: Vec<[Vec<f32>; 3]> = saved
+        let grad_answer = gradients.get_or_alloc_mut(&result)?;
+        let grads: Vec<[Vec<f32>; 3]> = saved
             .par_chunks(BLOCKS_AT_ONCE)
-            .zip(by_answer.par_chunks(BLOCKS_AT_ONCE * LANES * host.dim))
-            .filter(|_| wanted != Wanted::Query)
-            .map(|(saved, rows)| by_weights(&host, saved, rows))
+            .zip(grad_answer.par_chunks(BLOCKS_AT_ONCE * LANES * host.dim))
+            .filter(|_| grad_target != GradTarget::Query)
+            .map(|(saved, rows)| grad_weights(&host, saved, rows))
             .collect();
-        let by_tokens: Vec<Buffer> = saved
+        let grad_tokens: Vec<Buffer> = saved
             .par_iter()
-            .zip(by_answer.par_chunks(LANES * host.dim))
-            .filter(|_| wanted != Wanted::Weights)
-            .map(|(saved, rows)| saved.by_tokens((&host, wanted), &gather(rows, host.dim)))
+            .zip(grad_answer.par_chunks(LANES * host.dim))
+            .filter(|_| grad_target != GradTarget::Weights)
+            .map(|(saved, rows)| saved.grad_tokens((&host, grad_target), &gather(rows, host.dim)))
             .collect();
-        for [by_decay, by_mix, by_pick] in &slopes {
-            add(gradients.get_or_alloc_mut(&decay)?, by_decay);
-            add(gradients.get_or_alloc_mut(&mix)?, by_mix);
-            add(gradients.get_or_alloc_mut(&pick)?, by_pick);
+        for [grad_decay, grad_mix, grad_pick] in &grads {
+            add(gradients.get_or_alloc_mut(&decay)?, grad_decay);
+            add(gradients.get_or_alloc_mut(&mix)?, grad_mix);
+            add(gradients.get_or_alloc_mut(&pick)?, grad_pick);
         }
-        if wanted != Wanted::Weights {
+        if grad_target != GradTarget::Weights {
             let rows = gradients.get_or_alloc_mut(&tokens)?.par_chunks_mut(LANES * length * dim);
-            rows.zip(&by_tokens).for_each(|(rows, by_tokens)| scatter_add(by_tokens, rows));
+            rows.zip(&grad_tokens).for_each(|(rows, grad_tokens)| scatter_add(grad_tokens, rows));
         }
         Ok(())
     });
@@ -158,12 +158,12 @@ fn taped<T: Tape<f32, Cpu>>(
 }
 
 /// The gradients by Λ, Q and D of some blocks.
-fn by_weights(host: &Host, saved: &[Saved], by_answer: &[f32]) -> [Vec<f32>; 3] {
-    let mut slopes = Slopes::zero(host);
-    for (saved, rows) in saved.iter().zip(by_answer.chunks(LANES * host.dim)) {
-        slopes.add(host, saved, &gather(rows, host.dim));
+fn grad_weights(host: &Host, saved: &[Saved], grad_answer: &[f32]) -> [Vec<f32>; 3] {
+    let mut grads = Grads::zero(host);
+    for (saved, rows) in saved.iter().zip(grad_answer.chunks(LANES * host.dim)) {
+        grads.add(host, saved, &gather(rows, host.dim));
     }
-    slopes.totals(host)
+    grads.totals(host)
 }
 
 fn add(sum: &mut [f32], part: &[f32]) {
@@ -180,15 +180,15 @@ mod tests {
     /// Answer and the gradients of a weighted sum of it, by Λ, Q, D and the tokens.
     type Form = dyn Fn(&Cpu, Input<Cpu, OwnedTape<f32, Cpu>>, WindowScan<'_, Cpu>) -> Matrix<Cpu, OwnedTape<f32, Cpu>>;
 
-    fn run(form: &Form, wanted: Wanted, (batch, pairs, dim): (usize, usize, usize)) -> [Vec<f32>; 5] {
+    fn run(form: &Form, grad_target: GradTarget, (batch, pairs, dim): (usize, usize, usize)) -> [Vec<f32>; 5] {
         let device = Cpu::default();
         let mut random = Random::new(7);
-        let tokens = random.cube(&device, (batch, 2 * pairs + 1, dim));
+        let tokens = random.tensor3(&device, (batch, 2 * pairs + 1, dim));
         let decay = random.matrix(&device, (dim, dim));
         let mix = random.matrix(&device, (3, 3));
         let pick = random.matrix(&device, (3, 1));
         let weights = random.matrix(&device, (batch, dim));
-        let input = Input { tokens: tokens.leaky_trace(), wanted };
+        let input = Input { tokens: tokens.leaky_trace(), grad_target };
         let answer = form(&device, input, WindowScan { decay: &decay, mix: &mix, pick: &pick });
         let values = answer.as_vec();
         let mut gradients = (answer * weights).sum::<Rank0, _>().backward();
@@ -208,8 +208,8 @@ mod tests {
     fn the_fused_form_equals_the_composition_in_value_and_gradient() {
         // 37 sequences: two full blocks and a part of one. 35 pairs and 7 numbers: parts of what is taken at once.
         for sizes in [(1, 2, 1), (37, 4, 3), (16, 10, 10), (3, 35, 7), (300, 1, 2)] {
-            let fast = run(&|device, input, weights| fused(device, input, weights).unwrap(), Wanted::All, sizes);
-            let plain = run(&|_, input, weights| compose(input, weights).unwrap(), Wanted::All, sizes);
+            let fast = run(&|device, input, weights| fused(device, input, weights).unwrap(), GradTarget::All, sizes);
+            let plain = run(&|_, input, weights| compose(input, weights).unwrap(), GradTarget::All, sizes);
             for (fast, plain) in fast.iter().zip(&plain) {
                 assert_close(fast, plain, 1e-5);
             }
@@ -219,8 +219,9 @@ mod tests {
     #[test]
     fn what_is_wanted_is_right_and_the_rest_is_saved() {
         let sizes = (37, 4, 3);
-        let fast = |wanted| run(&|device, input, weights| fused(device, input, weights).unwrap(), wanted, sizes);
-        let (all, weights, query) = (fast(Wanted::All), fast(Wanted::Weights), fast(Wanted::Query));
+        let fast =
+            |grad_target| run(&|device, input, weights| fused(device, input, weights).unwrap(), grad_target, sizes);
+        let (all, weights, query) = (fast(GradTarget::All), fast(GradTarget::Weights), fast(GradTarget::Query));
         assert_eq!(weights[..4], all[..4]);
         for (sequence, part) in all[4].chunks(27).zip(query[4].chunks(27)) {
             assert_eq!(sequence[24..], part[24..], "the gradient by the query's token");
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn tokens_in_lanes_are_answered_as_tokens_in_rows_whoever_the_lanes_left_over_belong_to() {
         let (device, mut random, (batch, length, dim)) = (Cpu::default(), Random::new(5), (37, 9, 3));
-        let rows = random.cube(&device, (batch, length, dim));
+        let rows = random.tensor3(&device, (batch, length, dim));
         let weights = [(dim, dim), (3, 3), (3, 1)].map(|shape| random.matrix(&device, shape));
         let [decay, mix, pick] = &weights;
         let weights = || WindowScan { decay, mix, pick };
@@ -242,26 +243,26 @@ mod tests {
         };
         let blocks = rows.as_vec().chunks(LANES * length * dim).map(block).collect();
         let lanes = Blocks { sequences: batch, grid: (length, dim), blocks };
-        let slopes = |answers: Matrix<Cpu, OwnedTape<f32, Cpu>>| {
+        let grads = |answers: Matrix<Cpu, OwnedTape<f32, Cpu>>| {
             let (values, gradients) = (answers.as_vec(), answers.square().mean::<Rank0, _>().backward());
             [values, gradients.get(decay).as_vec(), gradients.get(mix).as_vec(), gradients.get(pick).as_vec()]
         };
-        let input = Input { tokens: rows.retaped(), wanted: Wanted::Weights };
-        let in_rows = slopes(fused(&device, input, weights()).unwrap());
-        assert_eq!(slopes(fused_in_lanes(&device, &lanes, weights()).unwrap()), in_rows);
+        let input = Input { tokens: rows.retaped(), grad_target: GradTarget::Weights };
+        let in_rows = grads(fused(&device, input, weights()).unwrap());
+        assert_eq!(grads(fused_in_lanes(&device, &lanes, weights()).unwrap()), in_rows);
     }
 
     #[test]
     fn the_answer_is_the_last_state_of_the_definition_at_the_query() {
         let (device, mut random, dim) = (Cpu::default(), Random::new(3), 4);
-        let tokens = random.cube(&device, (1, 7, dim));
+        let tokens = random.tensor3(&device, (1, 7, dim));
         let (decay, mix) = (random.matrix(&device, (dim, dim)), random.matrix(&device, (3, 3)));
         let pick = device.tensor_from_vec(vec![0.0, 0.0, 1.0], (3, 1));
         let states = window_states(&tokens.as_vec(), dim, &decay.as_vec(), &mix.as_vec());
         let query = &tokens.as_vec()[6 * dim..];
         let expected: Vec<f32> =
             states[2].chunks(dim).map(|row| row.iter().zip(query).map(|(s, x)| s * x).sum()).collect();
-        let input = Input { tokens, wanted: Wanted::Weights };
+        let input = Input { tokens, grad_target: GradTarget::Weights };
         let answer = fused(&device, input, WindowScan { decay: &decay, mix: &mix, pick: &pick }).unwrap();
         assert_close(&answer.as_vec(), &expected, 1e-5);
     }

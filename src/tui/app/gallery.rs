@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::bounds::printable;
 use crate::preset::{Entry, Family};
-use crate::session::{Ledger, Page, Summary};
+use crate::session::{PresetResults, ResultCache, Summary};
 use crate::train::DeviceChoice;
 use crate::tui::action::{Action, Direction, Effect};
 
@@ -34,7 +34,7 @@ pub struct Gallery {
     presets: Vec<Entry>,
     sessions: Vec<SessionRow>,
     /// What presets came to on this machine, by their names.
-    tried: HashMap<String, Page>,
+    tried: HashMap<String, PresetResults>,
     /// When the ledger was read, in seconds since 1970.
     pub now: u64,
     /// What was typed after `/`.
@@ -45,7 +45,7 @@ pub struct Gallery {
     chosen: (usize, usize),
     pub device: DeviceChoice,
     /// What choices of a device come to on this machine, asked for before the screen was taken.
-    pub outlooks: Vec<(DeviceChoice, String)>,
+    pub descriptions: Vec<(DeviceChoice, String)>,
     /// Rows that the card is scrolled by; drawing stops at its end.
     pub card_scroll: usize,
 }
@@ -65,14 +65,14 @@ impl Gallery {
             typing: false,
             chosen: (0, 0),
             device,
-            outlooks: Vec::new(),
+            descriptions: Vec::new(),
             card_scroll: 0,
         }
     }
 
-    pub fn set_ledger(&mut self, ledger: &Ledger, now: u64) {
+    pub fn set_result_cache(&mut self, result_cache: &ResultCache, now: u64) {
         let page = |entry: &Entry| {
-            let page = ledger.page(&entry.name, entry.preset.as_ref().ok()?)?;
+            let page = result_cache.page(&entry.name, entry.preset.as_ref().ok()?)?;
             Some((entry.name.clone(), page.clone()))
         };
         self.tried = self.presets.iter().filter_map(page).collect();
@@ -80,14 +80,14 @@ impl Gallery {
     }
 
     /// What a preset came to on this machine; none where it was not tried.
-    pub fn tried(&self, name: &str) -> Option<&Page> {
+    pub fn tried(&self, name: &str) -> Option<&PresetResults> {
         self.tried.get(name)
     }
 
     /// Where a run would compute.
-    pub fn outlook(&self) -> String {
-        let known = self.outlooks.iter().find(|(choice, _)| *choice == self.device);
-        known.map_or_else(|| self.device.to_string(), |(_, words)| words.clone())
+    pub fn describe(&self) -> String {
+        let known = self.descriptions.iter().find(|(choice, _)| *choice == self.device);
+        known.map_or_else(|| self.device.to_string(), |(_, labels)| labels.clone())
     }
 
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {

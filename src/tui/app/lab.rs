@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use crate::session::Outcome;
-use crate::train::{History, LayerState, Shift, Snapshot, Stop, Verdict};
+use crate::session::ClaimRecord;
+use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
 use crate::tui::action::{Action, Direction, Effect};
 use crate::worker::{Note, Opened, Order, Phase, Status, Update};
 
@@ -64,7 +64,7 @@ impl Pane {
 pub struct Cursor {
     pub probe: usize,
     /// The place of a stop; none: the last one.
-    pub stop: Option<usize>,
+    pub time_step: Option<usize>,
     pub layer: usize,
 }
 
@@ -76,7 +76,7 @@ pub struct Lab {
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
     /// The claims that were checked in this run.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<ClaimCheck>,
     /// What the weights were worth on shifted tasks, as far as it was asked for.
     pub shifts: Vec<Shift>,
     /// Why the run cannot go on.
@@ -138,7 +138,7 @@ impl Lab {
         if update.status.is_some() {
             self.status = update.status;
         }
-        if let Some(Outcome { verdicts, .. }) = update.checked {
+        if let Some(ClaimRecord { verdicts, .. }) = update.checked {
             self.verdicts.extend(verdicts);
             self.show_claims();
         }
@@ -185,19 +185,19 @@ impl Lab {
     }
 
     /// The stop under the cursor: its place, how many there are, and the stop.
-    pub fn stop(&self) -> Option<(usize, usize, &Stop)> {
+    pub fn time_step(&self) -> Option<(usize, usize, &TimeStep)> {
         let snapshot = self.snapshot.as_ref()?;
-        let stops = &snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?.stops;
-        let last = stops.len().checked_sub(1)?;
-        let place = self.cursor.stop.map_or(last, |place| place.min(last));
-        stops.get(place).map(|stop| (place, stops.len(), stop))
+        let time_steps = &snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?.time_steps;
+        let last = time_steps.len().checked_sub(1)?;
+        let place = self.cursor.time_step.map_or(last, |place| place.min(last));
+        time_steps.get(place).map(|time_step| (place, time_steps.len(), time_step))
     }
 
     /// The layer under the cursor: its place and its state.
     pub fn layer(&self) -> Option<(usize, &LayerState)> {
-        let (_, _, stop) = self.stop()?;
-        let place = self.cursor.layer.min(stop.layers.len().checked_sub(1)?);
-        stop.layers.get(place).map(|layer| (place, layer))
+        let (_, _, time_step) = self.time_step()?;
+        let place = self.cursor.layer.min(time_step.layers.len().checked_sub(1)?);
+        time_step.layers.get(place).map(|layer| (place, layer))
     }
 
     pub fn update(&mut self, action: Action) -> Vec<Effect> {
@@ -224,8 +224,8 @@ impl Lab {
             Action::FocusNext => self.focus_on(self.focus.shifted(1)),
             Action::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
             Action::Move(direction) => self.scrub(direction),
-            Action::First => self.cursor.stop = Some(0),
-            Action::Last => self.cursor.stop = None,
+            Action::First => self.cursor.time_step = Some(0),
+            Action::Last => self.cursor.time_step = None,
             Action::NextProbe => self.turn_probe(true),
             Action::PreviousProbe => self.turn_probe(false),
             _ => {}
@@ -264,12 +264,12 @@ impl Lab {
     }
 
     fn scrub(&mut self, direction: Direction) {
-        let Some((place, stops, stop)) = self.stop() else { return };
-        let (last, layers) = (stops - 1, stop.layers.len());
+        let Some((place, time_steps, time_step)) = self.time_step() else { return };
+        let (last, layers) = (time_steps - 1, time_step.layers.len());
         let layer = self.cursor.layer.min(layers.saturating_sub(1));
         match direction {
-            Direction::Left => self.cursor.stop = Some(place.saturating_sub(1)),
-            Direction::Right => self.cursor.stop = Some(place + 1).filter(|&next| next < last),
+            Direction::Left => self.cursor.time_step = Some(place.saturating_sub(1)),
+            Direction::Right => self.cursor.time_step = Some(place + 1).filter(|&next| next < last),
             Direction::Up => self.cursor.layer = layer.saturating_sub(1),
             Direction::Down => self.cursor.layer = (layer + 1).min(layers.saturating_sub(1)),
         }

@@ -93,8 +93,8 @@ impl App {
                 self.gallery.set_sessions(sessions);
                 vec![]
             }
-            Action::LedgerRead(ledger, now) => {
-                self.gallery.set_ledger(&ledger, now);
+            Action::LedgerRead(result_cache, now) => {
+                self.gallery.set_result_cache(&result_cache, now);
                 vec![]
             }
             Action::OpenFailed(why) => {

@@ -7,9 +7,9 @@ use ratatui::text::{Line, Span};
 use crate::bounds::HELD_OUT;
 use crate::preset::Claim;
 use crate::tui::app::Lab;
+use crate::tui::labels::claims;
 use crate::tui::numbers::count;
-use crate::tui::theme::{Ink, Theme};
-use crate::tui::words::claims;
+use crate::tui::theme::{Role, Theme};
 use crate::worker::Phase;
 
 /// Columns for what is measured, and for the value.
@@ -29,12 +29,12 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     for claim in &opened.preset.claims {
         let its = (claim.after, &claim.set);
         if group.replace(its) != Some(its) {
-            lines.push(Line::styled(heading(lab, claim), theme.quiet()));
+            lines.push(Line::styled(heading(lab, claim), theme.muted()));
         }
         lines.extend(claim_lines(lab, claim, theme, usize::from(area.width.saturating_sub(1))));
     }
     if lines.is_empty() {
-        lines.push(Line::styled("This preset claims nothing.", theme.quiet()));
+        lines.push(Line::styled("This preset claims nothing.", theme.muted()));
     }
     for (row, line) in (area.top()..area.bottom()).zip(lines) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
@@ -64,8 +64,8 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line
     let held = verdict.map(|verdict| verdict.held);
     let style = match held {
         Some(true) => theme.focus(),
-        Some(false) => theme.ink(Ink::Warning).patch(theme.focus()),
-        None => theme.quiet(),
+        Some(false) => theme.role(Role::Warning).patch(theme.focus()),
+        None => theme.muted(),
     };
     let mark = Span::styled(format!("{} ", claims::mark(held)), style);
     let (what, bounds) = (claims::quantity(claim), claims::bounds(claim));
@@ -74,7 +74,7 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line
         mark.clone(),
         Span::raw(format!("{what:<width$}", width = COLUMNS.0)),
         Span::styled(format!("{value:>width$}", width = COLUMNS.1), style),
-        Span::styled(format!("  {bounds}"), theme.quiet()),
+        Span::styled(format!("  {bounds}"), theme.muted()),
     ]);
     if one.width() <= width {
         return vec![one];
@@ -83,7 +83,7 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line
     if !value.is_empty() {
         second.push(Span::styled(format!("{value}   "), style));
     }
-    second.push(Span::styled(bounds, theme.quiet()));
+    second.push(Span::styled(bounds, theme.muted()));
     let second = Line::from(second);
     let first = Line::from(vec![mark, Span::raw(what)]);
     if second.width() > 2 { vec![first, second] } else { vec![first] }

@@ -9,12 +9,12 @@ use crate::nn::model::Architecture;
 use crate::preset::Preset;
 use crate::series::Series;
 use crate::tui::app::Lab;
+use crate::tui::labels;
 use crate::tui::numbers::{count, significant};
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::Scale;
-use crate::tui::words;
 
 /// From this width on labels are written out.
 const WIDE: u16 = 50;
@@ -63,18 +63,18 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         name: "model".to_owned(),
         mark: "●",
         stroke: Stroke::Solid,
-        style: theme.ink(Ink::Model).patch(theme.focus()),
-        losses: latest.running.clone(),
+        style: theme.role(Role::Model).patch(theme.focus()),
+        losses: latest.loss_by_pairs.clone(),
         loss: latest.eval_loss,
         flops: flops(&opened.preset),
     });
     let asked = opened.references.iter().filter(|r| opened.preset.references.contains(&r.tuned.reference));
     let references = asked.map(|result| Learner {
-        name: words::label(result.tuned.reference),
-        mark: words::mark(result.tuned.reference),
-        stroke: words::stroke(result.tuned.reference),
-        style: theme.ink(words::ink(result.tuned.reference)),
-        losses: result.running.clone(),
+        name: labels::label(result.tuned.reference),
+        mark: labels::mark(result.tuned.reference),
+        stroke: labels::stroke(result.tuned.reference),
+        style: theme.role(labels::role(result.tuned.reference)),
+        losses: result.loss_by_pairs.clone(),
         loss: result.loss,
         flops: Some(result.flops),
     });
@@ -110,7 +110,7 @@ fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buf
         Some(EndLabel { value, text, style: learner.style })
     });
     let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
-    Plot { x, unit: "pairs", y, layers, labels, gutter, marks: vec![], quiet: theme.quiet() }.render(area, buffer);
+    Plot { x, unit: "pairs", y, layers, labels, gutter, marks: vec![], muted: theme.muted() }.render(area, buffer);
 }
 
 /// A curve that ends where it leaves the axis: along its edge it would claim a value.
@@ -143,7 +143,7 @@ fn table(learners: &[Learner], theme: Theme, wide: bool) -> Vec<Line<'static>> {
     // The curves are over fewer tasks, since each of their points costs a forward pass.
     let (columns, loss) = if wide { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
     let head = format!("{:<16}{loss:>a$}{:>b$}", "", "flops a query", a = columns.0, b = columns.1);
-    let mut lines = vec![Line::styled(head, theme.quiet())];
+    let mut lines = vec![Line::styled(head, theme.muted())];
     lines.extend(learners.iter().map(|learner| {
         let flops = learner.flops.map_or_else(String::new, count);
         let loss = significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 });
@@ -153,7 +153,7 @@ fn table(learners: &[Learner], theme: Theme, wide: bool) -> Vec<Line<'static>> {
         ])
     }));
     if learners.first().is_some_and(|model| model.name == "model" && model.losses.is_empty()) {
-        lines.push(Line::styled("The model reads only whole contexts: it has no curve.", theme.quiet()));
+        lines.push(Line::styled("The model reads only whole contexts: it has no curve.", theme.muted()));
     }
     lines
 }

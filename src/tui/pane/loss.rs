@@ -7,12 +7,12 @@ use crate::reference::Reference;
 use crate::task::Objective;
 use crate::train::{History, ReferenceResult};
 use crate::tui::app::Lab;
+use crate::tui::labels;
 use crate::tui::numbers::{short, significant};
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Layer, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
-use crate::tui::words;
 
 /// From this width on labels are written out, and the title says what is drawn.
 const WIDE: u16 = 50;
@@ -37,14 +37,14 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let history = &lab.history;
     let y = axis(history, &references, lab.log_axis);
     let wide = area.width >= WIDE;
-    let model = theme.ink(Ink::Model);
+    let model = theme.role(Role::Model);
     let level = |result: &&ReferenceResult| {
         let reference = result.tuned.reference;
-        Layer::Level(result.loss, words::stroke(reference), theme.ink(words::ink(reference)))
+        Layer::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
     };
     let mut layers = vec![Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
     layers.extend(references.iter().map(level));
-    layers.push(Layer::Extremes(&history.train_loss, model.patch(theme.quiet())));
+    layers.push(Layer::Extremes(&history.train_loss, model.patch(theme.muted())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
         let value = f64::from(loss);
@@ -59,8 +59,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
     let gutter = if wide { 26 } else { 14 };
-    let (x, marks, quiet) = (steps_axis(step, planned), marks.collect(), theme.quiet());
-    Plot { x, unit: "step", y, layers, labels, gutter, marks, quiet }.render(area, buffer);
+    let (x, marks, muted) = (steps_axis(step, planned), marks.collect(), theme.muted());
+    Plot { x, unit: "step", y, layers, labels, gutter, marks, muted }.render(area, buffer);
 }
 
 /// The results of those references whose lines the preset asks for; more lines than that would be a hedge.
@@ -76,13 +76,13 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
     let arrow = if below { "↓ " } else { "" };
     let text = match (reference, wide) {
         (Reference::LeastSquares, false) => format!("{arrow}least sq."),
-        (_, false) => format!("{arrow}{} {}", words::label(reference), significant(result.loss, 3)),
+        (_, false) => format!("{arrow}{} {}", labels::label(reference), significant(result.loss, 3)),
         (_, true) => {
             let digits = significant(result.loss, if below { 1 } else { 4 });
-            format!("{arrow}{} {digits}", words::label(reference))
+            format!("{arrow}{} {digits}", labels::label(reference))
         }
     };
-    EndLabel { value: result.loss, text, style: theme.ink(words::ink(reference)) }
+    EndLabel { value: result.loss, text, style: theme.role(labels::role(reference)) }
 }
 
 /// Around the curves and those references that are not out of all proportion.

@@ -29,13 +29,13 @@ pub fn draw(pane: Pane, lab: &Lab, several: usize, theme: Theme, area: Rect, buf
         Pane::Claims => claims::title(lab),
     };
     // A heavier line as well as a brighter one: without colours brightness may be all there is.
-    let (kind, style) = if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.quiet()) };
+    let (kind, style) = if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
     // Where there are fewer corners, Tab simply leads to the next pane.
     let behind = if several == Corner::ALL.len() { behind(pane) } else { String::new() };
     let title = Line::styled(format!(" {title} "), theme.title());
     let mut block = Block::bordered().border_type(kind).border_style(style).padding(Padding::ZERO);
     if title.width() + behind.chars().count() + 3 <= usize::from(area.width) {
-        block = block.title(Line::styled(behind, theme.quiet()).right_aligned());
+        block = block.title(Line::styled(behind, theme.muted()).right_aligned());
     }
     let block = block.title(title);
     let inner = block.inner(area);
@@ -73,5 +73,5 @@ fn name(pane: Pane) -> &'static str {
 /// The reference that the measures are against, by its short name.
 fn measured_against(lab: &Lab) -> String {
     let reference = lab.history.latest.as_ref().map(|latest| latest.equivalence.reference);
-    super::words::label(reference.unwrap_or(crate::reference::Reference::Gd(1)))
+    super::labels::label(reference.unwrap_or(crate::reference::Reference::Gd(1)))
 }

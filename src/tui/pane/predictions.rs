@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use crate::tui::app::Lab;
 use crate::tui::numbers::{count, percent, short, significant};
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::{Raster, Stroke};
 use crate::tui::widget::scale::snap_up_finely;
 
@@ -39,7 +39,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let square = Rect::new(area.x + 2, area.y, rows * 2, rows);
     draw_axes(most, lab, theme, square, area, buffer);
     let outside = draw_points(&pairs, most, theme, square, buffer);
-    let lines = words(lab, &pairs, outside, theme);
+    let lines = labels(lab, &pairs, outside, theme);
     if beside.is_some() && beside >= below {
         let place = Rect::new(square.right() + 2, area.y, area.right() - square.right() - 2, area.height);
         draw_lines(lines, place, buffer);
@@ -52,21 +52,21 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 fn draw_axes(most: f32, lab: &Lab, theme: Theme, square: Rect, area: Rect, buffer: &mut Buffer) {
     for row in square.top()..square.bottom() {
-        buffer.set_string(square.x - 1, row, "│", theme.quiet());
+        buffer.set_string(square.x - 1, row, "│", theme.muted());
     }
     for (row, letter) in (square.top()..square.bottom()).zip("model".chars()) {
-        buffer.set_string(area.x, row, letter.to_string(), theme.ink(Ink::Model));
+        buffer.set_string(area.x, row, letter.to_string(), theme.role(Role::Model));
     }
     let most = short(f64::from(most));
     let left = format!("−{most}");
     let name = super::measured_against(lab);
     let room = usize::from(area.width);
-    buffer.set_stringn(square.x, square.bottom(), &left, room, theme.quiet());
+    buffer.set_stringn(square.x, square.bottom(), &left, room, theme.muted());
     let middle = square.x + (square.width / 2).saturating_sub(name.chars().count() as u16 / 2);
     if middle > square.x + left.chars().count() as u16 {
-        buffer.set_stringn(middle, square.bottom(), &name, room, theme.ink(Ink::Gd));
+        buffer.set_stringn(middle, square.bottom(), &name, room, theme.role(Role::Gd));
         let right = square.right().saturating_sub(most.chars().count() as u16);
-        buffer.set_string(right, square.bottom(), &most, theme.quiet());
+        buffer.set_string(right, square.bottom(), &most, theme.muted());
     }
 }
 
@@ -74,14 +74,14 @@ fn draw_axes(most: f32, lab: &Lab, theme: Theme, square: Rect, area: Rect, buffe
 fn draw_points(pairs: &[(f32, f32)], most: f32, theme: Theme, square: Rect, buffer: &mut Buffer) -> usize {
     let mut raster = Raster::new(square);
     let (width, height) = (raster.width() - 1, raster.height() - 1);
-    raster.line((0, height), (width, 0), Stroke::Dashed, theme.ink(Ink::Gd));
+    raster.line((0, height), (width, 0), Stroke::Dashed, theme.role(Role::Gd));
     let place = |value: f32, length: i32| ((value / most + 1.0) / 2.0 * length as f32).round() as i32;
     let mut outside = 0;
     for &(x, y) in pairs {
         if y.abs() > most {
             outside += 1;
         } else {
-            raster.dot(place(x, width), height - place(y, height), theme.ink(Ink::Model));
+            raster.dot(place(x, width), height - place(y, height), theme.role(Role::Model));
         }
     }
     raster.render(buffer);
@@ -89,19 +89,19 @@ fn draw_points(pairs: &[(f32, f32)], most: f32, theme: Theme, square: Rect, buff
 }
 
 /// Lines with their styles, the most telling first.
-fn words(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme) -> Vec<(String, Style)> {
+fn labels(lab: &Lab, pairs: &[(f32, f32)], outside: usize, theme: Theme) -> Vec<(String, Style)> {
     let mut lines = vec![
-        ("diagonal means equal".to_owned(), theme.ink(Ink::Gd)),
-        (String::new(), theme.quiet()),
+        ("diagonal means equal".to_owned(), theme.role(Role::Gd)),
+        (String::new(), theme.muted()),
         (format!("slope {}", slope(pairs)), theme.focus()),
     ];
     if let Some(latest) = &lab.history.latest {
         let difference = percent(latest.equivalence.prediction_difference_relative);
         lines.push((format!("they differ by {difference}"), theme.focus()));
     }
-    lines.push((format!("{} answers", count(pairs.len() as u64)), theme.quiet()));
+    lines.push((format!("{} answers", count(pairs.len() as u64)), theme.muted()));
     if outside > 0 {
-        lines.push((format!("{} of them outside", count(outside as u64)), theme.quiet()));
+        lines.push((format!("{} of them outside", count(outside as u64)), theme.muted()));
     }
     lines
 }

@@ -5,10 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::bounds::printable;
-use crate::train::{Grid, LayerState, Stop};
+use crate::train::{Grid, LayerState, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::numbers::cosine;
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap::{self, Zoom};
 use crate::tui::widget::scale::snap_up_finely;
 use crate::tui::widget::wrap::width as width_of;
@@ -22,13 +22,13 @@ const WORDS: u16 = 3;
 
 /// "Hidden state after token 13 of 21 (x₇)".
 pub fn title(lab: &Lab) -> String {
-    let Some((snapshot, (_, _, stop))) = lab.snapshot.as_ref().zip(lab.stop()) else {
+    let Some((snapshot, (_, _, time_step))) = lab.snapshot.as_ref().zip(lab.time_step()) else {
         return "Hidden state".to_owned();
     };
     // A pair brings its own brackets.
-    let label = printable(&stop.label);
+    let label = printable(&time_step.label);
     let label = if label.starts_with('(') { label } else { format!("({label})") };
-    format!("Hidden state after token {} of {} {label}", stop.token, snapshot.tokens)
+    format!("Hidden state after token {} of {} {label}", time_step.token, snapshot.tokens)
 }
 
 /// A matrix with its title, colour and scale.
@@ -36,18 +36,18 @@ struct Map {
     title: String,
     /// Where the map is narrower than its title.
     short_title: &'static str,
-    ink: Ink,
+    role: Role,
     grid: Grid,
     most: f32,
 }
 
 pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let (Some((_, _, stop)), Some((_, layer))) = (lab.stop(), lab.layer()) else { return };
+    let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
     if area.height < 5 {
         return;
     }
-    buffer.set_line(area.x + 1, area.y, &caption(lab, stop, theme), area.width.saturating_sub(1));
-    let maps = maps(lab, stop, layer);
+    buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme), area.width.saturating_sub(1));
+    let maps = maps(lab, time_step, layer);
     let room = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - WORDS };
     draw_maps(&maps, theme, room, buffer);
     let foot = area.bottom() - 2;
@@ -61,45 +61,46 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let axes = maps.first().map_or(("", ""), |map| map.grid.axes);
     let mut keys = format!("rows {}, columns {}", axes.0, axes.1);
     let probes = lab.snapshot.as_ref().map_or(0, |snapshot| snapshot.probes.len());
-    let stops = lab.stop().map_or(0, |(_, stops, _)| stops);
-    for (hint, number) in [("   ← → token", stops), ("  ↑ ↓ layer", stop.layers.len()), ("  n p probe", probes)]
+    let time_steps = lab.time_step().map_or(0, |(_, time_steps, _)| time_steps);
+    for (hint, number) in
+        [("   ← → token", time_steps), ("  ↑ ↓ layer", time_step.layers.len()), ("  n p probe", probes)]
     {
         // Keys that lead nowhere are not named, and half a hint is none.
         if number > 1 && (keys.chars().count() + hint.chars().count()) < usize::from(area.width) {
             keys += hint;
         }
     }
-    buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.quiet());
+    buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.muted());
 }
 
 /// "layer 1 (1 of 2)   probe 1 of 8".
-fn caption(lab: &Lab, stop: &Stop, theme: Theme) -> Line<'static> {
+fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme) -> Line<'static> {
     let Some(snapshot) = &lab.snapshot else { return Line::default() };
-    let mut words = Vec::new();
-    if stop.layers.len() > 1 {
-        let layer = lab.cursor.layer.min(stop.layers.len() - 1);
+    let mut labels = Vec::new();
+    if time_step.layers.len() > 1 {
+        let layer = lab.cursor.layer.min(time_step.layers.len() - 1);
         let name = snapshot.layer_names.get(layer).map_or_else(String::new, |name| printable(name));
-        words.push(format!("{name} ({} of {})", layer + 1, stop.layers.len()));
+        labels.push(format!("{name} ({} of {})", layer + 1, time_step.layers.len()));
     }
     if snapshot.probes.len() > 1 {
         let probe = lab.cursor.probe.min(snapshot.probes.len() - 1) + 1;
-        words.push(format!("probe {probe} of {}", snapshot.probes.len()));
+        labels.push(format!("probe {probe} of {}", snapshot.probes.len()));
     }
-    Line::styled(words.join("   "), theme.quiet())
+    Line::styled(labels.join("   "), theme.muted())
 }
 
-fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
+fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
     let most = whole_scale(lab);
     match &layer.aligned {
         Some(aligned) => {
             let (title, short_title) = ("Σ y xᵀ".to_owned(), "Σ y xᵀ");
-            let accumulator = Map { title, short_title, ink: Ink::Gd, grid: stop.accumulator.clone(), most };
-            let difference = subtract(aligned, &stop.accumulator);
+            let accumulator = Map { title, short_title, role: Role::Gd, grid: time_step.accumulator.clone(), most };
+            let difference = subtract(aligned, &time_step.accumulator);
             let (title, short_title) = ("model's state".to_owned(), "model");
-            let state = Map { title, short_title, ink: Ink::Model, grid: aligned.clone(), most };
+            let state = Map { title, short_title, role: Role::Model, grid: aligned.clone(), most };
             let rest = difference.map(|grid| {
                 let (title, short_title) = ("difference ×10".to_owned(), "diff. ×10");
-                Map { title, short_title, ink: Ink::Zero, grid, most: most / MAGNIFIED }
+                Map { title, short_title, role: Role::Zero, grid, most: most / MAGNIFIED }
             });
             [state, accumulator].into_iter().chain(rest).collect()
         }
@@ -111,17 +112,17 @@ fn maps(lab: &Lab, stop: &Stop, layer: &LayerState) -> Vec<Map> {
             let name =
                 lab.layer().and_then(|(place, _)| names.get(place)).map_or_else(String::new, |name| printable(name));
             let title = format!("model: {name}");
-            vec![Map { title, short_title: "model", ink: Ink::Model, grid: layer.state.clone(), most }]
+            vec![Map { title, short_title: "model", role: Role::Model, grid: layer.state.clone(), most }]
         }
     }
 }
 
 /// The greatest entry of the accumulator over the whole sequence: one scale for every token and every step.
 fn whole_scale(lab: &Lab) -> f32 {
-    let stops = lab.snapshot.as_ref().and_then(|snapshot| {
-        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.stops)
+    let time_steps = lab.snapshot.as_ref().and_then(|snapshot| {
+        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.time_steps)
     });
-    let values = stops.into_iter().flatten().flat_map(|stop| &stop.accumulator.values);
+    let values = time_steps.into_iter().flatten().flat_map(|time_step| &time_step.accumulator.values);
     snap_up_finely(f64::from(values.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs())))) as f32
 }
 
@@ -160,7 +161,7 @@ fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
         let width = room.right().saturating_sub(x);
         let name_room = if across { width.min(wide) } else { width };
         let title = if usize::from(name_room) < width_of(&map.title) { map.short_title } else { &map.title };
-        buffer.set_stringn(x, y, title, usize::from(name_room), theme.ink(map.ink));
+        buffer.set_stringn(x, y, title, usize::from(name_room), theme.role(map.role));
         heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
     }
 }
@@ -176,6 +177,6 @@ fn draw_alone(map: &Map, theme: Theme, room: Rect, buffer: &mut Buffer) {
         (1, 1) => map.title.clone(),
         (down, across) => format!("{}, greatest of each {down} × {across}", map.title),
     };
-    buffer.set_stringn(room.x, room.y, title, usize::from(room.width), theme.ink(map.ink));
+    buffer.set_stringn(room.x, room.y, title, usize::from(room.width), theme.role(map.role));
     heatmap::draw(&grid, map.most, zoom, theme, Rect { y: room.y + 1, height, ..room }, buffer);
 }

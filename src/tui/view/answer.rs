@@ -7,9 +7,9 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::bounds::line;
 use crate::tui::app::Lab;
+use crate::tui::labels::{self, Closeness};
 use crate::tui::numbers::{self, count};
-use crate::tui::theme::{Ink, Theme};
-use crate::tui::words::{self, Verdict};
+use crate::tui::theme::{Role, Theme};
 use crate::worker::Phase;
 
 /// Columns that the digits take when nothing is left out.
@@ -38,35 +38,35 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
     let status = lab.status.as_ref();
     if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
         let headline = format!(" ▲ diverged at step {}: the loss ran away ", count(*at));
-        let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
+        let style = theme.role(Role::Warning).patch(theme.selected()).patch(theme.focus());
         let (step, lr) = (count(status.step), numbers::short(status.lr));
         let advice = format!("Back at step {step} with lr {lr}. Lower it with - and press Space to go on.");
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     if let Some((Phase::Failed { at, why }, status)) = status.map(|status| (&status.phase, status)) {
         let headline = format!(" ▲ failed after step {}: {} ", count(*at), line(why));
-        let style = theme.ink(Ink::Warning).patch(theme.selected()).patch(theme.focus());
+        let style = theme.role(Role::Warning).patch(theme.selected()).patch(theme.focus());
         let advice = format!("Back at step {}. Press s to save it, Space to try again.", count(status.step));
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     let Some(latest) = &lab.history.latest else {
-        return (Line::styled(" measuring …", theme.quiet()), vec![]);
+        return (Line::styled(" measuring …", theme.muted()), vec![]);
     };
-    let verdict = Verdict::of(&latest.equivalence);
+    let verdict = Closeness::of(&latest.equivalence);
     let style = match verdict {
         // The moment that the whole lab is about: the words light up.
-        Verdict::Equal => {
-            theme.ink(words::ink(latest.equivalence.reference)).patch(theme.selected()).patch(theme.focus())
+        Closeness::Equal => {
+            theme.role(labels::role(latest.equivalence.reference)).patch(theme.selected()).patch(theme.focus())
         }
-        Verdict::Close | Verdict::NotYet => theme.focus(),
+        Closeness::Close | Closeness::NotYet => theme.focus(),
     };
-    let answer = format!(" {} {} ", verdict.glyph(), words::answer(&latest.equivalence));
+    let answer = format!(" {} {} ", verdict.glyph(), labels::answer(&latest.equivalence));
     let mut headline = Line::from(Span::styled(answer, style));
     if status.is_some_and(|status| status.phase == Phase::Finished) {
-        headline.push_span(Span::styled("  finished; Space goes on", theme.quiet()));
+        headline.push_span(Span::styled("  finished; Space goes on", theme.muted()));
         headline.extend(claims_held(lab, theme));
     }
-    (headline, words::evidence(latest, short))
+    (headline, labels::evidence(latest, short))
 }
 
 /// "✓ 5 of 5 claims held", once they are checked.
@@ -76,6 +76,6 @@ fn claims_held(lab: &Lab, theme: Theme) -> Option<Span<'static>> {
         return None;
     }
     let all = held == checked;
-    let style = if all { theme.focus() } else { theme.ink(Ink::Warning).patch(theme.focus()) };
-    Some(Span::styled(format!("   {} {held} of {checked} claims held", words::claims::mark(Some(all))), style))
+    let style = if all { theme.focus() } else { theme.role(Role::Warning).patch(theme.focus()) };
+    Some(Span::styled(format!("   {} {held} of {checked} claims held", labels::claims::mark(Some(all))), style))
 }

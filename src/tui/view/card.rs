@@ -9,17 +9,17 @@ use ratatui::widgets::{Block, BorderType, Padding, Widget};
 
 use crate::bounds::printable;
 use crate::preset::{Entry, Preset};
-use crate::session::{Content, Page};
+use crate::session::{Content, PresetResults};
 use crate::tui::app::{Gallery, SessionRow, Tab};
+use crate::tui::labels::cost;
 use crate::tui::numbers::{age, count, duration, significant};
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::{width as columns, wrap};
-use crate::tui::words::cost;
 
 pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut block =
-        Block::bordered().border_type(BorderType::Rounded).border_style(theme.quiet()).padding(Padding::horizontal(1));
+        Block::bordered().border_type(BorderType::Rounded).border_style(theme.muted()).padding(Padding::horizontal(1));
     let inner = block.inner(area);
     let (width, height) = (usize::from(inner.width), usize::from(inner.height));
     let lines = match gallery.tab {
@@ -67,9 +67,9 @@ fn card((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width:
         preset.task.describe(),
         format!("{parameters} parameters, batch {batch}, {steps} steps"),
         how_long((name, preset), gallery),
-        format!("device {}", gallery.outlook()),
+        format!("device {}", gallery.describe()),
     ];
-    lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.quiet())));
+    lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.muted())));
     lines
 }
 
@@ -77,7 +77,7 @@ fn card((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width:
 fn how_long((name, preset): (&str, &Preset), gallery: &Gallery) -> String {
     let steps = preset.train.steps as f64;
     let paced = preset.train.pace.map(|pace| steps / pace);
-    let full = gallery.tried(name).and_then(Page::seconds_per_step).map(|seconds| seconds * steps);
+    let full = gallery.tried(name).and_then(PresetResults::seconds_per_step).map(|seconds| seconds * steps);
     match (full, paced) {
         (Some(full), Some(paced)) if paced > 1.2 * full => {
             format!("about {} in the lab here, {} at full pace", duration(paced), duration(full))
@@ -149,19 +149,19 @@ fn session_card(content: &Content, file: &str, seconds: u64, theme: Theme, width
     }
     lines.extend([
         Line::default(),
-        Line::styled(spark, theme.ink(Ink::Model)),
-        Line::styled("held-out loss over the run, logarithmic", theme.quiet()),
+        Line::styled(spark, theme.role(Role::Model)),
+        Line::styled("held-out loss over the run, logarithmic", theme.muted()),
         Line::default(),
-        Line::styled(format!("{}   preset {}", age(seconds), printable(&content.name)), theme.quiet()),
+        Line::styled(format!("{}   preset {}", age(seconds), printable(&content.name)), theme.muted()),
     ]);
-    lines.extend(wrap(&printable(file), width).into_iter().map(|line| Line::styled(line, theme.quiet())));
+    lines.extend(wrap(&printable(file), width).into_iter().map(|line| Line::styled(line, theme.muted())));
     lines
 }
 
 fn unreadable(name: &str, why: &str, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![
         Line::styled(printable(name), theme.focus()),
-        Line::styled("cannot be read:", theme.ink(Ink::Warning)),
+        Line::styled("cannot be read:", theme.role(Role::Warning)),
         Line::default(),
     ];
     lines.extend(printable(why).lines().flat_map(|line| wrap(line, width)).map(Line::from));

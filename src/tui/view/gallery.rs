@@ -11,7 +11,7 @@ use crate::preset::Preset;
 use crate::tui::app::{Gallery, Row, SessionRow, Tab};
 use crate::tui::layout;
 use crate::tui::numbers::{age, count, significant};
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::fit;
 
@@ -22,8 +22,8 @@ const SUMMARIES: u16 = 40;
 pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = layout::gallery(area);
     let title = Line::from(vec![
-        Span::styled(" innerloop", theme.ink(Ink::Model).patch(theme.focus())),
-        Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.quiet()),
+        Span::styled(" innerloop", theme.role(Role::Model).patch(theme.focus())),
+        Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.muted()),
     ]);
     buffer.set_line(places.title.x, places.title.y, &title, places.title.width);
     draw_tabs(gallery, theme, places.tabs, buffer);
@@ -38,7 +38,7 @@ pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) ->
 }
 
 fn draw_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let style = |tab| if gallery.tab == tab { theme.focus().patch(theme.selected()) } else { theme.quiet() };
+    let style = |tab| if gallery.tab == tab { theme.focus().patch(theme.selected()) } else { theme.muted() };
     let mut spans = vec![
         Span::raw(" "),
         Span::styled(" Presets ", style(Tab::Presets)),
@@ -46,7 +46,7 @@ fn draw_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     ];
     if gallery.typing || !gallery.search.is_empty() {
         spans.push(Span::styled(format!("   / {}", printable(&gallery.search)), theme.focus()));
-        spans.push(Span::styled(if gallery.typing { "▏" } else { "   Esc clears" }, theme.quiet()));
+        spans.push(Span::styled(if gallery.typing { "▏" } else { "   Esc clears" }, theme.muted()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
 }
@@ -61,7 +61,7 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                 if !lines.is_empty() {
                     lines.push((Line::default(), Style::new()));
                 }
-                lines.push((Line::styled(format!(" {title}"), theme.quiet()), Style::new()));
+                lines.push((Line::styled(format!(" {title}"), theme.muted()), Style::new()));
             }
             Row::Preset(place, entry) => {
                 let chosen = place == gallery.chosen();
@@ -73,13 +73,13 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
                         Span::raw(fit(&format!("  {}", one_line(&preset.title)), room.saturating_sub(2))),
                         Span::raw(tick(gallery, &entry.name, preset)),
                     ]),
-                    Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.quiet()),
+                    Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.muted()),
                 };
                 lines.push((line, if chosen { theme.selected() } else { Style::new() }));
                 // Half a sentence helps nobody, and a short list shows more of what there is.
                 if let (Ok(preset), true) = (&entry.preset, area.width >= SUMMARIES) {
                     let summary = fit(&format!("    {}", one_line(&preset.summary)), room);
-                    lines.push((Line::styled(summary, theme.quiet()), Style::new()));
+                    lines.push((Line::styled(summary, theme.muted()), Style::new()));
                 }
             }
         }
@@ -108,7 +108,7 @@ fn draw_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffe
 fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
     let Ok(content) = &row.summary.content else {
         let name = row.summary.path.file_name().unwrap_or(row.summary.path.as_os_str()).to_string_lossy();
-        return Line::styled(format!("  {} (cannot be read)", one_line(&name)), theme.quiet());
+        return Line::styled(format!("  {} (cannot be read)", one_line(&name)), theme.muted());
     };
     // A column stays free on either side.
     let for_title = width.saturating_sub(20).min(14);
@@ -116,10 +116,10 @@ fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
     let loss = content.final_loss.map_or_else(String::new, |loss| significant(f64::from(loss), 3));
     let mut spans = vec![Span::raw(format!("  {title:<for_title$} {:>7} {loss:>7} ", count(content.step)))];
     if width >= 46 {
-        spans.push(Span::styled(format!("{:<8} ", sparkline(&content.curve, 8)), theme.ink(Ink::Model)));
+        spans.push(Span::styled(format!("{:<8} ", sparkline(&content.curve, 8)), theme.role(Role::Model)));
     }
     if width >= 58 {
-        spans.push(Span::styled(age(row.age), theme.quiet()));
+        spans.push(Span::styled(age(row.age), theme.muted()));
     }
     Line::from(spans)
 }

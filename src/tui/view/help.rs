@@ -15,9 +15,9 @@ pub fn draw(scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     Clear.render(area, buffer);
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
-        .border_style(theme.quiet())
+        .border_style(theme.muted())
         .title(Line::styled(" Keys ", theme.title()))
-        .title_bottom(Line::styled(" Esc back   ↑ ↓ scroll ", theme.quiet()))
+        .title_bottom(Line::styled(" Esc back   ↑ ↓ scroll ", theme.muted()))
         .padding(Padding::horizontal(1));
     let inner = block.inner(area);
     block.render(area, buffer);

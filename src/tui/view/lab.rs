@@ -6,7 +6,7 @@ use ratatui::text::Line;
 
 use super::{answer, status};
 use crate::tui::app::Lab;
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::{layout, pane};
 
@@ -20,8 +20,8 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     }
     if let Some(why) = &lab.failure {
         let mut lines: Vec<Line> = why.lines().map(Line::from).collect();
-        lines.extend([Line::default(), Line::styled("Esc: back to the gallery   q: quit", theme.quiet())]);
-        panel::draw("The run cannot go on", lines, theme.ink(Ink::Warning), 76, area, buffer);
+        lines.extend([Line::default(), Line::styled("Esc: back to the gallery   q: quit", theme.muted())]);
+        panel::draw("The run cannot go on", lines, theme.role(Role::Warning), 76, area, buffer);
     }
     places.footer
 }

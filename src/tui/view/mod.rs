@@ -17,7 +17,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::app::App;
 use super::keymap::{self, Mode};
-use super::theme::{Ink, Theme};
+use super::theme::{Role, Theme};
 use super::widget::{hints, panel};
 use crate::worker::Phase;
 
@@ -32,8 +32,8 @@ pub fn render(app: &App, theme: Theme, frame: &mut Frame) {
 /// The same into a buffer.
 pub fn draw(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.width < LEAST.0 || area.height < LEAST.1 {
-        let words = "innerloop needs a larger window";
-        return Paragraph::new(words).wrap(Wrap { trim: true }).render(area, buffer);
+        let labels = "innerloop needs a larger window";
+        return Paragraph::new(labels).wrap(Wrap { trim: true }).render(area, buffer);
     }
     let footer = match &app.lab {
         Some(lab) => lab::draw(lab, theme, area, buffer),
@@ -80,5 +80,5 @@ fn draw_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
             Line::from(vec![Span::styled(format!("{:>5}  ", row.shown), theme.focus()), Span::raw(row.help)])
         }),
     );
-    panel::draw("Unsaved work", lines, theme.ink(Ink::Warning), 40, area, buffer);
+    panel::draw("Unsaved work", lines, theme.role(Role::Warning), 40, area, buffer);
 }

@@ -7,10 +7,10 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::bounds::printable;
-use crate::train::CardStatus;
+use crate::train::GpuStatus;
 use crate::tui::app::Lab;
 use crate::tui::numbers::{count, duration, rate, short};
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{fit, width};
 use crate::worker::{Phase, Status};
 
@@ -46,13 +46,13 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
         let card = lab.status.as_ref().and_then(|status| status.card.as_ref()).map(card).unwrap_or_default();
         let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
         let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
-        spans.push(Span::styled(fit_groups(&rest, left), theme.quiet()));
+        spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));
     }
     Line::from(spans)
 }
 
 /// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %".
-fn card(CardStatus { name, used, total, busy }: &CardStatus) -> String {
+fn card(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
     let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
     format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
 }
@@ -66,7 +66,7 @@ fn fit_groups(text: &str, most: usize) -> String {
 
 /// Each number in a place of its own; close together where that is not to be had.
 fn progress(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
-    let Some(status) = &lab.status else { return Line::styled("opening …", theme.quiet()) };
+    let Some(status) = &lab.status else { return Line::styled("opening …", theme.muted()) };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
     let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
@@ -79,11 +79,11 @@ fn progress(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {
     let (text, style) = match status.phase {
-        Phase::Running => ("▶ training", theme.ink(Ink::Model)),
+        Phase::Running => ("▶ training", theme.role(Role::Model)),
         Phase::Paused => ("‖ paused  ", theme.focus()),
         Phase::Finished => ("■ finished", theme.focus()),
-        Phase::Diverged { .. } => ("▲ diverged", theme.ink(Ink::Warning)),
-        Phase::Failed { .. } => ("▲ failed  ", theme.ink(Ink::Warning)),
+        Phase::Diverged { .. } => ("▲ diverged", theme.role(Role::Warning)),
+        Phase::Failed { .. } => ("▲ failed  ", theme.role(Role::Warning)),
     };
     Span::styled(text, style.patch(theme.focus()))
 }

@@ -140,7 +140,7 @@ pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 || area.width < low_width + steps as u16 + high_width {
         return;
     }
-    buffer.set_string(area.x, area.y, &low, theme.quiet());
+    buffer.set_string(area.x, area.y, &low, theme.muted());
     for i in 0..steps {
         let Some(cell) = buffer.cell_mut((area.x + low_width + i as u16, area.y)) else { continue };
         if theme.shades() {
@@ -149,7 +149,7 @@ pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
             cell.set_char(GLYPHS[i as usize]);
         }
     }
-    buffer.set_string(area.x + low_width + steps as u16, area.y, &high, theme.quiet());
+    buffer.set_string(area.x + low_width + steps as u16, area.y, &high, theme.muted());
 }
 
 /// The step of the ramp, from −SHADES to SHADES; none for what is not finite.

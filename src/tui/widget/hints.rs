@@ -23,7 +23,7 @@ pub fn draw<'a>(hints: impl Iterator<Item = (&'a str, &'a str)>, theme: Theme, a
         let room = |x: u16| usize::from(area.right().saturating_sub(x));
         (x, _) = buffer.set_stringn(x, area.y, key, room(x), theme.focus());
         x = x.saturating_add(1);
-        (x, _) = buffer.set_stringn(x, area.y, word, room(x), theme.quiet());
+        (x, _) = buffer.set_stringn(x, area.y, word, room(x), theme.muted());
         x = x.saturating_add(3);
     }
 }

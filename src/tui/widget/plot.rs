@@ -46,7 +46,7 @@ pub struct Plot<'a> {
     pub gutter: u16,
     /// Words on the top edge, each at a value of x.
     pub marks: Vec<(f64, String)>,
-    pub quiet: Style,
+    pub muted: Style,
 }
 
 impl Plot<'_> {
@@ -70,17 +70,17 @@ impl Plot<'_> {
     fn axes(&self, inner: Rect, buffer: &mut Buffer) {
         let axis = inner.x - 1;
         for row in inner.top()..inner.bottom() {
-            buffer.set_string(axis, row, "│", self.quiet);
+            buffer.set_string(axis, row, "│", self.muted);
         }
         for tick in self.y.ticks(usize::from(inner.height / 2)) {
             let Some(share) = self.y.share(tick) else { continue };
             let row = inner.top() + row_of(share, inner.height);
             let text = tick_label(tick);
             let width = text.chars().count().min(usize::from(AXIS - 1)) as u16;
-            buffer.set_stringn(axis - width, row, &text, usize::from(width), self.quiet);
-            buffer.set_string(axis, row, "┤", self.quiet);
+            buffer.set_stringn(axis - width, row, &text, usize::from(width), self.muted);
+            buffer.set_string(axis, row, "┤", self.muted);
         }
-        buffer.set_string(inner.x - AXIS, inner.bottom(), self.unit, self.quiet);
+        buffer.set_string(inner.x - AXIS, inner.bottom(), self.unit, self.muted);
         let mut free = inner.x;
         for tick in self.x.ticks(usize::from(inner.width / 12)) {
             let Some(share) = self.x.share(tick) else { continue };
@@ -89,7 +89,7 @@ impl Plot<'_> {
             let centre = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
             let left = centre.saturating_sub(width / 2).min((inner.right() + 1).saturating_sub(width)).max(inner.x - 1);
             if left >= free || tick == 0.0 {
-                buffer.set_string(left, inner.bottom(), &text, self.quiet);
+                buffer.set_string(left, inner.bottom(), &text, self.muted);
                 free = left + width + 1;
             }
         }
@@ -173,7 +173,7 @@ impl Plot<'_> {
             buffer.set_string(column, inner.top(), "▾", plain);
             let room = usize::from(free_until.saturating_sub(column + 1));
             if text.chars().count() <= room {
-                buffer.set_string(column + 1, inner.top(), text, plain.patch(self.quiet));
+                buffer.set_string(column + 1, inner.top(), text, plain.patch(self.muted));
             }
             free_until = free_until.min(column);
         }

@@ -24,16 +24,16 @@ use super::super::host::numbers;
 use super::super::lanes::dot;
 use super::super::operation::{Operation, Weight};
 use super::super::{diagonal_scan, project};
-use super::{Recording, Step, places};
-use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
+use super::{Graph, Step, places};
+use crate::nn::{DeviceResult, GradTarget, Input, Matrix, Tensor3};
 
 /// Whether a program is linear, and cheaper by its matrix than step by step for so many sequences. In operations: one
 /// sequence for each answer goes through the steps, and each of the batch meets the matrix; otherwise each of the
 /// batch goes through the steps. The way back costs twice as much either way.
-pub fn pays<D: super::Device, T>(recording: &Recording<D, T>, batch: usize) -> bool {
+pub fn pays<D: super::Device, T>(graph: &Graph<D, T>, batch: usize) -> bool {
     let size = |step: Option<&Step>| step.map_or(0, |step| step.size.length * step.size.width);
-    let (tokens, answers) = (size(recording.steps.first()), size(recording.steps.last()));
-    flops(&recording.steps).is_some_and(|flops| answers * flops + batch * 2 * answers * tokens < batch * flops)
+    let (tokens, answers) = (size(graph.steps.first()), size(graph.steps.last()));
+    flops(&graph.steps).is_some_and(|flops| answers * flops + batch * 2 * answers * tokens < batch * flops)
 }
 
 /// Operations of a linear program on one sequence. None: it is not linear.
@@ -56,31 +56,31 @@ fn flops(steps: &[Step]) -> Option<usize> {
 pub fn run<T: Tape<f32, Cpu>>(
     device: &Cpu,
     input: Input<Cpu, T>,
-    recording: Recording<Cpu, T>,
-) -> Outcome<Cube<Cpu, T>, Cpu> {
-    let (mut tape, wanted) = (T::default(), input.wanted);
+    graph: Graph<Cpu, T>,
+) -> DeviceResult<Tensor3<Cpu, T>, Cpu> {
+    let (mut tape, grad_target) = (T::default(), input.grad_target);
     let tokens = untape(input.tokens.try_contiguous()?, &mut tape);
-    let weights = recording.weights.into_iter().map(|weight| Ok(untape(weight.try_contiguous()?, &mut tape)));
-    let weights = weights.collect::<Outcome<Vec<Matrix<Cpu>>, Cpu>>()?;
-    let size = recording.steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
-    let linear = Linear::new(&recording.steps, weights.iter().map(numbers).collect::<Outcome<_, Cpu>>()?);
+    let weights = graph.weights.into_iter().map(|weight| Ok(untape(weight.try_contiguous()?, &mut tape)));
+    let weights = weights.collect::<DeviceResult<Vec<Matrix<Cpu>>, Cpu>>()?;
+    let size = graph.steps.last().map_or((0, 0), |step| (step.size.length, step.size.width));
+    let linear = Linear::new(&graph.steps, weights.iter().map(numbers).collect::<DeviceResult<_, Cpu>>()?);
     let count = tokens.shape().num_elements();
-    let mut x = Buffer::room(count);
+    let mut x = Buffer::zeroed(count);
     tokens.copy_into(&mut x.as_flattened_mut()[..count]);
     let made = linear.matrix();
     let y = each_times(&x.as_flattened()[..count], &made.matrix, linear.answers());
     let out = device.try_tensor_from_vec(y, (tokens.shape().0, size.0, size.1))?;
     let result = out.clone();
     tape.add_backward_op(move |gradients| {
-        let by_out = gradients.get_or_alloc_mut(&result)?.clone();
-        if wanted != Wanted::Weights {
-            add_each_times_transposed(&by_out, &made.matrix, linear.answers(), gradients.get_or_alloc_mut(&tokens)?);
+        let grad_out = gradients.get_or_alloc_mut(&result)?.clone();
+        if grad_target != GradTarget::Weights {
+            add_each_times_transposed(&grad_out, &made.matrix, linear.answers(), gradients.get_or_alloc_mut(&tokens)?);
         }
-        if wanted != Wanted::Query {
-            let met = meet(&by_out, &x.as_flattened()[..count], linear.answers(), linear.tokens());
-            let by_weights = linear.by_weights(&met, &made.slopes);
-            for (weight, slopes) in weights.iter().zip(by_weights) {
-                gradients.get_or_alloc_mut(weight)?.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope);
+        if grad_target != GradTarget::Query {
+            let met = meet(&grad_out, &x.as_flattened()[..count], linear.answers(), linear.tokens());
+            let grad_weights = linear.grad_weights(&met, &made.grads);
+            for (weight, grads) in weights.iter().zip(grad_weights) {
+                gradients.get_or_alloc_mut(weight)?.iter_mut().zip(grads).for_each(|(sum, grad)| *sum += grad);
             }
         }
         Ok(())
@@ -107,7 +107,7 @@ struct Product {
 /// K, and the gradients by all sequences for each of its rows, which the way back reads again.
 struct Made {
     matrix: Vec<f32>,
-    slopes: Vec<Buffer>,
+    grads: Vec<Buffer>,
 }
 
 impl Linear {
@@ -136,39 +136,39 @@ impl Linear {
     }
 
     fn memory(&self) -> Buffer {
-        Buffer::room(self.places.last().map_or(0, |place| place.end))
+        Buffer::zeroed(self.places.last().map_or(0, |place| place.end))
     }
 
     /// K, row by row.
     fn matrix(&self) -> Made {
-        let slopes = |answer: usize| {
-            let mut slopes = self.memory();
-            slopes.as_flattened_mut()[answer] = 1.0;
-            self.back(slopes.as_flattened_mut());
-            slopes
+        let grads = |answer: usize| {
+            let mut grads = self.memory();
+            grads.as_flattened_mut()[answer] = 1.0;
+            self.back(grads.as_flattened_mut());
+            grads
         };
-        let slopes: Vec<Buffer> = self.places.last().cloned().unwrap_or_default().map(slopes).collect();
-        let rows = slopes.iter().flat_map(|slopes| &slopes.as_flattened()[..self.tokens()]);
-        Made { matrix: rows.copied().collect(), slopes }
+        let grads: Vec<Buffer> = self.places.last().cloned().unwrap_or_default().map(grads).collect();
+        let rows = grads.iter().flat_map(|grads| &grads.as_flattened()[..self.tokens()]);
+        Made { matrix: rows.copied().collect(), grads }
     }
 
     /// The gradients by the program's weights, from G.
-    fn by_weights(&self, met: &[f32], slopes: &[Buffer]) -> Vec<Vec<f32>> {
-        let mut by_weights: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.0; weight.len()]).collect();
-        for (tokens, slopes) in met.chunks_exact(self.tokens().max(1)).zip(slopes) {
+    fn grad_weights(&self, met: &[f32], grads: &[Buffer]) -> Vec<Vec<f32>> {
+        let mut grad_weights: Vec<Vec<f32>> = self.weights.iter().map(|weight| vec![0.0; weight.len()]).collect();
+        for (tokens, grads) in met.chunks_exact(self.tokens().max(1)).zip(grads) {
             let mut values = self.memory();
             values.as_flattened_mut()[..tokens.len()].copy_from_slice(tokens);
             self.forth(values.as_flattened_mut());
-            self.add_by_weights(values.as_flattened(), slopes.as_flattened(), &mut by_weights);
+            self.add_by_weights(values.as_flattened(), grads.as_flattened(), &mut grad_weights);
         }
-        let by_products = by_weights.split_off(by_weights.len() - self.products.len());
-        for (Product { of, sizes }, by_product) in self.products.iter().zip(&by_products) {
-            if let Ok(by) = by_weights.get_disjoint_mut(*of) {
+        let grad_products = grad_weights.split_off(grad_weights.len() - self.products.len());
+        for (Product { of, sizes }, grad_product) in self.products.iter().zip(&grad_products) {
+            if let Ok(by) = grad_weights.get_disjoint_mut(*of) {
                 let weights = of.map(|weight| &self.weights[weight][..]);
-                project::unchain(weights, *sizes, by_product, by.map(Vec::as_mut_slice));
+                project::unchain(weights, *sizes, grad_product, by.map(Vec::as_mut_slice));
             }
         }
-        by_weights
+        grad_weights
     }
 
     /// From the tokens at the start of the memory to all other sequences.
@@ -218,23 +218,23 @@ impl Linear {
     }
 
     /// Adds the gradients of one sequence by all weights, products among them.
-    fn add_by_weights(&self, values: &[f32], slopes: &[f32], by_weights: &mut [Vec<f32>]) {
+    fn add_by_weights(&self, values: &[f32], grads: &[f32], grad_weights: &mut [Vec<f32>]) {
         for (operation, place) in self.operations.iter().zip(&self.places) {
-            let (of, by_out) = (|x: usize| &values[self.places[x].clone()], &slopes[place.clone()]);
+            let (of, grad_out) = (|x: usize| &values[self.places[x].clone()], &grads[place.clone()]);
             match *operation {
                 Operation::TimesRow(x, row) => {
-                    let by_row = &mut by_weights[row];
-                    let width = by_row.len();
-                    for (x, by_out) in of(x).chunks_exact(width).zip(by_out.chunks_exact(width)) {
-                        by_row.iter_mut().zip(x).zip(by_out).for_each(|((sum, x), slope)| *sum += x * slope);
+                    let grad_row = &mut grad_weights[row];
+                    let width = grad_row.len();
+                    for (x, grad_out) in of(x).chunks_exact(width).zip(grad_out.chunks_exact(width)) {
+                        grad_row.iter_mut().zip(x).zip(grad_out).for_each(|((sum, x), grad)| *sum += x * grad);
                     }
                 }
                 Operation::Project(x, weight, sizes) => {
-                    project::by_weight_of_one(of(x), by_out, sizes, &mut by_weights[weight]);
+                    project::grad_weight_of_one(of(x), grad_out, sizes, &mut grad_weights[weight]);
                 }
                 Operation::DiagonalScan(x, spectrum) => {
                     let given = (of(x), &self.weights[spectrum][..]);
-                    diagonal_scan::by_spectrum_of_one(given, by_out, &mut by_weights[spectrum]);
+                    diagonal_scan::grad_spectrum_of_one(given, grad_out, &mut grad_weights[spectrum]);
                 }
                 _ => {}
             }
@@ -276,25 +276,25 @@ fn times(tokens: &[f32], matrix: &[f32], answers: usize, out: &mut [f32]) {
 }
 
 /// Adds ∂x = Kᵀ ∂y of every sequence.
-fn add_each_times_transposed(by_out: &[f32], matrix: &[f32], answers: usize, by_tokens: &mut [f32]) {
+fn add_each_times_transposed(grad_out: &[f32], matrix: &[f32], answers: usize, grad_tokens: &mut [f32]) {
     let size = matrix.len() / answers.max(1);
-    let sequences = by_tokens.par_chunks_exact_mut(size.max(1)).zip(by_out.par_chunks_exact(answers.max(1)));
-    sequences.for_each(|(by_x, by_out)| {
-        for (slope, row) in by_out.iter().zip(matrix.chunks_exact(size)) {
-            by_x.iter_mut().zip(row).for_each(|(sum, k)| *sum += slope * k);
+    let sequences = grad_tokens.par_chunks_exact_mut(size.max(1)).zip(grad_out.par_chunks_exact(answers.max(1)));
+    sequences.for_each(|(grad_x, grad_out)| {
+        for (grad, row) in grad_out.iter().zip(matrix.chunks_exact(size)) {
+            grad_x.iter_mut().zip(row).for_each(|(sum, k)| *sum += grad * k);
         }
     });
 }
 
 /// G, in the order of the parts of the batch.
-fn meet(by_out: &[f32], tokens: &[f32], answers: usize, size: usize) -> Vec<f32> {
+fn meet(grad_out: &[f32], tokens: &[f32], answers: usize, size: usize) -> Vec<f32> {
     let many = part(tokens.len() / size.max(1));
-    let sums = |(by_out, tokens): (&[f32], &[f32])| {
+    let sums = |(grad_out, tokens): (&[f32], &[f32])| {
         let mut met = vec![0.0; answers * size];
-        add_outer(by_out, tokens, (answers, size), &mut met);
+        add_outer(grad_out, tokens, (answers, size), &mut met);
         met
     };
-    let parts = by_out.par_chunks((many * answers).max(1)).zip(tokens.par_chunks((many * size).max(1)));
+    let parts = grad_out.par_chunks((many * answers).max(1)).zip(tokens.par_chunks((many * size).max(1)));
     let parts: Vec<Vec<f32>> = parts.map(sums).collect();
     let mut parts = parts.into_iter();
     let first = parts.next().unwrap_or_default();
@@ -305,10 +305,10 @@ fn meet(by_out: &[f32], tokens: &[f32], answers: usize, size: usize) -> Vec<f32>
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn add_outer(by_out: &[f32], tokens: &[f32], (answers, size): (usize, usize), met: &mut [f32]) {
-    for (by_out, x) in by_out.chunks_exact(answers).zip(tokens.chunks_exact(size)) {
-        for (slope, row) in by_out.iter().zip(met.chunks_exact_mut(size)) {
-            row.iter_mut().zip(x).for_each(|(sum, x)| *sum += slope * x);
+fn add_outer(grad_out: &[f32], tokens: &[f32], (answers, size): (usize, usize), met: &mut [f32]) {
+    for (grad_out, x) in grad_out.chunks_exact(answers).zip(tokens.chunks_exact(size)) {
+        for (grad, row) in grad_out.iter().zip(met.chunks_exact_mut(size)) {
+            row.iter_mut().zip(x).for_each(|(sum, x)| *sum += grad * x);
         }
     }
 }

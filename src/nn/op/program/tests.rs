@@ -4,13 +4,13 @@
 use dfdx::prelude::{Backward, OwnedTape, Rank0, SumTo, Trace};
 
 use super::*;
-use crate::nn::Wanted;
+use crate::nn::GradTarget;
 use crate::nn::op::check::{Random, assert_close};
 
 type Owned = OwnedTape<f32, Cpu>;
 type Weights<'a> = &'a dyn Fn(usize) -> Matrix<Cpu, Owned>;
 type Record = for<'p> fn(Sequence<'p, Cpu, Owned>, Weights<'_>) -> Sequence<'p, Cpu, Owned>;
-type Form = fn(Input<Cpu, Owned>, Recording<Cpu, Owned>) -> Cube<Cpu, Owned>;
+type Form = fn(Input<Cpu, Owned>, Graph<Cpu, Owned>) -> Tensor3<Cpu, Owned>;
 
 /// A program of one operation or a few, the shapes of its weights, and its tokens' (length, width).
 struct Case {
@@ -111,17 +111,17 @@ const SCANS: [Case; 3] = [
 /// Values, and the gradients of a weighted sum of them by tokens and weights.
 fn measure(case: &Case, batch: usize, form: Form) -> Vec<Vec<f32>> {
     let (device, mut random) = (Cpu::default(), Random::new(11));
-    let tokens = random.cube(&device, (batch, case.tokens.0, case.tokens.1));
+    let tokens = random.tensor3(&device, (batch, case.tokens.0, case.tokens.1));
     let weights: Vec<Matrix<Cpu>> = case.weights.iter().map(|shape| random.matrix(&device, *shape)).collect();
-    let program = Program::new(*tokens.shape());
+    let program = GraphBuilder::new(*tokens.shape());
     let answer = (case.record)(program.tokens(), &|i| weights[i].leaky_trace());
-    let recording = answer.recording();
-    let out = form(Input { tokens: tokens.leaky_trace(), wanted: Wanted::All }, recording);
+    let graph = answer.graph();
+    let out = form(Input { tokens: tokens.leaky_trace(), grad_target: GradTarget::All }, graph);
     let values = out.as_vec();
-    let sum = random.cube(&device, *out.shape());
+    let sum = random.tensor3(&device, *out.shape());
     let gradients = (out * sum).sum::<Rank0, _>().backward();
-    let by_weights = weights.iter().map(|weight| gradients.get(weight).as_vec());
-    [values, gradients.get(&tokens).as_vec()].into_iter().chain(by_weights).collect()
+    let grad_weights = weights.iter().map(|weight| gradients.get(weight).as_vec());
+    [values, gradients.get(&tokens).as_vec()].into_iter().chain(grad_weights).collect()
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn both_forms_of_every_operation_agree_in_value_and_gradient() {
     for case in CASES.iter().chain(&SCANS).chain(&LINEAR) {
         // Two full blocks and a part of one, and a single sequence.
         for batch in [37, 1] {
-            agree(case, batch, |input, recording| in_blocks(&Cpu::default(), input, recording).unwrap());
+            agree(case, batch, |input, graph| in_blocks(&Cpu::default(), input, graph).unwrap());
         }
     }
 }
@@ -140,14 +140,14 @@ fn a_linear_program_by_its_matrix_agrees_too() {
     for case in CASES.iter().filter(is_linear).chain(&LINEAR) {
         // More than one part of the batch, and a single sequence.
         for batch in [600, 1] {
-            agree(case, batch, |input, recording| linear::run(&Cpu::default(), input, recording).unwrap());
+            agree(case, batch, |input, graph| linear::run(&Cpu::default(), input, graph).unwrap());
         }
     }
 }
 
 fn agree(case: &Case, batch: usize, form: Form) {
     let fast = measure(case, batch, form);
-    let plain = measure(case, batch, |input, recording| compose(input, recording).unwrap());
+    let plain = measure(case, batch, |input, graph| compose(input, graph).unwrap());
     for (fast, plain) in fast.iter().zip(&plain) {
         println!("{}, batch {batch}", case.name);
         assert_close(fast, plain, 1e-5);
@@ -157,10 +157,10 @@ fn agree(case: &Case, batch: usize, form: Form) {
 #[test]
 fn the_matrix_is_taken_where_it_pays() {
     let pays = |case: &Case, batch: usize| {
-        let (program, device) = (Program::new((batch, case.tokens.0, case.tokens.1)), Cpu::default());
+        let (program, device) = (GraphBuilder::new((batch, case.tokens.0, case.tokens.1)), Cpu::default());
         let weight = |i: usize| Random::new(1).matrix(&device, case.weights[i]).leaky_trace();
-        let recording = (case.record)(program.tokens(), &weight).recording();
-        linear::pays(&recording, batch)
+        let graph = (case.record)(program.tokens(), &weight).graph();
+        linear::pays(&graph, batch)
     };
     let [layer, _, short] = LINEAR;
     assert!(pays(&layer, 64) && !pays(&layer, 1));
@@ -175,7 +175,7 @@ fn the_matrix_is_taken_where_it_pays() {
 fn a_matrix_gives_the_same_bits_on_any_number_of_threads() {
     let bits = [1, 2, 3].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let form: Form = |input, recording| linear::run(&Cpu::default(), input, recording).unwrap();
+        let form: Form = |input, graph| linear::run(&Cpu::default(), input, graph).unwrap();
         pool.install(|| measure(&LINEAR[0], 600, form))
     });
     assert!(bits[0] == bits[1] && bits[0] == bits[2]);
@@ -184,19 +184,21 @@ fn a_matrix_gives_the_same_bits_on_any_number_of_threads() {
 #[test]
 fn what_is_wanted_is_right_and_the_rest_is_left_out() {
     let (device, mut random) = (Cpu::default(), Random::new(3));
-    let (tokens, weight) = (random.cube(&device, (3, 2, 4)), random.matrix(&device, (4, 2)));
+    let (tokens, weight) = (random.tensor3(&device, (3, 2, 4)), random.matrix(&device, (4, 2)));
     let forms: [Form; 2] = [
-        |input, recording| in_blocks(&Cpu::default(), input, recording).unwrap(),
-        |input, recording| linear::run(&Cpu::default(), input, recording).unwrap(),
+        |input, graph| in_blocks(&Cpu::default(), input, graph).unwrap(),
+        |input, graph| linear::run(&Cpu::default(), input, graph).unwrap(),
     ];
     for form in forms {
-        for (wanted, by_tokens, by_weight) in [(Wanted::Weights, false, true), (Wanted::Query, true, false)] {
-            let program = Program::new(*tokens.shape());
-            let recording = program.tokens().project(weight.leaky_trace()).recording();
-            let out = form(Input { tokens: tokens.leaky_trace(), wanted }, recording);
+        for (grad_target, grad_tokens, grad_weight) in
+            [(GradTarget::Weights, false, true), (GradTarget::Query, true, false)]
+        {
+            let program = GraphBuilder::new(*tokens.shape());
+            let graph = program.tokens().project(weight.leaky_trace()).graph();
+            let out = form(Input { tokens: tokens.leaky_trace(), grad_target }, graph);
             let mut gradients = out.sum::<Rank0, _>().backward();
-            assert_eq!(gradients.get_or_alloc_mut(&tokens).unwrap().iter().any(|slope| *slope != 0.0), by_tokens);
-            assert_eq!(gradients.get_or_alloc_mut(&weight).unwrap().iter().any(|slope| *slope != 0.0), by_weight);
+            assert_eq!(gradients.get_or_alloc_mut(&tokens).unwrap().iter().any(|grad| *grad != 0.0), grad_tokens);
+            assert_eq!(gradients.get_or_alloc_mut(&weight).unwrap().iter().any(|grad| *grad != 0.0), grad_weight);
         }
     }
 }

@@ -6,12 +6,15 @@ use super::WindowScan;
 use crate::nn::op::Device;
 use crate::nn::op::join::join;
 use crate::nn::op::slice::slice;
-use crate::nn::{Cube, Input, Matrix, Outcome, Wanted};
+use crate::nn::{DeviceResult, GradTarget, Input, Matrix, Tensor3};
 
 /// All windows at once, because a card is fast where it is asked
 /// seldom, and without the states, because it is slow where it must remember much. With q = X_Nᵀ D,
 /// S_N q = Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]).
-pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, weights: WindowScan<'_, D>) -> Outcome<Matrix<D, T>, D> {
+pub fn compose<D: Device, T: Tape<f32, D>>(
+    input: Input<D, T>,
+    weights: WindowScan<'_, D>,
+) -> DeviceResult<Matrix<D, T>, D> {
     let (tokens, tape) = input.tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
     let count = (length - 1) / 2;
@@ -19,9 +22,9 @@ pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, weights: WindowSc
         return Ok(tokens.device().try_zeros_like(&(batch, dim))?.put_tape(tape));
     }
     // Nobody asks for gradients by the tokens in training: then their way into the windows stays off the tape.
-    let [windows, last] = match input.wanted {
-        Wanted::Weights => windows(tokens)?.map(|part| part.retaped::<T>()),
-        Wanted::Query | Wanted::All => windows(tokens.retaped::<T>())?,
+    let [windows, last] = match input.grad_target {
+        GradTarget::Weights => windows(tokens)?.map(|part| part.retaped::<T>()),
+        GradTarget::Query | GradTarget::All => windows(tokens.retaped::<T>())?,
     };
     let pick = weights.pick.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
     let query = pick.try_matmul(last)?.try_reshape_like(&(batch, dim))?; // q
@@ -36,7 +39,7 @@ pub fn compose<D: Device, T: Tape<f32, D>>(input: Input<D, T>, weights: WindowSc
 }
 
 /// All x_t, then all y_t, then all x_{t+1}, time before sequences: (3, N·B·d); and the last window: (3, B·d).
-fn windows<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<[Matrix<D, T>; 2], D> {
+fn windows<D: Device, T: Tape<f32, D>>(tokens: Tensor3<D, T>) -> DeviceResult<[Matrix<D, T>; 2], D> {
     let (batch, length, dim) = *tokens.shape();
     let (count, wide) = ((length - 1) / 2, batch * dim);
     let by_time = tokens.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(1, length, wide))?;
@@ -46,7 +49,7 @@ fn windows<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<[Matrix<D,
         part.try_reshape_like(&(1, count, 2 * wide))
     };
     let (front, back) = (pairs(0)?, pairs(1)?);
-    let half = |pair: &Cube<D, T>, first: usize| slice(pair.retaped::<T>(), (0..1, 0..count, first..first + wide));
+    let half = |pair: &Tensor3<D, T>, first: usize| slice(pair.retaped::<T>(), (0..1, 0..count, first..first + wide));
     let parts = vec![half(&front, 0)?, half(&front, wide)?, half(&back, wide)?];
     let windows = parts.try_stack()?.try_reshape_like(&(3, count * wide))?;
     let windows = join(join(windows, front), back);
@@ -55,7 +58,7 @@ fn windows<D: Device, T: Tape<f32, D>>(tokens: Cube<D, T>) -> Outcome<[Matrix<D,
 }
 
 /// Λ^{N−1}, …, Λ, 1, entry by entry, three times: (3N, d, d).
-fn powers<D: Device, T: Tape<f32, D>>(decay: &Matrix<D>, count: usize) -> Outcome<Cube<D, T>, D> {
+fn powers<D: Device, T: Tape<f32, D>>(decay: &Matrix<D>, count: usize) -> DeviceResult<Tensor3<D, T>, D> {
     let (dim, _) = *decay.shape();
     let ones: Matrix<D, T> = decay.device().try_ones_like(&(dim, dim))?.retaped::<T>();
     // Each by itself: a card does not wait for the one before.
@@ -70,12 +73,12 @@ fn powers<D: Device, T: Tape<f32, D>>(decay: &Matrix<D>, count: usize) -> Outcom
 
 /// S_N, one window after the other: (B, d, d).
 pub fn last_state<D: Device, T: Tape<f32, D>>(
-    tokens: Cube<D, T>,
+    tokens: Tensor3<D, T>,
     weights: &WindowScan<'_, D>,
-) -> Outcome<Cube<D, T>, D> {
+) -> DeviceResult<Tensor3<D, T>, D> {
     let (tokens, tape) = tokens.split_tape();
     let (batch, length, dim) = *tokens.shape();
-    let mut state: Option<Cube<D, T>> = None;
+    let mut state: Option<Tensor3<D, T>> = None;
     for t in 0..(length - 1) / 2 {
         let window = slice(tokens.retaped::<T>(), (0..batch, 2 * t..2 * t + 3, 0..dim))?; // (B, 3, d)
         let columns = window.retaped::<T>().try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, 3)

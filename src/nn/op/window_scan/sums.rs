@@ -25,9 +25,9 @@ struct Part<'a> {
 
 /// S_N, and R_N where there is room for it.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn run_windows(host: &Host, tokens: &[Lane], state: &mut [Lane], by_decay: &mut [Lane]) {
+pub fn run_windows(host: &Host, tokens: &[Lane], state: &mut [Lane], grad_decay: &mut [Lane]) {
     let dim = host.dim;
-    let mut mixed = Buffer::stale(3 * dim * AT_ONCE.min(host.windows));
+    let mut mixed = Buffer::uninit(3 * dim * AT_ONCE.min(host.windows));
     for first in (0..host.windows).step_by(AT_ONCE) {
         let count = AT_ONCE.min(host.windows - first);
         let tokens = &tokens[2 * first * dim..][..(2 * count + 1) * dim];
@@ -37,13 +37,13 @@ pub fn run_windows(host: &Host, tokens: &[Lane], state: &mut [Lane], by_decay: &
         for i in 0..dim {
             let mut j = 0;
             while j < dim {
-                j += match (dim - j, by_decay.is_empty()) {
-                    (4.., false) => add_columns::<4, true>(host, part, (i, j), state, by_decay),
-                    (2.., false) => add_columns::<2, true>(host, part, (i, j), state, by_decay),
-                    (_, false) => add_columns::<1, true>(host, part, (i, j), state, by_decay),
-                    (4.., true) => add_columns::<4, false>(host, part, (i, j), state, by_decay),
-                    (2.., true) => add_columns::<2, false>(host, part, (i, j), state, by_decay),
-                    (_, true) => add_columns::<1, false>(host, part, (i, j), state, by_decay),
+                j += match (dim - j, grad_decay.is_empty()) {
+                    (4.., false) => add_columns::<4, true>(host, part, (i, j), state, grad_decay),
+                    (2.., false) => add_columns::<2, true>(host, part, (i, j), state, grad_decay),
+                    (_, false) => add_columns::<1, true>(host, part, (i, j), state, grad_decay),
+                    (4.., true) => add_columns::<4, false>(host, part, (i, j), state, grad_decay),
+                    (2.., true) => add_columns::<2, false>(host, part, (i, j), state, grad_decay),
+                    (_, true) => add_columns::<1, false>(host, part, (i, j), state, grad_decay),
                 };
             }
         }
@@ -72,7 +72,7 @@ fn add_columns<const J: usize, const R: bool>(
     part: Part<'_>,
     (i, j): (usize, usize),
     state: &mut [Lane],
-    by_decay: &mut [Lane],
+    grad_decay: &mut [Lane],
 ) -> usize {
     let dim = host.dim;
     let at = i * dim + j;
@@ -81,7 +81,7 @@ fn add_columns<const J: usize, const R: bool>(
     if !part.is_first {
         s.copy_from_slice(&state[at..][..J]);
         if R {
-            r.copy_from_slice(&by_decay[at..][..J]);
+            r.copy_from_slice(&grad_decay[at..][..J]);
         }
     }
     for (t, mixed) in part.prepared.chunks_exact(3 * dim).enumerate() {
@@ -101,17 +101,17 @@ fn add_columns<const J: usize, const R: bool>(
     }
     state[at..][..J].copy_from_slice(&s);
     if R {
-        by_decay[at..][..J].copy_from_slice(&r);
+        grad_decay[at..][..J].copy_from_slice(&r);
     }
     J
 }
 
 /// ∂(S_N q)/∂Q = Σ_t (X_t e_a) ⊙ (Λ^{N−t} (q ⊙ X_tᵀ e_b)), powers entry by entry: (9 · d) lanes.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn run_back(host: &Host, tokens: &[Lane], query: &[Lane], by_mix: &mut [Lane]) {
+pub fn run_back(host: &Host, tokens: &[Lane], query: &[Lane], grad_mix: &mut [Lane]) {
     let dim = host.dim;
     let mut powers = vec![1.0; dim * dim];
-    let mut asked = Buffer::stale((2 * AT_ONCE.min(host.windows) + 1) * dim);
+    let mut asked = Buffer::uninit((2 * AT_ONCE.min(host.windows) + 1) * dim);
     let mut end = host.windows;
     while end > 0 {
         let count = AT_ONCE.min(end);
@@ -123,8 +123,8 @@ pub fn run_back(host: &Host, tokens: &[Lane], query: &[Lane], by_mix: &mut [Lane
         let mut i = 0;
         while i < dim {
             i += match dim - i {
-                2.. => add_rows::<2>(host, part, i, &mut powers, by_mix),
-                _ => add_rows::<1>(host, part, i, &mut powers, by_mix),
+                2.. => add_rows::<2>(host, part, i, &mut powers, grad_mix),
+                _ => add_rows::<1>(host, part, i, &mut powers, grad_mix),
             };
         }
     }
@@ -143,14 +143,14 @@ fn ask(tokens: &[Lane], query: &[Lane], asked: &mut [Lane]) {
 
 /// `I` numbers of each sum, from i on, over some windows, the last first. Returns `I`.
 #[inline(always)]
-fn add_rows<const I: usize>(host: &Host, part: Part<'_>, i: usize, powers: &mut [f32], by_mix: &mut [Lane]) -> usize {
+fn add_rows<const I: usize>(host: &Host, part: Part<'_>, i: usize, powers: &mut [f32], grad_mix: &mut [Lane]) -> usize {
     let dim = host.dim;
     let (powers, decay) = (&mut powers[i * dim..][..I * dim], &host.decay[i * dim..][..I * dim]);
     let mut sums = [[ZERO; 9]; I];
     if !part.is_first {
         for row in 0..I {
             for ab in 0..9 {
-                sums[row][ab] = by_mix[ab * dim + i + row];
+                sums[row][ab] = grad_mix[ab * dim + i + row];
             }
         }
     }
@@ -180,7 +180,7 @@ fn add_rows<const I: usize>(host: &Host, part: Part<'_>, i: usize, powers: &mut 
     }
     for row in 0..I {
         for ab in 0..9 {
-            by_mix[ab * dim + i + row] = sums[row][ab];
+            grad_mix[ab * dim + i + row] = sums[row][ab];
         }
     }
     I

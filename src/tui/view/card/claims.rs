@@ -5,10 +5,10 @@ use ratatui::text::{Line, Span};
 use crate::preset::Preset;
 use crate::session::Entry;
 use crate::tui::app::Gallery;
+use crate::tui::labels::claims;
 use crate::tui::numbers::age;
-use crate::tui::theme::{Ink, Theme};
+use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::wrap;
-use crate::tui::words::claims;
 
 /// "Claims: all held here 2 days ago", and a line or two for each; nothing where there are none.
 pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
@@ -18,7 +18,7 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
     let page = gallery.tried(name);
     let entries: Vec<Option<&Entry>> =
         preset.claims.iter().map(|claim| page.and_then(|page| page.entry(claim))).collect();
-    let summary = Span::styled(format!(" {}", summary(&entries, gallery.now)), theme.quiet());
+    let summary = Span::styled(format!(" {}", summary(&entries, gallery.now)), theme.muted());
     let mut lines = vec![Line::from(vec![Span::styled("Claims:", theme.focus()), summary])];
     for (claim, entry) in preset.claims.iter().zip(&entries) {
         let held = entry.map(|entry| entry.verdict.held);
@@ -35,7 +35,7 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
         if let Some(Entry { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
             text += &format!("; it was {}", claims::value(claim, verdict.value));
         }
-        let style = if held == Some(false) { theme.ink(Ink::Warning) } else { theme.focus() };
+        let style = if held == Some(false) { theme.role(Role::Warning) } else { theme.focus() };
         for (i, row) in wrap(&text, width.saturating_sub(2)).into_iter().enumerate() {
             let mark = if i == 0 { claims::mark(held) } else { " " };
             lines.push(Line::from(vec![Span::styled(format!("{mark} "), style), Span::raw(row)]));

@@ -6,7 +6,7 @@ pub mod claims;
 pub mod cost;
 
 use super::numbers::{cosine, percent, significant};
-use super::theme::Ink;
+use super::theme::Role;
 use super::widget::braille::Stroke;
 use crate::reference::Reference;
 use crate::train::{Equivalence, Measurement};
@@ -54,15 +54,15 @@ pub fn phrase(reference: Reference) -> String {
 }
 
 /// The colour that a reference has everywhere.
-pub fn ink(reference: Reference) -> Ink {
+pub fn role(reference: Reference) -> Role {
     match reference {
-        Reference::Zero => Ink::Zero,
-        Reference::Gd(_) | Reference::GdPlusPlus => Ink::Gd,
+        Reference::Zero => Role::Zero,
+        Reference::Gd(_) | Reference::GdPlusPlus => Role::Gd,
         Reference::LeastSquares
         | Reference::Ridge
         | Reference::RecursiveLeastSquares
         | Reference::Kalman
-        | Reference::Bayes => Ink::LeastSquares,
+        | Reference::Bayes => Role::LeastSquares,
     }
 }
 
@@ -88,13 +88,13 @@ pub fn mark(reference: Reference) -> &'static str {
 
 /// How equal a model is to its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Closeness {
     Equal,
     Close,
     NotYet,
 }
 
-impl Verdict {
+impl Closeness {
     /// Of a relative prediction difference alone.
     pub fn of_difference(difference: f64) -> Self {
         match difference {
@@ -127,14 +127,14 @@ impl Verdict {
 /// The answer, without digits: "equal to one GD step".
 pub fn answer(equal: &Equivalence) -> String {
     let to = phrase(equal.reference);
-    match Verdict::of(equal) {
-        Verdict::Equal => format!("equal to {to}"),
-        Verdict::Close => format!("close to {to}"),
-        Verdict::NotYet if beyond(equal) => format!("better than {to}, and like no reference"),
+    match Closeness::of(equal) {
+        Closeness::Equal => format!("equal to {to}"),
+        Closeness::Close => format!("close to {to}"),
+        Closeness::NotYet if beyond(equal) => format!("better than {to}, and like no reference"),
         // Further away than the reference is from zero: "nearest" would say too much.
-        Verdict::NotYet if !near_anything(equal) => "far from every reference".to_owned(),
-        Verdict::NotYet if equal.nearest == equal.reference => format!("not {to} yet, though nothing else is nearer"),
-        Verdict::NotYet => format!("not {to} yet: nearest is {}", phrase(equal.nearest)),
+        Closeness::NotYet if !near_anything(equal) => "far from every reference".to_owned(),
+        Closeness::NotYet if equal.nearest == equal.reference => format!("not {to} yet, though nothing else is nearer"),
+        Closeness::NotYet => format!("not {to} yet: nearest is {}", phrase(equal.nearest)),
     }
 }
 
@@ -160,7 +160,7 @@ pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, answer, label, phrase};
+    use super::{Closeness, answer, label, phrase};
     use crate::reference::Reference::{self, Gd, LeastSquares, Zero};
     use crate::train::Equivalence;
 
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(said(0.4, 0.5, Gd(1)), "not one GD step yet, though nothing else is nearer");
         assert_eq!(said(4e10, 0.0, LeastSquares), "far from every reference");
         assert_eq!(said(f64::NAN, f64::NAN, Zero), "far from every reference");
-        assert_eq!(Verdict::of(&equivalence(f64::NAN, f64::NAN, Zero)), Verdict::NotYet);
+        assert_eq!(Closeness::of(&equivalence(f64::NAN, f64::NAN, Zero)), Closeness::NotYet);
         let found = Equivalence { loss_gap: -0.99, ..equivalence(0.99, 0.0, Zero) };
         assert_eq!(answer(&found), "better than one GD step, and like no reference");
         assert_eq!([label(Gd(3)), phrase(Gd(3))], ["GD-3", "3 GD steps"]);

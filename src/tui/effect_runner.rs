@@ -6,14 +6,14 @@ use std::time::{Instant, SystemTime};
 
 use super::action::{Action, Effect};
 use super::event::Event;
-use crate::session::{self, Ledger};
+use crate::session::{self, ResultCache};
 use crate::train::DeviceChoice;
 use crate::worker::{Opened, Order, Source, Worker};
 
-pub struct Stage {
+pub struct EffectRunner {
     saves: PathBuf,
     /// What presets came to on this machine; none where there is no place for it.
-    ledger: Option<PathBuf>,
+    result_cache: Option<PathBuf>,
     events: Sender<Event>,
     worker: Option<Worker>,
     /// Numbers the runs, so that a late update of one that was left is told apart.
@@ -24,9 +24,9 @@ pub struct Stage {
     pub exit: Option<u8>,
 }
 
-impl Stage {
-    pub fn new(saves: PathBuf, ledger: Option<PathBuf>, events: Sender<Event>) -> Self {
-        Self { saves, ledger, events, worker: None, run: 0, deadline: None, exit: None }
+impl EffectRunner {
+    pub fn new(saves: PathBuf, result_cache: Option<PathBuf>, events: Sender<Event>) -> Self {
+        Self { saves, result_cache, events, worker: None, run: 0, deadline: None, exit: None }
     }
 
     /// Whether an update comes from the run that is open.
@@ -61,10 +61,13 @@ impl Stage {
                 Err(error) => Action::OpenFailed(format!("{error:#}")),
             }),
             Effect::ListSessions => Some(Action::SessionsListed(list(&self.saves))),
-            Effect::ReadLedger => self.ledger.as_ref().map(|path| Action::LedgerRead(Ledger::read(path), now())),
+            Effect::ReadLedger => {
+                self.result_cache.as_ref().map(|path| Action::LedgerRead(ResultCache::read(path), now()))
+            }
             Effect::Note(name, preset, outcome) => {
                 // Nobody waits for it, and nothing depends on it.
-                let _ = self.ledger.as_ref().map(|path| Ledger::note(path, (&name, &preset), outcome, now()));
+                let _ =
+                    self.result_cache.as_ref().map(|path| ResultCache::note(path, (&name, &preset), outcome, now()));
                 None
             }
             Effect::Order(order) => self.order(order),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use anyhow::anyhow;
 use ron::error::{Error, SpannedError};
 
-use super::scan;
+use super::ron_spans;
 use crate::bounds;
 
 /// A name that no type has.
@@ -21,7 +21,7 @@ const QUOTE: usize = 32;
 
 /// Why a text was refused, and where.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
+pub struct ParseError {
     /// Counted from 1.
     pub line: usize,
     pub column: usize,
@@ -30,17 +30,17 @@ pub struct Refusal {
     /// One line that is safe to print.
     pub message: String,
     /// The value was understood but is out of bounds.
-    pub absurd: bool,
+    pub out_of_range: bool,
 }
 
-impl Refusal {
+impl ParseError {
     /// Puts the parser's error into words. `parse` tells what the parser says to another text.
     pub fn new(text: &str, error: &SpannedError, parse: impl Fn(&str) -> Option<SpannedError>) -> Self {
         let place = place_of(text, error);
-        let (line, column) = scan::line_column(text, place);
+        let (line, column) = ron_spans::line_column(text, place);
         // Where a bracket is missing, the place is just behind the value that lacks it.
         let inside = if error.code == Error::ExpectedStructLike { place.saturating_sub(1) } else { place };
-        let around = scan::at(text, inside);
+        let around = ron_spans::at(text, inside);
         let mut key = around.as_ref().map(|field| field.path.clone()).unwrap_or_default();
         if let (Error::NoSuchStructField { .. }, Some(field)) = (&error.code, &around)
             && field.key.start == place
@@ -48,10 +48,10 @@ impl Refusal {
             // The unknown name itself is told by the message.
             key = key.rsplit_once('.').map_or("", |(outer, _)| outer).to_owned();
         }
-        let asked = Asked { text, place, value: around.map(|field| field.value), parse: &parse };
+        let asked = Probe { text, place, value: around.map(|field| field.value), parse: &parse };
         let message = bounds::line(&asked.words(&error.code));
-        let absurd = matches!(error.code, Error::Message(_) | Error::IntegerOutOfBounds);
-        Self { line, column, key: bounds::line(&key), message, absurd }
+        let out_of_range = matches!(error.code, Error::Message(_) | Error::IntegerOutOfBounds);
+        Self { line, column, key: bounds::line(&key), message, out_of_range }
     }
 
     /// A refusal by what fields say together. Such a message begins with a key, or names one; in the text the keys
@@ -59,17 +59,17 @@ impl Refusal {
     pub fn of_whole(text: &str, within: &str, message: &str) -> Self {
         let named = |word: &str| {
             let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ']');
-            scan::find(text, if within.is_empty() { word.to_owned() } else { format!("{within}.{word}") }.as_str())
+            ron_spans::find(text, if within.is_empty() { word.to_owned() } else { format!("{within}.{word}") }.as_str())
         };
         let first = message.split(':').next().unwrap_or_default();
         // A field may be left out; then the one that would hold it is the place.
         let outer = first.rsplit_once('.').map_or("", |(outer, _)| outer);
         let later = || message.split_whitespace().filter(|word| word.contains('.')).find_map(named);
-        let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| scan::find(text, within));
-        let place = found.map_or_else(|| scan::next_word(text, 0), |field| field.value.start);
-        let (line, column) = scan::line_column(text, place);
+        let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| ron_spans::find(text, within));
+        let place = found.map_or_else(|| ron_spans::next_word(text, 0), |field| field.value.start);
+        let (line, column) = ron_spans::line_column(text, place);
         let message = bounds::line(message);
-        Self { line, column, key: within.to_owned(), message, absurd: true }
+        Self { line, column, key: within.to_owned(), message, out_of_range: true }
     }
 
     /// The message with the key that it is about.
@@ -85,18 +85,18 @@ impl Refusal {
 
 /// Where to point: at the word that the parser could not take, not at the space before it.
 fn place_of(text: &str, error: &SpannedError) -> usize {
-    let start = scan::place(text, error.span.start.line, error.span.start.col);
+    let start = ron_spans::place(text, error.span.start.line, error.span.start.col);
     match error.code {
         // Behind the last word, not after the empty lines that follow it.
         Error::Eof => text.trim_end().len(),
         // It begins in the comment before.
         Error::ExpectedNamedStructLike(_) => {
-            scan::next_word(text, scan::place(text, error.span.end.line, error.span.end.col))
+            ron_spans::next_word(text, ron_spans::place(text, error.span.end.line, error.span.end.col))
         }
         Error::UnclosedBlockComment => text[..start].rfind("/*").unwrap_or(start),
         Error::ExpectedStringEnd | Error::InvalidEscape(_) => start,
         Error::IntegerOutOfBounds if text[..start].ends_with('-') => start - 1,
-        _ => scan::next_word(text, start),
+        _ => ron_spans::next_word(text, start),
     }
 }
 
@@ -117,7 +117,7 @@ pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> St
 }
 
 /// A refused text, its place, and a parser to ask.
-struct Asked<'a> {
+struct Probe<'a> {
     text: &'a str,
     place: usize,
     /// The value of the field around the place.
@@ -125,7 +125,7 @@ struct Asked<'a> {
     parse: &'a dyn Fn(&str) -> Option<SpannedError>,
 }
 
-impl Asked<'_> {
+impl Probe<'_> {
     fn words(&self, code: &Error) -> String {
         let rest = &self.text[self.place..];
         match code {

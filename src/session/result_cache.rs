@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::replace;
 use crate::preset::{self, Claim, Preset};
-use crate::train::Verdict;
+use crate::train::ClaimCheck;
 
 /// The version of the file's form.
 const SCHEMA: u32 = 1;
@@ -22,15 +22,15 @@ const LARGEST: u64 = 4 << 20;
 /// Results of presets, by their names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ledger {
+pub struct ResultCache {
     schema: u32,
-    presets: BTreeMap<String, Page>,
+    presets: BTreeMap<String, PresetResults>,
 }
 
 /// The results of one version of a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Page {
+pub struct PresetResults {
     /// [`Preset::fingerprint`] of that version.
     version: String,
     /// What a training step took, where it was timed.
@@ -44,24 +44,24 @@ pub struct Page {
 pub struct Entry {
     /// When, in seconds since 1970.
     pub at: u64,
-    pub verdict: Verdict,
+    pub verdict: ClaimCheck,
 }
 
 /// What a run of a preset came to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    pub verdicts: Vec<Verdict>,
+pub struct ClaimRecord {
+    pub verdicts: Vec<ClaimCheck>,
     /// What a training step took; none where no step was made.
     pub seconds_per_step: Option<f64>,
 }
 
-impl Default for Ledger {
+impl Default for ResultCache {
     fn default() -> Self {
         Self { schema: SCHEMA, presets: BTreeMap::new() }
     }
 }
 
-impl Ledger {
+impl ResultCache {
     /// `claims.ron` in the folder for states of programs: `$XDG_STATE_HOME/innerloop`, else
     /// `~/.local/state/innerloop`. None where the environment names neither.
     pub fn place(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
@@ -73,21 +73,21 @@ impl Ledger {
 
     /// The ledger in a file; an empty one where there is none that can be read.
     pub fn read(path: &Path) -> Self {
-        let ledger = preset::read_bounded(path, LARGEST).and_then(|text| preset::parse::<Self>("", &text));
-        ledger.ok().filter(|ledger| ledger.schema == SCHEMA).unwrap_or_default()
+        let result_cache = preset::read_bounded(path, LARGEST).and_then(|text| preset::parse::<Self>("", &text));
+        result_cache.ok().filter(|result_cache| result_cache.schema == SCHEMA).unwrap_or_default()
     }
 
     /// Adds a result to the ledger in a file. Of two programs that do so at one moment one may go unheard.
-    pub fn note(path: &Path, (name, preset): (&str, &Preset), outcome: Outcome, at: u64) -> Result<()> {
-        let mut ledger = Self::read(path);
-        ledger.add((name, preset), outcome, at);
-        replace(path, &preset::pretty(&ledger)?)
+    pub fn note(path: &Path, (name, preset): (&str, &Preset), outcome: ClaimRecord, at: u64) -> Result<()> {
+        let mut result_cache = Self::read(path);
+        result_cache.add((name, preset), outcome, at);
+        replace(path, &preset::pretty(&result_cache)?)
     }
 
     /// Adds a result.
-    pub fn add(&mut self, (name, preset): (&str, &Preset), outcome: Outcome, at: u64) {
+    pub fn add(&mut self, (name, preset): (&str, &Preset), outcome: ClaimRecord, at: u64) {
         let version = preset.fingerprint();
-        let fresh = || Page { version: preset.fingerprint(), seconds_per_step: None, results: Vec::new() };
+        let fresh = || PresetResults { version: preset.fingerprint(), seconds_per_step: None, results: Vec::new() };
         let page = self.presets.entry(name.to_owned()).or_insert_with(fresh);
         if page.version != version {
             *page = fresh();
@@ -102,12 +102,12 @@ impl Ledger {
     }
 
     /// What this version of a preset came to here; none where it was not tried.
-    pub fn page(&self, name: &str, preset: &Preset) -> Option<&Page> {
+    pub fn page(&self, name: &str, preset: &Preset) -> Option<&PresetResults> {
         self.presets.get(name).filter(|page| page.version == preset.fingerprint())
     }
 }
 
-impl Page {
+impl PresetResults {
     /// What a claim came to; none where it was not tried.
     pub fn entry(&self, claim: &Claim) -> Option<&Entry> {
         self.results.iter().find(|entry| entry.verdict.claim == *claim)
@@ -125,11 +125,11 @@ mod tests {
     use crate::preset::Quantity;
     use std::fs;
 
-    fn tried() -> (Preset, Outcome) {
+    fn tried() -> (Preset, ClaimRecord) {
         let (_, preset) = preset::find("gd-ssm").unwrap();
-        let verdict = |claim: &Claim| Verdict { claim: claim.clone(), value: f64::NAN, held: false };
+        let verdict = |claim: &Claim| ClaimCheck { claim: claim.clone(), value: f64::NAN, held: false };
         let verdicts = preset.claims.iter().map(verdict).collect();
-        (preset, Outcome { verdicts, seconds_per_step: Some(0.001) })
+        (preset, ClaimRecord { verdicts, seconds_per_step: Some(0.001) })
     }
 
     #[test]
@@ -137,13 +137,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/claims.ron");
         let (preset, outcome) = tried();
-        Ledger::note(&path, ("gd-ssm", &preset), outcome.clone(), 5).unwrap();
-        let first = Verdict { value: 0.5, held: true, ..outcome.verdicts[0].clone() };
-        let again = Outcome { verdicts: vec![first.clone()], seconds_per_step: None };
-        Ledger::note(&path, ("gd-ssm", &preset), again, 9).unwrap();
+        ResultCache::note(&path, ("gd-ssm", &preset), outcome.clone(), 5).unwrap();
+        let first = ClaimCheck { value: 0.5, held: true, ..outcome.verdicts[0].clone() };
+        let again = ClaimRecord { verdicts: vec![first.clone()], seconds_per_step: None };
+        ResultCache::note(&path, ("gd-ssm", &preset), again, 9).unwrap();
 
-        let ledger = Ledger::read(&path);
-        let page = ledger.page("gd-ssm", &preset).unwrap();
+        let result_cache = ResultCache::read(&path);
+        let page = result_cache.page("gd-ssm", &preset).unwrap();
         assert_eq!(page.entry(&preset.claims[0]), Some(&Entry { at: 9, verdict: first }));
         let second = page.entry(&preset.claims[1]).unwrap();
         assert!(second.at == 5 && second.verdict.value.is_nan());
@@ -153,10 +153,10 @@ mod tests {
 
         let mut other = preset.clone();
         other.train.lr *= 2.0;
-        assert_eq!(ledger.page("gd-ssm", &other), None);
-        assert_eq!(ledger.page("gru", &preset), None);
+        assert_eq!(result_cache.page("gd-ssm", &other), None);
+        assert_eq!(result_cache.page("gru", &preset), None);
         let reworded = Preset { about: String::new(), ..preset.clone() };
-        assert!(ledger.page("gd-ssm", &reworded).is_some(), "words change no numbers");
+        assert!(result_cache.page("gd-ssm", &reworded).is_some(), "words change no numbers");
     }
 
     #[test]
@@ -168,17 +168,19 @@ mod tests {
             ["", "Ledger(", "\u{0}\u{1}", "Ledger(schema: 9, presets: {})", "Ledger(schema: 1, presets: {\"a\": 1})"]
         {
             fs::write(&path, text).unwrap();
-            assert_eq!(Ledger::read(&path), Ledger::default(), "{text}");
+            assert_eq!(ResultCache::read(&path), ResultCache::default(), "{text}");
         }
-        Ledger::note(&path, ("gd-ssm", &preset), outcome, 5).unwrap();
-        assert_ne!(Ledger::read(&path), Ledger::default());
-        assert_eq!(Ledger::read(folder.path()), Ledger::default(), "a folder");
+        ResultCache::note(&path, ("gd-ssm", &preset), outcome, 5).unwrap();
+        assert_ne!(ResultCache::read(&path), ResultCache::default());
+        assert_eq!(ResultCache::read(folder.path()), ResultCache::default(), "a folder");
     }
 
     #[test]
     fn its_place_follows_the_environment() {
         let place = |variables: &'static [(&str, &str)]| {
-            Ledger::place(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value)))
+            ResultCache::place(|name| {
+                variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
+            })
         };
         assert_eq!(place(&[("XDG_STATE_HOME", "/s"), ("HOME", "/h")]), Some("/s/innerloop/claims.ron".into()));
         let at_home = Some("/h/.local/state/innerloop/claims.ron".into());

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use multiversion::multiversion;
 
-use super::random::{Place, key};
+use super::random::{StreamKey, key};
 use super::variates;
 use crate::lanes::{LANES, Lane, each, lanewise};
 
@@ -23,7 +23,7 @@ thread_local! {
 }
 
 /// Does something with at least `count` words of each of the sixteen tasks from the task `first` on.
-pub fn with_words<R>(place: Place, first: u64, count: usize, work: impl FnOnce(&[Words]) -> R) -> R {
+pub fn with_words<R>(place: StreamKey, first: u64, count: usize, work: impl FnOnce(&[Words]) -> R) -> R {
     WORDS.with_borrow_mut(|words| {
         words.resize(count.next_multiple_of(BLOCK), [0; LANES]);
         fill(&start(place, first), words);
@@ -32,7 +32,7 @@ pub fn with_words<R>(place: Place, first: u64, count: usize, work: impl FnOnce(&
 }
 
 /// The state that ChaCha begins with: four constants, the key, the number of the block, and no nonce.
-fn start(place: Place, first: u64) -> [Words; BLOCK] {
+fn start(place: StreamKey, first: u64) -> [Words; BLOCK] {
     let mut state = [[0; LANES]; BLOCK];
     for (row, constant) in state.iter_mut().zip(b"expand 32-byte k".chunks(4)) {
         *row = [word(constant); LANES];
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn every_lane_has_the_words_of_its_own_generator() {
-        let place = Place { seed: 1 << 40 | 3, stream: Stream::HeldOut, step: 7 };
+        let place = StreamKey { seed: 1 << 40 | 3, stream: Stream::HeldOut, step: 7 };
         let words = with_words(place, u64::from(u32::MAX) - 5, 100, <[Words]>::to_vec);
         assert_eq!(words.len(), 112);
         for l in 0..LANES {

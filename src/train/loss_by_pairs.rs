@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use super::distance::mean;
 use super::held_out::HeldOut;
-use super::host::{tokens_on, told};
+use super::host::{device_error, tokens_on};
 use crate::nn::model::Architecture;
-use crate::nn::{Device, Input, Net, Wanted};
+use crate::nn::{Device, GradTarget, Input, Net};
 use crate::preset::Preset;
 use crate::reference::{Problem, Spectrum, Tuned};
 use crate::task::{Objective, Shape, Stream, rng};
@@ -37,7 +37,7 @@ pub fn tasks(shape: Shape, references: &[Tuned]) -> usize {
 /// The mean loss of each reference after 0, 1, …, N pairs; nothing where there are no problems.
 pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Objective) -> Vec<Vec<f64>> {
     let losses = |problem: &&Problem| {
-        let spectra: Vec<Spectrum> = Spectrum::running(problem).collect();
+        let spectra: Vec<Spectrum> = Spectrum::after_each_pair(problem).collect();
         let target: Vec<f32> = problem.target.iter().map(|value| *value as f32).collect();
         let of = |tuned: &Tuned| -> Vec<f64> {
             let answers =
@@ -57,7 +57,7 @@ pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Obj
 /// The mean loss of a model after 0, 1, …, N pairs. NaN after as many pairs as the model cannot read; nothing where it can
 /// read only N.
 pub fn of_model<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>) -> Result<Vec<f64>> {
-    let batch = held_out.batch().part(0, held_out.running_tasks());
+    let batch = held_out.batch().part(0, held_out.loss_by_pairs_tasks());
     let Shape { outputs, context, .. } = batch.shape;
     // In some layouts no pair is no token.
     let tokens = |pairs| preset.layout.tokens(Shape { context: pairs, ..batch.shape });
@@ -74,13 +74,14 @@ pub fn of_model<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOu
         let sizes = (short.shape, preset.layout);
         let mut reader = preset
             .model
-            .build(held_out.device(), sizes, held_out.theory(), &mut rng(0, Stream::Init, 0, 0))
-            .map_err(told)?;
+            .build(held_out.device(), sizes, held_out.gd_constants(), &mut rng(0, Stream::Init, 0, 0))
+            .map_err(device_error)?;
         for (copy, param) in reader.params_mut().into_iter().zip(net.params()) {
             copy.value = param.value.clone();
         }
         let tokens = tokens_on(held_out.device(), preset, &short)?;
-        let answers = reader.forward(Input { tokens, wanted: Wanted::Weights }).map_err(told)?.as_vec();
+        let answers =
+            reader.forward(Input { tokens, grad_target: GradTarget::Weights }).map_err(device_error)?.as_vec();
         Ok(mean(&preset.task.objective().losses(&answers, &batch.target, outputs)))
     };
     (0..=context).map(after).collect()
