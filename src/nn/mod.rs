@@ -6,6 +6,7 @@
 mod activation;
 mod canonical;
 mod cost;
+pub mod graph;
 mod init;
 mod linear;
 pub mod model;

@@ -5,7 +5,7 @@ template <int M, int T, int H, int W>
 DEVICE void attend_scores(Id id, const float *q, const float *k, float *kept) {
     EACH(item, H * M) {
         const int head = item / M, t = item % M, end = t + T - M + 1;
-        const float share = rsqrtf((float)W);
+        const float share = 1.0f / sqrtf((float)W);
         float most = -INFINITY, sum = 0.0f;
         for (int s = 0; s < end; ++s) {
             float score = 0.0f;
@@ -41,7 +41,7 @@ template <int M, int T, int H, int W>
 DEVICE void attend_grad_scores(Id id, const float *v, const float *kept, const float *grad_y, float *scratch) {
     EACH(item, H * M) {
         const int head = item / M, t = item % M, end = t + T - M + 1;
-        const float share = rsqrtf((float)W);
+        const float share = 1.0f / sqrtf((float)W);
         float mean = 0.0f;
         for (int s = 0; s < end; ++s) {
             float slope = 0.0f;

@@ -7,26 +7,26 @@ use super::phases::{GradMode, Phase, Places, backward, derive, derive_backward, 
 use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
 
-const FRAME: &str = include_str!("frame.cu");
+const FRAME: &str = "src/nn/graph/gpu/frame.cu";
 const STEPS: [&str; 12] = [
-    include_str!("../../step/project.cu"),
-    include_str!("../../step/entrywise.cu"),
-    include_str!("../../step/norm.cu"),
-    include_str!("../../step/softmax_attend.cu"),
-    include_str!("../../step/convolve.cu"),
-    include_str!("../../step/diagonal_scan.cu"),
-    include_str!("../../step/selective_scan.cu"),
-    include_str!("../../step/window_scan.cu"),
-    include_str!("../../step/linear_attend.cu"),
-    include_str!("../../step/recurrent.cu"),
-    include_str!("../../step/contract.cu"),
-    include_str!("../../step/ridge.cu"),
+    ("src/nn/step/project.cu"),
+    ("src/nn/step/entrywise.cu"),
+    ("src/nn/step/norm.cu"),
+    ("src/nn/step/softmax_attend.cu"),
+    ("src/nn/step/convolve.cu"),
+    ("src/nn/step/diagonal_scan.cu"),
+    ("src/nn/step/selective_scan.cu"),
+    ("src/nn/step/window_scan.cu"),
+    ("src/nn/step/linear_attend.cu"),
+    ("src/nn/step/recurrent.cu"),
+    ("src/nn/step/contract.cu"),
+    ("src/nn/step/ridge.cu"),
 ];
-const DERIVED: &str = include_str!("../../step/derived.cu");
-const SAMPLER: &str = include_str!("sampler.cu");
-const LOSS: &str = include_str!("loss.cu");
-const OPTIMISER: &str = include_str!("optimiser.cu");
-const KERNEL: &str = include_str!("kernel.cu");
+const DERIVED: &str = ("src/nn/step/derived.cu");
+const SAMPLER: &str = ("src/nn/graph/gpu/sampler.cu");
+const LOSS: &str = ("src/nn/graph/gpu/loss.cu");
+const OPTIMISER: &str = ("src/nn/graph/gpu/optimiser.cu");
+const KERNEL: &str = ("src/nn/graph/gpu/kernel.cu");
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 6144;
@@ -261,6 +261,12 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// TEMPORARY: reads texts while they change.
+    fn file(&mut self, path: &str) {
+        let text = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default();
+        self.line(&text);
+    }
+
     fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
@@ -302,15 +308,15 @@ impl<'a> Writer<'a> {
         let scratch = arena_global + if self.sums_shared { 0 } else { sums };
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
         self.constants(shared);
-        self.line(FRAME);
-        STEPS.into_iter().for_each(|step| self.line(step));
-        self.line(DERIVED);
+        self.file(FRAME);
+        STEPS.into_iter().for_each(|step| self.file(step));
+        self.file(DERIVED);
         if let Some(constants) = self.training.sampling.constants() {
             self.line(&constants);
-            self.line(SAMPLER);
+            self.file(SAMPLER);
         }
-        self.line(LOSS);
-        self.line(OPTIMISER);
+        self.file(LOSS);
+        self.file(OPTIMISER);
         self.line("DEVICE void train_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {");
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         let (base, at) = if self.sums_shared { ("memory", arena) } else { ("scratch", arena_global) };
@@ -324,7 +330,7 @@ impl<'a> Writer<'a> {
         self.line("}");
         self.settle();
         self.line("}");
-        self.line(KERNEL);
+        self.file(KERNEL);
         Source { text: self.text, threads, shared: 4 * shared, scratch, parameters: self.parameters, chunks }
     }
 

@@ -1,0 +1,152 @@
+//! The kernels on the host are held to the CPU: every preset, gradients and fifty steps.
+
+use super::host::{Compiled, State, compiler};
+use super::networks::{parameter_shapes, program};
+use super::orders::{Orders, Rate};
+use super::sampling::Sampling;
+use super::source::{Cut, Loss, Training, write};
+use crate::nn::op::AdamStep;
+use crate::optim::Optimiser;
+use crate::preset::{self, Preset};
+use crate::task::{Objective, Stream};
+use crate::train::{Checkpoint, DeviceChoice, Run, open};
+
+const STEPS: u64 = 50;
+
+fn presets() -> Vec<(String, Preset)> {
+    let only = std::env::var("PRESET").ok();
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|only| only == name));
+    let small = |entry: preset::Entry| {
+        let mut preset = entry.preset.unwrap();
+        preset.train.batch = 21;
+        (entry.name, preset)
+    };
+    preset::all().into_iter().filter(|entry| wanted(&entry.name)).map(small).collect()
+}
+
+fn training(preset: &Preset) -> Training {
+    let shape = preset.task.shape();
+    Training {
+        program: program(&preset.model, shape, preset.layout),
+        sampling: Sampling::of(&preset.task, preset.layout),
+        outputs: shape.outputs,
+        loss: match preset.task.objective() {
+            Objective::SquaredError => Loss::SquaredError,
+            Objective::CrossEntropy => Loss::CrossEntropy,
+        },
+        adam: matches!(preset.train.optimiser, Optimiser::Adam { .. }),
+        clips: preset.train.clip.is_some(),
+        keeps_gradient: false,
+    }
+}
+
+/// Rates of so many steps from the one after `from`.
+fn rates(preset: &Preset, steps: std::ops::Range<u64>) -> Vec<Rate> {
+    let Optimiser::Adam { beta1, beta2 } = preset.train.optimiser else { panic!("presets train by Adam") };
+    let rate = |step: u64| {
+        let (rate, unbiased) = AdamStep::new(preset.train.lr_at(step), step + 1, [beta1, beta2]).rates();
+        Rate { rate, unbiased }
+    };
+    steps.map(rate).collect()
+}
+
+fn orders(preset: &Preset, step: u64) -> Orders {
+    let Optimiser::Adam { beta1, beta2 } = preset.train.optimiser else { panic!("presets train by Adam") };
+    Orders {
+        decay: [beta1 as f32, beta2 as f32],
+        fresh: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+        clip: preset.train.clip.unwrap_or(0.0) as f32,
+        ..Orders::new([preset.train.seed, Stream::Train as u64, step], preset.train.batch)
+    }
+}
+
+/// Tokens and targets of a step, as rows.
+fn rows(preset: &Preset, step: u64) -> (Vec<f32>, Vec<f32>) {
+    let batch = preset.task.sample(preset.train.batch, preset.train.seed, Stream::Train, step);
+    (preset.layout.encode(&batch), batch.target)
+}
+
+/// The host's kernel over some steps.
+fn train(compiled: &Compiled, preset: &Preset, state: &mut State, steps: std::ops::Range<u64>, last_first: bool) -> Vec<f32> {
+    let samples = matches!(Sampling::of(&preset.task, preset.layout), Sampling::Own(_));
+    let blocks = 2;
+    if samples {
+        compiled.train(state, orders(preset, steps.start), (&rates(preset, steps), (&[], &[])), blocks, last_first);
+        return state.losses.clone();
+    }
+    let step = |step: u64| {
+        let (tokens, targets) = rows(preset, step);
+        let rates = rates(preset, step..step + 1);
+        compiled.train(state, orders(preset, step), (&rates, (&tokens, &targets)), blocks, last_first);
+        state.losses[0]
+    };
+    steps.map(step).collect()
+}
+
+fn flat(checkpoint: &Checkpoint, pick: fn(&crate::train::SavedParameter) -> &Vec<f32>) -> Vec<f32> {
+    checkpoint.parameters.iter().flat_map(|parameter| pick(parameter).clone()).collect()
+}
+
+/// The norm of the difference over that of the second.
+fn apart(found: &[f32], expected: &[f32]) -> f32 {
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    norm(&mut found.iter().zip(expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied())
+}
+
+fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
+    let training = training(preset);
+    let mut run = open(preset, DeviceChoice::Cpu).unwrap();
+    let start = run.checkpoint().unwrap();
+    let shapes: Vec<_> = start.parameters.iter().map(|parameter| parameter.shape).collect();
+    assert_eq!(parameter_shapes(&training.program), shapes, "{name}");
+    if let Ok(folder) = std::env::var("DUMP") {
+        std::fs::write(format!("{folder}/{name}.cu"), &write(&training, cut).text).unwrap();
+    }
+    let began = std::time::Instant::now();
+    let compiled = Compiled::new(compiler, write(&training, cut));
+    let took = began.elapsed();
+
+    let weights = flat(&start, |parameter| &parameter.values);
+    let mut one = State::new(weights.clone());
+    train(&compiled, preset, &mut one, 0..1, false);
+    run.step().unwrap();
+    let expected = flat(&run.checkpoint().unwrap(), |parameter| &parameter.moment1);
+    let gradient = apart(&one.first, &expected);
+    let trained = |steps: u64, run: &mut dyn Run| {
+        (1..steps).for_each(|_| run.step().unwrap());
+        run.reports().unwrap().into_iter().map(|report| report.loss).collect::<Vec<f32>>()
+    };
+    let expected = trained(STEPS, &mut *run);
+    let mut all = State::new(weights.clone());
+    let losses = train(&compiled, preset, &mut all, 0..STEPS, false);
+    let worst = losses.iter().zip(&expected).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f32::max);
+    let moved = |weights_after: &[f32]| weights_after.iter().zip(&weights).map(|(a, b)| a - b).collect::<Vec<f32>>();
+    let end = flat(&run.checkpoint().unwrap(), |parameter| &parameter.values);
+    let way = apart(&moved(&all.weights), &moved(&end));
+    let mut again = State::new(weights.clone());
+    train(&compiled, preset, &mut again, 0..5, false);
+    let mut reversed = State::new(weights.clone());
+    train(&compiled, preset, &mut reversed, 0..5, true);
+    let same = again.weights == reversed.weights;
+    let line = format!("{name}: gradient {gradient:.1e}, losses {worst:.1e}, way {way:.1e}, order of threads {same}, {took:?}");
+    let good = gradient <= 1e-4 && worst <= 1e-3 && same;
+    if good { line } else { format!("FAILED {line} {:?} {:?}", &losses[..3], &expected[..3]) }
+}
+
+#[test]
+fn every_preset_trains_on_the_host_as_on_the_cpu() {
+    let Some(compiler) = compiler() else {
+        eprintln!("SKIPPED: no C++ compiler is found by CXX or in PATH");
+        return;
+    };
+    let mut failed = 0;
+    for (i, (name, preset)) in presets().into_iter().enumerate() {
+        let (lanes, workers) = [(8, 8), (1, 48), (4, 20), (16, 4)][i % 4];
+        let cut = Cut { lanes, workers, shared: 200_000, columns: 8 };
+        let found = std::panic::catch_unwind(|| agrees(&name, &preset, &compiler, cut));
+        let line = found.unwrap_or_else(|_| format!("FAILED {name}"));
+        failed += usize::from(line.starts_with("FAILED"));
+        eprintln!("{line}");
+    }
+    assert_eq!(failed, 0);
+}

@@ -1,0 +1,4 @@
+//! Networks as graphs of steps.
+
+#[cfg(any(test, feature = "cuda"))]
+pub mod gpu;
