@@ -6,7 +6,7 @@ struct Tile {
 };
 
 // Tiles as large as they can be with work left for everybody.
-constexpr Tile tile(int rows, int columns, int workers) {
+SIZES constexpr Tile tile(int rows, int columns, int workers) {
     int each = rows * columns / workers;
     int high = each < 2 ? 1 : each < 8 ? 2 : 4, wide = each < 4 ? 1 : each < 16 ? 2 : each < 64 ? 4 : 8;
     return {least(high, power(rows)), least(wide, power(columns))};

@@ -4,7 +4,7 @@
 
 enum Cell { RNN, GRU, LSTM };
 
-constexpr int gates_of(int cell) { return cell == RNN ? 1 : cell == GRU ? 3 : 4; }
+SIZES constexpr int gates_of(int cell) { return cell == RNN ? 1 : cell == GRU ? 3 : 4; }
 
 struct Recurrent {
     const float *past[4];  // U of each gate

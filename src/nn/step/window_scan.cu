@@ -2,8 +2,8 @@
 // x (·, D), Λ (D, D), Q (3, 3), D "pick" (3). kept: S_N (D, D), then R_N = ∂S_N/∂Λ (D, D), with R_t = Λ ⊙ R_{t−1} + S_{t−1}.
 
 // Columns of a row of the state that a thread carries, and how many threads share a row.
-constexpr int window_columns(int d) { return least(least(d, 16), up(d * d, WORKERS)); }
-constexpr int window_parts(int d) { return up(d, window_columns(d)); }
+SIZES constexpr int window_columns(int d) { return least(least(d, 16), up(d * d, WORKERS)); }
+SIZES constexpr int window_parts(int d) { return up(d, window_columns(d)); }
 
 template <int N, int D>
 DEVICE void window_states(Id id, const float *x, const float *decay, const float *mix, float *kept) {

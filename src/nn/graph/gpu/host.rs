@@ -69,7 +69,7 @@ impl Compiled {
         // SAFETY: the type is that of kernel.cu.
         let train: Symbol<Train> = unsafe { self.library.get(b"train") }.unwrap();
         // Not a number: whoever reads before it is written is found out.
-        let mut memory = vec![f32::NAN; self.source.shared / 4];
+        let mut memory = vec![f32::NAN; blocks * self.source.shared / 4];
         let mut scratch = vec![f32::NAN; blocks * self.source.scratch];
         let mut partials = vec![f32::NAN; blocks * (self.source.parameters + 1)];
         let mut squares = vec![f32::NAN; self.source.chunks];

@@ -2,8 +2,8 @@
 
 // Number i of a sequence, from rows.
 template <int COUNT>
-DEVICE void read_rows(Id id, const float *rows, unsigned sequence, float *values) {
-    EACH(i, COUNT) OF(values, i) = rows[(size_t)sequence * COUNT + i];
+DEVICE void read_rows(Id id, const float *rows, size_t sequence, float *values) {
+    EACH(i, COUNT) OF(values, i) = rows[sequence * COUNT + i];
 }
 
 // ½ ‖ŷ − y‖² / d_out, and its gradient; `share` is 1/(d_out B), or 0 past the end of the batch.

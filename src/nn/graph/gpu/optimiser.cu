@@ -89,6 +89,7 @@ DEVICE void descend_clipped(Id id, const Orders &orders, int block, int blocks, 
 
 // Once all blocks have written their sums.
 DEVICE void reduce_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {
+    memory += TRAIN::REDUCE;
     for (int chunk = block; chunk < CHUNKS; chunk += blocks) {
         PHASE(sum_rows(id, orders, chunk, blocks, memory))
         PHASE(sum_segments(id, orders, chunk, step, memory))
@@ -98,6 +99,7 @@ DEVICE void reduce_block(const Orders &orders, int block, int blocks, int step, 
 
 // Once the squares of all chunks are there.
 DEVICE void clip_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {
+    memory += TRAIN::REDUCE;
     PHASE(sum_of_chunks(id, orders, memory))
     PHASE(sum_of_threads(id, memory))
     PHASE(descend_clipped(id, orders, block, blocks, step, memory))

@@ -180,6 +180,18 @@ pub enum Derivation {
     Spectrum(Law, [WeightId; 3]),
 }
 
+impl Derivation {
+    /// The weights that it reads.
+    pub fn sources(&self) -> Vec<WeightId> {
+        match self {
+            Self::Product { of, .. } => of.to_vec(),
+            Self::NegativeExp(a) | Self::Repeat(a, _) | Self::Grouped(a, _) | Self::Transposed(a) => vec![*a],
+            Self::Owners { .. } => Vec::new(),
+            Self::Spectrum(_, of) => of.to_vec(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum WeightSource {
     /// One that is learnt.

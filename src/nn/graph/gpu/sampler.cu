@@ -74,7 +74,7 @@ DEVICE Words words_for(const unsigned *seed, const unsigned *stream, const unsig
     return {{seed[0], seed[1], stream[0], stream[1], low, high, sequence, 0u}};
 }
 
-constexpr int even(int a) { return (a + 1) / 2 * 2; }
+SIZES constexpr int even(int a) { return (a + 1) / 2 * 2; }
 
 // Numbers of a task, in their order: W, x, x_q, the steps of W, noise. Normal numbers come in pairs, and an odd one is lost.
 constexpr int MATRIX = TASK::DIM * TASK::OUTPUTS;

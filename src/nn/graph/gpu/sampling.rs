@@ -88,7 +88,7 @@ impl Sampling {
         (tokens, target, kept): (&str, &str, &str),
     ) -> Vec<Vec<String>> {
         let Self::Own(own) = self else {
-            let last = "(unsigned)least(first + id.lane, orders.batch - 1)";
+            let last = "(size_t)step * orders.batch + least(first + id.lane, orders.batch - 1)";
             return vec![vec![
                 format!("read_rows<{}>(id, orders.tokens, {last}, {tokens})", size.count()),
                 format!("read_rows<{outputs}>(id, orders.targets, {last}, {target})"),

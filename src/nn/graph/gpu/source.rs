@@ -9,24 +9,24 @@ use super::sampling::Sampling;
 
 const FRAME: &str = "src/nn/graph/gpu/frame.cu";
 const STEPS: [&str; 12] = [
-    ("src/nn/step/project.cu"),
-    ("src/nn/step/entrywise.cu"),
-    ("src/nn/step/norm.cu"),
-    ("src/nn/step/softmax_attend.cu"),
-    ("src/nn/step/convolve.cu"),
-    ("src/nn/step/diagonal_scan.cu"),
-    ("src/nn/step/selective_scan.cu"),
-    ("src/nn/step/window_scan.cu"),
-    ("src/nn/step/linear_attend.cu"),
-    ("src/nn/step/recurrent.cu"),
-    ("src/nn/step/contract.cu"),
-    ("src/nn/step/ridge.cu"),
+    "src/nn/step/project.cu",
+    "src/nn/step/entrywise.cu",
+    "src/nn/step/norm.cu",
+    "src/nn/step/softmax_attend.cu",
+    "src/nn/step/convolve.cu",
+    "src/nn/step/diagonal_scan.cu",
+    "src/nn/step/selective_scan.cu",
+    "src/nn/step/window_scan.cu",
+    "src/nn/step/linear_attend.cu",
+    "src/nn/step/recurrent.cu",
+    "src/nn/step/contract.cu",
+    "src/nn/step/ridge.cu",
 ];
-const DERIVED: &str = ("src/nn/step/derived.cu");
-const SAMPLER: &str = ("src/nn/graph/gpu/sampler.cu");
-const LOSS: &str = ("src/nn/graph/gpu/loss.cu");
-const OPTIMISER: &str = ("src/nn/graph/gpu/optimiser.cu");
-const KERNEL: &str = ("src/nn/graph/gpu/kernel.cu");
+const DERIVED: &str = "src/nn/step/derived.cu";
+const SAMPLER: &str = "src/nn/graph/gpu/sampler.cu";
+const LOSS: &str = "src/nn/graph/gpu/loss.cu";
+const OPTIMISER: &str = "src/nn/graph/gpu/optimiser.cu";
+const KERNEL: &str = "src/nn/graph/gpu/kernel.cu";
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 6144;
@@ -190,6 +190,14 @@ impl Buffers {
     }
 }
 
+/// The weights that a derived weight is made of.
+fn sources(program: &Program, weight: WeightId) -> Vec<WeightId> {
+    match &program.weights[weight].source {
+        WeightSource::Parameter => Vec::new(),
+        WeightSource::Derived(derivation) => derivation.sources(),
+    }
+}
+
 /// Writes the kernel of a training.
 pub fn write(training: &Training, cut: Cut) -> Source {
     Writer::new(training, cut).source()
@@ -303,11 +311,13 @@ impl<'a> Writer<'a> {
         let threads = self.cut.lanes * self.cut.workers;
         let sums = self.parameters + 1 + 2 * self.derived;
         let arena = self.layout.shared * self.cut.lanes;
-        let shared = (arena + if self.sums_shared { sums } else { 0 }).max(2 * threads + 16);
+        // Blocks sum over blocks while the tasks of the next step are there already.
+        let reduce = arena + if self.sums_shared { sums } else { 0 };
+        let shared = reduce + 2 * threads + 16;
         let arena_global = self.layout.global * self.cut.lanes;
         let scratch = arena_global + if self.sums_shared { 0 } else { sums };
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
-        self.constants(shared);
+        self.constants(shared, reduce);
         self.file(FRAME);
         STEPS.into_iter().for_each(|step| self.file(step));
         self.file(DERIVED);
@@ -317,6 +327,13 @@ impl<'a> Writer<'a> {
         }
         self.file(LOSS);
         self.file(OPTIMISER);
+        self.line(
+            "DEVICE void sample_block(const Orders &orders, int block, int first, int step, float *memory BLOCK_ID) {",
+        );
+        self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
+        self.line("(void)scratch;");
+        self.sample();
+        self.line("}");
         self.line("DEVICE void train_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {");
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         let (base, at) = if self.sums_shared { ("memory", arena) } else { ("scratch", arena_global) };
@@ -324,7 +341,7 @@ impl<'a> Writer<'a> {
         self.line("(void)scratch; (void)derived;");
         self.begin();
         self.line("for (int first = block * LANES; first < orders.batch; first += blocks * LANES) {");
-        self.sample();
+        self.line("if (first != block * LANES) sample_block(orders, block, first, step, memory PASS_ID);");
         self.pass_forward();
         self.pass_backward();
         self.line("}");
@@ -334,12 +351,12 @@ impl<'a> Writer<'a> {
         Source { text: self.text, threads, shared: 4 * shared, scratch, parameters: self.parameters, chunks }
     }
 
-    fn constants(&mut self, shared: usize) {
+    fn constants(&mut self, shared: usize, reduce: usize) {
         let Cut { lanes, workers, columns, .. } = self.cut;
         self.line(&format!("constexpr int LANES = {lanes}, WORKERS = {workers}, THREADS = LANES * WORKERS;"));
         let Training { adam, clips, keeps_gradient, .. } = *self.training;
         self.line(&format!(
-            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}; \
+            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}, REDUCE = {reduce}; \
              static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};",
             self.parameters
         ));
@@ -349,11 +366,19 @@ impl<'a> Writer<'a> {
     fn begin(&mut self) {
         let program = &self.training.program;
         let all = self.parameters + 1 + self.derived;
-        let derived: Vec<String> =
-            (0..program.weights.len()).filter_map(|i| derive(program, i, &|weight| self.weight(weight))).collect();
-        self.line(&format!("PHASE(EACH_WEIGHT(i, {all}) sums[i] = 0.0f)"));
-        // One may be made of another, so each has a phase of its own; there are few.
-        derived.into_iter().for_each(|call| self.phase(&[call]));
+        let mut groups = vec![vec![format!("EACH_WEIGHT(i, {all}) sums[i] = 0.0f")]];
+        let mut depths = Vec::new();
+        for id in 0..program.weights.len() {
+            let depth = sources(program, id).into_iter().map(|source| depths[source] + 1).max().unwrap_or(0);
+            let call = derive(program, id, &|weight| self.weight(weight));
+            // A parameter is there from the start, and so is the constant matrix after the first phase.
+            depths.push(if call.is_some() { depth.max(1) } else { 0 });
+            if let Some(call) = call {
+                groups.resize_with(groups.len().max(depths[id]), Vec::new);
+                groups[depths[id] - 1].push(call);
+            }
+        }
+        groups.iter().for_each(|calls| self.phase(calls));
     }
 
     fn sample(&mut self) {
@@ -447,11 +472,19 @@ impl<'a> Writer<'a> {
     /// Gradients by derived weights lead back to parameters; then the block writes its sums.
     fn settle(&mut self) {
         let program = &self.training.program;
-        let calls: Vec<String> = (0..program.weights.len())
-            .rev()
-            .filter_map(|i| derive_backward(program, i, (&|weight| self.weight(weight), &|weight| self.grad_weight(weight))))
-            .collect();
-        calls.into_iter().for_each(|call| self.phase(&[call]));
+        let (mut calls, mut busy): (Vec<String>, Vec<WeightId>) = Default::default();
+        for id in (0..program.weights.len()).rev() {
+            let grad = (&|weight| self.weight(weight) as String, &|weight| self.grad_weight(weight) as String);
+            let Some(call) = derive_backward(program, id, (grad.0, grad.1)) else { continue };
+            let sources = sources(program, id);
+            if busy.contains(&id) || sources.iter().any(|source| busy.contains(source)) {
+                self.phase(&calls);
+                (calls, busy) = Default::default();
+            }
+            calls.push(call);
+            busy.extend(sources);
+        }
+        self.phase(&calls);
         let all = self.parameters + 1;
         let mut line = String::new();
         let _ = write!(line, "PHASE(EACH_WEIGHT(i, {all}) orders.partials[(size_t)block * {all} + i] = sums[i])");

@@ -99,9 +99,6 @@ fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
     let start = run.checkpoint().unwrap();
     let shapes: Vec<_> = start.parameters.iter().map(|parameter| parameter.shape).collect();
     assert_eq!(parameter_shapes(&training.program), shapes, "{name}");
-    if let Ok(folder) = std::env::var("DUMP") {
-        std::fs::write(format!("{folder}/{name}.cu"), &write(&training, cut).text).unwrap();
-    }
     let began = std::time::Instant::now();
     let compiled = Compiled::new(compiler, write(&training, cut));
     let took = began.elapsed();
@@ -149,4 +146,46 @@ fn every_preset_trains_on_the_host_as_on_the_cpu() {
         eprintln!("{line}");
     }
     assert_eq!(failed, 0);
+}
+
+/// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns.
+#[test]
+#[ignore]
+fn dump_kernels() {
+    let folder = std::env::var("DUMP").unwrap();
+    let list = std::fs::read_to_string(format!("{folder}/list")).unwrap();
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let mut known = std::collections::BTreeSet::new();
+    for line in list.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [name, preset_name, numbers @ ..] = &words[..] else { continue };
+        let numbers: Vec<usize> = numbers.iter().map(|word| word.parse().unwrap()).collect();
+        let (_, mut preset) = preset::find(preset_name).unwrap();
+        preset.train.batch = 64;
+        let training = training(&preset);
+        let cut = Cut { lanes: numbers[0], workers: numbers[1], shared: numbers[2], columns: numbers[3] };
+        let source = write(&training, cut);
+        let shape = preset.task.shape();
+        let meta = format!(
+            "{name} {preset_name} {} {} {} {} {} {} {} {}\n",
+            cut.lanes, source.threads, source.shared, source.scratch, source.parameters, source.chunks,
+            usize::from(training.clips), shape.outputs,
+        );
+        std::fs::write(format!("{folder}/{name}.meta"), meta).unwrap();
+        std::fs::write(format!("{folder}/{name}.cu"), &source.text).unwrap();
+        if known.insert(preset_name.to_string()) && std::env::var("STATES").is_ok() {
+            let mut run = open(&preset, DeviceChoice::Cpu).unwrap();
+            let start = run.checkpoint().unwrap();
+            (0..STEPS).for_each(|_| run.step().unwrap());
+            let losses: Vec<f32> = run.reports().unwrap().into_iter().map(|report| report.loss).collect();
+            let rates: Vec<f32> = rates(&preset, 0..STEPS).into_iter().flat_map(|r| [r.rate, r.unbiased]).collect();
+            let file = |ending: &str, values: &[f32]| {
+                std::fs::write(format!("{folder}/{preset_name}.{ending}"), bytes(values)).unwrap();
+            };
+            file("weights", &flat(&start, |parameter| &parameter.values));
+            file("losses", &losses);
+            file("rates", &rates);
+            file("clip", &[preset.train.clip.unwrap_or(0.0) as f32]);
+        }
+    }
 }
