@@ -41,7 +41,7 @@ mod answering {
     impl Gpu {
         /// The card that a device's name tells: "cuda:1". None where it is no card or does not answer.
         pub fn of(device: &str) -> Option<Self> {
-            let number = device.strip_prefix("cuda:")?.parse().ok()?;
+            let number = device.strip_prefix("cuda:")?.split(',').next()?.parse().ok()?;
             let card = Self { library: Nvml::init().ok()?, number, bus: nvidia::bus(number) };
             card.status()?;
             Some(card)

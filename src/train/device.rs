@@ -96,13 +96,23 @@ mod cuda {
     use dfdx::tensor::{Cuda, Tensor};
 
     use super::super::guard::caught;
+    use super::super::gpu::cuda::Engine;
     use super::super::nvidia;
     use super::{Preset, Result, Run, Task, Trainer};
 
     /// Opens a run on a card.
     pub fn open(preset: &Preset, trained_on: &Task, card: usize) -> Result<Box<dyn Run>> {
         let device = device(card)?;
-        Ok(Box::new(Trainer::new(device, format!("cuda:{card}"), preset.clone(), trained_on)?))
+        // The fallback is slower, and says why it is used.
+        let (engine, name) = match Engine::new(preset, card) {
+            Ok(engine) => (Some(engine), format!("cuda:{card}")),
+            Err(why) => (None, format!("cuda:{card}, portable: {why:#}")),
+        };
+        let run = Trainer::new(device, name, preset.clone(), trained_on)?;
+        Ok(match engine {
+            Some(engine) => Box::new(run.with_engine(Box::new(engine))),
+            None => Box::new(run),
+        })
     }
 
     /// A card that answers and computes.

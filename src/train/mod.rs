@@ -12,6 +12,7 @@ mod draw;
 mod drawn;
 mod experiment;
 mod failing;
+pub(crate) mod gpu;
 mod guard;
 mod held_out;
 mod history;

@@ -85,6 +85,24 @@ pub fn missing() -> Option<String> {
     [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
 }
 
+/// A function of the driver.
+///
+/// # Safety
+/// `F` must be the type of the function.
+pub unsafe fn driver_function<F: Copy>(name: &str) -> Option<F> {
+    // SAFETY: the caller's promise.
+    unsafe { DRIVER.function(name) }
+}
+
+/// A function of NVRTC.
+///
+/// # Safety
+/// `F` must be the type of the function.
+pub unsafe fn nvrtc_function<F: Copy>(name: &str) -> Option<F> {
+    // SAFETY: the caller's promise.
+    unsafe { NVRTC.function(name) }
+}
+
 /// Where a card is plugged in, "00000000:65:00.0", by the number that CUDA gives it: which depends on what
 /// CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER say. Only once a run is open on a card.
 pub fn bus(number: usize) -> Option<String> {

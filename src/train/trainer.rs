@@ -12,6 +12,7 @@ use dfdx::tensor::{NoneTape, OwnedTape, Tape};
 use super::draw::GpuSampler;
 use super::drawn::{Source, TrainBatch};
 use super::held_out::HeldOut;
+use super::gpu::{Ordering, Parameters, StepRates};
 use super::host::device_error;
 use super::{
     Checkpoint, Measurement, ReferenceResult, Run, SavedParameter, Scope, Snapshot, StepReport, measure, snapshot,
@@ -19,7 +20,8 @@ use super::{
 use crate::nn::model::{Architecture, GdConstants, Model};
 use crate::nn::op::Scalar;
 use crate::nn::{Device, GradTarget, Input, Matrix, Net};
-use crate::optim::{Moments, Optim};
+use crate::nn::op::AdamStep;
+use crate::optim::{Moments, Optim, Optimiser};
 use crate::preset::Preset;
 use crate::task::{Objective, Stream, StreamKey, Task, rng};
 
@@ -36,6 +38,8 @@ pub struct Trainer<D: Device> {
     lr_factor: f64,
     held_out: HeldOut<D>,
     ordered: Vec<Ordered<D>>,
+    /// An engine that trains by whole steps, where there is one.
+    whole: Option<Ordering>,
     /// The batch of the next step, if it has been drawn already.
     drawn: Option<TrainBatch>,
 }
@@ -68,7 +72,15 @@ impl<D: GpuSampler> Trainer<D> {
             held_out,
             ordered: Vec::new(),
             drawn: None,
+            whole: None,
         })
+    }
+
+    /// The same run, trained by whole steps of an engine.
+    #[cfg(any(test, feature = "cuda"))]
+    pub fn with_engine(mut self, engine: Box<dyn super::gpu::WholeSteps>) -> Self {
+        self.whole = Some(Ordering::new(engine));
+        self
     }
 
     /// The loss of the model on a batch, on a tape or not.
@@ -93,6 +105,45 @@ impl<D: GpuSampler> Trainer<D> {
         self.optim.update(&mut self.model, &mut gradients, lr, self.step + 1).map_err(device_error)?;
         self.step += 1;
         self.ordered.push(Ordered { step: self.step, loss: value, lr });
+        Ok(())
+    }
+
+    /// What the optimiser multiplies by in the next step.
+    fn rates(&self) -> StepRates {
+        let lr = self.lr();
+        let (rate, unbiased) = match self.preset.train.optimiser {
+            Optimiser::Adam { beta1, beta2 } => AdamStep::new(lr, self.step + 1, [beta1, beta2]).rates(),
+            Optimiser::Sgd => (lr as f32, 1.0),
+        };
+        StepRates { lr, rate, unbiased }
+    }
+
+    /// Forgets what was ordered.
+    fn forget(&mut self) {
+        self.ordered.clear();
+        if let Some(whole) = &self.whole {
+            whole.forget();
+        }
+    }
+
+    /// Brings the network's tensors up to what the engine has.
+    fn refresh(&mut self) -> Result<()> {
+        let Some(whole) = &self.whole else { return Ok(()) };
+        let Some(newer) = whole.newer()? else { return Ok(()) };
+        let mut from = 0;
+        for (i, param) in self.model.params_mut().into_iter().enumerate() {
+            let shape = *param.value.shape();
+            let part = from..from + shape.0 * shape.1;
+            let tensor = |values: &[f32]| {
+                self.device.try_tensor_from_vec(values[part.clone()].to_vec(), shape).map_err(device_error)
+            };
+            param.value = tensor(&newer.weights)?;
+            if let Some(moments) = self.optim.moments.get_mut(i) {
+                *moments = Moments { first: tensor(&newer.first)?, second: tensor(&newer.second)? };
+            }
+            from = part.end;
+        }
+        whole.in_step();
         Ok(())
     }
 
@@ -139,6 +190,16 @@ fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
     checkpoint.fits(&model.params().iter().map(|p| (p.name.as_str(), *p.value.shape())).collect::<Vec<_>>())
 }
 
+/// All weights and moments of a network, one after the other.
+fn flat<D: Device>(model: &Model<D>, optim: &Optim<D>) -> Parameters {
+    let moments = |pick: fn(&Moments<D>) -> &Matrix<D>| optim.moments.iter().flat_map(|m| pick(m).as_vec()).collect();
+    Parameters {
+        weights: model.params().into_iter().flat_map(|param| param.value.as_vec()).collect(),
+        first: moments(|m| &m.first),
+        second: moments(|m| &m.second),
+    }
+}
+
 /// The one number of a tensor.
 fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
     tensor.as_vec().first().copied().unwrap_or(f32::NAN)
@@ -147,6 +208,11 @@ fn number<D: Device, T>(tensor: &Scalar<D, T>) -> f32 {
 impl<D: GpuSampler> Run for Trainer<D> {
     fn step(&mut self) -> Result<()> {
         let place = self.place();
+        if let Some(whole) = &self.whole {
+            whole.order(place, self.rates(), || flat(&self.model, &self.optim))?;
+            self.step += 1;
+            return Ok(());
+        }
         if let Some(loss) = self.own_loss(place)? {
             return self.lower(loss);
         }
@@ -164,36 +230,49 @@ impl<D: GpuSampler> Run for Trainer<D> {
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {
+        if let Some(whole) = &self.whole {
+            return whole.reports();
+        }
         let report = |Ordered { step, loss, lr }: Ordered<D>| StepReport { step, loss: number(&loss), lr };
         Ok(self.ordered.drain(..).map(report).collect())
     }
 
     fn steps_ahead(&self) -> u64 {
-        self.device.steps_ahead()
+        self.whole.as_ref().map_or_else(|| self.device.steps_ahead(), |whole| whole.at_once() as u64)
     }
 
     fn measure(&mut self, scope: Scope) -> Result<Measurement> {
+        self.refresh()?;
         measure::measure(&self.model, (&self.preset, &self.held_out), self.step, scope)
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
+        self.refresh()?;
         snapshot::take(&self.model, &self.preset, &self.held_out, self.step)
     }
 
     fn batch_loss(&mut self) -> Result<f32> {
+        self.refresh()?;
         Ok(number(&self.loss::<NoneTape>(TrainBatch::new(&self.source, self.place()))?))
     }
 
     fn checkpoint(&self) -> Result<Checkpoint> {
-        let moments = |i: usize, pick: fn(&Moments<D>) -> &Matrix<D>| {
-            self.optim.moments.get(i).map(|moments| pick(moments).as_vec()).unwrap_or_default()
-        };
-        let parameters = self.model.params().into_iter().enumerate().map(|(i, param)| SavedParameter {
-            name: param.name.clone(),
-            shape: *param.value.shape(),
-            values: param.value.as_vec(),
-            moment1: moments(i, |m| &m.first),
-            moment2: moments(i, |m| &m.second),
+        let newer = self.whole.as_ref().map(Ordering::newer).transpose()?.flatten();
+        let all = newer.unwrap_or_else(|| flat(&self.model, &self.optim));
+        let mut from = 0;
+        let parameters = self.model.params().into_iter().map(|param| {
+            let shape = *param.value.shape();
+            let part = from..from + shape.0 * shape.1;
+            from = part.end;
+            // Plain descent keeps no moments.
+            let of = |values: &[f32]| if self.optim.moments.is_empty() { Vec::new() } else { values[part.clone()].to_vec() };
+            SavedParameter {
+                name: param.name.clone(),
+                shape,
+                values: all.weights[part.clone()].to_vec(),
+                moment1: of(&all.first),
+                moment2: of(&all.second),
+            }
         });
         Ok(Checkpoint { seed: self.seed, step: self.step, lr_factor: self.lr_factor, parameters: parameters.collect() })
     }
@@ -213,7 +292,7 @@ impl<D: GpuSampler> Run for Trainer<D> {
         }
         (self.model, self.optim) = (model, optim);
         (self.seed, self.step, self.lr_factor) = (checkpoint.seed, checkpoint.step, checkpoint.lr_factor);
-        self.ordered.clear();
+        self.forget();
         Ok(())
     }
 
@@ -221,12 +300,12 @@ impl<D: GpuSampler> Run for Trainer<D> {
         self.model = build(&self.device, &self.preset, seed, self.held_out.gd_constants())?;
         self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(device_error)?;
         (self.seed, self.step, self.lr_factor) = (seed, 0, 1.0);
-        self.ordered.clear();
+        self.forget();
         Ok(())
     }
 
     fn release(&mut self) {
-        self.ordered.clear();
+        self.forget();
         self.drawn = None;
         self.device.release();
     }

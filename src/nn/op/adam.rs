@@ -52,7 +52,6 @@ impl AdamStep {
     }
 
     /// α / (1 − β₁ᵗ) and 1 / (1 − β₂ᵗ).
-    #[cfg(any(test, feature = "cuda"))]
     pub fn rates(&self) -> (f32, f32) {
         (self.rate, self.unbiased)
     }

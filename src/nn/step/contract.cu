@@ -127,9 +127,7 @@ DEVICE void decay_scan_grad_x(Id id, const float *decay, const float *grad_y, fl
 template <int N>
 DEVICE void decay_scan_grad_decay(Id id, const float *kept, const float *grad_y, float *grad_decay) {
     EACH_WEIGHT(n, N) {
-        float sum = 0.0f;
-        ALL_LANES(l) sum += kept[n * LANES + l] * grad_y[n * LANES + l];
-        grad_decay[n] += sum;
+        grad_decay[n] += dot_of_lanes(kept + n * LANES, grad_y + n * LANES, n);
     }
 }
 

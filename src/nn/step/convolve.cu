@@ -30,9 +30,9 @@ DEVICE void convolve_grad_weights(Id id, const float *x, const float *grad_y, fl
     EACH_WEIGHT(item, (K + 1) * E) {
         const int tap = item / E, e = item % E, back = K - 1 - tap;
         float sum = 0.0f;
-        for (int t = tap < K ? back : 0; t < T; ++t) ALL_LANES(l) {
-            const float slope = grad_y[(t * E + e) * LANES + l];
-            sum += tap < K ? slope * x[((t - back) * E + e) * LANES + l] : slope;
+        for (int t = tap < K ? back : 0; t < T; ++t) {
+            const float *slope = grad_y + (t * E + e) * LANES;
+            sum += tap < K ? dot_of_lanes(slope, x + (t - back) * E * LANES + e * LANES, e) : sum_of_lanes(slope, e);
         }
         if (tap < K) grad_taps[item] += sum;
         else grad_bias[e] += sum;

@@ -41,7 +41,7 @@ template <int COUNT, int WIDTH>
 DEVICE void plus_row_grad_row(Id id, const float *grad_out, float *grad_row) {
     EACH_WEIGHT(c, WIDTH) {
         float sum = 0.0f;
-        for (int t = 0; t < COUNT / WIDTH; ++t) ALL_LANES(l) sum += grad_out[(t * WIDTH + c) * LANES + l];
+        for (int t = 0; t < COUNT / WIDTH; ++t) sum += sum_of_lanes(grad_out + (t * WIDTH + c) * LANES, c);
         grad_row[c] += sum;
     }
 }
@@ -61,7 +61,7 @@ DEVICE void times_row_grad_row(Id id, const float *x, const float *grad_out, flo
     EACH_WEIGHT(c, WIDTH) {
         float sum = 0.0f;
         for (int t = 0; t < COUNT / WIDTH; ++t)
-            ALL_LANES(l) sum += x[(t * WIDTH + c) * LANES + l] * grad_out[(t * WIDTH + c) * LANES + l];
+            sum += dot_of_lanes(x + (t * WIDTH + c) * LANES, grad_out + (t * WIDTH + c) * LANES, c);
         grad_row[c] += sum;
     }
 }
@@ -109,8 +109,6 @@ DEVICE void apply_backward(Id id, const float *x, const float *grad_out, float *
 template <int COUNT>
 DEVICE void sum_lanes(Id id, const float *parts, float *grad_weight) {
     EACH_WEIGHT(i, COUNT) {
-        float sum = 0.0f;
-        ALL_LANES(l) sum += parts[i * LANES + l];
-        grad_weight[i] += sum;
+        grad_weight[i] += sum_of_lanes(parts + i * LANES, i);
     }
 }

@@ -36,16 +36,18 @@ DEVICE void norm_grad_x(Id id, const float *x, const float *gain, const float *k
     }
 }
 
+// ∂g and ∂c of each sequence: parts (2, N).
 template <int T, int N>
-DEVICE void norm_grad_weights(Id id, const float *x, const float *kept, const float *grad_y, float *grad_gain, float *grad_bias) {
-    EACH_WEIGHT(i, N) {
+DEVICE void norm_grad_parts(Id id, const float *x, const float *kept, const float *grad_y, float *parts) {
+    EACH(i, N) {
         float of_gain = 0.0f, of_bias = 0.0f;
-        for (int t = 0; t < T; ++t) ALL_LANES(l) {
-            const float slope = grad_y[(t * N + i) * LANES + l];
-            of_gain += slope * (x[(t * N + i) * LANES + l] - kept[t * LANES + l]) * kept[(T + t) * LANES + l];
+#pragma unroll 4
+        for (int t = 0; t < T; ++t) {
+            const float slope = OF(grad_y, t * N + i);
+            of_gain += slope * (OF(x, t * N + i) - OF(kept, t)) * OF(kept, T + t);
             of_bias += slope;
         }
-        grad_gain[i] += of_gain;
-        grad_bias[i] += of_bias;
+        OF(parts, i) = of_gain;
+        OF(parts, N + i) = of_bias;
     }
 }

@@ -12,10 +12,13 @@ SIZES constexpr Tile tile(int rows, int columns, int workers) {
     return {least(high, power(rows)), least(wide, power(columns))};
 }
 
+// Steps whose numbers are read before they are needed: many where a tile is small, for then a thread mostly waits.
+SIZES constexpr int ahead(int tile) { return tile <= 2 ? 16 : tile <= 4 ? 8 : 4; }
+
 template <int T, int IN, int OUT, bool BIAS>
 DEVICE void project_forward(Id id, const float *x, const float *weight, const float *bias, float *y) {
     constexpr Tile SIZE = tile(T, OUT, WORKERS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C);
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C), UNROLL = ahead(R * C);
     EACH(item, up(T, R) * ACROSS) {
         const int row = item / ACROSS * R, column = item % ACROSS * C;
         float sum[R][C];
@@ -23,7 +26,7 @@ DEVICE void project_forward(Id id, const float *x, const float *weight, const fl
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) sum[r][c] = BIAS ? bias[least(column + c, OUT - 1)] : 0.0f;
-#pragma unroll 4
+#pragma unroll UNROLL
         for (int k = 0; k < IN; ++k) {
             float a[R], b[C];
 #pragma unroll
@@ -43,12 +46,12 @@ DEVICE void project_forward(Id id, const float *x, const float *weight, const fl
     }
 }
 
-// grad_x = grad_y Wᵀ.
-template <int MODE, int T, int IN, int OUT>
+// grad_x = grad_y Wᵀ. TURNED: the weight is Wᵀ, (OUT, IN), so that neighbouring threads read neighbouring numbers.
+template <int MODE, int T, int IN, int OUT, bool TURNED>
 DEVICE void project_grad_x(Id id, const float *weight, const float *grad_y, float *grad_x) {
     if (MODE == NONE) return;
     constexpr Tile SIZE = tile(T, IN, WORKERS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(IN, C);
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(IN, C), UNROLL = ahead(R * C);
     EACH(item, up(T, R) * ACROSS) {
         const int row = item / ACROSS * R, column = item % ACROSS * C;
         float sum[R][C];
@@ -56,13 +59,13 @@ DEVICE void project_grad_x(Id id, const float *weight, const float *grad_y, floa
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) sum[r][c] = 0.0f;
-#pragma unroll 4
+#pragma unroll UNROLL
         for (int k = 0; k < OUT; ++k) {
             float a[R], b[C];
 #pragma unroll
             for (int r = 0; r < R; ++r) a[r] = OF(grad_y, least(row + r, T - 1) * OUT + k);
 #pragma unroll
-            for (int c = 0; c < C; ++c) b[c] = weight[least(column + c, IN - 1) * OUT + k];
+            for (int c = 0; c < C; ++c) b[c] = TURNED ? weight[k * IN + least(column + c, IN - 1)] : weight[least(column + c, IN - 1) * OUT + k];
 #pragma unroll
             for (int r = 0; r < R; ++r)
 #pragma unroll
@@ -76,39 +79,58 @@ DEVICE void project_grad_x(Id id, const float *weight, const float *grad_y, floa
     }
 }
 
+// Tiles of a weight's gradient where `calls` of about the same size share the threads of a block.
+SIZES constexpr Tile weight_tile(int terms, int rows, int columns, int calls) {
+    int each = rows * columns * TRAIN::SLICES * calls / THREADS;
+    int high = each >= 12 ? 4 : each >= 3 || terms >= 64 ? 2 : 1, wide = each >= 6 ? 4 : each >= 2 || terms >= 64 ? 2 : 1;
+    return {least(high, power(rows)), least(wide, power(columns))};
+}
+
+SIZES constexpr int weight_items(int t, int in, int out, bool bias, int calls) {
+    Tile size = weight_tile(t * LANES, in + (bias ? 1 : 0), out, calls);
+    return up(in + (bias ? 1 : 0), size.rows) * up(out, size.columns) * TRAIN::SLICES;
+}
+
 // grad_W += xᵀ grad_y and grad_c += Σ grad_y, over the tokens of all sequences; grad_c is a row of grad_W that meets ones.
-template <int T, int IN, int OUT, bool BIAS>
+// Where there are few weights, SLICES threads share each tile, and each adds to sums of its own.
+template <int T, int IN, int OUT, bool BIAS, int CALLS>
 DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, float *grad_weight, float *grad_bias) {
     constexpr int HEIGHT = IN + (BIAS ? 1 : 0);
-    constexpr Tile SIZE = tile(HEIGHT, OUT, THREADS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C);
-    EACH_WEIGHT(item, up(HEIGHT, R) * ACROSS) {
-        const int row = item / ACROSS * R, column = item % ACROSS * C;
+    constexpr Tile SIZE = weight_tile(T * LANES, HEIGHT, OUT, CALLS);
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C), TILES = up(HEIGHT, R) * ACROSS;
+    EACH_WEIGHT(item, TILES * TRAIN::SLICES) {
+        const int slice = item / TILES, at = item % TILES, row = at / ACROSS * R, column = at % ACROSS * C;
         float sum[R][C];
 #pragma unroll
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) sum[r][c] = 0.0f;
-        for (int t = 0; t < T; ++t) {
 #pragma unroll 2
-            ALL_LANES(l) {
-                float a[R], b[C];
+        for (int q = slice; q < T * GROUPS; q += TRAIN::SLICES) {
+            const int t = q / GROUPS, l = (q + FIRST_GROUP(at)) % GROUPS * VECTOR;
+            float a[R][VECTOR], b[C][VECTOR];
 #pragma unroll
-                for (int r = 0; r < R; ++r) a[r] = row + r < IN ? x[(t * IN + row + r) * LANES + l] : 1.0f;
+            for (int r = 0; r < R; ++r) {
+                load(x + (t * IN + least(row + r, IN - 1)) * LANES + l, a[r]);
 #pragma unroll
-                for (int c = 0; c < C; ++c) b[c] = grad_y[(t * OUT + least(column + c, OUT - 1)) * LANES + l];
+                for (int v = 0; v < VECTOR; ++v) a[r][v] = row + r < IN ? a[r][v] : 1.0f;
+            }
+#pragma unroll
+            for (int c = 0; c < C; ++c) load(grad_y + (t * OUT + least(column + c, OUT - 1)) * LANES + l, b[c]);
+#pragma unroll
+            for (int v = 0; v < VECTOR; ++v)
 #pragma unroll
                 for (int r = 0; r < R; ++r)
 #pragma unroll
-                    for (int c = 0; c < C; ++c) sum[r][c] += a[r] * b[c];
-            }
+                    for (int c = 0; c < C; ++c) sum[r][c] += a[r][v] * b[c][v];
         }
+        const int to = slice * TRAIN::SUMS;
 #pragma unroll
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) {
-                if (row + r < IN && column + c < OUT) grad_weight[(row + r) * OUT + column + c] += sum[r][c];
-                if (BIAS && row + r == IN && column + c < OUT) grad_bias[column + c] += sum[r][c];
+                if (row + r < IN && column + c < OUT) grad_weight[to + (row + r) * OUT + column + c] += sum[r][c];
+                if (BIAS && row + r == IN && column + c < OUT) grad_bias[to + column + c] += sum[r][c];
             }
     }
 }

@@ -7,24 +7,15 @@ enum Cell { RNN, GRU, LSTM };
 SIZES constexpr int gates_of(int cell) { return cell == RNN ? 1 : cell == GRU ? 3 : 4; }
 
 struct Recurrent {
-    const float *past[4];  // U of each gate
+    const float *past[4], *turned[4];  // U and Uᵀ of each gate
 };
 
 // Σ_k row_k weight[k, i]: what gate i reads of a row.
 template <int U>
 DEVICE float row_times(Id id, const float *row, const float *weight, int i) {
     float sum = 0.0f;
-#pragma unroll 8
+#pragma unroll 16
     for (int k = 0; k < U; ++k) sum += OF(row, k) * weight[k * U + i];
-    return sum;
-}
-
-// Σ_i slope_i weight[k, i]: the way back.
-template <int U>
-DEVICE float times_column(Id id, const float *slope, const float *weight, int k) {
-    float sum = 0.0f;
-#pragma unroll 8
-    for (int i = 0; i < U; ++i) sum += OF(slope, i) * weight[k * U + i];
     return sum;
 }
 
@@ -82,7 +73,7 @@ DEVICE void recurrent_backward(Id id, Recurrent weights, float *kept, const floa
         if (!is_last) {
 #pragma unroll
             for (int g = 0; g < GATES; ++g)
-                if (!(CELL == GRU && g == 2)) slope += times_column<U>(id, kept + (g * T + t + 1) * U * LANES, weights.past[g], i);
+                if (!(CELL == GRU && g == 2)) slope += row_times<U>(id, kept + (g * T + t + 1) * U * LANES, weights.turned[g], i);
             if (CELL == GRU) slope += OF(scratch, i);
         }
         if (CELL == RNN) OF(kept, t * U + i) = slope * (1.0f - OF(h, t * U + i) * OF(h, t * U + i));
@@ -109,7 +100,7 @@ template <int T, int U>
 DEVICE void recurrent_grad_candidate(Id id, Recurrent weights, float *kept, float *scratch, int t) {
     float *h = kept + 3 * T * U * LANES;
     EACH(i, U) {
-        const float slope = times_column<U>(id, kept + (2 * T + t) * U * LANES, weights.past[2], i);
+        const float slope = row_times<U>(id, kept + (2 * T + t) * U * LANES, weights.turned[2], i);
         const float reset = OF(kept, (T + t) * U + i), before = t > 0 ? OF(h, (t - 1) * U + i) : 0.0f;
         OF(kept, (T + t) * U + i) = slope * before * reset * (1.0f - reset);
         OF(scratch, i) += slope * reset;

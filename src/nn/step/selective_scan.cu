@@ -135,7 +135,7 @@ DEVICE void selective_grad_rate(Id id, const float *scratch, float *grad_rate) {
     constexpr int EACH_HEAD = E / (HEADS > 0 ? HEADS : 1);
     EACH_WEIGHT(head, HEADS) {
         float sum = 0.0f;
-        for (int e = head * EACH_HEAD; e < (head + 1) * EACH_HEAD; ++e) ALL_LANES(l) sum += scratch[e * LANES + l];
+        for (int e = head * EACH_HEAD; e < (head + 1) * EACH_HEAD; ++e) sum += sum_of_lanes(scratch + e * LANES, head);
         grad_rate[head] += sum;
     }
 }

@@ -80,9 +80,7 @@ DEVICE void window_grad_state(Id id, const float *last, const float *pick, const
 template <int D>
 DEVICE void window_grad_decay(Id id, const float *kept, const float *grad_state, float *grad_decay) {
     EACH_WEIGHT(item, D * D) {
-        float sum = 0.0f;
-        ALL_LANES(l) sum += grad_state[item * LANES + l] * kept[(D * D + item) * LANES + l];
-        grad_decay[item] += sum;
+        grad_decay[item] += dot_of_lanes(grad_state + item * LANES, kept + (D * D + item) * LANES, item);
     }
 }
 

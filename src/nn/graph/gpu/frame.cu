@@ -8,6 +8,9 @@
 // LANES, WORKERS and THREADS = LANES * WORKERS are defined before this text; LANES is a power of two.
 
 #ifdef __CUDACC__
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
 #define DEVICE static __device__ __forceinline__
 #define SIZES __host__ __device__
 #define BLOCK_ID , const Id id
@@ -62,13 +65,58 @@ struct Id {
 #define EACH(item, count) for (int item = id.worker; item < (count); item += WORKERS)
 // Work of all sequences of a block, shared by its threads.
 #define EACH_WEIGHT(item, count) for (int item = id.thread; item < (count); item += THREADS)
-// All sequences, each thread beginning with another one: their numbers lie in different banks of shared memory.
-#define ALL_LANES(l) for (int turn_ = 0, l = id.thread % LANES; turn_ < LANES; ++turn_, l = (l + 1) % LANES)
+// All sequences, VECTOR at a time; threads begin with different ones, which lie in different banks of shared memory.
+constexpr int VECTOR = LANES < 4 ? LANES : 4, GROUPS = LANES / VECTOR;
+#define FIRST_GROUP(item) ((item) / (LANES < 32 ? 32 / LANES : 1) % GROUPS)
+#define LANE_GROUPS(l, item)                                                                                           \
+    for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
 // Number i of this thread's sequence.
 #define OF(values, i) (values)[(i) * LANES + id.lane]
 
 // What is done with a gradient by a sequence: nothing, where it is not needed; written; or added to what is there.
 enum Mode { NONE, SET, ADD };
+
+// Numbers of VECTOR neighbouring sequences.
+DEVICE void load(const float *from, float *to) {
+#ifdef __CUDACC__
+    if (VECTOR == 4) {
+        const float4 four = *reinterpret_cast<const float4 *>(from);
+        to[0] = four.x;
+        to[1 % VECTOR] = four.y;
+        to[2 % VECTOR] = four.z;
+        to[3 % VECTOR] = four.w;
+        return;
+    }
+#endif
+    for (int v = 0; v < VECTOR; ++v) to[v] = from[v];
+}
+
+// Σ over all sequences of a number, or of a product of two.
+DEVICE float sum_of_lanes(const float *a, int item) {
+    float sum = 0.0f;
+    LANE_GROUPS(l, item) {
+        float x[VECTOR];
+        load(a + l, x);
+#pragma unroll
+        for (int v = 0; v < VECTOR; ++v) sum += x[v];
+    }
+    return sum;
+}
+
+DEVICE float dot_of_lanes(const float *a, const float *b, int item) {
+    float sum = 0.0f;
+    LANE_GROUPS(l, item) {
+        float x[VECTOR], y[VECTOR];
+        load(a + l, x);
+        load(b + l, y);
+#pragma unroll
+        for (int v = 0; v < VECTOR; ++v) sum += x[v] * y[v];
+    }
+    return sum;
+}
+
+// The same threads in another order, so that calls of one phase begin at different threads.
+DEVICE Id shifted(Id id, int by) { return {(id.thread + THREADS - by % THREADS) % THREADS, id.lane, id.worker}; }
 
 template <int MODE>
 DEVICE void put(float &sum, float part) {

@@ -73,11 +73,18 @@ impl Compiled {
         let mut scratch = vec![f32::NAN; blocks * self.source.scratch];
         let mut partials = vec![f32::NAN; blocks * (self.source.parameters + 1)];
         let mut squares = vec![f32::NAN; self.source.chunks];
+        let parameters = self.source.parameters;
+        let mut weights = state.weights.clone();
+        weights.resize(2 * parameters, 0.0);
+        for (i, to) in self.source.turned.iter().enumerate() {
+            weights[parameters + *to as usize] = state.weights[i];
+        }
         state.losses = vec![f32::NAN; rates.len()];
         let orders = Orders {
             steps: rates.len() as i32,
             rates: rates.as_ptr() as u64,
-            weights: state.weights.as_mut_ptr() as u64,
+            turned: self.source.turned.as_ptr() as u64,
+            weights: weights.as_mut_ptr() as u64,
             first: state.first.as_mut_ptr() as u64,
             second: state.second.as_mut_ptr() as u64,
             partials: partials.as_mut_ptr() as u64,
@@ -91,5 +98,6 @@ impl Compiled {
         };
         // SAFETY: all memory is as large as the source says.
         unsafe { train(&orders, blocks as i32, i32::from(last_first), memory.as_mut_ptr()) };
+        state.weights.copy_from_slice(&weights[..parameters]);
     }
 }

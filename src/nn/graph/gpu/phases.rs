@@ -52,6 +52,8 @@ pub struct Places<'a> {
     /// The result of a step.
     pub value: &'a dyn Fn(NodeId) -> String,
     pub weight: &'a dyn Fn(WeightId) -> String,
+    /// A weight that is there transposed as well.
+    pub turned: &'a dyn Fn(WeightId) -> Option<String>,
     /// This step's result, what it keeps, and its scratch.
     pub own: String,
     pub kept: String,
@@ -124,7 +126,7 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
         | Kernel::Contract(_)
         | Kernel::MatrixTimes(_)
         | Kernel::Reverse(_) => Room::default(),
-        Kernel::Normalise { x, .. } => Room { kept: 2 * size(x).length, scratch: 0 },
+        Kernel::Normalise { x, .. } => Room { kept: 2 * size(x).length, scratch: 2 * own.width },
         Kernel::SoftmaxAttend { parts, heads } => {
             let matrices = heads * own.length * size(&parts[1]).length;
             Room { kept: matrices, scratch: matrices }
@@ -303,24 +305,40 @@ fn project(p: &Places<'_>, x: NodeId, weight: WeightId, bias: Option<WeightId>, 
     format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}>(id, {x}, {weight}, {bias}, {to})")
 }
 
+/// The gradient by x from that by x W, of so many tokens.
+fn project_grad_x(
+    p: &Places<'_>,
+    (weight, length): (WeightId, usize),
+    grad: &str,
+    (mode, to): (GradMode, String),
+) -> String {
+    let (inputs, outputs) = p.program.weights[weight].shape;
+    let (turned, place) = match (p.turned)(weight) {
+        Some(turned) => (true, turned),
+        None => (false, (p.weight)(weight)),
+    };
+    let mode = mode.name();
+    format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {turned}>(id, {place}, {grad}, {to})")
+}
+
 /// The gradients by W and c from that by x W + c.
 fn project_grads(
     p: &Places<'_>,
     x: NodeId,
-    [weight, bias]: [Option<WeightId>; 2],
+    (weight, bias): (WeightId, Option<WeightId>),
     grad: &str,
 ) -> String {
-    let Some(weight) = weight else { return String::new() };
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.grad_weight));
     let (x, weight) = ((p.value)(x), (p.grad_weight)(weight));
-    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}>(id, {x}, {grad}, {weight}, {bias})")
+    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}, 1>(id, {x}, {grad}, {weight}, {bias})")
 }
 
-/// The U of every gate.
+/// The U of every gate, and Uᵀ.
 fn past(p: &Places<'_>, gates: &[[WeightId; 3]]) -> String {
     let all: Vec<String> = gates.iter().map(|[_, past, _]| (p.weight)(*past)).collect();
-    format!("Recurrent{{{{{}}}}}", all.join(", "))
+    let turned: Vec<String> = gates.iter().map(|[_, past, _]| (p.turned)(*past).unwrap_or_default()).collect();
+    format!("Recurrent{{{{{}}}, {{{}}}}}", all.join(", "), turned.join(", "))
 }
 
 /// From the gradient by the result to those by inputs and weights.
@@ -372,23 +390,23 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
             ])]
         }
         Kernel::Project { x, weight, bias } => {
-            let ((mode, to), (inputs, outputs)) = (by(*x), p.program.weights[*weight].shape);
             vec![calls([
-                format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}>(id, {}, {grad}, {to})", w(*weight)),
-                project_grads(p, *x, [Some(*weight), *bias], grad),
+                project_grad_x(p, (*weight, length), grad, (p.grad_of)(*x)),
+                project_grads(p, *x, (*weight, *bias), grad),
             ])]
         }
         Kernel::Normalise { x, gain, bias } => {
             let (mode, to) = by(*x);
-            vec![calls([
-                format!("norm_grad_x<{mode}, {length}, {width}>(id, {}, {}, {kept}, {grad}, {to})", v(*x), w(*gain)),
-                format!(
-                    "norm_grad_weights<{length}, {width}>(id, {}, {kept}, {grad}, {}, {})",
-                    v(*x),
-                    gw(*gain),
-                    gw(*bias)
-                ),
-            ])]
+            vec![
+                calls([
+                    format!("norm_grad_x<{mode}, {length}, {width}>(id, {}, {}, {kept}, {grad}, {to})", v(*x), w(*gain)),
+                    format!("norm_grad_parts<{length}, {width}>(id, {}, {kept}, {grad}, {scratch})", v(*x)),
+                ]),
+                calls([
+                    format!("sum_lanes<{width}>(id, {scratch}, {})", gw(*gain)),
+                    format!("sum_lanes<{width}>(shifted(id, {width}), {}, {})", further(scratch, width), gw(*bias)),
+                ]),
+            ]
         }
         Kernel::SoftmaxAttend { parts: [q, k, x], heads } => {
             let sizes = format!("{length}, {}, {heads}, {}", p.size(*k).length, width / heads);
@@ -601,9 +619,9 @@ fn linear_attend_backward(p: &Places<'_>, x: NodeId, [ask, value]: [WeightId; 2]
     let square = format!("{m}, {wide}, {wide}");
     vec![
         calls([
-            format!("project_grad_x<SET, {square}>(id, {}, {grad}, {grad_sums})", (p.weight)(value)),
+            format!("project_grad_x<SET, {square}, false>(id, {}, {grad}, {grad_sums})", (p.weight)(value)),
             format!(
-                "project_grad_weight<{square}, false>(id, {}, {grad}, {}, nullptr)",
+                "project_grad_weight<{square}, false, 1>(id, {}, {grad}, {}, nullptr)",
                 further(kept, sums),
                 (p.grad_weight)(value)
             ),
@@ -612,7 +630,7 @@ fn linear_attend_backward(p: &Places<'_>, x: NodeId, [ask, value]: [WeightId; 2]
         calls([format!("linear_sums<{m}, {t}, {wide}>(id, {grad_scores}, {tokens}, {scratch})")]),
         calls([
             format!(
-                "project_grad_weight<{square}, false>(id, {asking}, {scratch}, {}, nullptr)",
+                "project_grad_weight<{square}, false, 1>(id, {asking}, {scratch}, {}, nullptr)",
                 (p.grad_weight)(ask)
             ),
             format!(
@@ -635,25 +653,29 @@ fn recurrent_backward(p: &Places<'_>, x: NodeId, kind: CellKind, gates: &[[Weigh
     }
     let mut last = Vec::new();
     let (mut mode, to) = (p.grad_of)(x);
+    // All gates' weights share the threads: each call begins where the one before ends.
+    let (mut shift, calls) = ("0".to_owned(), gates.len() * 2);
     for (g, [weight, u, bias]) in gates.iter().enumerate() {
         let slopes = further(kept, g * each);
-        last.push(project_grads(p, x, [Some(*weight), Some(*bias)], &slopes));
+        let (tokens, grads) = ((p.value)(x), ((p.grad_weight)(*weight), (p.grad_weight)(*bias)));
+        last.push(format!(
+            "project_grad_weight<{t}, {wide}, {units}, true, {calls}>(shifted(id, {shift}), {tokens}, {slopes}, {}, {})",
+            grads.0, grads.1
+        ));
+        shift += &format!(" + weight_items({t}, {wide}, {units}, true, {calls})");
         if t > 1 {
             // A gate reads h of the token before; the candidate of a GRU reads r ⊙ h, which stands at its own token.
             let reads_reset = kind == CellKind::Gru && g == 2;
             let read = further(kept, gates.len() * each + if reads_reset { each + units } else { 0 });
+            let sizes = format!("{}, {units}, {units}, false, {calls}", t - 1);
             last.push(format!(
-                "project_grad_weight<{}, {units}, {units}, false>(id, {read}, {}, {}, nullptr)",
-                t - 1,
+                "project_grad_weight<{sizes}>(shifted(id, {shift}), {read}, {}, {}, nullptr)",
                 further(&slopes, units),
                 (p.grad_weight)(*u)
             ));
+            shift += &format!(" + weight_items({sizes})");
         }
-        last.push(format!(
-            "project_grad_x<{}, {t}, {wide}, {units}>(id, {}, {slopes}, {to})",
-            mode.name(),
-            (p.weight)(*weight)
-        ));
+        last.push(project_grad_x(p, (*weight, t), &slopes, (mode, to.clone())));
         if mode == GradMode::Set {
             mode = GradMode::Add;
         }

@@ -68,6 +68,8 @@ pub struct Training {
 #[derive(Clone, Debug)]
 pub struct Source {
     pub text: String,
+    /// Sequences of a block.
+    pub lanes: usize,
     pub threads: usize,
     /// Bytes of shared memory of a block.
     pub shared: usize,
@@ -76,6 +78,8 @@ pub struct Source {
     pub parameters: usize,
     /// Groups of weights that are summed together.
     pub chunks: usize,
+    /// Where each weight lies in the transposed matrices.
+    pub turned: Vec<i32>,
 }
 
 /// Numbers of a block by what they are.
@@ -178,7 +182,13 @@ impl Buffers {
                     buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
                 }
                 let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
-                buffers.grads[id] = Some(buffers.add(node.size.count(), begin..=back(id)));
+                buffers.grads[id] = match buffers.values[id].filter(|_| in_place(program, analysis, id)) {
+                    Some(value) => {
+                        buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
+                        Some(value)
+                    }
+                    None => Some(buffers.add(node.size.count(), begin..=back(id))),
+                };
             }
         }
         buffers
@@ -188,6 +198,17 @@ impl Buffers {
         self.all.push(Buffer { count, life });
         self.all.len() - 1
     }
+}
+
+/// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
+/// just before it writes its gradient, and the step itself does not look at its result again.
+fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
+    let readers = program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]);
+    let mut readers = readers.filter(|(_, other)| other.kernel.reads().contains(&node));
+    let (Some((_, reader)), None) = (readers.next(), readers.next()) else { return false };
+    let reads_once = matches!(reader.kernel, Kernel::Apply(..) | Kernel::DiagonalScan { .. });
+    let looks_again = matches!(program.nodes[node].kernel, Kernel::SoftmaxTokens(_) | Kernel::Tokens);
+    reads_once && !looks_again
 }
 
 /// The weights that a derived weight is made of.
@@ -214,6 +235,8 @@ struct Writer<'a> {
     parameters: usize,
     derived: usize,
     sums_shared: bool,
+    /// Sums of each weight that a block takes side by side.
+    slices: usize,
     text: String,
 }
 
@@ -230,11 +253,13 @@ impl<'a> Writer<'a> {
             offsets.push(*end);
             *end += weight.count();
         }
-        let sums = parameters + 1 + 2 * derived;
+        let all = parameters + 1 + derived;
+        let slices = if all <= 1024 { 4 } else if all <= 1536 { 2 } else { 1 };
+        let sums = slices * all + derived;
         let sums_shared = sums <= SUMS_SHARED && 4 * sums < cut.shared / 2;
         let left = cut.shared / 4 - if sums_shared { sums } else { 0 };
         let layout = lay_out(&buffers.all, left / cut.lanes);
-        Self { training, cut, analysis, buffers, layout, offsets, parameters, derived, sums_shared, text: String::new() }
+        Self { training, cut, analysis, buffers, layout, offsets, parameters, derived, sums_shared, slices, text: String::new() }
     }
 
     fn place(&self, buffer: usize) -> String {
@@ -259,6 +284,13 @@ impl<'a> Writer<'a> {
         match self.training.program.weights[weight].source {
             WeightSource::Parameter => format!("orders.weights + {}", self.offsets[weight]),
             WeightSource::Derived(_) => format!("derived + {}", self.offsets[weight]),
+        }
+    }
+
+    fn turned(&self, weight: WeightId) -> Option<String> {
+        match self.training.program.weights[weight].source {
+            WeightSource::Parameter => Some(format!("orders.weights + {}", self.parameters + self.offsets[weight])),
+            WeightSource::Derived(_) => None,
         }
     }
 
@@ -309,13 +341,15 @@ impl<'a> Writer<'a> {
 
     fn source(mut self) -> Source {
         let threads = self.cut.lanes * self.cut.workers;
-        let sums = self.parameters + 1 + 2 * self.derived;
+        let all = self.parameters + 1 + self.derived;
+        let sums = self.slices * all + self.derived;
         let arena = self.layout.shared * self.cut.lanes;
         // Blocks sum over blocks while the tasks of the next step are there already.
         let reduce = arena + if self.sums_shared { sums } else { 0 };
         let shared = reduce + 2 * threads + 16;
         let arena_global = self.layout.global * self.cut.lanes;
-        let scratch = arena_global + if self.sums_shared { 0 } else { sums };
+        let scratch = (arena_global + if self.sums_shared { 0 } else { sums }).next_multiple_of(4);
+        let turned = self.transposed();
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
         self.constants(shared, reduce);
         self.file(FRAME);
@@ -337,7 +371,7 @@ impl<'a> Writer<'a> {
         self.line("DEVICE void train_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {");
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         let (base, at) = if self.sums_shared { ("memory", arena) } else { ("scratch", arena_global) };
-        self.line(&format!("float *sums = {base} + {at}, *derived = sums + {};", self.parameters + 1 + self.derived));
+        self.line(&format!("float *sums = {base} + {at}, *derived = sums + {};", self.slices * all));
         self.line("(void)scratch; (void)derived;");
         self.begin();
         self.line("for (int first = block * LANES; first < orders.batch; first += blocks * LANES) {");
@@ -348,7 +382,17 @@ impl<'a> Writer<'a> {
         self.settle();
         self.line("}");
         self.file(KERNEL);
-        Source { text: self.text, threads, shared: 4 * shared, scratch, parameters: self.parameters, chunks }
+        Source { text: self.text, lanes: self.cut.lanes, threads, shared: 4 * shared, scratch, parameters: self.parameters, chunks, turned }
+    }
+
+    fn transposed(&self) -> Vec<i32> {
+        let mut turned = Vec::new();
+        for weight in self.training.program.weights.iter() {
+            let WeightSource::Parameter = weight.source else { continue };
+            let ((rows, columns), start) = (weight.shape, turned.len());
+            turned.extend((0..rows * columns).map(|i| (start + i % columns * rows + i / columns) as i32));
+        }
+        turned
     }
 
     fn constants(&mut self, shared: usize, reduce: usize) {
@@ -356,16 +400,18 @@ impl<'a> Writer<'a> {
         self.line(&format!("constexpr int LANES = {lanes}, WORKERS = {workers}, THREADS = LANES * WORKERS;"));
         let Training { adam, clips, keeps_gradient, .. } = *self.training;
         self.line(&format!(
-            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}, REDUCE = {reduce}; \
+            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}, REDUCE = {reduce}, SLICES = {}, SUMS = {}; \
              static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};",
-            self.parameters
+            self.parameters,
+            self.slices,
+            self.parameters + 1 + self.derived
         ));
     }
 
     /// Sums start at zero, and weights that are made of others are made.
     fn begin(&mut self) {
         let program = &self.training.program;
-        let all = self.parameters + 1 + self.derived;
+        let all = self.slices * (self.parameters + 1 + self.derived);
         let mut groups = vec![vec![format!("EACH_WEIGHT(i, {all}) sums[i] = 0.0f")]];
         let mut depths = Vec::new();
         for id in 0..program.weights.len() {
@@ -400,6 +446,7 @@ impl<'a> Writer<'a> {
                 node,
                 value: &|node| self.value(node),
                 weight: &|weight| self.weight(weight),
+                turned: &|weight| self.turned(weight),
                 own: self.value(id),
                 kept: self.own_or_none(self.buffers.kept[id]),
                 scratch: String::new(),
@@ -457,6 +504,7 @@ impl<'a> Writer<'a> {
                 node,
                 value: &|node| self.value(node),
                 weight: &|weight| self.weight(weight),
+                turned: &|weight| self.turned(weight),
                 own: self.value(id),
                 kept: self.own_or_none(self.buffers.kept[id]),
                 scratch: self.own_or_none(self.buffers.scratch[id]),
@@ -472,6 +520,12 @@ impl<'a> Writer<'a> {
     /// Gradients by derived weights lead back to parameters; then the block writes its sums.
     fn settle(&mut self) {
         let program = &self.training.program;
+        if self.slices > 1 {
+            let (all, slices) = (self.parameters + 1 + self.derived, self.slices);
+            self.phase(&[format!(
+                "EACH_WEIGHT(i, {all}) for (int slice = 1; slice < {slices}; ++slice) sums[i] += sums[slice * {all} + i]"
+            )]);
+        }
         let (mut calls, mut busy): (Vec<String>, Vec<WeightId>) = Default::default();
         for id in (0..program.weights.len()).rev() {
             let grad = (&|weight| self.weight(weight) as String, &|weight| self.grad_weight(weight) as String);
