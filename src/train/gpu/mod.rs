@@ -8,6 +8,9 @@ pub mod cuda;
 #[cfg(any(test, feature = "cuda"))]
 pub mod plan;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 
 use anyhow::Result;

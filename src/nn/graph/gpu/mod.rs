@@ -9,6 +9,4 @@ pub mod sampling;
 pub mod source;
 
 #[cfg(test)]
-mod host;
-#[cfg(test)]
-mod tests;
+pub mod host;

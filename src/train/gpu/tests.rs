@@ -1,15 +1,21 @@
 //! The kernels on the host are held to the CPU: every preset, gradients and fifty steps.
 
-use super::host::{Compiled, State, compiler};
-use super::networks::{parameter_shapes, program};
-use super::orders::{Orders, Rate};
-use super::sampling::Sampling;
-use super::source::{Cut, Loss, Training, write};
+use anyhow::Result;
+use dfdx::tensor::Cpu;
+
+use super::plan::{GpuSize, plan, training};
+use super::{Parameters, StepRates, WholeSteps};
+use crate::nn::graph::gpu::host::{Compiled, State, compiler};
+use crate::nn::graph::gpu::networks::parameter_shapes;
+use crate::nn::graph::gpu::orders::{Orders, Rate};
+use crate::nn::graph::gpu::sampling::Sampling;
+use crate::nn::graph::gpu::source::{Cut, write};
 use crate::nn::op::AdamStep;
 use crate::optim::Optimiser;
 use crate::preset::{self, Preset};
-use crate::task::{Objective, Stream};
-use crate::train::{Checkpoint, DeviceChoice, Run, open};
+use crate::task::{Stream, StreamKey};
+use crate::train::trainer::Trainer;
+use crate::train::{Checkpoint, DeviceChoice, Run, Scope, open};
 
 const STEPS: u64 = 50;
 
@@ -22,22 +28,6 @@ fn presets() -> Vec<(String, Preset)> {
         (entry.name, preset)
     };
     preset::all().into_iter().filter(|entry| wanted(&entry.name)).map(small).collect()
-}
-
-fn training(preset: &Preset) -> Training {
-    let shape = preset.task.shape();
-    Training {
-        program: program(&preset.model, shape, preset.layout),
-        sampling: Sampling::of(&preset.task, preset.layout),
-        outputs: shape.outputs,
-        loss: match preset.task.objective() {
-            Objective::SquaredError => Loss::SquaredError,
-            Objective::CrossEntropy => Loss::CrossEntropy,
-        },
-        adam: matches!(preset.train.optimiser, Optimiser::Adam { .. }),
-        clips: preset.train.clip.is_some(),
-        keeps_gradient: false,
-    }
 }
 
 /// Rates of so many steps from the one after `from`.
@@ -148,7 +138,104 @@ fn every_preset_trains_on_the_host_as_on_the_cpu() {
     assert_eq!(failed, 0);
 }
 
-/// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns.
+/// A GPU's engine on the host.
+struct HostEngine {
+    compiled: Compiled,
+    preset: Preset,
+    state: State,
+}
+
+impl WholeSteps for HostEngine {
+    fn load(&mut self, parameters: &Parameters) -> Result<()> {
+        let Parameters { weights, first, second } = parameters.clone();
+        self.state = State { first, second, ..State::new(weights) };
+        Ok(())
+    }
+
+    fn train(&mut self, key: StreamKey, rates: &[StepRates]) -> Result<Vec<f32>> {
+        let samples = matches!(Sampling::of(&self.preset.task, self.preset.layout), Sampling::Own(_));
+        let mut losses = Vec::new();
+        for (step, rates) in (key.step..).zip(rates) {
+            let rate = [Rate { rate: rates.rate, unbiased: rates.unbiased }];
+            let (tokens, targets) = if samples { Default::default() } else { rows(&self.preset, step) };
+            let orders = Orders { seed: [key.seed as u32, (key.seed >> 32) as u32], ..orders(&self.preset, step) };
+            self.compiled.train(&mut self.state, orders, (&rate, (&tokens, &targets)), 2, false);
+            losses.push(self.state.losses[0]);
+        }
+        Ok(losses)
+    }
+
+    fn read(&self) -> Result<Parameters> {
+        let State { weights, first, second, .. } = &self.state;
+        Ok(Parameters { weights: weights.clone(), first: first.clone(), second: second.clone() })
+    }
+
+    fn steps_at_once(&self) -> usize {
+        7
+    }
+}
+
+/// A run trained by whole steps does everything that a run does.
+#[test]
+fn a_run_by_whole_steps_reports_measures_saves_and_goes_on_as_one_by_single_steps() {
+    let Some(compiler) = compiler() else {
+        eprintln!("SKIPPED: no C++ compiler is found by CXX or in PATH");
+        return;
+    };
+    for name in ["gd-ssm", "gd-ssm-sine"] {
+        let (_, mut preset) = preset::find(name).unwrap();
+        (preset.train.batch, preset.train.seed) = (21, 5);
+        let plain = || Trainer::new(Cpu::default(), "cpu".to_owned(), preset.clone(), &preset.task).unwrap();
+        let engine = || {
+            let cut = Cut { lanes: 8, workers: 8, shared: 200_000, columns: 8 };
+            let compiled = Compiled::new(&compiler, write(&training(&preset), cut));
+            Box::new(HostEngine { compiled, preset: preset.clone(), state: State::new(Vec::new()) })
+        };
+        let script = |mut run: Trainer<Cpu>| {
+            let mut losses = Vec::new();
+            run.reset(5).unwrap();
+            (0..20).for_each(|_| run.step().unwrap());
+            losses.extend(run.reports().unwrap().into_iter().map(|report| (report.step, report.loss)));
+            let measured = run.measure(Scope::Glance).unwrap().eval_loss;
+            run.scale_lr(0.5);
+            (0..5).for_each(|_| run.step().unwrap());
+            let saved = run.checkpoint().unwrap();
+            (0..5).for_each(|_| run.step().unwrap());
+            losses.extend(run.reports().unwrap().into_iter().map(|report| (report.step, report.loss)));
+            run.restore(&saved).unwrap();
+            let next = run.batch_loss().unwrap();
+            (0..5).for_each(|_| run.step().unwrap());
+            losses.extend(run.reports().unwrap().into_iter().map(|report| (report.step, report.loss)));
+            (losses, measured, next, flat(&run.checkpoint().unwrap(), |parameter| &parameter.values))
+        };
+        let (found, measured, next, weights) = script(plain().with_engine(engine()));
+        let (expected, expected_measured, expected_next, expected_weights) = script(plain());
+        assert_eq!(found.len(), 35);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.0, expected.0);
+            assert!((found.1 / expected.1 - 1.0).abs() < 1e-3, "{name}: {found:?} {expected:?}");
+        }
+        assert!((measured / expected_measured - 1.0).abs() < 1e-3);
+        assert!((next / expected_next - 1.0).abs() < 1e-3);
+        assert!(apart(&weights, &expected_weights) < 1e-4);
+    }
+}
+
+/// Every preset, cut as an H200 would have it, fits and keeps its kernel's sizes.
+#[test]
+fn every_preset_has_a_plan_at_every_batch() {
+    for (name, preset) in presets() {
+        for batch in [1, 64, 2048, 65_536, 1_000_000] {
+            let source = plan(&training(&preset), batch, H200);
+            assert!(source.shared <= H200.shared_block && source.threads <= 1024, "{name} {batch}");
+        }
+    }
+}
+
+const H200: GpuSize = GpuSize { multiprocessors: 132, shared_block: 232_448, shared_multiprocessor: 233_472 };
+
+/// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns; with no
+/// lanes, as they are planned for a batch in place of the workers.
 #[test]
 #[ignore]
 fn dump_kernels() {
@@ -163,16 +250,20 @@ fn dump_kernels() {
         let (_, mut preset) = preset::find(preset_name).unwrap();
         preset.train.batch = 64;
         let training = training(&preset);
-        let cut = Cut { lanes: numbers[0], workers: numbers[1], shared: numbers[2], columns: numbers[3] };
-        let source = write(&training, cut);
+        let source = match numbers[0] {
+            0 => plan(&training, numbers[1], H200),
+            lanes => write(&training, Cut { lanes, workers: numbers[1], shared: numbers[2], columns: numbers[3] }),
+        };
         let shape = preset.task.shape();
         let meta = format!(
             "{name} {preset_name} {} {} {} {} {} {} {} {}\n",
-            cut.lanes, source.threads, source.shared, source.scratch, source.parameters, source.chunks,
+            source.lanes, source.threads, source.shared, source.scratch, source.parameters, source.chunks,
             usize::from(training.clips), shape.outputs,
         );
         std::fs::write(format!("{folder}/{name}.meta"), meta).unwrap();
         std::fs::write(format!("{folder}/{name}.cu"), &source.text).unwrap();
+        let turned: Vec<u8> = source.turned.iter().flat_map(|i| i.to_le_bytes()).collect();
+        std::fs::write(format!("{folder}/{preset_name}.turned"), turned).unwrap();
         if known.insert(preset_name.to_string()) && std::env::var("STATES").is_ok() {
             let mut run = open(&preset, DeviceChoice::Cpu).unwrap();
             let start = run.checkpoint().unwrap();
