@@ -83,7 +83,7 @@ cargo build --release --locked "${features[@]}" || exit 1
 lab=target/release/innerloop
 
 echo "== checks on $DEVICE"
-check 'agreement, every preset, 50 steps' cargo test --release --locked "${features[@]}" --lib agreement -- --nocapture
+check 'agreement, every preset, 50 steps' cargo test --release --locked "${features[@]}" --lib trainer -- --nocapture
 if [ "$DEVICE" = cpu ]; then
     said 'agreement on the card' 'not checked: no card was asked for'
 elif grep -q SKIPPED "$work/out"; then

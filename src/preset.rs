@@ -1,6 +1,4 @@
-//! A preset: one experiment, as a commented RON file.
-//!
-//! Owns the file's form, how presets are found, and `--set`. Knows nothing of running one.
+//! A preset: one experiment, as a commented RON file; how presets are found, checked and changed by `--set`.
 
 mod claim;
 mod library;
@@ -26,11 +24,11 @@ use crate::optim::TrainSpec;
 use crate::reference::Reference;
 use crate::task::{Layout, Task};
 
-/// One experiment: a model, a task, how it is trained, and what a person should know of it.
+/// One experiment: a model, a task, how it is trained, and texts about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preset {
-    /// The name on the card: "GD-SSM".
+    /// The title: "GD-SSM".
     #[serde(deserialize_with = "bounds::text")]
     pub title: String,
     pub family: Family,
@@ -43,10 +41,10 @@ pub struct Preset {
     /// What the model is, in a paragraph.
     #[serde(deserialize_with = "bounds::text")]
     pub about: String,
-    /// Where to look while it trains.
+    /// What to look for on the screen while it trains.
     #[serde(deserialize_with = "bounds::text")]
     pub look_for: String,
-    /// What one should see in the end.
+    /// What the trained model should show.
     #[serde(deserialize_with = "bounds::text")]
     pub expect: String,
     pub task: Task,
@@ -55,7 +53,7 @@ pub struct Preset {
     pub train: TrainSpec,
     /// The references whose lines the lab draws.
     pub references: Vec<Reference>,
-    /// What one should see, as `innerloop verify` checks it.
+    /// The expected results, as `innerloop verify` checks them.
     #[serde(default)]
     pub claims: Vec<Claim>,
 }
@@ -84,12 +82,12 @@ impl Family {
     }
 }
 
-/// Bytes of tokens, states and parameters that a run may need on the largest machine. What the machine at hand has is
-/// asked when a run is opened on it.
+/// Bytes of tokens, states and parameters that a run may need on any machine. The memory of the present machine is
+/// checked when a run is opened.
 const MEMORY: u128 = 64 << 30;
 
 impl Preset {
-    /// Checks what no single field can tell: that model, task and layout fit together and into memory.
+    /// Checks fields together: model, task and layout fit each other, and the run fits into memory.
     pub fn check(&self) -> Result<()> {
         let shape = self.task.shape();
         if let Some(unmeasured) = self.references.iter().find(|reference| !Reference::ALL.contains(reference)) {
@@ -101,12 +99,13 @@ impl Preset {
         self.fits_into(MEMORY)
     }
 
-    /// Refuses a preset that needs more bytes than this.
+    /// Checks that a run needs at most this many bytes.
     pub fn fits_into(&self, most: u128) -> Result<()> {
         let (shape, bytes) = (self.task.shape(), self.bytes());
         ensure!(
             bytes <= most,
-            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: make task.dim, task.context or train.batch smaller",
+            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: \
+             make task.dim, task.context or train.batch smaller",
             shape.dim,
             shape.context,
             self.train.batch,
@@ -127,7 +126,7 @@ impl Preset {
             + 4 * self.model.parameters(shape, self.layout))
     }
 
-    /// A name for what decides a run's numbers: two versions of a preset that differ in words alone share it.
+    /// A hash of all that determines a run's numbers: it is the same for two presets that differ in their texts only.
     pub fn fingerprint(&self) -> String {
         // FNV-1a: no standard hasher promises the same value in the next release.
         let text = ron::to_string(&(&self.task, self.layout, &self.model, &self.train)).unwrap_or_default();
@@ -137,7 +136,7 @@ impl Preset {
         format!("{hash:016x}")
     }
 
-    /// How many numbers the model learns.
+    /// The number of parameters of the model, counted in numbers.
     pub fn parameters(&self) -> usize {
         self.model.parameters(self.task.shape(), self.layout) as usize
     }

@@ -1,11 +1,11 @@
-//! A run on disk: one human-readable RON file; and what runs came to, in another.
+//! A run on disk: one readable RON file; and the results of presets, in another.
 //!
-//! Owns the files' form, their versions, and that a save never costs the previous one. Knows nothing of how a run goes on.
+//! Defines the form and the versions of the files. A save that fails leaves the previous file as it was.
 
 mod result_cache;
 mod store;
 
-pub use result_cache::{ClaimRecord, Entry, PresetResults, ResultCache};
+pub use result_cache::{ClaimRecord, ClaimResult, PresetResults, ResultCache};
 pub use store::{list, load, may_replace, save, understand};
 
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ use crate::preset::{self, Preset};
 use crate::series::Series;
 use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History};
 
-/// The version of the file's form that this program writes, and the only one that it reads.
+/// The version of the file format that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
-/// Steps that a run can have done; more is a damaged file.
+/// The greatest number of steps of a run; a file with more is damaged.
 const MOST_STEPS: u64 = 1_000_000_000_000;
 
 /// A saved run.
@@ -46,7 +46,7 @@ pub struct Summary {
     pub content: Result<Content, String>,
 }
 
-/// What the list shows of a session.
+/// The summary of a session in the list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     pub name: String,
@@ -59,7 +59,7 @@ pub struct Content {
     pub curve: Vec<f32>,
 }
 
-/// What a run begins from.
+/// What a run starts from.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A preset and the name it is known by.
@@ -77,7 +77,7 @@ pub fn find(argument: &str) -> Result<Source> {
     Ok(Source::Preset(name, Box::new(preset)))
 }
 
-/// The preset or the session in a file; its content tells which.
+/// The preset or the session in a file, told apart by its content.
 pub fn open(path: &Path) -> Result<Source> {
     if store::is_session(path)? {
         return Ok(Source::Session(path.to_owned(), Box::new(load(path)?)));
@@ -85,10 +85,10 @@ pub fn open(path: &Path) -> Result<Source> {
     Ok(Source::Preset(preset::stem(path), Box::new(preset::load(path)?)))
 }
 
-/// What fields of a session say together that cannot be.
+/// Fields of a session that contradict each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inconsistency {
-    /// The field of the session that holds the trouble.
+    /// The field of the session that contains them.
     pub within: &'static str,
     pub message: String,
 }
@@ -105,33 +105,32 @@ impl Session {
         })
     }
 
-    /// Goes on exactly where the run was.
+    /// Continues the run, bit by bit as it would have continued.
     pub fn resume(self, device: DeviceChoice) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, (self.checkpoint, self.history), device)
+        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device)
     }
 
-    /// Checks what no single field can tell: that the parameters are those of the preset, and the curves those of the
-    /// run.
+    /// Checks fields together: the parameters are those of the preset's model, and the curves end at the run's step.
     pub fn check(&self) -> Result<(), Inconsistency> {
-        let unsound = |within, message: String| Err(Inconsistency { within, message });
+        let inconsistent = |within, message: String| Err(Inconsistency { within, message });
         let Checkpoint { step, parameters, .. } = &self.checkpoint;
         if let Err(error) = self.preset.check() {
-            return unsound("preset", format!("{error:#}"));
+            return inconsistent("preset", format!("{error:#}"));
         }
         if let Err(error) = self.checkpoint.check() {
-            return unsound("checkpoint", format!("{error:#}"));
+            return inconsistent("checkpoint", format!("{error:#}"));
         }
         let (found, needed) = (parameters.iter().map(|p| p.values.len()).sum::<usize>(), self.preset.parameters());
         if found != needed {
             let message = format!("parameters: these are {found} numbers, but the preset's model has {needed}");
-            return unsound("checkpoint", message);
+            return inconsistent("checkpoint", message);
         }
-        // Not before: a model may be built only where its parameters are known to be there.
+        // Not earlier: a damaged file must not make the program build a model that is too large.
         if let Err(error) = train::fits(&self.preset, &self.checkpoint) {
-            return unsound("checkpoint", format!("{error:#}"));
+            return inconsistent("checkpoint", format!("{error:#}"));
         }
         if *step > MOST_STEPS {
-            return unsound("checkpoint", format!("step: {step} is more than any run does: at most {MOST_STEPS}"));
+            return inconsistent("checkpoint", format!("step: {step} is more than any run does: at most {MOST_STEPS}"));
         }
         let last = |series: &Series| series.last().map_or(0, |(step, _)| step);
         let history = &self.history;
@@ -147,13 +146,13 @@ impl Session {
         ];
         match named.iter().find(|(_, last)| last > step) {
             Some((name, last)) => {
-                unsound("history", format!("{name}: it goes to step {last}, but the run is at step {step}"))
+                inconsistent("history", format!("{name}: it goes to step {last}, but the run is at step {step}"))
             }
             None => Ok(()),
         }
     }
 
-    /// What the list shows of it.
+    /// Its summary.
     pub fn content(&self) -> Content {
         Content {
             name: self.name.clone(),

@@ -1,7 +1,6 @@
-//! The thread that trains: orders in, updates out.
+//! The training thread: orders in, updates out.
 //!
-//! The only place that owns a training thread. Drawing never holds it up: it folds what happened into one pending
-//! update and posts at most [`POSTS_PER_SECOND`]. Knows nothing of screens and keys.
+//! Rendering never delays it: it folds what happened into one pending update and posts at most [`POSTS_PER_SECOND`].
 
 mod pace;
 mod run;
@@ -22,18 +21,18 @@ use crate::train::{
 /// Updates a worker posts at most in a second.
 pub const POSTS_PER_SECOND: u32 = 20;
 
-/// What the person in front wants of the run.
+/// A request to the training thread.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     Pause,
     Resume,
     /// One step, then pause.
     Step,
-    /// At most this many steps a second; none: as many as the machine can.
+    /// At most this many steps per second; `None`: as many as possible.
     Pace(Option<f64>),
     /// Multiplies the learning rate from here on.
     ScaleLr(f64),
-    /// From the start: with the same seed, or with another.
+    /// Restarts at step 0, with another seed or, if `None`, the same.
     Restart {
         seed: Option<u64>,
     },
@@ -52,18 +51,18 @@ pub struct Opened {
     pub seed: u64,
     /// The file that the session was opened from or last saved to.
     pub file: Option<PathBuf>,
-    /// "cpu" or the card's name.
+    /// "cpu", "cuda:0".
     pub device: String,
     pub parameters: usize,
     pub references: Vec<ReferenceResult>,
 }
 
-/// Whether the run goes on.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
     Running,
     Paused,
-    /// The preset's last step is done. Resuming goes on beyond it.
+    /// The preset's last step is done. Resuming trains further.
     Finished,
     /// The loss was not finite or had run away at this step; the run is back at an earlier, good one, and paused.
     Diverged {
@@ -76,7 +75,7 @@ pub enum Phase {
     },
 }
 
-/// Where the run stands.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     pub phase: Phase,
@@ -88,15 +87,15 @@ pub struct Status {
     pub pace: Option<f64>,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
-    /// What the card says of itself, where the run is on one that does.
-    pub card: Option<GpuStatus>,
+    /// The status of the GPU, if the run is on one that reports it.
+    pub gpu: Option<GpuStatus>,
 }
 
-/// Something to tell the person once.
+/// A message to be shown once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     Saved(PathBuf),
-    /// A save failed; the run goes on.
+    /// A save failed; the run continues.
     SaveFailed(String),
     /// The run cannot go on: it could not be opened, or the thread panicked.
     Failed(String),
@@ -105,7 +104,7 @@ pub enum Note {
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
-    /// The run was opened, or opened afresh: replace everything known of it.
+    /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
     pub history: Option<History>,
@@ -114,9 +113,9 @@ pub struct Update {
     pub lr_changes: Vec<LrChange>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
-    /// The claims for a step that was reached, held against all held-out tasks.
+    /// The claims for a step that was reached, checked on all held-out tasks.
     pub checked: Option<ClaimRecord>,
-    /// What the weights were worth on shifted tasks.
+    /// Measurements of the weights on shifted tasks.
     pub shifts: Vec<Shift>,
     pub notes: Vec<Note>,
 }
@@ -132,14 +131,14 @@ impl Worker {
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
         let (orders, inbox) = mpsc::channel();
         let post = Arc::new(Mutex::new(post));
-        let last_words = Arc::clone(&post);
+        let post_failure = Arc::clone(&post);
         let work = move || {
             let say = |update| {
                 if let Ok(post) = post.lock() {
                     post(update);
                 }
             };
-            // Inside the pool, so that a step does not wake another thread only to wait for it.
+            // Inside the thread pool: from outside, every step would wait for another thread to wake.
             let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say));
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
@@ -147,7 +146,7 @@ impl Worker {
                 Ok(Err(error)) => format!("{error:#}"),
                 Err(panic) => format!("training stopped unexpectedly: {}", panic_message(&*panic)),
             };
-            let post = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+            let post = post_failure.lock().unwrap_or_else(PoisonError::into_inner);
             post(Update { notes: vec![Note::Failed(reason)], ..Update::default() });
         };
         let thread = thread::Builder::new().name("training".to_owned()).spawn(work).ok();
@@ -155,7 +154,7 @@ impl Worker {
     }
 
     pub fn order(&self, order: Order) {
-        // A thread that is gone has posted why.
+        // A thread that has ended has posted why.
         if let Some(orders) = &self.orders {
             let _ = orders.send(order);
         }

@@ -1,12 +1,12 @@
-//! The house rules that a compiler does not check: which room may know which, and how large a file may be.
+//! Rules that the compiler does not check: the dependencies between folders, and the size of files.
 
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room, and the rooms that it may name. `lib.rs` and `main.rs` may name them all.
-const LAW: &[(&str, &[&str])] = &[
+/// Each module, and the modules that it may use. `lib.rs` and `main.rs` may use them all.
+const ALLOWED: &[(&str, &[&str])] = &[
     ("bounds", &[]),
     ("series", &["bounds"]),
     ("lanes", &[]),
@@ -23,8 +23,8 @@ const LAW: &[(&str, &[&str])] = &[
     ("cli", &["headless", "tui", "train"]),
 ];
 
-/// What only some files may name: a crate or a path, and the places, from `src/`, that may.
-const OWNED: &[(&str, &[&str])] = &[
+/// Crates and paths that only some modules may use: the name, and those modules, from `src/`.
+const RESTRICTED: &[(&str, &[&str])] = &[
     ("dfdx::", &["nn", "optim", "train"]),
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
@@ -43,8 +43,8 @@ const LONGEST: usize = 400;
 /// A source file, without its comments, and up to its tests.
 struct Source {
     /// From `src/`, without `.rs`: `train/experiment`.
-    place: String,
-    room: String,
+    file: String,
+    module: String,
     text: String,
     code: String,
 }
@@ -67,25 +67,25 @@ fn sources() -> Vec<Source> {
     paths.sort();
     let read = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap();
-        let place = path.strip_prefix(&folder).unwrap().with_extension("").to_str().unwrap().replace('\\', "/");
-        let room = place.split('/').next().unwrap().to_owned();
-        // A file of tests alone says so with `#![cfg(test)]`.
-        let code = text.split("#[cfg(test)]").next().and_then(|code| code.split("#![cfg(test)]").next());
-        let code = code.unwrap_or_default();
+        let file = path.strip_prefix(&folder).unwrap().with_extension("").to_str().unwrap().replace('\\', "/");
+        let module = file.split('/').next().unwrap().to_owned();
+        // Files of tests alone: `#![cfg(test)]`, or `tests.rs` behind `#[cfg(test)] mod tests;`.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().and_then(|code| code.split("#![cfg(test)]").next());
+        let code = code.filter(|_| path.file_name().is_none_or(|name| name != "tests.rs")).unwrap_or_default();
         let code = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
-        Source { place, room, text, code }
+        Source { file, module, text, code }
     };
     paths.iter().map(read).collect()
 }
 
-/// The rooms that code names as `crate::room`, also in `use crate::{a, b::c}`.
-fn rooms_named(code: &str) -> Vec<String> {
-    let mut rooms = Vec::new();
+/// The modules that code uses as `crate::module`, also in `use crate::{a, b::c}`.
+fn modules_named(code: &str) -> Vec<String> {
+    let mut modules = Vec::new();
     for after in code.split("crate::").skip(1) {
         let word =
             |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         let Some(list) = after.strip_prefix('{') else {
-            rooms.push(word(after));
+            modules.push(word(after));
             continue;
         };
         let mut depth = 0;
@@ -97,83 +97,86 @@ fn rooms_named(code: &str) -> Vec<String> {
                 '}' => depth -= 1,
                 ',' if depth == 0 => at_start = true,
                 c if at_start && c.is_alphanumeric() => {
-                    rooms.push(word(&list[i..]));
+                    modules.push(word(&list[i..]));
                     at_start = false;
                 }
                 _ => {}
             }
         }
     }
-    rooms
+    modules
 }
 
 #[test]
 fn names_are_found_in_every_form() {
     let code = "use crate::a;\nuse crate::{b::{x, y}, c};\nfn f() { crate::d::g() }";
-    assert_eq!(rooms_named(code), ["a", "b", "c", "d"]);
+    assert_eq!(modules_named(code), ["a", "b", "c", "d"]);
 }
 
 #[test]
-fn rooms_know_only_the_rooms_below_them() {
-    for Source { place, room, code, .. } in sources() {
-        if room == "lib" || room == "main" {
+fn modules_use_only_the_modules_below_them() {
+    for Source { file, module, code, .. } in sources() {
+        if module == "lib" || module == "main" {
             continue;
         }
-        let Some((_, allowed)) = LAW.iter().find(|(name, _)| *name == room) else {
-            panic!("src/{place}.rs is in no room of the law: add `{room}` to LAW in tests/architecture.rs")
+        let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == module) else {
+            panic!("src/{file}.rs: add `{module}` to ALLOWED in tests/architecture.rs")
         };
-        for named in rooms_named(&code).into_iter().filter(|named| *named != room) {
+        for named in modules_named(&code).into_iter().filter(|named| *named != module) {
             assert!(
                 allowed.contains(&named.as_str()),
-                "src/{place}.rs names crate::{named}, but {room} may know only {allowed:?}"
+                "src/{file}.rs uses crate::{named}, but {module} may use only {allowed:?}"
             );
         }
     }
 }
 
 #[test]
-fn the_law_has_no_circles() {
-    for (i, (room, allowed)) in LAW.iter().enumerate() {
+fn the_allowed_dependencies_have_no_cycles() {
+    for (i, (module, allowed)) in ALLOWED.iter().enumerate() {
         for below in *allowed {
-            assert!(LAW[..i].iter().any(|(name, _)| name == below), "{room} may know {below}, which is not below it");
+            assert!(
+                ALLOWED[..i].iter().any(|(name, _)| name == below),
+                "{module} may use {below}, which is not below it"
+            );
         }
     }
 }
 
 #[test]
-fn every_crate_is_named_only_where_it_belongs() {
-    for Source { place, code, .. } in sources() {
-        for (name, places) in OWNED {
+fn restricted_crates_are_used_only_in_their_modules() {
+    for Source { file, code, .. } in sources() {
+        for (name, places) in RESTRICTED {
             let inside = places
                 .iter()
-                .any(|p| place == *p || place.starts_with(&format!("{p}/")) || place.starts_with(p) && p.contains('/'));
+                .any(|p| file == *p || file.starts_with(&format!("{p}/")) || file.starts_with(p) && p.contains('/'));
             // `ron::` is not the end of `electron::`.
             let named =
                 code.match_indices(name).any(|(i, _)| !code[..i].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
-            assert!(inside || !named, "src/{place}.rs names {name}, which belongs to {places:?}");
+            assert!(inside || !named, "src/{file}.rs uses {name}, which only {places:?} may use");
         }
     }
 }
 
 #[test]
-fn nothing_that_a_person_does_may_panic() {
-    for Source { place, code, .. } in sources() {
+fn no_code_outside_tests_panics() {
+    for Source { file, code, .. } in sources() {
         for word in [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("] {
-            assert!(!code.contains(word), "src/{place}.rs: {word} outside tests");
+            assert!(!code.contains(word), "src/{file}.rs: {word} outside tests");
         }
     }
 }
 
 #[test]
-fn every_file_can_be_read_on_its_own() {
-    for Source { place, text, .. } in sources() {
-        assert!(text.lines().count() <= LONGEST, "src/{place}.rs is longer than {LONGEST} lines");
-        assert!(place == "main" || text.starts_with("//!"), "src/{place}.rs does not begin with what it owns");
+fn files_are_short_and_begin_with_their_purpose() {
+    for Source { file, text, .. } in sources() {
+        assert!(text.lines().count() <= LONGEST, "src/{file}.rs is longer than {LONGEST} lines");
+        assert!(file == "main" || text.starts_with("//!"), "src/{file}.rs does not begin with `//!`");
     }
 }
 
 #[test]
-fn every_dependency_says_why_it_is_here() {
+fn every_dependency_has_a_comment_that_says_why() {
     let manifest = fs::read_to_string(support::root().join("Cargo.toml")).unwrap();
     let mut section = "";
     let mut before = "";

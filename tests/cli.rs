@@ -458,7 +458,7 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
         (
             &["x.ron", "--set", "train.lr=1"],
             2,
-            "--set train.lr=1: what is learnt stays as it is: only fields of the task",
+            "--set train.lr=1: the weights stay as they are: only fields of the task",
         ),
         (&["x.ron", "--set", "task.drft=1"], 2, "did you mean `task.drift`?"),
         (&["x.ron", "--set", "task.noise=-1"], 1, "-1 is not allowed here: give a number from 0 to 1000000"),

@@ -19,13 +19,13 @@ fn trained(name: &str) -> Equivalence {
     while !experiment.finished() {
         assert!(experiment.advance(1).expect("a step").diverged.is_none());
     }
-    experiment.measure(Scope::Whole).expect("a measurement").equivalence
+    experiment.measure(Scope::All).expect("a measurement").equivalence
 }
 
 #[test]
 fn the_constructions_equal_gradient_descent_before_any_training() {
     for name in ["gd-ssm-constructed", "linear-attention-constructed", "product-constructed"] {
-        let equal = open(load(name)).measure(Scope::Whole).expect("a measurement").equivalence;
+        let equal = open(load(name)).measure(Scope::All).expect("a measurement").equivalence;
         assert!(equal.prediction_difference_relative <= 1e-5, "{name}: {equal:?}");
         assert!(equal.sensitivity_cosine >= 0.999_999 && equal.loss_gap.abs() <= 1e-5, "{name}: {equal:?}");
         assert!(equal.state_cosine.expect("a state") >= 0.999_999, "{name}: {equal:?}");
@@ -34,7 +34,7 @@ fn the_constructions_equal_gradient_descent_before_any_training() {
     }
     for (name, reference) in [("gd-ssm-3-constructed", Reference::Gd(3)), ("ridge-layer-constructed", Reference::Ridge)]
     {
-        let equal = open(load(name)).measure(Scope::Whole).expect("a measurement").equivalence;
+        let equal = open(load(name)).measure(Scope::All).expect("a measurement").equivalence;
         let distance = equal.distances.iter().find(|(other, _)| *other == reference).expect("it").1;
         assert!(distance <= 1e-4 && equal.parameter_difference <= Some(1e-4), "{name}: {distance} {equal:?}");
         assert_eq!(equal.nearest, reference, "{name}");

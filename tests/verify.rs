@@ -34,8 +34,8 @@ fn what_came_of_claims_is_remembered_on_this_machine() {
     innerloop(folder.path(), &["verify", "tiny.ron"]);
     let preset = preset::load(&folder.path().join("tiny.ron")).unwrap();
     let result_cache = ResultCache::read(&folder.path().join(".state/innerloop/claims.ron"));
-    let page = result_cache.page("tiny", &preset).unwrap();
-    let held: Vec<bool> = preset.claims.iter().map(|claim| page.entry(claim).unwrap().verdict.held).collect();
+    let page = result_cache.results("tiny", &preset).unwrap();
+    let held: Vec<bool> = preset.claims.iter().map(|claim| page.result(claim).unwrap().verdict.held).collect();
     assert_eq!(held, [true, false]);
     assert!(page.seconds_per_step().is_some());
 }

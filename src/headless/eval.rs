@@ -47,8 +47,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     };
     let settings = options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let preset = session.preset.shifted(settings).map_err(Usage::or_value)?;
-    let weights = (session.checkpoint, &session.preset.task);
-    let mut experiment = Experiment::evaluate(&session.name, preset, weights, options.device)
+    let (weights, trained_on) = (session.checkpoint, &session.preset.task);
+    let mut experiment = Experiment::evaluate(&session.name, preset, weights, trained_on, options.device)
         .with_context(|| bounds::line(&file.display().to_string()))?;
     let report = Report::of(&mut experiment, 0, Duration::ZERO)?;
     print(&if options.json { report.json()? } else { report.page(None) })

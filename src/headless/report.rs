@@ -113,8 +113,7 @@ impl From<&Equivalence> for Equal {
 impl Report {
     /// Measures the present weights on all held-out tasks, and gathers all.
     pub fn of(experiment: &mut Experiment, trained: u64, elapsed: Duration) -> Result<Self> {
-        let Measurement { eval_loss, eval_median, loss_by_pairs, equivalence, .. } =
-            experiment.measure(Scope::Whole)?;
+        let Measurement { eval_loss, eval_median, loss_by_pairs, equivalence, .. } = experiment.measure(Scope::All)?;
         let line = |result: &ReferenceResult| (result.tuned.reference.to_string(), Line::from(result));
         let elapsed_s = elapsed.as_secs_f64();
         Ok(Self {

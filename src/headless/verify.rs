@@ -32,7 +32,7 @@ pub struct Options {
 /// hold.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
-    let result_cache = ResultCache::place(|name| std::env::var_os(name));
+    let result_cache = ResultCache::path(|name| std::env::var_os(name));
     let (mut held, mut failed) = (0, 0);
     if options.markdown {
         print(HEAD)?;
@@ -107,19 +107,19 @@ fn verify(
     let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
     ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
     let mut experiment = Experiment::start(name, preset, device)?;
-    let mut verdicts = experiment.verdicts()?;
+    let mut verdicts = experiment.check_claims()?;
     let mut training = Duration::ZERO;
     while experiment.step() < last {
         if let Some((signal, word)) = stop.signal() {
             return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
         }
         let began = Instant::now();
-        let advance = experiment.advance(experiment.to_next_claim().unwrap_or(1))?;
+        let advance = experiment.advance(experiment.steps_to_next_claim().unwrap_or(1))?;
         training += began.elapsed();
         if let Some(at) = advance.diverged {
             bail!("{name} diverged at step {at}");
         }
-        verdicts.extend(experiment.verdicts()?);
+        verdicts.extend(experiment.check_claims()?);
     }
     let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
     Ok(Some((experiment, ClaimRecord { verdicts, seconds_per_step })))
@@ -129,7 +129,7 @@ fn verify(
 fn note(result_cache: Option<&PathBuf>, experiment: &Experiment, outcome: &ClaimRecord) {
     let Some(path) = result_cache else { return };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    if let Err(error) = ResultCache::note(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
+    if let Err(error) = ResultCache::record(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
         tell(&format!("{}: not noted: {error:#}", path.display()));
     }
 }

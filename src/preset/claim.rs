@@ -1,4 +1,4 @@
-//! What a preset promises, as data: `innerloop verify` trains and holds it to its word.
+//! The claims of a preset, as data: `innerloop verify` trains and checks them.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::reference::Reference;
 
-/// One promise: that a quantity, measured after so many steps, lies within bounds.
+/// A claim: a quantity, measured after a number of steps, lies within bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     pub measure: Quantity,
-    /// The greatest distance from zero.
+    /// The greatest absolute value.
     #[serde(default)]
     pub within: Option<f64>,
     #[serde(default)]
@@ -27,10 +27,10 @@ pub struct Claim {
     pub set: Vec<(String, String)>,
 }
 
-/// What can be promised.
+/// A quantity that a claim can be about.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Quantity {
-    /// Loss over the loss of GD-1, less one.
+    /// Loss divided by the loss of GD-1, minus 1.
     LossGap,
     /// Relative prediction difference to GD-1.
     PredictionDifference,
@@ -40,28 +40,32 @@ pub enum Quantity {
     StateCosine,
     /// Relative difference of the weights to the construction's, their symmetries divided out.
     ParameterDifference,
-    /// Held-out loss over that of a reference.
+    /// Held-out loss divided by that of a reference.
     LossOver(Reference),
-    /// The same with the losses in the middle instead of their means.
+    /// Median held-out loss divided by that of a reference.
     MedianOver(Reference),
-    /// The loss of one reference over that of another, whatever the model does.
+    /// The loss of one reference divided by that of another; independent of the model.
     ReferenceLossOver(Reference, Reference),
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
-    /// 1 where this reference is the nearest, else 0; promises 1 by itself.
+    /// 1 if this reference is the nearest, else 0; a claim about it takes no bound and means 1.
     Nearest(Reference),
 }
 
 impl Claim {
-    /// Refuses a promise without bounds. One for a step beyond the preset's last is no error here: somebody may have
+    /// Checks the bounds and the changed fields. A step beyond the preset's last is allowed: `--steps` may have
     /// shortened the run.
+    ///
+    /// # Errors
+    /// A bound is missing or not finite, `Nearest` has one, or `set` changes a field outside the task.
     pub fn check(&self) -> Result<()> {
         let bounds = [self.within, self.at_least, self.at_most];
         let given = bounds.iter().flatten().count();
         ensure!(bounds.iter().flatten().all(|bound| bound.is_finite()), "claims: a bound must be a finite number");
-        match self.measure {
-            Quantity::Nearest(_) => ensure!(given == 0, "claims: Nearest needs no bound; it promises by itself"),
-            _ => ensure!(given > 0, "claims: give within, at_least or at_most with each measure"),
+        if self.is_about_nearest() {
+            ensure!(given == 0, "claims: Nearest needs no bound; it means that this reference is the nearest");
+        } else {
+            ensure!(given > 0, "claims: give within, at_least or at_most with each measure");
         }
         let task = self.set.iter().all(|(key, _)| key.starts_with("task."));
         ensure!(task, "claims: set can change fields of the task only, such as task.range");
@@ -73,12 +77,13 @@ impl Claim {
         self.set.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Whether a measured value keeps the promise. A value that is not a number keeps none.
+    fn is_about_nearest(&self) -> bool {
+        matches!(self.measure, Quantity::Nearest(_))
+    }
+
+    /// Whether the claim holds for a measured value; false for NaN.
     pub fn holds(&self, value: f64) -> bool {
-        let least = match self.measure {
-            Quantity::Nearest(_) => Some(1.0),
-            _ => self.at_least,
-        };
+        let least = if self.is_about_nearest() { Some(1.0) } else { self.at_least };
         !value.is_nan()
             && self.within.is_none_or(|bound| value.abs() <= bound)
             && least.is_none_or(|bound| value >= bound)
@@ -128,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_kept_on_both_sides_and_a_nan_keeps_none() {
+    fn bounds_hold_on_both_sides_and_never_for_nan() {
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
         assert!(gap.holds(-0.01) && gap.holds(0.01) && !gap.holds(0.011) && !gap.holds(f64::NAN));
         let cosine = Claim { at_least: Some(0.9), at_most: Some(0.99), ..claim(Quantity::StateCosine) };
@@ -138,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_says_what_it_promises() {
+    fn a_claim_is_displayed_with_its_bounds_and_changes() {
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
         assert_eq!(gap.to_string(), "loss gap to gd-1 within 0.01 after 10 steps");
         assert!(gap.check().is_ok());
         let shifted = |key: &str| Claim { set: vec![(key.to_owned(), "2.0".to_owned())], ..gap.clone() };
         assert_eq!(shifted("task.range").to_string(), "loss gap to gd-1 within 0.01 at range=2.0 after 10 steps");
         assert!(shifted("task.range").check().is_ok() && shifted("train.lr").check().is_err());
-        assert!(claim(Quantity::LossGap).check().is_err(), "a promise without a bound");
+        assert!(claim(Quantity::LossGap).check().is_err(), "a claim without a bound");
         assert!(claim(Quantity::Nearest(Reference::Zero)).check().is_ok());
         assert!(Claim { within: Some(f64::NAN), ..claim(Quantity::LossGap) }.check().is_err());
     }

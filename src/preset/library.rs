@@ -1,4 +1,4 @@
-//! Where presets are found: the folder `presets/` where there is one, else the copies inside the program.
+//! Finds presets: in the folder `presets/` if there is one, else the copies inside the program.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -17,7 +17,7 @@ const FOLDER: &str = "presets";
 /// Bytes of a preset file at most: a page of settings and prose needs a few thousand.
 const LARGEST: u64 = 1 << 20;
 
-/// A preset with the name it is known by.
+/// A preset with its name.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The file's name without `.ron`.
@@ -51,7 +51,7 @@ pub fn find(name_or_path: &str) -> Result<(String, Preset)> {
     find_in(Path::new(FOLDER), name_or_path)
 }
 
-/// The same with another folder in the place of `presets/`.
+/// The same with another folder instead of `presets/`.
 pub fn find_in(folder: &Path, name_or_path: &str) -> Result<(String, Preset)> {
     let path = Path::new(name_or_path);
     if is_path(name_or_path) {
@@ -77,7 +77,7 @@ pub fn find_in(folder: &Path, name_or_path: &str) -> Result<(String, Preset)> {
     )
 }
 
-/// Whether an argument means a file and not a preset's name.
+/// Whether an argument is a file and not a preset's name.
 pub fn is_path(argument: &str) -> bool {
     argument.contains(['/', '\\']) || argument.ends_with(".ron") || Path::new(argument).is_file()
 }
@@ -94,7 +94,7 @@ pub fn understand(file: &str, text: &str) -> Result<Preset> {
     Ok(preset)
 }
 
-/// The name that a file's preset is known by: safe to print.
+/// The name of a file's preset: safe to print.
 pub fn stem(path: &Path) -> String {
     bounds::line(&path.file_stem().unwrap_or(OsStr::new("preset")).to_string_lossy())
 }
@@ -115,7 +115,7 @@ fn embedded() -> impl Iterator<Item = (&'static str, &'static str)> {
     EMBEDDED.files().filter_map(|file| Some((file.path().to_str()?.strip_suffix(".ron")?, file.contents_utf8()?)))
 }
 
-/// What errors call an embedded preset.
+/// The name of an embedded preset in errors.
 fn embedded_name(name: &str) -> String {
     format!("(built in) presets/{name}.ron")
 }

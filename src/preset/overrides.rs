@@ -1,7 +1,7 @@
 //! `--set KEY=VALUE`: one field of a preset replaced.
 //!
-//! The preset is written as RON, the value is put in the field's place, and the text is read again. So a value obeys
-//! the same bounds and gets the same words as one in a file, whatever type it has.
+//! The preset is written as RON, the value replaces that of the field, and the text is parsed again. So a value has the
+//! same bounds and the same error messages as one in a file.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use super::parse_error::{ParseError, near};
 use super::{Preset, ron_file, ron_spans};
 use crate::bounds;
 
-/// Why a setting was refused, in one line.
+/// Why a setting was rejected, in one line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SetError {
-    /// There is no such key, or the value is not of its type: the command was mistyped.
+    /// There is no such key, or the value is not of its type: an error in the command.
     Usage(String),
-    /// The value is understood, but out of bounds.
+    /// The value is of the right type, but out of bounds.
     Value(String),
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for SetError {
     }
 }
 
-/// Replaces fields, one after another, and checks the whole.
+/// Replaces fields, one after another, and checks the resulting preset.
 pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Preset, SetError> {
     let mut text = ron_file::pretty(preset).map_err(|error| SetError::Value(format!("{error:#}")))?;
     let mut changed = preset.clone();
@@ -55,11 +55,11 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
     }
 }
 
-/// What to say of a key that there is not: the keys beside it.
+/// The message for a key that does not exist, with the keys beside it.
 fn unknown(text: &str, key: &str) -> String {
     let paths: Vec<String> = ron_spans::fields(text).into_iter().map(|field| field.path).collect();
     let mut holder = key;
-    // The longest beginning that there is.
+    // The longest prefix that exists.
     while !holder.is_empty() && !paths.iter().any(|path| path == holder) {
         holder = holder.rsplit_once('.').map_or("", |(outer, _)| outer);
     }
@@ -71,7 +71,7 @@ fn unknown(text: &str, key: &str) -> String {
     let mut allowed: Vec<&String> = paths.iter().filter(inside).collect();
     allowed.sort();
     let list = allowed.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ");
-    // A key without its room, such as `dim`, is near to `task.dim`.
+    // A key without its prefix: `dim` for `task.dim`.
     let hint = match paths.iter().find(|path| path.rsplit('.').next() == Some(key)) {
         Some(path) => format!("did you mean `{path}`? "),
         None => near(key, &paths),

@@ -1,7 +1,7 @@
-//! What is wrong with a RON text, in words, with the place and what is allowed there.
+//! Errors of a RON text: the position, what is wrong, and what is allowed there.
 //!
-//! The parser knows that something is wrong but not always what would be right. Then it is asked: the text is changed
-//! at that place to something that no type takes, and the parser's complaint about that names all that it would take.
+//! The parser's error does not always name what is allowed. Then the text is probed: it is changed at that position to
+//! a value that no type accepts, and the parser's error about that lists what it accepts.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -13,19 +13,19 @@ use super::ron_spans;
 use crate::bounds;
 
 /// A name that no type has.
-const NOBODY: &str = "__";
-/// A number that is within no bounds.
+const UNKNOWN: &str = "__";
+/// A number that is out of all bounds.
 const TOO_GREAT: &str = "18446744073709551615";
 /// Characters of a file that a message quotes at most.
 const QUOTE: usize = 32;
 
-/// Why a text was refused, and where.
+/// Why a text was rejected, and where.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParseError {
     /// Counted from 1.
     pub line: usize,
     pub column: usize,
-    /// The field around the place, dotted; empty outside all fields.
+    /// The path of the field around the position; empty outside all fields.
     pub key: String,
     /// One line that is safe to print.
     pub message: String,
@@ -34,18 +34,18 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    /// Puts the parser's error into words. `parse` tells what the parser says to another text.
+    /// Describes an error of the parser. `parse` gives the parser's error for another text.
     pub fn new(text: &str, error: &SpannedError, parse: impl Fn(&str) -> Option<SpannedError>) -> Self {
         let place = place_of(text, error);
         let (line, column) = ron_spans::line_column(text, place);
-        // Where a bracket is missing, the place is just behind the value that lacks it.
+        // If a bracket is missing, the position is just after the value that lacks it.
         let inside = if error.code == Error::ExpectedStructLike { place.saturating_sub(1) } else { place };
         let around = ron_spans::at(text, inside);
         let mut key = around.as_ref().map(|field| field.path.clone()).unwrap_or_default();
         if let (Error::NoSuchStructField { .. }, Some(field)) = (&error.code, &around)
             && field.key.start == place
         {
-            // The unknown name itself is told by the message.
+            // The message has the unknown name itself.
             key = key.rsplit_once('.').map_or("", |(outer, _)| outer).to_owned();
         }
         let asked = Probe { text, place, value: around.map(|field| field.value), parse: &parse };
@@ -54,15 +54,15 @@ impl ParseError {
         Self { line, column, key: bounds::line(&key), message, out_of_range }
     }
 
-    /// A refusal by what fields say together. Such a message begins with a key, or names one; in the text the keys
-    /// stand within the field `within`, or at the top where that is empty.
+    /// An error of several fields together. Such a message begins with a key, or names one; the keys are in the field
+    /// `within`, or at the top level if that is empty.
     pub fn of_whole(text: &str, within: &str, message: &str) -> Self {
         let named = |word: &str| {
             let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != ']');
             ron_spans::find(text, if within.is_empty() { word.to_owned() } else { format!("{within}.{word}") }.as_str())
         };
         let first = message.split(':').next().unwrap_or_default();
-        // A field may be left out; then the one that would hold it is the place.
+        // A field may be left out; then the position is that of the field that would contain it.
         let outer = first.rsplit_once('.').map_or("", |(outer, _)| outer);
         let later = || message.split_whitespace().filter(|word| word.contains('.')).find_map(named);
         let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| ron_spans::find(text, within));
@@ -72,22 +72,23 @@ impl ParseError {
         Self { line, column, key: within.to_owned(), message, out_of_range: true }
     }
 
-    /// The message with the key that it is about.
-    pub fn told(&self) -> String {
+    /// The message after the key that it is about.
+    pub fn with_key(&self) -> String {
         if self.key.is_empty() { self.message.clone() } else { format!("{}: {}", self.key, self.message) }
     }
 
-    /// The error for a person: `presets/x.ron:7:12: task.dim: …`.
+    /// The error with its file and position: `presets/x.ron:7:12: task.dim: …`.
     pub fn in_file(&self, name: &str) -> anyhow::Error {
-        anyhow!("{}:{}:{}: {}", bounds::line(name), self.line, self.column, self.told())
+        anyhow!("{}:{}:{}: {}", bounds::line(name), self.line, self.column, self.with_key())
     }
 }
 
-/// Where to point: at the word that the parser could not take, not at the space before it.
+/// The byte of the word that the parser rejected, not of the white space before it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of ron, which may grow")]
 fn place_of(text: &str, error: &SpannedError) -> usize {
     let start = ron_spans::place(text, error.span.start.line, error.span.start.col);
     match error.code {
-        // Behind the last word, not after the empty lines that follow it.
+        // After the last word, not after the empty lines that follow it.
         Error::Eof => text.trim_end().len(),
         // It begins in the comment before.
         Error::ExpectedNamedStructLike(_) => {
@@ -100,23 +101,23 @@ fn place_of(text: &str, error: &SpannedError) -> usize {
     }
 }
 
-/// "did you mean `dim`? ", where one of the names is near.
+/// "did you mean `dim`? " if one of the names is similar; else empty.
 pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let found = found.to_lowercase();
     let likeness = |name: &str| {
         let name = name.to_lowercase();
-        // Letters swapped or left out; then a common beginning, which counts for less.
+        // Swapped or missing letters; or a common prefix, which counts less.
         strsim::normalized_damerau_levenshtein(&found, &name).max(strsim::jaro_winkler(&found, &name) - 0.2)
     };
     let scored = names.into_iter().map(|name| (likeness(name.as_ref()), name));
-    // Of names that are equally near the first.
+    // The first of equally similar names.
     match scored.min_by(|a, b| b.0.total_cmp(&a.0)) {
         Some((score, name)) if score > 0.6 => format!("did you mean `{}`? ", name.as_ref()),
         _ => String::new(),
     }
 }
 
-/// A refused text, its place, and a parser to ask.
+/// A rejected text, the position of its error, and a parser for changed texts.
 struct Probe<'a> {
     text: &'a str,
     place: usize,
@@ -126,6 +127,7 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of ron, which may grow")]
     fn words(&self, code: &Error) -> String {
         let rest = &self.text[self.place..];
         match code {
@@ -180,7 +182,7 @@ impl Probe<'_> {
         }
     }
 
-    /// What is expected, what is allowed, and what was found instead.
+    /// Message: what is expected, what was found instead, and what is allowed.
     fn wrong(&self, expected: &str, allowed: Option<String>) -> String {
         let found = if self.inside_number() { self.value.as_ref().map_or(self.place, |v| v.start) } else { self.place };
         let mut words =
@@ -191,18 +193,18 @@ impl Probe<'_> {
         words
     }
 
-    /// A parser of whole numbers stops at the point in 1.5.
+    /// Whether the parser stopped inside a number: as a whole number, 1.5 ends at the point.
     fn inside_number(&self) -> bool {
         let before = self.text[..self.place].ends_with(|c: char| c.is_ascii_digit());
         before && self.text[self.place..].starts_with(['.', 'e', 'E'])
     }
 
-    /// The word at the place.
+    /// The word at the position.
     fn quoted(&self) -> String {
         let rest = &self.text[self.place..];
         let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ')' | ']' | '}' | '(' | '[' | '{' | ':');
         let whole = match rest.find(ends) {
-            // A bracket or a comma is a word of its own.
+            // A bracket or a comma is one word.
             Some(0) => rest.chars().next().map_or(0, char::len_utf8),
             Some(end) => end,
             None => rest.len(),
@@ -211,7 +213,7 @@ impl Probe<'_> {
         if word.is_empty() { "the end".to_owned() } else { format!("`{word}`") }
     }
 
-    /// What the parser says when the value around the place is another.
+    /// The parser's error if the value around the position is replaced.
     fn with_value(&self, value: &str) -> Option<Error> {
         let range = self.value.clone()?;
         Some((self.parse)(&self.changed(range, value))?.code)
@@ -222,6 +224,7 @@ impl Probe<'_> {
     }
 
     /// "give a number from 1 to 256".
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of ron, which may grow")]
     fn numbers_allowed(&self) -> Option<String> {
         match self.with_value(TOO_GREAT)? {
             Error::Message(message) => message.split_once(": ").map(|(_, allowed)| allowed.to_owned()),
@@ -229,21 +232,22 @@ impl Probe<'_> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an enum of ron, which may grow")]
     fn variants_allowed(&self) -> Option<String> {
-        match self.with_value(NOBODY)? {
-            Error::NoSuchEnumVariant { expected, found, .. } if found == NOBODY => {
+        match self.with_value(UNKNOWN)? {
+            Error::NoSuchEnumVariant { expected, found, .. } if found == UNKNOWN => {
                 Some(format!("allowed: {}", expected.join(", ")))
             }
             _ => None,
         }
     }
 
-    /// "; allowed: …", the fields of the structure that ends or should begin here.
+    /// "; its fields are …": the fields of the struct that ends or should begin here.
     fn fields_allowed(&self) -> String {
         for field in ["__: 0, ", ", __: 0", "(__: 0)"] {
             let code = (self.parse)(&self.changed(self.place..self.place, field)).map(|error| error.code);
             if let Some(Error::NoSuchStructField { expected, found, .. }) = code
-                && found == NOBODY
+                && found == UNKNOWN
             {
                 return format!("; its fields are {}", expected.join(", "));
             }

@@ -1,6 +1,6 @@
-//! RON in and out: files of bounded size, errors with a place, and a form that people can read.
+//! Reading and writing RON: files of bounded size, errors with a position, and a readable form.
 //!
-//! Owns the dialect that presets and sessions are written in. Knows nothing of what they say.
+//! Defines the dialect of presets and sessions.
 
 use std::fs::File;
 use std::io::Read;
@@ -33,18 +33,18 @@ pub fn parse<T: DeserializeOwned>(name: &str, text: &str) -> Result<T> {
     attempt(text).map_err(|parse_error| parse_error.in_file(name))
 }
 
-/// Parses RON, and leaves the error in parts.
+/// Parses RON, with a structured error.
 pub(super) fn attempt<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
     let parse = |text: &str| dialect().from_str::<T>(text);
     parse(text).map_err(|error| ParseError::new(text, &error, |changed| parse(changed).err()))
 }
 
-/// Whether a text is one RON value, of whatever type.
+/// Whether a text is one RON value, of any type.
 pub(super) fn is_value(text: &str) -> bool {
     dialect().from_str::<&ron::value::RawValue>(text).is_ok()
 }
 
-/// Writes a value as RON that people can read and that parses back to the same bits.
+/// Writes a value as readable RON that parses back to the same bits.
 pub fn pretty<T: Serialize>(value: &T) -> Result<String> {
     let config = PrettyConfig::new()
         .new_line("\n")
@@ -56,7 +56,7 @@ pub fn pretty<T: Serialize>(value: &T) -> Result<String> {
     Ok(ron_spans::wrapped(&text, PRETTY_WIDTH) + "\n")
 }
 
-/// Reads a text file of at most `most` bytes; anything else is refused before it is read.
+/// Reads a text file of at most `most` bytes; a larger one, or one that is no regular file, is not read.
 pub fn read_bounded(path: &Path, most: u64) -> Result<String> {
     let name = bounds::line(&path.display().to_string());
     let about = std::fs::metadata(path).map_err(|error| anyhow!("{name}: {}", reason(&error)))?;
@@ -67,7 +67,7 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| anyhow!("{name}: {}", reason(&error)))?;
     file.take(most + 1).read_to_end(&mut bytes).map_err(|error| anyhow!("{name}: {}", reason(&error)))?;
-    // It may have grown since it was looked at.
+    // It may have grown since its size was read.
     ensure!(bytes.len() as u64 <= most, too_large());
     match String::from_utf8(bytes) {
         // Some editors begin a file with a byte-order mark.
@@ -81,7 +81,8 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<String> {
     }
 }
 
-/// What the system says, without its error number.
+/// The message of the system, without its error number.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of std, which may grow")]
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),

@@ -1,21 +1,20 @@
-//! Where each field of a RON text stands.
+//! The position of each field in a RON text.
 //!
-//! Owns a reading of RON that cannot fail: it knows comments, strings and brackets, and takes the rest as it comes. So
-//! it finds places in texts that the parser refuses, and in values that are wrong only together. Knows nothing of what
-//! a field means.
+//! A lexer that cannot fail: it recognises comments, strings and brackets, and accepts anything else. So it finds
+//! fields in texts that the parser rejects, and fields whose values are wrong only together.
 
 use std::ops::{ControlFlow, Range};
 
-/// A field `name: value`, with its place in the text in bytes.
+/// A field `name: value`, with its byte ranges in the text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// The way to it: `task.dim`, `checkpoint.parameters[2].shape`. Names of variants are not part of it.
+    /// `task.dim`, `checkpoint.parameters[2].shape`. Names of variants are not part of it.
     pub path: String,
     pub key: Range<usize>,
     pub value: Range<usize>,
 }
 
-/// Every field of a text, inner ones before the one that holds them.
+/// Every field of a text, inner fields before the field that contains them.
 pub fn fields(text: &str) -> Vec<Field> {
     let mut found = Vec::new();
     let _ = visit::<()>(text, |field| {
@@ -32,7 +31,7 @@ pub fn find(text: &str, path: &str) -> Option<Field> {
     visit(text, matching).break_value()
 }
 
-/// The innermost field around a place.
+/// The innermost field around a byte.
 pub fn at(text: &str, place: usize) -> Option<Field> {
     let around = |field: &Field| field.key.start <= place && (place < field.value.end || place == field.value.start);
     visit(text, |field| if around(&field) { ControlFlow::Break(field) } else { ControlFlow::Continue(()) })
@@ -98,7 +97,7 @@ pub fn place(text: &str, line: usize, column: usize) -> usize {
     line_start + rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(i, _)| i)
 }
 
-/// The first place from `from` on that is neither space nor comment.
+/// The first byte from `from` on that is neither white space nor comment.
 pub fn next_word(text: &str, from: usize) -> usize {
     let mut lexer = Lexer { text, at: from };
     lexer.skip_blank();
@@ -108,7 +107,7 @@ pub fn next_word(text: &str, from: usize) -> usize {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Name,
-    /// One character that stands for itself: a bracket, a comma, a colon.
+    /// One character of punctuation: a bracket, a comma, a colon.
     Mark(u8),
     /// A string, a number, or anything else.
     Other,
@@ -119,7 +118,7 @@ struct Token {
     range: Range<usize>,
 }
 
-/// Cuts a text into tokens. Every token has at least one byte, so it ends.
+/// Splits a text into tokens of at least one byte.
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -130,13 +129,13 @@ impl Lexer<'_> {
         &self.text[self.at..]
     }
 
-    /// Passes as many characters as fit.
+    /// Skips characters as long as they match.
     fn pass(&mut self, fits: impl Fn(char) -> bool) {
         let rest = self.rest();
         self.at += rest.find(|c| !fits(c)).unwrap_or(rest.len());
     }
 
-    /// Passes everything up to and with `end`, or all that is left.
+    /// Skips everything up to and including `end`, or to the end of the text.
     fn pass_until(&mut self, end: &str) {
         let rest = self.rest();
         self.at += rest.find(end).map_or(rest.len(), |i| i + end.len());
@@ -172,7 +171,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// The rest of a string after its opening quote.
+    /// Skips the rest of a string after its opening quote.
     fn pass_string(&mut self) {
         let mut escaped = false;
         let end = self.rest().find(|c| {
@@ -183,7 +182,7 @@ impl Lexer<'_> {
         self.at += end.map_or(self.rest().len(), |i| i + 1);
     }
 
-    /// A raw string r#"…"#, where one stands here.
+    /// Skips a raw string r#"…"#, if there is one here.
     fn pass_raw_string(&mut self) -> bool {
         let Some(after) = self.rest().strip_prefix("br").or(self.rest().strip_prefix('r')) else { return false };
         let hashes = after.len() - after.trim_start_matches('#').len();
@@ -213,7 +212,7 @@ impl Iterator for Lexer<'_> {
                     Kind::Other
                 }
                 '\'' => {
-                    // A character never spans lines, so a stray quote spoils no more than its own.
+                    // A character never spans lines, so a stray quote affects only its line.
                     let inside = self.rest().split('\n').next().unwrap_or_default();
                     let from = inside.chars().next().map_or(0, |c| c.len_utf8() + usize::from(c == '\\'));
                     self.at += inside.get(from..).and_then(|s| s.find('\'')).map_or(0, |i| from + i + 1);
@@ -235,16 +234,16 @@ impl Iterator for Lexer<'_> {
     }
 }
 
-/// A bracket that is open, and the field in it that is being read.
+/// An open bracket, and the field in it that is being read.
 struct Frame {
     path: String,
-    /// Which element of a list is being read.
+    /// The index of the list element that is being read.
     element: Option<usize>,
     field: Option<Field>,
 }
 
 impl Frame {
-    /// The path of what is being read in here.
+    /// The path of what is being read in this bracket.
     fn path(&self) -> String {
         match (&self.field, self.element) {
             (Some(field), _) => field.path.clone(),
@@ -254,7 +253,7 @@ impl Frame {
     }
 }
 
-/// Deeper brackets than these are passed over: nothing of ours nests so far.
+/// Deeper brackets are skipped: no preset or session nests so deeply.
 const DEEPEST: usize = 64;
 
 /// Calls `see` with each field when it ends.
@@ -270,7 +269,7 @@ fn visit<B>(text: &str, mut see: impl FnMut(Field) -> ControlFlow<B>) -> Control
         match token.kind {
             Kind::Mark(b'(' | b'[' | b'{') if depth > DEEPEST => too_deep += 1,
             Kind::Mark(b')' | b']' | b'}') if too_deep > 0 => too_deep -= 1,
-            _ if too_deep > 0 => {}
+            Kind::Mark(_) | Kind::Name | Kind::Other if too_deep > 0 => {}
             Kind::Mark(open @ (b'(' | b'[' | b'{')) => {
                 let inside = Frame { path: frame.path(), element: (open == b'[').then_some(0), field: None };
                 frames.push(inside);
@@ -293,7 +292,7 @@ fn visit<B>(text: &str, mut see: impl FnMut(Field) -> ControlFlow<B>) -> Control
                 let start = next_word(text, tokens.next().map_or(text.len(), |colon| colon.range.end));
                 frame.field = Some(Field { path, key: token.range.clone(), value: start..start });
             }
-            _ => {}
+            Kind::Mark(_) | Kind::Name | Kind::Other => {}
         }
         end = token.range.end;
     }

@@ -1,6 +1,5 @@
-//! A preset on other tasks than its model was trained on, with the same weights.
-//!
-//! Owns what may be changed then: fields of the task that leave the weights their shapes.
+//! A preset with other tasks than its model was trained on, for the same weights: only fields of the task may change,
+//! and only such that the weights keep their shapes.
 
 use super::{Preset, SetError, set};
 use crate::bounds;
@@ -11,19 +10,19 @@ impl Preset {
         &self,
         settings: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Self, SetError> {
-        let told =
+        let message =
             |key: &str, value: &str, words: &str| format!("--set {}: {words}", bounds::line(&format!("{key}={value}")));
         if let Some((key, value)) = settings.clone().into_iter().find(|(key, _)| !key.starts_with("task.")) {
-            let words = "what is learnt stays as it is: only fields of the task can change, such as task.range";
-            return Err(SetError::Usage(told(key, value, words)));
+            let words = "the weights stay as they are: only fields of the task can change, such as task.range";
+            return Err(SetError::Usage(message(key, value, words)));
         }
         let mut shifted = Self { claims: Vec::new(), ..self.clone() };
         for (key, value) in settings {
             shifted = set(&shifted, [(key, value)])?;
-            // A model of another size could not take the weights.
+            // The weights do not fit a model of another size.
             if (shifted.parameters(), shifted.widths()) != (self.parameters(), self.widths()) {
                 let words = "this changes the shapes of the weights: train with it, `innerloop train --set …`";
-                return Err(SetError::Value(told(key, value, words)));
+                return Err(SetError::Value(message(key, value, words)));
             }
         }
         Ok(shifted)

@@ -17,12 +17,12 @@
 //!
 //! Each but zero adds 2od for the answer W x_q.
 
-use super::{Loss, Reference, Shape, Tuned};
+use super::{Loss, ProblemShape, Reference, Tuned};
 
 impl Tuned {
     /// Operations for one query with its context of N pairs; see the table at the top of the file.
-    pub fn flops(&self, shape: Shape) -> u64 {
-        let Shape { dim, outputs, context } = shape;
+    pub fn flops(&self, shape: ProblemShape) -> u64 {
+        let ProblemShape { dim, outputs, context } = shape;
         let (d, o, n) = (dim as u64, outputs as u64, context as u64);
         let step = 2 * n * o * d + o * d;
         let moments = n * d * (d + 1) + 2 * n * o * d;
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn one_step_costs_its_sum_and_its_answer() {
-        let shape = Shape { dim: 10, outputs: 10, context: 10 };
+        let shape = ProblemShape { dim: 10, outputs: 10, context: 10 };
         let flops = |reference| Tuned::plain(reference).flops(shape);
         assert_eq!(flops(Reference::Zero), 0);
         assert_eq!(flops(Reference::Gd(1)), 2_000 + 100 + 200);
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn bayes_costs_what_it_runs() {
-        let shape = Shape { dim: 4, outputs: 1, context: 7 };
+        let shape = ProblemShape { dim: 4, outputs: 1, context: 7 };
         let with = |reference, drift| {
             let gauss = Some(Gauss { weight_scale: 1.0, noise: 0.1, drift });
             Tuned { gauss, ..Tuned::plain(reference) }.flops(shape)

@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::{Loss, Prior, Problem, Shape};
+use super::{Loss, Prior, Problem, ProblemShape};
 
 /// A distribution of linear tasks. The default is d = d_out = N = 10, r = 1, without noise.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl Draw {
         let s2 = self.range.powi(2) / 12.0;
         let m4 = if self.normal { 3.0 * s2 * s2 } else { self.range.powi(4) / 80.0 };
         Prior {
-            shape: Shape { dim: self.dim, outputs: self.outputs, context: self.context },
+            shape: ProblemShape { dim: self.dim, outputs: self.outputs, context: self.context },
             loss: Loss::Squared,
             weight_scale: Some(self.weight_scale),
             noise: self.noise,

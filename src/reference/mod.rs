@@ -20,7 +20,6 @@ pub mod descent;
 mod draw;
 mod filter;
 pub mod logistic;
-mod objective;
 mod prior;
 pub mod recursive;
 pub mod ridge;
@@ -28,9 +27,10 @@ mod search;
 mod spectrum;
 mod tuned;
 mod tuning;
+mod tuning_loss;
 
 pub use filter::Filter;
-pub use prior::{Loss, Prior, Shape};
+pub use prior::{Loss, Prior, ProblemShape};
 pub use recursive::Gauss;
 pub use spectrum::Spectrum;
 pub use tuned::Tuned;
@@ -56,8 +56,8 @@ pub struct Problem {
 
 impl Problem {
     /// d, d_out and N.
-    pub fn shape(&self) -> Shape {
-        Shape { dim: self.x.nrows(), outputs: self.y.nrows(), context: self.x.ncols() }
+    pub fn shape(&self) -> ProblemShape {
+        ProblemShape { dim: self.x.nrows(), outputs: self.y.nrows(), context: self.x.ncols() }
     }
 
     /// ½ ‖W x_q − target‖² / d_out, for weights of shape (d_out, d).

@@ -6,7 +6,7 @@ use super::Gauss;
 
 /// The sizes of a regression problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct ProblemShape {
     /// d: the width of an input x.
     pub dim: usize,
     /// d_out: the width of a target y.
@@ -31,7 +31,7 @@ pub enum Loss {
 /// the noise of targets to be normal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prior {
-    pub shape: Shape,
+    pub shape: ProblemShape,
     pub loss: Loss,
     /// s_w, the standard deviation of an entry of W; none where targets are not linear in x.
     pub weight_scale: Option<f64>,

@@ -5,8 +5,8 @@
 use nalgebra::DVector;
 use rayon::prelude::*;
 
-use super::objective::Objective;
 use super::search::minimise;
+use super::tuning_loss::TuningLoss;
 use super::{Filter, Gauss, Loss, Prior, Problem, Reference, Tuned, closed_form, logistic};
 
 /// Problems of classification that are searched on where every try is a descent, not a sum over a spectrum.
@@ -22,7 +22,7 @@ pub fn tune(reference: Reference, prior: &Prior, tuning: &[Problem]) -> Tuned {
 /// Tuning problems and their prior, prepared for any number of references.
 pub struct Tuner {
     prior: Prior,
-    objective: Objective,
+    loss: TuningLoss,
     /// Problems of classification; none where the loss is the squared error.
     classified: Vec<Problem>,
 }
@@ -34,7 +34,7 @@ impl Tuner {
             Loss::Squared => Vec::new(),
             Loss::CrossEntropy => tuning.to_vec(),
         };
-        Self { prior: *prior, objective: Objective::new(prior, tuning), classified }
+        Self { prior: *prior, loss: TuningLoss::new(prior, tuning), classified }
     }
 
     /// Chooses the parameters of a reference. A reference that does not apply to the prior gets those of ridge.
@@ -69,17 +69,17 @@ impl Tuner {
             if let Some(step) = closed_form::best_step(&self.prior) {
                 return step.eta;
             }
-            return self.objective.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor().max(0.0);
+            return self.loss.parabola(Filter::Descent { eta: 1.0, steps: 1 }).best_factor().max(0.0);
         }
-        let scale = self.objective.scale();
-        minimise(1e-6 / scale, 1e2 / scale, |eta| self.objective.parabola(Filter::Descent { eta, steps }).loss())
+        let scale = self.loss.scale();
+        minimise(1e-6 / scale, 1e2 / scale, |eta| self.loss.parabola(Filter::Descent { eta, steps }).loss())
     }
 
     /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm, so the
     /// search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all problems
     /// can be asked; further steps must be taken for every η that is tried.
     fn logistic_eta(&self, steps: u32) -> f64 {
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         let (low, high) = (1e-2 / scale, 1e3 / scale);
         let walk = |problem: &Problem, eta| logistic::steps(problem, problem.x.ncols(), eta, steps);
         // Losses are gathered before they are added up: the sum must not depend on the number of threads.
@@ -100,12 +100,12 @@ impl Tuner {
     /// (η, γ) of GD++: γ searched, the best η for each γ by formula.
     fn eta_and_gamma(&self) -> (f64, f64) {
         let filter = |gamma| Filter::Preconditioned { eta: 1.0, gamma };
-        let scale = self.objective.scale();
+        let scale = self.loss.scale();
         let gamma = minimise(1e-6 / scale, 1e2 / scale, |gamma| {
-            let parabola = self.objective.parabola(filter(gamma));
+            let parabola = self.loss.parabola(filter(gamma));
             parabola.constant - parabola.linear * parabola.best_factor().max(0.0)
         });
-        (self.objective.parabola(filter(gamma)).best_factor().max(0.0), gamma)
+        (self.loss.parabola(filter(gamma)).best_factor().max(0.0), gamma)
     }
 
     /// The Bayes value σ²/s_w² where it is known, else the best on the tuning problems.
@@ -113,8 +113,8 @@ impl Tuner {
         if let Some(lambda) = self.prior.bayes_lambda() {
             return lambda;
         }
-        let scale = self.objective.scale() * self.objective.pairs();
-        minimise(1e-6 * scale, 1e4 * scale, |lambda| self.objective.parabola(Filter::Ridge { lambda }).loss())
+        let scale = self.loss.scale() * self.loss.pairs();
+        minimise(1e-6 * scale, 1e4 * scale, |lambda| self.loss.parabola(Filter::Ridge { lambda }).loss())
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
         let wide_tuner = Tuner::new(&wide.prior(), &wide.problems(50, 2_000));
         for (steps, eta, loss) in KNOWN {
             let tuned = tuner.tune(Reference::Gd(steps)).eta.unwrap();
-            let reached = tuner.objective.parabola(Filter::Descent { eta: tuned, steps }).loss();
+            let reached = tuner.loss.parabola(Filter::Descent { eta: tuned, steps }).loss();
             let precision = if steps < 5 { 0.01 } else { 0.03 };
             assert!((tuned / eta - 1.0).abs() < precision, "gd-{steps}: η {tuned}");
             assert!((reached / loss - 1.0).abs() < precision, "gd-{steps}: loss {reached}");

@@ -1,4 +1,4 @@
-//! Sessions in files: reading, listing, and a save that is whole or not at all.
+//! Sessions in files: reading, listing, and atomic saving.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,9 +12,9 @@ use super::{Inconsistency, SCHEMA, Session, Summary};
 use crate::bounds;
 use crate::preset::{self, ParseError};
 
-/// Bytes of a session file at most: the parameters of the largest model that a preset may ask for, as text.
+/// Bytes of a session file at most: the parameters of the largest model that a preset allows, as text.
 const LARGEST: u64 = 256 << 20;
-/// Bytes at the start of a file that tell a session from a preset; comments may come first.
+/// Bytes at the start of a file in which a session is recognised; comments may come first.
 const OPENING: u64 = 64 << 10;
 
 /// Reads a session, checked.
@@ -24,7 +24,7 @@ pub fn load(path: &Path) -> Result<Session> {
 
 /// A session from its text, checked; `file` is for the errors.
 pub fn understand(file: &str, text: &str) -> Result<Session> {
-    // Another version may have other fields, so nothing else is read before this one.
+    // Another version may have other fields, so this one is checked first.
     if let Some(field) = preset::find_field(text, "schema") {
         let found = &text[field.value];
         if found.parse() != Ok(SCHEMA) {
@@ -38,13 +38,13 @@ pub fn understand(file: &str, text: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// Whether a file's content opens as a session does, however it goes on.
+/// Whether a file begins like a session.
 ///
 /// # Errors
 /// The file cannot be read.
 pub fn is_session(path: &Path) -> Result<bool> {
     if !path.is_file() {
-        // Says what is wrong with it.
+        // Its error says what is wrong.
         return preset::read_bounded(path, LARGEST).map(|_| false);
     }
     let name = bounds::line(&path.display().to_string());
@@ -54,7 +54,7 @@ pub fn is_session(path: &Path) -> Result<bool> {
     Ok(preset::opens_with(&String::from_utf8_lossy(&opening), "Session", "schema"))
 }
 
-/// Refuses a place for a save where something stands that is not a session.
+/// Checks that a save may replace what is at a path: nothing, or a session.
 pub fn may_replace(path: &Path) -> Result<()> {
     let name = bounds::line(&path.display().to_string());
     let free = std::fs::symlink_metadata(path).is_err();
@@ -63,14 +63,14 @@ pub fn may_replace(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a session, whole or not at all: until the new file is complete on disk, the previous one stands.
+/// Writes a session atomically: until the new file is complete on disk, the previous one stays.
 pub fn save(path: &Path, session: &Session) -> Result<()> {
     let name = bounds::line(&path.display().to_string());
     write_whole(path, session).with_context(|| format!("cannot save {name}"))
 }
 
 fn write_whole(path: &Path, session: &Session) -> Result<()> {
-    // What could not be read again must not replace what can.
+    // A session that could not be read again must not replace one that can.
     session.check().map_err(|Inconsistency { within, message }| anyhow!("{within}: {message}"))?;
     let text = preset::pretty(session)?;
     ensure!(text.len() as u64 <= LARGEST, "the session is larger than the {} MiB that can be read", LARGEST >> 20);
@@ -78,7 +78,7 @@ fn write_whole(path: &Path, session: &Session) -> Result<()> {
     replace(path, &text)
 }
 
-/// Writes a file, whole or not at all, and the folders above it where they are missing.
+/// Writes a file atomically, and the folders above it if they are missing.
 pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -89,7 +89,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     builder.prefix(".innerloop-").suffix(".tmp");
     #[cfg(unix)]
     {
-        // As any new file, by the person's umask; a temporary file would be private.
+        // Permissions of an ordinary new file, by the umask; those of a temporary file are private.
         let ordinary = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         builder.permissions(ordinary);
     }
@@ -97,13 +97,13 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    // The new name is on disk when its folder is. Not every file system can do this, and the session stands already.
+    // The new name is on disk when its folder is. Not every file system supports this; the session is written already.
     #[cfg(unix)]
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
-/// The sessions in a folder, newest first. A file that cannot be read is a row that says why.
+/// The sessions in a folder, newest first. A file that cannot be read is listed with its error.
 pub fn list(folder: &Path) -> Vec<Summary> {
     let Ok(listing) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = listing.filter_map(|entry| entry.ok().map(|entry| entry.path()));

@@ -1,42 +1,43 @@
-//! Everything that the next step of a run depends on.
+//! A run at one step, to save and to continue from.
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// A run at one step. Together with its preset it determines every later step, to the last bit on a CPU.
+/// A run at one step. With its preset it determines every later step, bit by bit on a CPU.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     pub seed: u64,
     /// Steps done.
     pub step: u64,
-    /// What the person at the keys has multiplied the learning rate by.
+    /// The factor on the learning rate, set by hand.
     pub lr_factor: f64,
     pub parameters: Vec<SavedParameter>,
 }
 
-/// A parameter and the optimiser's running means for it, rows × columns, row-major.
+/// A parameter and the optimiser's moments of it, rows × columns, row-major.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SavedParameter {
     pub name: String,
     pub shape: (usize, usize),
     pub values: Vec<f32>,
-    /// Running mean of the gradient; empty where the optimiser keeps none.
+    /// Running mean of the gradient; empty if the optimiser has none.
     pub moment1: Vec<f32>,
-    /// Running mean of the squared gradient; empty where the optimiser keeps none.
+    /// Running mean of the squared gradient; empty if the optimiser has none.
     pub moment2: Vec<f32>,
 }
 
 impl Checkpoint {
-    /// Refuses a checkpoint that is not of a network with these parameters, by name and shape.
+    /// Checks that the checkpoint is of a network with these parameters, by name and shape, and [`check`](Self::check)s
+    /// it.
     pub fn fits(&self, parameters: &[(&str, (usize, usize))]) -> Result<()> {
         let found: Vec<_> = self.parameters.iter().map(|p| (p.name.as_str(), p.shape)).collect();
         ensure!(found == parameters, "the saved parameters are {found:?}, but the preset's model has {parameters:?}");
         self.check()
     }
 
-    /// Refuses lists of the wrong length and numbers that are not finite.
+    /// Checks that lists have the length of their shape, and that numbers are finite.
     pub fn check(&self) -> Result<()> {
         ensure!(self.lr_factor.is_finite() && self.lr_factor > 0.0, "lr_factor: {} is not a factor", self.lr_factor);
         for parameter in &self.parameters {

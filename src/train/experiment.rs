@@ -1,53 +1,41 @@
-//! A run with all that it has shown so far: the one loop body that every front end drives.
+//! A run with its history: the one loop body that every front end drives.
 //!
-//! Owns when to measure, and what to do when a run diverges. Knows nothing of files, threads and screens.
+//! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
+//! not used here.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
-use super::{
-    Checkpoint, DeviceChoice, History, LrChange, Measurement, Run, Scope, Snapshot, StepReport, open, open_shifted,
-};
+use super::device::{DeviceChoice, catch_panic, explained};
+use super::eval::{self, ClaimCheck, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
+use super::trainer::{self, Run};
+use super::{Checkpoint, History, LrChange, StepReport};
 use crate::preset::Preset;
-use crate::reference::Tuned;
-use crate::task::Task;
+use crate::task::{Stream, StreamKey, Task};
 
-/// Steps between two states that a diverging run can fall back to.
+/// Steps between two states that a diverging run can go back to.
 const KEEP_EVERY: u64 = 100;
-/// A batch's loss may be this many times the loss at the start before a state no longer counts as good.
+/// A state is kept only while a batch's loss is at most this many times the loss at the start.
 const GOOD: f32 = 10.0;
-/// A batch's loss that is this many times the loss at the start will not come back: the run has diverged.
+/// A run has diverged when a batch's loss is more than this many times the loss at the start.
 const RUNAWAY: f32 = 1e4;
 
-/// Time that one call of [`Experiment::advance`] takes at most, if a step is not longer.
-const AT_ONCE: Duration = Duration::from_millis(25);
-
-/// A reference on the held-out tasks of a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReferenceResult {
-    /// The algorithm and the step sizes it was given.
-    pub tuned: Tuned,
-    /// Mean loss over the held-out tasks.
-    pub loss: f64,
-    /// The loss in the middle. Least squares on as many noisy pairs as there are unknowns has no mean that settles.
-    pub median: f64,
-    /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty where contexts are so long that
-    /// this would take too much time.
-    pub loss_by_pairs: Vec<f64>,
-    /// Floating-point operations for one query.
-    pub flops: u64,
-}
+/// Time that one call of [`Experiment::advance`] takes, about, if a step is not longer.
+const TIME_PER_CALL: Duration = Duration::from_millis(25);
 
 /// What one call of [`Experiment::advance`] did.
 #[derive(Clone, Debug)]
 pub struct Advance {
-    /// The steps done: one on the CPU, several where waiting for each would hold the device up.
+    /// The steps done: one on the CPU; on a GPU several, because waiting for each would slow it down.
     pub reports: Vec<StepReport>,
-    /// The measurement, where one was due after the last of them.
+    /// The measurement, if one was due after the last of them.
     pub measurement: Option<Measurement>,
-    /// At this step the loss was not finite or had run away: the run went back to its last good state.
+    /// The step after which the loss was not finite or had run away: the run went back to its last good state.
     pub diverged: Option<u64>,
 }
 
@@ -57,94 +45,133 @@ pub struct Experiment {
     pub name: String,
     pub preset: Arc<Preset>,
     pub history: History,
-    run: Box<dyn Run>,
-    last_good: (Checkpoint, History),
-    /// The device failed and could not even go back: what is left of the run is its last good state.
+    seed: u64,
+    /// Steps done.
+    step: u64,
+    /// What the learning rate was multiplied by, by hand.
+    lr_factor: f64,
+    run: GuardedRun,
+    held_out: HeldOut,
+    last_good: GoodState,
+    /// The device failed and could not go back to the last good state either.
     device_lost: bool,
     device_choice: DeviceChoice,
-    /// Steps to order at once, as long as the device allows as many: so many that what came of them is known in time.
+    /// Steps to queue at once, adapted so that a call takes [`TIME_PER_CALL`]; the device limits it.
     queue_depth: u64,
+}
+
+/// A state that a run goes back to when it diverges or its device fails.
+struct GoodState {
+    checkpoint: Checkpoint,
+    history: History,
+}
+
+/// A run whose device may fail: each failure, panics included, becomes an error that says what to change.
+struct GuardedRun {
+    run: Box<dyn Run>,
+    /// "cpu", "cuda:0".
+    device: String,
+    /// Sequences in a batch, for the message when memory is short.
+    batch: usize,
+}
+
+impl GuardedRun {
+    /// Computes on the device. After a failure the run may be anywhere between two steps.
+    fn attempt<R>(&mut self, work: impl FnOnce(&mut dyn Run) -> Result<R>) -> Result<R> {
+        catch_panic(|| work(&mut *self.run)).map_err(|error| {
+            self.run.release();
+            explained(error, &self.device, self.batch)
+        })
+    }
+
+    /// Reads from the device.
+    fn read<R>(&self, work: impl FnOnce(&dyn Run) -> Result<R>) -> Result<R> {
+        catch_panic(|| work(&*self.run)).map_err(|error| explained(error, &self.device, self.batch))
+    }
 }
 
 impl Experiment {
     /// Opens a preset at step 0, with the seed that it names, and measures it once.
+    ///
+    /// # Errors
+    /// The preset is inconsistent, the device cannot be opened, or it fails.
     pub fn start(name: &str, preset: Preset, device: DeviceChoice) -> Result<Self> {
-        let run = open(&preset, device)?;
-        Self::begin(name, preset, (run, device))
-    }
-
-    /// The same, with a run that is open at step 0.
-    pub(super) fn begin(
-        name: &str,
-        preset: Preset,
-        (run, device_choice): (Box<dyn Run>, DeviceChoice),
-    ) -> Result<Self> {
-        let last_good = (run.checkpoint()?, History::default());
-        let (name, preset) = (name.to_owned(), Arc::new(preset));
-        let mut experiment = Self {
-            name,
-            preset,
-            history: History::default(),
-            run,
-            last_good,
-            device_lost: false,
-            device_choice,
-            queue_depth: 1,
-        };
-        experiment.measure(Scope::Glance)?;
+        let trained_on = preset.task.clone();
+        let mut experiment = Self::open(name, preset, &trained_on, device)?;
+        experiment.measure(Scope::Subset)?;
         experiment.keep()?;
         Ok(experiment)
     }
 
-    /// Goes on from a checkpoint, exactly.
+    /// Continues from a checkpoint, bit by bit as the run would have continued.
+    ///
+    /// # Errors
+    /// As [`Self::start`], or the checkpoint does not fit the preset.
     pub fn resume(
         name: &str,
         preset: Preset,
-        (checkpoint, history): (Checkpoint, History),
+        checkpoint: Checkpoint,
+        history: History,
         device: DeviceChoice,
     ) -> Result<Self> {
-        let mut run = open(&preset, device)?;
-        run.restore(&checkpoint)?;
-        let last_good = (checkpoint, history.clone());
+        let trained_on = preset.task.clone();
+        let mut experiment = Self::evaluate(name, preset, checkpoint, &trained_on, device)?;
+        experiment.last_good.history.clone_from(&history);
+        experiment.history = history;
+        Ok(experiment)
+    }
+
+    /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on
+    /// `trained_on`. The references keep the step sizes, the penalties and the priors of `trained_on`: no reference is
+    /// re-tuned.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn evaluate(
+        name: &str,
+        preset: Preset,
+        checkpoint: Checkpoint,
+        trained_on: &Task,
+        device: DeviceChoice,
+    ) -> Result<Self> {
+        let mut experiment = Self::open(name, preset, trained_on, device)?;
+        experiment.last_good.checkpoint = checkpoint;
+        experiment.lr_factor = experiment.last_good.checkpoint.lr_factor;
+        experiment.fall_back()?;
+        Ok(experiment)
+    }
+
+    /// A run at step 0 that is not measured yet.
+    fn open(name: &str, preset: Preset, trained_on: &Task, device_choice: DeviceChoice) -> Result<Self> {
+        preset.check()?;
+        let device = device_choice.open(&preset)?;
+        let (device_name, batch, seed) = (device.name(), preset.train.batch, preset.train.seed);
+        let held_out = HeldOut::new(&preset, trained_on);
+        let preset = Arc::new(preset);
+        let run = catch_panic(|| trainer::start(device, Arc::clone(&preset), held_out.gd_constants()))
+            .map_err(|error| explained(error, &device_name, batch))?;
+        let run = GuardedRun { run, device: device_name, batch };
+        let parameters = run.read(|run| run.parameters())?;
+        let checkpoint = Checkpoint { seed, step: 0, lr_factor: 1.0, parameters };
         Ok(Self {
             name: name.to_owned(),
-            preset: Arc::new(preset),
-            history,
+            preset,
+            history: History::default(),
+            seed,
+            step: 0,
+            lr_factor: 1.0,
             run,
-            last_good,
+            held_out,
+            last_good: GoodState { checkpoint, history: History::default() },
             device_lost: false,
-            device_choice: device,
+            device_choice,
             queue_depth: 1,
         })
     }
 
     /// The present weights on tasks that they were not trained on, to be measured: see [`Self::evaluate`].
     pub fn shifted(&self, preset: Preset) -> Result<Self> {
-        Self::evaluate(&self.name, preset, (self.checkpoint()?, &self.preset.task), self.device_choice)
-    }
-
-    /// The weights of a checkpoint on tasks like those of `preset`, to be measured, although they were trained on tasks
-    /// like another. The references keep the step sizes and penalties that they chose there, and what the Kalman filter
-    /// and Bayes believe: all are strangers here.
-    pub fn evaluate(
-        name: &str,
-        preset: Preset,
-        (checkpoint, trained_on): (Checkpoint, &Task),
-        device: DeviceChoice,
-    ) -> Result<Self> {
-        let mut run = open_shifted(&preset, trained_on, device)?;
-        run.restore(&checkpoint)?;
-        let (name, preset, history) = (name.to_owned(), Arc::new(preset), History::default());
-        Ok(Self {
-            name,
-            preset,
-            history,
-            run,
-            last_good: (checkpoint, History::default()),
-            device_lost: false,
-            device_choice: device,
-            queue_depth: 1,
-        })
+        Self::evaluate(&self.name, preset, self.checkpoint()?, &self.preset.task, self.device_choice)
     }
 
     /// Goes back to step 0, with this seed.
@@ -152,43 +179,46 @@ impl Experiment {
     /// # Errors
     /// The device failed: the run is back at its last good state.
     pub fn restart(&mut self, seed: u64) -> Result<()> {
-        let begin = |run: &mut Self| {
-            run.run.reset(seed)?;
-            run.history = History::default();
-            run.measure(Scope::Glance)?;
-            run.keep()
+        let begin = |experiment: &mut Self| {
+            experiment.run.attempt(|run| run.initialise(seed))?;
+            (experiment.seed, experiment.step, experiment.lr_factor) = (seed, 0, 1.0);
+            experiment.history = History::default();
+            experiment.measure(Scope::Subset)?;
+            experiment.keep()
         };
         begin(self).inspect_err(|_| self.recover())
     }
 
-    /// A training step or, where the device works ahead, several, but never more than `most`; and a measurement where
-    /// one is due. What is due at a step, and what comes of it, does not depend on how many are done at once.
+    /// Does one training step, or several if the device queues them, but at most `most`; and a measurement if one is
+    /// due. What is due at a step, and its results, do not depend on how many steps are done at once.
     ///
     /// # Errors
     /// The device failed: the run is back at its last good state.
     pub fn advance(&mut self, most: u64) -> Result<Advance> {
-        self.go_on(most).inspect_err(|_| self.recover())
+        self.train(most).inspect_err(|_| self.recover())
     }
 
-    fn go_on(&mut self, most: u64) -> Result<Advance> {
+    fn train(&mut self, most: u64) -> Result<Advance> {
         if self.device_lost {
             self.fall_back()?;
             self.device_lost = false;
         }
         let began = Instant::now();
-        let at_most = self.run.steps_ahead();
-        for _ in 0..at_most.min(self.queue_depth).min(most.max(1)) {
-            self.run.step()?;
-            if self.measures_now() || self.keeps_now() || began.elapsed() >= AT_ONCE {
+        let queue_limit = self.run.run.queue_limit();
+        for _ in 0..queue_limit.min(self.queue_depth).min(most.max(1)) {
+            let (batch, lr) = (self.next_batch(), self.lr());
+            self.run.attempt(|run| run.step(batch, lr))?;
+            self.step += 1;
+            if self.measures_now() || self.keeps_now() || began.elapsed() >= TIME_PER_CALL {
                 break;
             }
         }
-        let reports = self.run.reports()?;
-        // Ordering takes a card no time, doing does.
-        self.queue_depth =
-            if began.elapsed() < AT_ONCE { (2 * self.queue_depth).min(at_most) } else { self.queue_depth.div_ceil(2) };
+        let reports = self.run.attempt(|run| run.reports())?;
+        // To queue a step takes a GPU no time; to compute it does.
+        let fast = began.elapsed() < TIME_PER_CALL;
+        self.queue_depth = if fast { (2 * self.queue_depth).min(queue_limit) } else { self.queue_depth.div_ceil(2) };
         let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
-        // Not the other way round: a NaN must not pass.
+        // Not the negation of `>`: NaN is greater than nothing.
         let stays = |report: &&StepReport| report.loss <= RUNAWAY * first && report.loss.is_finite();
         if let Some(bad) = reports.iter().find(|report| !stays(report)) {
             let diverged = Some(bad.step);
@@ -196,7 +226,7 @@ impl Experiment {
             return Ok(Advance { reports, measurement: None, diverged });
         }
         reports.iter().for_each(|report| self.history.record_step(report));
-        let measurement = if self.measures_now() { Some(self.measure(Scope::Glance)?) } else { None };
+        let measurement = if self.measures_now() { Some(self.measure(Scope::Subset)?) } else { None };
         if self.keeps_now() && reports.last().is_some_and(|report| report.loss <= GOOD * first) {
             self.keep()?;
         }
@@ -205,30 +235,79 @@ impl Experiment {
 
     /// Whether a measurement is due after the step just done.
     fn measures_now(&self) -> bool {
-        let (step, train) = (self.step(), &self.preset.train);
-        step.is_multiple_of(train.measure_every) || step == train.steps
+        let train = &self.preset.train;
+        self.step.is_multiple_of(train.measure_every) || self.step == train.steps
     }
 
-    /// Whether the state after the step just done is one to fall back to.
+    /// Whether the state after the step just done is one to go back to.
     fn keeps_now(&self) -> bool {
-        self.step().is_multiple_of(KEEP_EVERY)
+        self.step.is_multiple_of(KEEP_EVERY)
+    }
+
+    /// The key of the batch that the next step trains on.
+    fn next_batch(&self) -> StreamKey {
+        StreamKey { seed: self.seed, stream: Stream::Train, step: self.step }
     }
 
     /// Measures the present weights on the held-out tasks and records the result.
     pub fn measure(&mut self, scope: Scope) -> Result<Measurement> {
-        let measurement = self.run.measure(scope)?;
+        let measurement = self.measure_unrecorded(scope)?;
         self.history.record_measurement(&measurement);
         Ok(measurement)
     }
 
     /// Measures the present weights, and records nothing.
     pub fn measure_unrecorded(&mut self, scope: Scope) -> Result<Measurement> {
-        self.run.measure(scope)
+        self.run.attempt(|run| eval::measure(run, &self.preset, &self.held_out, self.step, scope))
+    }
+
+    /// Measures the present weights on other tasks, one of [`eval::shifts`].
+    pub fn measure_shift(&self, shift: Shifted) -> Result<Shift> {
+        let mut shifted = self.shifted(shift.preset)?;
+        let measurement = shifted.measure_unrecorded(Scope::Subset)?;
+        Shift::new(shift.name, measurement, shifted.references())
+    }
+
+    /// Steps to the next one that a claim is about; `None` if there is no such step.
+    pub fn steps_to_next_claim(&self) -> Option<u64> {
+        let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step));
+        ahead.filter(|steps| *steps > 0).min()
+    }
+
+    /// Measures the present weights on all held-out tasks, and checks the claims for this step. Claims about the same
+    /// tasks share a measurement, and come one after the other. Records nothing: the history must not depend on whether
+    /// claims are checked.
+    pub fn check_claims(&mut self) -> Result<Vec<ClaimCheck>> {
+        let (step, preset) = (self.step, Arc::clone(&self.preset));
+        let due = || preset.claims.iter().filter(|claim| claim.after == step);
+        let mut sets: Vec<&Vec<(String, String)>> = Vec::new();
+        for claim in due() {
+            if !sets.contains(&&claim.set) {
+                sets.push(&claim.set);
+            }
+        }
+        let mut checks = Vec::new();
+        for set in sets {
+            let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let mut shifted;
+            let experiment = if set.is_empty() {
+                &mut *self
+            } else {
+                let preset = preset.shifted(settings).map_err(|error| anyhow!("claims: {error}"))?;
+                shifted = self.shifted(preset)?;
+                &mut shifted
+            };
+            let measurement = experiment.measure_unrecorded(Scope::All)?;
+            let claims = due().filter(|claim| claim.set == *set);
+            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, experiment.references())));
+        }
+        Ok(checks)
     }
 
     /// Multiplies the learning rate from here on.
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
-        let change = LrChange { step: self.step(), factor: self.run.scale_lr(factor) };
+        self.lr_factor *= factor;
+        let change = LrChange { step: self.step, factor: self.lr_factor };
         self.history.lr_changes.push(change);
         change
     }
@@ -236,72 +315,80 @@ impl Experiment {
     /// Goes back to the last good state after the device failed.
     fn recover(&mut self) {
         self.device_lost = self.fall_back().is_err();
-        if self.device_lost {
-            self.history = self.last_good.1.clone();
-        }
     }
 
     /// Goes back to the last good state; a learning rate that was lowered since stays low.
+    ///
+    /// # Errors
+    /// The device failed: step, seed and history are those of the last good state, the weights are not.
     fn fall_back(&mut self) -> Result<()> {
-        let (checkpoint, history) = &self.last_good;
-        let lowered = self.run.scale_lr(1.0) / checkpoint.lr_factor;
-        self.run.restore(checkpoint)?;
-        self.history = history.clone();
+        let GoodState { checkpoint, history } = &self.last_good;
+        self.history.clone_from(history);
+        (self.seed, self.step) = (checkpoint.seed, checkpoint.step);
+        self.run.attempt(|run| run.restore(checkpoint))?;
+        let lowered = self.lr_factor / checkpoint.lr_factor;
+        self.lr_factor = checkpoint.lr_factor;
         if lowered < 1.0 {
             self.scale_lr(lowered);
         }
         Ok(())
     }
 
-    /// Keeps the present state to fall back to, unless a weight is not finite.
+    /// Keeps the present state to go back to, unless a weight is not finite.
     fn keep(&mut self) -> Result<()> {
-        let checkpoint = self.run.checkpoint()?;
+        let checkpoint = self.checkpoint()?;
         if checkpoint.check().is_ok() {
-            self.last_good = (checkpoint, self.history.clone());
+            self.last_good = GoodState { checkpoint, history: self.history.clone() };
         }
         Ok(())
     }
 
     /// Whether the preset's last step is done.
     pub fn finished(&self) -> bool {
-        self.step() >= self.preset.train.steps
+        self.step >= self.preset.train.steps
     }
 
     /// Steps done.
     pub fn step(&self) -> u64 {
-        if self.device_lost { self.last_good.0.step } else { self.run.steps_done() }
+        self.step
     }
 
     pub fn seed(&self) -> u64 {
-        if self.device_lost { self.last_good.0.seed } else { self.run.seed() }
+        self.seed
     }
 
     /// The learning rate of the next step.
     pub fn lr(&self) -> f64 {
-        self.run.lr()
+        self.preset.train.lr_at(self.step) * self.lr_factor
     }
 
-    /// "cpu", or the card's name.
+    /// "cpu", "cuda:0".
     pub fn device(&self) -> &str {
-        self.run.device()
+        &self.run.device
     }
 
     /// Every reference that applies to the task, on the held-out tasks.
     pub fn references(&self) -> &[ReferenceResult] {
-        self.run.references()
+        self.held_out.references()
     }
 
     /// Loss of the present weights on the batch that the next step will train on.
     pub fn batch_loss(&mut self) -> Result<f32> {
-        self.run.batch_loss()
+        let batch = self.next_batch();
+        self.run.attempt(|run| run.batch_loss(batch))
     }
 
+    /// Hidden states and answers of the present weights.
     pub fn snapshot(&mut self) -> Result<Snapshot> {
-        self.run.snapshot()
+        self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))
     }
 
-    /// The state to save; after a failure from which the device did not recover, the last good one.
+    /// The state to save; if the device is lost, the last good one.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
-        if self.device_lost { Ok(self.last_good.0.clone()) } else { self.run.checkpoint() }
+        if self.device_lost {
+            return Ok(self.last_good.checkpoint.clone());
+        }
+        let parameters = self.run.read(|run| run.parameters())?;
+        Ok(Checkpoint { seed: self.seed, step: self.step, lr_factor: self.lr_factor, parameters })
     }
 }

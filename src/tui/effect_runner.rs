@@ -67,7 +67,7 @@ impl EffectRunner {
             Effect::Note(name, preset, outcome) => {
                 // Nobody waits for it, and nothing depends on it.
                 let _ =
-                    self.result_cache.as_ref().map(|path| ResultCache::note(path, (&name, &preset), outcome, now()));
+                    self.result_cache.as_ref().map(|path| ResultCache::record(path, (&name, &preset), outcome, now()));
                 None
             }
             Effect::Order(order) => self.order(order),

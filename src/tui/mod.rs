@@ -66,7 +66,7 @@ pub fn run(options: Options) -> Result<u8> {
     let mut app = App::new(preset::all(), options.device);
     let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
     app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
-    let result_cache = ResultCache::place(|name| std::env::var_os(name));
+    let result_cache = ResultCache::path(|name| std::env::var_os(name));
     let mut effect_runner = EffectRunner::new(options.saves, result_cache, sender.clone());
     // Before the terminal is taken: a signal that comes in between must not leave it taken.
     event::hear_signals(sender.clone())?;

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How far back the speed is taken.
+/// The time over which speed is averaged.
 const WINDOW: Duration = Duration::from_secs(1);
-/// A run that fell further behind its pace than this does not try to catch up.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// A run that is further behind its pace than this does not catch up.
+const MAX_DELAY: Duration = Duration::from_millis(200);
 
-/// Holds steps back to a number per second.
+/// Limits training to a number of steps per second.
 pub struct Pace {
     per_second: Option<f64>,
     due: Instant,
@@ -23,35 +23,35 @@ impl Pace {
         self.per_second
     }
 
-    /// How long to wait before the next step; none where it is due.
+    /// The time until the next step is due; `None` if it is due now.
     pub fn wait(&self) -> Option<Duration> {
         self.per_second?;
         let wait = self.due.saturating_duration_since(Instant::now());
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// A step was made.
+    /// Call after each step.
     pub fn stepped(&mut self) {
         if let Some(per_second) = self.per_second {
-            let earliest = Instant::now().checked_sub(PATIENCE).unwrap_or(self.due);
+            let earliest = Instant::now().checked_sub(MAX_DELAY).unwrap_or(self.due);
             self.due = self.due.max(earliest) + Duration::from_secs_f64(1.0 / per_second);
         }
     }
 }
 
-/// Steps per second over the last moments.
+/// Measures steps per second over the last [`WINDOW`].
 #[derive(Default)]
 pub struct Meter {
     marks: VecDeque<(Instant, u64)>,
 }
 
 impl Meter {
-    /// Forgets the past, as after a pause.
+    /// Starts afresh, as after a pause.
     pub fn clear(&mut self) {
         self.marks.clear();
     }
 
-    /// Notes that the run is at a step, and tells the speed.
+    /// Records that the run is at a step, and returns the speed.
     pub fn read(&mut self, step: u64) -> f64 {
         let now = Instant::now();
         self.marks.push_back((now, step));

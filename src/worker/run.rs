@@ -1,4 +1,4 @@
-//! What the training thread does: obey, step, report.
+//! The loop of the training thread: handles orders, trains, posts updates.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -11,15 +11,15 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, ClaimRecord, Session};
-use crate::train::{DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
+use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
-/// Time between two questions to a card about itself.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// Time between two readings of the GPU's status.
+const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looking into the model may take one part of the time in so many.
-const LOOK_SHARE: u32 = 200;
+/// Snapshots may take one part in this many of the time.
+const SNAPSHOT_SHARE: u32 = 200;
 
-/// Runs until nobody can give orders any more.
+/// Runs until the sender of orders is dropped.
 pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
     let mut run_loop = RunLoop::open(source, device, post)?;
     loop {
@@ -43,7 +43,7 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
             continue;
         }
         match run_loop.pace.wait() {
-            None => run_loop.go_on(),
+            None => run_loop.advance(),
             Some(wait) => match orders.recv_timeout(wait.min(run_loop.until_post())) {
                 Ok(order) => run_loop.handle(order),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -56,30 +56,30 @@ pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: 
     }
 }
 
-/// A run and what is to be said of it next.
+/// A run, and the update that is to be posted next.
 struct RunLoop<'a> {
     experiment: Experiment,
     phase: Phase,
-    /// Where the run stops by itself; none once it was told to go on beyond its last step.
+    /// The step to stop at; `None` after an order to train beyond the last step.
     last_step: Option<u64>,
     pace: Pace,
     meter: Meter,
     file: Option<PathBuf>,
     saved_step: Option<u64>,
     pending: Update,
-    /// Whether weights have changed since the last look into the model.
+    /// Whether weights have changed since the last snapshot.
     changed: bool,
     /// The step whose claims were checked last.
     checked: Option<u64>,
-    /// Shifts that are still to be measured; the run waits, so that all are of the same weights.
+    /// Shifts that are still to be measured; training waits, so that all are of the same weights.
     shifts: VecDeque<Shifted>,
-    /// Steps made here, and the time they took.
+    /// Steps done since the run was opened, and the time they took.
     made: (u64, Duration),
     next_post: Instant,
-    next_look: Instant,
-    card: Option<Gpu>,
-    card_status: Option<GpuStatus>,
-    next_ask: Instant,
+    next_snapshot: Instant,
+    gpu: Option<Gpu>,
+    gpu_status: Option<GpuStatus>,
+    next_gpu_status: Instant,
     post: &'a dyn Fn(Update),
 }
 
@@ -98,9 +98,9 @@ impl<'a> RunLoop<'a> {
             meter: Meter::default(),
             saved_step: file.as_ref().map(|_| experiment.step()),
             file,
-            card: Gpu::of(experiment.device()),
-            card_status: None,
-            next_ask: now,
+            gpu: Gpu::of(experiment.device()),
+            gpu_status: None,
+            next_gpu_status: now,
             experiment,
             pending: Update::default(),
             changed: true,
@@ -108,7 +108,7 @@ impl<'a> RunLoop<'a> {
             shifts: VecDeque::new(),
             made: (0, Duration::ZERO),
             next_post: now,
-            next_look: now,
+            next_snapshot: now,
             post,
         };
         run_loop.announce();
@@ -117,7 +117,7 @@ impl<'a> RunLoop<'a> {
         Ok(run_loop)
     }
 
-    /// Says afresh what is fixed for the run, with all curves.
+    /// Puts all that is fixed for the run, and all curves, into the pending update.
     fn announce(&mut self) {
         let experiment = &self.experiment;
         self.pending = Update {
@@ -165,7 +165,7 @@ impl<'a> RunLoop<'a> {
                 self.pending.lr_changes.push(change);
             }
             Order::Restart { seed } => self.restart(seed),
-            Order::Shift => self.shifts = self.experiment.shifts().into(),
+            Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
             Order::Save(path) => self.save(path),
         }
         self.next_post = Instant::now();
@@ -202,10 +202,10 @@ impl<'a> RunLoop<'a> {
         });
     }
 
-    /// The next step that is due, or as many as the device does at once where nothing holds it back.
-    fn go_on(&mut self) {
+    /// The next step or, without a pace, as many as the device does at once.
+    fn advance(&mut self) {
         let left = self.last_step.map_or(u64::MAX, |last| last.saturating_sub(self.experiment.step()).max(1));
-        let most = left.min(self.experiment.to_next_claim().unwrap_or(u64::MAX));
+        let most = left.min(self.experiment.steps_to_next_claim().unwrap_or(u64::MAX));
         self.step(if self.pace.per_second().is_some() { 1 } else { most });
     }
 
@@ -226,23 +226,23 @@ impl<'a> RunLoop<'a> {
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
-            // Its claims are checked once it has said that it is finished.
+            // Its claims are checked after the update that says so.
             self.phase = Phase::Finished;
             return;
         }
         self.check_claims();
     }
 
-    /// The device failed after this step. The run is back where it can be saved and go on.
+    /// The device failed after this step. The run is back at its last good state.
     fn fail(&mut self, at: u64, error: &anyhow::Error) {
         self.announce();
         self.phase = Phase::Failed { at, why: format!("{error:#}") };
-        // Looking into the model is up to the device, too; and so is checking claims.
+        // Snapshots and claims need the device, too.
         self.changed = false;
         self.checked = Some(self.experiment.step());
     }
 
-    /// Measures the next of the shifts that were asked for; says whether there was one.
+    /// Measures the next of the shifts that were ordered; returns whether there was one.
     fn measure_next_shift(&mut self) -> bool {
         let Some(shift) = self.shifts.pop_front() else { return false };
         match self.experiment.measure_shift(shift) {
@@ -254,13 +254,13 @@ impl<'a> RunLoop<'a> {
         true
     }
 
-    /// Holds the claims for this step against all held-out tasks, once.
+    /// Checks the claims for this step on all held-out tasks, once.
     fn check_claims(&mut self) {
         let step = self.experiment.step();
         if self.checked.replace(step) == Some(step) {
             return;
         }
-        match self.experiment.verdicts() {
+        match self.experiment.check_claims() {
             Ok(verdicts) if verdicts.is_empty() => {}
             Ok(verdicts) => {
                 let (steps, time) = self.made;
@@ -276,20 +276,20 @@ impl<'a> RunLoop<'a> {
         self.next_post.saturating_duration_since(Instant::now())
     }
 
-    /// Posts all that has happened, with a look into the model where one is affordable or the run stands still.
+    /// Posts all that has happened, with a snapshot if one is affordable or the run is not training.
     fn post(&mut self) {
         let now = Instant::now();
-        if self.changed && (now >= self.next_look || self.phase != Phase::Running) {
+        if self.changed && (now >= self.next_snapshot || self.phase != Phase::Running) {
             match self.experiment.snapshot() {
                 Ok(snapshot) => self.pending.snapshot = Some(Arc::new(snapshot)),
                 Err(error) => self.fail(self.experiment.step(), &error),
             }
             self.changed = false;
-            self.next_look = Instant::now() + now.elapsed() * LOOK_SHARE;
+            self.next_snapshot = Instant::now() + now.elapsed() * SNAPSHOT_SHARE;
         }
-        if let Some(card) = self.card.as_ref().filter(|_| now >= self.next_ask) {
-            self.card_status = card.status();
-            self.next_ask = now + ASK_EVERY;
+        if let Some(gpu) = self.gpu.as_ref().filter(|_| now >= self.next_gpu_status) {
+            self.gpu_status = gpu.status();
+            self.next_gpu_status = now + GPU_STATUS_INTERVAL;
         }
         self.pending.status = Some(Status {
             phase: self.phase.clone(),
@@ -299,7 +299,7 @@ impl<'a> RunLoop<'a> {
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
             saved_step: self.saved_step,
-            card: self.card_status.clone(),
+            gpu: self.gpu_status.clone(),
         });
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;

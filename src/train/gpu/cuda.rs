@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::super::nvidia;
+use super::super::device::cuda_loader as nvidia;
 use super::plan::{GpuSize, plan, training};
-use super::{Parameters, StepRates, WholeSteps};
+use super::{Parameters, StepRates, WholeStepEngine};
 use crate::nn::graph::gpu::orders::{Orders, Rate};
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::Source;
@@ -259,7 +259,7 @@ impl Engine {
     }
 }
 
-impl WholeSteps for Engine {
+impl WholeStepEngine for Engine {
     fn load(&mut self, parameters: &Parameters) -> Result<()> {
         let count = self.source.parameters;
         ensure!(parameters.weights.len() == count, "{} weights, not {count}", parameters.weights.len());

@@ -72,7 +72,7 @@ impl Gallery {
 
     pub fn set_result_cache(&mut self, result_cache: &ResultCache, now: u64) {
         let page = |entry: &Entry| {
-            let page = result_cache.page(&entry.name, entry.preset.as_ref().ok()?)?;
+            let page = result_cache.results(&entry.name, entry.preset.as_ref().ok()?)?;
             Some((entry.name.clone(), page.clone()))
         };
         self.tried = self.presets.iter().filter_map(page).collect();

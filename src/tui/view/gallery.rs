@@ -90,7 +90,7 @@ fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer
 /// A mark for a preset whose claims have all held here.
 fn tick(gallery: &Gallery, name: &str, preset: &Preset) -> &'static str {
     let Some(page) = gallery.tried(name) else { return "" };
-    let held = |claim| page.entry(claim).is_some_and(|entry| entry.verdict.held);
+    let held = |claim| page.result(claim).is_some_and(|entry| entry.verdict.held);
     if !preset.claims.is_empty() && preset.claims.iter().all(held) { " ✓" } else { "" }
 }
 

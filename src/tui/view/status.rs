@@ -43,7 +43,7 @@ fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
     let left = room.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
-        let card = lab.status.as_ref().and_then(|status| status.card.as_ref()).map(card).unwrap_or_default();
+        let card = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(card).unwrap_or_default();
         let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
         let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));

@@ -3,7 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::preset::Preset;
-use crate::session::Entry;
+use crate::session::ClaimResult;
 use crate::tui::app::Gallery;
 use crate::tui::labels::claims;
 use crate::tui::numbers::age;
@@ -16,8 +16,8 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
         return vec![];
     }
     let page = gallery.tried(name);
-    let entries: Vec<Option<&Entry>> =
-        preset.claims.iter().map(|claim| page.and_then(|page| page.entry(claim))).collect();
+    let entries: Vec<Option<&ClaimResult>> =
+        preset.claims.iter().map(|claim| page.and_then(|page| page.result(claim))).collect();
     let summary = Span::styled(format!(" {}", summary(&entries, gallery.now)), theme.muted());
     let mut lines = vec![Line::from(vec![Span::styled("Claims:", theme.focus()), summary])];
     for (claim, entry) in preset.claims.iter().zip(&entries) {
@@ -32,7 +32,7 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
         if !claim.set.is_empty() {
             text += &format!(", where {}", claims::shift(claim));
         }
-        if let Some(Entry { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
+        if let Some(ClaimResult { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
             text += &format!("; it was {}", claims::value(claim, verdict.value));
         }
         let style = if held == Some(false) { theme.role(Role::Warning) } else { theme.focus() };
@@ -46,8 +46,8 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
 }
 
 /// "all 5 held here 2 days ago", "4 of 5 held here just now", "not yet tried here".
-fn summary(entries: &[Option<&Entry>], now: u64) -> String {
-    let known: Vec<&Entry> = entries.iter().flatten().copied().collect();
+fn summary(entries: &[Option<&ClaimResult>], now: u64) -> String {
+    let known: Vec<&ClaimResult> = entries.iter().flatten().copied().collect();
     let Some(oldest) = known.iter().map(|entry| entry.at).min() else {
         return "not yet tried here".to_owned();
     };

@@ -1,9 +1,9 @@
-// Draws the plain linear tasks of src/task/linear.rs on a card, the same numbers to the last bit: every operation is one
-// that IEEE 754 rounds alike everywhere, as long as products and sums are not contracted (--fmad=false).
+// Samples the plain linear tasks of src/task/linear.rs on a GPU, the same numbers bit by bit: IEEE 754 defines the
+// rounding of every operation used, as long as products and sums are not contracted (--fmad=false).
 
-struct Draw {
+struct Params {
     unsigned key[6];              // seed, stream and step, the low word first
-    unsigned tasks, blocks;       // blocks of sixteen words that a task takes
+    unsigned tasks, blocks;       // blocks of sixteen words that a task needs
     unsigned dim, outputs, pairs;
     unsigned inputs, query;       // the first number of the inputs and of the query; the weights come first
     unsigned normal;              // whether inputs are normal; else uniform
@@ -53,14 +53,15 @@ __device__ void normals(unsigned distance, unsigned angle, float spread, float *
     out[1] = spread * (r * real(swap ? cos : sin));
 }
 
-// One block of sixteen words of one task, and the numbers that they come to.
-extern "C" __global__ void draw_numbers(const Draw draw, float *numbers) {
+// One block of sixteen words of one task, and the numbers made from them.
+extern "C" __global__ void sample_numbers(const Params params, float *numbers) {
     unsigned at = blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= draw.tasks * draw.blocks) return;
-    unsigned block = at % draw.blocks;
+    if (at >= params.tasks * params.blocks) return;
+    unsigned block = at % params.blocks;
     unsigned start[16] = {
         0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u,
-        draw.key[0], draw.key[1], draw.key[2], draw.key[3], draw.key[4], draw.key[5], at / draw.blocks, 0u,
+        params.key[0], params.key[1], params.key[2], params.key[3], params.key[4], params.key[5],
+        at / params.blocks, 0u,
         block, 0u, 0u, 0u,
     };
     unsigned w[16];
@@ -73,36 +74,37 @@ extern "C" __global__ void draw_numbers(const Draw draw, float *numbers) {
     float *out = numbers + (size_t)at * 16;
     for (unsigned i = 0; i < 16; i += 2) {
         unsigned number = block * 16 + i;
-        if (number < draw.inputs) {
-            normals(w[i], w[i + 1], draw.weight_scale, out + i);
-        } else if (draw.normal) {
-            normals(w[i], w[i + 1], draw.spread, out + i);
+        if (number < params.inputs) {
+            normals(w[i], w[i + 1], params.weight_scale, out + i);
+        } else if (params.normal) {
+            normals(w[i], w[i + 1], params.spread, out + i);
         } else {
-            out[i] = draw.spread * ((float)(int)w[i] * 0x1p-32f);
-            out[i + 1] = draw.spread * ((float)(int)w[i + 1] * 0x1p-32f);
+            out[i] = params.spread * ((float)(int)w[i] * 0x1p-32f);
+            out[i + 1] = params.spread * ((float)(int)w[i + 1] * 0x1p-32f);
         }
     }
 }
 
 // One number of one pair, or of the query and its target: an x is copied, a y is W x.
-extern "C" __global__ void draw_tokens(const Draw draw, const float *numbers, float *tokens, float *targets) {
-    unsigned wide = draw.dim + draw.outputs, places = draw.pairs + 1;
+extern "C" __global__ void sample_tokens(const Params params, const float *numbers, float *tokens, float *targets) {
+    unsigned wide = params.dim + params.outputs, positions = params.pairs + 1;
     unsigned at = blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= draw.tasks * places * wide) return;
-    unsigned number = at % wide, place = at / wide % places, task = at / wide / places;
-    const float *drawn = numbers + (size_t)task * draw.blocks * 16;
-    const float *x = drawn + (place < draw.pairs ? draw.inputs + place * draw.dim : draw.query);
-    float *sequence = tokens + (size_t)task * draw.sequence;
-    if (number < draw.dim) {
-        sequence[(place < draw.pairs ? draw.first_x + place * draw.stride : draw.at_query) + number] = x[number];
+    if (at >= params.tasks * positions * wide) return;
+    unsigned number = at % wide, position = at / wide % positions, task = at / wide / positions;
+    const float *sampled = numbers + (size_t)task * params.blocks * 16;
+    const float *x = sampled + (position < params.pairs ? params.inputs + position * params.dim : params.query);
+    float *sequence = tokens + (size_t)task * params.sequence;
+    if (number < params.dim) {
+        unsigned start = position < params.pairs ? params.first_x + position * params.stride : params.at_query;
+        sequence[start + number] = x[number];
         return;
     }
-    unsigned output = number - draw.dim;
+    unsigned output = number - params.dim;
     float y = 0.0f;
-    for (unsigned k = 0; k < draw.dim; k++) y = y + drawn[output * draw.dim + k] * x[k];
-    if (place < draw.pairs) {
-        sequence[draw.first_y + place * draw.stride + output] = y;
+    for (unsigned k = 0; k < params.dim; k++) y = y + sampled[output * params.dim + k] * x[k];
+    if (position < params.pairs) {
+        sequence[params.first_y + position * params.stride + output] = y;
     } else {
-        targets[(size_t)task * draw.outputs + output] = y;
+        targets[(size_t)task * params.outputs + output] = y;
     }
 }

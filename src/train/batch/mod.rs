@@ -1,4 +1,8 @@
-//! Training batches, drawn where no device is needed: on any core, before their step.
+//! Training batches: sampled on the host, on any core, before their step; or on a GPU.
+
+mod gpu_sampler;
+
+pub use gpu_sampler::GpuSampler;
 
 use dfdx::tensor::Tape;
 
@@ -7,46 +11,49 @@ use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Net};
 use crate::preset::Preset;
 use crate::task::{Layout, StreamKey, Task};
 
-/// What batches are drawn from.
-#[derive(Debug)]
-pub struct Source {
-    pub task: Task,
-    pub layout: Layout,
-    /// Tasks in a batch.
-    pub size: usize,
-    /// Whether the network reads batches in the lanes in which they are drawn.
+/// Samples the training batches of a run: each is a function of its key alone.
+#[derive(Clone, Debug)]
+pub struct BatchSampler {
+    task: Task,
+    layout: Layout,
+    /// B: tasks in a batch.
+    size: usize,
+    /// Whether the network reads batches in the lanes in which they are sampled.
     in_lanes: bool,
 }
 
-impl Source {
-    pub fn of<D: Device>(preset: &Preset, net: &impl Net<D>) -> Self {
-        let in_lanes = net.reads_lanes();
-        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch, in_lanes }
-    }
-}
-
-/// The tasks of one step as a network reads them, still on the host.
+/// The tasks of one step as a network reads them, on the host.
 pub struct TrainBatch {
-    pub place: StreamKey,
+    pub key: StreamKey,
     tokens: Tokens,
+    /// (B, d_out).
     target: Vec<f32>,
 }
 
 enum Tokens {
     Lanes(Blocks),
+    /// (B, tokens, width), and the numbers, row-major.
     Rows((usize, usize, usize), Vec<f32>),
 }
 
-impl TrainBatch {
-    pub fn new(source: &Source, place: StreamKey) -> Self {
-        let (blocks, target) = source.task.sample_tokens(source.layout, source.size, place);
-        let tokens = match source.in_lanes {
+impl BatchSampler {
+    pub fn new<D: Device>(preset: &Preset, net: &impl Net<D>) -> Self {
+        let in_lanes = net.reads_lanes();
+        Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch, in_lanes }
+    }
+
+    /// The batch of a key.
+    pub fn sample(&self, key: StreamKey) -> TrainBatch {
+        let (blocks, target) = self.task.sample_tokens(self.layout, self.size, key);
+        let tokens = match self.in_lanes {
             true => Tokens::Lanes(blocks),
             false => Tokens::Rows((blocks.sequences, blocks.grid.0, blocks.grid.1), blocks.rows()),
         };
-        Self { place, tokens, target }
+        TrainBatch { key, tokens, target }
     }
+}
 
+impl TrainBatch {
     /// A network's answers and the targets, (B, d_out) both, on its device.
     pub fn answers<D: Device, T: Tape<f32, D>>(
         self,

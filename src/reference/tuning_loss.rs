@@ -39,13 +39,13 @@ struct Sample {
 }
 
 /// The tuning problems, decomposed once.
-pub struct Objective {
+pub struct TuningLoss {
     samples: Vec<Sample>,
     /// (s², s_w², σ²), where the loss averaged over weights, noise and query follows from μ.
     expected: Option<(f64, f64, f64)>,
 }
 
-impl Objective {
+impl TuningLoss {
     /// Where the prior allows it, weights, noise and query are averaged out by formula, which leaves only the inputs to
     /// chance; else the loss is that of the problems' own queries.
     pub fn new(prior: &Prior, problems: &[Problem]) -> Self {
@@ -126,7 +126,7 @@ mod tests {
         let filter = Filter::Descent { eta: 3.0, steps: 4 };
         let direct: f64 =
             problems.iter().map(|problem| problem.loss(&Spectrum::of(problem).weights(filter))).sum::<f64>() / 20.0;
-        assert!((Objective::new(&draw.prior(), &problems).parabola(filter).loss() - direct).abs() < 1e-12);
+        assert!((TuningLoss::new(&draw.prior(), &problems).parabola(filter).loss() - direct).abs() < 1e-12);
     }
 
     #[test]
@@ -135,8 +135,8 @@ mod tests {
         let (problems, known) = (draw.problems(31, 30_000), draw.prior());
         let unknown = Prior { moments: None, ..known };
         for filter in [Filter::Descent { eta: 4.0, steps: 3 }, Filter::Ridge { lambda: 0.4 }] {
-            let expected = Objective::new(&known, &problems).parabola(filter).loss();
-            let measured = Objective::new(&unknown, &problems).parabola(filter).loss();
+            let expected = TuningLoss::new(&known, &problems).parabola(filter).loss();
+            let measured = TuningLoss::new(&unknown, &problems).parabola(filter).loss();
             assert!((expected / measured - 1.0).abs() < 0.03, "{filter:?}: {expected} not {measured}");
         }
     }

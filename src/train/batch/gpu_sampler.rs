@@ -1,22 +1,22 @@
-//! Training batches, drawn on the device that trains on them where it can.
+//! Training batches sampled on the GPU that trains on them: copying one from the host takes longer than a training
+//! step.
 //!
-//! A batch that a card draws need not cross to it, which takes longer than a training step. It is the same batch, to the
-//! last bit: the kernels in `draw.cu` do what `src/task` does.
+//! The kernels in `sampler.cu` give the same batch as `src/task`, bit by bit.
 
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
-use super::drawn::Source;
+use super::BatchSampler;
 use crate::nn::{Device, Matrix, Tensor3};
 use crate::task::StreamKey;
 
 /// Tokens, (B, tokens, width), and targets, (B, d_out).
 pub type OnDevice<D> = (Tensor3<D>, Matrix<D>);
 
-/// A device that may draw its batches.
+/// A device that may be able to sample its batches.
 pub trait GpuSampler: Device {
-    /// The batch of a place; none where the host has to draw it.
-    fn draw(&self, _source: &Source, _place: StreamKey) -> Result<Option<OnDevice<Self>>> {
+    /// The batch of a key. `None` if the host has to sample it: always on the CPU, and for tasks without a kernel.
+    fn sample_batch(&self, _sampler: &BatchSampler, _key: StreamKey) -> Result<Option<OnDevice<Self>>> {
         Ok(None)
     }
 }
@@ -24,7 +24,7 @@ pub trait GpuSampler: Device {
 impl GpuSampler for Cpu {}
 
 #[cfg(feature = "cuda")]
-mod card {
+mod cuda {
     use std::sync::Arc;
 
     use anyhow::{Context, Result, anyhow};
@@ -32,18 +32,18 @@ mod card {
     use cudarc::nvrtc::{CompileOptions, compile_ptx_with_opts};
     use dfdx::prelude::{Cuda, Gradients, Shape as Sizes, Tensor, ZerosTensor};
 
-    use super::super::host::device_error;
-    use super::{GpuSampler, OnDevice, Source, StreamKey};
+    use super::{BatchSampler, GpuSampler, OnDevice, StreamKey};
     use crate::task::{InputDistribution, Task};
+    use crate::train::device::device_error;
 
-    const MODULE: &str = "innerloop_draw";
-    const KERNELS: [&str; 2] = ["draw_numbers", "draw_tokens"];
+    const MODULE: &str = "innerloop_sampler";
+    const KERNELS: [&str; 2] = ["sample_numbers", "sample_tokens"];
     const THREADS: u32 = 128;
 
-    /// What the kernels are told: see `draw.cu`.
+    /// The argument of both kernels: see `Params` in `sampler.cu`.
     #[derive(Clone, Copy)]
     #[repr(C)]
-    struct Drawing {
+    struct Params {
         key: [u32; 6],
         tasks: u32,
         blocks: u32,
@@ -63,18 +63,21 @@ mod card {
     }
 
     // SAFETY: plain numbers, laid out as C does.
-    unsafe impl DeviceRepr for Drawing {}
+    unsafe impl DeviceRepr for Params {}
 
-    impl Drawing {
-        /// None where the kernels do not know the task.
-        fn of(Source { task, layout, size, .. }: &Source, StreamKey { seed, stream, step }: StreamKey) -> Option<Self> {
+    impl Params {
+        /// `None` for a task that the kernels do not sample.
+        fn new(
+            BatchSampler { task, layout, size, .. }: &BatchSampler,
+            StreamKey { seed, stream, step }: StreamKey,
+        ) -> Option<Self> {
             let Task::Linear(task) = task else { return None };
             let shape = task.shape();
             let strides = layout.strides(shape).filter(|_| task.is_plain() && task.noise == 0.0)?;
             let small = |number: usize| u32::try_from(number).ok();
             let [weights, inputs, query] = task.words();
             let blocks = (weights + inputs + query).div_ceil(16);
-            // Every thread has a number of 32 bits.
+            // Threads are numbered in 32 bits.
             small(size * blocks.max((shape.context + 1) * (shape.dim + shape.outputs)) + THREADS as usize)?;
             let halves = |word: u64| [word as u32, (word >> 32) as u32];
             let [seed, stream, step] = [seed, stream as u64, step].map(halves);
@@ -103,36 +106,36 @@ mod card {
     }
 
     impl GpuSampler for Cuda {
-        fn draw(&self, source: &Source, place: StreamKey) -> Result<Option<OnDevice<Self>>> {
-            let Some(drawing) = Drawing::of(source, place) else { return Ok(None) };
-            let (size, shape) = (source.size, source.task.shape());
-            let tokens = Slot::new(self, (size, source.layout.tokens(shape), source.layout.width(shape)))?;
+        fn sample_batch(&self, sampler: &BatchSampler, key: StreamKey) -> Result<Option<OnDevice<Self>>> {
+            let Some(params) = Params::new(sampler, key) else { return Ok(None) };
+            let (size, shape) = (sampler.size, sampler.task.shape());
+            let tokens = Slot::new(self, (size, sampler.layout.tokens(shape), sampler.layout.width(shape)))?;
             let target = Slot::new(self, (size, shape.outputs))?;
-            let numbers = Slot::new(self, (size, drawing.blocks as usize * 16))?;
+            let numbers = Slot::new(self, (size, params.blocks as usize * 16))?;
             let (mut tokens, mut target, mut numbers) = (tokens, target, numbers);
-            let (card, to_numbers) = numbers.place()?;
-            let (to_tokens, to_target) = (tokens.place()?.1, target.place()?.1);
+            let (gpu, to_numbers) = numbers.address()?;
+            let (to_tokens, to_target) = (tokens.address()?.1, target.address()?.1);
             let launch = |kernel: usize, threads: u32| -> Result<_> {
                 let grid = LaunchConfig {
                     grid_dim: (threads.div_ceil(THREADS), 1, 1),
                     block_dim: (THREADS, 1, 1),
                     shared_mem_bytes: 0,
                 };
-                Ok((function(&card, KERNELS[kernel])?, grid))
+                Ok((function(&gpu, KERNELS[kernel])?, grid))
             };
-            let (kernel, grid) = launch(0, drawing.tasks * drawing.blocks)?;
-            // SAFETY: the signatures are those of `draw.cu`, and the memory is as large as they take it to be.
-            unsafe { kernel.launch(grid, (drawing, to_numbers)) }.map_err(device_error)?;
-            let places = drawing.pairs + 1;
-            let (kernel, grid) = launch(1, drawing.tasks * places * (drawing.dim + drawing.outputs))?;
-            // SAFETY: as above; the card does one after the other.
-            unsafe { kernel.launch(grid, (drawing, to_numbers, to_tokens, to_target)) }.map_err(device_error)?;
+            let (kernel, grid) = launch(0, params.tasks * params.blocks)?;
+            // SAFETY: the signatures are those of `sampler.cu`, and the memory is as large as they take it to be.
+            unsafe { kernel.launch(grid, (params, to_numbers)) }.map_err(device_error)?;
+            let positions = params.pairs + 1;
+            let (kernel, grid) = launch(1, params.tasks * positions * (params.dim + params.outputs))?;
+            // SAFETY: as above; kernels of one stream run one after the other.
+            unsafe { kernel.launch(grid, (params, to_numbers, to_tokens, to_target)) }.map_err(device_error)?;
             Ok(Some((tokens.tensor(), target.tensor())))
         }
     }
 
-    /// Memory of a card that a kernel may write to. dfdx shows where a tensor's gradient lies, and not where a tensor
-    /// does; so it is written to the gradient of a tensor, which then is taken for a tensor.
+    /// GPU memory for a kernel to write to. dfdx gives the address of a tensor's gradient, but not of a tensor; so the
+    /// kernel writes to the gradient of a tensor, which is then read as a tensor.
     struct Slot<S: Sizes> {
         like: Tensor<S, f32, Cuda>,
         held: Gradients<f32, Cuda>,
@@ -146,8 +149,8 @@ mod card {
             Ok(Self { like, held })
         }
 
-        /// The card, and the address on it.
-        fn place(&mut self) -> Result<(Arc<CudaDevice>, u64)> {
+        /// The GPU, and the address on it.
+        fn address(&mut self) -> Result<(Arc<CudaDevice>, u64)> {
             let slot = self.held.get_or_alloc_mut(&self.like).map_err(device_error)?;
             Ok((slot.device(), *slot.device_ptr_mut()))
         }
@@ -157,14 +160,14 @@ mod card {
         }
     }
 
-    /// A kernel, compiled when it is first wanted.
-    fn function(card: &Arc<CudaDevice>, name: &str) -> Result<cudarc::driver::CudaFunction> {
-        if !card.has_func(MODULE, name) {
+    /// A kernel, compiled at its first use.
+    fn function(gpu: &Arc<CudaDevice>, name: &str) -> Result<cudarc::driver::CudaFunction> {
+        if !gpu.has_func(MODULE, name) {
             let options = CompileOptions { fmad: Some(false), ..CompileOptions::default() };
-            let compiled = compile_ptx_with_opts(include_str!("draw.cu"), options);
-            let compiled = compiled.map_err(|error| anyhow!("draw.cu does not compile: {error:?}"))?;
-            card.load_ptx(compiled, MODULE, &KERNELS).map_err(device_error)?;
+            let compiled = compile_ptx_with_opts(include_str!("sampler.cu"), options);
+            let compiled = compiled.map_err(|error| anyhow!("sampler.cu does not compile: {error:?}"))?;
+            gpu.load_ptx(compiled, MODULE, &KERNELS).map_err(device_error)?;
         }
-        card.get_func(MODULE, name).with_context(|| format!("draw.cu has no kernel {name}"))
+        gpu.get_func(MODULE, name).with_context(|| format!("sampler.cu has no kernel {name}"))
     }
 }

@@ -1,12 +1,12 @@
-//! NVIDIA's libraries, looked for while the program runs.
+//! NVIDIA's libraries, opened at run time.
 //!
-//! dfdx reaches a card through cudarc, which declares the functions below and is told to link nothing. They are defined
-//! here, and hand on to the driver, to cuBLAS and to NVRTC where these are there. So a program that knows cards starts
-//! on a machine that has none. Knows nothing of tensors.
+//! dfdx uses a GPU through cudarc, which declares the functions below and links nothing. They are defined here, and
+//! call the driver, cuBLAS and NVRTC if these are present. So a program with CUDA support starts on a machine without a
+//! GPU.
 //!
-//! Two things are done otherwise than the driver does them. What gives back memory, streams and the like succeeds always:
-//! a card that is lost refuses that too, dfdx would panic in the middle of cleaning up, and the program would end. The
-//! next call that computes something tells that the card is lost. And no bytes of memory need no driver.
+//! Two behaviours differ from the driver's. Functions that free memory, streams and the like always succeed: on a GPU
+//! that is lost they fail, and dfdx would panic while it cleans up, which ends the program. The next call that computes
+//! something reports that the GPU is lost. And allocations of zero bytes do not call the driver.
 
 use std::env;
 use std::ffi::{c_char, c_int, c_longlong, c_uchar, c_uint, c_void};
@@ -15,23 +15,23 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// A library that may be there.
+/// A library that may be present.
 struct Found {
-    /// What it is called in messages.
+    /// Its name in messages.
     title: &'static str,
-    /// The names of its file, the best first. A plain name is looked for where the loader looks.
+    /// The names of its file, the preferred first.
     files: &'static [&'static str],
-    /// The stems of the files that it needs from its own folder, which the loader may not know.
+    /// The stem of a library that it needs from its own folder, which the system's loader may not search.
     before: Option<&'static str>,
     library: OnceLock<Option<Library>>,
 }
 
-/// Comes with the driver.
+/// Part of the driver.
 static DRIVER: Found = Found::new("the NVIDIA driver", &["libcuda.so.1"], None);
-/// Matrix products; comes with the toolkit.
+/// Matrix products; part of the CUDA toolkit.
 static CUBLAS: Found =
     Found::new("cuBLAS", &["libcublas.so.13", "libcublas.so.12", "libcublas.so.11"], Some("libcublasLt"));
-/// The compiler of kernels; comes with the toolkit.
+/// The compiler of kernels; part of the CUDA toolkit.
 static NVRTC: Found = Found::new("NVRTC", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"], None);
 
 impl Found {
@@ -39,7 +39,7 @@ impl Found {
         Self { title, files, before, library: OnceLock::new() }
     }
 
-    /// Why no card can be used for want of this library; none where it is there.
+    /// Message if this library is missing.
     pub fn missing(&self) -> Option<String> {
         let names = || self.files.join(", ");
         self.library().is_none().then(|| format!("{} is not on this machine ({})", self.title, names()))
@@ -49,7 +49,7 @@ impl Found {
         self.library.get_or_init(|| self.files.iter().find_map(|file| self.open(file))).as_ref()
     }
 
-    /// Where CUDA_PATH says; then where the loader looks; then where the toolkit is by default.
+    /// Searches CUDA_PATH, then the system's library path, then the default folder of the toolkit.
     fn open(&self, file: &str) -> Option<Library> {
         let toolkits = [env::var_os("CUDA_PATH").map(PathBuf::from), None, Some(PathBuf::from("/usr/local/cuda"))];
         toolkits.iter().find_map(|toolkit| match toolkit {
@@ -57,7 +57,7 @@ impl Found {
             Some(root) => ["lib64", "lib"].iter().find_map(|folder| {
                 let folder = root.join(folder);
                 if let (Some(stem), Some((_, version))) = (self.before, file.split_once(".so")) {
-                    // It stays open: the library below finds it by its name.
+                    // It stays open: the next library finds it by its name.
                     std::mem::forget(open(&folder.join(format!("{stem}.so{version}"))));
                 }
                 open(&folder.join(file))
@@ -65,12 +65,12 @@ impl Found {
         })
     }
 
-    /// A function, if there is one with this name.
+    /// The function of a name.
     ///
     /// # Safety
     /// `F` must be the type of the function.
     unsafe fn function<F: Copy>(&self, name: &str) -> Option<F> {
-        // SAFETY: the caller's promise; the library stays open.
+        // SAFETY: the caller upholds that; the library stays open.
         self.library().and_then(|library| unsafe { library.get::<F>(name.as_bytes()) }.ok()).map(|found| *found)
     }
 }
@@ -80,7 +80,7 @@ fn open(path: &std::path::Path) -> Option<Library> {
     unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.ok()
 }
 
-/// Why no card can be used: what of all that it takes is not there.
+/// Message if a library that a GPU needs is missing.
 pub fn missing() -> Option<String> {
     [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
 }
@@ -103,43 +103,44 @@ pub unsafe fn nvrtc_function<F: Copy>(name: &str) -> Option<F> {
     unsafe { NVRTC.function(name) }
 }
 
-/// Where a card is plugged in, "00000000:65:00.0", by the number that CUDA gives it: which depends on what
-/// CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER say. Only once a run is open on a card.
+/// The PCI bus identifier, "00000000:65:00.0", of the GPU with a number in CUDA, which depends on CUDA_VISIBLE_DEVICES
+/// and CUDA_DEVICE_ORDER. `None` before a run is open on a GPU.
 pub fn bus(number: usize) -> Option<String> {
     type Device = unsafe extern "C" fn(*mut c_int, c_int) -> c_uint;
     type Bus = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_uint;
     let (mut device, mut text) = (0, [0; 32]);
-    // SAFETY: the signatures are those of NVIDIA's headers; there is room for a number, and for as long a text as is said.
-    let device_error = unsafe {
+    // SAFETY: the signatures are those of NVIDIA's headers; the pointers are to a number, and to a text of the given
+    // length.
+    let found = unsafe {
         let find = DRIVER.function::<Device>("cuDeviceGet")?;
-        let tell = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
-        find(&mut device, number.try_into().ok()?) == 0 && tell(text.as_mut_ptr(), text.len() as c_int, device) == 0
+        let bus_id = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
+        find(&mut device, number.try_into().ok()?) == 0 && bus_id(text.as_mut_ptr(), text.len() as c_int, device) == 0
     };
     let bytes = text.map(|letter| letter as u8);
     let text = std::ffi::CStr::from_bytes_until_nul(&bytes).ok()?;
-    device_error.then(|| text.to_string_lossy().into_owned())
+    found.then(|| text.to_string_lossy().into_owned())
 }
 
-/// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: what is answered where there is no
-/// library. Nobody asks then, for [`missing`] is asked first.
+/// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: returned if a library is
+/// missing, which [`missing`] rules out before the first call.
 const NO_DEVICE: c_uint = 100;
 const NOT_INITIALIZED: c_uint = 1;
 const INTERNAL_ERROR: c_uint = 11;
 
-/// What a library calls a device, a context, a stream, an event, a module, a function, a program.
+/// A device, context, stream, event, module, function or program.
 type Handle = *mut c_void;
-/// Where something lies on the card.
+/// An address on the GPU.
 type Address = u64;
 
-/// Defines functions that hand on to those of a library: the answers, or what is answered without the library.
-macro_rules! hand_on {
+/// Defines functions that call those of a library; without it they return `$absent`.
+macro_rules! forward {
     ($library:expr, $absent:expr => $($name:ident($($argument:ident: $kind:ty),*);)*) => {$(
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name($($argument: $kind),*) -> c_uint {
             static FOUND: OnceLock<Option<unsafe extern "C" fn($($kind),*) -> c_uint>> = OnceLock::new();
             // SAFETY: the signatures are those of NVIDIA's headers.
             match FOUND.get_or_init(|| unsafe { $library.function(stringify!($name)) }) {
-                // SAFETY: the caller's promise is that which the function asks for.
+                // SAFETY: the caller upholds the requirements of the function.
                 Some(function) => unsafe { function($($argument),*) },
                 None => $absent,
             }
@@ -147,8 +148,8 @@ macro_rules! hand_on {
     )*};
 }
 
-/// The same for what gives something back, which succeeds always.
-macro_rules! give_back {
+/// The same for functions that free something: they always return success.
+macro_rules! always_ok {
     ($library:expr => $($name:ident($first:ident: $handle:ty $(, $argument:ident: $kind:ty)*);)*) => {$(
         #[unsafe(no_mangle)]
         unsafe extern "C" fn $name($first: $handle $(, $argument: $kind)*) -> c_uint {
@@ -166,7 +167,7 @@ macro_rules! give_back {
 mod defined {
     use super::*;
 
-    hand_on! { DRIVER, NO_DEVICE =>
+    forward! { DRIVER, NO_DEVICE =>
         cuInit(flags: c_uint);
         cuGetErrorName(error: c_uint, text: *mut *const c_char);
         cuGetErrorString(error: c_uint, text: *mut *const c_char);
@@ -193,8 +194,8 @@ mod defined {
             extra: *mut Handle);
     }
 
-    give_back! { DRIVER =>
-        // These give nothing back, but come before what does; where they fail, so does all that computes after them.
+    always_ok! { DRIVER =>
+        // These free nothing, but precede functions that do; if they fail, so does all that computes after them.
         cuCtxSetCurrent(context: Handle);
         cuEventRecord(event: Handle, stream: Handle);
         cuStreamWaitEvent(stream: Handle, event: Handle, flags: c_uint);
@@ -205,7 +206,7 @@ mod defined {
         cuMemFree_v2(address: Address);
     }
 
-    hand_on! { CUBLAS, NOT_INITIALIZED =>
+    forward! { CUBLAS, NOT_INITIALIZED =>
         cublasCreate_v2(handle: *mut Handle);
         cublasSetStream_v2(handle: Handle, stream: Handle);
         cublasSgemm_v2(handle: Handle, trans_a: c_uint, trans_b: c_uint, m: c_int, n: c_int, k: c_int,
@@ -222,9 +223,9 @@ mod defined {
             stride_b: c_longlong, beta: *const f64, c: *mut f64, ldc: c_int, stride_c: c_longlong, batch: c_int);
     }
 
-    give_back! { CUBLAS => cublasDestroy_v2(handle: Handle); }
+    always_ok! { CUBLAS => cublasDestroy_v2(handle: Handle); }
 
-    hand_on! { NVRTC, INTERNAL_ERROR =>
+    forward! { NVRTC, INTERNAL_ERROR =>
         nvrtcCreateProgram(program: *mut Handle, source: *const c_char, name: *const c_char, headers: c_int,
             contents: *const *const c_char, names: *const *const c_char);
         nvrtcCompileProgram(program: Handle, count: c_int, options: *const *const c_char);
@@ -234,30 +235,30 @@ mod defined {
         nvrtcGetProgramLog(program: Handle, text: *mut c_char);
     }
 
-    give_back! { NVRTC => nvrtcDestroyProgram(program: *mut Handle); }
+    always_ok! { NVRTC => nvrtcDestroyProgram(program: *mut Handle); }
 
-    /// The driver's functions behind the three below, which are more than a hand-over.
+    /// The driver's functions that the three below call.
     type Allocate = unsafe extern "C" fn(*mut Address, usize, Handle) -> c_uint;
     type Set = unsafe extern "C" fn(Address, c_uchar, usize, Handle) -> c_uint;
     type Free = unsafe extern "C" fn(Address, Handle) -> c_uint;
 
-    /// dfdx asks for no bytes each time that it puts memory aside, and gives them back at once: the driver need not know.
+    /// dfdx allocates and frees zero bytes whenever it caches memory: the driver is not called.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn cuMemAllocAsync(address: *mut Address, bytes: usize, stream: Handle) -> c_uint {
         static FOUND: OnceLock<Option<Allocate>> = OnceLock::new();
         if bytes == 0 {
-            // SAFETY: the caller has room for an address there.
+            // SAFETY: the caller passes a valid pointer to an address.
             unsafe { address.write(0) };
             return 0;
         }
-        // SAFETY: the signature is that of NVIDIA's header, and the caller's promise that which it asks for.
+        // SAFETY: the signature is that of NVIDIA's header, and the caller upholds its requirements.
         match FOUND.get_or_init(|| unsafe { DRIVER.function("cuMemAllocAsync") }) {
             Some(function) => unsafe { function(address, bytes, stream) },
             None => NO_DEVICE,
         }
     }
 
-    /// Of no bytes there is nothing to set, and no address that the driver would take.
+    /// Zero bytes have no address that the driver accepts: it is not called.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn cuMemsetD8Async(to: Address, byte: c_uchar, count: usize, stream: Handle) -> c_uint {
         static FOUND: OnceLock<Option<Set>> = OnceLock::new();
@@ -270,7 +271,7 @@ mod defined {
         }
     }
 
-    /// Succeeds always, as all that gives something back.
+    /// Always succeeds, as all functions that free something.
     #[unsafe(no_mangle)]
     unsafe extern "C" fn cuMemFreeAsync(address: Address, stream: Handle) -> c_uint {
         static FOUND: OnceLock<Option<Free>> = OnceLock::new();

@@ -1,44 +1,45 @@
-//! Hidden states of a model on a few probe sequences, as plain numbers to look at.
+//! Hidden states of a model on a few probe sequences, as plain numbers for the screen.
 
 use anyhow::Result;
 
+use super::super::trainer::Run;
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
-use super::host::device_error;
-use crate::nn::{Device, GradTarget, Input, LayerStates, Net, StateAt};
+use crate::nn::{LayerStates, StateAt};
 use crate::preset::Preset;
 use crate::task::Batch;
 
-/// A matrix to draw, with what its axes mean.
+/// A matrix for a heatmap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
     pub rows: usize,
     pub columns: usize,
     /// Row-major.
     pub values: Vec<f32>,
-    /// What a row and a column stand for: "value", "key".
+    /// The meaning of a row and of a column: "value", "key".
     pub axes: (&'static str, &'static str),
 }
 
-/// One point in a sequence at which the model has a state.
+/// One point in a sequence, after a token, at which the model has a state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TimeStep {
     /// The number of the last token read, from 1.
     pub token: usize,
-    /// The last token read, in the task's words: "y₆", "query".
+    /// The last token read, as in the task: "y₆", "query".
     pub label: String,
-    /// Σ y xᵀ over the pairs read so far, in the orientation of the states; of classes, less what all of them share.
+    /// Σ y xᵀ over the pairs read so far, in the orientation of the states; of classes, less their mean.
     pub accumulator: Grid,
     /// One per layer.
     pub layers: Vec<LayerState>,
 }
 
-/// The state of one layer at one stop.
+/// The state of one layer at one time step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerState {
     /// The state in its natural shape.
     pub state: Grid,
-    /// The state in the coordinates of the accumulator, scaled to fit it best; none where there is no such reading.
+    /// The state in the coordinates of the accumulator, scaled to fit it best; `None` if there is no
+    /// such reading.
     pub aligned: Option<Grid>,
     /// |cosine| between the state and the accumulator.
     pub cosine: Option<f64>,
@@ -50,7 +51,7 @@ pub struct ProbeSequence {
     pub time_steps: Vec<TimeStep>,
 }
 
-/// The model's states after a number of steps, and its answers beside the reference's.
+/// The model's states after a number of steps, and its answers beside the main reference's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub step: u64,
@@ -65,31 +66,27 @@ pub struct Snapshot {
 /// Probe sequences in a snapshot.
 pub const PROBES: usize = 8;
 
-/// Looks into a network after `step` steps.
-pub fn take<D: Device>(net: &impl Net<D>, preset: &Preset, held_out: &HeldOut<D>, step: u64) -> Result<Snapshot> {
-    let tokens = held_out.some_tokens(0, PROBES)?;
-    let layers = net.states(&tokens);
+/// The states and answers of the present weights of a run, after `step` steps.
+pub fn snapshot(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64) -> Result<Snapshot> {
+    let layers = run.states(&held_out.batch().part(0, PROBES))?;
     let probes =
         (0..PROBES).map(|probe| ProbeSequence { time_steps: time_steps(&layers, preset, held_out.batch(), probe) });
-    let answers = net
-        .forward(Input { tokens: held_out.some_tokens(0, PARITY)?, grad_target: GradTarget::Weights })
-        .map_err(device_error)?;
-    let (_, theirs) = held_out.main();
-    let answers = preset.task.objective().comparable(answers.as_vec(), preset.task.shape().outputs);
-    let parity = theirs.iter().copied().zip(answers);
+    let answers = run.predict(&held_out.batch().part(0, PARITY))?;
+    let answers = preset.task.objective().comparable(answers, preset.task.shape().outputs);
+    let (_, solved) = held_out.main();
     Ok(Snapshot {
         step,
         tokens: preset.layout.tokens(preset.task.shape()),
         layer_names: layers.iter().map(|layer| layer.name.clone()).collect(),
         probes: probes.collect(),
-        parity: parity.collect(),
+        parity: solved.iter().copied().zip(answers).collect(),
     })
 }
 
 /// Held-out tasks whose answers are shown.
 const PARITY: usize = 64;
 
-/// All stops of one probe sequence.
+/// All time steps of one probe sequence.
 fn time_steps(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usize) -> Vec<TimeStep> {
     let shape = preset.task.shape();
     let Some(first) = layers.first() else { return Vec::new() };
@@ -125,12 +122,13 @@ fn layer_state(
     }
     let aligned = comparable(part(&time_step.aligned, layer.aligned_shape), layer.aligned_shape.1);
     let cosine = cosine(&aligned, &accumulator.values).abs();
-    let fitted = fit(&aligned, &accumulator.values);
+    let fitted = scaled_to(&aligned, &accumulator.values);
     LayerState { state, aligned: Some(grid(layer.aligned_shape, accumulator.axes, fitted)), cosine: Some(cosine) }
 }
 
-/// A state times the number that brings it nearest to the accumulator: sign and scale are a symmetry of Q against C.
-fn fit(state: &[f32], accumulator: &[f32]) -> Vec<f32> {
+/// A state times the factor that brings it closest to the accumulator, in the least-squares sense: its sign and scale
+/// are free, because the readout can divide them out.
+fn scaled_to(state: &[f32], accumulator: &[f32]) -> Vec<f32> {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let scale = dot(state, accumulator) / dot(state, state).max(f32::MIN_POSITIVE);
     state.iter().map(|value| scale * value).collect()

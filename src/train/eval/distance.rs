@@ -1,4 +1,4 @@
-//! Distances between answers, and between directions, as plain numbers.
+//! Means, medians, distances and cosines of plain numbers.
 
 use crate::task::{Batch, Objective};
 
@@ -7,7 +7,7 @@ pub fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len() as f64
 }
 
-/// The middle one of losses, or the mean of the middle two. Unlike the mean it bears a few that are beyond all bounds.
+/// The median of losses; for an even number of them, the mean of the middle two. NaN without any.
 pub fn median(losses: &[f64]) -> f64 {
     let mut sorted = losses.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -19,7 +19,7 @@ pub fn median(losses: &[f64]) -> f64 {
     }
 }
 
-/// mean ‖f − g‖₂ over tasks.
+/// mean ‖f − g‖₂ over tasks, for answers f and g: (B, d_out).
 pub fn mean_distance(f: &[f32], g: &[f32], outputs: usize) -> f64 {
     let norm = |(f, g): (&[f32], &[f32])| f.iter().zip(g).map(|(f, g)| f64::from(f - g).powi(2)).sum::<f64>().sqrt();
     f.chunks(outputs).zip(g.chunks(outputs)).map(norm).sum::<f64>() / (f.len() / outputs) as f64
@@ -54,8 +54,8 @@ pub fn embedded(accumulator: &[f32], (rows, columns): (usize, usize)) -> Vec<f32
     matrix
 }
 
-/// A state or an accumulator, (rows, columns), in the form in which the two are compared. Of classes, which are its last
-/// rows, each column loses its mean: what is the same for every class changes no probability, so a model is free in it.
+/// A state or an accumulator, (rows, columns), in the form in which the two are compared. For classification the mean
+/// of each column over the last `outputs` rows, the classes, is subtracted: it changes no probability, so it is free.
 pub fn comparable_state(objective: Objective, mut matrix: Vec<f32>, columns: usize, outputs: usize) -> Vec<f32> {
     if objective == Objective::CrossEntropy {
         let first = matrix.len().saturating_sub(outputs * columns);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_classes_share_is_left_out() {
+    fn the_mean_over_classes_is_subtracted() {
         let state = vec![9.0, 9.0, 1.0, 2.0, 3.0, 6.0];
         assert_eq!(comparable_state(Objective::SquaredError, state.clone(), 2, 2), state);
         assert_eq!(comparable_state(Objective::CrossEntropy, state, 2, 2), [9.0, 9.0, -1.0, -2.0, 1.0, 2.0]);

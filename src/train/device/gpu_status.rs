@@ -1,53 +1,53 @@
-//! What a graphics card says of itself, through NVIDIA's management library.
+//! Name, memory and load of a GPU, from NVIDIA's management library (NVML).
 //!
-//! The library is looked for while the program runs; where it is not there, nothing is said.
+//! The library is opened at run time; without it there is no status.
 
-/// A card at work.
+/// The status of a GPU.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GpuStatus {
     /// "NVIDIA H100 80GB HBM3".
     pub name: String,
     /// Bytes in use, by this run and by others.
     pub used: u64,
-    /// Bytes that there are.
+    /// Bytes of memory.
     pub total: u64,
-    /// The share of the last moments in which the card computed, in percent.
+    /// The share of the last second or less in which the GPU computed, in percent.
     pub busy: u32,
 }
 
-#[cfg(feature = "cuda")]
-pub use answering::{Gpu, name};
 #[cfg(not(feature = "cuda"))]
-pub use silent::{Gpu, name};
+pub use absent::{Gpu, name};
+#[cfg(feature = "cuda")]
+pub use nvml::{Gpu, name};
 
 #[cfg(feature = "cuda")]
-mod answering {
+mod nvml {
     use std::env;
 
     use nvml_wrapper::{Device, Nvml};
 
-    use super::super::nvidia;
+    use super::super::cuda_loader;
     use super::GpuStatus;
 
-    /// A card that a run is open on.
+    /// The GPU of a run.
     pub struct Gpu {
         library: Nvml,
-        /// The number that CUDA gives it.
+        /// Its number in CUDA.
         number: usize,
-        /// Where it is plugged in, if CUDA tells.
+        /// Its PCI bus identifier, if CUDA gives it.
         bus: Option<String>,
     }
 
     impl Gpu {
-        /// The card that a device's name tells: "cuda:1". None where it is no card or does not answer.
+        /// The GPU of a device's name, "cuda:1". `None` for "cpu", or if the library does not answer.
         pub fn of(device: &str) -> Option<Self> {
-            let number = device.strip_prefix("cuda:")?.split(',').next()?.parse().ok()?;
-            let card = Self { library: Nvml::init().ok()?, number, bus: nvidia::bus(number) };
-            card.status()?;
-            Some(card)
+            let number = device.strip_prefix("cuda:")?.parse().ok()?;
+            let gpu = Self { library: Nvml::init().ok()?, number, bus: cuda_loader::bus(number) };
+            gpu.status()?;
+            Some(gpu)
         }
 
-        /// Takes the library some milliseconds.
+        /// Takes some milliseconds. `None` if the library does not answer.
         pub fn status(&self) -> Option<GpuStatus> {
             let device = match &self.bus {
                 Some(bus) => self.library.device_by_pci_bus_id(bus.as_str()).ok()?,
@@ -63,8 +63,8 @@ mod answering {
         }
     }
 
-    /// A card, without asking CUDA, which takes long to start: CUDA counts only the cards that CUDA_VISIBLE_DEVICES lists, by
-    /// number or by UUID; the library counts all.
+    /// The GPU of a number, without starting CUDA, which takes long. CUDA counts only the GPUs that
+    /// CUDA_VISIBLE_DEVICES lists, by number or by UUID; the library counts all.
     fn device(library: &Nvml, number: usize) -> Option<Device<'_>> {
         let listed = env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
         let by_number = |number: usize| library.device_by_index(number.try_into().ok()?).ok();
@@ -75,18 +75,18 @@ mod answering {
         }
     }
 
-    /// The name of a card, or why there is none.
+    /// The name of a GPU, or why there is none.
     pub fn name(number: usize) -> Result<String, &'static str> {
         let library = Nvml::init().map_err(|_| "no NVIDIA driver answers")?;
-        device(&library, number).and_then(|device| device.name().ok()).ok_or("no such card answers")
+        device(&library, number).and_then(|device| device.name().ok()).ok_or("there is no GPU of this number")
     }
 }
 
 #[cfg(not(feature = "cuda"))]
-mod silent {
+mod absent {
     use super::GpuStatus;
 
-    /// This program knows no cards.
+    /// A program without CUDA support has no GPU.
     pub struct Gpu {}
 
     impl Gpu {

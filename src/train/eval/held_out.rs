@@ -1,52 +1,62 @@
-//! The tasks that a run is measured on, and what the references say of them.
+//! The held-out tasks that a run is measured on, and every reference's answers to them.
 //!
-//! They come from a stream of their own and do not depend on the run's seed, so runs of one task can be compared.
+//! They come from a random stream of their own and do not depend on the run's seed, so runs on one task can be
+//! compared.
 
-use anyhow::Result;
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::ReferenceResult;
 use super::distance::{mean, median};
-use super::host::tokens_on;
 use super::loss_by_pairs;
 use crate::bounds;
 use crate::nn::model::{Architecture, GdConstants};
-use crate::nn::{Device, Tensor3};
 use crate::preset::Preset;
 use crate::reference::{self, Loss, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
 use crate::task::{Batch, Objective, Shape, Stream, Task};
 
-/// The seed of held-out and tuning tasks, whatever a run's seed is.
+/// The seed of held-out and tuning tasks, for every seed of a run.
 const SEED: u64 = 0;
 
-/// Tasks on which references choose their step sizes where no closed form gives them.
+/// Tasks on which references choose their step sizes if no closed form gives them.
 const TUNING: usize = 2048;
 
-/// The reference that models are held against.
+/// The reference that models are compared with.
 const MAIN: Reference = Reference::Gd(1);
 
-/// Held-out tasks on a device, with every reference's answers.
-pub struct HeldOut<D: Device> {
-    device: D,
-    preset: Preset,
+/// A reference on the held-out tasks of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceResult {
+    /// The algorithm and its step sizes.
+    pub tuned: Tuned,
+    /// Mean loss over the held-out tasks.
+    pub loss: f64,
+    /// Median loss. Least squares on as many noisy pairs as there are unknowns has no finite mean loss.
+    pub median: f64,
+    /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty if contexts are so long that
+    /// this would take too much time.
+    pub loss_by_pairs: Vec<f64>,
+    /// Floating-point operations for one query.
+    pub flops: u64,
+}
+
+/// Held-out tasks, with every reference's answers.
+pub struct HeldOut {
     batch: Batch,
-    tokens: Tensor3<D>,
     references: Vec<ReferenceResult>,
     /// Each reference's answers, comparable: (B, d_out), in the same order.
     answers: Vec<Vec<f32>>,
-    /// Where the reference that models are held against stands in both lists.
+    /// The index of the main reference in both lists.
     main: usize,
     prior: Prior,
-    /// Its weights: (B, d_out, d).
+    /// The weights of the main reference: (B, d_out, d).
     weights: Vec<f32>,
     gd_constants: GdConstants,
 }
 
-impl<D: Device> HeldOut<D> {
-    /// Draws the tasks and lets every reference that applies answer them. What a reference chooses it chooses on tasks like
-    /// `trained_on`, which those of the preset may be unlike.
-    pub fn new(device: &D, preset: &Preset, trained_on: &Task) -> Result<Self> {
+impl HeldOut {
+    /// Samples the tasks of a preset and solves them by every reference that applies. References choose step sizes and
+    /// penalties on tasks like `trained_on`, which may differ from the preset's.
+    pub fn new(preset: &Preset, trained_on: &Task) -> Self {
         let prior = prior(trained_on);
         let tuner = Tuner::new(&prior, &problems(&trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
         let batch = preset.task.sample(bounds::HELD_OUT, SEED, Stream::HeldOut, 0);
@@ -66,9 +76,9 @@ impl<D: Device> HeldOut<D> {
         let mut references = Vec::new();
         let mut answers = Vec::new();
         for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
-            let theirs = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
-            let theirs = preset.task.objective().comparable(theirs, batch.shape.outputs);
-            let losses = preset.task.objective().losses(&theirs, &batch.target, batch.shape.outputs);
+            let solved = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
+            let solved = preset.task.objective().comparable(solved, batch.shape.outputs);
+            let losses = preset.task.objective().losses(&solved, &batch.target, batch.shape.outputs);
             let flops = tuned.flops(shape_of(batch.shape));
             references.push(ReferenceResult {
                 tuned,
@@ -77,70 +87,43 @@ impl<D: Device> HeldOut<D> {
                 loss_by_pairs,
                 flops,
             });
-            answers.push(theirs);
+            answers.push(solved);
         }
         let main = references.iter().position(|result: &ReferenceResult| result.tuned.reference == MAIN).unwrap_or(0);
         let tuned = references[main].tuned;
-        // Transposed, because nalgebra stores columns and rows are wanted.
+        // Transposed: nalgebra stores columns, but rows are needed.
         let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
         let descent = tuner.tune(Reference::Gd(preset.model.descent_steps())).eta.unwrap_or(0.0);
         let gd_constants = GdConstants {
             step_size: descent / prior.shape.context as f64,
             lambda: tuner.tune(Reference::Ridge).lambda.unwrap_or(0.0),
         };
-        let tokens = tokens_on(device, preset, &batch)?;
-        Ok(Self {
-            device: device.clone(),
-            preset: preset.clone(),
-            batch,
-            tokens,
-            references,
-            answers,
-            main,
-            prior,
-            weights,
-            gd_constants,
-        })
+        Self { batch, references, answers, main, prior, weights, gd_constants }
     }
 
     pub fn batch(&self) -> &Batch {
         &self.batch
     }
 
-    /// All held-out tasks as tokens.
-    pub fn tokens(&self) -> &Tensor3<D> {
-        &self.tokens
-    }
-
-    /// The tokens of `count` tasks from the task `first` on.
-    pub fn some_tokens(&self, first: usize, count: usize) -> Result<Tensor3<D>> {
-        tokens_on(&self.device, &self.preset, &self.batch.part(first, count))
-    }
-
     pub fn references(&self) -> &[ReferenceResult] {
         &self.references
     }
 
-    /// The answers of those references that no simpler one equals on this task.
+    /// The answers, (B, d_out), of every reference that equals no simpler one on this task.
     pub fn distinct(&self) -> impl Iterator<Item = (Reference, &[f32])> {
         let named = self.references.iter().map(|result| result.tuned.reference).zip(&self.answers);
         named.filter(|(reference, _)| reference.simplest(&self.prior) == *reference).map(|(r, a)| (r, a.as_slice()))
     }
 
-    /// The reference that models are held against, one step of gradient descent, and its answers.
+    /// The main reference, one step of gradient descent, and its answers: (B, d_out).
     pub fn main(&self) -> (&ReferenceResult, &[f32]) {
         (&self.references[self.main], &self.answers[self.main])
     }
 
-    /// How many of the first tasks the losses after each pair are averaged over; none where that would take too long.
-    pub fn loss_by_pairs_tasks(&self) -> usize {
+    /// The first tasks, over which losses after each pair are averaged; none if that would take too long.
+    pub fn loss_by_pairs_tasks(&self) -> Batch {
         let tuned: Vec<Tuned> = self.references.iter().map(|result| result.tuned).collect();
-        loss_by_pairs::tasks(self.batch.shape, &tuned)
-    }
-
-    /// The device, for tokens of other lengths than those that are kept.
-    pub fn device(&self) -> &D {
-        &self.device
+        self.batch.part(0, loss_by_pairs::tasks(self.batch.shape, &tuned))
     }
 
     /// The weights of the main reference, which are its sensitivities: (B, d_out, d).
@@ -148,15 +131,14 @@ impl<D: Device> HeldOut<D> {
         &self.weights
     }
 
-    /// What constructions need to know of the task.
     pub fn gd_constants(&self) -> GdConstants {
         self.gd_constants
     }
 }
 
 /// The sizes of a task in the references' terms.
-fn shape_of(Shape { dim, outputs, context }: Shape) -> reference::Shape {
-    reference::Shape { dim, outputs, context }
+fn shape_of(Shape { dim, outputs, context }: Shape) -> reference::ProblemShape {
+    reference::ProblemShape { dim, outputs, context }
 }
 
 /// What the references may know of a task.
@@ -176,7 +158,7 @@ fn prior(task: &Task) -> Prior {
             distractors: linear.distractors,
             ..unknown
         },
-        // Targets that are not linear in x, and inputs of which one tells of the next.
+        // Targets that are not linear in x, and inputs that depend on each other.
         Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => unknown,
     }
 }

@@ -1,0 +1,162 @@
+//! Which device a run computes on, chosen when it starts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Result;
+
+use super::{gpu_status, memory};
+use crate::preset::Preset;
+
+/// The value of `--device`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first GPU if it answers, else the CPU.
+    #[default]
+    Auto,
+    Cpu,
+    /// The GPU with this number.
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let cuda = |n: &str| n.parse().map(Self::Cuda).ok();
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text.strip_prefix("cuda:").and_then(cuda).ok_or_else(|| "give auto, cpu, cuda or cuda:N".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(n) => write!(f, "cuda:{n}"),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the chosen device.
+    ///
+    /// # Errors
+    /// The GPU does not answer or does not compute, or the preset needs more memory than the CPU may use.
+    pub fn open(self, preset: &Preset) -> Result<OpenDevice> {
+        match self {
+            Self::Cpu => OpenDevice::cpu(preset),
+            Self::Auto => cuda::open(0).or_else(|_| OpenDevice::cpu(preset)),
+            Self::Cuda(number) => cuda::open(number),
+        }
+    }
+
+    /// The choice and the device that it selects on this machine: "auto: cuda:0, NVIDIA H100".
+    pub fn describe(self) -> String {
+        let gpu = |number| gpu_status::name(number).map(|name| format!("cuda:{number}, {name}"));
+        match self {
+            Self::Cpu => "cpu".to_owned(),
+            Self::Auto => format!("auto: {}", gpu(0).unwrap_or_else(|why| format!("cpu, because {why}"))),
+            Self::Cuda(number) => gpu(number).unwrap_or_else(|why| format!("{self}, but {why}")),
+        }
+    }
+}
+
+/// A device that answers.
+pub enum OpenDevice {
+    Cpu,
+    #[cfg(feature = "cuda")]
+    Cuda {
+        device: dfdx::tensor::Cuda,
+        number: usize,
+    },
+}
+
+impl OpenDevice {
+    /// "cpu", "cuda:0".
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cpu => "cpu".to_owned(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda { number, .. } => format!("cuda:{number}"),
+        }
+    }
+
+    /// # Errors
+    /// The preset needs more memory than a run on the CPU of this machine may use.
+    fn cpu(preset: &Preset) -> Result<Self> {
+        preset.fits_into(memory::for_a_run())?;
+        Ok(Self::Cpu)
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod cuda {
+    use anyhow::{Context, anyhow, ensure};
+    use dfdx::prelude::{Axes2, Cache, PermuteTo, ReshapeTo, TensorFromVec, TryMatMul, TryStack};
+    use dfdx::tensor::{Cuda, Tensor};
+
+    use super::super::cuda_loader;
+    use super::super::failure::catch_panic;
+    use super::{OpenDevice, Result};
+
+    /// Opens a GPU.
+    pub fn open(number: usize) -> Result<OpenDevice> {
+        Ok(OpenDevice::Cuda { device: device(number)?, number })
+    }
+
+    /// A GPU that answers and computes.
+    fn device(number: usize) -> Result<Cuda> {
+        let silent = |why: &str| anyhow!("cuda:{number} does not answer: {why}; --device cpu needs no GPU");
+        if let Some(missing) = cuda_loader::missing() {
+            return Err(silent(&missing));
+        }
+        // If there is no such GPU, the binding panics instead of returning an error.
+        let device = catch_panic(|| Cuda::try_build(number, 0).map_err(|error| anyhow!("{error:?}")))
+            .map_err(|error| silent(&driver_error(&error)))?;
+        catch_panic(|| try_out(&device)).with_context(|| format!("cuda:{number} answers, but it does not compute"))?;
+        // Every step allocates the same sizes: memory that a step frees is kept for the next.
+        device.try_enable_cache().map_err(|error| anyhow!("{error:?}"))?;
+        Ok(device)
+    }
+
+    /// The driver's name of an error, such as CUDA_ERROR_NO_DEVICE, from the text around it.
+    fn driver_error(error: &anyhow::Error) -> String {
+        let text = format!("{error:#}");
+        let mut words = text.split(|c: char| !c.is_ascii_uppercase() && c != '_');
+        words.find(|word| word.starts_with("CUDA_ERROR_")).unwrap_or(&text).to_owned()
+    }
+
+    /// Computes what needs more than the driver: a matrix product, and a kernel that is compiled at run time.
+    fn try_out(device: &Cuda) -> Result<()> {
+        let device_error = |error| anyhow!("{error:?}");
+        let row: Tensor<(usize, usize), f32, Cuda> =
+            device.try_tensor_from_vec(vec![1.0, 2.0], (1, 2)).map_err(device_error)?;
+        let column = row.clone().try_permute::<_, Axes2<1, 0>>().map_err(device_error)?;
+        let outer = column.try_matmul(row.clone()).map_err(device_error)?; // [1 2; 2 4]
+        let flat = outer
+            .try_permute::<_, Axes2<1, 0>>()
+            .and_then(|outer| outer.try_reshape_like(&(4,)))
+            .map_err(device_error)?;
+        let twice = vec![flat.clone(), flat].try_stack().map_err(device_error)?;
+        let found = twice.as_vec();
+        ensure!(found == [1.0, 2.0, 2.0, 4.0, 1.0, 2.0, 2.0, 4.0], "it finds {found:?} for [1 2; 2 4], twice");
+        Ok(())
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use anyhow::bail;
+
+    use super::{OpenDevice, Result};
+
+    pub fn open(_number: usize) -> Result<OpenDevice> {
+        bail!("this innerloop was built without CUDA: build it with `cargo build --release --features cuda`")
+    }
+}

@@ -1,0 +1,46 @@
+//! The claims of a preset checked against a measurement.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Measurement, ReferenceResult};
+use crate::preset::{Claim, Quantity};
+use crate::reference::Reference;
+
+/// A claim, and the measured value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Verdict")]
+pub struct ClaimCheck {
+    pub claim: Claim,
+    /// NaN if the model or the task has no such quantity.
+    pub value: f64,
+    pub held: bool,
+}
+
+impl ClaimCheck {
+    pub fn new(claim: &Claim, measurement: &Measurement, references: &[ReferenceResult]) -> Self {
+        let value = value(claim.measure, measurement, references);
+        Self { held: claim.holds(value), claim: claim.clone(), value }
+    }
+}
+
+/// The measured value of a quantity; NaN if there is none.
+fn value(quantity: Quantity, measurement: &Measurement, references: &[ReferenceResult]) -> f64 {
+    let equal = &measurement.equivalence;
+    let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
+        references.iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
+    };
+    match quantity {
+        Quantity::LossGap => equal.loss_gap,
+        Quantity::PredictionDifference => equal.prediction_difference_relative,
+        Quantity::SensitivityCosine => equal.sensitivity_cosine,
+        Quantity::StateCosine => equal.state_cosine.unwrap_or(f64::NAN),
+        Quantity::ParameterDifference => equal.parameter_difference.unwrap_or(f64::NAN),
+        Quantity::LossOver(reference) => measurement.eval_loss / of(reference, |result| result.loss),
+        Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
+        Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
+        Quantity::DistanceTo(reference) => {
+            equal.distances.iter().find(|(other, _)| *other == reference).map_or(f64::NAN, |(_, distance)| *distance)
+        }
+        Quantity::Nearest(reference) => f64::from(equal.nearest == reference),
+    }
+}

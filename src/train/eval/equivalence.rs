@@ -1,0 +1,175 @@
+//! The equivalence of a model and gradient descent: predictions, sensitivities, losses, states and weights compared
+//! over the held-out tasks.
+
+use anyhow::Result;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::super::trainer::Run;
+use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, median, relative_difference};
+use super::held_out::HeldOut;
+use super::loss_by_pairs;
+use crate::preset::Preset;
+use crate::reference::Reference;
+use crate::task::{Objective, Shape};
+
+/// Tasks whose states are held in memory at once.
+const STATES_AT_ONCE: usize = 8;
+
+/// Sensitivities, one of each output of each task, that [`Scope::Subset`] compares, about.
+const SUBSET: usize = 640;
+
+/// The model compared with the references over the held-out tasks, after a number of steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    pub step: u64,
+    /// Mean loss of the model.
+    pub eval_loss: f64,
+    /// Median loss of the model; NaN in sessions that were saved before this was measured.
+    #[serde(default = "nan")]
+    pub eval_median: f64,
+    /// Mean loss after 0, 1, …, N pairs, over the same tasks as [`super::ReferenceResult::loss_by_pairs`]. NaN after as
+    /// many pairs as the model cannot read; empty if it can read only N, or contexts are too long.
+    #[serde(default, alias = "running")]
+    pub loss_by_pairs: Vec<f64>,
+    pub equivalence: Equivalence,
+}
+
+fn nan() -> f64 {
+    f64::NAN
+}
+
+/// The distance between a model f and a reference g, averaged over the held-out tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Equivalence {
+    /// g.
+    pub reference: Reference,
+    /// mean ‖f(x_q) − g(x_q)‖₂.
+    pub prediction_difference: f64,
+    /// The same, divided by mean ‖g(x_q)‖₂.
+    pub prediction_difference_relative: f64,
+    /// mean cosine between ∂f/∂x_q and ∂g/∂x_q, output by output.
+    pub sensitivity_cosine: f64,
+    /// mean ‖∂f/∂x_q − ∂g/∂x_q‖₂ (Frobenius, over all outputs).
+    pub sensitivity_difference: f64,
+    /// loss(f) / loss(g) − 1.
+    pub loss_gap: f64,
+    /// mean |cosine| between the hidden state and Σ y xᵀ over tasks and tokens; `None` if a model has no such state.
+    pub state_cosine: Option<f64>,
+    /// Relative distance of the weights from the construction's, their symmetries divided out: see
+    /// [`crate::nn::parameter_difference`]. `None` if there is no construction.
+    #[serde(default)]
+    pub parameter_difference: Option<f64>,
+    /// The reference with the least relative prediction difference.
+    pub nearest: Reference,
+    /// Relative prediction difference to every reference that applies.
+    pub distances: Vec<(Reference, f64)>,
+}
+
+/// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The first 16 to 256, fewer the more outputs there are: cheap enough to repeat during training.
+    Subset,
+    /// All.
+    All,
+}
+
+impl Scope {
+    fn tasks(self, all: usize, outputs: usize) -> usize {
+        match self {
+            Self::Subset => (SUBSET / outputs).clamp(16, 256).min(all),
+            Self::All => all,
+        }
+    }
+}
+
+/// Measures the present weights of a run, after `step` steps.
+pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, scope: Scope) -> Result<Measurement> {
+    let (batch, outputs) = (held_out.batch(), preset.task.shape().outputs);
+    let tasks = scope.tasks(batch.size, outputs);
+    let objective = preset.task.objective();
+    let answers = objective.comparable(run.predict(batch)?, outputs);
+    let losses = objective.losses(&answers, &batch.target, outputs);
+    let eval_loss = mean(&losses);
+
+    let distances: Vec<(Reference, f64)> = held_out
+        .distinct()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|(reference, solved)| (reference, relative_difference(&answers, solved, batch)))
+        .collect();
+    let (main, solved) = held_out.main();
+    let (sensitivity_cosine, sensitivity_difference) = sensitivities(run, preset, held_out, tasks)?;
+    let nearest = distances.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(main.tuned.reference, |(r, _)| *r);
+    let equivalence = Equivalence {
+        reference: main.tuned.reference,
+        prediction_difference: mean_distance(&answers, solved, outputs),
+        prediction_difference_relative: relative_difference(&answers, solved, batch),
+        sensitivity_cosine,
+        sensitivity_difference,
+        loss_gap: eval_loss / main.loss - 1.0,
+        state_cosine: state_cosine(run, preset, held_out, tasks)?,
+        parameter_difference: run.parameter_difference(),
+        nearest,
+        distances,
+    };
+    let loss_by_pairs = loss_by_pairs::of_model(run, preset, &held_out.loss_by_pairs_tasks())?;
+    Ok(Measurement { step, eval_loss, eval_median: median(&losses), loss_by_pairs, equivalence })
+}
+
+/// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights, over
+/// the first `size` tasks.
+fn sensitivities(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize) -> Result<(f64, f64)> {
+    let Shape { dim, outputs, .. } = preset.task.shape();
+    let (tasks, weights) = (held_out.batch().part(0, size), held_out.weights());
+    // Of logits, the comparable ones: less their mean over the classes.
+    let others = match preset.task.objective() {
+        Objective::SquaredError => 0.0,
+        Objective::CrossEntropy => -1.0 / outputs as f32,
+    };
+    let mut cosines = 0.0;
+    let mut squares = vec![0.0; size];
+    for output in 0..outputs {
+        let mut output_weights = vec![others; size * outputs];
+        output_weights.iter_mut().skip(output).step_by(outputs).for_each(|weight| *weight += 1.0);
+        let grads = run.query_gradient(&tasks, output_weights)?;
+        for (task, grad) in grads.chunks(dim).enumerate() {
+            let row = &weights[(task * outputs + output) * dim..][..dim];
+            cosines += cosine(grad, row);
+            squares[task] += grad.iter().zip(row).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+        }
+    }
+    let difference = squares.iter().map(|s| s.sqrt()).sum::<f64>() / size as f64;
+    Ok((cosines / (size * outputs) as f64, difference))
+}
+
+/// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over the first `size` tasks and all time steps at
+/// which a pair has been read. `None` if the model has no aligned states.
+fn state_cosine(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize) -> Result<Option<f64>> {
+    let (shape, batch) = (preset.task.shape(), held_out.batch());
+    let (mut sum, mut count) = (0.0, 0);
+    for first in (0..size).step_by(STATES_AT_ONCE) {
+        let tasks = batch.part(first, STATES_AT_ONCE.min(size - first));
+        let Some(layer) = run.states(&tasks)?.into_iter().next() else { return Ok(None) };
+        if layer.time_steps.iter().all(|time_step| time_step.aligned.is_empty()) {
+            return Ok(None);
+        }
+        let (rows, columns) = layer.aligned_shape;
+        let comparable = |matrix| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
+        let time_steps = || layer.time_steps.iter().filter(|time_step| !time_step.aligned.is_empty());
+        let cosines = |task: usize| {
+            let pairs = time_steps().map(|time_step| preset.layout.pairs_in(shape, time_step.read.clone()));
+            let truths = batch.accumulators(first + task, pairs).map(|truth| embedded(&truth, (rows, columns)));
+            let states =
+                time_steps().map(|time_step| time_step.aligned[task * rows * columns..][..rows * columns].to_vec());
+            states.zip(truths).map(|(state, truth)| cosine(&comparable(state), &comparable(truth)).abs()).sum::<f64>()
+        };
+        // Summed in order, so that the result does not depend on the number of threads.
+        sum += (0..tasks.size).into_par_iter().map(cosines).collect::<Vec<_>>().iter().sum::<f64>();
+        count += tasks.size * time_steps().count();
+    }
+    Ok((count > 0).then(|| sum / count as f64))
+}

@@ -1,0 +1,16 @@
+//! What is measured of a run: its equivalence to the references, its loss after each pair, its hidden states, its
+//! claims, and all of these on tasks off the training distribution.
+
+mod claims;
+mod distance;
+mod equivalence;
+mod held_out;
+mod hidden_state;
+mod loss_by_pairs;
+mod off_distribution;
+
+pub use claims::ClaimCheck;
+pub use equivalence::{Equivalence, Measurement, Scope, measure};
+pub use held_out::{HeldOut, ReferenceResult};
+pub use hidden_state::{Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
+pub use off_distribution::{Shift, Shifted, shifts};
