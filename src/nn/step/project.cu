@@ -97,9 +97,10 @@ template <int T, int IN, int OUT, bool BIAS, int CALLS>
 DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, float *grad_weight, float *grad_bias) {
     constexpr int HEIGHT = IN + (BIAS ? 1 : 0);
     constexpr Tile SIZE = weight_tile(T * LANES, HEIGHT, OUT, CALLS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C), TILES = up(HEIGHT, R) * ACROSS;
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C), DOWN = up(HEIGHT, R), TILES = DOWN * ACROSS;
     EACH_WEIGHT(item, TILES * TRAIN::SLICES) {
-        const int slice = item / TILES, at = item % TILES, row = at / ACROSS * R, column = at % ACROSS * C;
+        const int slice = item / TILES, at = item % TILES, row = at / ACROSS, column = at % ACROSS;
+        // Rows and columns of a tile are DOWN and ACROSS apart: neighbouring threads read neighbouring numbers.
         float sum[R][C];
 #pragma unroll
         for (int r = 0; r < R; ++r)
@@ -111,12 +112,12 @@ DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, floa
             float a[R][VECTOR], b[C][VECTOR];
 #pragma unroll
             for (int r = 0; r < R; ++r) {
-                load(x + (t * IN + least(row + r, IN - 1)) * LANES + l, a[r]);
+                load(x + (t * IN + least(row + r * DOWN, IN - 1)) * LANES + l, a[r]);
 #pragma unroll
-                for (int v = 0; v < VECTOR; ++v) a[r][v] = row + r < IN ? a[r][v] : 1.0f;
+                for (int v = 0; v < VECTOR; ++v) a[r][v] = row + r * DOWN < IN ? a[r][v] : 1.0f;
             }
 #pragma unroll
-            for (int c = 0; c < C; ++c) load(grad_y + (t * OUT + least(column + c, OUT - 1)) * LANES + l, b[c]);
+            for (int c = 0; c < C; ++c) load(grad_y + (t * OUT + least(column + c * ACROSS, OUT - 1)) * LANES + l, b[c]);
 #pragma unroll
             for (int v = 0; v < VECTOR; ++v)
 #pragma unroll
@@ -129,8 +130,9 @@ DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, floa
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) {
-                if (row + r < IN && column + c < OUT) grad_weight[to + (row + r) * OUT + column + c] += sum[r][c];
-                if (BIAS && row + r == IN && column + c < OUT) grad_bias[to + column + c] += sum[r][c];
+                const int at_row = row + r * DOWN, at_column = column + c * ACROSS;
+                if (at_row < IN && at_column < OUT) grad_weight[to + at_row * OUT + at_column] += sum[r][c];
+                if (BIAS && at_row == IN && at_column < OUT) grad_bias[to + at_column] += sum[r][c];
             }
     }
 }

@@ -1,6 +1,7 @@
 //! How a training is cut for a GPU, from figures measured on an H200: see docs/gpu.md.
 
 use crate::nn::graph::gpu::networks::program;
+use crate::nn::graph::gpu::program::Kernel;
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, Loss, Source, Training, write};
 use crate::optim::Optimiser;
@@ -36,39 +37,48 @@ pub fn training(preset: &Preset) -> Training {
 /// Bytes of shared memory that a sequence takes where all of it lies there.
 fn bytes_of_lane(training: &Training, workers: usize) -> usize {
     let all = |lanes: usize| {
-        let cut = Cut { lanes, workers: workers / lanes, shared: usize::MAX / 64, columns: 32 };
+        let cut = Cut { lanes, workers: workers / lanes, shared: usize::MAX / 64, columns: 32, resident: 1 };
         write(training, cut).shared
     };
     (all(8) - all(4)) / 4
 }
 
-/// The kernel for a preset's batch.
+/// The kernel for a preset's batch. Two blocks of 256 threads on each multiprocessor hide each other's waiting better than one of
+/// 512, as long as half of the shared memory holds what is used most; see docs/gpu.md for what was measured.
 pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
     let lane = bytes_of_lane(training, 256).max(1);
     let parameters = training.program.parameters();
-    // Sums of gradients and what blocks sum over blocks with.
-    let rest = 4 * (2 * 512 + 64) + if parameters < 6000 { 8 * parameters + 8192 } else { 0 };
-    let most = gpu.shared_block - 1024;
+    let fills = |lanes: usize| batch.div_ceil(lanes) * 10 >= gpu.multiprocessors * 9;
+    let half = gpu.shared_multiprocessor / 2 - 2048;
+    // Sums of gradients, and what blocks sum over blocks with.
+    let rest = 8192 + if parameters < 6000 { 8 * parameters } else { 0 };
     // As many sequences as give every multiprocessor a block, and fit.
     let mut lanes = 32;
-    while lanes > 1 && (batch.div_ceil(lanes) * 10 < gpu.multiprocessors * 9 || lanes * lane + rest > most) {
+    while lanes > 1 && (!fills(lanes) || lanes * lane + rest > gpu.shared_block - 1024) {
         lanes /= 2;
     }
-    // Where a sequence is so long that few fit, more are trained at once from the GPU's memory.
-    if lanes < 8 && batch.div_ceil(8) * 10 >= gpu.multiprocessors * 9 {
-        lanes = 8;
-    }
-    let light = lane < 4096;
-    let threads = match (lanes, light) {
-        (1, true) => 128,
-        (1, false) => if parameters > 4000 { 512 } else { 256 },
-        (_, true) => 256,
-        (_, false) => 512,
+    // Sequences that are so long that few fit lie in the GPU's memory in part.
+    let fewest = if fills(8) { 8 } else if fills(4) { 4 } else { 1 };
+    lanes = lanes.max(fewest);
+    let fits_twice = lanes * lane + rest <= half;
+    let (threads, shared, resident) = match lanes {
+        1 => (if parameters > 4000 { 512 } else if lane < 12_000 { 128 } else { 256 }, gpu.shared_block - 1024, 1),
+        _ if fits_twice || lanes <= 8 => (256, half, 2),
+        _ => (512, gpu.shared_block - 1024, 1),
     };
+    let mut workers = threads / lanes;
+    // Rows of a window recurrence are shared out evenly.
+    let rows = training.program.nodes.iter().find_map(|node| match node.kernel {
+        Kernel::WindowScan { .. } | Kernel::WindowLayer { .. } => Some(node.size.width),
+        _ => None,
+    });
+    if let Some(rows) = rows.filter(|rows| lanes > 1 && rows * lanes <= 512) {
+        workers = workers.next_multiple_of(rows);
+    }
     let mut columns = 8;
     let blocks = batch.div_ceil(lanes).min(gpu.multiprocessors);
     while columns < 128 && parameters / columns > blocks {
         columns *= 2;
     }
-    write(training, Cut { lanes, workers: threads / lanes, shared: most, columns })
+    write(training, Cut { lanes, workers, shared, columns, resident })
 }

@@ -142,7 +142,7 @@ fn every_preset_trains_on_the_host_as_on_the_cpu() {
     let mut failed = 0;
     for (i, (name, preset)) in presets().into_iter().enumerate() {
         let (lanes, workers) = [(8, 8), (1, 48), (4, 20), (16, 4)][i % 4];
-        let cut = Cut { lanes, workers, shared: 200_000, columns: 8 };
+        let cut = Cut { lanes, workers, shared: 200_000, columns: 8, resident: 1 };
         let found = std::panic::catch_unwind(|| agrees(&name, &preset, &compiler, cut));
         let line = found.unwrap_or_else(|_| format!("FAILED {name}"));
         failed += usize::from(line.starts_with("FAILED"));
@@ -199,7 +199,7 @@ fn a_run_by_whole_steps_reports_measures_saves_and_goes_on_as_one_by_single_step
         let (_, mut preset) = preset::find(name).unwrap();
         (preset.train.batch, preset.train.seed) = (21, 5);
         let by_engine = || {
-            let cut = Cut { lanes: 8, workers: 8, shared: 200_000, columns: 8 };
+            let cut = Cut { lanes: 8, workers: 8, shared: 200_000, columns: 8, resident: 1 };
             let compiled = Compiled::new(&compiler, write(&training(&preset), cut));
             let engine = HostEngine { compiled, preset: preset.clone(), state: State::new(Vec::new()) };
             WholeSteps::new(Box::new(engine), Box::new(on_cpu(&preset)), &Arc::new(preset.clone()))
@@ -271,7 +271,7 @@ fn dump_kernels() {
         let training = training(&preset);
         let source = match numbers[0] {
             0 => plan(&training, numbers[1], H200),
-            lanes => write(&training, Cut { lanes, workers: numbers[1], shared: numbers[2], columns: numbers[3] }),
+            lanes => write(&training, Cut { lanes, workers: numbers[1], shared: numbers[2], columns: numbers[3], resident: numbers[4] }),
         };
         let shape = preset.task.shape();
         let meta = format!(

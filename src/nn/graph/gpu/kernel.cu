@@ -20,7 +20,7 @@ DEVICE void wait_for_all(unsigned *barrier, unsigned blocks, unsigned &turn) {
     __syncthreads();
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) train(const Orders orders) {
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) train(const Orders orders) {
     extern __shared__ __align__(16) float memory[];
     const Id id = {(int)threadIdx.x, (int)threadIdx.x % LANES, (int)threadIdx.x / LANES};
     const int block = blockIdx.x, blocks = gridDim.x;

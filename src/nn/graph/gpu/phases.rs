@@ -131,7 +131,10 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
             let matrices = heads * own.length * size(&parts[1]).length;
             Room { kept: matrices, scratch: matrices }
         }
-        Kernel::DiagonalScan { x, .. } => Room { kept: size(x).count(), scratch: 2 * own.width },
+        Kernel::DiagonalScan { x, .. } => {
+            let kept = if own.length == 1 { 2 * own.width } else { size(x).count() };
+            Room { kept, scratch: 2 * own.width }
+        }
         Kernel::SelectiveScan { parts, heads, .. } => {
             let [x, write] = [parts[1], parts[2]].map(|part| size(&part));
             let states = x.count() * write.width;
@@ -159,6 +162,37 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
         }
         Kernel::DecayScan { .. } => Room { kept: own.width, scratch: 0 },
         Kernel::Ridge { dim, .. } => Room { kept: 2 * dim * dim + 2 * dim, scratch: dim + 1 },
+    }
+}
+
+/// Whether the backward pass of a step reads its inputs.
+pub fn reads_inputs_again(node: &Node) -> bool {
+    match &node.kernel {
+        Kernel::Tokens
+        | Kernel::Part { .. }
+        | Kernel::Plus(_)
+        | Kernel::PlusRow(..)
+        | Kernel::PlusToken(..)
+        | Kernel::SoftmaxTokens(_)
+        | Kernel::DecayScan { .. }
+        | Kernel::Reverse(_) => false,
+        // Of one state, what is needed is kept.
+        Kernel::DiagonalScan { .. } => node.size.length > 1,
+        Kernel::Times(_)
+        | Kernel::Apply(..)
+        | Kernel::TimesRow(..)
+        | Kernel::Project { .. }
+        | Kernel::Normalise { .. }
+        | Kernel::SoftmaxAttend { .. }
+        | Kernel::Convolve { .. }
+        | Kernel::SelectiveScan { .. }
+        | Kernel::WindowScan { .. }
+        | Kernel::WindowLayer { .. }
+        | Kernel::LinearAttend { .. }
+        | Kernel::Recurrent { .. }
+        | Kernel::Contract(_)
+        | Kernel::MatrixTimes(_)
+        | Kernel::Ridge { .. } => true,
     }
 }
 
@@ -206,7 +240,12 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             vec![calls([format!("convolve_forward<{sizes}>(id, {}, {}, {}, {own})", v(*x), w(*taps), w(*bias))])]
         }
         Kernel::DiagonalScan { x, spectrum } => {
-            let sizes = format!("{length}, {}, {}", p.size(*x).length, width / 2);
+            let (t, n) = (p.size(*x).length, width / 2);
+            if length == 1 {
+                let call = format!("diagonal_last_forward<{t}, {n}>(id, {}, {}, {kept}, {own})", v(*x), w(*spectrum));
+                return vec![calls([call])];
+            }
+            let sizes = format!("{length}, {t}, {n}");
             vec![calls([format!("diagonal_forward<{sizes}>(id, {}, {}, {kept}, {own})", v(*x), w(*spectrum))])]
         }
         Kernel::SelectiveScan { parts: [step, x, write, read], rate, heads } => {
@@ -432,13 +471,20 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         }
         Kernel::DiagonalScan { x, spectrum } => {
             let (mode, to) = by(*x);
-            let sizes = format!("{mode}, {length}, {}, {}", p.size(*x).length, width / 2);
-            vec![
-                calls([format!(
-                    "diagonal_backward<{sizes}>(id, {}, {}, {kept}, {grad}, {to}, {scratch})",
+            let (t, n) = (p.size(*x).length, width / 2);
+            let back = match length {
+                1 => format!(
+                    "diagonal_last_backward<{mode}, {t}, {n}>(id, {}, {kept}, {grad}, {to}, {scratch})",
+                    w(*spectrum)
+                ),
+                _ => format!(
+                    "diagonal_backward<{mode}, {length}, {t}, {n}>(id, {}, {}, {kept}, {grad}, {to}, {scratch})",
                     v(*x),
                     w(*spectrum)
-                )]),
+                ),
+            };
+            vec![
+                calls([back]),
                 calls([format!("sum_lanes<{}>(id, {scratch}, {})", 2 * width, gw(*spectrum))]),
             ]
         }

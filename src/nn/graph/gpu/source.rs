@@ -3,30 +3,35 @@
 use std::fmt::Write;
 
 use super::memory::{Buffer, Layout as MemoryLayout, Place, Space, lay_out};
-use super::phases::{GradMode, Phase, Places, backward, derive, derive_backward, forward, room};
+use super::phases::{
+    GradMode, Phase, Places, backward, derive, derive_backward, forward, reads_inputs_again, room,
+};
 use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
 
-const FRAME: &str = "src/nn/graph/gpu/frame.cu";
-const STEPS: [&str; 12] = [
-    "src/nn/step/project.cu",
-    "src/nn/step/entrywise.cu",
-    "src/nn/step/norm.cu",
-    "src/nn/step/softmax_attend.cu",
-    "src/nn/step/convolve.cu",
-    "src/nn/step/diagonal_scan.cu",
-    "src/nn/step/selective_scan.cu",
-    "src/nn/step/window_scan.cu",
-    "src/nn/step/linear_attend.cu",
-    "src/nn/step/recurrent.cu",
-    "src/nn/step/contract.cu",
-    "src/nn/step/ridge.cu",
+/// A file of the kernel's text: its path and what is in it.
+type Text = (&'static str, &'static str);
+
+const FRAME: Text = ("src/nn/graph/gpu/frame.cu", include_str!("frame.cu"));
+const STEPS: [Text; 12] = [
+    ("src/nn/step/project.cu", include_str!("../../step/project.cu")),
+    ("src/nn/step/entrywise.cu", include_str!("../../step/entrywise.cu")),
+    ("src/nn/step/norm.cu", include_str!("../../step/norm.cu")),
+    ("src/nn/step/softmax_attend.cu", include_str!("../../step/softmax_attend.cu")),
+    ("src/nn/step/convolve.cu", include_str!("../../step/convolve.cu")),
+    ("src/nn/step/diagonal_scan.cu", include_str!("../../step/diagonal_scan.cu")),
+    ("src/nn/step/selective_scan.cu", include_str!("../../step/selective_scan.cu")),
+    ("src/nn/step/window_scan.cu", include_str!("../../step/window_scan.cu")),
+    ("src/nn/step/linear_attend.cu", include_str!("../../step/linear_attend.cu")),
+    ("src/nn/step/recurrent.cu", include_str!("../../step/recurrent.cu")),
+    ("src/nn/step/contract.cu", include_str!("../../step/contract.cu")),
+    ("src/nn/step/ridge.cu", include_str!("../../step/ridge.cu")),
 ];
-const DERIVED: &str = "src/nn/step/derived.cu";
-const SAMPLER: &str = "src/nn/graph/gpu/sampler.cu";
-const LOSS: &str = "src/nn/graph/gpu/loss.cu";
-const OPTIMISER: &str = "src/nn/graph/gpu/optimiser.cu";
-const KERNEL: &str = "src/nn/graph/gpu/kernel.cu";
+const DERIVED: Text = ("src/nn/step/derived.cu", include_str!("../../step/derived.cu"));
+const SAMPLER: Text = ("src/nn/graph/gpu/sampler.cu", include_str!("sampler.cu"));
+const LOSS: Text = ("src/nn/graph/gpu/loss.cu", include_str!("loss.cu"));
+const OPTIMISER: Text = ("src/nn/graph/gpu/optimiser.cu", include_str!("optimiser.cu"));
+const KERNEL: Text = ("src/nn/graph/gpu/kernel.cu", include_str!("kernel.cu"));
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 6144;
@@ -49,6 +54,8 @@ pub struct Cut {
     pub shared: usize,
     /// Weights that a block sums over blocks at a time.
     pub columns: usize,
+    /// Blocks that a multiprocessor shall hold at once, which bounds the registers of a thread.
+    pub resident: usize,
 }
 
 /// What a kernel trains, and how.
@@ -89,6 +96,8 @@ struct Buffers {
     kept: Vec<Option<usize>>,
     scratch: Vec<Option<usize>>,
     grads: Vec<Option<usize>>,
+    /// A result that is computed again for the backward pass.
+    repeated: Vec<Option<usize>>,
     target: usize,
     losses: usize,
     loss: usize,
@@ -142,14 +151,18 @@ impl Buffers {
         let mut ends = vec![0; n];
         let mut begins = vec![0; n];
         for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
-            let gone_back = if analysis.wanted[id] { back(id) } else { id + 1 };
+            let again = analysis.wanted[id] && reads_inputs_again(node);
             for read in node.kernel.reads() {
                 let (at, _) = root(program, read);
-                ends[at] = ends[at].max(gone_back);
+                // A curve that is cheap to follow again is not kept.
+                let end = if again && !is_repeated(program, analysis, at) { back(id) } else { id + 1 };
+                ends[at] = ends[at].max(end);
                 begins[read] = begins[read].max(id);
             }
             let (at, _) = root(program, id);
-            ends[at] = ends[at].max(gone_back).max(if id == n - 1 { n + 1 } else { 0 });
+            let own_again = analysis.wanted[id] && matches!(node.kernel, Kernel::SoftmaxTokens(_));
+            let end = if own_again { back(id) } else { id + 1 };
+            ends[at] = ends[at].max(end).max(if id == n - 1 { n + 1 } else { 0 });
         }
         let mut buffers = Self {
             all: Vec::new(),
@@ -157,6 +170,7 @@ impl Buffers {
             kept: vec![None; n],
             scratch: vec![None; n],
             grads: vec![None; n],
+            repeated: vec![None; n],
             target: 0,
             losses: 0,
             loss: 0,
@@ -170,6 +184,11 @@ impl Buffers {
             if root(program, id).0 == id {
                 let begin = if id == 0 { 0 } else { id + 1 };
                 buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
+            }
+            if is_repeated(program, analysis, id) {
+                let again = readers(program, analysis, id).map(back);
+                let (first, last) = again.fold((usize::MAX, 0), |(low, high), t| (low.min(t), high.max(t)));
+                buffers.repeated[id] = Some(buffers.add(node.size.count(), first..=last));
             }
             let by_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
             let room = room(program, node, by_input, workers);
@@ -200,13 +219,32 @@ impl Buffers {
     }
 }
 
+/// The steps that read a step's result.
+fn readers<'a>(program: &'a Program, analysis: &'a Analysis, node: NodeId) -> impl Iterator<Item = NodeId> + 'a {
+    let all = program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]);
+    all.filter(move |(_, other)| other.kernel.reads().contains(&node)).map(|(id, _)| id)
+}
+
+/// Whether a result is computed again for the backward pass: a curve over many numbers, read by projections alone.
+fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
+    let large = program.nodes[node].size.count() >= 512;
+    let curve = matches!(program.nodes[node].kernel, Kernel::Apply(..));
+    let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
+    let mut all = readers(program, analysis, node).map(projects);
+    large && curve && analysis.wanted[node] && all.next() == Some(true) && all.all(|is| is)
+}
+
 /// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
 /// just before it writes its gradient, and the step itself does not look at its result again.
 fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
-    let readers = program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]);
-    let mut readers = readers.filter(|(_, other)| other.kernel.reads().contains(&node));
-    let (Some((_, reader)), None) = (readers.next(), readers.next()) else { return false };
-    let reads_once = matches!(reader.kernel, Kernel::Apply(..) | Kernel::DiagonalScan { .. });
+    let mut readers = readers(program, analysis, node);
+    let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
+    let reader = &program.nodes[reader];
+    let reads_once = match reader.kernel {
+        Kernel::Apply(..) => !is_repeated(program, analysis, node),
+        Kernel::DiagonalScan { .. } => reader.size.length > 1,
+        _ => false,
+    };
     let looks_again = matches!(program.nodes[node].kernel, Kernel::SoftmaxTokens(_) | Kernel::Tokens);
     reads_once && !looks_again
 }
@@ -301,10 +339,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// TEMPORARY: reads texts while they change.
-    fn file(&mut self, path: &str) {
-        let text = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default();
-        self.line(&text);
+    /// Tests read the file as it is now, so that a kernel can be changed without building the tests again.
+    fn file(&mut self, (path, text): Text) {
+        let now = cfg!(test).then(|| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))));
+        self.line(&now.and_then(Result::ok).unwrap_or_else(|| text.to_owned()));
     }
 
     fn line(&mut self, line: &str) {
@@ -401,10 +439,11 @@ impl<'a> Writer<'a> {
         let Training { adam, clips, keeps_gradient, .. } = *self.training;
         self.line(&format!(
             "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}, REDUCE = {reduce}, SLICES = {}, SUMS = {}; \
-             static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};",
+             static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};\nconstexpr int RESIDENT = {};",
             self.parameters,
             self.slices,
-            self.parameters + 1 + self.derived
+            self.parameters + 1 + self.derived,
+            self.cut.resident,
         ));
     }
 
@@ -458,6 +497,30 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// A result as the backward pass finds it.
+    fn value_again(&self, node: NodeId) -> String {
+        self.buffers.repeated[node].map_or_else(|| self.value(node), |buffer| self.place(buffer))
+    }
+
+    /// Computes a result again.
+    fn repeat(&mut self, id: NodeId) {
+        let program = &self.training.program;
+        let phases = forward(&Places {
+            program,
+            node: &program.nodes[id],
+            value: &|node| self.value(node),
+            weight: &|weight| self.weight(weight),
+            turned: &|weight| self.turned(weight),
+            own: self.value_again(id),
+            kept: self.own_or_none(self.buffers.kept[id]),
+            scratch: String::new(),
+            grad: String::new(),
+            grad_of: &|_| (GradMode::None, String::new()),
+            grad_weight: &|weight| self.grad_weight(weight),
+        });
+        self.phases(phases, &mut Vec::new());
+    }
+
     /// From the loss to the sums of gradients.
     fn pass_backward(&mut self) {
         let (program, outputs) = (&self.training.program, self.training.outputs);
@@ -484,9 +547,16 @@ impl<'a> Writer<'a> {
             format!("sum_lanes<1>(id, {loss}, sums + {})", self.parameters),
         ];
         let mut written = vec![false; program.nodes.len()];
+        let mut again = vec![false; program.nodes.len()];
         for (id, node) in program.nodes.iter().enumerate().rev() {
             if !self.analysis.needed[id] || !self.analysis.wanted[id] {
                 continue;
+            }
+            for read in node.kernel.reads() {
+                if self.buffers.repeated[read].is_some() && !again[read] {
+                    again[read] = true;
+                    self.repeat(read);
+                }
             }
             let modes: Vec<(NodeId, GradMode)> = node
                 .kernel
@@ -502,7 +572,7 @@ impl<'a> Writer<'a> {
             let phases = backward(&Places {
                 program,
                 node,
-                value: &|node| self.value(node),
+                value: &|node| self.value_again(node),
                 weight: &|weight| self.weight(weight),
                 turned: &|weight| self.turned(weight),
                 own: self.value(id),
