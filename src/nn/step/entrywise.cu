@@ -78,8 +78,8 @@ DEVICE float value_of(float x) {
     if (F == SILU) return x * sigmoid(x);
     if (F == SOFTPLUS) return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x)));
     if (F == SIGMOID) return sigmoid(x);
-    // x Φ(x) by its tanh approximation.
-    return 0.5f * x * (1.0f + tanhf(0.7978845608f * (x + 0.044715f * x * x * x)));
+    // x Φ(x) by its tanh approximation, for ½ (1 + tanh u) = σ(2u).
+    return x * sigmoid(1.5957691216f * (x + 0.044715f * x * x * x));
 }
 
 // f'(x).
@@ -87,12 +87,12 @@ template <int F>
 DEVICE float slope_of(float x) {
     if (F == RELU) return x < 0.0f ? 0.0f : 1.0f;
     if (F == TANH) return 1.0f - tanhf(x) * tanhf(x);
-    const float s = sigmoid(x);
+    const float s = F == GELU ? 0.0f : sigmoid(x);
     if (F == SILU) return s * (1.0f + x * (1.0f - s));
     if (F == SOFTPLUS) return s;
     if (F == SIGMOID) return s * (1.0f - s);
-    const float bend = tanhf(0.7978845608f * (x + 0.044715f * x * x * x));
-    return 0.5f * (1.0f + bend) + 0.5f * x * (1.0f - bend * bend) * 0.7978845608f * (1.0f + 3.0f * 0.044715f * x * x);
+    const float half = sigmoid(1.5957691216f * (x + 0.044715f * x * x * x));
+    return half + x * half * (1.0f - half) * 1.5957691216f * (1.0f + 3.0f * 0.044715f * x * x);
 }
 
 template <int F, int COUNT>

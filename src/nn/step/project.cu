@@ -12,8 +12,9 @@ SIZES constexpr Tile tile(int rows, int columns, int workers) {
     return {least(high, power(rows)), least(wide, power(columns))};
 }
 
-// Steps whose numbers are read before they are needed: many where a tile is small, for then a thread mostly waits.
-SIZES constexpr int ahead(int tile) { return tile <= 2 ? 16 : tile <= 4 ? 8 : 4; }
+// Steps whose numbers are read before they are needed: many where a tile is small and sequences are few, for then a thread mostly
+// waits. Else short loops are better: the text of all phases together should stay in the instruction cache.
+SIZES constexpr int ahead(int tile) { return LANES >= 4 ? (tile <= 4 ? 4 : 2) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4; }
 
 template <int T, int IN, int OUT, bool BIAS>
 DEVICE void project_forward(Id id, const float *x, const float *weight, const float *bias, float *y) {

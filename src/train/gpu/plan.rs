@@ -49,12 +49,12 @@ pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
     let lane = bytes_of_lane(training, 256).max(1);
     let parameters = training.program.parameters();
     let fills = |lanes: usize| batch.div_ceil(lanes) * 10 >= gpu.multiprocessors * 9;
-    let half = gpu.shared_multiprocessor / 2 - 2048;
+    let half = gpu.shared_multiprocessor / 2 - 1024;
     // Sums of gradients, and what blocks sum over blocks with.
     let rest = 8192 + if parameters < 6000 { 8 * parameters } else { 0 };
     // As many sequences as give every multiprocessor a block, and fit.
     let mut lanes = 32;
-    while lanes > 1 && (!fills(lanes) || lanes * lane + rest > gpu.shared_block - 1024) {
+    while lanes > 1 && (!fills(lanes) || lanes * lane + rest > gpu.shared_block) {
         lanes /= 2;
     }
     // Sequences that are so long that few fit lie in the GPU's memory in part.
@@ -62,9 +62,9 @@ pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
     lanes = lanes.max(fewest);
     let fits_twice = lanes * lane + rest <= half;
     let (threads, shared, resident) = match lanes {
-        1 => (if parameters > 4000 { 512 } else if lane < 12_000 { 128 } else { 256 }, gpu.shared_block - 1024, 1),
+        1 => (if parameters > 4000 { 512 } else if lane < 12_000 { 128 } else { 256 }, gpu.shared_block, 1),
         _ if fits_twice || lanes <= 8 => (256, half, 2),
-        _ => (512, gpu.shared_block - 1024, 1),
+        _ => (512, gpu.shared_block, 1),
     };
     let mut workers = threads / lanes;
     // Rows of a window recurrence are shared out evenly.

@@ -6,7 +6,7 @@ use super::memory::{Buffer, Layout as MemoryLayout, Place, Space, lay_out};
 use super::phases::{
     GradMode, Phase, Places, backward, derive, derive_backward, forward, reads_inputs_again, room,
 };
-use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
+use super::program::{Curve, Kernel, NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
 
 /// A file of the kernel's text: its path and what is in it.
@@ -34,7 +34,7 @@ const OPTIMISER: Text = ("src/nn/graph/gpu/optimiser.cu", include_str!("optimise
 const KERNEL: Text = ("src/nn/graph/gpu/kernel.cu", include_str!("kernel.cu"));
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
-const SUMS_SHARED: usize = 6144;
+const SUMS_SHARED: usize = 12_288;
 
 /// What answers are trained by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Buffers {
                 buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
             }
             if is_repeated(program, analysis, id) {
-                let again = readers(program, analysis, id).map(back);
+                let again = readers_of_part(program, analysis, id).into_iter().map(back);
                 let (first, last) = again.fold((usize::MAX, 0), |(low, high), t| (low.min(t), high.max(t)));
                 buffers.repeated[id] = Some(buffers.add(node.size.count(), first..=last));
             }
@@ -225,13 +225,19 @@ fn readers<'a>(program: &'a Program, analysis: &'a Analysis, node: NodeId) -> im
     all.filter(move |(_, other)| other.kernel.reads().contains(&node)).map(|(id, _)| id)
 }
 
-/// Whether a result is computed again for the backward pass: a curve over many numbers, read by projections alone.
+/// The steps that read a step's result or a part of it that is not moved.
+fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<NodeId> {
+    let all = (0..program.nodes.len()).filter(|id| analysis.needed[*id] && root(program, *id).0 != node);
+    all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
+}
+
+/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
 fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
-    let large = program.nodes[node].size.count() >= 512;
-    let curve = matches!(program.nodes[node].kernel, Kernel::Apply(..));
+    let large = program.nodes[node].size.count() >= 256;
+    let cheap = matches!(program.nodes[node].kernel, Kernel::Apply(Curve::Gelu | Curve::Relu, _) | Kernel::Normalise { .. });
     let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
-    let mut all = readers(program, analysis, node).map(projects);
-    large && curve && analysis.wanted[node] && all.next() == Some(true) && all.all(|is| is)
+    let all = readers_of_part(program, analysis, node);
+    large && cheap && analysis.wanted[node] && !all.is_empty() && all.into_iter().all(projects)
 }
 
 /// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
@@ -292,10 +298,17 @@ impl<'a> Writer<'a> {
             *end += weight.count();
         }
         let all = parameters + 1 + derived;
-        let slices = if all <= 1024 { 4 } else if all <= 1536 { 2 } else { 1 };
+        // Few weights of many sequences: more threads than weights.
+        let slices = match all {
+            0..=1024 => 4,
+            1025..=3072 if cut.lanes >= 16 => 4,
+            1025..=1536 => 2,
+            1537.. => 1,
+        };
         let sums = slices * all + derived;
         let sums_shared = sums <= SUMS_SHARED && 4 * sums < cut.shared / 2;
-        let left = cut.shared / 4 - if sums_shared { sums } else { 0 };
+        let reduce = 2 * cut.lanes * cut.workers + 16;
+        let left = (cut.shared / 4).saturating_sub(reduce + if sums_shared { sums } else { 0 });
         let layout = lay_out(&buffers.all, left / cut.lanes);
         Self { training, cut, analysis, buffers, layout, offsets, parameters, derived, sums_shared, slices, text: String::new() }
     }
@@ -499,7 +512,11 @@ impl<'a> Writer<'a> {
 
     /// A result as the backward pass finds it.
     fn value_again(&self, node: NodeId) -> String {
-        self.buffers.repeated[node].map_or_else(|| self.value(node), |buffer| self.place(buffer))
+        let (at, offset) = root(&self.training.program, node);
+        match self.buffers.repeated[at] {
+            Some(buffer) => format!("{} + {offset} * LANES", self.place(buffer)),
+            None => self.value(node),
+        }
     }
 
     /// Computes a result again.
@@ -553,9 +570,10 @@ impl<'a> Writer<'a> {
                 continue;
             }
             for read in node.kernel.reads() {
-                if self.buffers.repeated[read].is_some() && !again[read] {
-                    again[read] = true;
-                    self.repeat(read);
+                let (at, _) = root(program, read);
+                if self.buffers.repeated[at].is_some() && !again[at] {
+                    again[at] = true;
+                    self.repeat(at);
                 }
             }
             let modes: Vec<(NodeId, GradMode)> = node
