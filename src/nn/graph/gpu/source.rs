@@ -36,6 +36,9 @@ const KERNEL: Text = ("src/nn/graph/gpu/kernel.cu", include_str!("kernel.cu"));
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 12_288;
 
+/// Numbers of a sequence from which on it pays to do without a buffer of their own.
+const LARGE: usize = 256;
+
 /// What answers are trained by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -201,7 +204,7 @@ impl Buffers {
                     buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
                 }
                 let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
-                buffers.grads[id] = match buffers.values[id].filter(|_| in_place(program, analysis, id)) {
+                buffers.grads[id] = match buffers.repeated[id].or(buffers.values[id]).filter(|_| in_place(program, analysis, id)) {
                     Some(value) => {
                         buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
                         Some(value)
@@ -233,7 +236,7 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
 
 /// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
 fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
-    let large = program.nodes[node].size.count() >= 256;
+    let large = program.nodes[node].size.count() >= LARGE;
     let cheap = matches!(program.nodes[node].kernel, Kernel::Apply(Curve::Gelu | Curve::Relu, _) | Kernel::Normalise { .. });
     let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
     let all = readers_of_part(program, analysis, node);
@@ -249,6 +252,7 @@ fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let reads_once = match reader.kernel {
         Kernel::Apply(..) => !is_repeated(program, analysis, node),
         Kernel::DiagonalScan { .. } => reader.size.length > 1,
+        Kernel::Project { .. } => program.nodes[node].size.count() >= LARGE,
         _ => false,
     };
     let looks_again = matches!(program.nodes[node].kernel, Kernel::SoftmaxTokens(_) | Kernel::Tokens);
