@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use dfdx::prelude::{Backward, Cpu, MeanTo, OwnedTape, TensorFromVec, TryMul, TrySub};
-use innerloop::nn::model::{Architecture, GdConstants, Model};
+use innerloop::nn::model::{Architecture, GdConstants, Model, Setting};
 use innerloop::nn::{Device, GradTarget, Input, Net};
 use innerloop::preset::{self, Preset};
 use innerloop::task::{Stream, Task, rng};
@@ -68,9 +68,10 @@ fn measure(name: &str, length: usize) {
     let (_, mut preset) = preset::find(name).expect("a preset of this name");
     let Task::Linear(task) = &mut preset.task else { panic!("{name} learns something else than linear regression") };
     task.context = length;
-    let (device, sizes) = (Cpu::default(), (preset.task.shape(), preset.layout));
+    let device = Cpu::default();
     let gd_constants = GdConstants { step_size: 1.0, lambda: 1.0 };
-    let model = preset.model.build(&device, sizes, gd_constants, &mut rng(1, Stream::Init, 0, 0)).expect("a model");
+    let setting = Setting { shape: preset.task.shape(), layout: preset.layout, gd_constants };
+    let model = preset.model.build(&device, setting, &mut rng(1, Stream::Init, 0, 0)).expect("a model");
 
     // What a gradient takes where nothing is kept from those before it.
     device.release();

@@ -3,7 +3,8 @@
 use std::io::sink;
 
 use divan::Bencher;
-use innerloop::tui::theme::{Background, Depth, Theme};
+use innerloop::tui::capabilities::{Background, Depth};
+use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
@@ -24,7 +25,7 @@ fn drawn(bencher: Bencher) {
     let (app, theme, mut buffer) = (fixture::lab(), Theme::new(Depth::True, Background::Dark), Buffer::empty(AREA));
     bencher.bench_local(|| {
         buffer.reset();
-        view::draw(&app, theme, AREA, &mut buffer);
+        view::render(&app, theme, AREA, &mut buffer);
     });
 }
 
@@ -36,6 +37,6 @@ fn redrawn_and_written(bencher: Bencher) {
         Terminal::with_options(CrosstermBackend::new(sink()), options).expect("a terminal that is none")
     };
     bencher.with_inputs(empty).bench_local_values(|mut terminal| {
-        terminal.draw(|frame| view::render(&app, theme, frame)).expect("nothing can fail to be written");
+        terminal.draw(|frame| view::render(&app, theme, AREA, frame.buffer_mut())).expect("a write to nowhere");
     });
 }

@@ -1,13 +1,12 @@
-//! Numbers and texts from files, checked where they are read.
+//! Bounds of numbers and texts in files, checked while they are parsed.
 //!
-//! Each function here is a serde `deserialize_with`: a value out of bounds is refused by the parser itself, which knows
-//! the line and the column. Knows nothing of which field it guards.
+//! Each function is a serde `deserialize_with`, so that an error about a value has its line and column.
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Tasks that every measure is taken over.
+/// The number of held-out tasks on which models are measured.
 pub const HELD_OUT: usize = 2048;
 
 fn within<'de, D, T>(deserializer: D, least: T, most: T) -> Result<T, D::Error>
@@ -16,7 +15,7 @@ where
     T: Deserialize<'de> + PartialOrd + Display,
 {
     let value = T::deserialize(deserializer)?;
-    // A NaN is within no bounds.
+    // False for NaN.
     if value >= least && value <= most {
         Ok(value)
     } else {
@@ -38,15 +37,15 @@ bounded! {
     dim: usize = 1..=256;
     /// Pairs in a context.
     context: usize = 1..=10_000;
-    /// A spread: positive and finite.
+    /// A positive scale, such as a standard deviation.
     scale: f64 = 1e-6..=1e6;
     /// A standard deviation that may be zero.
     noise: f64 = 0.0..=1e6;
-    /// How many of something there are, which may be none.
+    /// A count that may be zero.
     count: usize = 0..=10_000;
-    /// Classes to tell apart.
+    /// Classes of a classification task.
     classes: usize = 2..=256;
-    /// Radians from one sample to the next: beyond π a wave looks like a slower one.
+    /// Radians per sample. Frequencies above π alias to lower ones.
     frequency: f64 = 1e-6..=std::f64::consts::PI;
     /// Sequences in a training batch.
     batch: usize = 1..=65_536;
@@ -54,9 +53,9 @@ bounded! {
     steps: u64 = 0..=1_000_000_000;
     /// A learning rate.
     rate: f64 = 1e-12..=1e3;
-    /// A share of a whole.
+    /// A fraction.
     fraction: f64 = 0.0..=1.0;
-    /// A decay of a running mean.
+    /// The decay rate of a running mean.
     decay: f64 = 0.0..=0.999_999;
     /// Steps between two measurements.
     interval: u64 = 1..=1_000_000;
@@ -68,11 +67,11 @@ bounded! {
     heads: usize = 1..=64;
     /// Channels of a model, or states of a channel.
     channels: usize = 1..=256;
-    /// The modulus of an eigenvalue that does not grow.
+    /// The modulus of a stable eigenvalue.
     modulus: f64 = 0.0..=1.0;
 }
 
-/// An optional spread.
+/// An optional positive scale.
 pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(transparent)]
@@ -80,31 +79,47 @@ pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(Option::<Scale>::deserialize(deserializer)?.map(|Scale(value)| value))
 }
 
-/// A text of one or more lines that is safe to print: control characters and those that reorder text become `�`.
+/// A text of one or more lines. Control characters and characters that reorder text are replaced by `�`.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(printable(&String::deserialize(deserializer)?))
 }
 
-/// The same on one line: a name.
+/// A text of one line, such as a name; see [`text`].
 pub fn label<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(line(&String::deserialize(deserializer)?))
 }
 
-/// Replaces what a terminal would obey instead of show.
+/// Replaces characters that a terminal would interpret instead of show by `�`, and tabs by spaces.
 pub fn printable(text: &str) -> String {
-    let harmless = |c: char| match c {
+    let visible = |c: char| match c {
         '\n' => c,
         '\t' => ' ',
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
         c if c.is_control() => '\u{fffd}',
         c => c,
     };
-    text.chars().map(harmless).collect()
+    text.chars().map(visible).collect()
 }
 
-/// The same for what must stay on one line: names, and pieces of a file in a message.
+/// The same for a single line, such as a name or an excerpt of a file in a message: line breaks are replaced too.
 pub fn line(text: &str) -> String {
     printable(text).replace('\n', "�")
+}
+
+/// Characters of a name from a file that a message quotes at most.
+const SHORT: usize = 64;
+
+/// A name for a message: on one line, and of bounded length.
+pub fn short(name: &str) -> String {
+    line(&shortened(name, SHORT))
+}
+
+/// At most so many characters of a text; where there are more, "…" stands for the rest.
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_replaced() {
+    fn control_characters_are_replaced() {
         assert_eq!(printable("a\u{1b}[31mb\u{9b}c\u{202e}d\ne\tf\u{7}"), "a�[31mb�c�d\ne f�");
     }
 }

@@ -20,47 +20,73 @@ pub mod bounds;
 pub mod cli;
 pub mod headless;
 mod lanes;
+mod logging;
 pub mod nn;
 pub mod optim;
 pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
+pub mod system;
 pub mod task;
 pub mod train;
 pub mod tui;
+pub mod uncertainty;
 pub mod worker;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command, Lab};
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
-    let Cli { lab, command } = Cli::parse();
-    let done = match command {
-        None => open_lab(None, lab),
-        Some(Command::Run { what, lab }) => open_lab(what, lab),
+    headless::completions::answer(Cli::command);
+    let arguments = cli::in_order(std::env::args_os());
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return cli::refuse(&error, &arguments),
+    };
+    let command = cli.command.as_ref().and_then(|_| arguments.get(1)).map(|word| word.to_string_lossy().into_owned());
+    headless::exit::code(perform(cli), command.as_deref())
+}
+
+fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
+    cli.log.as_deref().map(logging::to_file).transpose()?;
+    system::signals::survive_file_size_limit().context("cannot listen for signals")?;
+    match cli.command {
+        None => {
+            if let Some(message) = cli.lab.what.as_deref().and_then(cli::unknown) {
+                return Err(headless::exit::Usage(message).into());
+            }
+            open_lab(cli.lab)
+        }
+        Some(Command::Run(lab)) => open_lab(lab),
         Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
+        Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),
-        Some(Command::Completions(options)) => headless::completions::run(&options, Cli::command()),
+        Some(Command::Completions(options)) => headless::completions::run(&options),
         Some(Command::Man) => headless::completions::man(Cli::command()),
-    };
-    headless::exit::code(done)
+    }
 }
 
 /// Opens the lab on a preset or a session, or on its gallery.
-fn open_lab(what: Option<String>, lab: Lab) -> anyhow::Result<ExitCode> {
-    // What is wrong with the argument is said before the screen is taken.
+fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
+    let Lab { what, changes, device, saves, color, background } = lab;
+    // What is wrong with the arguments is said before the screen is taken.
     let start = what.as_deref().map(session::find).transpose()?;
+    let start = start.map(|source| changes.apply(source)).transpose()?;
+    if start.is_none() {
+        changes.need_preset()?;
+    }
     headless::needs_terminal()?;
-    let Lab { device, saves, color, background } = lab;
-    tui::run(tui::Options { start, device, saves, color, background }).map(ExitCode::from)
+    let stop_at = changes.steps;
+    tui::run(tui::Options { start, stop_at, device, saves, color, background }).map(ExitCode::from)
 }
 
 /// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for it.

@@ -2,6 +2,7 @@
 
 mod claim;
 mod library;
+mod nearest;
 mod overrides;
 mod parse_error;
 mod ron_file;
@@ -9,8 +10,9 @@ mod ron_spans;
 mod shift;
 
 pub use claim::{Claim, Quantity};
-pub use library::{Entry, all, all_in, find, find_in, is_path, load, stem, understand};
-pub use overrides::{SetError, set};
+pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
+pub use nearest::nearest;
+pub use overrides::{SetError, keys, set};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -86,6 +88,15 @@ impl Family {
 /// checked when a run is opened.
 const MEMORY: u128 = 64 << 30;
 
+/// "12 GiB", "300 MiB".
+fn size(bytes: u128) -> String {
+    if bytes < 10 << 30 {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
+    } else {
+        format!("{} GiB", bytes.div_ceil(1 << 30))
+    }
+}
+
 impl Preset {
     /// Checks fields together: model, task and layout fit each other, and the run fits into memory.
     pub fn check(&self) -> Result<()> {
@@ -96,21 +107,21 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
-        self.fits_into(MEMORY)
+        self.fits_into(MEMORY, "a preset")
     }
 
-    /// Checks that a run needs at most this many bytes.
-    pub fn fits_into(&self, most: u128) -> Result<()> {
+    /// Checks that a run needs at most this many bytes, which `by` allows.
+    pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
         let (shape, bytes) = (self.task.shape(), self.bytes());
         ensure!(
             bytes <= most,
-            "d {}, N {} and batch {} together need about {} GB; at most {} GB are allowed: \
+            "d {}, N {} and batch {} together need about {}; {by} allows {}: \
              make task.dim, task.context or train.batch smaller",
             shape.dim,
             shape.context,
             self.train.batch,
-            bytes.div_ceil(1 << 30),
-            most >> 30
+            size(bytes),
+            size(most)
         );
         Ok(())
     }

@@ -1,32 +1,32 @@
 //! A curve of any length in bounded memory.
 //!
-//! Owns how a long curve is kept: the most recent points exactly, and the whole of it in buckets that remember the
-//! least, the greatest and the mean value, so that a spike is never lost. Knows nothing of what the values mean.
+//! The most recent points are stored exactly, and the whole curve in buckets with their minimum, maximum and mean, so
+//! that every extreme value is preserved.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-/// Buckets are merged in pairs when there are this many.
+/// The greatest number of buckets; when it is reached, they are merged in pairs.
 const BUCKETS: usize = 1024;
-/// Points that are kept exactly.
+/// The number of points that are stored exactly.
 const TAIL: usize = 256;
 
-/// One stretch of steps of a [`Series`].
+/// A range of steps of a [`Series`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
-    /// First step that fell into the bucket.
+    /// The first step of the bucket that has a value.
     pub step: u64,
     pub min: f32,
     pub max: f32,
     pub mean: f32,
-    /// How many values `mean` is over.
+    /// The number of values.
     pub count: u32,
 }
 
 impl Bucket {
-    fn absorb(&mut self, other: &Bucket) {
+    fn merge(&mut self, other: &Bucket) {
         let (n, m) = (self.count as f32, other.count as f32);
         self.mean = (self.mean * n + other.mean * m) / (n + m);
         self.min = self.min.min(other.min);
@@ -35,11 +35,11 @@ impl Bucket {
     }
 }
 
-/// A curve over training steps: bounded in memory, exact at its end, with every extreme kept.
+/// A curve over training steps, exact at its end, elsewhere as minimum, maximum and mean of ranges of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Series {
-    /// Steps that one bucket covers; a power of two.
+    /// Steps per bucket; a power of two.
     #[serde(deserialize_with = "width")]
     width: u64,
     #[serde(deserialize_with = "buckets")]
@@ -48,15 +48,15 @@ pub struct Series {
     tail: VecDeque<(u64, f32)>,
 }
 
-/// Steps that a bucket read from a file may cover at most.
+/// The greatest `width` that is read from a file.
 const WIDEST: u64 = 1 << 40;
-/// Values that the buckets of a curve read from a file may be over, so that their sum stays countable.
+/// The greatest sum of `count` that is read from a file; larger sums could overflow.
 const MOST: u64 = 1 << 31;
 
 fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let width = u64::deserialize(deserializer)?;
     let good = width.is_power_of_two() && width <= WIDEST;
-    good.then_some(width).ok_or_else(|| D::Error::custom(format!("{width} is no width: give a power of two")))
+    good.then_some(width).ok_or_else(|| D::Error::custom(format!("{width} is not a power of two up to {WIDEST}")))
 }
 
 fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bucket>, D::Error> {
@@ -85,7 +85,7 @@ impl Default for Series {
 }
 
 impl Series {
-    /// Adds the value at a step. Steps must not go backwards. A value that is not finite leaves a gap.
+    /// Appends the value at a step, which must not be less than the last one. Values that are not finite are ignored.
     pub fn push(&mut self, step: u64, value: f32) {
         if !value.is_finite() {
             return;
@@ -96,7 +96,7 @@ impl Series {
         self.tail.push_back((step, value));
         let point = Bucket { step, min: value, max: value, mean: value, count: 1 };
         match self.buckets.last_mut() {
-            Some(last) if last.step / self.width == step / self.width => last.absorb(&point),
+            Some(last) if last.step / self.width == step / self.width => last.merge(&point),
             _ => {
                 if self.buckets.len() == BUCKETS {
                     self.halve();
@@ -106,14 +106,14 @@ impl Series {
         }
     }
 
-    /// Doubles the bucket width until at most half of the buckets are left.
+    /// Doubles the bucket width until at most half of the buckets remain.
     fn halve(&mut self) {
         while self.buckets.len() > BUCKETS / 2 {
             self.width *= 2;
             let mut merged: Vec<Bucket> = Vec::with_capacity(BUCKETS);
             for bucket in &self.buckets {
                 match merged.last_mut() {
-                    Some(last) if last.step / self.width == bucket.step / self.width => last.absorb(bucket),
+                    Some(last) if last.step / self.width == bucket.step / self.width => last.merge(bucket),
                     _ => merged.push(*bucket),
                 }
             }
@@ -121,7 +121,7 @@ impl Series {
         }
     }
 
-    /// The whole curve, coarse where it is long.
+    /// The whole curve.
     pub fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
@@ -140,7 +140,7 @@ impl Series {
         self.tail.is_empty()
     }
 
-    /// Least and greatest value ever pushed.
+    /// Minimum and maximum of all values; `None` if there are none.
     pub fn range(&self) -> Option<(f32, f32)> {
         self.buckets.iter().map(|b| (b.min, b.max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_curve_stays_bounded_and_keeps_its_spike() {
+    fn a_long_curve_is_bounded_and_keeps_its_maximum() {
         let mut series = Series::default();
         for step in 0..1_000_000 {
             series.push(step, if step == 12_345 { 99.0 } else { 1.0 });
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_a_gap() {
+    fn values_that_are_not_finite_are_ignored() {
         let mut series = Series::default();
         series.push(0, f32::NAN);
         series.push(1, f32::INFINITY);

@@ -2,11 +2,15 @@
 //!
 //! Defines the form and the versions of the files. A save that fails leaves the previous file as it was.
 
+mod file;
 mod result_cache;
 mod store;
+mod target;
 
+pub use file::{SessionFile, stem};
 pub use result_cache::{ClaimRecord, ClaimResult, PresetResults, ResultCache};
-pub use store::{list, load, may_replace, save, understand};
+pub use store::{list, load, save, understand};
+pub use target::{Planned, is_session_name, may_replace};
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -60,7 +64,7 @@ pub struct Content {
 }
 
 /// What a run starts from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// A preset and the name it is known by.
     Preset(String, Box<Preset>),

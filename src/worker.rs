@@ -15,7 +15,7 @@ use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    DeviceChoice, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+    DeviceChoice, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
 };
 
 /// Updates a worker posts at most in a second.
@@ -28,6 +28,8 @@ pub enum Order {
     Resume,
     /// One step, then pause.
     Step,
+    /// Stop at this step, also after a restart, instead of the preset's last.
+    StopAt(u64),
     /// At most this many steps per second; `None`: as many as possible.
     Pace(Option<f64>),
     /// Multiplies the learning rate from here on.
@@ -38,7 +40,9 @@ pub enum Order {
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
-    /// Writes the session to this file.
+    /// Fits learners to the answers of the present weights.
+    Fit,
+    /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
     Save(PathBuf),
 }
 
@@ -95,10 +99,26 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Note {
     Saved(PathBuf),
+    /// The session's file could not be written, for this reason; the session is in another file instead.
+    SavedElsewhere {
+        path: PathBuf,
+        why: String,
+    },
     /// A save failed; the run continues.
     SaveFailed(String),
+    /// The session that was opened is not this run's to write, for this reason.
+    ReadOnly(String),
     /// The run cannot go on: it could not be opened, or the thread panicked.
     Failed(String),
+}
+
+/// Learners fitted to a model's answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    /// The step of the weights.
+    pub step: u64,
+    /// The best explanation first; or why there is none.
+    pub fits: Result<Vec<Fit>, String>,
 }
 
 /// What happened since the last update, folded.
@@ -117,6 +137,7 @@ pub struct Update {
     pub checked: Option<ClaimRecord>,
     /// Measurements of the weights on shifted tasks.
     pub shifts: Vec<Shift>,
+    pub fitted: Option<Fitted>,
     pub notes: Vec<Note>,
 }
 

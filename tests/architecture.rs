@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("bounds", &[]),
     ("series", &["bounds"]),
+    ("uncertainty", &[]),
     ("lanes", &[]),
     ("task", &["bounds", "series", "lanes"]),
     ("reference", &["bounds", "series"]),
@@ -18,8 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("train", &["bounds", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
     ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
     ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
-    ("headless", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),
-    ("tui", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),
+    ("headless", &["bounds", "series", "uncertainty", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),
+    ("tui", &["bounds", "series", "uncertainty", "task", "reference", "nn", "optim", "preset", "train", "session", "worker"]),
     ("cli", &["headless", "tui", "train"]),
 ];
 
@@ -30,11 +31,11 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
     ("nalgebra::", &["reference", "train"]),
-    ("clap::", &["cli", "headless", "lib"]),
+    ("clap::", &["cli", "headless", "lib", "tui/capabilities"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
-    ("thread::scope", &["worker", "tui"]),
+    ("thread::scope", &["worker", "tui", "headless/verify"]),
 ];
 
 /// Lines of a file at most.

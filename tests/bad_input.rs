@@ -126,7 +126,7 @@ const SPOILED_TASKS: &[(&str, &str)] = &[
     ),
     (
         "Linear(dim: 2, outputs: Vector, context: 3, range: 1.0, distractors: 1, drift: 0.1)",
-        "task.drift: weights that drift and distractors are not known together",
+        "task.drift: drift and distractors exclude each other",
     ),
 ];
 
@@ -269,7 +269,7 @@ fn every_way_to_spoil_a_session_is_told() {
         ("step: 12,", "step: 5,", "history: train_loss: it goes to step 12, but the run is at step 5"),
         ("step: 12,", "step: 99999999999999,", "checkpoint: step: 99999999999999 is more than any run does"),
         ("step: 12,", "stepp: 12,", "checkpoint: there is no field `stepp`; did you mean `step`? allowed: seed, step"),
-        ("width: 1", "width: 0", "history.train_loss.width: 0 is no width: give a power of two"),
+        ("width: 1", "width: 0", "history.train_loss.width: 0 is not a power of two up to"),
         ("count: 1", "count: 4294967295", "history.train_loss.buckets: a curve is at most"),
     ];
     for (piece, by, expected) in cases {

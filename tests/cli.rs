@@ -4,12 +4,13 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::io::Read;
+use std::process::Stdio;
 
 use innerloop::session;
 use serde_json::Value;
-use support::{PRESET, command, innerloop, preset_with, stderr, stdout};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+use support::{PRESET, command, innerloop, preset_with, signal, stderr, stdout, training};
 
 /// A folder with the small preset as `tiny.ron`.
 fn folder() -> tempfile::TempDir {
@@ -34,14 +35,26 @@ fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
     let top =
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
-    let further = ["objective", "eval_median", "loss_by_pairs", "references", "equivalence"];
+    let further =
+        ["objective", "eval_loss_standard_error", "eval_median", "loss_by_pairs", "references", "equivalence"];
     assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];
-    assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).collect());
-    let names = ["zero", "gd-1", "gd-2", "gd-3", "gd-5", "gd-10", "gd++", "least-squares", "ridge"];
-    let names = names.into_iter().chain(["recursive-least-squares", "kalman", "bayes"]);
+    let added = ["loss_gap_standard_error", "read_state_cosine", "compared_tasks", "nearest_distance", "ties", "distances"];
+    assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).chain(added).collect());
+    let names = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd-2-free gd-3-free gd-1-forgetting gd++ gd++-query lms nlms leaky-lms \
+                 cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 least-squares ridge \
+                 recursive-least-squares rls-forgetting kalman bayes";
+    let names = names.split_whitespace();
     assert_eq!(keys(&report["references"]), names.clone().collect());
+    assert!(report["equivalence"]["ties"].is_array() && report["equivalence"]["nearest_distance"].is_f64());
+    for (name, parameter) in [("gd-1-forgetting", "forgetting"), ("nlms", "eta"), ("newton-2", "alpha"), ("gd++", "gamma")] {
+        assert!(report["references"][name][parameter].is_f64(), "{name}");
+    }
+    assert_eq!(report["references"]["gd-2-free"]["etas"].as_array().unwrap().len(), 2);
+    for key in ["loss_standard_error", "loss_difference", "loss_difference_standard_error"] {
+        assert!(report["references"]["gd-1"][key].is_f64(), "{key}");
+    }
     for reference in names.map(|name| &report["references"][name]) {
         assert!(reference["loss"].is_f64() && reference["median"].is_f64() && reference["flops"].is_u64());
         assert_eq!(reference["loss_by_pairs"].as_array().unwrap().len(), 4, "{reference}");
@@ -65,6 +78,30 @@ fn no_steps_is_a_measurement() {
 }
 
 #[test]
+fn off_the_distribution_the_learner_is_offered_with_its_gain_frozen_too() {
+    let folder = folder();
+    let args = ["train", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--save", "built.ron", "--json"];
+    json(&folder, &args);
+    let report = json(&folder, &["eval", "built.ron", "--set", "task.context=6", "--json"]);
+    let (frozen, plain) = (&report["references"]["gd-1-frozen"], &report["references"]["gd-1"]);
+    assert!((frozen["eta"].as_f64().unwrap() / plain["eta"].as_f64().unwrap() - 2.0).abs() < 1e-9);
+    assert_eq!(report["equivalence"]["nearest"], "gd-1-frozen");
+    assert!(report["equivalence"]["nearest_distance"].as_f64().unwrap() < 1e-4);
+}
+
+#[test]
+fn a_fit_names_the_learner_that_explains_a_model_with_its_parameters() {
+    let folder = folder();
+    let fit = ["fit", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--json"];
+    let report = json(&folder, &fit);
+    let best = &report["fits"][0];
+    assert_eq!((&best["learner"], &report["steps"]), (&Value::from("gd-1"), &0.into()));
+    assert!(best["explained"].as_f64().unwrap() > 0.999_999 && best["eta"].is_f64(), "{best}");
+    let page = stdout(&innerloop(folder.path(), &["fit", "tiny.ron", "--steps", "0"]));
+    assert!(page.contains("explained") && page.contains("gd-1-forgetting, "), "{page}");
+}
+
+#[test]
 fn without_json_people_get_a_page_and_plain_lines_of_progress() {
     let output = innerloop(folder().path(), &["train", "tiny.ron"]);
     assert_eq!(output.status.code(), Some(0));
@@ -85,19 +122,17 @@ fn every_promised_key_can_be_set() {
         "task.range=2",
         "task.weight_scale=0.5",
         "task.noise=0.1",
-        "task.drift=0.2",
         "task.drift=0",
         "task.distractors=2",
         "train.batch=8",
         "train.steps=3",
         "train.lr=0.001",
         "train.seed=9",
-        "model.init=Constructed",
         "train.clip=None",
         "train.optimiser=Sgd",
         "references=[Zero, Gd(1)]",
         "title=\"Another\"",
-        " task.dim = 4 ",
+        " model.init = Constructed ",
     ];
     let mut arguments = vec!["train", "tiny.ron", "--save", "set.ron", "--json"];
     arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
@@ -107,7 +142,7 @@ fn every_promised_key_can_be_set() {
     let saved = session::load(&folder.path().join("set.ron")).unwrap().preset;
     let written = innerloop::preset::pretty(&saved).unwrap();
     for line in [
-        "dim: 4",
+        "dim: 3",
         "outputs: Scalar",
         "context: 5",
         "range: 2.0",
@@ -197,22 +232,13 @@ fn a_session_refuses_what_would_change_its_past() {
 #[test]
 fn only_sessions_are_replaced() {
     let folder = folder();
-    for (file, words) in [("tiny.ron", "this is not a session, so it is not replaced"), (".", "this is a folder")] {
-        let output = innerloop(folder.path(), &["train", "tiny.ron", "--save", file]);
+    fs::create_dir(folder.path().join("d.ron")).unwrap();
+    for (file, words) in [("tiny.ron", "this is not a session, so it is not replaced"), ("d.ron", "this is a folder")] {
+        let output = innerloop(folder.path(), &["train", "tiny.ron", "--save", file, "--force"]);
         assert_eq!(output.status.code(), Some(1));
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
     }
     assert_eq!(fs::read_to_string(folder.path().join("tiny.ron")).unwrap(), PRESET);
-}
-
-#[test]
-fn a_save_makes_its_folder_and_leaves_nothing_beside_the_file() {
-    let folder = folder();
-    let output = innerloop(folder.path(), &["train", "tiny.ron", "--steps", "1", "--save", "new/deep/s.ron"]);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let deep = folder.path().join("new/deep");
-    assert_eq!(fs::read_dir(&deep).unwrap().count(), 1);
-    assert_eq!(session::load(&deep.join("s.ron")).unwrap().checkpoint.step, 1);
 }
 
 #[test]
@@ -228,51 +254,13 @@ fn a_session_that_could_not_be_read_again_is_not_written() {
     assert!(session::save(&path.join("below/a/file.ron"), &support::session(3)).is_err());
 }
 
-#[cfg(unix)]
-#[test]
-fn a_crash_in_the_middle_of_a_save_costs_nothing() {
-    let folder = folder();
-    let path = folder.path().join("s.ron");
-    session::save(&path, &support::session(3)).unwrap();
-    let before = fs::read(&path).unwrap();
-    // The system ends the program, or its write, after a few blocks.
-    for (trap, ends) in [("", None), ("trap '' XFSZ;", Some(1))] {
-        let program = env!("CARGO_BIN_EXE_innerloop");
-        let script = format!("{trap} ulimit -c 0; ulimit -f 2; exec '{program}' train s.ron --save s.ron");
-        let mut shell = std::process::Command::new("bash");
-        let output = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
-        assert_eq!(output.status.code(), ends, "{}", stderr(&output));
-        assert_eq!(fs::read(&path).unwrap(), before);
-    }
-    // Pieces of a dead program's save are no sessions.
-    assert_eq!(session::list(folder.path()).iter().filter(|row| row.content.is_ok()).count(), 1);
-}
-
-/// A training child that has done its first steps.
-#[cfg(unix)]
-fn training(folder: &tempfile::TempDir, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
-    fs::write(folder.path().join("long.ron"), preset_with("steps: 50", "steps: 1000000000")).unwrap();
-    let mut start = command(folder.path(), &[&["train", "long.ron"], arguments].concat());
-    let mut child = start.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    lines.read_line(&mut line).unwrap();
-    assert!(line.starts_with("step "), "{line}");
-    (child, lines)
-}
-
-#[cfg(unix)]
-fn signal(child: &Child, name: &str) {
-    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
-    assert!(sent.unwrap().success());
-}
-
-#[cfg(unix)]
 #[test]
 fn signals_save_and_end_the_run_with_their_code() {
-    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+    let names = [("INT", SIGINT), ("TERM", SIGTERM), ("HUP", SIGHUP), ("QUIT", SIGQUIT)];
+    for (name, number) in names.into_iter().chain([("USR1", SIGUSR1), ("USR2", SIGUSR2), ("XCPU", SIGXCPU)]) {
+        let code = 128 + number;
         let folder = folder();
-        let (mut child, mut lines) = training(&folder, &["--save", "s.ron", "--json"]);
+        let (mut child, mut lines) = training(folder.path(), &["--save", "s.ron", "--json"]);
         signal(&child, name);
         let mut rest = String::new();
         lines.read_to_string(&mut rest).unwrap();
@@ -285,11 +273,10 @@ fn signals_save_and_end_the_run_with_their_code() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn a_signal_without_save_says_that_nothing_is_saved() {
     let folder = folder();
-    let (mut child, mut lines) = training(&folder, &[]);
+    let (mut child, mut lines) = training(folder.path(), &[]);
     signal(&child, "TERM");
     let mut rest = String::new();
     lines.read_to_string(&mut rest).unwrap();
@@ -355,7 +342,8 @@ fn presets_come_from_the_folder_or_from_the_program() {
     let tiny = innerloop(folder.path(), &["presets"]);
     assert!(stdout(&tiny).contains("says task: (dim: 0) in a text (20 parameters)"), "{}", stdout(&tiny));
     let unknown = innerloop(folder.path(), &["train", "frist-look"]);
-    assert!(stderr(&unknown).contains("did you mean `first-look`? known: broken, "));
+    let words = "there is no preset `frist-look`; the nearest are `first-look`, `";
+    assert!(stderr(&unknown).contains(words) && stderr(&unknown).len() < 200, "{}", stderr(&unknown));
     let broken = innerloop(folder.path(), &["train", "broken"]);
     assert!(stderr(&broken).starts_with("error: presets/broken.ron:1:8: the text ends here"), "{}", stderr(&broken));
 }
@@ -399,9 +387,15 @@ fn a_closed_standard_error_is_survived() {
 fn shells_and_man_are_served() {
     let folder = folder();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(stdout(&innerloop(folder.path(), &["completions", shell])).contains("innerloop"), "{shell}");
+        assert!(stdout(&innerloop(folder.path(), &["completions", shell])).contains("INNERLOOP_COMPLETE"), "{shell}");
     }
-    assert!(stdout(&innerloop(folder.path(), &["man"])).contains(".TH innerloop 1"));
+    let page = stdout(&innerloop(folder.path(), &["man"]));
+    assert!(page.contains(".TH innerloop 1"));
+    for command in ["RUN", "TRAIN", "EVAL", "PRESETS", "CHECK", "VERIFY", "COMPLETIONS", "MAN"] {
+        assert_eq!(page.matches(&format!(".SH \"INNERLOOP {command}\"")).count(), 1, "{command}");
+    }
+    assert!(page.contains("\\-\\-save") && page.contains("Example: innerloop train gd\\-ssm"), "{page}");
+    assert!(!page.contains("(1)"), "no page that cannot be printed is cited");
 }
 
 #[test]
@@ -472,4 +466,97 @@ fn what_cannot_be_measured_is_refused_in_one_line() {
         assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).lines().count() <= 2, "{}", stderr(&output));
     }
+}
+
+#[test]
+fn what_is_said_twice_or_makes_no_sense_is_wrong_usage() {
+    let folder = folder();
+    let cases = [
+        (&["train", "tiny.ron", "--set", "task.dim=3", "--set", "task.dim=4"][..], "--set task.dim is given twice"),
+        (&["train", "tiny.ron", "--seed", "1", "--set", "train.seed=1"], "--seed and --set train.seed are the same"),
+        (&["train", "tiny.ron", "--steps", "x"], "give a whole number from 0 to 1000000000"),
+        (&["train", "tiny.ron", "--seed", "-"], "give a whole number from 0 to 18446744073709551615"),
+        (&["train", "tiny.ron", "--save", "s"], "the name must end in .ron, as in s.ron"),
+        (&["train", "tiny.ron", "--force"], "--save <FILE>"),
+        (&["train"], "Example: innerloop train gd-ssm --save gd-ssm.ron"),
+        (&["run", "--seed", "3"], "--set, --seed and --steps need a preset"),
+        (&["run", "tiny.ron", "--set", "task.dim=3", "--set", "task.dim=4"], "--set task.dim is given twice"),
+        (&["trian", "tiny.ron"], "there is no command and no preset `trian`; the nearest are `train`, "),
+        (&["gd-smm"], "there is no command and no preset `gd-smm`; the nearest are `gd-ssm`, "),
+        (&["eval", "s.ron", "--seed", "3"], "unexpected argument '--seed'"),
+    ];
+    for (arguments, words) in cases {
+        let output = innerloop(folder.path(), arguments);
+        assert_eq!(
+            (output.status.code(), stdout(&output).as_str()),
+            (Some(2), ""),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert!(stderr(&output).contains(words), "{arguments:?}: {}", stderr(&output));
+    }
+    let mistyped = innerloop(folder.path(), &["train", "tiny.ron", "--set", "task.dmi=3"]);
+    assert!(stderr(&mistyped).ends_with("see `innerloop train --help`\n"), "{}", stderr(&mistyped));
+}
+
+#[test]
+fn options_may_stand_before_the_command_and_a_preset_without_one() {
+    let folder = folder();
+    let after = json(&folder, &["train", "tiny.ron", "--steps", "3", "--json"]);
+    let before = json(&folder, &["--steps", "3", "--json", "train", "tiny.ron"]);
+    assert_eq!(before["eval_loss"], after["eval_loss"]);
+    // Without a terminal the lab cannot open, but what it would open on is understood.
+    for arguments in [&["tiny.ron"][..], &["tiny.ron", "--seed", "3"], &["--color", "none", "run", "tiny.ron"]] {
+        let output = innerloop(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        assert!(stderr(&output).contains("the lab needs a terminal"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_version_has_the_commit_where_one_is_known() {
+    let said = stdout(&innerloop(folder().path(), &["--version"]));
+    let rest = said.trim_end().strip_prefix(concat!("innerloop ", env!("CARGO_PKG_VERSION"))).unwrap();
+    let in_repository =
+        std::process::Command::new("git").args(["rev-parse", "HEAD"]).current_dir(support::root()).output();
+    match in_repository.ok().filter(|output| output.status.success()) {
+        Some(head) => {
+            let commit = rest.trim_start_matches(" (").split(' ').next().unwrap();
+            assert!(commit.len() >= 7 && stdout(&head).starts_with(commit), "{said} is not of {}", stdout(&head));
+        }
+        None => assert!(rest.is_empty() || rest.starts_with(" ("), "{said}"),
+    }
+}
+
+#[test]
+fn shells_complete_presets_keys_and_devices() {
+    let folder = folder();
+    let completed = |words: &[&str]| {
+        let mut command = command(folder.path(), &[&["--", "innerloop"], words].concat());
+        command.env("INNERLOOP_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        let text = stdout(&command.env("_CLAP_IFS", "\n").output().unwrap());
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(completed(&["train", "gd-s"]).contains(&"gd-ssm-sine".to_owned()));
+    assert!(completed(&["gd-s"]).contains(&"gd-ssm".to_owned()), "{:?}", completed(&["gd-s"]));
+    assert!(completed(&["train", "ti"]).contains(&"tiny.ron".to_owned()));
+    assert!(completed(&["train", "gd-ssm", "--set", "task.d"]).contains(&"task.dim=".to_owned()));
+    assert!(!completed(&["train", "gd-ssm", "--set", "t"]).contains(&"task=".to_owned()), "no key that holds keys");
+    assert!(completed(&["train", "gd-ssm", "--device", "c"]).contains(&"cpu".to_owned()));
+    assert!(completed(&["tr"]).contains(&"train".to_owned()));
+}
+
+#[test]
+fn a_log_records_what_the_program_does() {
+    let folder = folder();
+    let train = ["--log", "x.log", "train", "tiny.ron", "--steps", "3", "--save", "s.ron"];
+    assert_eq!(innerloop(folder.path(), &train).status.code(), Some(0));
+    assert_eq!(innerloop(folder.path(), &["train", "none", "--log", "x.log"]).status.code(), Some(1));
+    let log = fs::read_to_string(folder.path().join("x.log")).unwrap();
+    for words in [" INFO ", "version=", "saved path=s.ron step=3", "there is no preset `none`"] {
+        assert!(log.contains(words), "{words} is not in\n{log}");
+    }
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+    let refused = innerloop(folder.path(), &["--log", "none/x.log", "presets"]);
+    assert!(stderr(&refused).starts_with("error: --log none/x.log: "), "{}", stderr(&refused));
 }

@@ -6,13 +6,20 @@ use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use innerloop::train::DeviceChoice;
-use innerloop::tui::action::{Action, Direction, Effect};
-use innerloop::tui::app::{App, Destination, PACES, Pane, Tab};
-use innerloop::tui::keymap::{self, Mode, ROWS};
-use innerloop::worker::{Note, Order, Phase, Status, Update};
+use innerloop::tui::app::{App, Intent, PACES, Tab};
+use innerloop::tui::capabilities::{Background, Depth};
+use innerloop::tui::effects::{Effect, SaveTo};
+use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
+use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
+use innerloop::tui::pane::Pane;
+use innerloop::tui::theme::Theme;
+use innerloop::tui::view;
+use innerloop::worker::{Note, Order, Phase, Source, Status, Update};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
 fn press(app: &mut App, key: impl Into<KeyEvent>) -> Vec<Effect> {
-    keymap::action(app.mode(), &key.into()).map_or_else(Vec::new, |action| app.update(action))
+    keymap::action(app.mode(), &key.into()).map_or_else(Vec::new, |action| app.update(Message::Key(action)))
 }
 
 fn char(c: char) -> KeyEvent {
@@ -30,23 +37,124 @@ fn app_in(mode: Mode) -> App {
         Mode::Lab | Mode::Help | Mode::Question => fixture::lab(),
     };
     match mode {
-        Mode::Search => drop(app.update(Action::Search)),
-        Mode::Help => drop(app.update(Action::Help)),
-        Mode::Question => drop(app.update(Action::Quit)),
+        Mode::Search => drop(app.update(Message::Key(Action::Gallery(GalleryAction::Search)))),
+        Mode::Help => drop(app.update(Message::Key(Action::Help))),
+        Mode::Question => drop(app.update(Message::Key(Action::Quit))),
         Mode::Gallery | Mode::Lab => {}
     }
     assert_eq!(app.mode(), mode);
     app
 }
 
+/// The keys of a row that work in a mode: in a search, letters are text.
+fn live(row: &'static Binding, mode: Mode) -> impl Iterator<Item = &'static Key> {
+    row.keys.iter().filter(move |key| mode != Mode::Search || !matches!(key, Key::Char(_)))
+}
+
 #[test]
 fn every_key_leads_to_the_action_of_its_row_and_to_no_other() {
     for mode in Mode::ALL {
-        for row in keymap::rows(mode) {
-            for key in row.keys {
-                let action = keymap::action(mode, &key.event()).unwrap();
-                assert_eq!(format!("{action:?}"), format!("{:?}", row.action), "{mode:?} {}", row.shown);
+        for row in keymap::bindings(mode) {
+            for key in live(row, mode) {
+                assert_eq!(keymap::action(mode, &key.event()).as_ref(), Some(&row.action), "{mode:?} {}", row.shown());
             }
+        }
+    }
+}
+
+/// A key by the name that is printed for it. Written independently of the keymap.
+fn named(label: &str) -> KeyEvent {
+    let code = match label {
+        "Enter" => KeyCode::Enter,
+        "Esc" => KeyCode::Esc,
+        "Tab" => KeyCode::Tab,
+        "Shift-Tab" => KeyCode::BackTab,
+        "Backspace" => KeyCode::Backspace,
+        "Space" => KeyCode::Char(' '),
+        "Home" => KeyCode::Home,
+        "End" => KeyCode::End,
+        "PgUp" => KeyCode::PageUp,
+        "PgDn" => KeyCode::PageDown,
+        "←" => KeyCode::Left,
+        "→" => KeyCode::Right,
+        "↑" => KeyCode::Up,
+        "↓" => KeyCode::Down,
+        control if control.starts_with("Ctrl-") => {
+            let letter = control.chars().last().unwrap().to_ascii_lowercase();
+            return KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL);
+        }
+        letter => KeyCode::Char(letter.parse().unwrap_or_else(|_| panic!("no key is called {letter}"))),
+    };
+    code.into()
+}
+
+#[test]
+fn the_keys_that_are_shown_are_the_keys_that_work() {
+    for mode in Mode::ALL {
+        for row in keymap::bindings(mode) {
+            let shown: Vec<_> = row.shown().split(' ').map(named).collect();
+            assert_eq!(shown, row.keys.iter().map(|key| key.event()).collect::<Vec<_>>(), "{}", row.help);
+        }
+        for (keys, word) in keymap::hints(mode) {
+            for key in keys.split(' ') {
+                assert!(keymap::action(mode, &named(key)).is_some(), "{mode:?}: {key} {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_needs_esc_or_ctrl() {
+    for mode in Mode::ALL.into_iter().filter(|mode| *mode != Mode::Search) {
+        let blocked = |key: &Key| matches!(key, Key::Ctrl(_) | Key::Code(KeyCode::Esc));
+        for row in keymap::bindings(mode).filter(|row| row.keys.iter().all(blocked)) {
+            // Leaving the program from a question is answering it first.
+            let same =
+                keymap::bindings(mode).any(|other| other.action == row.action && !other.keys.iter().all(blocked));
+            assert!(same || mode == Mode::Question && row.action == Action::Quit, "{mode:?}: {}", row.help);
+        }
+    }
+    // In a search, Backspace erases to the empty search and then leaves it.
+    let mut app = app_in(Mode::Search);
+    type_text(&mut app, "a");
+    press(&mut app, KeyCode::Backspace);
+    assert_eq!(app.mode(), Mode::Search);
+    press(&mut app, KeyCode::Backspace);
+    assert_eq!(app.mode(), Mode::Gallery);
+}
+
+/// Apps in one of which each action of a mode has something to change: at the start, and after some keys.
+fn states(mode: Mode) -> Vec<App> {
+    let prepared = |keys: &[KeyEvent]| {
+        let mut app = app_in(mode);
+        keys.iter().for_each(|key| drop(press(&mut app, *key)));
+        app
+    };
+    let middle = [KeyCode::Left.into(), KeyCode::Down.into()];
+    let searched = [char('/'), char('g'), KeyCode::Enter.into()];
+    let keys: [&[KeyEvent]; 6] =
+        [&[], &[KeyCode::Home.into()], &[KeyCode::Right.into()], &middle, &searched, &[char('J')]];
+    keys.into_iter().map(prepared).collect()
+}
+
+#[test]
+fn every_action_changes_the_screen_or_asks_for_an_effect() {
+    // Large enough for four panes, and small enough that there is something to scroll.
+    let screen = |app: &App| {
+        [Rect::new(0, 0, 160, 40), Rect::new(0, 0, 80, 16)].map(|area| {
+            let mut buffer = Buffer::empty(area);
+            view::render(app, Theme::new(Depth::True, Background::Dark), area, &mut buffer);
+            buffer
+        })
+    };
+    for mode in Mode::ALL {
+        for row in keymap::bindings(mode) {
+            let changes = |mut app: App| {
+                let before = screen(&app);
+                let effects = app.update(Message::Key(row.action.clone()));
+                !effects.is_empty() || screen(&app) != before
+            };
+            assert!(states(mode).into_iter().any(changes), "{mode:?}: {} does nothing", row.help);
         }
     }
 }
@@ -64,8 +172,8 @@ fn a_footer_has_seven_hints_at_most_and_always_a_way_on() {
 #[test]
 fn the_table_for_the_readme_has_every_row() {
     let table = keymap::markdown_table();
-    assert_eq!(table.lines().count(), ROWS.len() + 2);
-    assert!(table.contains("| `Space` | pause, and go on | lab |"), "{table}");
+    assert_eq!(table.lines().count(), BINDINGS.len() + 2);
+    assert!(table.contains("| `Space` | pause, and continue | lab |"), "{table}");
 }
 
 #[test]
@@ -78,23 +186,29 @@ fn a_released_key_does_nothing() {
 fn enter_is_enough() {
     let mut app = fixture::gallery();
     let effects = press(&mut app, KeyCode::Enter);
-    assert!(matches!(&effects[..], [Effect::StartPreset(name, _)] if name == "gd-ssm"), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Start(Source::Preset(name, _), DeviceChoice::Auto)] if name == "gd-ssm"),
+        "{effects:?}"
+    );
 }
 
 #[test]
 fn lists_are_walked_and_an_unreadable_file_says_why_instead_of_opening() {
     let mut app = fixture::gallery();
     type_text(&mut app, "j");
-    assert_eq!(app.gallery.chosen_preset().unwrap().name, "linear-attention");
+    assert_eq!(app.gallery.selected_preset().unwrap().name, "linear-attention");
     type_text(&mut app, "kG");
-    assert_eq!(app.gallery.chosen_preset().unwrap().name, "broken");
+    assert_eq!(app.gallery.selected_preset().unwrap().name, "broken");
     assert_eq!(press(&mut app, KeyCode::Enter), []);
     assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("did you mean")));
     type_text(&mut app, "g");
-    assert_eq!((app.gallery.chosen(), &app.notice), (0, &None));
+    assert_eq!((app.gallery.selected(), &app.notice), (0, &None));
     type_text(&mut app, "l");
     assert_eq!(app.gallery.tab, Tab::Sessions);
-    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::OpenSession(PathBuf::from("saves/gd-ssm-seed3.ron"))]);
+    assert_eq!(
+        press(&mut app, KeyCode::Enter),
+        [Effect::OpenSession(PathBuf::from("saves/gd-ssm-seed3.ron"), DeviceChoice::Auto)]
+    );
     press(&mut app, KeyCode::Tab);
     assert_eq!(app.gallery.tab, Tab::Presets);
     type_text(&mut app, "d");
@@ -102,14 +216,14 @@ fn lists_are_walked_and_an_unreadable_file_says_why_instead_of_opening() {
 }
 
 #[test]
-fn a_long_card_is_scrolled_and_another_one_begins_at_its_start() {
+fn long_details_are_scrolled_and_those_of_another_preset_begin_at_their_start() {
     let mut app = fixture::gallery();
     press(&mut app, KeyCode::PageDown);
-    assert!(app.gallery.card_scroll > 0);
+    assert!(app.gallery.details_scroll > 0);
     type_text(&mut app, "K");
-    assert_eq!(app.gallery.card_scroll, 0);
+    assert_eq!(app.gallery.details_scroll, 0);
     type_text(&mut app, "Jj");
-    assert_eq!((app.gallery.chosen(), app.gallery.card_scroll), (1, 0));
+    assert_eq!((app.gallery.selected(), app.gallery.details_scroll), (1, 0));
     type_text(&mut app, "?J");
     assert!(app.help.is_some_and(|scrolled| scrolled > 1));
     press(&mut app, KeyCode::PageUp);
@@ -125,7 +239,7 @@ fn a_search_takes_letters_that_are_keys_elsewhere() {
     type_text(&mut app, "att");
     press(&mut app, KeyCode::Enter);
     assert_eq!(app.mode(), Mode::Gallery);
-    assert_eq!(app.gallery.chosen_preset().unwrap().name, "linear-attention");
+    assert_eq!(app.gallery.selected_preset().unwrap().name, "linear-attention");
     press(&mut app, KeyCode::Esc);
     assert_eq!((app.gallery.search.as_str(), app.gallery.presets().len()), ("", 3));
 }
@@ -143,27 +257,25 @@ fn control_of_a_run() {
     assert_eq!(order(type_text(&mut app, ".")), Order::Step);
     assert_eq!(order(type_text(&mut app, "-")), Order::ScaleLr(0.5));
     assert_eq!(order(type_text(&mut app, "+")), Order::ScaleLr(2.0));
-    assert_eq!(order(type_text(&mut app, "r")), Order::Restart { seed: None });
-    assert_eq!(order(type_text(&mut app, "R")), Order::Restart { seed: Some(1) });
-    assert_eq!(type_text(&mut app, "s"), [Effect::Save]);
+    assert_eq!(type_text(&mut app, "s"), [save()]);
 }
 
 #[test]
 fn a_run_that_is_still_opening_says_so_instead_of_saving() {
     let mut app = fixture::gallery();
-    app.update(Action::Started { title: "a run".to_owned() });
+    app.update(Message::Result(EffectResult::Started { title: "a run".to_owned() }));
     assert_eq!(type_text(&mut app, "s"), []);
-    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("still opening")), "{:?}", app.notice);
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("Still opening")), "{:?}", app.notice);
 }
 
 #[test]
-fn o_asks_for_other_tasks_and_shows_what_comes_of_it() {
+fn o_measures_on_other_tasks_and_shows_the_results() {
     let mut app = fixture::lab();
-    app.update(Action::Updated(Box::new(Update { shifts: fixture::shifts(), ..Update::default() })));
+    app.update(Message::Worker(Box::new(Update { shifts: fixture::shifts(), ..Update::default() })));
     assert_eq!(type_text(&mut app, "o"), [Effect::Order(Order::Shift)]);
     let lab = app.lab.as_ref().unwrap();
     assert_eq!((lab.focus, lab.companion, lab.lower.1, lab.shifts.len()), (Pane::Shift, Pane::Shift, Pane::Shift, 0));
-    assert_eq!(fixture::empty_lab().update(Action::MeasureShifts), []);
+    assert_eq!(fixture::empty_lab().update(Message::Key(Action::Lab(LabAction::MeasureShifts))), []);
 }
 
 #[test]
@@ -210,13 +322,13 @@ fn every_pane_is_a_tab_away() {
 }
 
 #[test]
-fn at_the_end_the_claims_come_to_the_front_unless_somebody_looks_there() {
+fn at_the_end_the_claims_come_to_the_front_unless_the_focus_is_there() {
     let shown = |app: &App| app.lab.as_ref().map(|lab| (lab.companion, lab.lower.1)).unwrap();
     assert_eq!(shown(&fixture::finished()), (Pane::Claims, Pane::Claims));
     let end = |app: &mut App| {
         let status = Status { step: fixture::STEPS, ..fixture::status(Phase::Finished) };
         let (status, checked) = (Some(status), Some(fixture::outcome()));
-        app.update(Action::Updated(Box::new(Update { status, checked, ..Update::default() })))
+        app.update(Message::Worker(Box::new(Update { status, checked, ..Update::default() })))
     };
     let mut app = fixture::lab();
     app.lab.as_mut().unwrap().focus = Pane::Predictions;
@@ -225,19 +337,19 @@ fn at_the_end_the_claims_come_to_the_front_unless_somebody_looks_there() {
 }
 
 #[test]
-fn only_a_run_as_the_preset_says_is_noted() {
+fn only_an_unmodified_run_is_recorded() {
     let checked = || Box::new(Update { checked: Some(fixture::outcome()), ..Update::default() });
     let mut turned = fixture::lab();
     assert!(!turned.lab.as_ref().unwrap().history.lr_changes.is_empty());
-    assert_eq!(turned.update(Action::Updated(checked())), []);
+    assert_eq!(turned.update(Message::Worker(checked())), []);
     let mut app = fixture::lab();
     app.lab.as_mut().unwrap().history.lr_changes.clear();
-    let effects = app.update(Action::Updated(checked()));
-    assert!(matches!(&effects[..], [Effect::Note(name, ..)] if name == "gd-ssm"), "{effects:?}");
+    let effects = app.update(Message::Worker(checked()));
+    assert!(matches!(&effects[..], [Effect::RecordResult(name, ..)] if name == "gd-ssm"), "{effects:?}");
     let mut other_seed = fixture::opened();
     other_seed.seed = 9;
     let update = Update { opened: Some(other_seed), checked: Some(fixture::outcome()), ..Update::default() };
-    assert_eq!(app.update(Action::Updated(Box::new(update))), []);
+    assert_eq!(app.update(Message::Worker(Box::new(update))), []);
 }
 
 #[test]
@@ -275,14 +387,19 @@ fn esc_steps_out_of_help_then_zoom_then_the_lab() {
     press(&mut app, KeyCode::Esc);
     assert!(!app.lab.as_ref().unwrap().zoom);
     press(&mut app, KeyCode::Esc);
-    assert_eq!(app.question, Some(Destination::Gallery));
-    assert_eq!(type_text(&mut app, "n"), [Effect::Close, Effect::ListSessions, Effect::ReadLedger]);
+    assert_eq!(app.question, Some(Intent::LeaveLab));
+    assert_eq!(type_text(&mut app, "n"), [Effect::Close, Effect::ListSessions, Effect::ReadResults]);
     assert_eq!(app.mode(), Mode::Gallery);
+}
+
+/// What saves the run of the fixture.
+fn save() -> Effect {
+    Effect::Save(SaveTo::New { preset: "gd-ssm".to_owned(), seed: 0 })
 }
 
 fn saved(app: &mut App) -> Vec<Effect> {
     let notes = vec![Note::Saved(PathBuf::from("saves/gd-ssm-seed0.ron"))];
-    app.update(Action::Updated(Box::new(Update { notes, ..Update::default() })))
+    app.update(Message::Worker(Box::new(Update { notes, ..Update::default() })))
 }
 
 #[test]
@@ -291,17 +408,55 @@ fn unsaved_work_is_asked_about_and_saved_before_leaving() {
     assert_eq!(press(&mut app, KeyCode::Esc), []);
     assert_eq!(app.mode(), Mode::Lab);
     type_text(&mut app, "q");
-    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), Effect::Save]);
+    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), save()]);
     assert_eq!(app.mode(), Mode::Lab);
-    assert_eq!(saved(&mut app), [Effect::Leave(0)]);
+    assert_eq!(saved(&mut app), [Effect::Exit(0)]);
+}
+
+/// A finished run whose steps are not saved, with and without a change of the learning rate.
+fn finished(lr_changed: bool) -> App {
+    let mut app = fixture::finished();
+    if !lr_changed {
+        app.lab.as_mut().unwrap().history.lr_changes.clear();
+    }
+    app
 }
 
 #[test]
-fn a_failed_save_keeps_the_person_in_the_lab() {
+fn the_question_is_asked_only_where_steps_would_be_lost() {
+    assert_eq!(type_text(&mut finished(false), "q"), [Effect::Exit(0)]);
+    let again = Effect::Order(Order::Restart { seed: None });
+    assert_eq!(type_text(&mut finished(false), "r"), [again.clone()]);
+    assert_eq!(type_text(&mut finished(false), "b")[0], Effect::Close);
+    for key in ["q", "r", "R", "b"] {
+        let mut app = finished(true);
+        assert_eq!((type_text(&mut app, key), app.mode()), (vec![], Mode::Question), "{key}");
+        let mut unfinished = fixture::lab();
+        assert_eq!((type_text(&mut unfinished, key), unfinished.mode()), (vec![], Mode::Question), "{key}");
+    }
+    // A signal leaves no time for a question and saves whatever is unsaved.
+    assert_eq!(finished(false).update(Message::System(SystemEvent::Terminate(143)))[0], save());
+}
+
+#[test]
+fn a_restart_throws_nothing_away_unasked() {
+    let mut app = fixture::lab();
+    type_text(&mut app, "R");
+    assert_eq!(app.question, Some(Intent::Restart(Some(1))));
+    assert_eq!(type_text(&mut app, "c"), []);
+    type_text(&mut app, "r");
+    assert_eq!(type_text(&mut app, "n"), [Effect::Order(Order::Restart { seed: None })]);
+    type_text(&mut app, "R");
+    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), save()]);
+    assert_eq!(saved(&mut app), [Effect::Order(Order::Restart { seed: Some(1) })]);
+}
+
+#[test]
+fn a_failed_save_keeps_the_user_in_the_lab() {
     let mut app = app_in(Mode::Question);
     type_text(&mut app, "y");
     let notes = vec![Note::SaveFailed("disk full".to_owned())];
-    assert_eq!(app.update(Action::Updated(Box::new(Update { notes, ..Update::default() }))), []);
+    assert_eq!(app.update(Message::Worker(Box::new(Update { notes, ..Update::default() }))), []);
     assert_eq!((app.mode(), app.notice.as_deref()), (Mode::Lab, Some("not saved: disk full")));
 }
 
@@ -310,23 +465,24 @@ fn what_is_saved_is_left_without_a_question() {
     let mut app = fixture::lab();
     let mut status = fixture::status(Phase::Paused);
     status.saved_step = Some(status.step);
-    app.update(Action::Updated(Box::new(Update { status: Some(status), ..Update::default() })));
-    assert_eq!(type_text(&mut app, "q"), [Effect::Leave(0)]);
-    assert_eq!(fixture::gallery().update(Action::Quit), [Effect::Leave(0)]);
+    app.update(Message::Worker(Box::new(Update { status: Some(status), ..Update::default() })));
+    assert_eq!(type_text(&mut app, "q"), [Effect::Exit(0)]);
+    assert_eq!(fixture::gallery().update(Message::Key(Action::Quit)), [Effect::Exit(0)]);
 }
 
 #[test]
-fn told_to_end_it_saves_and_leaves_whatever_comes_of_it() {
+fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
     let mut app = fixture::lab();
-    assert!(matches!(app.update(Action::Terminate(143))[..], [Effect::SaveWithin(_)]));
-    assert_eq!(app.update(Action::Terminate(129)), []);
-    assert_eq!(saved(&mut app), [Effect::Leave(143)]);
+    let effects = app.update(Message::System(SystemEvent::Terminate(143)));
+    assert!(matches!(&effects[..], [first, Effect::StartTimer(_)] if *first == save()), "{effects:?}");
+    assert_eq!(app.update(Message::System(SystemEvent::Terminate(129))), []);
+    assert_eq!(saved(&mut app), [Effect::Exit(143)]);
 
     let mut overdue = fixture::lab();
-    overdue.update(Action::Terminate(129));
-    assert_eq!(overdue.update(Action::SaveOverdue), [Effect::Leave(129)]);
-    assert_eq!(overdue.update(Action::SaveOverdue), []);
-    assert_eq!(fixture::gallery().update(Action::Terminate(130)), [Effect::Leave(130)]);
+    overdue.update(Message::System(SystemEvent::Terminate(129)));
+    assert_eq!(overdue.update(Message::System(SystemEvent::SaveOverdue)), [Effect::Exit(129)]);
+    assert_eq!(overdue.update(Message::System(SystemEvent::SaveOverdue)), []);
+    assert_eq!(fixture::gallery().update(Message::System(SystemEvent::Terminate(130))), [Effect::Exit(130)]);
 }
 
 #[test]
@@ -337,17 +493,17 @@ fn keys_that_work_everywhere_do() {
         assert_eq!(press(&mut app_in(mode), control('l')), [Effect::Repaint]);
         let mut app = app_in(mode);
         let effects = press(&mut app, control('c'));
-        assert!(effects == [Effect::Leave(0)] || app.question.is_some(), "{mode:?}");
+        assert!(effects == [Effect::Exit(0)] || app.question.is_some(), "{mode:?}");
     }
 }
 
 #[test]
 fn in_the_gallery_direction_keys_have_four_directions() {
     let mut app = fixture::gallery();
-    let mut go = |direction| drop(app.update(Action::Move(direction)));
-    go(Direction::Right);
-    go(Direction::Down);
-    go(Direction::Up);
-    go(Direction::Left);
-    assert_eq!((app.gallery.tab, app.gallery.chosen()), (Tab::Presets, 0));
+    let mut go = |direction| drop(app.update(Message::Key(Action::Move(direction))));
+    go(Move::Right);
+    go(Move::Down);
+    go(Move::Up);
+    go(Move::Left);
+    assert_eq!((app.gallery.tab, app.gallery.selected()), (Tab::Presets, 0));
 }

@@ -4,9 +4,11 @@ mod fixture;
 
 use innerloop::preset::{Entry, Preset};
 use innerloop::train::{DeviceChoice, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep};
-use innerloop::tui::action::Action;
-use innerloop::tui::app::{App, Gallery, Pane};
-use innerloop::tui::theme::{Background, Depth, Role, Theme};
+use innerloop::tui::app::{App, Gallery};
+use innerloop::tui::capabilities::{Background, Depth};
+use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move};
+use innerloop::tui::pane::Pane;
+use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
 use innerloop::worker::{Note, Phase, Status, Update};
 use ratatui::buffer::Buffer;
@@ -16,10 +18,10 @@ use ratatui::style::{Color, Modifier};
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (160, 48)];
 const DEPTHS: [Depth; 4] = [Depth::True, Depth::Indexed, Depth::Ansi, Depth::None];
 
-fn draw(app: &App, depth: Depth, (width, height): (u16, u16)) -> Buffer {
+fn render(app: &App, depth: Depth, (width, height): (u16, u16)) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
-    view::draw(app, Theme::new(depth, Background::Dark), area, &mut buffer);
+    view::render(app, Theme::new(depth, Background::Dark), area, &mut buffer);
     buffer
 }
 
@@ -30,7 +32,7 @@ fn text(buffer: &Buffer) -> String {
 }
 
 fn updated(mut app: App, update: Update) -> App {
-    app.update(Action::Updated(Box::new(update)));
+    app.update(Message::Worker(Box::new(update)));
     app
 }
 
@@ -41,18 +43,18 @@ fn with_phase(phase: Phase) -> App {
 /// Every screen that there is, by name.
 fn screens() -> Vec<(&'static str, App)> {
     let after = |mut app: App, actions: &[Action]| {
-        actions.iter().for_each(|action| drop(app.update(action.clone())));
+        actions.iter().for_each(|action| drop(app.update(Message::Key(action.clone()))));
         app
     };
     let zoomed = |pane| {
-        let mut app = after(fixture::lab(), &[Action::ToggleZoom]);
+        let mut app = after(fixture::lab(), &[Action::Lab(LabAction::ToggleZoom)]);
         app.lab.as_mut().unwrap().focus = pane;
         app
     };
     let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
     vec![
         ("gallery", fixture::gallery()),
-        ("sessions", after(fixture::gallery(), &[Action::NextTab])),
+        ("sessions", after(fixture::gallery(), &[Action::Gallery(GalleryAction::NextTab)])),
         ("lab", fixture::lab()),
         ("opening", fixture::empty_lab()),
         ("finished", fixture::finished()),
@@ -69,7 +71,7 @@ fn screens() -> Vec<(&'static str, App)> {
         (
             "shifted",
             updated(
-                after(fixture::lab(), &[Action::MeasureShifts]),
+                after(fixture::lab(), &[Action::Lab(LabAction::MeasureShifts)]),
                 Update { shifts: fixture::shifts(), ..Update::default() },
             ),
         ),
@@ -85,23 +87,39 @@ fn the_screens_look_like_this() {
             let often = ["gallery", "sessions", "lab", "finished", "help"].contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
-                insta::assert_snapshot!(name, text(&draw(&app, Depth::True, size)));
+                insta::assert_snapshot!(name, text(&render(&app, Depth::True, size)));
             }
         }
     }
-    insta::assert_snapshot!("lab-without-colours", text(&draw(&fixture::lab(), Depth::None, SIZES[2])));
-    insta::assert_snapshot!("lab-in-words", text(&draw(&fixture::lab(), Depth::True, (50, 12))));
+    insta::assert_snapshot!("lab-without-colours", text(&render(&fixture::lab(), Depth::None, SIZES[2])));
+    insta::assert_snapshot!("lab-in-words", text(&render(&fixture::lab(), Depth::True, (50, 12))));
 }
 
 #[test]
-fn every_size_draws_without_a_panic() {
+fn every_pane_shows_its_numbers() {
+    let area = Rect::new(0, 0, 66, 18);
+    let shown = |app: &App, pane: Pane, depth| {
+        let mut buffer = Buffer::empty(area);
+        pane.render_content(app.lab.as_ref().unwrap(), Theme::new(depth, Background::Dark), area, &mut buffer);
+        text(&buffer)
+    };
+    let lab = updated(fixture::finished(), Update { shifts: fixture::shifts(), ..Update::default() });
+    for &pane in Pane::ALL {
+        insta::assert_snapshot!(format!("pane-{pane:?}"), shown(&lab, pane, Depth::None));
+        // Before the first report a pane has nothing to show but must render.
+        shown(&fixture::empty_lab(), pane, Depth::True);
+    }
+}
+
+#[test]
+fn every_size_renders_without_a_panic() {
     let screens = screens();
     let sizes = (1..=200u16).step_by(7).chain([2, 3, 59, 60, 61, 109, 110, 111]);
     for width in sizes {
         for height in [1, 2, 3, 4, 5, 7, 11, 15, 16, 17, 24, 33, 34, 48, 60] {
             for (_, app) in &screens {
-                draw(app, Depth::True, (width, height));
-                draw(app, Depth::None, (width, height));
+                render(app, Depth::True, (width, height));
+                render(app, Depth::None, (width, height));
             }
         }
     }
@@ -137,27 +155,27 @@ fn numbers_that_are_none_are_gaps_and_not_panics() {
                 ..Update::default()
             };
             let app = updated(fixture::lab(), update);
-            SIZES.iter().for_each(|&size| drop(draw(&app, Depth::True, size)));
+            SIZES.iter().for_each(|&size| drop(render(&app, Depth::True, size)));
         }
     }
 }
 
 #[test]
-fn what_a_terminal_would_obey_never_reaches_it() {
+fn escape_sequences_from_files_never_reach_the_terminal() {
     let mut app = fixture::gallery();
     let evil = "evil\u{1b}]0;title\u{7}\u{202e}";
-    app.update(Action::Started { title: evil.to_owned() });
+    app.update(Message::Result(EffectResult::Started { title: evil.to_owned() }));
     let note = Note::Failed(evil.to_owned());
     let mut opened = fixture::opened();
     (opened.device, opened.name) = (evil.to_owned(), evil.to_owned());
     let app = updated(app, Update { opened: Some(opened), notes: vec![note], ..Update::default() });
-    let shown = text(&draw(&app, Depth::True, SIZES[1]));
+    let shown = text(&render(&app, Depth::True, SIZES[1]));
     assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown}");
 }
 
 #[test]
 fn a_colour_means_one_thing_in_every_pane() {
-    let buffer = draw(&fixture::lab(), Depth::True, SIZES[2]);
+    let buffer = render(&fixture::lab(), Depth::True, SIZES[2]);
     let style_at = |word: &str| {
         let screen = text(&buffer);
         let (row, line) = screen.lines().enumerate().find(|(_, line)| line.contains(word)).unwrap();
@@ -180,7 +198,7 @@ fn a_colour_means_one_thing_in_every_pane() {
 fn no_screen_uses_more_colours_than_the_terminal_has() {
     for (name, app) in screens() {
         for depth in DEPTHS {
-            let buffer = draw(&app, depth, SIZES[2]);
+            let buffer = render(&app, depth, SIZES[2]);
             for color in buffer.content.iter().flat_map(|cell| [cell.fg, cell.bg]) {
                 let fits = match depth {
                     Depth::True => true,
@@ -196,16 +214,16 @@ fn no_screen_uses_more_colours_than_the_terminal_has() {
 
 #[test]
 fn the_focus_and_the_chosen_row_show_without_colours() {
-    let lab = text(&draw(&fixture::lab(), Depth::None, SIZES[1]));
+    let lab = text(&render(&fixture::lab(), Depth::None, SIZES[1]));
     assert!(lab.contains('┏') && lab.contains('╭'), "{lab}");
-    let gallery = draw(&fixture::gallery(), Depth::None, SIZES[0]);
+    let gallery = render(&fixture::gallery(), Depth::None, SIZES[0]);
     assert!(gallery.content.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
 }
 
 #[test]
 fn places_depend_on_the_size_and_not_on_the_numbers() {
     let borders = |app: &App| {
-        let screen = text(&draw(app, Depth::True, SIZES[2]));
+        let screen = text(&render(app, Depth::True, SIZES[2]));
         let corner =
             |(row, line): (usize, &str)| line.chars().position(|c| "╭┏".contains(c)).map(|column| (row, column));
         screen.lines().enumerate().filter_map(corner).collect::<Vec<_>>()
@@ -215,25 +233,25 @@ fn places_depend_on_the_size_and_not_on_the_numbers() {
 }
 
 #[test]
-fn a_card_that_is_longer_than_the_screen_can_be_read_to_its_end() {
+fn details_that_are_longer_than_the_screen_can_be_read_to_their_end() {
     let mut app = fixture::gallery();
     let long: Vec<String> = (0..150).map(|i| format!("word{i}")).collect();
     let preset = Preset { about: long.join(" "), ..fixture::preset() };
     app.gallery = Gallery::new(vec![Entry { name: "long".to_owned(), preset: Ok(preset) }], DeviceChoice::Auto);
     let mut seen = String::new();
     for _ in 0..6 {
-        seen += &text(&draw(&app, Depth::True, SIZES[0]));
-        app.update(Action::ScrollDown);
+        seen += &text(&render(&app, Depth::True, SIZES[0]));
+        app.update(Message::Key(Action::Move(Move::PageDown)));
     }
     assert!(long.iter().all(|word| seen.contains(word)), "{seen}");
-    assert!(seen.contains("PgDn: more") && seen.contains("device auto"), "{seen}");
+    assert!(seen.contains("PgDn: down") && seen.contains("device auto"), "{seen}");
 }
 
 #[test]
 fn the_footer_says_what_the_space_bar_does_now() {
-    let footer = |app: &App| text(&draw(app, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
+    let footer = |app: &App| text(&render(app, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
     let (loss_by_pairs, paused) = (footer(&fixture::lab()), footer(&with_phase(Phase::Paused)));
-    assert!(loss_by_pairs.contains("Space pause") && paused.contains("Space go on"), "{paused}");
+    assert!(loss_by_pairs.contains("Space pause") && paused.contains("Space train"), "{paused}");
     assert_eq!(loss_by_pairs.find("step"), paused.find("step"));
 }
 
@@ -243,7 +261,7 @@ fn a_spike_of_one_step_is_seen() {
     let spike = StepReport { step: fixture::STEP + 1, loss: 0.9, lr: 0.001 };
     let struck = updated(fixture::lab(), Update { steps: vec![spike], ..Update::default() });
     let dots = |app: &App| {
-        let screen = text(&draw(app, Depth::True, SIZES[2]));
+        let screen = text(&render(app, Depth::True, SIZES[2]));
         let cells = screen.lines().skip(4).take(6).flat_map(|line| line.chars().skip(30).take(20));
         cells.filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count()
     };
@@ -255,7 +273,7 @@ fn a_spike_of_one_step_is_seen() {
 fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
     let shown = |pace, steps_per_second| {
         let status = Status { pace: Some(pace), steps_per_second, ..fixture::status(Phase::Running) };
-        text(&draw(
+        text(&render(
             &updated(fixture::lab(), Update { status: Some(status), ..Update::default() }),
             Depth::True,
             SIZES[0],
@@ -269,9 +287,9 @@ fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
 #[test]
 fn no_number_of_the_costs_is_cut() {
     let mut app = fixture::lab();
-    (0..3).for_each(|_| drop(app.update(Action::FocusNext)));
+    (0..3).for_each(|_| drop(app.update(Message::Key(Action::Lab(LabAction::FocusNext)))));
     for size in SIZES {
-        let shown = text(&draw(&app, Depth::True, size));
+        let shown = text(&render(&app, Depth::True, size));
         assert!(shown.contains("flops a query") && shown.contains("24,150"), "{shown}");
     }
 }
@@ -279,9 +297,9 @@ fn no_number_of_the_costs_is_cut() {
 #[test]
 fn no_number_of_the_distances_is_cut() {
     let mut app = fixture::lab();
-    [Action::FocusNext, Action::FocusNext].into_iter().for_each(|action| drop(app.update(action)));
-    let cut = text(&draw(&app, Depth::True, SIZES[0]));
-    let whole = text(&draw(&app, Depth::True, SIZES[1]));
+    (0..2).for_each(|_| drop(app.update(Message::Key(Action::Lab(LabAction::FocusNext)))));
+    let cut = text(&render(&app, Depth::True, SIZES[0]));
+    let whole = text(&render(&app, Depth::True, SIZES[1]));
     assert!(whole.contains("differ by 1.8 %, ‖·‖ 0.0124"), "{whole}");
     let shown = cut.lines().find(|line| line.contains("● predictions")).unwrap();
     assert!(shown.contains("‖·‖ 0.0124") || !shown.contains('‖'), "{shown}");

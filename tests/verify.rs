@@ -65,9 +65,33 @@ fn a_table_has_a_row_for_each_preset_and_nothing_else_on_standard_output() {
     let table = stdout(&output);
     let rows: Vec<&str> = table.lines().collect();
     assert_eq!(rows.len(), 3, "{table}");
-    assert!(rows.iter().all(|row| row.matches('|').count() == 8), "{table}");
-    assert!(rows[2].starts_with("| `tiny` | 20 | ") && rows[2].ends_with(" | zero | 1 of 2 |"), "{table}");
+    assert!(rows.iter().all(|row| row.matches('|').count() == 9), "{table}");
+    assert!(rows[2].starts_with("| `tiny` | 20 | 1 | ") && rows[2].ends_with(" | 1 of 2 |"), "{table}");
+    assert!(rows[2].contains(" | zero "), "{table}");
     assert!(stderr(&output).contains("FAILED"));
+}
+
+#[test]
+fn several_seeds_are_trained_and_a_claim_says_for_which_share_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = PRESET.rfind(')').unwrap();
+    let claims = "(measure: Nearest(Zero), after: 0), (measure: LossOver(Zero), at_most: 2.0, after: 1, for_seeds: 0.5)";
+    fs::write(folder.path().join("tiny.ron"), format!("{}    claims: [{claims}],\n)\n", &PRESET[..end])).unwrap();
+    let output = innerloop(folder.path(), &["verify", "tiny.ron", "--seeds", "11,12,13"]);
+    let out = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}{}", stderr(&output));
+    assert_eq!(out.matches(" held 3 of 3 ").count(), 2, "{out}");
+    assert!(out.contains(" ± ") && out.contains("for 50 % of seeds"), "{out}");
+    for seed in ["11", "12", "13"] {
+        assert!(stderr(&output).contains(&format!("tiny, seed {seed}:")), "{}", stderr(&output));
+    }
+    // The table has the number of seeds and the spread of the loss.
+    let output = innerloop(folder.path(), &["verify", "tiny.ron", "--seeds", "2", "--markdown"]);
+    let table = stdout(&output);
+    assert!(table.lines().last().is_some_and(|row| row.starts_with("| `tiny` | 20 | 2 | ")), "{table}");
+    let wrong = innerloop(folder.path(), &["verify", "tiny.ron", "--seeds", "0"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(stderr(&wrong).contains("a list, such as 11,12,13"), "{}", stderr(&wrong));
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn start() -> (Worker, Receiver<Update>) {
         at_most: None,
         after,
         set: vec![],
+        for_seeds: 1.0,
     };
     preset.claims = vec![claim(0), claim(3), claim(6)];
     let (sender, updates) = mpsc::channel();

@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{print, tell};
+use super::{completions, print, tell};
 use crate::bounds;
 use crate::session::{self, Source};
 
 /// Check preset and session files
 #[derive(Args, Debug)]
+#[command(after_help = "Example: innerloop check presets/gd-ssm.ron")]
 pub struct Options {
     /// Preset or session files
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE", add = completions::session_files())]
     pub files: Vec<PathBuf>,
 }
 

@@ -10,6 +10,9 @@ use super::tell;
 use crate::bounds;
 use crate::preset::SetError;
 
+/// Characters of a message at most.
+const LONGEST: usize = 4000;
+
 /// The command cannot be what was meant: exit code 2.
 #[derive(Debug)]
 pub struct Usage(pub String);
@@ -49,26 +52,33 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// Says what went wrong, and turns it into an exit code.
-pub fn code(result: Result<ExitCode>) -> ExitCode {
+/// Says what went wrong in a command, and turns it into an exit code.
+pub fn code(result: Result<ExitCode>, command: Option<&str>) -> ExitCode {
     let error = match result {
         Ok(code) => return code,
         Err(error) => error,
     };
+    tracing::error!(error = format!("{error:#}"), "end");
     if let Some(stopped) = error.downcast_ref::<Stopped>() {
-        tell(&bounds::printable(&stopped.message));
+        tell(&message(&stopped.message));
         return ExitCode::from(128 + stopped.signal);
     }
     if is_broken_pipe(&error) {
         // `innerloop presets | head` is no failure.
         return ExitCode::SUCCESS;
     }
-    tell(&format!("error: {}", bounds::printable(&format!("{error:#}"))));
+    tell(&format!("error: {}", message(&format!("{error:#}"))));
     if error.is::<Usage>() {
-        tell("`innerloop --help` tells what can be said");
+        let command = command.map(|command| format!("{command} ")).unwrap_or_default();
+        tell(&format!("see `innerloop {command}--help`"));
         return ExitCode::from(2);
     }
     ExitCode::FAILURE
+}
+
+/// A message that is safe to print and of bounded length.
+fn message(text: &str) -> String {
+    bounds::shortened(&bounds::printable(text), LONGEST)
 }
 
 fn is_broken_pipe(error: &Error) -> bool {
@@ -81,7 +91,7 @@ mod tests {
 
     #[test]
     fn every_end_has_its_code() {
-        let of = |error: Error| format!("{:?}", code(Err(error)));
+        let of = |error: Error| format!("{:?}", code(Err(error), None));
         let is = |code: u8| format!("{:?}", ExitCode::from(code));
         assert_eq!(of(Error::msg("x")), is(1));
         assert_eq!(of(Usage("x".to_owned()).into()), is(2));

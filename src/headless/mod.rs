@@ -2,13 +2,17 @@
 //!
 //! Results go to standard output, everything else to standard error. Knows nothing of the lab.
 
+pub mod changes;
 pub mod check;
 pub mod completions;
 pub mod eval;
 pub mod exit;
+pub mod fit;
 pub mod presets;
 mod progress;
 mod report;
+mod run_to;
+mod saver;
 mod stop;
 pub mod train;
 pub mod verify;
@@ -29,8 +33,8 @@ fn print(text: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a line for a person to standard error. Nobody may be reading it, and that is no error.
-fn tell(line: &str) {
+/// Writes a line for a person to standard error. That it cannot be written is no error.
+pub(crate) fn tell(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

@@ -49,6 +49,14 @@ impl Progress {
         }
     }
 
+    /// Shows a line that stays.
+    pub fn warn(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| tell(line)),
+            None => tell(line),
+        }
+    }
+
     /// Leaves the screen to what comes next.
     pub fn end(self) {
         if let Some(bar) = self.bar {

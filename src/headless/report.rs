@@ -11,7 +11,8 @@ use serde::{Serialize, Serializer};
 use crate::bounds;
 use crate::reference::{Reference, Tuned};
 use crate::task::Objective;
-use crate::train::{Equivalence, Experiment, Measurement, ReferenceResult, Scope};
+use crate::train::{Equivalence, Experiment, LossDifference, Measurement, NEAR, ReferenceResult, Scope};
+use crate::uncertainty::with_error;
 
 /// The JSON object. A number that is not finite is `null`.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +35,7 @@ pub struct Report {
     objective: Objective,
     /// The present weights on the held-out tasks.
     eval_loss: f64,
+    eval_loss_standard_error: f64,
     eval_median: f64,
     /// Mean loss after 0, 1, …, N pairs on some of them; empty where the model reads only whole contexts.
     loss_by_pairs: Vec<f64>,
@@ -45,18 +47,33 @@ pub struct Report {
 #[derive(Clone, Debug)]
 struct References(Vec<(String, Line)>);
 
-/// One reference: its loss on the held-out tasks, what was searched, and what a query costs it.
+/// One reference: its loss on the held-out tasks, its parameters, what a query costs it, and the model's loss minus its own.
 #[derive(Clone, Debug, Serialize)]
 struct Line {
     loss: f64,
+    loss_standard_error: f64,
     median: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta: Option<f64>,
+    /// The step sizes of descent with a free one for each step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etas: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    momentum: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forgetting: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lambda: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gamma: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpha: Option<f64>,
     flops: u64,
+    /// Mean over the same tasks, with the standard error of the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_difference: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss_difference_standard_error: Option<f64>,
     loss_by_pairs: Vec<f64>,
 }
 
@@ -69,11 +86,33 @@ struct Equal {
     sensitivity_cosine: f64,
     sensitivity_difference: f64,
     loss_gap: f64,
-    /// `null` where the model has no state to compare.
+    loss_gap_standard_error: f64,
+    /// Of the state as it is; `null` where the model has no such state to compare.
     state_cosine: Option<f64>,
+    /// Of a state that is read through learnt weights; `null` where the model has none.
+    read_state_cosine: Option<f64>,
+    /// Tasks that sensitivities and states were compared on.
+    compared_tasks: usize,
     /// `null` where the model has no construction.
     parameter_difference: Option<f64>,
+    /// "none" where every reference is farther than 15 % of the true answers' norm.
     nearest: String,
+    /// Of the reference with the least distance, even where `nearest` is "none".
+    nearest_distance: f64,
+    /// References that are as near within twice the paired standard error.
+    ties: Vec<String>,
+    /// Relative prediction difference to each reference that equals no simpler one.
+    distances: Distances,
+}
+
+/// Distances by name, the nearest first.
+#[derive(Clone, Debug)]
+struct Distances(Vec<(String, f64)>);
+
+impl Serialize for Distances {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, distance)| (name, distance)))
+    }
 }
 
 impl Serialize for References {
@@ -86,16 +125,33 @@ impl Serialize for References {
     }
 }
 
-impl From<&ReferenceResult> for Line {
-    fn from(result: &ReferenceResult) -> Self {
-        let Tuned { eta, lambda, gamma, .. } = result.tuned;
-        let ReferenceResult { loss, median, ref loss_by_pairs, flops, .. } = *result;
-        Self { loss, median, eta, lambda, gamma, flops, loss_by_pairs: loss_by_pairs.clone() }
+impl Line {
+    fn new(result: &ReferenceResult, differences: &[LossDifference]) -> Self {
+        let Tuned { reference, eta, etas, momentum, forgetting, lambda, gamma, alpha, .. } = result.tuned;
+        let difference = differences.iter().find(|difference| difference.reference == reference);
+        Self {
+            loss: result.loss,
+            loss_standard_error: result.loss_standard_error,
+            median: result.median,
+            eta,
+            etas: etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).collect()),
+            momentum,
+            forgetting,
+            lambda,
+            gamma,
+            alpha,
+            flops: result.flops,
+            loss_difference: difference.map(|difference| difference.mean),
+            loss_difference_standard_error: difference.map(|difference| difference.standard_error),
+            loss_by_pairs: result.loss_by_pairs.clone(),
+        }
     }
 }
 
 impl From<&Equivalence> for Equal {
     fn from(equal: &Equivalence) -> Self {
+        let mut distances: Vec<_> = equal.distances.iter().map(|(name, distance)| (name.to_string(), *distance)).collect();
+        distances.sort_by(|a, b| a.1.total_cmp(&b.1));
         Self {
             reference: equal.reference.to_string(),
             prediction_difference: equal.prediction_difference,
@@ -103,9 +159,15 @@ impl From<&Equivalence> for Equal {
             sensitivity_cosine: equal.sensitivity_cosine,
             sensitivity_difference: equal.sensitivity_difference,
             loss_gap: equal.loss_gap,
+            loss_gap_standard_error: equal.loss_gap_standard_error,
             state_cosine: equal.state_cosine,
+            read_state_cosine: equal.read_state_cosine,
+            compared_tasks: equal.compared_tasks,
             parameter_difference: equal.parameter_difference,
-            nearest: equal.nearest.to_string(),
+            nearest: equal.nearest_within().map_or_else(|| "none".to_owned(), |nearest| nearest.to_string()),
+            nearest_distance: equal.nearest_distance(),
+            ties: equal.ties.iter().map(ToString::to_string).collect(),
+            distances: Distances(distances),
         }
     }
 }
@@ -113,8 +175,11 @@ impl From<&Equivalence> for Equal {
 impl Report {
     /// Measures the present weights on all held-out tasks, and gathers all.
     pub fn of(experiment: &mut Experiment, trained: u64, elapsed: Duration) -> Result<Self> {
-        let Measurement { eval_loss, eval_median, loss_by_pairs, equivalence, .. } = experiment.measure(Scope::All)?;
-        let line = |result: &ReferenceResult| (result.tuned.reference.to_string(), Line::from(result));
+        let measurement = experiment.measure(Scope::All)?;
+        let Measurement { eval_loss, eval_loss_standard_error, eval_median, .. } = measurement;
+        let line = |result: &ReferenceResult| {
+            (result.tuned.reference.to_string(), Line::new(result, &measurement.loss_differences))
+        };
         let elapsed_s = elapsed.as_secs_f64();
         Ok(Self {
             preset: experiment.name.clone(),
@@ -127,10 +192,11 @@ impl Report {
             train_loss: experiment.batch_loss()?,
             objective: experiment.preset.task.objective(),
             eval_loss,
+            eval_loss_standard_error,
             eval_median,
-            loss_by_pairs,
             references: References(experiment.references().iter().map(line).collect()),
-            equivalence: Equal::from(&equivalence),
+            equivalence: Equal::from(&measurement.equivalence),
+            loss_by_pairs: measurement.loss_by_pairs,
         })
     }
 
@@ -141,48 +207,105 @@ impl Report {
 
     /// A page for people.
     pub fn page(&self, saved: Option<&Path>) -> String {
-        let Self { preset, device, seed, steps, parameters, elapsed_s, steps_per_s, train_loss, eval_loss, .. } = self;
+        let Self { preset, device, seed, steps, parameters, elapsed_s, steps_per_s, train_loss, .. } = self;
         let equal = &self.equivalence;
+        let eval_loss = with_error(self.eval_loss, self.eval_loss_standard_error);
         let mut text = format!(
             "{preset} on {device}, seed {seed}, {parameters} parameters\n\
              trained        {steps} steps, {elapsed_s:.1} s, {steps_per_s:.0} steps/s\n\
-             loss           held out {eval_loss:.6}, next batch {train_loss:.6} ({})\n",
+             loss           held out {eval_loss}, next batch {train_loss:.6} ({})\n",
             self.objective.name()
         );
         for (i, (name, line)) in self.references.0.iter().enumerate() {
             let head = if i == 0 { "references" } else { "" };
-            let _ = write!(text, "{head:14} {name} {:.6}", line.loss);
-            for (symbol, value) in [("η", line.eta), ("λ", line.lambda), ("γ", line.gamma)] {
-                let _ = value.map(|value| write!(text, ", {symbol} {}", (value * 1e4).round() / 1e4));
-            }
-            text.push('\n');
+            let loss = with_error(line.loss, line.loss_standard_error);
+            let parameters: String = line.parameters().iter().map(|parameter| format!(", {parameter}")).collect();
+            let _ = writeln!(text, "{head:14} {name} {loss}{parameters}");
         }
         let _ = write!(
             text,
             "against {:6} predictions differ by {:.2e}, relative {:.2e}\n\
-             {:14} sensitivities: cosine {:.6}, differ by {:.2e}\n\
-             {:14} loss gap {:+.3} %\n",
+             {:14} sensitivities: cosine {:.6}, differ by {:.2e}, on {} tasks\n\
+             {:14} loss gap {} %\n",
             equal.reference,
             equal.prediction_difference,
             equal.prediction_difference_relative,
             "",
             equal.sensitivity_cosine,
             equal.sensitivity_difference,
+            equal.compared_tasks,
             "",
-            100.0 * equal.loss_gap
+            with_error(100.0 * equal.loss_gap, 100.0 * equal.loss_gap_standard_error)
         );
         if let Some(cosine) = equal.state_cosine {
             let _ = writeln!(text, "{:14} state and Σ y xᵀ: cosine {cosine:.6}", "");
         }
+        if let Some(cosine) = equal.read_state_cosine {
+            let _ = writeln!(text, "{:14} state as read and Σ y xᵀ: cosine {cosine:.6}", "");
+        }
         if let Some(difference) = equal.parameter_difference {
             let _ = writeln!(text, "{:14} weights and construction: differ by {difference:.2e}, relative", "");
         }
-        let _ = writeln!(text, "nearest        {}", equal.nearest);
+        let _ = writeln!(text, "nearest        {}", equal.nearest_line());
         if let Some(file) = saved {
             let _ = writeln!(text, "saved          {}", bounds::line(&file.display().to_string()));
         }
         text
     }
+}
+
+impl Line {
+    /// "η 6.061", "forgetting 0.944".
+    fn parameters(&self) -> Vec<String> {
+        let rounded = |value: f64| format!("{}", (value * 1e4).round() / 1e4);
+        let etas = self.etas.as_ref().map(|etas| etas.iter().map(|eta| rounded(*eta)).collect::<Vec<_>>().join(" and "));
+        let named = [
+            ("η", self.eta.map(rounded)),
+            ("η", etas),
+            ("momentum", self.momentum.map(rounded)),
+            ("forgetting", self.forgetting.map(rounded)),
+            ("λ", self.lambda.map(rounded)),
+            ("γ", self.gamma.map(rounded)),
+            ("α", self.alpha.map(rounded)),
+        ];
+        named.into_iter().filter_map(|(symbol, value)| Some(format!("{symbol} {}", value?))).collect()
+    }
+}
+
+impl Equal {
+    /// "gd-10 9.7 %, tied with gd-5", "none within 15 %: zero 28 %".
+    fn nearest_line(&self) -> String {
+        let distance = percent(self.nearest_distance);
+        if self.nearest == "none" {
+            let closest = self.distances.0.first().map_or("", |(name, _)| name.as_str());
+            return format!("none within {:.0} %: {closest} {distance}", 100.0 * NEAR);
+        }
+        let ties = if self.ties.is_empty() { String::new() } else { format!(", tied with {}", self.ties.join(", ")) };
+        format!("{} {distance}{ties}", self.nearest)
+    }
+}
+
+/// The parameters of a learner under the names of the JSON, without those that it does not have.
+pub fn named_parameters(tuned: &Tuned) -> serde_json::Map<String, serde_json::Value> {
+    let Tuned { eta, etas, momentum, forgetting, lambda, gamma, alpha, .. } = *tuned;
+    let etas = etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).collect::<Vec<_>>());
+    let one = |name: &str, value: Option<f64>| Some((name.to_owned(), serde_json::Value::from(value?)));
+    let numbers = [
+        one("eta", eta),
+        etas.map(|etas| ("etas".to_owned(), serde_json::Value::from(etas))),
+        one("momentum", momentum),
+        one("forgetting", forgetting),
+        one("lambda", lambda),
+        one("gamma", gamma),
+        one("alpha", alpha),
+    ];
+    numbers.into_iter().flatten().collect()
+}
+
+/// Of the true answers' norm, to two significant digits.
+pub fn percent(share: f64) -> String {
+    let percents = 100.0 * share;
+    if percents.abs() < 0.01 { format!("{percents:.0e} %") } else { format!("{percents:.2} %") }
 }
 
 /// The loss of one step of gradient descent, where the task has it.

@@ -1,161 +1,180 @@
 //! `innerloop train`: the lab's trainer without the lab.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use super::exit::{Stopped, Usage};
+use super::changes::Changes;
+use super::completions;
+use super::exit::Stopped;
 use super::progress::Progress;
 use super::report::{Report, descent_loss};
+use super::saver::{Saved, Saver};
 use super::stop::StopSignal;
 use super::{print, tell};
 use crate::bounds;
-use crate::preset::{self, Preset};
-use crate::session::{self, Session, Source};
-use crate::train::{DeviceChoice, Experiment};
-
-/// Time between two saves while a run goes on: a power cut costs no more than this.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
+use crate::session::{self, Planned, SessionFile, Source};
+use crate::train::{DeviceChoice, Divergence, Experiment};
 
 /// Train without a screen
 #[derive(Args, Debug)]
+#[command(after_help = "Example: innerloop train gd-ssm --save gd-ssm.ron")]
 pub struct Options {
     /// A preset's name, or the path of a preset or a session
-    #[arg(value_name = "PRESET|SESSION")]
+    #[arg(value_name = "PRESET|SESSION", add = completions::presets_and_files())]
     pub what: String,
-    /// The step to stop at, counted from the run's start; 0 only measures. The schedule of the learning rate stays that
-    /// of train.steps
-    #[arg(long, value_name = "N")]
-    pub steps: Option<u64>,
-    /// Another seed for the initial weights and the training tasks
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Change a field of the preset, for example task.dim=5 or model.init=Constructed
-    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
-    pub set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub changes: Changes,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
-    /// Save the session to this file: at the end, every minute, and when a signal or a divergence ends the run
-    #[arg(long, value_name = "FILE")]
+    /// Save the session to this file, which ends in .ron: before the first step, every minute, and when the run ends,
+    /// also by a signal or a divergence
+    #[arg(long, value_name = "FILE", value_parser = session_name, add = completions::session_files())]
     pub save: Option<PathBuf>,
+    /// Let --save replace the session of another experiment, or a later step of this one
+    #[arg(long, requires = "save")]
+    pub force: bool,
     /// Print one JSON object and nothing else on standard output
     #[arg(long)]
     pub json: bool,
 }
 
-/// KEY=VALUE, taken apart.
-pub fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("give KEY=VALUE, for example task.dim=5")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
+fn session_name(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let shown = bounds::line(text);
+    let shown = shown.trim_end_matches('.');
+    if session::is_session_name(&path) {
+        Ok(path)
+    } else {
+        Err(format!("the name must end in .ron, as in {shown}.ron"))
+    }
 }
 
-/// Trains, prints what it came to, and saves if asked to.
+/// Trains, prints the results, and saves where the options say so.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    if let Some(file) = &options.save {
-        session::may_replace(file)?;
-    }
     let stop = StopSignal::listen().context("cannot listen for signals")?;
-    let mut experiment = open(options)?;
+    let source = options.changes.apply(session::find(&options.what)?)?;
+    // All that can be refused is refused before the references are computed, which may take long.
+    let file = options.save.as_ref().map(|_| target(&source, options)).transpose()?;
+    let mut experiment = open(source, options.device)?;
+    let mut saver = file.map(|file| Saver::begin(file, &experiment)).transpose()?;
     let first = experiment.step();
     let began = Instant::now();
-    train(&mut experiment, options, &stop)?;
+    let end = train(&mut experiment, options, saver.as_mut(), &stop)?;
     let elapsed = began.elapsed();
-    // Saved before the report measures: what a session holds must not depend on whether somebody looked.
-    save(&experiment, options)?;
+    // Saved before the report measures: what a session holds must not depend on whether it was looked at.
+    let saved = saver.map(|saver| saver.finish(&experiment)).transpose();
+    if let Some(end) = end {
+        return end.leave(saved);
+    }
     let trained = experiment.step() - first;
     let report = Report::of(&mut experiment, trained, elapsed)?;
-    print(&if options.json { report.json()? } else { report.page(options.save.as_deref()) })
+    let path = saved.as_ref().ok().and_then(Option::as_ref).map(Saved::path);
+    print(&if options.json { report.json()? } else { report.page(path) })?;
+    match saved? {
+        Some(saved @ Saved::Elsewhere(..)) => bail!(saved.words()),
+        Some(Saved::Here(_)) | None => Ok(ExitCode::SUCCESS),
+    }
 }
 
-/// The run that the options name, at its first step or where the session left it.
-fn open(options: &Options) -> Result<Experiment> {
-    match session::find(&options.what)? {
-        Source::Preset(name, preset) => Experiment::start(&name, changed(&preset, options)?, options.device),
+/// The file that the run is to be saved to.
+fn target(source: &Source, options: &Options) -> Result<SessionFile> {
+    let path = options.save.clone().unwrap_or_default();
+    let planned = match source {
+        Source::Preset(name, preset) => Planned { name, preset, seed: preset.train.seed, step: 0 },
+        Source::Session(_, session) => Planned {
+            name: &session.name,
+            preset: &session.preset,
+            seed: session.checkpoint.seed,
+            step: session.checkpoint.step,
+        },
+    };
+    // The lock first, so that what is found in the file stays there.
+    let file = SessionFile::take(&path);
+    session::may_replace(&path, &planned, options.force)?;
+    file
+}
+
+/// The run at its first step, or where the session left it.
+fn open(source: Source, device: DeviceChoice) -> Result<Experiment> {
+    match source {
+        Source::Preset(name, preset) => Experiment::start(&name, *preset, device),
         Source::Session(file, session) => {
-            fits(&file, &session, options)?;
-            session.resume(options.device).with_context(|| bounds::line(&file.display().to_string()))
+            session.resume(device).with_context(|| bounds::line(&file.display().to_string()))
         }
     }
 }
 
-/// The preset with the fields that the options change.
-fn changed(preset: &Preset, options: &Options) -> Result<Preset> {
-    let settings = options.set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let mut preset = preset::set(preset, settings).map_err(Usage::or_value)?;
-    preset.train.seed = options.seed.unwrap_or(preset.train.seed);
-    Ok(preset)
+/// Why a run ended before its last step.
+struct EarlyEnd {
+    message: String,
+    /// The number of the signal that ended it.
+    signal: Option<u8>,
 }
 
-/// Refuses options that would change what the session has been trained on.
-fn fits(file: &Path, session: &Session, options: &Options) -> Result<(), Usage> {
-    let file = bounds::line(&file.display().to_string());
-    let refuse = |words: String| Err(Usage(format!("{file} is a session {words}")));
-    if !options.set.is_empty() || options.seed.is_some() {
-        return refuse("and goes on as it began: --set and --seed are for presets, and `innerloop eval` measures it on other tasks".to_owned());
+impl EarlyEnd {
+    fn diverged(divergence: &Divergence, experiment: &Experiment) -> Self {
+        Self { message: format!("{divergence}; the last good step is {}", experiment.step()), signal: None }
     }
-    match (options.steps, session.checkpoint.step) {
-        (Some(last), step) if last < step => refuse(format!(
-            "at step {step} already: --steps {last} counts from the run's start, so give {step} or more"
-        )),
-        _ => Ok(()),
+
+    /// Says what happened, and whether the run is saved.
+    fn leave(self, saved: Result<Option<Saved>>) -> Result<ExitCode> {
+        let Self { message, signal } = self;
+        let kept = match saved {
+            Ok(Some(saved)) => saved.words(),
+            Ok(None) => "nothing is saved, because there was no --save".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        match signal {
+            Some(signal) => Err(Stopped { signal, message: format!("{message}; {kept}") }.into()),
+            None => {
+                tell(&bounds::printable(&kept));
+                bail!(message)
+            }
+        }
     }
 }
 
-/// Steps until the last one.
-///
-/// # Errors
-/// The run diverged, or a signal ended it. The session is saved then, too.
-fn train(experiment: &mut Experiment, options: &Options, stop: &StopSignal) -> Result<()> {
-    let last = options.steps.unwrap_or(experiment.preset.train.steps).max(experiment.step());
+/// Trains until the last step; none where it was reached.
+fn train(
+    experiment: &mut Experiment,
+    options: &Options,
+    mut saver: Option<&mut Saver>,
+    stop: &StopSignal,
+) -> Result<Option<EarlyEnd>> {
+    let last = options.changes.steps.unwrap_or(experiment.preset.train.steps).max(experiment.step());
     let mut progress = Progress::new(experiment.step(), last, descent_loss(experiment));
-    let mut saved = Instant::now();
     let end = loop {
         if let Some((signal, name)) = stop.signal() {
-            let message = format!("stopped by {name} at step {}", experiment.step());
-            break Err((message, Some(signal)));
-        }
-        if experiment.step() >= last {
-            break Ok(());
+            let mut message = format!("stopped by {name} at step {}", experiment.step());
+            if let Some(divergence) = experiment.settle()? {
+                message = format!("{message}; {}", EarlyEnd::diverged(&divergence, experiment).message);
+            }
+            break Some(EarlyEnd { message, signal: Some(signal) });
         }
         let at = experiment.step();
+        if at >= last {
+            // The loss of the last step is that before its update.
+            break experiment.settle()?.map(|divergence| EarlyEnd::diverged(&divergence, experiment));
+        }
         let advance = match experiment.advance(last - at) {
             Ok(advance) => advance,
-            Err(error) => break Err((format!("failed after step {at}: {error:#}"), None)),
+            Err(error) => {
+                break Some(EarlyEnd { message: format!("failed after step {at}: {error:#}"), signal: None });
+            }
         };
-        if let Some(at) = advance.diverged {
-            let good = experiment.step();
-            break Err((format!("diverged at step {at}: the loss ran away; the last good step is {good}"), None));
+        if let Some(divergence) = &advance.diverged {
+            break Some(EarlyEnd::diverged(divergence, experiment));
         }
         progress.show(experiment.step(), &advance);
-        if options.save.is_some() && saved.elapsed() >= SAVE_EVERY {
-            save(experiment, options)?;
-            saved = Instant::now();
+        if let Some(warning) = saver.as_mut().and_then(|saver| saver.save_if_due(experiment)) {
+            progress.warn(&warning);
         }
     };
     progress.end();
-    let Err((message, signal)) = end else { return Ok(()) };
-    save(experiment, options).with_context(|| message.clone())?;
-    let kept = match &options.save {
-        Some(file) => format!("saved to {}", bounds::line(&file.display().to_string())),
-        None => "nothing is saved, because there was no --save".to_owned(),
-    };
-    match signal {
-        Some(signal) => Err(Stopped { signal, message: format!("{message}; {kept}") }.into()),
-        None => {
-            tell(&kept);
-            bail!(message)
-        }
-    }
-}
-
-/// Saves where the options say so.
-fn save(experiment: &Experiment, options: &Options) -> Result<()> {
-    match &options.save {
-        Some(file) => session::save(file, &Session::of(experiment)?),
-        None => Ok(()),
-    }
+    Ok(end)
 }

@@ -1,89 +1,146 @@
-//! `innerloop verify`: trains presets and holds them to their claims.
+//! `innerloop verify`: trains presets with one seed or several, and checks their claims.
+
+mod job;
+mod seeds;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
 
+use self::job::{Job, Outcome, run_all};
+use self::seeds::Seeds;
 use super::stop::StopSignal;
-use super::{exit::Stopped, print, tell};
-use crate::preset::{self, Preset};
-use crate::reference::Reference;
+use super::{completions, print, tell};
+use crate::preset::{self, Claim, Preset};
 use crate::session::{ClaimRecord, ResultCache};
-use crate::train::{DeviceChoice, Experiment, ReferenceResult};
+use crate::train::{ClaimCheck, DeviceChoice};
+use crate::uncertainty::mean_and_deviation;
 
 /// Train presets and check what they claim
 #[derive(Args, Debug)]
 pub struct Options {
     /// Names or paths of presets; without any, all of them
-    #[arg(value_name = "PRESET")]
+    #[arg(value_name = "PRESET", add = completions::presets_and_files())]
     pub presets: Vec<String>,
-    /// Print a table in Markdown instead, one row a preset, such as the README has; the claims go to standard error
+    /// How many seeds, counted from the preset's own, such as 5; or which, such as 11,12,13
+    #[arg(long, value_name = "SEEDS", default_value = "1")]
+    pub seeds: Seeds,
+    /// Print a table in Markdown instead, one row a preset, as in the documentation; the claims go to standard error
     #[arg(long)]
     pub markdown: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
 }
 
-/// Prints a line for each claim, or a row for each preset, and notes them for the gallery's cards; fails if one does not
-/// hold.
+/// Prints a line for each claim, or a row for each preset, and records them for the gallery; fails if one does not hold for
+/// as many seeds as it says.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
     let result_cache = ResultCache::path(|name| std::env::var_os(name));
-    let (mut held, mut failed) = (0, 0);
+    let presets: Vec<_> = chosen(&options.presets)?.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
+    let seeds: Vec<Vec<u64>> = presets.iter().map(|(_, preset)| options.seeds.of(preset)).collect();
+    let jobs: Vec<Job> = seeds
+        .iter()
+        .enumerate()
+        .flat_map(|(preset, seeds)| seeds.iter().map(move |seed| Job { preset, seed: *seed }))
+        .collect();
     if options.markdown {
-        print(HEAD)?;
+        print(table::HEAD)?;
     }
-    for (name, preset) in chosen(&options.presets)? {
-        tell(&format!("{name}: {} claims, {} steps", preset.claims.len(), preset.train.steps));
-        let Some((experiment, outcome)) = verify(&name, preset, options.device, &stop)? else { continue };
-        note(result_cache.as_ref(), &experiment, &outcome);
-        let verdicts = outcome.verdicts;
-        let kept = verdicts.iter().filter(|verdict| verdict.held).count();
-        (held, failed) = (held + kept, failed + verdicts.len() - kept);
-        for verdict in &verdicts {
-            let word = if verdict.held { "held" } else { "FAILED" };
-            let line = format!("{name:30} {word:6} {:>12} {}", short(verdict.value), verdict.claim);
-            if options.markdown { tell(&line) } else { print(&(line + "\n")).map(|_| ())? }
+    let mut tally = Tally::default();
+    let mut outcomes: Vec<Vec<Outcome>> = presets.iter().map(|_| Vec::new()).collect();
+    let mut printed = 0;
+    run_all(&presets, &jobs, options.device, &stop, |job, outcome| {
+        let (name, preset) = &presets[job.preset];
+        match outcome.diverged {
+            Some(at) => tell(&format!("{name}, seed {}: diverged at step {at}", job.seed)),
+            None => tell(&format!("{name}, seed {}: {} steps", job.seed, preset.train.steps)),
         }
-        if options.markdown {
-            print(&row(&experiment, (kept, verdicts.len())))?;
+        outcomes[job.preset].push(outcome);
+        // In the order of the presets, each once all of its seeds are done.
+        while let Some(next) = outcomes.get_mut(printed).filter(|next| next.len() == seeds[printed].len()) {
+            next.sort_by_key(|outcome| seeds[printed].iter().position(|seed| *seed == outcome.seed));
+            let (name, preset) = &presets[printed];
+            tally.count(show(name, preset, next, options.markdown)?);
+            record(result_cache.as_ref(), name, preset, next);
+            printed += 1;
         }
-    }
-    let sum = format!("{held} held, {failed} failed");
+        Ok(())
+    })?;
+    let sum = format!("{} held, {} failed", tally.held, tally.failed);
     if options.markdown {
         tell(&sum)
     } else {
         print(&(sum + "\n")).map(|_| ())?
     }
-    if failed > 0 {
-        bail!("{failed} of {} claims did not hold", held + failed);
+    if tally.failed > 0 {
+        bail!("{} of {} claims did not hold", tally.failed, tally.held + tally.failed);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first lines of the table.
-const HEAD: &str = "| preset | numbers learnt | loss | GD-1 | best reference | nearest | claims held |\n\
-                    |---|---|---|---|---|---|---|\n";
+/// Claims that held and that did not.
+#[derive(Default)]
+struct Tally {
+    held: usize,
+    failed: usize,
+}
 
-/// A trained preset as a row of the table.
-fn row(experiment: &Experiment, (kept, claims): (usize, usize)) -> String {
-    let references = experiment.references();
-    let loss = |result: &ReferenceResult| short(result.loss);
-    let descent =
-        references.iter().find(|result| result.tuned.reference == Reference::Gd(1)).map_or_else(String::new, loss);
-    // Of those that are equal the first is the simplest.
-    let best = references.iter().min_by(|a, b| a.loss.total_cmp(&b.loss));
-    let best = best.map_or_else(String::new, |result| format!("{} {}", result.tuned.reference, loss(result)));
-    let (own, nearest) = match &experiment.history.latest {
-        Some(latest) => (short(latest.eval_loss), latest.equivalence.nearest.to_string()),
-        None => (String::new(), String::new()),
+impl Tally {
+    fn count(&mut self, more: Self) {
+        self.held += more.held;
+        self.failed += more.failed;
+    }
+}
+
+/// A claim over all seeds.
+struct Summary<'a> {
+    claim: &'a Claim,
+    values: Vec<f64>,
+    /// For how many of the seeds it held.
+    seeds_held: usize,
+    held: bool,
+}
+
+fn summaries<'a>(preset: &'a Preset, outcomes: &[Outcome]) -> Vec<Summary<'a>> {
+    let summary = |(place, claim): (usize, &'a Claim)| {
+        let checks = || outcomes.iter().map(|outcome| &outcome.checks[place]);
+        let seeds_held = checks().filter(|check| check.held).count();
+        let held = claim.holds_for(seeds_held, outcomes.len());
+        Summary { claim, values: checks().map(|check| check.value).collect(), seeds_held, held }
     };
-    let (name, parameters) = (&experiment.name, experiment.preset.parameters());
-    format!("| `{name}` | {parameters} | {own} | {descent} | {best} | {nearest} | {kept} of {claims} |\n")
+    preset.claims.iter().enumerate().map(summary).collect()
+}
+
+/// Prints the claims of a preset, or its row; the claims go to standard error then.
+fn show(name: &str, preset: &Preset, outcomes: &[Outcome], markdown: bool) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for summary in summaries(preset, outcomes) {
+        tally.count(if summary.held { Tally { held: 1, failed: 0 } } else { Tally { held: 0, failed: 1 } });
+        let line = line(name, &summary);
+        if markdown { tell(&line) } else { print(&(line + "\n")).map(|_| ())? }
+    }
+    if markdown {
+        print(&table::row(name, preset, outcomes))?;
+    }
+    Ok(tally)
+}
+
+/// "gd-ssm  held  0.0012 loss gap …", or for several seeds "held 3 of 3  0.0012 ± 0.0003 …".
+fn line(name: &str, summary: &Summary) -> String {
+    let Summary { claim, values, seeds_held, held } = summary;
+    let word = if *held { "held" } else { "FAILED" };
+    if let [value] = values[..] {
+        return format!("{name:30} {word:6} {:>12} {claim}", short(value));
+    }
+    let (mean, deviation) = mean_and_deviation(values);
+    let seeds = format!("{word} {seeds_held} of {}", values.len());
+    format!("{name:30} {seeds:14} {:>20} {claim}", format!("{} ± {}", short(mean), short(deviation)))
 }
 
 fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
@@ -97,40 +154,18 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
     preset::all().into_iter().map(readable).collect()
 }
 
-/// Trains to the last step that a claim is about; nothing where there are no claims.
-fn verify(
-    name: &str,
-    preset: Preset,
-    device: DeviceChoice,
-    stop: &StopSignal,
-) -> Result<Option<(Experiment, ClaimRecord)>> {
-    let Some(last) = preset.claims.iter().map(|claim| claim.after).max() else { return Ok(None) };
-    ensure!(last <= preset.train.steps, "{name}: a claim is about step {last}, beyond train.steps");
-    let mut experiment = Experiment::start(name, preset, device)?;
-    let mut verdicts = experiment.check_claims()?;
-    let mut training = Duration::ZERO;
-    while experiment.step() < last {
-        if let Some((signal, word)) = stop.signal() {
-            return Err(Stopped { signal, message: format!("stopped by {word}") }.into());
-        }
-        let began = Instant::now();
-        let advance = experiment.advance(experiment.steps_to_next_claim().unwrap_or(1))?;
-        training += began.elapsed();
-        if let Some(at) = advance.diverged {
-            bail!("{name} diverged at step {at}");
-        }
-        verdicts.extend(experiment.check_claims()?);
-    }
-    let seconds_per_step = (last > 0).then(|| training.as_secs_f64() / last as f64);
-    Ok(Some((experiment, ClaimRecord { verdicts, seconds_per_step })))
-}
-
-/// Keeps a result for the gallery. One that cannot be kept is told and no failure of the claims.
-fn note(result_cache: Option<&PathBuf>, experiment: &Experiment, outcome: &ClaimRecord) {
+/// Keeps a result for the gallery: the mean over the seeds. If that fails it is said, and is no failure of the claims.
+fn record(result_cache: Option<&PathBuf>, name: &str, preset: &Preset, outcomes: &[Outcome]) {
     let Some(path) = result_cache else { return };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    if let Err(error) = ResultCache::record(path, (&experiment.name, &experiment.preset), outcome.clone(), now) {
-        tell(&format!("{}: not noted: {error:#}", path.display()));
+    let check = |summary: Summary| {
+        let (value, _) = mean_and_deviation(&summary.values);
+        ClaimCheck { claim: summary.claim.clone(), value, held: summary.held }
+    };
+    let verdicts = summaries(preset, outcomes).into_iter().map(check).collect();
+    let seconds_per_step = outcomes.first().and_then(|outcome| outcome.seconds_per_step);
+    if let Err(error) = ResultCache::record(path, (name, preset), ClaimRecord { verdicts, seconds_per_step }, now) {
+        tell(&format!("{}: not recorded: {error:#}", path.display()));
     }
 }
 

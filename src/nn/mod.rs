@@ -3,20 +3,17 @@
 //! Owns what a parameter, an input and a network are; the operations are in [`op`], the architectures in [`model`].
 //! Knows tasks only as sizes and layouts, and nothing of training.
 
-mod activation;
-mod canonical;
 mod cost;
 pub mod graph;
-mod init;
-mod linear;
+mod layer;
 pub mod model;
-mod norm;
 pub mod op;
 mod states;
+mod weights;
 
-pub use activation::Activation;
-pub use canonical::{Canonical, parameter_difference};
 pub use cost::{Cost, Costs};
+pub use layer::activation::Activation;
+pub use model::canonical::{Canonical, parameter_difference};
 pub use op::Device;
 pub use states::{LayerStates, StateAt};
 
@@ -24,6 +21,7 @@ use dfdx::shapes::HasShape;
 use dfdx::tensor::{HasErr, NoneTape, Tape, Tensor};
 
 use self::model::GdConstants;
+pub use self::weights::Weights;
 use crate::lanes::Blocks;
 
 /// A tensor of (rows, columns).
@@ -83,7 +81,7 @@ pub enum GradTarget {
 }
 
 /// A network that answers the query of each sequence.
-pub trait Net<D: Device> {
+pub trait Net<D: Device>: Weights<D> {
     /// Answers to the queries: (batch, d_out).
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D>;
 
@@ -101,13 +99,22 @@ pub trait Net<D: Device> {
     /// model, slow, and independent of the fast forms that `forward` uses.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates>;
 
-    /// The weights that the construction gives a value to, with that value; empty where there is no construction.
-    fn canonical(&self, _theory: GdConstants) -> Vec<Canonical> {
+    /// The learnt weights beside the values that the construction gives them; empty where there is no construction.
+    fn canonical(&self, _gd_constants: GdConstants) -> Vec<Canonical> {
         Vec::new()
     }
 
-    /// In an order that never changes.
-    fn params(&self) -> Vec<&Param<D>>;
+    /// The weights, in the order in which checkpoints list them.
+    fn params(&self) -> Vec<&Param<D>> {
+        let mut params = Vec::new();
+        self.list(&mut params);
+        params
+    }
 
-    fn params_mut(&mut self) -> Vec<&mut Param<D>>;
+    /// The same, to be changed.
+    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
+        let mut params = Vec::new();
+        self.list_mut(&mut params);
+        params
+    }
 }

@@ -21,10 +21,17 @@ pub struct Claim {
     pub at_most: Option<f64>,
     /// The training step after which it is measured, on all held-out tasks.
     pub after: u64,
+    /// For which share of the seeds it must hold, in (0, 1].
+    #[serde(default = "all_seeds")]
+    pub for_seeds: f64,
     /// Fields of the task that are changed for the measurement, as by `--set`: off the training distribution. The
     /// references keep the step sizes and penalties that they chose on the task as it was.
     #[serde(default)]
     pub set: Vec<(String, String)>,
+}
+
+fn all_seeds() -> f64 {
+    1.0
 }
 
 /// A quantity that a claim can be about.
@@ -36,8 +43,10 @@ pub enum Quantity {
     PredictionDifference,
     /// Mean cosine between the model's sensitivity to the query and GD-1's.
     SensitivityCosine,
-    /// Mean |cosine| between the hidden state and Σ y xᵀ.
+    /// Mean |cosine| between the hidden state, as it is, and Σ y xᵀ.
     StateCosine,
+    /// The same for a state that is read through weights that the model learns.
+    ReadStateCosine,
     /// Relative difference of the weights to the construction's, their symmetries divided out.
     ParameterDifference,
     /// Held-out loss divided by that of a reference.
@@ -46,10 +55,15 @@ pub enum Quantity {
     MedianOver(Reference),
     /// The loss of one reference divided by that of another; independent of the model.
     ReferenceLossOver(Reference, Reference),
+    /// Held-out loss divided by that of the best linear filter of so many tokens, the query among them.
+    LossOverFir(usize),
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
-    /// 1 if this reference is the nearest, else 0; a claim about it takes no bound and means 1.
+    /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about it
+    /// takes no bound and means 1.
     Nearest(Reference),
+    /// 1 if every reference is too far away to be called the nearest, else 0; a claim about it takes no bound and means 1.
+    NearestNone,
 }
 
 impl Claim {
@@ -67,6 +81,7 @@ impl Claim {
         } else {
             ensure!(given > 0, "claims: give within, at_least or at_most with each measure");
         }
+        ensure!(self.for_seeds > 0.0 && self.for_seeds <= 1.0, "claims: for_seeds must be above 0 and at most 1");
         let task = self.set.iter().all(|(key, _)| key.starts_with("task."));
         ensure!(task, "claims: set can change fields of the task only, such as task.range");
         Ok(())
@@ -77,8 +92,14 @@ impl Claim {
         self.set.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// Whether the claim holds if it held for so many of so many seeds.
+    pub fn holds_for(&self, held: usize, seeds: usize) -> bool {
+        // The share may be a rounded decimal: .67 of three seeds is two of them.
+        held as f64 >= (self.for_seeds - 0.01) * seeds as f64
+    }
+
     fn is_about_nearest(&self) -> bool {
-        matches!(self.measure, Quantity::Nearest(_))
+        matches!(self.measure, Quantity::Nearest(_) | Quantity::NearestNone)
     }
 
     /// Whether the claim holds for a measured value; false for NaN.
@@ -103,7 +124,11 @@ impl fmt::Display for Claim {
         for (key, value) in &self.set {
             write!(f, " at {}={value}", key.strip_prefix("task.").unwrap_or(key))?;
         }
-        write!(f, " after {} steps", self.after)
+        write!(f, " after {} steps", self.after)?;
+        if self.for_seeds < 1.0 {
+            write!(f, " for {:.0} % of seeds", 100.0 * self.for_seeds)?;
+        }
+        Ok(())
     }
 }
 
@@ -114,12 +139,15 @@ impl fmt::Display for Quantity {
             Self::PredictionDifference => f.write_str("prediction difference to gd-1"),
             Self::SensitivityCosine => f.write_str("sensitivity cosine with gd-1"),
             Self::StateCosine => f.write_str("state cosine with Σ y xᵀ"),
+            Self::ReadStateCosine => f.write_str("cosine of the state, as read out, with Σ y xᵀ"),
             Self::ParameterDifference => f.write_str("weights' difference to the construction"),
             Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
             Self::MedianOver(reference) => write!(f, "median loss over that of {reference}"),
             Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),
+            Self::LossOverFir(length) => write!(f, "loss over that of the best linear filter of {length} tokens"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
+            Self::NearestNone => f.write_str("no reference is near"),
         }
     }
 }
@@ -129,7 +157,7 @@ mod tests {
     use super::*;
 
     fn claim(measure: Quantity) -> Claim {
-        Claim { measure, within: None, at_least: None, at_most: None, after: 10, set: Vec::new() }
+        Claim { measure, within: None, at_least: None, at_most: None, after: 10, for_seeds: 1.0, set: Vec::new() }
     }
 
     #[test]
@@ -140,6 +168,16 @@ mod tests {
         assert!(cosine.holds(0.95) && !cosine.holds(0.8) && !cosine.holds(0.999));
         let nearest = claim(Quantity::Nearest(Reference::Gd(1)));
         assert!(nearest.holds(1.0) && !nearest.holds(0.0) && !nearest.holds(f64::NAN));
+    }
+
+    #[test]
+    fn a_claim_holds_for_its_share_of_seeds() {
+        let all = claim(Quantity::LossGap);
+        assert!(all.holds_for(3, 3) && !all.holds_for(2, 3));
+        let most = Claim { for_seeds: 0.67, within: Some(0.1), ..all };
+        assert!(most.holds_for(2, 3) && !most.holds_for(1, 3) && most.holds_for(4, 5) && !most.holds_for(3, 5));
+        assert_eq!(most.to_string(), "loss gap to gd-1 within 0.1 after 10 steps for 67 % of seeds");
+        assert!(Claim { for_seeds: 0.0, ..most.clone() }.check().is_err() && most.check().is_ok());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use include_dir::{Dir, include_dir};
 
-use super::parse_error::{ParseError, near};
+use super::nearest::nearest;
+use super::parse_error::ParseError;
 use super::{Preset, ron_file};
 use crate::bounds;
 
@@ -65,16 +66,21 @@ pub fn find_in(folder: &Path, name_or_path: &str) -> Result<(String, Preset)> {
     if let Some((name, text)) = embedded().find(|(embedded, _)| *embedded == name) {
         return Ok((name.to_owned(), understand(&embedded_name(name), text)?));
     }
+    let nearest = nearest(name, &names_in(folder));
+    bail!("there is no preset `{}`; {nearest}; `innerloop presets` lists all", bounds::short(name))
+}
+
+/// The names of all presets that can be found by name.
+pub fn names() -> Vec<String> {
+    names_in(Path::new(FOLDER))
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = files(folder).into_iter().map(|(name, _)| name).collect();
     names.extend(embedded().map(|(name, _)| name.to_owned()));
     names.sort();
     names.dedup();
-    let shown = bounds::line(name);
-    bail!(
-        "there is no preset `{shown}`; {}known: {}; or give a path to a .ron file",
-        near(name, &names),
-        names.join(", ")
-    )
+    names
 }
 
 /// Whether an argument is a file and not a preset's name.

@@ -5,9 +5,13 @@
 
 use std::fmt;
 
-use super::parse_error::{ParseError, near};
+use super::nearest::near;
+use super::parse_error::ParseError;
 use super::{Preset, ron_file, ron_spans};
 use crate::bounds;
+
+/// Characters of a setting that a message quotes at most.
+pub(super) const LONGEST: usize = 200;
 
 /// Why a setting was rejected, in one line.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +36,8 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
     let mut changed = preset.clone();
     let mut keys = Vec::new();
     for (key, value) in settings {
-        keys.push(bounds::line(&format!("{key}={value}")));
-        let refused = |words: String| format!("--set {}: {words}", bounds::line(&format!("{key}={value}")));
+        let setting = bounds::line(&bounds::shortened(&format!("{key}={value}"), LONGEST));
+        let refused = |words: String| format!("--set {setting}: {words}");
         let Some(field) = ron_spans::find(&text, key) else {
             return Err(SetError::Usage(refused(unknown(&text, key))));
         };
@@ -47,12 +51,22 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
             false => SetError::Usage(refused(parse_error.message)),
         })?;
         text = ron_file::pretty(&changed).map_err(|error| SetError::Value(format!("{error:#}")))?;
+        keys.push(setting);
     }
     match changed.check() {
         Ok(()) => Ok(changed),
         Err(error) if keys.is_empty() => Err(SetError::Value(format!("{error:#}"))),
         Err(error) => Err(SetError::Value(format!("--set {}: {error:#}", keys.join(" --set ")))),
     }
+}
+
+/// The keys of a preset that can be set to one value: `task.dim`, not `task` and not the parts of lists.
+pub fn keys(preset: &Preset) -> Vec<String> {
+    let text = ron_file::pretty(preset).unwrap_or_default();
+    let fields = ron_spans::fields(&text);
+    let holds_keys =
+        |path: &str| fields.iter().any(|other| other.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
+    fields.iter().map(|field| &field.path).filter(|path| !path.contains('[') && !holds_keys(path)).cloned().collect()
 }
 
 /// The message for a key that does not exist, with the keys beside it.

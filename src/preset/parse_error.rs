@@ -9,6 +9,7 @@ use std::ops::Range;
 use anyhow::anyhow;
 use ron::error::{Error, SpannedError};
 
+use super::nearest::near;
 use super::ron_spans;
 use crate::bounds;
 
@@ -18,6 +19,10 @@ const UNKNOWN: &str = "__";
 const TOO_GREAT: &str = "18446744073709551615";
 /// Characters of a file that a message quotes at most.
 const QUOTE: usize = 32;
+/// Characters of a message at most: all names of models with what is around them.
+const LONGEST: usize = 1000;
+/// Characters of a key at most: longer than all of ours.
+const LONGEST_KEY: usize = 200;
 
 /// Why a text was rejected, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +54,9 @@ impl ParseError {
             key = key.rsplit_once('.').map_or("", |(outer, _)| outer).to_owned();
         }
         let asked = Probe { text, place, value: around.map(|field| field.value), parse: &parse };
-        let message = bounds::line(&asked.words(&error.code));
+        let message = bounded(&asked.words(&error.code));
         let out_of_range = matches!(error.code, Error::Message(_) | Error::IntegerOutOfBounds);
-        Self { line, column, key: bounds::line(&key), message, out_of_range }
+        Self { line, column, key: bounds::line(&bounds::shortened(&key, LONGEST_KEY)), message, out_of_range }
     }
 
     /// An error of several fields together. Such a message begins with a key, or names one; the keys are in the field
@@ -68,7 +73,7 @@ impl ParseError {
         let found = named(first).or_else(|| named(outer)).or_else(later).or_else(|| ron_spans::find(text, within));
         let place = found.map_or_else(|| ron_spans::next_word(text, 0), |field| field.value.start);
         let (line, column) = ron_spans::line_column(text, place);
-        let message = bounds::line(message);
+        let message = bounded(message);
         Self { line, column, key: within.to_owned(), message, out_of_range: true }
     }
 
@@ -101,20 +106,9 @@ fn place_of(text: &str, error: &SpannedError) -> usize {
     }
 }
 
-/// "did you mean `dim`? " if one of the names is similar; else empty.
-pub fn near(found: &str, names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    let found = found.to_lowercase();
-    let likeness = |name: &str| {
-        let name = name.to_lowercase();
-        // Swapped or missing letters; or a common prefix, which counts less.
-        strsim::normalized_damerau_levenshtein(&found, &name).max(strsim::jaro_winkler(&found, &name) - 0.2)
-    };
-    let scored = names.into_iter().map(|name| (likeness(name.as_ref()), name));
-    // The first of equally similar names.
-    match scored.min_by(|a, b| b.0.total_cmp(&a.0)) {
-        Some((score, name)) if score > 0.6 => format!("did you mean `{}`? ", name.as_ref()),
-        _ => String::new(),
-    }
+/// A message on one line and of bounded length, whatever the file says.
+fn bounded(message: &str) -> String {
+    bounds::line(&bounds::shortened(message, LONGEST))
 }
 
 /// A rejected text, the position of its error, and a parser for changed texts.
@@ -133,17 +127,27 @@ impl Probe<'_> {
         match code {
             Error::Message(message) => message.clone(),
             Error::NoSuchStructField { expected, found, .. } => {
-                format!("there is no field `{found}`; {}allowed: {}", near(found, *expected), expected.join(", "))
+                format!(
+                    "there is no field `{}`; {}allowed: {}",
+                    bounds::short(found),
+                    near(found, *expected),
+                    expected.join(", ")
+                )
             }
             Error::NoSuchEnumVariant { expected, found, .. } => {
-                format!("`{found}` is not known here; {}allowed: {}", near(found, *expected), expected.join(", "))
+                format!(
+                    "`{}` is not known here; {}allowed: {}",
+                    bounds::short(found),
+                    near(found, *expected),
+                    expected.join(", ")
+                )
             }
             Error::MissingStructField { field, .. } => {
                 format!("the field `{field}` is missing{}", self.fields_allowed())
             }
             Error::DuplicateStructField { field, .. } => format!("the field `{field}` is given twice"),
             Error::ExpectedDifferentStructName { expected, found } => {
-                format!("`{found}` does not belong here: write `{expected}(…)`")
+                format!("`{}` does not belong here: write `{expected}(…)`", bounds::short(found))
             }
             Error::ExpectedNamedStructLike(name) if rest.is_empty() => format!("nothing is here: write `{name}(…)`"),
             Error::ExpectedNamedStructLike(name) => format!("write `{name}(…)` here, not {}", self.quoted()),

@@ -2,6 +2,7 @@
 //! and only such that the weights keep their shapes.
 
 use super::{Preset, SetError, set};
+use super::overrides::LONGEST;
 use crate::bounds;
 
 impl Preset {
@@ -10,8 +11,9 @@ impl Preset {
         &self,
         settings: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Self, SetError> {
-        let message =
-            |key: &str, value: &str, words: &str| format!("--set {}: {words}", bounds::line(&format!("{key}={value}")));
+        let message = |key: &str, value: &str, words: &str| {
+            format!("--set {}: {words}", bounds::line(&bounds::shortened(&format!("{key}={value}"), LONGEST)))
+        };
         if let Some((key, value)) = settings.clone().into_iter().find(|(key, _)| !key.starts_with("task.")) {
             let words = "the weights stay as they are: only fields of the task can change, such as task.range";
             return Err(SetError::Usage(message(key, value, words)));

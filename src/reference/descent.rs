@@ -3,7 +3,7 @@
 //! L(W) = 1/(2N) Σ ‖W x_i − y_i‖², so ∇L = (W X − Y) Xᵀ / N. Owns the definitions that the fast forms are tested against;
 //! does not choose step sizes.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 use super::Problem;
 
@@ -29,6 +29,28 @@ pub fn preconditioned(problem: &Problem, eta: f64, gamma: f64) -> DMatrix<f64> {
     steps(&inner, eta, 1) * preconditioner
 }
 
+/// [`preconditioned`] with the query among the columns of X: each x becomes (I − γ G′) x with G′ = (X Xᵀ + x_q x_qᵀ)/N, as in
+/// linear attention whose sums contain the query's own token. W x_q is the answer; it is no linear function of x_q.
+pub fn preconditioned_with_query(problem: &Problem, eta: f64, gamma: f64) -> DMatrix<f64> {
+    let (d, pairs) = (problem.x.nrows(), problem.x.ncols().max(1) as f64);
+    let gram = &problem.x * problem.x.transpose() + &problem.query * problem.query.transpose();
+    let preconditioner = DMatrix::identity(d, d) - gamma / pairs * gram;
+    let inner = Problem { x: &preconditioner * &problem.x, ..problem.clone() };
+    steps(&inner, eta, 1) * preconditioner
+}
+
+/// B x_q, B G′ x_q and B G′² x_q on the first `read` pairs, with the divisor N of the whole context: the answer of
+/// [`preconditioned_with_query`] is η times (1, −2γ, γ²) of them.
+pub fn query_powers(problem: &Problem, read: usize) -> [DVector<f64>; 3] {
+    let pairs = problem.x.ncols().max(1) as f64;
+    let (x, y) = (problem.x.columns(0, read), problem.y.columns(0, read));
+    let query = &problem.query;
+    let multiply = |v: &DVector<f64>| (x * x.tr_mul(v) + query.dot(v) * query) / pairs;
+    let first = multiply(query);
+    let second = multiply(&first);
+    [query, &first, &second].map(|v| y * x.tr_mul(v) / pairs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +65,16 @@ mod tests {
         }
         assert!(close(&steps(problem, 6.0, 1), &sum, 1e-14));
         assert!(close(&preconditioned(problem, 6.0, 0.0), &sum, 1e-14));
+    }
+
+    #[test]
+    fn with_the_query_the_answer_is_a_polynomial_in_gamma() {
+        let problem = &Draw { outputs: 2, context: 6, ..Draw::default() }.problems(3, 1)[0];
+        let answer = preconditioned_with_query(problem, 3.0, 0.7) * &problem.query;
+        let [zeroth, first, second] = query_powers(problem, 6);
+        assert!((answer - 3.0 * (zeroth - 1.4 * first + 0.49 * second)).norm() < 1e-13);
+        let plain = preconditioned_with_query(problem, 3.0, 0.0);
+        assert!(close(&plain, &steps(problem, 3.0, 1), 1e-14));
     }
 
     #[test]

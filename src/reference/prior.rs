@@ -49,7 +49,7 @@ impl Prior {
     /// The linear-Gaussian model of the tasks, where they have one.
     pub fn gauss(&self) -> Option<Gauss> {
         let weight_scale = self.weight_scale.filter(|_| self.distractors == 0)?;
-        Some(Gauss { weight_scale, noise: self.noise, drift: self.drift })
+        Some(Gauss { weight_scale, noise: self.noise, drift: self.drift, forgetting: 1.0 })
     }
 
     /// λ = σ²/s_w², at which ridge is the posterior mean; none for weights that drift or are not Gaussian.
@@ -57,11 +57,56 @@ impl Prior {
         self.gauss().filter(|gauss| gauss.drift == 0.0).map(|gauss| (gauss.noise / gauss.weight_scale).powi(2))
     }
 
-    /// (E x², E x⁴, s_w², σ²) where weights are Gaussian and stand still: then the expected loss of any filter of the
-    /// spectrum follows from the eigenvalues alone.
-    pub(super) fn isotropic(&self) -> Option<(f64, f64, f64, f64)> {
+    /// Everything that a closed form needs, where inputs have alike, independent coordinates and weights are Gaussian.
+    pub(super) fn linear(&self) -> Option<Moments> {
         let (s2, m4) = self.moments?;
-        let gauss = self.gauss().filter(|gauss| gauss.drift == 0.0)?;
-        Some((s2, m4, gauss.weight_scale.powi(2), gauss.noise.powi(2)))
+        let gauss = self.gauss()?;
+        let square = |deviation: f64| deviation * deviation;
+        Some(Moments {
+            s2,
+            m4,
+            weights: square(gauss.weight_scale),
+            noise: square(gauss.noise),
+            drift: square(gauss.drift),
+            dim: self.shape.dim as f64,
+            pairs: self.shape.context,
+        })
+    }
+
+    /// The same where weights stand still: then the expected loss of any filter of the spectrum follows from the eigenvalues
+    /// alone.
+    pub(super) fn isotropic(&self) -> Option<Moments> {
+        self.linear().filter(|moments| moments.drift == 0.0)
+    }
+}
+
+/// The numbers of a linear-Gaussian task that closed forms are made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moments {
+    /// s² = E x² of a coordinate.
+    pub s2: f64,
+    /// m₄ = E x⁴.
+    pub m4: f64,
+    /// s_w².
+    pub weights: f64,
+    /// σ².
+    pub noise: f64,
+    /// τ².
+    pub drift: f64,
+    /// d.
+    pub dim: f64,
+    /// N.
+    pub pairs: usize,
+}
+
+impl Moments {
+    /// q with E ‖x‖² x xᵀ = q I: m₄ + (d − 1) s⁴.
+    pub fn fourth(&self) -> f64 {
+        self.m4 + (self.dim - 1.0) * self.s2 * self.s2
+    }
+
+    /// E of the squared norm of a row of the weights at pair i, from 1; at 0 as at 1.
+    pub fn row(&self, pair: usize) -> f64 {
+        self.dim * (self.weights + self.drift * pair.saturating_sub(1) as f64)
     }
 }

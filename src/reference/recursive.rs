@@ -9,6 +9,9 @@
 //! N(0, s_w²), each later one by those plus a step of N(0, τ²) per entry. A step after the last pair would not move the
 //! mean, so it is the answer whether or not weights drift once more before the query.
 //!
+//! With a forgetting factor λ below 1, P ← P/λ between two pairs: exponentially weighted recursive least squares, which ends
+//! with the weights of least Σ λ^(N−i) ‖y_i − W x_i‖² + λ^(N−1) (σ²/s_w²) ‖W‖².
+//!
 //! Recursive least squares starts from P₀ = I/λ with noise 1. Scaling both by λ changes no gain, so here it is the filter
 //! with P₀ = I and σ² = λ, which exists at λ = 0 too. Owns the recursion; does not choose λ.
 
@@ -28,12 +31,14 @@ pub struct Gauss {
     pub noise: f64,
     /// τ, the standard deviation of an entry's step from one pair to the next.
     pub drift: f64,
+    /// λ, by which the weight of old pairs is multiplied from one pair to the next: 1 forgets nothing.
+    pub forgetting: f64,
 }
 
 impl Gauss {
     /// The filter that is recursive least squares with P₀ = I/λ, that is ridge with λ.
     pub fn recursive_least_squares(lambda: f64) -> Self {
-        Self { weight_scale: 1.0, noise: lambda.max(0.0).sqrt(), drift: 0.0 }
+        Self { weight_scale: 1.0, noise: lambda.max(0.0).sqrt(), drift: 0.0, forgetting: 1.0 }
     }
 }
 
@@ -64,6 +69,9 @@ impl State {
             for i in 0..self.covariance.nrows() {
                 self.covariance[(i, i)] += drift;
             }
+        }
+        if self.pairs > 0 && self.gauss.forgetting != 1.0 {
+            self.covariance /= self.gauss.forgetting;
         }
         self.pairs += 1;
         let spread = &self.covariance * x;
@@ -134,8 +142,19 @@ mod tests {
     #[test]
     fn a_still_kalman_filter_is_ridge_with_the_bayes_penalty() {
         let problem = &Draw { noise: 0.5, weight_scale: 2.0, ..Draw::default() }.problems(8, 1)[0];
-        let weights = last(problem, Gauss { weight_scale: 2.0, noise: 0.5, drift: 0.0 });
+        let weights = last(problem, Gauss { weight_scale: 2.0, noise: 0.5, drift: 0.0, forgetting: 1.0 });
         assert!(close(&weights, &ridge::ridge(problem, 0.0625), 1e-10));
+    }
+
+    #[test]
+    fn forgetting_is_weighted_ridge() {
+        let problem = &Draw { dim: 4, context: 9, noise: 0.2, ..Draw::default() }.problems(84, 1)[0];
+        let weight = |i: usize| 0.8f64.powi(8 - i as i32);
+        let scaled = DMatrix::from_fn(4, 9, |row, i| weight(i) * problem.x[(row, i)]);
+        let normal = &scaled * problem.x.transpose() + DMatrix::identity(4, 4) * 0.3 * weight(0);
+        let expected = &problem.y * scaled.transpose() * normal.try_inverse().unwrap();
+        let gauss = Gauss { forgetting: 0.8, ..Gauss::recursive_least_squares(0.3) };
+        assert!(close(&last(problem, gauss), &expected, 1e-10));
     }
 
     #[test]

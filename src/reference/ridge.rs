@@ -7,7 +7,7 @@ use nalgebra::{DMatrix, SVD};
 use super::Problem;
 
 /// Singular values of X below this share of the largest count as 0. Eigenvalues of X Xᵀ are their squares, and lose half
-/// of the digits: this is the square root of [`super::spectrum::RANK`], so that both forms see the same rank.
+/// of the digits: this is the square root of [`super::filter::RANK`], so that both forms see the same rank.
 const RANK: f64 = 1e-6;
 
 /// Iterations that a factorisation may take before it is given up.

@@ -2,156 +2,287 @@
 //!
 //! Owns which algorithm a name stands for once its parameters are chosen. Does not choose them.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
-use super::{Filter, Gauss, Loss, Problem, Reference, Spectrum, logistic, recursive};
+use super::filter::FREE_STEPS;
+use super::{Descent, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, descent, logistic, recursive};
 
-/// A reference with its step sizes chosen.
+/// A reference with its parameters chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tuned {
     pub reference: Reference,
     /// What it descends on.
     pub loss: Loss,
-    /// η, for gradient descent.
+    /// η, of all learners that take steps of one size.
     pub eta: Option<f64>,
+    /// η₁ ≤ η₂ ≤ η₃, of descent with free step sizes; 0 for steps that are not made.
+    pub etas: Option<[f64; FREE_STEPS]>,
+    /// β, of descent with momentum.
+    pub momentum: Option<f64>,
+    /// By what factor a pair counts less for each later one; 1 forgets nothing.
+    pub forgetting: Option<f64>,
     /// λ, for ridge.
     pub lambda: Option<f64>,
     /// γ, for preconditioned descent.
     pub gamma: Option<f64>,
+    /// α, the scale of Newton's first inverse, α G/μ_max².
+    pub alpha: Option<f64>,
     /// What a sequential reference believes of the weights before it reads.
     pub gauss: Option<Gauss>,
+}
+
+/// What a name and its parameters stand for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Algorithm {
+    /// A function of the context's spectrum.
+    Spectral(Filter),
+    /// Conjugate gradients on the whole context.
+    ConjugateGradients { iterations: u32 },
+    /// GD++ whose preconditioner contains the query.
+    QueryJoined { eta: f64, gamma: f64 },
+    /// One pair at a time, with a gain that is a constant or a function of x alone.
+    Online(Online),
+    /// One pair at a time, with a covariance.
+    Recursive(Gauss),
+    /// Descent on the logistic loss.
+    Logistic { eta: f64, steps: u32 },
 }
 
 impl Tuned {
     /// The reference without any parameter: step sizes and penalties that are not given count as 0.
     pub fn plain(reference: Reference) -> Self {
-        Self { reference, loss: Loss::Squared, eta: None, lambda: None, gamma: None, gauss: None }
+        Self {
+            reference,
+            loss: Loss::Squared,
+            eta: None,
+            etas: None,
+            momentum: None,
+            forgetting: None,
+            lambda: None,
+            gamma: None,
+            alpha: None,
+            gauss: None,
+        }
     }
 
-    /// What the reference does to the spectrum of a context; none for those that must read one pair at a time, and for
-    /// descent on another loss than the squared error.
-    ///
-    /// Recursive least squares has one, as it ends where ridge does.
-    pub fn filter(&self) -> Option<Filter> {
+    /// The same with a penalty λ and a factor of forgetting.
+    pub(super) fn with_forgetting(self, lambda: f64, forgetting: f64) -> Self {
+        Self { lambda: Some(lambda), forgetting: Some(forgetting), ..self }
+    }
+
+    /// What it computes. Recursive least squares is ridge here, where it ends; [`Self::answers_by_pairs`] reads pair by pair.
+    pub fn algorithm(&self) -> Algorithm {
         let eta = self.eta.unwrap_or(0.0);
         let lambda = self.lambda.unwrap_or(0.0);
-        match self.reference {
-            Reference::Zero => Some(Filter::Zero),
-            Reference::Gd(_) if self.loss == Loss::CrossEntropy => None,
-            Reference::Gd(steps) => Some(Filter::Descent { eta, steps }),
-            Reference::GdPlusPlus => Some(Filter::Preconditioned { eta, gamma: self.gamma.unwrap_or(0.0) }),
-            Reference::LeastSquares => Some(Filter::LeastSquares),
-            Reference::Ridge | Reference::RecursiveLeastSquares => Some(Filter::Ridge { lambda }),
+        let gamma = self.gamma.unwrap_or(0.0);
+        let forgetting = self.forgetting.unwrap_or(1.0);
+        let ridge = Algorithm::Spectral(Filter::Ridge { lambda });
+        let reference = match self.reference {
+            Reference::Frozen(descent) => descent.into(),
+            other => other,
+        };
+        match reference {
+            Reference::Zero | Reference::Frozen(_) => Algorithm::Spectral(Filter::Zero),
+            Reference::Gd(steps) if self.loss == Loss::CrossEntropy => Algorithm::Logistic { eta, steps },
+            Reference::Gd(steps) => Algorithm::Spectral(Filter::Descent { eta, steps }),
+            Reference::GdFree(_) => Algorithm::Spectral(Filter::Free { etas: self.etas.unwrap_or_default() }),
+            Reference::GdMomentum(steps) => {
+                let momentum = self.momentum.unwrap_or(0.0);
+                Algorithm::Spectral(Filter::Momentum { eta, momentum, steps })
+            }
+            Reference::GdForgetting => Algorithm::Online(Online::Forgetting { eta, forgetting }),
+            Reference::GdPlusPlus => Algorithm::Spectral(Filter::Preconditioned { eta, gamma }),
+            Reference::GdPlusPlusQuery => Algorithm::QueryJoined { eta, gamma },
+            Reference::Lms | Reference::LeakyLms => Algorithm::Online(Online::Lms { eta, forgetting }),
+            Reference::Nlms => Algorithm::Online(Online::Nlms { eta }),
+            Reference::Cg(iterations) => Algorithm::ConjugateGradients { iterations },
+            Reference::Newton(iterations) => {
+                Algorithm::Spectral(Filter::Newton { alpha: self.alpha.unwrap_or(1.0), iterations })
+            }
+            Reference::LeastSquares => Algorithm::Spectral(Filter::LeastSquares),
+            Reference::Ridge | Reference::RecursiveLeastSquares => ridge,
+            Reference::RlsForgetting if forgetting == 1.0 => ridge,
+            Reference::RlsForgetting => {
+                Algorithm::Recursive(Gauss { forgetting, ..Gauss::recursive_least_squares(lambda) })
+            }
             Reference::Kalman | Reference::Bayes => match self.gauss {
-                Some(gauss) if gauss.drift > 0.0 => None,
-                _ => Some(Filter::Ridge { lambda }),
+                Some(gauss) if gauss.drift > 0.0 => Algorithm::Recursive(gauss),
+                Some(_) | None => ridge,
             },
         }
     }
 
-    /// W after the whole context: (d_out, d). The answer is W x_q and its sensitivity ∂ŷ/∂x_q is W.
+    /// The simplest reference that ends with the same weights on such tasks: beside [`Reference::simplest`], a learner that
+    /// could forget and does not is the one that cannot.
+    pub fn simplest(&self, prior: &Prior) -> Reference {
+        let forgets = self.forgetting.is_some_and(|forgetting| forgetting < 1.0);
+        match self.reference {
+            Reference::GdForgetting if !forgets => Reference::Gd(1),
+            Reference::Frozen(Descent::GdForgetting) if !forgets => Reference::Frozen(Descent::Gd(1)),
+            Reference::LeakyLms if !forgets => Reference::Lms,
+            Reference::RlsForgetting if !forgets => Reference::Ridge.simplest(prior),
+            reference => reference.simplest(prior),
+        }
+    }
+
+    /// On contexts of N′ pairs the learner that keeps the gain which it had on N: η/N, and γ/N. `None` where nothing is
+    /// divided by N.
+    pub fn frozen(&self, tuned_for: usize, context: usize) -> Option<Self> {
+        let factor = context as f64 / tuned_for.max(1) as f64;
+        let descent = self.reference.descent()?;
+        Some(Self {
+            reference: Reference::Frozen(descent),
+            eta: self.eta.map(|eta| eta * factor),
+            etas: self.etas.map(|etas| etas.map(|eta| eta * factor)),
+            gamma: self.gamma.map(|gamma| gamma * factor),
+            ..*self
+        })
+    }
+
+    /// W after the whole context: (d_out, d). The answer is W x_q and, except of GD++ with the query in its sums, the
+    /// sensitivity ∂ŷ/∂x_q is W.
     pub fn weights(&self, problem: &Problem) -> DMatrix<f64> {
-        match self.filter() {
-            Some(Filter::Zero) => DMatrix::zeros(problem.y.nrows(), problem.x.nrows()),
-            Some(filter) => Spectrum::of(problem).weights(filter),
-            None => self.read(problem),
+        match self.algorithm() {
+            Algorithm::Spectral(Filter::Zero) => DMatrix::zeros(problem.y.nrows(), problem.x.nrows()),
+            Algorithm::Spectral(filter) => Spectrum::of(problem).weights(filter),
+            Algorithm::ConjugateGradients { iterations } => Spectrum::of(problem).cg_weights(iterations),
+            Algorithm::QueryJoined { eta, gamma } => descent::preconditioned_with_query(problem, eta, gamma),
+            Algorithm::Online(online) => online.weights(problem),
+            Algorithm::Recursive(gauss) => recursive::last(problem, gauss),
+            Algorithm::Logistic { eta, steps } => logistic::steps(problem, problem.x.ncols(), eta, steps),
         }
     }
 
-    /// [`Self::weights`], from a decomposition that several references share. `spectrum` is that of `problem`.
-    pub fn weights_from(&self, spectrum: &Spectrum, problem: &Problem) -> DMatrix<f64> {
-        match self.filter() {
-            Some(filter) => spectrum.weights(filter),
-            None => self.read(problem),
+    /// W x_q, from a decomposition that several references share: (d_out). `spectrum` is that of `problem`, and `along`
+    /// [`Spectrum::along`] of its query.
+    pub fn answer(&self, problem: &Problem, spectrum: &Spectrum, along: &DVector<f64>) -> DVector<f64> {
+        match self.algorithm() {
+            Algorithm::Spectral(filter) => spectrum.answer(filter, along),
+            Algorithm::ConjugateGradients { iterations } => spectrum.cg_answer(iterations, along),
+            Algorithm::QueryJoined { eta, gamma } => query_joined(problem, problem.x.ncols(), eta, gamma),
+            Algorithm::Online(online) => online.answer(problem),
+            Algorithm::Recursive(gauss) => recursive::last(problem, gauss) * &problem.query,
+            Algorithm::Logistic { eta, steps } => {
+                logistic::steps(problem, problem.x.ncols(), eta, steps) * &problem.query
+            }
         }
     }
 
-    /// W after 0, 1, …, N pairs: N + 1 matrices (d_out, d), the last of them [`Self::weights`] up to rounding.
+    /// W x_q after 0, 1, …, N pairs: N + 1 vectors (d_out), the last of them [`Self::answer`] up to rounding. `spectra` are
+    /// those of [`Spectrum::after_each_pair`].
     ///
-    /// Descent on a part of the context keeps 1/N, with the N of the whole, before its sum: GD-1 is then the running sum
-    /// Σ_{i≤t} y_i x_iᵀ η/N, and a step size that suits N pairs cannot diverge on fewer.
-    pub fn running_weights(&self, problem: &Problem) -> Vec<DMatrix<f64>> {
-        self.running_weights_from(&Spectrum::after_each_pair(problem).collect::<Vec<_>>(), problem)
-    }
-
-    /// [`Self::running_weights`], from decompositions that several references share: those of [`Spectrum::running`].
-    pub fn running_weights_from(&self, spectra: &[Spectrum], problem: &Problem) -> Vec<DMatrix<f64>> {
-        let sequential = self.gauss.filter(|gauss| {
-            // Without noise a filter loses to rounding what the decomposition keeps.
-            gauss.drift > 0.0 || (gauss.noise > 0.0 && self.reference == Reference::RecursiveLeastSquares)
-        });
-        match (sequential, self.filter()) {
-            (Some(gauss), _) => recursive::after_each_pair(problem, gauss),
-            (None, Some(filter)) => spectra.iter().map(|spectrum| spectrum.weights(filter)).collect(),
-            (None, None) => (0..=problem.x.ncols()).map(|pairs| self.descend(problem, pairs)).collect(),
+    /// Batch descent on a part of the context keeps 1/N, with the N of the whole, before its sum: GD-1 is then the running
+    /// sum Σ_{i≤t} y_i x_iᵀ η/N, and a step size that suits N pairs cannot diverge on fewer.
+    pub fn answers_by_pairs(&self, problem: &Problem, spectra: &[Spectrum]) -> Vec<DVector<f64>> {
+        let query = &problem.query;
+        let applied = |all: Vec<DMatrix<f64>>| all.into_iter().map(|weights| weights * query).collect();
+        let reads = 0..=problem.x.ncols();
+        match (self.algorithm(), self.sequential()) {
+            (_, Some(gauss)) | (Algorithm::Recursive(gauss), None) => {
+                applied(recursive::after_each_pair(problem, gauss))
+            }
+            (Algorithm::Spectral(filter), None) => {
+                spectra.iter().map(|spectrum| spectrum.answer(filter, &spectrum.along(query))).collect()
+            }
+            (Algorithm::ConjugateGradients { iterations }, None) => {
+                spectra.iter().map(|spectrum| spectrum.cg_answer(iterations, &spectrum.along(query))).collect()
+            }
+            (Algorithm::QueryJoined { eta, gamma }, None) => {
+                reads.map(|read| query_joined(problem, read, eta, gamma)).collect()
+            }
+            (Algorithm::Online(online), None) => applied(online.after_each_pair(problem)),
+            (Algorithm::Logistic { eta, steps }, None) => {
+                reads.map(|read| logistic::steps(problem, read, eta, steps) * query).collect()
+            }
         }
     }
 
-    fn read(&self, problem: &Problem) -> DMatrix<f64> {
-        match self.gauss {
-            Some(gauss) => recursive::last(problem, gauss),
-            None => self.descend(problem, problem.x.ncols()),
-        }
+    /// The filter that recursive least squares runs pair by pair, with noise: without it a filter loses to rounding what the
+    /// decomposition keeps.
+    fn sequential(&self) -> Option<Gauss> {
+        self.gauss.filter(|gauss| gauss.noise > 0.0 && self.reference == Reference::RecursiveLeastSquares)
     }
+}
 
-    /// W on the first `pairs` pairs, by as many steps on the logistic loss as the name says.
-    fn descend(&self, problem: &Problem, pairs: usize) -> DMatrix<f64> {
-        let steps = if let Reference::Gd(steps) = self.reference { steps } else { 0 };
-        logistic::steps(problem, pairs, self.eta.unwrap_or(0.0), steps)
-    }
+/// η B (I − γ G′)² x_q on the first `read` pairs.
+fn query_joined(problem: &Problem, read: usize, eta: f64, gamma: f64) -> DVector<f64> {
+    let [zeroth, first, second] = descent::query_powers(problem, read);
+    eta * (zeroth - 2.0 * gamma * first + gamma * gamma * second)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reference::draw::{Draw, close};
-    use crate::reference::{Tuner, descent, ridge};
+    use crate::reference::draw::Draw;
+    use crate::reference::{Tuner, ridge};
+
+    /// The answers after each pair.
+    fn by_pairs(tuned: &Tuned, problem: &Problem) -> Vec<DVector<f64>> {
+        tuned.answers_by_pairs(problem, &Spectrum::after_each_pair(problem).collect::<Vec<_>>())
+    }
 
     #[test]
-    fn running_weights_end_at_the_weights() {
+    fn answers_by_pairs_end_at_the_answer_and_the_answer_is_that_of_the_weights() {
         let base = Draw { outputs: 2, ..Draw::default() };
         for draw in [base, Draw { noise: 0.3, ..base }, Draw { noise: 0.3, drift: 0.2, ..base }] {
             let (prior, problems) = (draw.prior(), draw.problems(40, 50));
             let tuner = Tuner::new(&prior, &problems);
-            for reference in Reference::ALL {
+            for reference in Reference::ALL.into_iter().chain([Reference::GdMomentum(3)]) {
                 let tuned = tuner.tune(reference);
                 for problem in &problems[..5] {
-                    let after_each_pair = tuned.running_weights(problem);
                     let spectrum = Spectrum::of(problem);
+                    let answer = tuned.answer(problem, &spectrum, &spectrum.along(&problem.query));
+                    let after_each_pair = by_pairs(&tuned, problem);
                     assert_eq!(after_each_pair.len(), 11);
-                    assert_eq!(after_each_pair[0].norm(), 0.0);
-                    assert!(close(&after_each_pair[10], &tuned.weights(problem), 1e-6), "{reference} {draw:?}");
-                    assert_eq!(tuned.weights(problem), tuned.weights_from(&spectrum, problem));
+                    assert_eq!(after_each_pair[0].norm(), 0.0, "{reference}");
+                    let scale = answer.norm().max(1.0);
+                    assert!((&after_each_pair[10] - &answer).norm() < 1e-6 * scale, "{reference} {draw:?}");
+                    let direct = tuned.weights(problem) * &problem.query;
+                    assert!((direct - answer).norm() < 1e-8 * scale, "{reference} {draw:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn running_descent_on_classes_ends_at_the_weights() {
+    fn descent_on_classes_ends_at_the_weights() {
         let (prior, problems) = Draw { dim: 4, outputs: 3, ..Draw::default() }.classes(42, 50);
         let tuner = Tuner::new(&prior, &problems);
         for reference in [Reference::Zero, Reference::Gd(1), Reference::Gd(3)] {
             let tuned = tuner.tune(reference);
-            let after_each_pair = tuned.running_weights(&problems[0]);
+            let after_each_pair = by_pairs(&tuned, &problems[0]);
             assert_eq!((after_each_pair.len(), after_each_pair[0].norm()), (11, 0.0));
-            assert_eq!(after_each_pair[10], tuned.weights(&problems[0]));
+            let answer = tuned.weights(&problems[0]) * &problems[0].query;
+            assert!((&after_each_pair[10] - answer).norm() < 1e-12);
         }
     }
 
     #[test]
-    fn running_least_squares_is_that_of_the_part() {
+    fn least_squares_after_each_pair_is_that_of_the_part() {
         let problem = &Draw { dim: 4, ..Draw::default() }.problems(41, 1)[0];
-        let after_each_pair = Tuned::plain(Reference::LeastSquares).running_weights(problem);
-        let running_ridge = Tuned { lambda: Some(0.3), ..Tuned::plain(Reference::Ridge) }.running_weights(problem);
-        let running_gd = Tuned { eta: Some(5.0), ..Tuned::plain(Reference::Gd(3)) }.running_weights(problem);
+        let least_squares = by_pairs(&Tuned::plain(Reference::LeastSquares), problem);
+        let ridge = by_pairs(&Tuned { lambda: Some(0.3), ..Tuned::plain(Reference::Ridge) }, problem);
+        let gd = by_pairs(&Tuned { eta: Some(5.0), ..Tuned::plain(Reference::Gd(3)) }, problem);
         for t in 1..=10 {
             let (x, y) = (problem.x.columns(0, t).into_owned(), problem.y.columns(0, t).into_owned());
             let part = Problem { x, y, ..problem.clone() };
-            assert!(close(&after_each_pair[t], &ridge::least_squares(&part), 1e-7));
-            assert!(close(&running_ridge[t], &ridge::ridge(&part, 0.3), 1e-9));
+            let close = |answer: &DVector<f64>, weights: DMatrix<f64>, most: f64| {
+                (answer - weights * &problem.query).norm() < most
+            };
+            assert!(close(&least_squares[t], ridge::least_squares(&part), 1e-7));
+            assert!(close(&ridge[t], ridge::ridge(&part, 0.3), 1e-9));
             // The divisor of the part is t, so its step is t/N as large.
-            assert!(close(&running_gd[t], &descent::steps(&part, 0.5 * t as f64, 3), 1e-9));
+            assert!(close(&gd[t], descent::steps(&part, 0.5 * t as f64, 3), 1e-9));
         }
+    }
+
+    #[test]
+    fn a_frozen_gain_is_a_rescaled_step() {
+        let problem = &Draw { context: 20, ..Draw::default() }.problems(43, 1)[0];
+        let tuned = Tuned { eta: Some(6.0), ..Tuned::plain(Reference::Gd(2)) };
+        let frozen = tuned.frozen(10, 20).unwrap();
+        assert_eq!(frozen.reference.to_string(), "gd-2-frozen");
+        assert!((frozen.weights(problem) - descent::steps(problem, 12.0, 2)).norm() < 1e-10);
+        assert!(Tuned::plain(Reference::Lms).frozen(10, 20).is_none());
     }
 }

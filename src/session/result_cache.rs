@@ -6,18 +6,24 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::store::replace;
 use crate::preset::{self, Claim, Preset};
+use crate::system::files::{self, Existing};
+use crate::system::{FileLock, LockError};
 use crate::train::ClaimCheck;
 
 /// The version of the file's form.
 const SCHEMA: u32 = 1;
 /// Bytes of the file at most: a few hundred for each preset.
 const LARGEST: u64 = 4 << 20;
+
+/// Attempts to lock the cache, which another program holds for milliseconds, and the time between two.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Results of presets, by their names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,11 +83,13 @@ impl ResultCache {
         result_cache.ok().filter(|result_cache| result_cache.schema == SCHEMA).unwrap_or_default()
     }
 
-    /// Adds a result to a file. If two programs do so at the same time, one of the results may be lost.
+    /// Adds a result to a file. Programs that do so at the same time wait for one another.
     pub fn record(path: &Path, (name, preset): (&str, &Preset), outcome: ClaimRecord, at: u64) -> Result<()> {
+        std::fs::create_dir_all(files::folder(path))?;
+        let _lock = lock(path)?;
         let mut result_cache = Self::read(path);
         result_cache.add((name, preset), outcome, at);
-        replace(path, &preset::pretty(&result_cache)?)
+        Ok(files::write(path, &preset::pretty(&result_cache)?, Existing::Replace)?)
     }
 
     /// Adds a result.
@@ -104,6 +112,20 @@ impl ResultCache {
     /// The results of this version of a preset; `None` if it has none.
     pub fn results(&self, name: &str, preset: &Preset) -> Option<&PresetResults> {
         self.presets.get(name).filter(|page| page.version == preset.fingerprint())
+    }
+}
+
+/// Locks the cache for the moment that changing it takes.
+fn lock(path: &Path) -> Result<FileLock> {
+    let mut attempts = 0;
+    loop {
+        match FileLock::acquire(path) {
+            Ok(lock) => return Ok(lock),
+            Err(LockError::Io(error)) => return Err(error.into()),
+            Err(LockError::Held(holder)) if attempts == ATTEMPTS => return Err(anyhow!("{holder} holds its lock")),
+            Err(LockError::Held(_)) => attempts += 1,
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -164,15 +186,34 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("claims.ron");
         let (preset, outcome) = tried();
-        for text in
-            ["", "Ledger(", "\u{0}\u{1}", "Ledger(schema: 9, presets: {})", "Ledger(schema: 1, presets: {\"a\": 1})"]
-        {
+        for text in [
+            "",
+            "ResultCache(",
+            "\u{0}\u{1}",
+            "ResultCache(schema: 9, presets: {})",
+            "ResultCache(schema: 1, presets: {\"a\": 1})",
+        ] {
             fs::write(&path, text).unwrap();
             assert_eq!(ResultCache::read(&path), ResultCache::default(), "{text}");
         }
         ResultCache::record(&path, ("gd-ssm", &preset), outcome, 5).unwrap();
         assert_ne!(ResultCache::read(&path), ResultCache::default());
         assert_eq!(ResultCache::read(folder.path()), ResultCache::default(), "a folder");
+    }
+
+    #[test]
+    fn results_that_come_at_the_same_time_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("claims.ron");
+        let (preset, outcome) = tried();
+        let names: Vec<String> = (0..6).map(|i| format!("preset-{i}")).collect();
+        std::thread::scope(|scope| {
+            for name in &names {
+                scope.spawn(|| ResultCache::record(&path, (name, &preset), outcome.clone(), 5).unwrap());
+            }
+        });
+        let result_cache = ResultCache::read(&path);
+        assert!(names.iter().all(|name| result_cache.results(name, &preset).is_some()));
     }
 
     #[test]

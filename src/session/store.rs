@@ -2,13 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Inconsistency, SCHEMA, Session, Summary};
+use super::{Inconsistency, SCHEMA, Session, SessionFile, Summary};
 use crate::bounds;
 use crate::preset::{self, ParseError};
 
@@ -54,53 +54,21 @@ pub fn is_session(path: &Path) -> Result<bool> {
     Ok(preset::opens_with(&String::from_utf8_lossy(&opening), "Session", "schema"))
 }
 
-/// Checks that a save may replace what is at a path: nothing, or a session.
-pub fn may_replace(path: &Path) -> Result<()> {
-    let name = bounds::line(&path.display().to_string());
-    let free = std::fs::symlink_metadata(path).is_err();
-    ensure!(!path.is_dir(), "{name}: this is a folder, so no session can be saved here");
-    ensure!(free || is_session(path).unwrap_or(false), "{name}: this is not a session, so it is not replaced");
-    Ok(())
-}
-
-/// Writes a session atomically: until the new file is complete on disk, the previous one stays.
+/// Writes a session atomically to a file that no other run writes: until the new file is complete on disk, the previous
+/// one stays.
 pub fn save(path: &Path, session: &Session) -> Result<()> {
-    let name = bounds::line(&path.display().to_string());
-    write_whole(path, session).with_context(|| format!("cannot save {name}"))
+    SessionFile::take(path)?.save(session)
 }
 
-fn write_whole(path: &Path, session: &Session) -> Result<()> {
-    // A session that could not be read again must not replace one that can.
+/// A session as the text of its file.
+///
+/// # Errors
+/// It could not be read again: a number is not finite, or the text is longer than what is read.
+pub fn text(session: &Session) -> Result<String> {
     session.check().map_err(|Inconsistency { within, message }| anyhow!("{within}: {message}"))?;
     let text = preset::pretty(session)?;
     ensure!(text.len() as u64 <= LARGEST, "the session is larger than the {} MiB that can be read", LARGEST >> 20);
-    ensure!(!path.is_dir(), "this is a folder");
-    replace(path, &text)
-}
-
-/// Writes a file atomically, and the folders above it if they are missing.
-pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".innerloop-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        // Permissions of an ordinary new file, by the umask; those of a temporary file are private.
-        let ordinary = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-        builder.permissions(ordinary);
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    // The new name is on disk when its folder is. Not every file system supports this; the session is written already.
-    #[cfg(unix)]
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    Ok(())
+    Ok(text)
 }
 
 /// The sessions in a folder, newest first. A file that cannot be read is listed with its error.

@@ -1,9 +1,9 @@
-//! How inputs are distributed. Knows nothing of what is taught about them.
+//! The distribution of inputs.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::variates::{fill_normal, fill_uniform};
+use super::variates::{sample_normal, sample_uniform};
 
 /// The distribution of one coordinate of an input with the range r; both have variance r²/12.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,16 +16,16 @@ pub enum InputDistribution {
 }
 
 impl InputDistribution {
-    /// Draws inputs.
-    pub fn fill(self, rng: &mut impl Rng, range: f64, inputs: &mut [f32]) {
+    /// Samples every entry of `inputs` independently.
+    pub fn sample(self, rng: &mut impl Rng, range: f64, inputs: &mut [f32]) {
         match self {
-            Self::Uniform => fill_uniform(rng, range as f32, inputs),
-            Self::Normal => fill_normal(rng, Self::spread(range), inputs),
+            Self::Uniform => sample_uniform(rng, range as f32, inputs),
+            Self::Normal => sample_normal(rng, Self::std(range), inputs),
         }
     }
 
     /// The standard deviation of normal inputs with the range r.
-    pub fn spread(range: f64) -> f32 {
+    pub fn std(range: f64) -> f32 {
         (range / 12f64.sqrt()) as f32
     }
 

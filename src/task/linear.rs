@@ -2,12 +2,12 @@
 //!
 //! | here | paper (2410.11687, sec. 3) |
 //! |---|---|
-//! | `weights` W | the task's teacher, N(0, s_w²), (d_out, d) |
+//! | `weights` W | the task's true weights, N(0, s_w²), (d_out, d) |
 //! | `range` r | the input range: x ~ U(−r/2, r/2)^d |
 //!
-//! Two things may be in a learner's way: weights that drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, the query
-//! being taught by the last; or distractors, m of the N targets being N(0, 1) and nothing else. Not both at once: no
-//! reference here is the best one then.
+//! Two options make the task harder: drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, where the query's target
+//! uses the last W; and distractors, m of the N targets being N(0, 1) samples independent of x. They exclude each
+//! other, because none of the reference learners is optimal for both together.
 
 use anyhow::{Result, ensure};
 use multiversion::multiversion;
@@ -15,25 +15,25 @@ use rand::Rng;
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::variates::fill_normal;
-use super::{InputDistribution, Layout, Parts, Shape, StreamKey, rng_x16};
+use super::variates::sample_normal;
+use super::{BatchSlices, InputDistribution, Layout, Shape, StreamKey, rng_x16};
 use crate::bounds;
 use crate::lanes::buffer::Buffer;
 use crate::lanes::{self, Lane, ZERO, add_scaled, lanewise, plus_product, scatter, split, split_mut};
 
-/// Linear regression with a fresh weight matrix for every sequence.
+/// Linear regression with a new weight matrix for every sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Linear {
     /// d, the width of x.
     #[serde(deserialize_with = "bounds::dim")]
     pub dim: usize,
-    /// Whether y is a number or a vector as wide as x.
+    /// Whether y is a scalar or as wide as x.
     pub outputs: Outputs,
-    /// N, the pairs in a context.
+    /// N, the number of pairs in a context.
     #[serde(deserialize_with = "bounds::context")]
     pub context: usize,
-    /// r: inputs are drawn from U(−r/2, r/2), or from the normal distribution of the same variance r²/12.
+    /// r: x ~ U(−r/2, r/2)^d, or a normal distribution of the same variance r²/12.
     #[serde(deserialize_with = "bounds::scale")]
     pub range: f64,
     #[serde(default)]
@@ -44,10 +44,10 @@ pub struct Linear {
     /// σ, the standard deviation of the noise on context targets.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub noise: f64,
-    /// m: how many of the N targets, at random places, are N(0, 1) and have nothing to do with W.
+    /// m: how many of the N targets, at random positions, are N(0, 1) samples independent of x.
     #[serde(default, deserialize_with = "bounds::count")]
     pub distractors: usize,
-    /// τ, the standard deviation of the step that an entry of W makes between one pair and the next.
+    /// τ, the standard deviation of the change of an entry of W from one pair to the next.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub drift: f64,
 }
@@ -88,49 +88,50 @@ impl Linear {
         words
     }
 
-    /// Refuses what the fields together cannot be.
+    /// Returns an error if the fields contradict each other.
     pub fn check(&self) -> Result<()> {
         let Self { context, distractors, drift, .. } = *self;
         ensure!(distractors <= context, "task.distractors: {distractors} of {context} targets cannot be replaced");
         ensure!(
             distractors == 0 || drift == 0.0,
-            "task.drift: weights that drift and distractors are not known together: set one of them to 0"
+            "task.drift: drift and distractors exclude each other: set one of them to 0"
         );
         Ok(())
     }
 
-    /// Draws one task into row-major slices: x (N, d), y (N, d_out), query (d), target (d_out). The definition.
+    /// The definition: samples one task into row-major slices x (N, d), y (N, d_out), query (d), target (d_out).
     pub fn sample(&self, rng: &mut impl Rng, x: &mut [f32], y: &mut [f32], query: &mut [f32], target: &mut [f32]) {
         let (dim, outputs) = (query.len(), target.len());
         let mut weights = vec![0.0; dim * outputs];
-        fill_normal(rng, self.weight_scale as f32, &mut weights);
-        self.inputs.fill(rng, self.range, x);
-        self.inputs.fill(rng, self.range, query);
+        sample_normal(rng, self.weight_scale as f32, &mut weights);
+        self.inputs.sample(rng, self.range, x);
+        self.inputs.sample(rng, self.range, query);
         let mut steps = vec![0.0; if self.drift > 0.0 { weights.len() } else { 0 }];
         for (i, (x, y)) in x.chunks(dim).zip(y.chunks_mut(outputs)).enumerate() {
             if i > 0 {
-                fill_normal(rng, self.drift as f32, &mut steps);
+                sample_normal(rng, self.drift as f32, &mut steps);
                 weights.iter_mut().zip(&steps).for_each(|(weight, step)| *weight += step);
             }
-            teach(&weights, x, y);
+            apply(&weights, x, y);
         }
-        teach(&weights, query, target);
+        apply(&weights, query, target);
         if self.noise > 0.0 {
             let mut noise = vec![0.0; y.len()];
-            fill_normal(rng, self.noise as f32, &mut noise);
+            sample_normal(rng, self.noise as f32, &mut noise);
             y.iter_mut().zip(noise).for_each(|(y, noise)| *y += noise);
         }
-        for place in index::sample(rng, y.len() / outputs, self.distractors) {
-            fill_normal(rng, 1.0, &mut y[place * outputs..][..outputs]);
+        for pair in index::sample(rng, y.len() / outputs, self.distractors) {
+            sample_normal(rng, 1.0, &mut y[pair * outputs..][..outputs]);
         }
     }
 
-    /// Whether [`sample_x16`](Self::sample_x16) knows the task: one without drift and distractors.
+    /// Whether the task has neither drift nor distractors, so that [`sample_x16`](Self::sample_x16) can sample it.
     pub fn is_plain(&self) -> bool {
         self.drift == 0.0 && self.distractors == 0
     }
 
-    /// Random words of a plain task without noise: of W, of all x, of x_q. Normal draws come in pairs, and an odd one is lost.
+    /// Random words that a plain task without noise takes: for W, for all x, for x_q. Normal numbers come in pairs; of
+    /// an odd count the last one is discarded.
     pub fn words(&self) -> [usize; 3] {
         let Shape { dim, outputs, context } = self.shape();
         let per =
@@ -138,30 +139,32 @@ impl Linear {
         [(dim * outputs).next_multiple_of(2), per(context * dim), per(dim)]
     }
 
-    /// Lanes of what is drawn of sixteen tasks: x (N, d), y (N, d_out), query (d), target (d_out), and W (d_out, d).
-    fn parts(&self) -> [usize; 5] {
+    /// Sizes, in lanes, of the parts of sixteen packed tasks: x (N, d), y (N, d_out), query (d), target (d_out), W
+    /// (d_out, d).
+    fn packed_sizes(&self) -> [usize; 5] {
         let Shape { dim, outputs, context } = self.shape();
         [context * dim, context * outputs, dim, outputs, dim * outputs]
     }
 
-    /// Draws sixteen tasks at once, from the task `first` on: the same numbers as [`sample`](Self::sample) draws one by
-    /// one. Of plain tasks only.
-    fn sample_inputs_x16(&self, place: StreamKey, first: u64) -> Buffer {
-        let parts = self.parts();
-        let mut drawn = Buffer::uninit(parts.iter().sum());
-        let [x, y, query, target, weights] = split_mut(&mut drawn, parts);
+    /// Samples sixteen tasks, from index `first` on, packed for SIMD with one lane per task: the same numbers as
+    /// [`sample`](Self::sample) one by one. The parts follow each other in the order of
+    /// [`packed_sizes`](Self::packed_sizes).
+    fn sample_packed_x16(&self, key: StreamKey, first: u64) -> Buffer {
+        let sizes = self.packed_sizes();
+        let mut packed = Buffer::uninit(sizes.iter().sum());
+        let [x, y, query, target, weights] = split_mut(&mut packed, sizes);
         let noisy = if self.noise > 0.0 { y.len() } else { 0 };
         let (counts, for_noise) = (self.words(), noisy.next_multiple_of(2));
-        rng_x16::with_words(place, first, counts.iter().sum::<usize>() + for_noise, |words| {
+        rng_x16::with_words(key, first, counts.iter().sum::<usize>() + for_noise, |words| {
             let (for_weights, rest) = words.split_at(counts[0]);
             let (for_x, rest) = rest.split_at(counts[1]);
             let (for_query, rest) = rest.split_at(counts[2]);
-            rng_x16::fill_normal(for_weights, self.weight_scale as f32, weights);
+            rng_x16::sample_normal(for_weights, self.weight_scale as f32, weights);
             for (words, inputs) in [(for_x, &mut *x), (for_query, &mut *query)] {
                 match self.inputs {
-                    InputDistribution::Uniform => rng_x16::fill_uniform(words, self.range as f32, inputs),
+                    InputDistribution::Uniform => rng_x16::sample_uniform(words, self.range as f32, inputs),
                     InputDistribution::Normal => {
-                        rng_x16::fill_normal(words, InputDistribution::spread(self.range), inputs);
+                        rng_x16::sample_normal(words, InputDistribution::std(self.range), inputs);
                     }
                 }
             }
@@ -169,56 +172,63 @@ impl Linear {
             targets_x16(weights, query, query.len(), target);
             if noisy > 0 {
                 let mut noise = Buffer::uninit(noisy);
-                rng_x16::fill_normal(&rest[..for_noise], self.noise as f32, &mut noise);
+                rng_x16::sample_normal(&rest[..for_noise], self.noise as f32, &mut noise);
                 y.iter_mut().zip(&*noise).for_each(|(y, noise)| add_scaled(y, 1.0, noise));
             }
         });
-        drawn
+        packed
     }
 
-    /// Draws sixteen tasks at once, from the task `first` on, and keeps as many as there is room for. Of plain tasks only.
-    pub fn sample_x16(&self, place: StreamKey, first: u64, into: Parts<'_>) {
-        let drawn = self.sample_inputs_x16(place, first);
-        let [x, y, query, target, _] = split(&drawn, self.parts());
+    /// Samples up to sixteen tasks at once, from index `first` on, as many as `into` holds. Only for plain tasks.
+    pub fn sample_x16(&self, key: StreamKey, first: u64, into: BatchSlices<'_>) {
+        let packed = self.sample_packed_x16(key, first);
+        let [x, y, query, target, _] = split(&packed, self.packed_sizes());
         for (lanes, rows) in [(x, into.x), (y, into.y), (query, into.query), (target, into.target)] {
             scatter(lanes, rows);
         }
     }
 
-    /// The same, but as tokens: (tokens · width) lanes, and the target's rows.
-    pub fn write_x16(&self, layout: Layout, place: StreamKey, first: u64, (tokens, target): (&mut [Lane], &mut [f32])) {
-        let drawn = self.sample_inputs_x16(place, first);
-        let [x, y, query, answers, _] = split(&drawn, self.parts());
+    /// The same as tokens, packed for SIMD: `tokens` (tokens · width) lanes, and `target` (up to 16, d_out).
+    pub fn sample_tokens_x16(
+        &self,
+        layout: Layout,
+        key: StreamKey,
+        first: u64,
+        tokens: &mut [Lane],
+        target: &mut [f32],
+    ) {
+        let packed = self.sample_packed_x16(key, first);
+        let [x, y, query, answers, _] = split(&packed, self.packed_sizes());
         layout.write(self.shape(), (x, y, query), lanes::product, tokens);
         scatter(answers, target);
     }
 }
 
-/// y = W x.
-fn teach(weights: &[f32], x: &[f32], y: &mut [f32]) {
+/// y = W x, with W (d_out, d), x (d) and y (d_out).
+fn apply(weights: &[f32], x: &[f32], y: &mut [f32]) {
     for (row, y) in weights.chunks(x.len()).zip(y) {
         *y = row.iter().zip(x).fold(0.0, |sum, (w, x)| sum + w * x);
     }
 }
 
-/// y_i = W x_i for all pairs of sixteen tasks.
+/// y_i = W x_i for all pairs of sixteen packed tasks: `weights` (d_out, d), `x` (N, d), `y` (N, d_out).
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn targets_x16(weights: &[Lane], x: &[Lane], dim: usize, y: &mut [Lane]) {
     for (x, y) in x.chunks_exact(dim).zip(y.chunks_exact_mut(weights.len() / dim)) {
         let mut row = 0;
         while row < y.len() {
             row += match y.len() - row {
-                4.. => teach_rows::<4>(&weights[row * dim..], x, &mut y[row..]),
-                2.. => teach_rows::<2>(&weights[row * dim..], x, &mut y[row..]),
-                _ => teach_rows::<1>(&weights[row * dim..], x, &mut y[row..]),
+                4.. => target_rows::<4>(&weights[row * dim..], x, &mut y[row..]),
+                2.. => target_rows::<2>(&weights[row * dim..], x, &mut y[row..]),
+                _ => target_rows::<1>(&weights[row * dim..], x, &mut y[row..]),
             };
         }
     }
 }
 
-/// `R` numbers of W x side by side, for each is a sum in which every step waits for the one before. Returns `R`.
+/// `R` entries of W x at once, because each is a sum whose additions depend on each other. Returns `R`.
 #[inline(always)]
-fn teach_rows<const R: usize>(weights: &[Lane], x: &[Lane], y: &mut [Lane]) -> usize {
+fn target_rows<const R: usize>(weights: &[Lane], x: &[Lane], y: &mut [Lane]) -> usize {
     let (width, mut sums) = (x.len(), [ZERO; R]);
     for (j, x) in x.iter().enumerate() {
         lanewise();
@@ -237,7 +247,7 @@ mod tests {
     use crate::task::{Batch, Stream, Task, rng};
 
     #[test]
-    fn sixteen_at_once_are_the_same_to_the_last_bit_as_one_by_one() {
+    fn sixteen_tasks_at_once_equal_one_by_one_bit_for_bit() {
         let plain = Linear {
             dim: 3,
             outputs: Outputs::Vector,

@@ -1,6 +1,6 @@
-//! What is to be learnt in context: how tasks are drawn, and how their pairs become tokens.
+//! Tasks to learn in context: how they are sampled, and how their pairs become tokens.
 //!
-//! One file per task, one for the token layouts, one for the randomness. Knows nothing of models and of training.
+//! One file per task, one for the token layouts, and the random generators. Independent of models and training.
 
 mod classification;
 mod differentiation;
@@ -33,16 +33,16 @@ use serde::{Deserialize, Serialize};
 use crate::lanes::buffer::Buffer;
 use crate::lanes::{Blocks, LANES};
 
-/// Every task there is. A new one is a file beside this one and a variant here.
+/// Any task. A new one is a file in this folder and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Task {
-    /// Linear regression: y = W x + σ ε, with weights that may drift and targets that may mislead.
+    /// y = W x + σ ε, optionally with drifting W or with distractors.
     Linear(Linear),
     /// y = a sin(x + φ).
     Sine(Sine),
     /// y = one-hot argmax W x.
     Classification(Classification),
-    /// y = dx/dt of a sampled signal.
+    /// y = dx/dt of a sampled signal x(t).
     Differentiation(Differentiation),
 }
 
@@ -57,10 +57,10 @@ pub struct Shape {
     pub context: usize,
 }
 
-/// A batch of tasks, on the host, each with a context of N pairs and one query.
+/// A batch of tasks in CPU memory, each with a context of N pairs and one query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// B: how many tasks.
+    /// B: the number of tasks.
     pub size: usize,
     pub shape: Shape,
     /// Context inputs: (B, N, d).
@@ -69,24 +69,24 @@ pub struct Batch {
     pub y: Vec<f32>,
     /// Queries: (B, d).
     pub query: Vec<f32>,
-    /// Noiseless answers to the queries: (B, d_out).
+    /// Noiseless targets of the queries: (B, d_out).
     pub target: Vec<f32>,
 }
 
-/// Some neighbouring tasks of a batch.
-pub struct Parts<'a> {
+/// Consecutive tasks of a batch, to be written: the fields of [`Batch`].
+pub struct BatchSlices<'a> {
     pub x: &'a mut [f32],
     pub y: &'a mut [f32],
     pub query: &'a mut [f32],
     pub target: &'a mut [f32],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> BatchSlices<'a> {
     /// One task after the other.
-    fn split(self, Shape { dim, outputs, context }: Shape) -> impl Iterator<Item = Parts<'a>> {
+    fn split(self, Shape { dim, outputs, context }: Shape) -> impl Iterator<Item = BatchSlices<'a>> {
         let inputs = self.x.chunks_mut(context * dim).zip(self.query.chunks_mut(dim));
         let targets = self.y.chunks_mut(context * outputs).zip(self.target.chunks_mut(outputs));
-        inputs.zip(targets).map(|((x, query), (y, target))| Parts { x, y, query, target })
+        inputs.zip(targets).map(|((x, query), (y, target))| BatchSlices { x, y, query, target })
     }
 }
 
@@ -100,7 +100,7 @@ impl Task {
         }
     }
 
-    /// What a model of the task is trained and measured by.
+    /// The loss of the task.
     pub fn objective(&self) -> Objective {
         match self {
             Self::Linear(_) | Self::Sine(_) | Self::Differentiation(_) => Objective::SquaredError,
@@ -108,7 +108,7 @@ impl Task {
         }
     }
 
-    /// Refuses what the fields together cannot be, and a layout whose tokens are too narrow for the targets.
+    /// Returns an error if the fields contradict each other, or if the layout's tokens are too narrow for the targets.
     pub fn check(&self, layout: Layout) -> Result<()> {
         match self {
             Self::Linear(task) => task.check()?,
@@ -120,7 +120,7 @@ impl Task {
         Ok(())
     }
 
-    /// The task in a few words, for a status line.
+    /// A short description for a status line.
     pub fn describe(&self) -> String {
         match self {
             Self::Linear(task) => task.describe(),
@@ -130,8 +130,9 @@ impl Task {
         }
     }
 
-    /// Draws the tasks that [`sample`](Self::sample) draws, as tokens, beside their targets: (B, d_out), row-major.
-    pub fn sample_tokens(&self, layout: Layout, size: usize, place: StreamKey) -> (Blocks, Vec<f32>) {
+    /// Samples the same tasks as [`sample`](Self::sample), as tokens packed for SIMD, and their targets: (B, d_out),
+    /// row-major.
+    pub fn sample_tokens(&self, layout: Layout, size: usize, key: StreamKey) -> (Blocks, Vec<f32>) {
         let shape = self.shape();
         let grid = (layout.tokens(shape), layout.width(shape));
         let length = grid.0 * grid.1;
@@ -139,38 +140,37 @@ impl Task {
             && task.is_plain()
         {
             let mut target = vec![0.0; size * shape.outputs];
-            let draw = |(block, target): (usize, &mut [f32])| {
-                let mut tokens =
-                    if layout.leaves_no_gaps(shape) { Buffer::uninit(length) } else { Buffer::zeros(length) };
-                task.write_x16(layout, place, (block * LANES) as u64, (&mut tokens, target));
+            let block = |(block, target): (usize, &mut [f32])| {
+                let mut tokens = if layout.fills_all(shape) { Buffer::uninit(length) } else { Buffer::zeros(length) };
+                task.sample_tokens_x16(layout, key, (block * LANES) as u64, &mut tokens, target);
                 tokens
             };
-            let blocks = target.par_chunks_mut(LANES * shape.outputs).enumerate().map(draw).collect();
+            let blocks = target.par_chunks_mut(LANES * shape.outputs).enumerate().map(block).collect();
             return (Blocks { sequences: size, grid, blocks }, target);
         }
-        let batch = self.sample(size, place.seed, place.stream, place.step);
+        let batch = self.sample(size, key.seed, key.stream, key.step);
         let rows = layout.encode(&batch);
         let blocks = rows.par_chunks(LANES * length).map(|rows| Buffer::gathered(rows, length)).collect();
         (Blocks { sequences: size, grid, blocks }, batch.target)
     }
 
-    /// Draws `size` tasks. The same (seed, stream, step) always gives the same batch, on any number of threads.
+    /// Samples `size` tasks. The same (seed, stream, step) gives the same batch on any number of threads.
     pub fn sample(&self, size: usize, seed: u64, stream: Stream, step: u64) -> Batch {
         let shape = self.shape();
         let mut batch = Batch::zeros(size, shape);
         let Shape { dim, outputs, context } = shape;
-        let place = StreamKey { seed, stream, step };
+        let key = StreamKey { seed, stream, step };
         let inputs = batch.x.par_chunks_mut(LANES * context * dim).zip(batch.query.par_chunks_mut(LANES * dim));
         let targets =
             batch.y.par_chunks_mut(LANES * context * outputs).zip(batch.target.par_chunks_mut(LANES * outputs));
         inputs.zip(targets).enumerate().for_each(|(block, ((x, query), (y, target)))| {
-            let (first, parts) = ((block * LANES) as u64, Parts { x, y, query, target });
+            let (first, slices) = ((block * LANES) as u64, BatchSlices { x, y, query, target });
             if let Self::Linear(task) = self
                 && task.is_plain()
             {
-                return task.sample_x16(place, first, parts);
+                return task.sample_x16(key, first, slices);
             }
-            for (index, Parts { x, y, query, target }) in (first..).zip(parts.split(shape)) {
+            for (index, BatchSlices { x, y, query, target }) in (first..).zip(slices.split(shape)) {
                 let mut rng = rng(seed, stream, step, index);
                 match self {
                     Self::Linear(task) => task.sample(&mut rng, x, y, query, target),
@@ -197,7 +197,7 @@ impl Batch {
         }
     }
 
-    /// `count` tasks from the task `first` on, or as many as there are.
+    /// `count` tasks from index `first` on, or as many as there are.
     pub fn part(&self, first: usize, count: usize) -> Self {
         let tasks = first.min(self.size)..(first + count).min(self.size);
         let cut = |values: &[f32]| {
@@ -226,12 +226,12 @@ impl Batch {
         Self { shape, x: cut(&self.x, dim), y: cut(&self.y, outputs), ..self.clone() }
     }
 
-    /// Σ y_i x_iᵀ of one task over some pairs (from 0): (d_out, d), row-major. GD's weights after these are η/N times it.
+    /// Σ y_i x_iᵀ of one task over a range of pairs (from 0): (d_out, d), row-major. One step of GD gives η/N times it.
     pub fn accumulator(&self, task: usize, pairs: Range<usize>) -> Vec<f32> {
         self.accumulators(task, std::iter::once(pairs)).next().unwrap_or_default()
     }
 
-    /// The same over several ranges of pairs. One that continues the range before it costs no more than what is new.
+    /// The same for several ranges. A range that extends the one before it costs only its new pairs.
     pub fn accumulators(
         &self,
         task: usize,

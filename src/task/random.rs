@@ -1,25 +1,25 @@
-//! Randomness as a function of where it is used.
+//! Random generators as a function of (seed, stream, step, index).
 //!
-//! A generator is named by (seed, stream, step, index) and never stored, so a session that is resumed draws exactly
-//! what it would have drawn, and a batch may be drawn on any number of threads.
+//! No generator is stored: a resumed session samples exactly what it would have sampled without the interruption, and a
+//! batch can be sampled on any number of threads.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are for. Streams never share numbers.
+/// What random numbers are used for. Streams are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Training batches; the step is the training step.
     Train = 1,
-    /// Initial weights; the index is the parameter's place.
+    /// Initial weights.
     Init = 2,
-    /// The held-out tasks that every run of a task is measured on, whatever its seed.
+    /// The held-out tasks on which every run is measured, the same for all seeds.
     HeldOut = 3,
-    /// Tasks on which references choose their step sizes.
+    /// Tasks on which references tune their step sizes.
     Tune = 4,
 }
 
-/// A batch in a run.
+/// Identifies the random numbers of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamKey {
     pub seed: u64,
@@ -27,13 +27,13 @@ pub struct StreamKey {
     pub step: u64,
 }
 
-/// The generator of one place in one run. ChaCha is a function of its key: distinct places are independent.
+/// The generator of one index, such as a task of a batch. ChaCha is keyed by all four: distinct ones are independent.
 pub fn rng(seed: u64, stream: Stream, step: u64, index: u64) -> ChaCha8Rng {
-    ChaCha8Rng::from_seed(key(StreamKey { seed, stream, step }, index))
+    ChaCha8Rng::from_seed(chacha_key(StreamKey { seed, stream, step }, index))
 }
 
-/// The key of the generator of one task in a batch.
-pub(super) fn key(StreamKey { seed, stream, step }: StreamKey, index: u64) -> [u8; 32] {
+/// The ChaCha key of one task in a batch.
+pub(super) fn chacha_key(StreamKey { seed, stream, step }: StreamKey, index: u64) -> [u8; 32] {
     let mut key = [0; 32];
     for (slot, word) in key.chunks_mut(8).zip([seed, stream as u64, step, index]) {
         slot.copy_from_slice(&word.to_le_bytes());

@@ -1,7 +1,7 @@
-//! Sines in context: y = a sin(x + φ), one number in and one number out.
+//! Sines in context: y = a sin(x + φ), with d = d_out = 1.
 //!
-//! Amplitude and phase are drawn independently, a from U(a_min, a_max) and φ from U(0, π). The setting of Finn et al.
-//! (1703.03400), with the amplitudes of 2212.07677: nothing that is linear in x can follow it.
+//! Amplitude and phase are independent: a ~ U(a_min, a_max) and φ ~ U(0, π), as in Finn et al. (1703.03400), with the
+//! amplitudes of 2212.07677. A function that is linear in x fits it poorly.
 
 use std::f32::consts::PI;
 
@@ -10,23 +10,23 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::Shape;
-use super::variates::fill_uniform;
+use super::variates::sample_uniform;
 use crate::bounds;
 
-/// A fresh sine for every sequence. d = d_out = 1.
+/// A new sine for every sequence. d = d_out = 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sine {
-    /// N, the pairs in a context.
+    /// N, the number of pairs in a context.
     #[serde(deserialize_with = "bounds::context")]
     pub context: usize,
-    /// r: inputs are drawn from U(−r/2, r/2).
+    /// r: x ~ U(−r/2, r/2).
     #[serde(default = "ten", deserialize_with = "bounds::scale")]
     pub range: f64,
     /// a_min, the least amplitude.
     #[serde(default = "tenth", deserialize_with = "bounds::scale")]
     pub a_min: f64,
-    /// a_max, the greatest.
+    /// a_max, the greatest amplitude.
     #[serde(default = "half", deserialize_with = "bounds::scale")]
     pub a_max: f64,
 }
@@ -48,7 +48,7 @@ impl Sine {
         Shape { dim: 1, outputs: 1, context: self.context }
     }
 
-    /// Refuses what the fields together cannot be.
+    /// Returns an error if the fields contradict each other.
     pub fn check(&self) -> Result<()> {
         ensure!(self.a_min <= self.a_max, "task.a_min: {} must be at most a_max, {}", self.a_min, self.a_max);
         Ok(())
@@ -58,12 +58,12 @@ impl Sine {
         format!("sines  N {}  r {}  a {} to {}", self.context, self.range, self.a_min, self.a_max)
     }
 
-    /// Draws one task into row-major slices: x (N, 1), y (N, 1), query (1), target (1).
+    /// Samples one task into row-major slices: x (N, 1), y (N, 1), query (1), target (1).
     pub fn sample(&self, rng: &mut impl Rng, x: &mut [f32], y: &mut [f32], query: &mut [f32], target: &mut [f32]) {
         let amplitude = self.a_min as f32 + (self.a_max - self.a_min) as f32 * rng.r#gen::<f32>();
         let phase = PI * rng.r#gen::<f32>();
-        fill_uniform(rng, self.range as f32, x);
-        fill_uniform(rng, self.range as f32, query);
+        sample_uniform(rng, self.range as f32, x);
+        sample_uniform(rng, self.range as f32, query);
         for (x, y) in x.iter().zip(y).chain(query.iter().zip(target)) {
             *y = amplitude * (x + phase).sin();
         }

@@ -1,8 +1,8 @@
-//! Each task against what its file says of it: recovered from the numbers, or as a moment over many draws.
+//! Each task against its definition: parameters recovered from samples, or moments over many samples.
 
 use super::*;
 
-/// Draws one number a pair: y_i / x_i is then the weight that taught pair i.
+/// A task with d = d_out = 1, where y_i / x_i is the weight of pair i.
 fn line() -> Linear {
     Linear {
         dim: 1,
@@ -17,7 +17,7 @@ fn line() -> Linear {
     }
 }
 
-fn draw(task: &Task, size: usize) -> Batch {
+fn sample(task: &Task, size: usize) -> Batch {
     task.sample(size, 7, Stream::Train, 0)
 }
 
@@ -25,7 +25,7 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.clone().sum::<f64>() / values.count() as f64
 }
 
-/// The weights that taught each pair, and the one that taught the query.
+/// The weight of each pair, and that of the query.
 fn slopes(batch: &Batch) -> Vec<(Vec<f64>, f64)> {
     let ratio = |(x, y): (&f32, &f32)| f64::from(*y) / f64::from(*x);
     let tasks = batch.x.chunks(8).zip(batch.y.chunks(8)).zip(batch.query.iter().zip(&batch.target));
@@ -33,8 +33,8 @@ fn slopes(batch: &Batch) -> Vec<(Vec<f64>, f64)> {
 }
 
 #[test]
-fn weights_drift_by_tau_from_pair_to_pair_and_the_query_has_the_last() {
-    let tasks = slopes(&draw(&Task::Linear(Linear { drift: 0.3, ..line() }), 4_000));
+fn weights_drift_by_tau_per_pair_and_the_query_uses_the_last() {
+    let tasks = slopes(&sample(&Task::Linear(Linear { drift: 0.3, ..line() }), 4_000));
     let steps = || tasks.iter().flat_map(|(slopes, _)| slopes.windows(2).map(|pair| (pair[1] - pair[0]).powi(2)));
     assert!((mean(steps().collect::<Vec<_>>().into_iter()).sqrt() / 0.3 - 1.0).abs() < 0.02);
     assert!(tasks.iter().all(|(slopes, query)| (slopes[7] - query).abs() < 1e-3));
@@ -43,40 +43,40 @@ fn weights_drift_by_tau_from_pair_to_pair_and_the_query_has_the_last() {
 }
 
 #[test]
-fn distractors_stand_at_random_places_and_say_nothing() {
-    let batch = draw(&Task::Linear(Linear { distractors: 3, ..line() }), 4_000);
+fn distractors_are_at_random_positions_and_independent_of_x() {
+    let batch = sample(&Task::Linear(Linear { distractors: 3, ..line() }), 4_000);
     let tasks = slopes(&batch);
-    let misled = |(slopes, query): &(Vec<f64>, f64)| slopes.iter().map(|s| (s - query).abs() > 1e-3).collect();
-    let misled: Vec<Vec<bool>> = tasks.iter().map(misled).collect();
-    // A distractor may be right by chance, within the precision.
-    assert!(misled.iter().filter(|task| task.iter().filter(|m| **m).count() == 3).count() > 3_950);
+    let replaced = |(slopes, query): &(Vec<f64>, f64)| slopes.iter().map(|s| (s - query).abs() > 1e-3).collect();
+    let replaced: Vec<Vec<bool>> = tasks.iter().map(replaced).collect();
+    // By chance a distractor can be close to the true target.
+    assert!(replaced.iter().filter(|task| task.iter().filter(|m| **m).count() == 3).count() > 3_950);
     for place in 0..8 {
-        let share = mean(misled.iter().map(|task| f64::from(u8::from(task[place]))));
+        let share = mean(replaced.iter().map(|task| f64::from(u8::from(task[place]))));
         assert!((share - 3.0 / 8.0).abs() < 0.04, "{place}: {share}");
     }
-    let values = misled.iter().flatten().zip(&batch.y).filter(|(misled, _)| **misled);
+    let values = replaced.iter().flatten().zip(&batch.y).filter(|(replaced, _)| **replaced);
     assert!((mean(values.map(|(_, y)| f64::from(*y).powi(2))) - 1.0).abs() < 0.05);
 }
 
 #[test]
-fn what_is_not_asked_for_changes_no_number() {
-    let plain = draw(&Task::Linear(line()), 50);
-    let with = draw(&Task::Linear(Linear { distractors: 2, ..line() }), 50);
+fn distractors_change_only_their_own_targets() {
+    let plain = sample(&Task::Linear(line()), 50);
+    let with = sample(&Task::Linear(Linear { distractors: 2, ..line() }), 50);
     assert_eq!((&plain.x, &plain.query, &plain.target), (&with.x, &with.query, &with.target));
     assert!(plain.y.iter().zip(&with.y).filter(|(a, b)| a != b).count() == 100);
 }
 
 #[test]
-fn drift_and_distractors_are_refused_together_and_so_are_more_distractors_than_pairs() {
+fn drift_with_distractors_and_too_many_distractors_are_errors() {
     let refused = |task: Linear| Task::Linear(task).check(Layout::Joined).unwrap_err().to_string();
     assert!(refused(Linear { drift: 0.1, distractors: 1, ..line() }).starts_with("task.drift: "));
     assert!(refused(Linear { distractors: 9, ..line() }).starts_with("task.distractors: 9 of 8"));
 }
 
 #[test]
-fn a_sine_has_an_amplitude_and_a_phase_that_are_independent() {
+fn amplitude_and_phase_of_a_sine_are_independent() {
     let task = Task::Sine(Sine { context: 3, range: 10.0, a_min: 0.1, a_max: 0.5 });
-    let batch = draw(&task, 20_000);
+    let batch = sample(&task, 20_000);
     let mut waves = Vec::new();
     for (i, (x, y)) in batch.x.chunks(3).zip(batch.y.chunks(3)).enumerate() {
         // y = A sin x + B cos x from two pairs; the others must agree.
@@ -101,7 +101,7 @@ fn a_sine_has_an_amplitude_and_a_phase_that_are_independent() {
 }
 
 #[test]
-fn a_class_is_a_half_space() {
+fn two_classes_in_one_dimension_are_half_lines() {
     let two = Task::Classification(Classification {
         dim: 1,
         classes: 2,
@@ -109,7 +109,7 @@ fn a_class_is_a_half_space() {
         range: 2.0,
         inputs: InputDistribution::Normal,
     });
-    let batch = draw(&two, 500);
+    let batch = sample(&two, 500);
     for task in 0..500 {
         let side = |x: f32, y: &[f32]| (x > 0.0) == (y[0] == 1.0);
         let query = side(batch.query[task], &batch.target[2 * task..]);
@@ -125,7 +125,7 @@ fn a_class_is_a_half_space() {
         range: 2.0,
         inputs: InputDistribution::Uniform,
     });
-    let batch = draw(&four, 4_000);
+    let batch = sample(&four, 4_000);
     for class in 0..4 {
         let share = mean(batch.target.chunks(4).map(|y| f64::from(y[class])));
         assert!((share - 0.25).abs() < 0.02, "{class}: {share}");
@@ -135,10 +135,10 @@ fn a_class_is_a_half_space() {
 }
 
 #[test]
-fn a_slope_is_the_limit_of_differences() {
+fn targets_of_differentiation_equal_central_differences() {
     let signal = |frequency| {
         let task = Differentiation { dim: 2, context: 30, waves: 3, frequency, scale: 2.0 };
-        draw(&Task::Differentiation(task), 4_000)
+        sample(&Task::Differentiation(task), 4_000)
     };
     let slow = signal(0.05);
     for (u, slope) in slow.x.chunks(60).zip(slow.y.chunks(60)) {
@@ -160,8 +160,8 @@ fn a_slope_is_the_limit_of_differences() {
 }
 
 #[test]
-fn a_shortened_context_begins_as_the_whole() {
-    let batch = draw(&Task::Linear(Linear { dim: 2, outputs: Outputs::Vector, ..line() }), 3);
+fn a_shortened_context_is_a_prefix() {
+    let batch = sample(&Task::Linear(Linear { dim: 2, outputs: Outputs::Vector, ..line() }), 3);
     let short = batch.shortened(5);
     assert_eq!((short.shape.context, short.x.len(), short.y.len()), (5, 30, 30));
     for task in 0..3 {
@@ -174,8 +174,8 @@ fn a_shortened_context_begins_as_the_whole() {
 }
 
 #[test]
-fn sums_over_several_ranges_are_those_over_each() {
-    let batch = draw(&Task::Linear(Linear { dim: 2, outputs: Outputs::Vector, ..line() }), 2);
+fn accumulators_equal_accumulator_for_each_range() {
+    let batch = sample(&Task::Linear(Linear { dim: 2, outputs: Outputs::Vector, ..line() }), 2);
     let ranges = [0..1, 0..3, 0..3, 2..5, 1..8, 1..4, 0..99];
     let together: Vec<_> = batch.accumulators(1, ranges.clone().into_iter()).collect();
     let each: Vec<_> = ranges.into_iter().map(|pairs| batch.accumulator(1, pairs)).collect();
@@ -184,16 +184,16 @@ fn sums_over_several_ranges_are_those_over_each() {
 }
 
 #[test]
-fn a_batch_drawn_as_tokens_is_the_batch_written_as_tokens() {
+fn tokens_sampled_packed_equal_the_encoded_batch() {
     let vector = Linear { dim: 3, outputs: Outputs::Vector, ..line() };
     let scalar = Linear { dim: 3, ..line() };
     let noisy = Linear { noise: 0.2, inputs: InputDistribution::Normal, context: 3, ..vector.clone() };
     let drifting = Linear { drift: 0.2, ..vector.clone() };
     for task in [vector, scalar, noisy, drifting].map(Task::Linear) {
         for layout in [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst] {
-            let batch = draw(&task, 37);
-            let place = StreamKey { seed: 7, stream: Stream::Train, step: 0 };
-            let (tokens, target) = task.sample_tokens(layout, 37, place);
+            let batch = sample(&task, 37);
+            let key = StreamKey { seed: 7, stream: Stream::Train, step: 0 };
+            let (tokens, target) = task.sample_tokens(layout, 37, key);
             assert_eq!((tokens.rows(), target), (layout.encode(&batch), batch.target), "{layout:?}");
         }
     }

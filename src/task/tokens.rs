@@ -8,38 +8,38 @@ use serde::{Deserialize, Serialize};
 
 use super::{Batch, Shape};
 
-/// Tasks whose tokens are worth another core's while.
-const TASKS_AT_ONCE: usize = 256;
+/// The least number of tasks for which another thread encodes faster.
+const TASKS_PER_THREAD: usize = 256;
 
-/// A way to write (x₁,y₁,…,x_N,y_N,x_q) as a sequence of tokens.
+/// The order in which (x₁,y₁,…,x_N,y_N,x_q) becomes a sequence of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layout {
     /// x₁, y₁, x₂, y₂, …, x_q: 2N+1 tokens of width d; a narrower y sits in the last coordinates of a zero vector.
     Interleaved,
     /// `[x₁;y₁], …, [x_N;y_N], [x_q;0]`: N+1 tokens of width d + d_out.
     Joined,
-    /// `[y₁x₁ᵀ;x₂], …, [y_N x_Nᵀ;x_q]`: N tokens of width d_out·d + d, each product row by row. The first version of the
-    /// GD-SSM paper (2410.11687v1), which has d_out = 1.
+    /// `[y₁x₁ᵀ;x₂], …, [y_N x_Nᵀ;x_q]`: N tokens of width d_out·d + d, each product row-major. From the first version
+    /// of the GD-SSM paper (2410.11687v1), which has d_out = 1.
     Product,
     /// x_q, x₁, y₁, …, x_N, y_N: as interleaved, but the query comes before the context.
     QueryFirst,
 }
 
-/// What one token holds; numbers count from 1.
+/// The content of one token; pairs are numbered from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
     Input(usize),
     Target(usize),
     Pair(usize),
-    /// y xᵀ of a pair beside the next input.
+    /// y xᵀ of a pair, and the next input.
     Product(usize),
-    /// y xᵀ of the last pair beside the query.
+    /// y xᵀ of the last pair, and the query.
     LastProduct(usize),
     Query,
 }
 
-/// Places in a sequence of (tokens, width), row-major: x_i and y_i (from 0) begin at `x + i · pair` and `y + i · pair`, x_q
-/// at `query`; everything else is zero.
+/// Offsets in a sequence (tokens, width), row-major: x_i and y_i (from 0) begin at `x + i · pair` and `y + i · pair`,
+/// and x_q at `query`; all other entries are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strides {
     pub x: usize,
@@ -49,7 +49,7 @@ pub struct Strides {
 }
 
 impl fmt::Display for Token {
-    /// In the words of the subject: x₃, y₃, (x₃, y₃), (y₃x₃, x₄), x_q.
+    /// As in papers: x₃, y₃, (x₃, y₃), (y₃x₃, x₄), x_q.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Input(i) => write!(f, "x{}", subscript(*i)),
@@ -85,13 +85,14 @@ impl Layout {
         }
     }
 
-    /// What the token at a place (from 0) holds.
+    /// The content of the token at this position (from 0).
     pub fn token(self, shape: Shape, place: usize) -> Token {
         let is_last = place + 1 >= self.tokens(shape);
+        let is_query = place == self.query_place(shape) || (is_last && self != Self::QueryFirst);
         match self {
             Self::Product if is_last => Token::LastProduct(shape.context),
             Self::Product => Token::Product(place + 1),
-            _ if place == self.query_place(shape) || (is_last && self != Self::QueryFirst) => Token::Query,
+            Self::Interleaved | Self::Joined | Self::QueryFirst if is_query => Token::Query,
             Self::Interleaved if place.is_multiple_of(2) => Token::Input(place / 2 + 1),
             Self::Interleaved => Token::Target(place / 2 + 1),
             Self::QueryFirst if place.is_multiple_of(2) => Token::Target((place / 2).min(shape.context)),
@@ -100,7 +101,7 @@ impl Layout {
         }
     }
 
-    /// The pairs (from 0) that are wholly within these places.
+    /// The pairs (from 0) of which all tokens are within this range of positions.
     pub fn pairs_in(self, shape: Shape, places: Range<usize>) -> Range<usize> {
         let (first, end) = match self {
             Self::Interleaved => (places.start.div_ceil(2), places.end / 2),
@@ -111,7 +112,7 @@ impl Layout {
         first.min(end)..end
     }
 
-    /// The place (from 0) of the query's token, at which an answer is read.
+    /// The position (from 0) of the query's token, at which the answer is read.
     pub fn query_place(self, shape: Shape) -> usize {
         match self {
             Self::QueryFirst => 0,
@@ -119,13 +120,13 @@ impl Layout {
         }
     }
 
-    /// Where x_q begins in a sequence of (tokens, width), row-major.
+    /// The offset of x_q in a sequence (tokens, width), row-major.
     fn query_offset(self, shape: Shape) -> usize {
         let within = if self == Self::Product { shape.outputs * shape.dim } else { 0 };
         self.query_place(shape) * self.width(shape) + within
     }
 
-    /// Where the numbers of pairs and query stand, where those of a pair are copies of x and y.
+    /// The offsets of pairs and query. `None` where tokens hold products instead of x and y.
     pub fn strides(self, shape: Shape) -> Option<Strides> {
         let (width, query) = (self.width(shape), self.query_offset(shape));
         match self {
@@ -138,8 +139,8 @@ impl Layout {
         }
     }
 
-    /// Whether every number of a sequence is one of an input, a target or a product.
-    pub(super) fn leaves_no_gaps(self, shape: Shape) -> bool {
+    /// Whether [`write`](Self::write) sets every entry of a sequence, so that none has to be zeroed before.
+    pub(super) fn fills_all(self, shape: Shape) -> bool {
         match self {
             Self::Interleaved | Self::QueryFirst => shape.outputs == shape.dim,
             Self::Joined => false,
@@ -147,8 +148,8 @@ impl Layout {
         }
     }
 
-    /// Writes all pairs, x (N, d) and y (N, d_out), and the query, (d), into a sequence of (tokens, width), whose
-    /// [gaps](Self::leaves_no_gaps) are zeros; of numbers, or of whatever else can be multiplied.
+    /// Writes all pairs, x (N, d) and y (N, d_out), and the query, (d), into a sequence (tokens, width) of zeros. An
+    /// entry is a number or a SIMD lane; `product` multiplies two.
     pub(super) fn write<X: Copy>(
         self,
         shape: Shape,
@@ -187,7 +188,7 @@ impl Layout {
         let Shape { dim, outputs, context } = batch.shape;
         let length = self.tokens(batch.shape) * self.width(batch.shape);
         let mut tokens = vec![0.0; batch.size * length];
-        tokens.par_chunks_mut(length).enumerate().with_min_len(TASKS_AT_ONCE).for_each(|(b, sequence)| {
+        tokens.par_chunks_mut(length).enumerate().with_min_len(TASKS_PER_THREAD).for_each(|(b, sequence)| {
             let (x, y) = (&batch.x[b * context * dim..], &batch.y[b * context * outputs..]);
             let pairs = (&x[..context * dim], &y[..context * outputs], &batch.query[b * dim..][..dim]);
             self.write(batch.shape, pairs, |y, x| y * x, sequence);
@@ -195,7 +196,7 @@ impl Layout {
         tokens
     }
 
-    /// Picks the part of a gradient by the tokens, (B, tokens, width), that belongs to the queries: (B, d).
+    /// The queries' part (B, d) of a gradient by the tokens (B, tokens, width).
     pub fn query_part(self, shape: Shape, gradient: &[f32]) -> Vec<f32> {
         let length = self.tokens(shape) * self.width(shape);
         let query_at = self.query_offset(shape);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_stand_where_their_names_say() {
+    fn tokens_are_in_the_order_of_their_labels() {
         let tokens = |layout: Layout| layout.encode(&batch())[..layout.tokens(SHAPE) * layout.width(SHAPE)].to_vec();
         assert_eq!(tokens(Layout::Interleaved), [1.0, 2.0, 0.0, 5.0, 3.0, 4.0, 0.0, 6.0, 7.0, 8.0]);
         assert_eq!(labels(Layout::Interleaved), "x₁ y₁ x₂ y₂ x_q");
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn strides_say_where_pairs_and_query_stand() {
+    fn strides_are_the_offsets_of_pairs_and_query() {
         let shape = Shape { dim: 3, outputs: 2, context: 4 };
         let count = |each: usize, first: f32| (0..each).map(|i| first + i as f32).collect();
         let (x, y, query) = (count(12, 1.0), count(8, 101.0), count(3, 201.0));
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_product_of_vectors_is_a_matrix_row_by_row() {
+    fn the_product_of_vectors_is_a_matrix_in_row_major_order() {
         let mut batch = Batch::zeros(1, Shape { dim: 2, outputs: 2, context: 1 });
         (batch.x, batch.y, batch.query) = (vec![1.0, 2.0], vec![3.0, 5.0], vec![7.0, 8.0]);
         assert_eq!(Layout::Product.encode(&batch), [3.0, 6.0, 5.0, 10.0, 7.0, 8.0]);
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_found_again() {
+    fn query_part_returns_the_query() {
         for layout in LAYOUTS {
             let query = layout.query_part(SHAPE, &layout.encode(&batch()));
             assert_eq!(query, [7.0, 8.0, 0.0, 0.0], "{layout:?}");
@@ -278,8 +279,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_counts_once_all_of_it_has_been_read_from_either_end() {
-        // What each place holds of which pair (from 0); a pair is within places if all its places are.
+    fn pairs_in_contains_exactly_the_pairs_with_all_tokens_in_range() {
+        // The pair (from 1) of each position, and 0 for the query.
         for layout in LAYOUTS {
             let tokens = layout.tokens(SHAPE);
             let pair = |place: usize| match layout.token(SHAPE, place) {

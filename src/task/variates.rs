@@ -1,24 +1,24 @@
-//! From random words to random numbers.
+//! Uniform and normal numbers from random words.
 //!
-//! Every number is made of a fixed count of words by additions, products and a root, which IEEE 754 rounds alike on every
-//! machine, and without a branch: one at a time or sixteen at once, here or elsewhere, the bits are the same.
+//! Every number is computed from a fixed count of words by additions, products and a square root, which IEEE 754 rounds
+//! identically on every machine, and without branches: one by one or sixteen at once, the bits are the same.
 
 use rand::Rng;
 
-/// U(−½, ½), of one word.
+/// U(−½, ½), from one word.
 #[inline(always)]
 pub fn uniform(word: u32) -> f32 {
     word as i32 as f32 * 2f32.powi(-32)
 }
 
-/// Two independent draws from N(0, 1), of two words: a point in the plane at the distance √(−2 ln u) and at a random
+/// Two independent samples of N(0, 1), from two words: a point in the plane at the distance √(−2 ln u) and a random
 /// angle. Box & Muller 1958, "A note on the generation of random normal deviates".
 #[inline(always)]
-pub fn normals([distance, angle]: [u32; 2]) -> [f32; 2] {
+pub fn box_muller([distance, angle]: [u32; 2]) -> [f32; 2] {
     // In (0, 1], in steps of 2⁻³¹: 6.6 standard deviations at most.
     let u = ((distance >> 1) as i32 as f32 + 1.0) * 2f32.powi(-31);
     let r = (-2.0 * ln(u)).max(0.0).sqrt();
-    // An angle within ±π/4 from thirty bits; the other two choose the quarter that it lies in.
+    // An angle within ±π/4 from thirty bits; the other two select the quadrant.
     let t = (angle << 2) as i32 as f32 * (std::f32::consts::FRAC_PI_4 * 2f32.powi(-31));
     let [sin, cos] = [sin(t).to_bits(), cos(t).to_bits() ^ (angle & 1 << 31)];
     let swap = 0u32.wrapping_sub(angle >> 30 & 1);
@@ -65,16 +65,16 @@ fn cos(t: f32) -> f32 {
     1.0 - 0.5 * square + square * square * (4.166_664_6e-2 + square * (-1.388_731_6e-3 + square * 2.443_315_7e-5))
 }
 
-/// Fills a list with draws from N(0, spread²): two numbers of every two words.
-pub fn fill_normal(rng: &mut impl Rng, spread: f32, values: &mut [f32]) {
+/// Samples N(0, std²): two numbers from every two words.
+pub fn sample_normal(rng: &mut impl Rng, std: f32, values: &mut [f32]) {
     for pair in values.chunks_mut(2) {
-        let draws = normals([rng.next_u32(), rng.next_u32()]);
-        pair.iter_mut().zip(draws).for_each(|(value, draw)| *value = spread * draw);
+        let samples = box_muller([rng.next_u32(), rng.next_u32()]);
+        pair.iter_mut().zip(samples).for_each(|(value, sample)| *value = std * sample);
     }
 }
 
-/// Fills a list with draws from U(−range/2, range/2), each of one word.
-pub fn fill_uniform(rng: &mut impl Rng, range: f32, values: &mut [f32]) {
+/// Samples U(−range/2, range/2), each number from one word.
+pub fn sample_uniform(rng: &mut impl Rng, range: f32, values: &mut [f32]) {
     values.fill_with(|| range * uniform(rng.next_u32()));
 }
 
@@ -94,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn normals_are_points_at_a_random_distance_and_angle() {
+    fn box_muller_equals_its_formula_in_f64() {
         for [distance, angle] in words() {
-            let [x, y] = normals([distance, angle]).map(f64::from);
+            let [x, y] = box_muller([distance, angle]).map(f64::from);
             let u = f64::from((distance >> 1) as f32 + 1.0) / 2f64.powi(31);
             assert!((x * x + y * y + 2.0 * u.ln()).abs() < 1e-5, "{distance:x}: {x} {y}");
-            // The quarters: around the right, the top, the left, the bottom.
+            // The quadrants around angles 0, π/2, π and −π/2.
             let t = std::f64::consts::FRAC_PI_4 * f64::from((angle << 2) as i32) / 2f64.powi(31);
             let [ex, ey] = match angle >> 30 {
                 0 => [t.cos(), t.sin()],
@@ -113,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_distributions() {
+    fn moments_equal_those_of_the_distributions() {
         let moment =
             |values: &[f32], k: i32| values.iter().map(|v| f64::from(*v).powi(k)).sum::<f64>() / values.len() as f64;
         let mut rng = rng(6, Stream::Train, 0, 0);
         let mut values = vec![0.0; 400_001];
-        fill_normal(&mut rng, 2.0, &mut values);
+        sample_normal(&mut rng, 2.0, &mut values);
         for (k, expected) in [(1, 0.0), (2, 4.0), (3, 0.0), (4, 48.0)] {
             let found = moment(&values, k) / 2f64.powi(k);
             assert!((found - expected / 2f64.powi(k)).abs() < 0.03, "normal, {k}: {found}");
         }
         let neighbours = values.chunks_exact(2).map(|pair| f64::from(pair[0] * pair[1])).sum::<f64>() / 200_000.0;
-        assert!(neighbours.abs() < 0.03, "two of one pair are independent: {neighbours}");
-        fill_uniform(&mut rng, 2.0, &mut values);
+        assert!(neighbours.abs() < 0.03, "the two of a pair are independent: {neighbours}");
+        sample_uniform(&mut rng, 2.0, &mut values);
         for (k, expected) in [(1, 0.0), (2, 1.0 / 3.0), (3, 0.0), (4, 0.2)] {
             assert!((moment(&values, k) - expected).abs() < 0.005, "uniform, {k}");
         }

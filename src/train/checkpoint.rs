@@ -1,5 +1,7 @@
 //! A run at one step, to save and to continue from.
 
+use std::ops::RangeInclusive;
+
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,9 @@ pub struct SavedParameter {
     pub moment2: Vec<f32>,
 }
 
+/// What a learning rate can be multiplied by in all: beyond this it is zero or infinite for every purpose.
+pub const LR_FACTORS: RangeInclusive<f64> = 1e-6..=1e6;
+
 impl Checkpoint {
     /// Checks that the checkpoint is of a network with these parameters, by name and shape, and [`check`](Self::check)s
     /// it.
@@ -35,6 +40,16 @@ impl Checkpoint {
         let found: Vec<_> = self.parameters.iter().map(|p| (p.name.as_str(), p.shape)).collect();
         ensure!(found == parameters, "the saved parameters are {found:?}, but the preset's model has {parameters:?}");
         self.check()
+    }
+
+    /// The first numbers that are not finite, in words.
+    pub fn not_finite(&self) -> Option<String> {
+        let lists = self.parameters.iter().flat_map(|p| {
+            [("weights", &p.values), ("first moments", &p.moment1), ("second moments", &p.moment2)]
+                .map(|(what, list)| (&p.name, what, list))
+        });
+        let bad = lists.into_iter().find(|(_, _, list)| list.iter().any(|value| !value.is_finite()));
+        bad.map(|(name, what, _)| format!("{what} of {name}"))
     }
 
     /// Checks that lists have the length of their shape, and that numbers are finite.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
+use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, catch_panic, explained};
-use super::eval::{self, ClaimCheck, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
+use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
 use super::trainer::{self, Run};
-use super::{Checkpoint, History, LrChange, StepReport};
+use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport};
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey, Task};
 
@@ -35,8 +36,8 @@ pub struct Advance {
     pub reports: Vec<StepReport>,
     /// The measurement, if one was due after the last of them.
     pub measurement: Option<Measurement>,
-    /// The step after which the loss was not finite or had run away: the run went back to its last good state.
-    pub diverged: Option<u64>,
+    /// The run diverged, and went back to its last good state.
+    pub diverged: Option<Divergence>,
 }
 
 /// A run, its preset, and its history.
@@ -99,7 +100,7 @@ impl Experiment {
         let trained_on = preset.task.clone();
         let mut experiment = Self::open(name, preset, &trained_on, device)?;
         experiment.measure(Scope::Subset)?;
-        experiment.keep()?;
+        experiment.keep(None)?;
         Ok(experiment)
     }
 
@@ -184,9 +185,9 @@ impl Experiment {
             (experiment.seed, experiment.step, experiment.lr_factor) = (seed, 0, 1.0);
             experiment.history = History::default();
             experiment.measure(Scope::Subset)?;
-            experiment.keep()
+            experiment.keep(None)
         };
-        begin(self).inspect_err(|_| self.recover())
+        begin(self).map(drop).inspect_err(|_| self.recover())
     }
 
     /// Does one training step, or several if the device queues them, but at most `most`; and a measurement if one is
@@ -217,20 +218,53 @@ impl Experiment {
         // To queue a step takes a GPU no time; to compute it does.
         let fast = began.elapsed() < TIME_PER_CALL;
         self.queue_depth = if fast { (2 * self.queue_depth).min(queue_limit) } else { self.queue_depth.div_ceil(2) };
-        let first = self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean);
-        // Not the negation of `>`: NaN is greater than nothing.
-        let stays = |report: &&StepReport| report.loss <= RUNAWAY * first && report.loss.is_finite();
-        if let Some(bad) = reports.iter().find(|report| !stays(report)) {
-            let diverged = Some(bad.step);
-            self.fall_back()?;
+        if let Some(bad) = reports.iter().find(|report| self.ran_away(report.loss)) {
+            let diverged = Some(self.diverge(bad.step, DivergenceCause::Loss)?);
             return Ok(Advance { reports, measurement: None, diverged });
         }
         reports.iter().for_each(|report| self.history.record_step(report));
         let measurement = if self.measures_now() { Some(self.measure(Scope::Subset)?) } else { None };
-        if self.keeps_now() && reports.last().is_some_and(|report| report.loss <= GOOD * first) {
-            self.keep()?;
+        let diverged = if self.keeps_now() { self.keep(reports.last())? } else { None };
+        Ok(Advance { reports, measurement, diverged })
+    }
+
+    /// The loss of the first measurement.
+    fn first_loss(&self) -> f32 {
+        self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean)
+    }
+
+    fn ran_away(&self, loss: f32) -> bool {
+        !loss.is_finite() || loss > RUNAWAY * self.first_loss()
+    }
+
+    /// Goes back to the last good state.
+    fn diverge(&mut self, step: u64, cause: DivergenceCause) -> Result<Divergence> {
+        self.fall_back()?;
+        let divergence = Divergence { step, cause };
+        tracing::warn!(%divergence, step = self.step, "went back to the last good state");
+        Ok(divergence)
+    }
+
+    /// Goes back to the last good state if the present one cannot be saved or its loss has run away. To be called at the
+    /// end of a run and before it is saved, because the loss of a step is that before its update.
+    ///
+    /// # Errors
+    /// The device failed: the run is back at its last good state.
+    pub fn settle(&mut self) -> Result<Option<Divergence>> {
+        // The first state is good by definition, and so is that of a lost device.
+        if self.device_lost || self.step == 0 {
+            return Ok(None);
         }
-        Ok(Advance { reports, measurement, diverged: None })
+        let settle = |experiment: &mut Self| {
+            let (step, numbers) = (experiment.step, experiment.checkpoint()?.not_finite());
+            let cause = match numbers {
+                Some(numbers) => DivergenceCause::State(numbers),
+                None if experiment.batch_loss().map(|loss| experiment.ran_away(loss))? => DivergenceCause::Loss,
+                None => return Ok(None),
+            };
+            experiment.diverge(step, cause).map(Some)
+        };
+        settle(self).inspect_err(|_| self.recover())
     }
 
     /// Whether a measurement is due after the step just done.
@@ -268,6 +302,16 @@ impl Experiment {
         Shift::new(shift.name, measurement, shifted.references())
     }
 
+    /// Which learners explain the answers of the present weights, and with which parameters; the best first.
+    ///
+    /// # Errors
+    /// The device failed, or the task is no regression.
+    pub fn fits(&mut self) -> Result<Vec<Fit>> {
+        let held_out = &self.held_out;
+        let answers = self.run.attempt(|run| run.predict(held_out.batch()))?;
+        eval::fit(&answers, held_out, self.preset.task.objective())
+    }
+
     /// Steps to the next one that a claim is about; `None` if there is no such step.
     pub fn steps_to_next_claim(&self) -> Option<u64> {
         let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step));
@@ -299,16 +343,16 @@ impl Experiment {
             };
             let measurement = experiment.measure_unrecorded(Scope::All)?;
             let claims = due().filter(|claim| claim.set == *set);
-            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, experiment.references())));
+            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
         }
         Ok(checks)
     }
 
-    /// Multiplies the learning rate from here on.
+    /// Multiplies the learning rate from here on, within [`LR_FACTORS`].
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
-        self.lr_factor *= factor;
+        self.lr_factor = (self.lr_factor * factor).clamp(*LR_FACTORS.start(), *LR_FACTORS.end());
         let change = LrChange { step: self.step, factor: self.lr_factor };
-        self.history.lr_changes.push(change);
+        self.history.record_lr_change(change);
         change
     }
 
@@ -334,13 +378,17 @@ impl Experiment {
         Ok(())
     }
 
-    /// Keeps the present state to go back to, unless a weight is not finite.
-    fn keep(&mut self) -> Result<()> {
+    /// Keeps the present state to go back to, unless the loss of the last step is far above that at the start. A state that
+    /// cannot be saved is a divergence.
+    fn keep(&mut self, last: Option<&StepReport>) -> Result<Option<Divergence>> {
         let checkpoint = self.checkpoint()?;
-        if checkpoint.check().is_ok() {
+        if let Some(numbers) = checkpoint.not_finite() {
+            return self.diverge(self.step, DivergenceCause::State(numbers)).map(Some);
+        }
+        if last.is_none_or(|report| report.loss <= GOOD * self.first_loss()) {
             self.last_good = GoodState { checkpoint, history: self.history.clone() };
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether the preset's last step is done.

@@ -39,13 +39,21 @@ impl History {
         self.train_loss.push(report.step, report.loss);
     }
 
+    /// Changes at one step are one change.
+    pub fn record_lr_change(&mut self, change: LrChange) {
+        match self.lr_changes.last_mut() {
+            Some(last) if last.step == change.step => *last = change,
+            Some(_) | None => self.lr_changes.push(change),
+        }
+    }
+
     pub fn record_measurement(&mut self, measurement: &Measurement) {
         let (step, equal) = (measurement.step, &measurement.equivalence);
         self.eval_loss.push(step, measurement.eval_loss as f32);
         self.prediction_difference.push(step, equal.prediction_difference_relative as f32);
         self.sensitivity_angle.push(step, (1.0 - equal.sensitivity_cosine) as f32);
         self.loss_gap.push(step, equal.loss_gap.abs() as f32);
-        if let Some(cosine) = equal.state_cosine {
+        if let Some(cosine) = equal.state_cosine.or(equal.read_state_cosine) {
             self.state_angle.push(step, (1.0 - cosine) as f32);
         }
         self.latest = Some(measurement.clone());

@@ -14,6 +14,7 @@
 mod batch;
 mod checkpoint;
 mod device;
+mod divergence;
 mod eval;
 mod experiment;
 mod gpu;
@@ -23,8 +24,9 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
+pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, Equivalence, Grid, LayerState, Measurement, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
+    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
     Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};

@@ -18,7 +18,7 @@ use super::device::{OpenDevice, device_error};
 use super::gpu::{WholeSteps, cuda::Engine};
 use super::loss::{mean_loss, number};
 use super::{Checkpoint, SavedParameter};
-use crate::nn::model::{Architecture, GdConstants, Model};
+use crate::nn::model::{Architecture, GdConstants, Model, Setting};
 use crate::nn::op::{Scalar, numbers};
 use crate::nn::{Device, GradTarget, Input, LayerStates, Matrix, Net, Tensor3, parameter_difference};
 use crate::optim::{Moments, Optim};
@@ -109,7 +109,7 @@ fn build<D: Device>(
     seed: u64,
 ) -> Result<Model<D>> {
     let rng = &mut rng(seed, Stream::Init, 0, 0);
-    preset.model.build(device, (shape, preset.layout), gd_constants, rng).map_err(device_error)
+    preset.model.build(device, Setting { shape, layout: preset.layout, gd_constants }, rng).map_err(device_error)
 }
 
 /// The one implementation of [`Run`].

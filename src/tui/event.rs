@@ -1,61 +1,54 @@
-//! What the loop waits for, and the two threads that tell it: keys and signals.
+//! What the event loop waits for, and the two threads that send it: keys and signals.
 //!
 //! Knows nothing of what an event leads to.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
+use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 
+use super::message::SystemEvent;
+use crate::system::signals;
+use crate::system::terminal::{Input, wait_for_input};
 use crate::worker::Update;
+
+/// The exit code when the terminal is gone: that of SIGHUP.
+pub const TERMINAL_LOST: u8 = SIGNALLED + SIGHUP as u8;
+/// Exit codes above this one mean that a signal ended the program.
+const SIGNALLED: u8 = 128;
 
 pub enum Event {
     Input(crossterm::event::Event),
-    /// The terminal is gone.
-    InputLost,
-    /// From the run with this number; an update of an earlier run is late and means nothing.
+    /// From the run with this number; an update of an earlier run is late and is dropped.
     Updated(u64, Box<Update>),
-    /// INT, TERM, HUP or QUIT.
-    Terminated(i32),
+    System(SystemEvent),
     Resized,
-    /// The process was stopped and goes on: the terminal may be in any state.
-    Continued,
 }
 
 /// Starts the thread that reads keys.
 pub fn read_input(events: Sender<Event>) -> Result<()> {
     let read = move || {
-        // Whatever ends this thread, the loop learns of it.
+        // However this thread ends, the terminal is no longer read.
         let _ = read_until_lost(&events);
-        let _ = events.send(Event::InputLost);
+        let _ = events.send(Event::System(SystemEvent::Terminate(TERMINAL_LOST)));
     };
     thread::Builder::new().name("input".to_owned()).spawn(read).context("starting the thread that reads keys")?;
     Ok(())
 }
 
-/// Reads until the terminal hangs up or nobody listens.
-///
-/// Waits here and not in crossterm, which at the end of input neither returns nor fails but reads zero bytes for ever,
-/// at the full speed of a core.
+/// Reads until the terminal hangs up or the event loop ends.
 fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
-    let input = io::stdin();
     loop {
-        let mut waiting = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
-        match poll(&mut waiting, None) {
-            Err(rustix::io::Errno::INTR) => continue,
-            other => other?,
-        };
-        let ready = waiting[0].revents();
-        if ready.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            return Ok(());
+        match wait_for_input(None)? {
+            Input::Lost => return Ok(()),
+            Input::TimedOut => continue,
+            Input::Ready => {}
         }
-        // One read may hold several keys: all of them, before sleeping again.
+        // One read may hold several keys: all of them, before waiting again.
         while crossterm::event::poll(Duration::ZERO)? {
             if events.send(Event::Input(crossterm::event::read()?)).is_err() {
                 return Ok(());
@@ -64,21 +57,27 @@ fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
     }
 }
 
-/// Starts the thread that hears signals.
-pub fn hear_signals(events: Sender<Event>) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGCONT, SIGWINCH]).context("hearing signals")?;
-    let hear = move || {
-        for signal in signals.forever() {
+/// Starts the thread that receives signals, except those that were ignored at the start.
+pub fn read_signals(events: Sender<Event>) -> Result<()> {
+    let suspended = Some(signals::SUSPENDED).filter(|signal| !signals::is_ignored(*signal));
+    let receive = signals::ending().into_iter().chain(suspended).chain([signals::CONTINUED, signals::RESIZED]);
+    let mut received = Signals::new(receive).context("registering for signals")?;
+    let read = move || {
+        for signal in received.forever() {
             let event = match signal {
-                SIGWINCH => Event::Resized,
-                SIGCONT => Event::Continued,
-                other => Event::Terminated(other),
+                signals::RESIZED => Event::Resized,
+                signals::CONTINUED => Event::System(SystemEvent::Continued),
+                signals::SUSPENDED => Event::System(SystemEvent::Suspended),
+                other => {
+                    tracing::info!(signal = signals::name(other), "received");
+                    Event::System(SystemEvent::Terminate(SIGNALLED.saturating_add(other as u8)))
+                }
             };
             if events.send(event).is_err() {
                 return;
             }
         }
     };
-    thread::Builder::new().name("signals".to_owned()).spawn(hear).context("starting the thread that hears signals")?;
+    thread::Builder::new().name("signals".to_owned()).spawn(read).context("starting the thread for signals")?;
     Ok(())
 }

@@ -1,31 +1,26 @@
-//! The loop: waits for an event, lets the app react, performs what it asks for, and draws.
+//! The loop: waits for an event, makes it a message, lets the app react, performs the effects, and renders.
 //!
-//! The one place where effects, the clock and the terminal meet. It sleeps until something happens, and draws only what
-//! has changed: at once after a key, at the pacer's rate while training.
+//! The one place where app, effects and the clock meet. It sleeps until something happens, and renders only what has
+//! changed: at once after a key, at the pacer's rate while training.
 
-use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use crossterm::event::Event as Input;
 
-use super::action::{Action, Effect};
 use super::app::App;
-use super::effect_runner::EffectRunner;
-use super::event::Event;
+use super::effects::{Effect, EffectRunner};
+use super::event::{Event, TERMINAL_LOST};
 use super::keymap::{self, Mode};
+use super::message::{Action, GalleryAction, Message, SystemEvent};
 use super::pacer::Pacer;
-use super::terminal::Screen;
 use super::theme::Theme;
 use super::view;
 
-/// Exit codes above this one tell of a signal.
-const SIGNALLED: u8 = 128;
-
-/// Events that are taken in before a frame is drawn, so that a flood of them cannot hold it up.
+/// Events that are handled before a frame is rendered, so that a flood of them cannot delay it.
 const AT_ONCE: usize = 256;
 
-/// How soon the picture must be brought up to date.
+/// How soon the next frame must be rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Redraw {
     No,
@@ -34,46 +29,35 @@ enum Redraw {
 }
 
 pub struct EventLoop<'a> {
-    pub app: &'a mut App,
-    pub effect_runner: &'a mut EffectRunner,
-    pub screen: Screen,
-    pub theme: Theme,
-    pub events: Receiver<Event>,
+    app: &'a mut App,
+    effect_runner: EffectRunner,
+    theme: Theme,
+    events: Receiver<Event>,
     redraw: Redraw,
     pacer: Pacer,
 }
 
 impl<'a> EventLoop<'a> {
-    pub fn new(
-        app: &'a mut App,
-        effect_runner: &'a mut EffectRunner,
-        screen: Screen,
-        theme: Theme,
-        events: Receiver<Event>,
-    ) -> Self {
-        Self { app, effect_runner, screen, theme, events, redraw: Redraw::Now, pacer: Pacer::new(Instant::now()) }
+    pub fn new(app: &'a mut App, effect_runner: EffectRunner, theme: Theme, events: Receiver<Event>) -> Self {
+        Self { app, effect_runner, theme, events, redraw: Redraw::Now, pacer: Pacer::new(Instant::now()) }
     }
 
-    /// Runs until the app leaves, beginning with these actions and, after the first picture, these effects; returns the exit code.
-    pub fn run(mut self, effects: Vec<Effect>, actions: Vec<Action>) -> u8 {
-        actions.into_iter().for_each(|action| self.act(action));
-        // Nobody waits for a list of sessions to see the first picture.
-        self.draw_if_due();
-        self.redraw = Redraw::Now;
+    /// Performs these effects, and runs until the app leaves; returns the exit code.
+    pub fn run(mut self, effects: Vec<Effect>) -> u8 {
         self.perform(effects);
         loop {
             if let Some(code) = self.effect_runner.exit {
                 return code;
             }
-            self.draw_if_due();
+            self.render_if_due();
             self.wait();
         }
     }
 
-    /// Takes in what has happened; sleeps until something does, or until a frame or a deadline is due.
+    /// Handles what has happened; sleeps until something does, or until a frame or a timer is due.
     fn wait(&mut self) {
         let due = (self.redraw != Redraw::No).then(|| self.pacer.next());
-        let wake = [due, self.effect_runner.deadline].into_iter().flatten().min();
+        let wake = [due, self.effect_runner.timer].into_iter().flatten().min();
         let event = match wake {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -81,88 +65,77 @@ impl<'a> EventLoop<'a> {
         match event {
             Ok(event) => self.handle(event),
             Err(RecvTimeoutError::Timeout) => {}
-            // Both threads and the worker are gone; nothing will ever come.
-            Err(RecvTimeoutError::Disconnected) => self.act(Action::Terminate(SIGNALLED + 1)),
+            // No thread is left that could send an event.
+            Err(RecvTimeoutError::Disconnected) => self.update(terminal_lost()),
         }
         for _ in 0..AT_ONCE {
             let Ok(event) = self.events.try_recv() else { break };
             self.handle(event);
         }
-        if self.effect_runner.deadline.is_some_and(|at| at <= Instant::now()) {
-            self.effect_runner.deadline = None;
-            self.act(Action::SaveOverdue);
+        if self.effect_runner.timer.is_some_and(|at| at <= Instant::now()) {
+            self.effect_runner.timer = None;
+            self.update(Message::System(SystemEvent::SaveOverdue));
         }
     }
 
     fn handle(&mut self, event: Event) {
         match event {
             Event::Input(input) => self.input(input),
-            Event::Updated(run, update) if self.effect_runner.is_current(run) => {
-                self.redraw = self.redraw.max(Redraw::Soon);
-                self.act(Action::Updated(update));
-            }
+            Event::Updated(run, update) if self.effect_runner.is_current(run) => self.update(Message::Worker(update)),
             Event::Updated(..) => {}
+            Event::System(event) => self.update(Message::System(event)),
             Event::Resized => self.redraw = Redraw::Now,
-            Event::Continued => self.perform(vec![Effect::Repaint]),
-            // A terminal that is gone is what SIGHUP tells of.
-            Event::InputLost => self.act(Action::Terminate(SIGNALLED + 1)),
-            Event::Terminated(signal) => self.act(Action::Terminate(SIGNALLED.saturating_add(signal as u8))),
         }
     }
 
     fn input(&mut self, input: Input) {
         match input {
             Input::Key(key) => {
-                if let Some(action) = keymap::action(self.app.mode(), &key) {
-                    self.redraw = Redraw::Now;
-                    self.act(action);
-                }
+                let action = keymap::action(self.app.mode(), &key);
+                action.into_iter().for_each(|action| self.update(Message::Key(action)));
             }
-            // Pasted text is text, never keys: it belongs in a search or nowhere.
+            // Pasted text is text and never keys: it goes into a search or is dropped.
             Input::Paste(text) if self.app.mode() == Mode::Search => {
-                self.redraw = Redraw::Now;
-                text.chars().for_each(|c| self.act(Action::Type(c)));
+                text.chars().for_each(|c| self.update(Message::Key(Action::Gallery(GalleryAction::Type(c)))));
             }
             Input::Resize(..) => self.redraw = Redraw::Now,
             Input::Paste(_) | Input::Mouse(_) | Input::FocusGained | Input::FocusLost => {}
         }
     }
 
-    /// Lets the app react to an action, and to what its effects lead to.
-    fn act(&mut self, action: Action) {
-        let effects = self.app.update(action);
+    /// Lets the app react to a message, and to the results of its effects.
+    fn update(&mut self, message: Message) {
+        self.redraw = self.redraw.max(match message {
+            Message::Worker(_) => Redraw::Soon,
+            Message::Key(_) | Message::Result(_) | Message::System(_) => Redraw::Now,
+        });
+        let effects = self.app.update(message);
         self.perform(effects);
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
-            let outcome = match effect {
-                Effect::Suspend => self.on_screen(Screen::suspend),
-                Effect::Repaint => self.on_screen(Screen::retake),
-                other => {
-                    let opened = self.app.lab.as_ref().and_then(|lab| lab.opened.as_ref());
-                    self.effect_runner.perform(other, opened, self.app.gallery.device)
-                }
-            };
-            outcome.into_iter().for_each(|action| self.act(action));
+            let result = self.effect_runner.perform(effect);
+            result.into_iter().for_each(|message| self.update(message));
         }
     }
 
-    fn draw_if_due(&mut self) {
+    fn render_if_due(&mut self) {
         let now = Instant::now();
         if self.redraw == Redraw::No || (self.redraw == Redraw::Soon && now < self.pacer.next()) {
             return;
         }
         self.redraw = Redraw::No;
-        match self.screen.draw(|frame| view::render(self.app, self.theme, frame)) {
-            Ok(bytes) => self.pacer.drew(Instant::now(), bytes),
-            Err(_) => self.act(Action::Terminate(SIGNALLED + 1)),
+        match self.effect_runner.screen.draw(|frame| {
+            let area = frame.area();
+            view::render(self.app, self.theme, area, frame.buffer_mut());
+        }) {
+            Ok(bytes) => self.pacer.rendered(Instant::now(), bytes),
+            Err(_) => self.update(terminal_lost()),
         }
     }
+}
 
-    /// Does something to the screen that leaves it to be painted afresh. A screen that cannot be written to is gone.
-    fn on_screen(&mut self, change: fn(&mut Screen) -> io::Result<()>) -> Option<Action> {
-        self.redraw = Redraw::Now;
-        change(&mut self.screen).is_err().then_some(Action::Terminate(SIGNALLED + 1))
-    }
+fn terminal_lost() -> Message {
+    Message::System(SystemEvent::Terminate(TERMINAL_LOST))
 }

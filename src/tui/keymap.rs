@@ -4,9 +4,9 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::action::{Action, Direction};
+use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move};
 
-/// What the keys are meant for at a moment.
+/// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Gallery,
@@ -14,7 +14,7 @@ pub enum Mode {
     Search,
     Lab,
     Help,
-    /// The question about unsaved work.
+    /// The question about unsaved steps.
     Question,
 }
 
@@ -27,24 +27,29 @@ impl Mode {
             Self::Search => "While searching",
             Self::Lab => "Lab",
             Self::Help => "Help",
-            Self::Question => "Unsaved work",
+            Self::Question => "Unsaved steps",
         }
     }
 }
 
-/// One row: in these modes, any of these keys does this.
-pub struct Row {
+/// One row of the table: in these modes, any of these keys does this.
+pub struct Binding {
     pub modes: &'static [Mode],
     pub keys: &'static [Key],
-    /// The keys as they are printed: "Space", "[".
-    pub shown: &'static str,
     pub action: Action,
     pub help: &'static str,
-    /// Keys and a word for the footer, where the row deserves one of its seven places.
+    /// Keys and a word for the footer, where the row has one of its seven places.
     pub hint: Option<(&'static str, &'static str)>,
 }
 
-/// A key as the table names it. Shift is part of a character and not told apart.
+impl Binding {
+    /// All keys of the row as they are printed: "PgDn J".
+    pub fn shown(&self) -> String {
+        self.keys.iter().map(|key| key.label()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A key as the table names it. Shift is part of a character and is not told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Char(char),
@@ -61,6 +66,23 @@ impl Key {
         }
     }
 
+    /// The key as it is printed: "Space", "Ctrl-C", "←".
+    pub fn label(self) -> String {
+        match self {
+            Self::Char(' ') => "Space".to_owned(),
+            Self::Char(c) => c.to_string(),
+            Self::Ctrl(c) => format!("Ctrl-{}", c.to_ascii_uppercase()),
+            Self::Code(KeyCode::BackTab) => "Shift-Tab".to_owned(),
+            Self::Code(KeyCode::PageUp) => "PgUp".to_owned(),
+            Self::Code(KeyCode::PageDown) => "PgDn".to_owned(),
+            Self::Code(KeyCode::Left) => "←".to_owned(),
+            Self::Code(KeyCode::Right) => "→".to_owned(),
+            Self::Code(KeyCode::Up) => "↑".to_owned(),
+            Self::Code(KeyCode::Down) => "↓".to_owned(),
+            Self::Code(code) => code.to_string(),
+        }
+    }
+
     fn is(self, event: &KeyEvent) -> bool {
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         match (self, event.code) {
@@ -69,109 +91,121 @@ impl Key {
             }
             (Self::Ctrl(c), KeyCode::Char(typed)) => c == typed.to_ascii_lowercase() && control,
             (Self::Code(code), pressed) => code == pressed,
-            _ => false,
+            (Self::Char(_) | Self::Ctrl(_), _) => false,
         }
     }
 }
 
 use Key::{Char, Code, Ctrl};
-use Mode::{Gallery, Help, Lab, Question, Search};
+use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Tab, Up};
 
-/// Where no text is typed and nothing is asked.
-const ANYWHERE: &[Mode] = &[Gallery, Lab, Help];
+const GALLERY: &[Mode] = &[Mode::Gallery];
+const SEARCH: &[Mode] = &[Mode::Search];
+const LAB: &[Mode] = &[Mode::Lab];
+const QUESTION: &[Mode] = &[Mode::Question];
+const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Lab];
+/// Where no text is typed and no question is asked.
+const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Lab, Mode::Help];
 
-macro_rules! row {
-    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal) => {
-        Row { modes: $modes, keys: &[$($key),+], shown: $shown, action: $action, help: $help, hint: None }
-    };
-    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal, $hint:literal) => {
-        row!($modes, $shown [$($key),+] $action, $help, $shown => $hint)
-    };
-    ($modes:expr, $shown:literal [$($key:expr),+] $action:expr, $help:literal, $keys:literal => $hint:literal) => {
-        Row { modes: $modes, keys: &[$($key),+], shown: $shown, action: $action, help: $help, hint: Some(($keys, $hint)) }
-    };
+const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
+    Binding { modes, keys, action, help, hint: None }
 }
 
-/// Every key there is, in the order of the help screen.
-pub static ROWS: &[Row] = &[
-    row!(&[Gallery], "Enter" [Code(KeyCode::Enter)] Action::Open, "open the lab; training starts at once", "start"),
-    row!(&[Gallery], "/" [Char('/')] Action::Search, "search", "search"),
-    row!(&[Gallery], "Tab" [Code(KeyCode::Tab), Code(KeyCode::BackTab)] Action::NextTab, "presets or saved sessions", "presets / sessions"),
-    row!(&[Gallery], "d" [Char('d')] Action::NextDevice, "where to compute: auto, cpu or cuda", "device"),
-    row!(&[Gallery, Help], "PgDn J" [Code(KeyCode::PageDown), Char('J')] Action::ScrollDown, "down a long card, or this help"),
-    row!(&[Gallery, Help], "PgUp K" [Code(KeyCode::PageUp), Char('K')] Action::ScrollUp, "up again"),
-    row!(&[Search], "Enter" [Code(KeyCode::Enter)] Action::AcceptSearch, "keep what is found", "keep"),
-    row!(&[Search], "Esc" [Code(KeyCode::Esc)] Action::ClearSearch, "clear the search", "clear"),
-    row!(&[Search], "Backspace" [Code(KeyCode::Backspace)] Action::Erase, "erase the last letter"),
-    row!(&[Lab], "Space" [Char(' ')] Action::TogglePause, "pause, and go on", "pause"),
-    row!(&[Lab], "." [Char('.')] Action::StepOnce, "one training step, then pause", "step"),
-    row!(&[Lab], "[" [Char('[')] Action::Slower, "slower: fewer steps a second", "[ ]" => "speed"),
-    row!(&[Lab], "]" [Char(']')] Action::Faster, "faster: more steps a second"),
-    row!(&[Lab], "-" [Char('-')] Action::LrDown, "halve the learning rate"),
-    row!(&[Lab], "+" [Char('+'), Char('=')] Action::LrUp, "double the learning rate"),
-    row!(&[Lab], "r" [Char('r')] Action::Restart, "restart with the same seed"),
-    row!(&[Lab], "R" [Char('R')] Action::RestartNewSeed, "restart with the next seed"),
-    row!(&[Lab], "a" [Char('a')] Action::ToggleAxis, "logarithmic or linear loss axis"),
-    row!(&[Lab], "Tab" [Code(KeyCode::Tab)] Action::FocusNext, "next pane", "pane"),
-    row!(&[Lab], "Shift-Tab" [Code(KeyCode::BackTab)] Action::FocusPrevious, "previous pane"),
-    row!(&[Lab], "z" [Char('z'), Code(KeyCode::Enter)] Action::ToggleZoom, "the focused pane on the whole screen, and back", "zoom"),
-    row!(&[Lab], "n" [Char('n')] Action::NextProbe, "next probe sequence"),
-    row!(&[Lab], "p" [Char('p')] Action::PreviousProbe, "previous probe sequence"),
-    row!(&[Lab], "o" [Char('o')] Action::MeasureShifts, "measure off the training distribution"),
-    row!(&[Lab], "s" [Char('s')] Action::Save, "save the session", "save"),
-    row!(&[Lab], "b" [Char('b')] Action::Gallery, "back to the gallery"),
-    row!(ANYWHERE, "← h" [Code(KeyCode::Left), Char('h')] Action::Move(Direction::Left), "in the lab: the token before"),
-    row!(ANYWHERE, "→ l" [Code(KeyCode::Right), Char('l')] Action::Move(Direction::Right), "in the lab: the next token"),
-    row!(ANYWHERE, "↑ k" [Code(KeyCode::Up), Char('k')] Action::Move(Direction::Up), "up a list; in the lab: the layer above"),
-    row!(ANYWHERE, "↓ j" [Code(KeyCode::Down), Char('j')] Action::Move(Direction::Down), "down a list; in the lab: the layer below"),
-    row!(ANYWHERE, "g" [Char('g'), Code(KeyCode::Home)] Action::First, "first of a list; in the lab: the first token"),
-    row!(ANYWHERE, "G" [Char('G'), Code(KeyCode::End)] Action::Last, "last of a list; in the lab: the last token"),
-    row!(&[Question], "y" [Char('y'), Code(KeyCode::Enter)] Action::SaveAndLeave, "save, then leave", "save"),
-    row!(&[Question], "n" [Char('n')] Action::LeaveUnsaved, "leave without saving", "don't save"),
-    row!(&[Question], "Esc" [Code(KeyCode::Esc)] Action::Stay, "stay", "stay"),
-    row!(ANYWHERE, "?" [Char('?')] Action::Help, "this help", "keys"),
-    row!(ANYWHERE, "Esc" [Code(KeyCode::Esc)] Action::Back, "one step out: help, zoom, lab, gallery"),
-    row!(ANYWHERE, "q" [Char('q')] Action::Quit, "quit"),
-    row!(&Mode::ALL, "Ctrl-C" [Ctrl('c')] Action::Quit, "quit"),
-    row!(&Mode::ALL, "Ctrl-Z" [Ctrl('z')] Action::Suspend, "suspend to the shell; fg comes back"),
-    row!(&Mode::ALL, "Ctrl-L" [Ctrl('l')] Action::Repaint, "paint the screen afresh"),
+impl Binding {
+    /// The same row with keys and a word for the footer.
+    const fn hint(self, keys: &'static str, word: &'static str) -> Self {
+        Self { hint: Some((keys, word)), ..self }
+    }
+}
+
+/// Every key, in the order of the help screen. Where a key is Esc or needs Ctrl, another one does the same: browsers
+/// that show a terminal do not pass those on.
+#[rustfmt::skip]
+pub static BINDINGS: &[Binding] = &[
+    bind(GALLERY, &[Code(Enter)], Action::Gallery(G::Open), "open the lab; training starts at once")
+        .hint("Enter", "start"),
+    bind(GALLERY, &[Char('/')], Action::Gallery(G::Search), "search").hint("/", "search"),
+    bind(GALLERY, &[Code(Tab), Code(BackTab)], Action::Gallery(G::NextTab), "presets or saved sessions")
+        .hint("Tab", "presets / sessions"),
+    bind(GALLERY, &[Char('d')], Action::Gallery(G::NextDevice), "where to compute: auto, cpu or cuda")
+        .hint("d", "device"),
+    bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
+    bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
+    bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
+    bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue").hint("Space", "pause"),
+    bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause").hint(".", "step"),
+    bind(LAB, &[Char('[')], Action::Lab(L::Slower), "slower: fewer steps per second").hint("[ ]", "speed"),
+    bind(LAB, &[Char(']')], Action::Lab(L::Faster), "faster: more steps per second"),
+    bind(LAB, &[Char('-')], Action::Lab(L::LrDown), "halve the learning rate"),
+    bind(LAB, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
+    bind(LAB, &[Char('r')], Action::Restart { next_seed: false }, "restart with the same seed"),
+    bind(LAB, &[Char('R')], Action::Restart { next_seed: true }, "restart with the next seed"),
+    bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
+    bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint("Tab", "pane"),
+    bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
+    bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back")
+        .hint("z", "zoom"),
+    bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
+    bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
+    bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
+    bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
+    bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session").hint("s", "save"),
+    bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
+    bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
+    bind(GALLERY_AND_LAB, &[Code(Right), Char('l')], Action::Move(Move::Right), "sessions; in the lab: next token"),
+    bind(ANYWHERE, &[Code(Up), Char('k')], Action::Move(Move::Up), "up; in the lab: the layer above"),
+    bind(ANYWHERE, &[Code(Down), Char('j')], Action::Move(Move::Down), "down; in the lab: the layer below"),
+    bind(ANYWHERE, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "page up; in the lab: ten tokens back"),
+    bind(ANYWHERE, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "page down; in the lab: ten tokens on"),
+    bind(ANYWHERE, &[Code(Home), Char('g')], Action::Move(Move::First), "first; in the lab: the first token"),
+    bind(ANYWHERE, &[Code(End), Char('G')], Action::Move(Move::Last), "last; in the lab: the last token"),
+    bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
+    bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
+    bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
+    bind(ANYWHERE, &[Char('?')], Action::Help, "this help").hint("?", "keys"),
+    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, zoom, lab, gallery"),
+    bind(ANYWHERE, &[Char('q')], Action::Quit, "quit"),
+    bind(&Mode::ALL, &[Ctrl('c')], Action::Quit, "quit; twice: without saving"),
+    bind(&Mode::ALL, &[Ctrl('z'), Char('Z')], Action::Suspend, "suspend to the shell; fg comes back"),
+    bind(&Mode::ALL, &[Ctrl('l'), Char('L')], Action::Repaint, "repaint the screen"),
 ];
 
-/// The rows of a mode, in order: one pair of keys and help for each.
-pub fn rows(mode: Mode) -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().filter(move |row| row.modes.contains(&mode))
+/// The rows of a mode, in order.
+pub fn bindings(mode: Mode) -> impl Iterator<Item = &'static Binding> {
+    BINDINGS.iter().filter(move |binding| binding.modes.contains(&mode))
 }
 
-/// The rows that stand in the footer of a mode.
+/// The keys and words in the footer of a mode.
 pub fn hints(mode: Mode) -> impl Iterator<Item = (&'static str, &'static str)> {
-    rows(mode).filter_map(|row| row.hint)
+    bindings(mode).filter_map(|binding| binding.hint)
 }
 
-/// What a key does in a mode.
+/// What a key does in a mode; `None` where it does nothing.
 pub fn action(mode: Mode, event: &KeyEvent) -> Option<Action> {
     if event.kind == KeyEventKind::Release {
         return None;
     }
-    let row = rows(mode).find(|row| row.keys.iter().any(|key| key.is(event)));
-    if let Some(row) = row {
-        return Some(row.action.clone());
-    }
-    match (mode, event.code) {
-        (Search, KeyCode::Char(c)) if !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) => {
-            Some(Action::Type(c))
+    match event.code {
+        KeyCode::Char(c)
+            if mode == Mode::Search && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) =>
+        {
+            Some(Action::Gallery(G::Type(c)))
         }
-        _ => None,
+        _ => {
+            let binding = bindings(mode).find(|binding| binding.keys.iter().any(|key| key.is(event)));
+            binding.map(|binding| binding.action.clone())
+        }
     }
 }
 
 /// The key table of the README: keys, help, and where they work.
 pub fn markdown_table() -> String {
     let mut table = String::from("| key | what it does | where |\n|---|---|---|\n");
-    for row in ROWS {
-        let everywhere = Mode::ALL.iter().all(|mode| row.modes.contains(mode));
-        let places: Vec<_> = row.modes.iter().map(|mode| mode.title().to_lowercase()).collect();
-        let places = if everywhere { "everywhere".to_owned() } else { places.join(", ") };
-        table.push_str(&format!("| `{}` | {} | {places} |\n", row.shown, row.help));
+    for binding in BINDINGS {
+        let everywhere = Mode::ALL.iter().all(|mode| binding.modes.contains(mode));
+        let modes: Vec<_> = binding.modes.iter().map(|mode| mode.title().to_lowercase()).collect();
+        let modes = if everywhere { "everywhere".to_owned() } else { modes.join(", ") };
+        table.push_str(&format!("| `{}` | {} | {modes} |\n", binding.shown(), binding.help));
     }
     table
 }

@@ -1,17 +1,19 @@
-//! Where things stand. Depends on sizes and on what was chosen, never on values: nothing moves while numbers change.
+//! The areas of everything on the screen. They depend on sizes and on what was selected, never on values: nothing moves
+//! while numbers change.
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::app::{Lab, Pane};
+use super::app::Lab;
+use super::pane::Pane;
 
-/// Below these the lab is words and digits.
+/// Columns and rows below which the lab shows text only.
 const LEAST: (u16, u16) = (60, 16);
-/// From these on it has four panes.
+/// Columns and rows from which on it shows four panes.
 const FOUR: (u16, u16) = (110, 34);
 /// From this width on the status fits in one line.
 const ONE_LINE: u16 = 150;
 
-/// The places of the lab.
+/// The areas of the lab.
 pub struct LabPlaces {
     pub status: Rect,
     pub answer: Rect,
@@ -50,7 +52,7 @@ fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
     }
 }
 
-/// The right column is as wide as two (below 110 columns) or three matrices of ten need to be drawn at double size.
+/// The right column is wide enough for two matrices of ten columns at double size, from 110 columns on for three.
 fn columns(middle: Rect) -> [Rect; 2] {
     let right = match middle.width {
         0..110 => (middle.width / 2).max(44),
@@ -59,12 +61,12 @@ fn columns(middle: Rect) -> [Rect; 2] {
     Layout::horizontal([Constraint::Fill(1), Constraint::Length(right)]).areas(middle)
 }
 
-/// The places of the gallery. The card has no room on a narrow screen.
+/// The areas of the gallery. On a narrow screen the details are left out.
 pub struct GalleryPlaces {
     pub title: Rect,
     pub tabs: Rect,
     pub list: Rect,
-    pub card: Option<Rect>,
+    pub details: Option<Rect>,
     pub footer: Rect,
 }
 
@@ -72,9 +74,9 @@ pub fn gallery(area: Rect) -> GalleryPlaces {
     let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
     let [title, tabs, middle, footer] = Layout::vertical(rows).areas(area);
     if area.width < LEAST.0 {
-        return GalleryPlaces { title, tabs, list: middle, card: None, footer };
+        return GalleryPlaces { title, tabs, list: middle, details: None, footer };
     }
     let list = (middle.width * 2 / 5).clamp(30, 60);
-    let [list, card] = Layout::horizontal([Constraint::Length(list), Constraint::Fill(1)]).areas(middle);
-    GalleryPlaces { title, tabs, list, card: Some(card), footer }
+    let [list, details] = Layout::horizontal([Constraint::Length(list), Constraint::Fill(1)]).areas(middle);
+    GalleryPlaces { title, tabs, list, details: Some(details), footer }
 }

@@ -1,28 +1,29 @@
 //! The terminal front end: gallery and lab.
 //!
-//! Event → [`Action`](action::Action) → [`App::update`](app::App::update) → [effects](action::Effect), performed in one
-//! place, the loop. Knows nothing of how models are trained: it gives the worker orders and shows its updates.
+//! Event → [`Message`](message::Message) → [`App::update`](app::App::update) → [effects](effects::Effect), performed in
+//! one place. Knows nothing of how models are trained: it gives the worker orders and shows its updates.
 //!
 //! | to change | look in |
 //! |---|---|
 //! | a key | [`keymap`]: one row |
-//! | what a key does | [`app`] |
-//! | what a pane shows | `pane`: one file each |
+//! | what a key does | [`message`], [`app`] |
+//! | what a pane shows | [`pane`]: one file each |
 //! | a colour | [`theme`] |
-//! | where things stand | [`layout`] |
-//! | signals, suspending, leaving | `event`, `terminal`, `event_loop` |
+//! | the areas of the screen | [`layout`] |
+//! | signals, suspending, leaving | `event`, `terminal`, `effects` |
 
-pub mod action;
 pub mod app;
-mod effect_runner;
+pub mod capabilities;
+pub mod effects;
 mod event;
 mod event_loop;
 pub mod keymap;
 mod labels;
 pub mod layout;
+pub mod message;
 mod numbers;
 mod pacer;
-mod pane;
+pub mod pane;
 mod report;
 mod terminal;
 pub mod theme;
@@ -38,19 +39,21 @@ use anyhow::{Context, Result};
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
-use crate::worker::Source;
+use crate::worker::{Order, Source};
 
-use action::Effect;
 use app::App;
-use effect_runner::EffectRunner;
+use capabilities::{BackgroundChoice, ColorChoice};
+use effects::{Effect, EffectRunner, Places};
 use event_loop::EventLoop;
 use terminal::Screen;
-use theme::{BackgroundChoice, ColorChoice, Theme};
+use theme::Theme;
 
-/// How the front end is to start.
+/// How the front end starts.
 pub struct Options {
-    /// What the lab opens on; none: the gallery.
+    /// What the lab opens on; `None`: the gallery.
     pub start: Option<Source>,
+    /// The step to stop at, instead of the preset's last.
+    pub stop_at: Option<u64>,
     pub device: DeviceChoice,
     /// The folder of the saved sessions.
     pub saves: PathBuf,
@@ -58,7 +61,10 @@ pub struct Options {
     pub background: BackgroundChoice,
 }
 
-/// Runs until the person leaves or the process is told to; returns the exit code.
+/// Runs until the user leaves or a signal ends the process; returns the exit code.
+///
+/// # Errors
+/// The terminal cannot be used, or a thread cannot be started.
 pub fn run(options: Options) -> Result<u8> {
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::new(options.color.depth(variable), options.background.background(variable));
@@ -66,17 +72,17 @@ pub fn run(options: Options) -> Result<u8> {
     let mut app = App::new(preset::all(), options.device);
     let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
     app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
-    let result_cache = ResultCache::path(|name| std::env::var_os(name));
-    let mut effect_runner = EffectRunner::new(options.saves, result_cache, sender.clone());
-    // Before the terminal is taken: a signal that comes in between must not leave it taken.
-    event::hear_signals(sender.clone())?;
+    // Before the terminal is taken: a signal that comes in between must not leave it in raw mode.
+    event::read_signals(sender.clone())?;
     let screen = Screen::take().context("taking the terminal")?;
-    event::read_input(sender)?;
-    let first = options.start.map(|source| effect_runner.start(source, options.device));
-    let begin = vec![Effect::ListSessions, Effect::ReadLedger];
-    let code =
-        EventLoop::new(&mut app, &mut effect_runner, screen, theme, events).run(begin, first.into_iter().collect());
-    // A terminal that is gone takes no report.
+    event::read_input(sender.clone())?;
+    let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
+    let effect_runner = EffectRunner::new(screen, places, sender);
+    let start = options.start.map(|source| Effect::Start(source, options.device));
+    let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
+    let effects = start.into_iter().chain(stop_at).chain([Effect::ListSessions, Effect::ReadResults]).collect();
+    let code = EventLoop::new(&mut app, effect_runner, theme, events).run(effects);
+    // The terminal may be gone, and then there is no one to report to.
     let mut out = std::io::stdout().lock();
     report::lines(&app).iter().for_each(|line| drop(writeln!(out, "{line}")));
     Ok(code)

@@ -1,6 +1,6 @@
-//! When the next frame may go out: often enough to be live, seldom enough for a slow link.
+//! When the next frame may be sent: often enough to be live, seldom enough for a slow link.
 //!
-//! Knows nothing of what is drawn; the clock is handed in.
+//! Knows nothing of what a frame shows; the clock is an argument.
 
 use std::time::{Duration, Instant};
 
@@ -25,11 +25,11 @@ impl Pacer {
         self.next
     }
 
-    /// A frame of so many bytes went out.
-    pub fn drew(&mut self, now: Instant, bytes: u64) {
-        let paid_for = Duration::from_secs_f64(bytes as f64 / BUDGET);
-        // A whole repaint is paid off over what follows, but nobody waits longer than a second for it.
-        let wait = paid_for.clamp(BETWEEN, Duration::from_secs(1));
+    /// A frame of so many bytes was sent.
+    pub fn rendered(&mut self, now: Instant, bytes: u64) {
+        let needed = Duration::from_secs_f64(bytes as f64 / BUDGET);
+        // The bytes of a full repaint delay the frames after it, but by no more than a second.
+        let wait = needed.clamp(BETWEEN, Duration::from_secs(1));
         self.next = now + wait;
     }
 }
@@ -43,11 +43,11 @@ mod tests {
     fn a_large_frame_delays_the_next_one() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        pacer.drew(start, 100);
+        pacer.rendered(start, 100);
         assert_eq!(pacer.next() - start, BETWEEN);
-        pacer.drew(start, 12_000);
+        pacer.rendered(start, 12_000);
         assert_eq!(pacer.next() - start, Duration::from_millis(500));
-        pacer.drew(start, 10_000_000);
+        pacer.rendered(start, 10_000_000);
         assert_eq!(pacer.next() - start, Duration::from_secs(1));
     }
 }

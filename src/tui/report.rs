@@ -1,11 +1,11 @@
-//! What is left in the scrollback when the lab is gone: what ran, and what came of it.
+//! What stays in the scrollback after the lab: what was trained, and the result.
 
 use super::app::App;
 use super::labels;
 use super::numbers::{count, significant};
 use crate::bounds::printable;
 
-/// A few plain lines, or none where nothing ran.
+/// A few plain lines; none where nothing was trained.
 pub fn lines(app: &App) -> Vec<String> {
     let Some((lab, opened, status)) =
         app.lab.as_ref().and_then(|lab| Some((lab, lab.opened.as_ref()?, lab.status.as_ref()?)))

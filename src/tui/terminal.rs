@@ -1,7 +1,7 @@
-//! The terminal: taken, drawn on, and always given back as it was.
+//! The terminal: taken, rendered to, and always given back as it was.
 //!
 //! Owns raw mode, the alternate screen, the panic hook, suspending, and the count of bytes sent. Knows nothing of what
-//! is drawn.
+//! is rendered.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -11,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -22,9 +21,8 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::{Frame, Terminal};
-use rustix::process::{Signal, getpgrp, kill_process_group};
 
-/// Whether the terminal is ours at the moment.
+/// Whether this program has taken the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 pub struct Screen {
@@ -36,8 +34,8 @@ impl Screen {
     /// Takes the terminal. It is given back when this is dropped, and by the panic hook.
     pub fn take() -> io::Result<Self> {
         give_back_on_panic();
-        // Colours come down to what the terminal can do in the theme. crossterm's own way with NO_COLOR is a full
-        // reset in place of each colour, which takes bold and reverse along.
+        // The theme reduces colours to what the terminal can show. Under NO_COLOR crossterm itself would replace each
+        // colour by a full reset, which ends bold and reverse as well.
         crossterm::style::force_color_output(true);
         let sent = Rc::new(Cell::new(0));
         let writer = Frames { frame: Vec::new(), sent: Rc::clone(&sent) };
@@ -46,10 +44,10 @@ impl Screen {
         Ok(Self { terminal, sent })
     }
 
-    /// Draws a frame where it differs from the last; returns the bytes that this took.
+    /// Renders a frame, sends what differs from the last one, and returns the number of bytes sent.
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<u64> {
         let before = self.sent.get();
-        // Terminals that know this show the frame at once; the others skip it.
+        // Terminals that know this sequence show the frame at once; the others skip it.
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.draw(render)?;
         queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
@@ -57,20 +55,17 @@ impl Screen {
         Ok(self.sent.get() - before)
     }
 
-    /// Takes the terminal again, whatever state others left it in; the next frame paints all of it.
+    /// Takes the terminal again, whatever state other programs left it in; the next frame sends all of it.
     pub fn retake(&mut self) -> io::Result<()> {
         enter()?;
-        // Not `clear`: it asks the terminal for its cursor and waits, in vain where the reader thread takes the answer.
+        // Not `clear`, which asks the terminal for its cursor and waits for the answer that the input thread reads.
         self.terminal.resize(self.terminal.size()?.into())
     }
 
-    /// Gives the terminal to the shell until the job is continued.
-    pub fn suspend(&mut self) -> io::Result<()> {
+    /// Gives the terminal to the shell, and stops until this process is continued.
+    pub fn suspend(&mut self, stop: fn() -> io::Result<()>) -> io::Result<()> {
         give_back();
-        // The whole job, as the terminal itself would: under `cargo run` the shell waits for cargo.
-        kill_process_group(getpgrp(), Signal::TSTP)?;
-        // The signal may reach another thread first: leave it time to stop this one before the screen is taken again.
-        thread::sleep(Duration::from_millis(50));
+        stop()?;
         self.retake()
     }
 }
@@ -83,8 +78,8 @@ impl Drop for Screen {
 
 fn enter() -> io::Result<()> {
     if TAKEN.swap(true, Ordering::SeqCst) {
-        // A shell may have changed the terminal's modes behind our back; crossterm sets raw mode only from its own
-        // "off". The alternate screen is ours still, and entering it twice would lose the cursor to go back to.
+        // A shell may have changed the terminal's modes; crossterm sets raw mode only after it was disabled. The
+        // alternate screen is entered once, since a second time would overwrite the saved cursor.
         disable_raw_mode()?;
         enable_raw_mode()?;
         return execute!(io::stdout(), EnableBracketedPaste, Hide);
@@ -95,7 +90,7 @@ fn enter() -> io::Result<()> {
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // A terminal that is gone cannot be put right, and one half put right is better than none.
+        // If the terminal is gone nothing can be done, and a part of this is better than nothing.
         let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
@@ -119,10 +114,9 @@ fn give_back_on_panic() {
     });
 }
 
-/// Standard output, a frame at a time, with a count of what went through.
+/// Standard output, a frame at a time, with a count of the bytes.
 ///
-/// Takes nothing once the terminal is given back: half a frame must not end up in the shell, and ratatui's farewell to a
-/// terminal that is gone would be an error message to nobody.
+/// Drops what is written after the terminal was given back: half a frame must not reach the shell.
 struct Frames {
     frame: Vec<u8>,
     sent: Rc<Cell<u64>>,

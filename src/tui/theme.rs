@@ -1,128 +1,12 @@
 //! Colours: one meaning, one colour, everywhere.
 //!
-//! Owns the palette, how it comes down to 256 colours, 16 and none, and how the terminal's ability and background are told
-//! from flags and environment. Text keeps the terminal's own foreground and background, so that light and dark both read. Whatever a
-//! colour says, a glyph or a line style says too; that is the widgets' part.
-
-use std::fmt;
-use std::str::FromStr;
+//! Owns the palette and its reduction to 256 colours, 16 and none. Text keeps the terminal's own foreground and
+//! background, so that it can be read on light and on dark. What a colour means is also shown by a character or a line
+//! style, which the widgets choose.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// What a person asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ColorChoice {
-    /// What the environment says that the terminal can do.
-    #[default]
-    Auto,
-    Exactly(Depth),
-}
-
-/// How many colours the terminal shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    True,
-    Indexed,
-    Ansi,
-    None,
-}
-
-impl FromStr for ColorChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "truecolor" => Ok(Self::Exactly(Depth::True)),
-            "256" => Ok(Self::Exactly(Depth::Indexed)),
-            "16" => Ok(Self::Exactly(Depth::Ansi)),
-            "none" => Ok(Self::Exactly(Depth::None)),
-            _ => Err("give auto, truecolor, 256, 16 or none".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for ColorChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Auto => "auto",
-            Self::Exactly(Depth::True) => "truecolor",
-            Self::Exactly(Depth::Indexed) => "256",
-            Self::Exactly(Depth::Ansi) => "16",
-            Self::Exactly(Depth::None) => "none",
-        })
-    }
-}
-
-impl ColorChoice {
-    /// The flag wins over NO_COLOR, that over TERM=dumb, that over COLORTERM and TERM.
-    pub fn depth(self, variable: impl Fn(&str) -> Option<String>) -> Depth {
-        let Self::Auto = self else {
-            let Self::Exactly(depth) = self else { return Depth::None };
-            return depth;
-        };
-        let set = |name| variable(name).filter(|value| !value.is_empty());
-        let term = set("TERM").unwrap_or_default();
-        if set("NO_COLOR").is_some() || term == "dumb" {
-            Depth::None
-        } else if set("COLORTERM").is_some_and(|c| c == "truecolor" || c == "24bit") || term.ends_with("-direct") {
-            Depth::True
-        } else if term.contains("256") {
-            Depth::Indexed
-        } else {
-            Depth::Ansi
-        }
-    }
-}
-
-/// What colours stand on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Background {
-    #[default]
-    Dark,
-    Light,
-}
-
-/// What a person said of the background; none: what the environment says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BackgroundChoice(Option<Background>);
-
-impl FromStr for BackgroundChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self(None)),
-            "dark" => Ok(Self(Some(Background::Dark))),
-            "light" => Ok(Self(Some(Background::Light))),
-            _ => Err("give auto, dark or light".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for BackgroundChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self.0 {
-            None => "auto",
-            Some(Background::Dark) => "dark",
-            Some(Background::Light) => "light",
-        })
-    }
-}
-
-impl BackgroundChoice {
-    /// The flag wins over COLORFGBG, where rxvt, Konsole and others leave the numbers of their colours, the background's
-    /// last: the light ones of the 16 are 7 and 9 to 15. QueryLen the terminal would take a round trip before the first
-    /// picture, and leave the answer in the input of one that is slow.
-    pub fn background(self, variable: impl Fn(&str) -> Option<String>) -> Background {
-        let said = || {
-            let colours = variable("COLORFGBG")?;
-            let number: u8 = colours.rsplit(';').next()?.parse().ok()?;
-            Some(if matches!(number, 7 | 9..=15) { Background::Light } else { Background::Dark })
-        };
-        self.0.or_else(said).unwrap_or_default()
-    }
-}
+use super::capabilities::{Background, Depth};
 
 /// What a colour can mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,16 +18,16 @@ pub enum Role {
     LeastSquares,
     /// Predicting zero.
     Zero,
-    /// Something that the person should act on.
+    /// Something that the user should act on.
     Warning,
-    /// Distances to GD that are not the prediction's own: see the Distance pane.
+    /// Distances to GD other than that of the predictions: see the Distance pane.
     Sensitivity,
     LossGap,
     State,
 }
 
 impl Role {
-    /// Middle tones: at least 3 : 1 on white as on black, and told apart by the colour-blind (after Okabe and Ito).
+    /// Middle tones: contrast at least 3 : 1 on white as on black, and safe for the colour-blind (after Okabe and Ito).
     fn rgb(self) -> (u8, u8, u8) {
         match self {
             Self::Model => (224, 123, 20),
@@ -159,7 +43,7 @@ impl Role {
 
     fn ansi(self) -> Color {
         match self {
-            // Yellow, which is nearer to orange, cannot be read on white.
+            // Yellow is nearer to orange, but cannot be read on white.
             Self::Model => Color::LightRed,
             Self::Gd => Color::Cyan,
             Self::LeastSquares => Color::Green,
@@ -187,41 +71,41 @@ impl Theme {
         Self { depth, background }
     }
 
-    /// The style of something that stands for `ink`.
+    /// The style of something with this role.
     pub fn role(self, role: Role) -> Style {
         match self.depth {
             Depth::None => Style::new(),
             Depth::Ansi => Style::new().fg(role.ansi()),
-            Depth::True | Depth::Indexed => Style::new().fg(self.paint(role.rgb())),
+            Depth::True | Depth::Indexed => Style::new().fg(self.color(role.rgb())),
         }
     }
 
-    /// What should stay in the background: borders, axes, units.
+    /// Borders, axes, units: what should not attract attention.
     pub fn muted(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// A heading: as bright as text, whatever the border that it stands in.
+    /// A heading: as bright as text, also inside a dim border.
     pub fn title(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD).remove_modifier(Modifier::DIM)
     }
 
-    /// The one thing that is chosen or has the focus.
+    /// The one thing that is selected or has the focus.
     pub fn focus(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// The chosen row of a list.
+    /// The selected row of a list.
     pub fn selected(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// Whether a heatmap can be made of colours alone.
+    /// Whether a heatmap can consist of colours alone.
     pub fn shades(self) -> bool {
         matches!(self.depth, Depth::True | Depth::Indexed)
     }
 
-    /// Whether curves that cross can be told apart by colour.
+    /// Whether colours tell curves apart.
     pub fn colours(self) -> bool {
         self.depth != Depth::None
     }
@@ -230,7 +114,7 @@ impl Theme {
     /// background's own colour.
     ///
     /// Contrast to the background grows with the magnitude as the hue does, so that the ramp reads in greys, too.
-    /// Chosen by eye from the 256 in every depth: a ramp of 17 steps gains nothing from twice the bytes to the terminal.
+    /// Chosen by eye from the 256 at every depth: for a ramp of 17 steps truecolor would only double the bytes sent.
     pub fn shade(self, level: i8) -> Color {
         type Side = [u8; SHADES as usize];
         const DARK: (Side, u8, Side) = ([54, 55, 56, 92, 98, 135, 141, 183], 235, [22, 28, 34, 70, 76, 112, 148, 191]);
@@ -242,10 +126,10 @@ impl Theme {
         Color::Indexed(step.map_or(zero, |step| side[step.min(side.len() - 1)]))
     }
 
-    fn paint(self, rgb: (u8, u8, u8)) -> Color {
+    fn color(self, rgb: (u8, u8, u8)) -> Color {
         match self.depth {
             Depth::True => Color::Rgb(rgb.0, rgb.1, rgb.2),
-            _ => nearest_index(rgb),
+            Depth::Indexed | Depth::Ansi | Depth::None => nearest_index(rgb),
         }
     }
 }
@@ -257,57 +141,25 @@ fn nearest_index((r, g, b): (u8, u8, u8)) -> Color {
         d.iter().map(|d| d * d).sum::<i32>()
     };
     let level = |i: i32| if i == 0 { 0 } else { 55 + 40 * i };
-    let tensor3 = (0..216).map(|i| (16 + i, [level(i / 36), level(i / 6 % 6), level(i % 6)]));
+    let cube = (0..216).map(|i| (16 + i, [level(i / 36), level(i / 6 % 6), level(i % 6)]));
     let greys = (0..24).map(|i| (232 + i, [8 + 10 * i; 3]));
-    let best = tensor3.chain(greys).min_by_key(|&(_, rgb)| distance(rgb));
+    let best = cube.chain(greys).min_by_key(|&(_, rgb)| distance(rgb));
     Color::Indexed(best.map_or(16, |(index, _)| index as u8))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Background, BackgroundChoice, ColorChoice, Depth, SHADES, Theme, nearest_index};
+    use super::{Background, Depth, SHADES, Theme, nearest_index};
     use ratatui::style::Color;
-
-    fn depth(choice: ColorChoice, environment: &[(&str, &str)]) -> Depth {
-        choice.depth(|name| environment.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
-    }
-
-    #[test]
-    fn the_flag_wins_over_the_environment() {
-        let truecolor = [("COLORTERM", "truecolor"), ("TERM", "xterm-256color")];
-        assert_eq!(depth(ColorChoice::Auto, &truecolor), Depth::True);
-        assert_eq!(depth(ColorChoice::Auto, &truecolor[1..]), Depth::Indexed);
-        assert_eq!(depth(ColorChoice::Auto, &[("TERM", "linux")]), Depth::Ansi);
-        assert_eq!(depth(ColorChoice::Auto, &[("NO_COLOR", "1"), truecolor[0]]), Depth::None);
-        assert_eq!(depth(ColorChoice::Auto, &[("NO_COLOR", ""), truecolor[0]]), Depth::True);
-        assert_eq!(depth(ColorChoice::Auto, &[("TERM", "dumb"), truecolor[0]]), Depth::None);
-        assert_eq!(depth(ColorChoice::Exactly(Depth::Ansi), &[("NO_COLOR", "1")]), Depth::Ansi);
-    }
-
-    #[test]
-    fn the_background_is_what_flag_or_environment_say() {
-        let background = |choice: &str, colours: Option<&str>| {
-            let choice: BackgroundChoice = choice.parse().unwrap();
-            choice.background(|name| colours.filter(|_| name == "COLORFGBG").map(str::to_owned))
-        };
-        assert_eq!(background("auto", None), Background::Dark);
-        assert_eq!(background("auto", Some("15;0")), Background::Dark);
-        assert_eq!(background("auto", Some("0;15")), Background::Light);
-        assert_eq!(background("auto", Some("0;default;7")), Background::Light);
-        assert_eq!(background("auto", Some("12;8")), Background::Dark);
-        assert_eq!(background("auto", Some("nonsense")), Background::Dark);
-        assert_eq!(background("light", Some("15;0")), Background::Light);
-        assert_eq!(background("dark", Some("0;15")), Background::Dark);
-    }
 
     /// Relative luminance of one of the 256 above the first 16 (WCAG 2.2).
     fn luminance(color: Color) -> f64 {
         let Color::Indexed(index @ 16..) = color else { panic!("{color:?}") };
         let level = |i: u8| f64::from(if i == 0 { 0 } else { 55 + 40 * i }) / 255.0;
-        let tensor3 = index.min(231) - 16;
+        let cube = index.min(231) - 16;
         let rgb = match index.checked_sub(232) {
             Some(grey) => [f64::from(8 + 10 * grey) / 255.0; 3],
-            None => [level(tensor3 / 36), level(tensor3 / 6 % 6), level(tensor3 % 6)],
+            None => [level(cube / 36), level(cube / 6 % 6), level(cube % 6)],
         };
         let linear = rgb.map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) });
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

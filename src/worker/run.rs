@@ -1,7 +1,7 @@
 //! The loop of the training thread: handles orders, trains, posts updates.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::pace::{Meter, Pace};
-use super::{Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, ClaimRecord, Session};
+use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
+use crate::session::{self, ClaimRecord, Session, SessionFile};
+use crate::system::files;
 use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
 /// Time between two readings of the GPU's status.
@@ -62,9 +63,14 @@ struct RunLoop<'a> {
     phase: Phase,
     /// The step to stop at; `None` after an order to train beyond the last step.
     last_step: Option<u64>,
+    /// Where it stops by itself after a restart.
+    stop_at: u64,
     pace: Pace,
     meter: Meter,
-    file: Option<PathBuf>,
+    /// The file that it was opened from or saved to; none where another run writes that file.
+    file: Option<SessionFile>,
+    /// The file that it is saved to where the right one cannot be written.
+    elsewhere: Option<SessionFile>,
     saved_step: Option<u64>,
     pending: Update,
     /// Whether weights have changed since the last snapshot.
@@ -87,17 +93,22 @@ impl<'a> RunLoop<'a> {
     fn open(source: Source, device: DeviceChoice, post: &'a dyn Fn(Update)) -> Result<Self> {
         let (experiment, file) = match source {
             Source::Preset(name, preset) => (Experiment::start(&name, *preset, device)?, None),
-            Source::Session(file, session) => (session.resume(device)?, Some(file)),
+            Source::Session(file, session) => (session.resume(device)?, Some(SessionFile::take(&file))),
         };
+        // The state that was saved is the present one, whoever writes the file from here on.
+        let saved_step = file.as_ref().map(|_| experiment.step());
+        let (file, not_ours) = file.transpose().map_or_else(|error| (None, Some(error)), |file| (file, None));
         let now = Instant::now();
         let steps = experiment.preset.train.steps;
         let mut run_loop = RunLoop {
             phase: if experiment.finished() { Phase::Finished } else { Phase::Running },
             last_step: Some(steps),
+            stop_at: steps,
             pace: Pace::new(experiment.preset.train.pace),
             meter: Meter::default(),
-            saved_step: file.as_ref().map(|_| experiment.step()),
+            saved_step,
             file,
+            elsewhere: None,
             gpu: Gpu::of(experiment.device()),
             gpu_status: None,
             next_gpu_status: now,
@@ -111,6 +122,8 @@ impl<'a> RunLoop<'a> {
             next_snapshot: now,
             post,
         };
+        let warning = |error| Note::ReadOnly(format!("{error:#}; what is saved here gets a new file"));
+        run_loop.pending.notes.extend(not_ours.map(warning));
         run_loop.announce();
         run_loop.post();
         run_loop.check_claims();
@@ -125,7 +138,7 @@ impl<'a> RunLoop<'a> {
                 name: experiment.name.clone(),
                 preset: Arc::clone(&experiment.preset),
                 seed: experiment.seed(),
-                file: self.file.clone(),
+                file: self.file.as_ref().map(|file| file.path().to_owned()),
                 device: experiment.device().to_owned(),
                 parameters: experiment.preset.parameters(),
                 references: experiment.references().to_vec(),
@@ -156,6 +169,10 @@ impl<'a> RunLoop<'a> {
                 self.step(1);
                 self.pause();
             }
+            Order::StopAt(step) => {
+                (self.stop_at, self.last_step) = (step, Some(step));
+                self.phase = if self.experiment.step() < step { Phase::Running } else { Phase::Finished };
+            }
             Order::Pace(per_second) => {
                 self.pace = Pace::new(per_second);
                 self.meter.clear();
@@ -166,7 +183,12 @@ impl<'a> RunLoop<'a> {
             }
             Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
-            Order::Save(path) => self.save(path),
+            Order::Fit => {
+                let fits = self.experiment.fits().map_err(|error| format!("{error:#}"));
+                self.pending.fitted = Some(Fitted { step: self.experiment.step(), fits });
+                self.meter.clear();
+            }
+            Order::Save(path) => self.save(files::folder(&path)),
         }
         self.next_post = Instant::now();
     }
@@ -181,25 +203,52 @@ impl<'a> RunLoop<'a> {
         if let Err(error) = self.experiment.restart(seed.unwrap_or(self.experiment.seed())) {
             return self.fail(0, &error);
         }
-        self.last_step = Some(self.experiment.preset.train.steps);
-        self.phase = if self.experiment.finished() { Phase::Finished } else { Phase::Running };
+        self.last_step = Some(self.stop_at);
+        self.phase = if self.experiment.step() < self.stop_at { Phase::Running } else { Phase::Finished };
         self.pace = Pace::new(self.pace.per_second());
         self.meter.clear();
-        self.file = None;
+        (self.file, self.elsewhere) = (None, None);
         self.saved_step = None;
         self.announce();
     }
 
-    fn save(&mut self, path: PathBuf) {
-        let saved = Session::of(&self.experiment).and_then(|session| session::save(&path, &session));
-        self.pending.notes.push(match saved {
-            Ok(()) => {
-                self.saved_step = Some(self.experiment.step());
-                self.file = Some(path.clone());
-                Note::Saved(path)
-            }
-            Err(error) => Note::SaveFailed(format!("{error:#}")),
+    /// Saves the run to its file, or to a new one in this folder; where that fails, to the folder for temporary files.
+    fn save(&mut self, folder: &Path) {
+        self.settle();
+        let saved = Session::of(&self.experiment).and_then(|session| {
+            let Err(error) = save_in(&mut self.file, &session, |stem| SessionFile::new_in(folder, stem)) else {
+                return Ok(self.file.iter().map(|file| Note::Saved(file.path().to_owned())).collect());
+            };
+            let why = format!("{error:#}");
+            save_in(&mut self.elsewhere, &session, |_| SessionFile::elsewhere(&session.name, session.checkpoint.seed))
+                .map_err(|_| error)?;
+            let note = |file: &SessionFile| Note::SavedElsewhere { path: file.path().to_owned(), why };
+            Ok(self.elsewhere.as_ref().map(note).into_iter().collect::<Vec<_>>())
         });
+        match saved {
+            Ok(notes) => {
+                self.saved_step = Some(self.experiment.step());
+                self.pending.notes.extend(notes);
+            }
+            Err(error) => self.pending.notes.push(Note::SaveFailed(format!("{error:#}"))),
+        }
+    }
+
+    /// Goes back to the last good state where the present one cannot be saved; says whether it did.
+    fn settle(&mut self) -> bool {
+        let at = self.experiment.step();
+        match self.experiment.settle() {
+            Ok(None) => false,
+            Ok(Some(divergence)) => {
+                self.announce();
+                self.phase = Phase::Diverged { at: divergence.step };
+                true
+            }
+            Err(error) => {
+                self.fail(at, &error);
+                true
+            }
+        }
     }
 
     /// The next step or, without a pace, as many as the device does at once.
@@ -218,16 +267,18 @@ impl<'a> RunLoop<'a> {
         self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
         self.changed = true;
         self.pace.stepped();
-        if let Some(at) = advance.diverged {
+        if let Some(divergence) = advance.diverged {
             self.announce();
-            self.phase = Phase::Diverged { at };
+            self.phase = Phase::Diverged { at: divergence.step };
             return;
         }
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
         if self.last_step == Some(self.experiment.step()) {
             // Its claims are checked after the update that says so.
-            self.phase = Phase::Finished;
+            if !self.settle() {
+                self.phase = Phase::Finished;
+            }
             return;
         }
         self.check_claims();
@@ -294,7 +345,7 @@ impl<'a> RunLoop<'a> {
         self.pending.status = Some(Status {
             phase: self.phase.clone(),
             step: self.experiment.step(),
-            steps: self.experiment.preset.train.steps,
+            steps: self.stop_at,
             steps_per_second: self.meter.read(self.experiment.step()),
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
@@ -304,4 +355,19 @@ impl<'a> RunLoop<'a> {
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
     }
+}
+
+/// Saves a session to a file; makes the file first where there is none.
+fn save_in(
+    file: &mut Option<SessionFile>,
+    session: &Session,
+    new: impl FnOnce(&str) -> Result<SessionFile>,
+) -> Result<()> {
+    let mut chosen = match file.take() {
+        Some(chosen) => chosen,
+        None => new(&session::stem(&session.name, session.checkpoint.seed))?,
+    };
+    let saved = chosen.save(session);
+    *file = Some(chosen);
+    saved
 }

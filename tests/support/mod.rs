@@ -2,8 +2,9 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use innerloop::preset::{self, Preset};
 use innerloop::session::Session;
@@ -59,12 +60,12 @@ pub fn session(steps: u64) -> Session {
     Session::of(&experiment).unwrap()
 }
 
-/// The program in a folder, without a terminal, and not told what to do by the environment.
+/// The program in a folder, without a terminal, and without variables that change what it does.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_innerloop"));
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
     command.env_remove("INNERLOOP_SAVES").env("RUST_BACKTRACE", "1");
-    // What comes of a test is nothing for the gallery of whoever runs it.
+    // Results of a test do not belong into the gallery of the person who runs it.
     command.env("XDG_STATE_HOME", folder.join(".state"));
     command
 }
@@ -80,6 +81,27 @@ pub fn stdout(output: &Output) -> String {
 
 pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A training child that has done its first steps.
+pub fn training(folder: &Path, arguments: &[&str]) -> (Child, BufReader<ChildStderr>) {
+    std::fs::write(folder.join("long.ron"), preset_with("steps: 50", "steps: 1000000000")).unwrap();
+    started(&mut command(folder, &[&["train", "long.ron"], arguments].concat()))
+}
+
+/// Starts a child and waits until it reports steps.
+pub fn started(command: &mut Command) -> (Child, BufReader<ChildStderr>) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.starts_with("step "), "{line}");
+    (child, lines)
+}
+
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// The repository.

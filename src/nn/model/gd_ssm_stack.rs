@@ -1,39 +1,40 @@
-//! GD-SSM of k layers: k steps of gradient descent, each layer on what the one before has left unexplained.
+//! GD-SSM of k layers: k steps of gradient descent, each layer on the residuals of the one before.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | `1.Λ`, `1.Q`, `1.D`, `1.C` … | the weights of each layer, as in [`super::gd_ssm`] | (d, d), (3, 3), (3, 1), (d, d) |
-//! | y_{N+1} | −ŷ: what stands where the query's target would; 0 before the first layer | (d) |
+//! | `1.Λ`, `1.Q`, `1.D`, `1.C` … | the weights of each layer, see [`super::gd_ssm`] | (d, d), (3, 3), (3, 1), (d, d) |
+//! | y_{N+1} | −ŷ, at the position of the query's target; 0 before the first layer | (d) |
 //! | X_t | the window (x_t, y_t, x_{t+1}) for t = 1 … N; X₀ = (0, 0, x₁) | (3, d) |
 //!
 //! Layer by layer S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t, and y_{t+1} ← y_{t+1} − C S_N X_tᵀ D for t = 0 … N; ŷ = −y_{N+1}.
-//! With the weights of [`super::gd_ssm`]'s construction in every layer, y_i is the residual y_i − W x_i of W after as many
-//! steps, S_N the gradient there, and ŷ the answer of k steps of gradient descent.
+//! With the weights of [`super::gd_ssm`]'s construction in every layer, y_i is the residual y_i − W x_i of W after as
+//! many steps, S_N the gradient at that W, and ŷ the answer of k steps of gradient descent.
 //!
-//! Deviations from the code of 2410.11687. There three layers make two steps: one adds up Σ y xᵀ, one Σ x xᵀ, and the
-//! third combines them to 2η Σ y xᵀ − η² Σ y xᵀ Σ x xᵀ, so that its state does not grow; for k steps that needs k powers.
-//! Here the skip connection goes over the targets instead: a step a layer, and the context is read once a layer, since
-//! residuals of early pairs need the last state. And the skip leaves x alone: there it also adds the query to its answer.
+//! Deviations from the code of 2410.11687. There three layers make two steps: one accumulates Σ y xᵀ, one Σ x xᵀ, and
+//! the third combines them to 2η Σ y xᵀ − η² Σ y xᵀ Σ x xᵀ, so that the state has a constant size; k steps need k
+//! powers. Here the skip connection is over the targets: one step per layer, and the context is read once per layer,
+//! because the residuals of early pairs depend on the last state. The skip does not change x; there it adds the query
+//! to the answer.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes2, Axis, HasShape, PermuteTo, ReshapeTo, Tape, TryConcatAlong, TrySub};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::gd_ssm::{GdSsm, Window};
-use super::{Architecture, GdConstants, Init};
+use super::canonical::Canonical;
+use super::gd_ssm::{GdSsm, GdSsmConfig};
+use super::{Architecture, Configured, GdConstants, Init};
 use crate::bounds;
-use crate::nn::canonical::Canonical;
 use crate::nn::op::{project, slice, window_answers};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::weights::{Prefixed, weights};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// A stack of GD-SSM layers as a preset says it.
+/// A stack of GD-SSM layers in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GdSsmStackSpec {
     pub init: Init,
-    /// k.
+    /// k, the number of layers.
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
 }
@@ -50,17 +51,14 @@ impl Architecture for GdSsmStackSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, _layout: Layout) -> u128 {
-        self.layers as u128 * (2 * (shape.dim as u128).pow(2) + 12)
-    }
-
-    /// Of each layer the tokens, its answers, twice, and S_N and ∂S_N/∂Λ.
+    /// For each layer two copies of the tokens and of its answers, S_N and ∂S_N/∂Λ.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let tokens = (layout.tokens(shape) + 1) as u128 * shape.dim as u128;
         self.layers as u128 * (4 * tokens + 2 * (shape.dim as u128).pow(2))
     }
 
-    /// A window of each layer, its residual among it; a new pair changes the residuals of all, so there is no step.
+    /// One window per layer, with its residual. A new pair changes the residuals of all pairs, so there is no step
+    /// form.
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
         let (d, wide) = (shape.dim, shape.dim * shape.dim);
         let window = 24 * d + 12 * wide;
@@ -70,26 +68,19 @@ impl Architecture for GdSsmStackSpec {
     fn descent_steps(&self) -> u32 {
         self.layers as u32
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, _layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<GdSsmStack<D>, D> {
-        let window = |number: usize| Window { prefix: format!("{number}."), target: 1, input: 0 };
-        let layer = |number| GdSsm::new(device, &window(number), self.init, (shape, gd_constants), rng);
-        let layers = (1..=self.layers).map(layer).collect::<DeviceResult<_, D>>()?;
-        Ok(GdSsmStack { layers, outputs: shape.outputs })
-    }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct GdSsmStack<D: Device> {
-    layers: Vec<GdSsm<D>>,
-    outputs: usize,
+weights! {
+    /// The network.
+    pub struct GdSsmStack<D>(config: Configured<GdSsmStackSpec>) {
+        let Configured { spec, setting } = config;
+        let config = GdSsmConfig::new(setting.shape, spec.init, setting.gd_constants);
+        let layer = |number: usize| Prefixed { prefix: format!("{number}."), config };
+        weights {
+            layers: Vec<GdSsm<D>> = (1..=spec.layers).map(layer).collect::<Vec<_>>(),
+        }
+        constants { outputs: usize = setting.shape.outputs, }
+    }
 }
 
 impl<D: Device> Net<D> for GdSsmStack<D> {
@@ -107,7 +98,7 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
         answer.try_negate()?.try_reshape_like(&(batch, self.outputs))
     }
 
-    /// Of each layer S after each window. That of the first adds up y xᵀ, those above what is left of it.
+    /// S of each layer after each window: Σ y xᵀ in the first layer, Σ (residual) xᵀ in the later ones.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
         let mut sequences: Vec<Vec<f32>> =
@@ -135,17 +126,9 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         self.layers.iter().flat_map(|layer| layer.canonical(gd_constants)).collect()
     }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        self.layers.iter().flat_map(|layer| layer.params()).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        self.layers.iter_mut().flat_map(|layer| layer.params_mut()).collect()
-    }
 }
 
-/// The definition of a layer: takes its answers off the targets of one sequence of (2N+2, d).
+/// The definition of a layer: subtracts its answers from the targets of one sequence (2N+2, d).
 fn define<D: Device>(layer: &GdSsm<D>, tokens: &mut [f32], dim: usize) {
     let [decay, mix, pick, read] = [&layer.decay, &layer.mix, &layer.pick, &layer.read].map(|p| p.value.as_vec());
     let answers = window_answers(tokens, dim, [&decay, &mix, &pick]);
@@ -160,27 +143,20 @@ fn define<D: Device>(layer: &GdSsm<D>, tokens: &mut [f32], dim: usize) {
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn the_forward_pass_equals_the_definition_layer_by_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 4 });
         let spec = GdSsmStackSpec { init: Init::Random, layers: 3 };
-        let sizes = (shape, Layout::Interleaved);
-        let mut net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let mut net = build(&spec, shape, Layout::Interleaved);
         net.params_mut().into_iter().for_each(|param| param.value = param.value.clone() + 0.1);
         let tokens = Random::new(9).tensor3(&device, (1, 9, 3));
         let mut sequence = [tokens.as_vec(), vec![0.0; 3]].concat();
         net.layers.iter().for_each(|layer| define(layer, &mut sequence, 3));
         let expected: Vec<f32> = sequence[28..].iter().map(|y| -y).collect();
-        assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

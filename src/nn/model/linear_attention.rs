@@ -4,37 +4,36 @@
 //! |---|---|---|
 //! | e_j = [x_j; y_j] | token; the query is [x_q; 0] | (w), w = d + d_out |
 //! | `Wq`, `Wk`, `Wv` | W_Q, W_K, W_V, one head | (w, w), used as e W |
-//! | `Wo` | the projection P | (w, w) |
+//! | `Wo` | the output projection P | (w, w) |
 //!
-//! e ← e + Wo Σ_j (Wv e_j)(Wk e_j · Wq e), k layers; ŷ is the y part of the query's token in the end.
+//! e ← e + Wo Σ_j (Wv e_j)(Wk e_j · Wq e), k layers; ŷ is the y part of the query's token after the last.
 //! With Wq = Wk = [I 0; 0 0], Wv = [0 0; 0 I] and Wo = (η/N) I one layer is one step of gradient descent.
 //!
-//! Deviations: ŷ is read off with a plus sign, where the paper's tokens carry −ŷ. Every token attends to every token,
-//! the query's own included, as in the paper's equation 2.
-
-use std::ops::Range;
+//! Deviation: ŷ is read with a plus sign, where the paper's tokens hold −ŷ. Every token attends to every token, itself
+//! included, as in the paper's equation 2.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes2, HasShape, PermuteTo, ReshapeTo, Tape, TryMatMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, GdConstants, Init, normals};
+use super::canonical::{Canonical, unit};
+use super::{Architecture, Configured, GdConstants, Init, Setting};
 use crate::bounds;
-use crate::nn::canonical::{Canonical, unit};
 use crate::nn::cost::matvec;
+use crate::nn::layer::init::{entries, normal};
 use crate::nn::op::{LinearAttend, QueryLen};
+use crate::nn::weights::{numbered, weight, weights};
 use crate::nn::{
     Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3,
 };
 use crate::task::{Layout, Shape};
 
-/// Linear self-attention as a preset says it.
+/// Linear self-attention in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinearAttentionSpec {
     pub init: Init,
-    /// Attention layers, each added to its input.
+    /// The number of attention layers; each adds its output to its input.
     #[serde(default = "one", deserialize_with = "bounds::layers")]
     pub layers: usize,
 }
@@ -54,18 +53,14 @@ impl Architecture for LinearAttentionSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        4 * self.layers as u128 * (layout.width(shape) as u128).pow(2)
-    }
-
-    /// Tokens, keys, values and queries, twice, and the memory of each layer.
+    /// Twice the tokens, keys, values and queries, and the memory Σ k vᵀ of each layer.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let (length, width) = (layout.tokens(shape) as u128, layout.width(shape) as u128);
         self.layers as u128 * (8 * length * width + width * width)
     }
 
-    /// Four projections, and the memory: what one token adds to it, and what one query reads. With a second layer every
-    /// token answers before the next layer, so that a new one changes all.
+    /// Four projections; one token adds to the memory Σ k vᵀ, and one query reads it. With more than one layer a new
+    /// token changes all tokens of the next layer, so there is no step form.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let width = layout.width(shape);
         let layer = 4 * matvec(width, width);
@@ -76,71 +71,55 @@ impl Architecture for LinearAttentionSpec {
             whole: Some(Cost::new(tokens * tokens, self.layers * scores)),
         }
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<Self::Net<D>, D> {
-        let width = layout.width(shape);
-        let mut layer = |number: usize| {
-            let [wq, wk, wv, wo] = self.weights(shape, width, gd_constants.step_size, rng);
-            let param = |symbol: &str, values| {
-                let name = if self.layers == 1 { symbol.to_owned() } else { format!("{number}.{symbol}") };
-                Param::new(device, name, (width, width), values)
-            };
-            Ok(Layer { wq: param("Wq", wq)?, wk: param("Wk", wk)?, wv: param("Wv", wv)?, wo: param("Wo", wo)? })
-        };
-        let before = (1..self.layers).map(&mut layer).collect::<DeviceResult<Vec<_>, D>>()?;
-        Ok(LinearAttention { before, last: layer(self.layers)?, dim: shape.dim })
-    }
 }
 
-impl LinearAttentionSpec {
-    /// Wq, Wk, Wv and Wo of one layer.
-    fn weights(&self, shape: Shape, width: usize, step_size: f64, rng: &mut impl Rng) -> [Vec<f32>; 4] {
-        let diagonal = |value: f64, places: Range<usize>| {
-            let mut matrix = vec![0.0; width * width];
-            places.for_each(|i| matrix[i * width + i] = value as f32);
-            matrix
-        };
-        let (x, y) = (0..shape.dim, shape.dim..width);
-        match self.init {
-            Init::Random => [(); 4].map(|()| normals(rng, width * width, (0.5 / width as f32).sqrt())),
-            Init::Constructed => {
-                [diagonal(1.0, x.clone()), diagonal(1.0, x), diagonal(1.0, y.clone()), diagonal(step_size, y)]
-            }
+weights! {
+    /// The network.
+    pub struct LinearAttention<D>(config: Configured<LinearAttentionSpec>) {
+        let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
+        let (d, w, step_size) = (shape.dim, layout.width(shape), gd_constants.step_size);
+        let layer = LayerConfig { init: spec.init, d, w, step_size };
+        weights {
+            layers: Vec<LinearAttentionLayer<D>> = numbered(spec.layers, |_| layer),
+        }
+        constants {
+            /// d: where a token's y begins.
+            dim: usize = shape.dim,
         }
     }
 }
 
-#[derive(Clone, Debug)]
-struct Layer<D: Device> {
-    wq: Param<D>,
-    wk: Param<D>,
-    wv: Param<D>,
-    wo: Param<D>,
+/// What a layer is built from.
+#[derive(Clone, Copy)]
+struct LayerConfig {
+    init: Init,
+    /// The width of x.
+    d: usize,
+    /// The width of a token [x; y].
+    w: usize,
+    /// η/N of the construction.
+    step_size: f64,
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct LinearAttention<D: Device> {
-    before: Vec<Layer<D>>,
-    last: Layer<D>,
-    /// d: where a token's y begins.
-    dim: usize,
-}
-
-impl<D: Device> LinearAttention<D> {
-    fn layers(&self) -> impl Iterator<Item = &Layer<D>> {
-        self.before.iter().chain([&self.last])
+weights! {
+    /// One layer.
+    struct LinearAttentionLayer<D>(config: LayerConfig) {
+        let LayerConfig { init, d, w, step_size } = config;
+        let random = || normal((0.5 / w as f32).sqrt());
+        let selects_x = || entries(move |row, column| if row == column && row < d { 1.0 } else { 0.0 });
+        let selects_y = |value: f32| entries(move |row, column| if row == column && row >= d { value } else { 0.0 });
+        weights {
+            // Symbol, shape, random start, construction.
+            wq: Param<D> = weight("Wq", (w, w), init.start(random(), selects_x())),
+            wk: Param<D> = weight("Wk", (w, w), init.start(random(), selects_x())),
+            wv: Param<D> = weight("Wv", (w, w), init.start(random(), selects_y(1.0))),
+            wo: Param<D> = weight("Wo", (w, w), init.start(random(), selects_y(step_size as f32))),
+        }
     }
 }
 
-impl<D: Device> Layer<D> {
-    /// The tokens that ask, after the layer.
+impl<D: Device> LinearAttentionLayer<D> {
+    /// The query tokens after the layer.
     fn apply<T: Tape<f32, D>>(
         &self,
         tokens: Tensor3<D, T>,
@@ -149,9 +128,9 @@ impl<D: Device> Layer<D> {
     ) -> DeviceResult<Tensor3<D, T>, D> {
         let device = tokens.device().clone();
         let turned = self.wk.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let ask = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
-        let tell = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
-        device.linear_attend(tokens, LinearAttend { ask, tell, query_len, grad_tokens })
+        let qk = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
+        let vo = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
+        device.linear_attend(tokens, LinearAttend { ask: qk, tell: vo, query_len, grad_tokens })
     }
 }
 
@@ -160,19 +139,19 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         let mut tokens = input.tokens;
         let (batch, _, width) = *tokens.shape();
         let mut grad_tokens = input.grad_target != GradTarget::Weights;
-        for layer in &self.before {
-            tokens = layer.apply(tokens, QueryLen::All, grad_tokens)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            // Only the query's token is read after the last layer.
+            let query_len = if number + 1 == self.layers.len() { QueryLen::Last } else { QueryLen::All };
+            tokens = layer.apply(tokens, query_len, grad_tokens)?;
             grad_tokens = true;
         }
-        // Only the query is read, so only the query asks the last layer.
-        let query = self.last.apply(tokens, QueryLen::Last, grad_tokens)?;
-        query.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
+        tokens.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let mut tokens = tokens.as_vec();
-        let layers = self.layers().enumerate().map(|(number, layer)| {
+        let layers = self.layers.iter().enumerate().map(|(number, layer)| {
             let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
             let mut time_steps: Vec<_> =
                 (1..=length).map(|tokens_read| StateAt::after(tokens_read, Vec::new(), Vec::new())).collect();
@@ -197,40 +176,28 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         layers.collect()
     }
 
-    /// Keys and queries meet only in Wq Wkᵀ, values leave only through Wv Wo, and a factor may go from one product to the
-    /// other: the first is brought to the norm of the theory's. Of it the rows of x count, as the query has no y, and of
-    /// the second the columns of y, as nothing else is read. Only one layer has a construction.
+    /// Only the products Wq Wkᵀ and Wv Wo determine the model, and a factor can move from one to the other: the first
+    /// is scaled to its constructed norm. Its rows of x are compared, because the query has no y, and the second's
+    /// columns of y, because only they are read. There is a construction for one layer only.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
-        if !self.before.is_empty() {
-            return Vec::new();
-        }
-        let [wq, wk, wv, wo] =
-            [&self.last.wq, &self.last.wk, &self.last.wv, &self.last.wo].map(|param| param.value.as_vec());
-        let (width, dim) = (self.last.wq.value.shape().0, self.dim);
+        let [layer] = &self.layers[..] else { return Vec::new() };
+        let [wq, wk, wv, wo] = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
+        let (width, dim) = (layer.wq.value.shape().0, self.dim);
         let transposed =
             |matrix: &[f32]| (0..width * width).map(|i| matrix[i % width * width + i / width]).collect::<Vec<_>>();
         let entry = |i: usize, j: usize, first: usize, value: f64| if i == first + j { value as f32 } else { 0.0 };
-        let theory_asks: Vec<f32> = (0..dim * width).map(|i| entry(i % width, i / width, 0, 1.0)).collect();
-        let (asks, factor) = unit(&product(&wq[..dim * width], &transposed(&wk), width), &theory_asks);
+        let constructed_qk: Vec<f32> = (0..dim * width).map(|i| entry(i % width, i / width, 0, 1.0)).collect();
+        let (qk, factor) = unit(&product(&wq[..dim * width], &transposed(&wk), width), &constructed_qk);
         let size = (dim as f32).sqrt();
         let outputs = width - dim;
-        let tells = product(&wv, &wo, width);
-        let tells = (0..width * outputs).map(|i| tells[i / outputs * width + dim + i % outputs] * factor / size);
-        let theory_tells = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, gd_constants.step_size));
-        let part = |name: &str, learnt, gd_constants| Canonical { name: name.to_owned(), learnt, gd_constants };
+        let vo = product(&wv, &wo, width);
+        let vo = (0..width * outputs).map(|i| vo[i / outputs * width + dim + i % outputs] * factor / size);
+        let constructed_vo = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, gd_constants.step_size));
+        let part = |name: &str, learnt, constructed| Canonical { name: name.to_owned(), learnt, constructed };
         vec![
-            part("Wq Wkᵀ", asks.iter().map(|entry| entry * size).collect(), theory_asks),
-            part("Wv Wo", tells.collect(), theory_tells.collect()),
+            part("Wq Wkᵀ", qk.iter().map(|entry| entry * size).collect(), constructed_qk),
+            part("Wv Wo", vo.collect(), constructed_vo.collect()),
         ]
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        self.layers().flat_map(|l| [&l.wq, &l.wk, &l.wv, &l.wo]).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let layers = self.before.iter_mut().chain([&mut self.last]);
-        layers.flat_map(|l| [&mut l.wq, &mut l.wk, &mut l.wv, &mut l.wo]).collect()
     }
 }
 
@@ -254,13 +221,13 @@ fn memories(sequence: &[f32], width: usize, [_, wk, wv, _]: &[Vec<f32>; 4]) -> V
     sequence.chunks(width).map(step).collect()
 }
 
-/// The definition of the answer: every token e becomes e + e Wq M Wo.
+/// The definition of a layer with memory M: every token e becomes e + e Wq M Wo.
 fn attend(sequence: &mut [f32], width: usize, memory: &[f32], [wq, _, _, wo]: &[Vec<f32>; 4]) {
     let update = product(&product(&product(sequence, wq, width), memory, width), wo, width);
     sequence.iter_mut().zip(&update).for_each(|(token, update)| *token += update);
 }
 
-/// The weights that a memory implies for a query: how Wq M Wo takes x to y, (d_out, d).
+/// The weights that a memory M implies for a query: the block of Wq M Wo from x to y, transposed, (d_out, d).
 fn implied(memory: &[f32], (width, dim): (usize, usize), [wq, _, _, wo]: &[Vec<f32>; 4]) -> Vec<f32> {
     let map = product(&product(&wq[..dim * width], memory, width), wo, width); // (d, w)
     (dim..width).flat_map(|y| (0..dim).map(move |x| (x, y))).map(|(x, y)| map[x * width + y]).collect()
@@ -270,25 +237,23 @@ fn implied(memory: &[f32], (width, dim): (usize, usize), [wq, _, _, wo]: &[Vec<f
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
     fn the_forward_pass_equals_the_definition_layer_by_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = LinearAttentionSpec { init: Init::Random, layers: 3 };
-        let sizes = (shape, Layout::Joined);
-        let net = spec.build(&device, sizes, NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = build(&spec, shape, Layout::Joined);
         let tokens = Random::new(9).tensor3(&device, (1, 5, 3));
         let mut sequence = tokens.as_vec();
-        for layer in net.layers() {
+        for layer in &net.layers {
             let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
             let memory = memories(&sequence, 3, &weights).pop().unwrap();
             attend(&mut sequence, 3, &memory, &weights);
         }
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = answers(&net, tokens);
         assert_close(&answer, &sequence[14..], 1e-5);
     }
 }

@@ -1,8 +1,8 @@
-//! Mamba: a recurrence that chooses, token by token, what it takes in and what it forgets.
+//! Mamba: a recurrence whose input and decay depend on the token.
 //!
 //! | here | paper (2312.00752, sec. 3) | shape |
 //! |---|---|---|
-//! | `in_x`, `in_z` | the in-projection, its two halves: what is remembered, and the gate | (H, E) |
+//! | `in_x`, `in_z` | the two halves of the in-projection: the scan's input, and the gate | (H, E) |
 //! | `taps`, `bias` | the short causal convolution, of width 4 | (4, E), (1, E) |
 //! | `write` B, `read` C | s_B, s_C: projections of the token | (E, N) |
 //! | `down`, `up`, `step` | s_Δ and its bias: Δ = softplus(x W_r W_Δ + b_Δ), of rank ⌈H/16⌉ | (E, r), (r, E), (1, E) |
@@ -10,29 +10,30 @@
 //! | `feedthrough` D | y_t gets D ⊙ x_t | (1, E) |
 //! | `out` | the out-projection | (E, H) |
 //!
-//! x = SiLU(conv(u W_x)); h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t; y = C_t h_t + D ⊙ x; the update is (y ⊙ SiLU(u W_z)) W_out.
-//! Three factors that were read meet here: B with x on the way in, C and the gate with both on the way out.
+//! x = SiLU(conv(u W_x)); h_t = exp(Δ_t A) h_{t−1} + Δ_t B_t x_t; y = C_t h_t + D ⊙ x; the update is (y ⊙ SiLU(u W_z))
+//! W_out. Projections of the tokens are multiplied: Δ, B and x in the input of the state, C and the gate in its output.
 //!
 //! Initialised as in the paper: A = −(1 … N) in every channel, b_Δ so that softplus(b_Δ) is log-uniform in
-//! [dt_min, dt_max], W_Δ uniform in ±1/√r, D = 1, the other projections and the convolution uniform in ±1/√(their inputs).
+//! [dt_min, dt_max], D = 1, the projections and the convolution uniform in ±1/√(number of inputs).
 //! Deviations: see [`super::stack`].
 
 use anyhow::Result;
 use dfdx::prelude::{HasShape, NoneTape, Tape};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::stack::{Layer, LayerSpec, Sizes};
-use super::{step_size, uniforms};
+use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::layer::discretization::{self, softplus_bias};
+use crate::nn::layer::init::{constant, entries, fan_in};
 use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, selective_states};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// K, the width of the convolution.
 pub(super) const TAPS: usize = 4;
 
-/// Mamba as a preset says it.
+/// Mamba in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MambaSpec {
@@ -42,16 +43,16 @@ pub struct MambaSpec {
     /// E, the channels inside a layer: twice `width` in the paper.
     #[serde(deserialize_with = "bounds::channels")]
     pub inner: usize,
-    /// N, the numbers in the state of one channel.
+    /// N, the number of states of one channel.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
-    /// The least Δ of a start.
-    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
+    /// The least initial Δ.
+    #[serde(default = "discretization::default_dt_min", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
-    /// The greatest Δ of a start.
-    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
+    /// The greatest initial Δ.
+    #[serde(default = "discretization::default_dt_max", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
 
@@ -64,6 +65,7 @@ impl MambaSpec {
 
 impl LayerSpec for MambaSpec {
     type Layer<D: Device> = MambaLayer<D>;
+    type Config = Self;
 
     fn width(&self) -> usize {
         self.width
@@ -74,22 +76,16 @@ impl LayerSpec for MambaSpec {
     }
 
     fn validate(&self) -> Result<()> {
-        step_size::check(self.dt_min, self.dt_max)
+        discretization::check(self.dt_min, self.dt_max)
     }
 
-    fn layer_parameters(&self) -> u128 {
-        let (wide, states) = (self.inner as u128, self.states as u128);
-        let rows = 3 * self.width + TAPS + 2 * self.rank() + 3;
-        wide * (rows as u128 + 3 * states)
-    }
-
-    /// The states and decays of the scan where dfdx's operations keep them, and what stands before and after it.
+    /// The states and decays of the scan, as dfdx's operations keep them, and the operands before and after it.
     fn layer_activations(&self, _tokens: usize) -> usize {
         self.inner * (2 * self.states + 16)
     }
 
-    /// Projections in and out, Δ, B and C from the token, the convolution, and in each state of each channel
-    /// the decay, the input, the sum and the reading.
+    /// The projections, Δ, B and C of the token, the convolution, and per state of a channel the decay, the input, the
+    /// sum and the output.
     fn layer_costs(&self, tokens: usize) -> Costs {
         let (wide, states) = (self.inner, self.inner * self.states);
         let chosen = 2 * matvec(wide, self.rank()) + 2 * matvec(wide, self.states);
@@ -97,56 +93,41 @@ impl LayerSpec for MambaSpec {
         Costs::scan(Cost::new(states + (TAPS - 1) * wide, flops), (states, false), tokens)
     }
 
-    fn layer<D: Device>(
-        &self,
-        device: &D,
-        (sizes, number): (Sizes, usize),
-        rng: &mut impl Rng,
-    ) -> DeviceResult<MambaLayer<D>, D> {
-        let (wide, n, inner, rank) = (self.width, self.states, self.inner, self.rank());
-        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
-        // Uniform in ±1/√fan_in.
-        let mut drawn = |symbol: &str, (rows, columns): (usize, usize), inputs: usize| {
-            param(symbol, (rows, columns), uniforms(rng, rows * columns, (inputs as f32).sqrt().recip()))
-        };
-        let (in_x, in_z) = (drawn("Wx", (wide, inner), wide)?, drawn("Wz", (wide, inner), wide)?);
-        let (taps, bias) = (drawn("conv", (TAPS, inner), TAPS)?, drawn("conv bias", (1, inner), TAPS)?);
-        let (write, read) = (drawn("B", (inner, n), inner)?, drawn("C", (inner, n), inner)?);
-        let (down, up) = (drawn("Wr", (inner, rank), inner)?, drawn("WΔ", (rank, inner), rank)?);
-        let out = drawn("Wout", (inner, wide), inner)?;
-        let step = step_size::before_softplus(step_size::logarithms(rng, inner, (self.dt_min, self.dt_max)));
-        let rate = (0..inner).flat_map(|_| (1..=n).map(|k| (k as f32).ln())).collect();
-        Ok(MambaLayer {
-            mixes: [in_x, in_z, write, read, down, up, out],
-            taps,
-            bias,
-            step: param("bΔ", (1, inner), step)?,
-            rate: param("log A", (inner, n), rate)?,
-            feedthrough: param("D", (1, inner), vec![1.0; inner])?,
-        })
+    fn config(&self) -> Self {
+        self.clone()
     }
 }
 
-/// One layer.
-#[derive(Clone, Debug)]
-pub struct MambaLayer<D: Device> {
-    /// W_x, W_z, B, C, W_r, W_Δ, W_out.
-    mixes: [Param<D>; 7],
-    taps: Param<D>,
-    bias: Param<D>,
-    step: Param<D>,
-    rate: Param<D>,
-    feedthrough: Param<D>,
+weights! {
+    /// One layer.
+    pub struct MambaLayer<D>(spec: MambaSpec) {
+        let (h, e, n, r) = (spec.width, spec.inner, spec.states, spec.rank());
+        weights {
+            in_x: Param<D> = weight("Wx", (h, e), fan_in(h)),
+            in_z: Param<D> = weight("Wz", (h, e), fan_in(h)),
+            taps: Param<D> = weight("conv", (TAPS, e), fan_in(TAPS)),
+            bias: Param<D> = weight("conv bias", (1, e), fan_in(TAPS)),
+            write: Param<D> = weight("B", (e, n), fan_in(e)),
+            read: Param<D> = weight("C", (e, n), fan_in(e)),
+            down: Param<D> = weight("Wr", (e, r), fan_in(e)),
+            up: Param<D> = weight("WΔ", (r, e), fan_in(r)),
+            out: Param<D> = weight("Wout", (e, h), fan_in(e)),
+            step: Param<D> = weight("bΔ", (1, e), softplus_bias(spec.dt_min, spec.dt_max)),
+            rate: Param<D> = weight("log A", (e, n), entries(|_, state| ((state + 1) as f32).ln())),
+            feedthrough: Param<D> = weight("D", (1, e), constant(1.0)),
+        }
+        saved as { in_x, in_z, write, read, down, up, out, taps, bias, step, rate, feedthrough }
+    }
 }
 
 impl<D: Device> MambaLayer<D> {
-    /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
+    /// The operands of the scan, for outputs at the last `asked` tokens.
     fn selection<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Selection<'p, D, T>, D> {
-        let [in_x, _, write, read, down, up, _] = &self.mixes;
+        let Self { in_x, write, read, down, up, .. } = self;
         let input = tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu);
         let step = input.project(down.taped()).project(up.taped()).plus_row(self.step.taped());
         Ok(Selection {
@@ -159,13 +140,13 @@ impl<D: Device> MambaLayer<D> {
     }
 }
 
-impl<D: Device> Layer<D> for MambaLayer<D> {
+impl<D: Device> StackLayer<D> for MambaLayer<D> {
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
-        let [_, in_z, .., out] = &self.mixes;
+        let Self { in_z, out, .. } = self;
         let selection = self.selection(tokens, asked)?;
         let through = selection.input.last(asked).times_row(self.feedthrough.taped());
         let gate = tokens.last(asked).project(in_z.taped()).apply(Function::Silu);
@@ -188,14 +169,5 @@ impl<D: Device> Layer<D> for MambaLayer<D> {
         let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        self.mixes.iter().chain([&self.taps, &self.bias, &self.step, &self.rate, &self.feedthrough]).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let own = [&mut self.taps, &mut self.bias, &mut self.step, &mut self.rate, &mut self.feedthrough];
-        self.mixes.iter_mut().chain(own).collect()
     }
 }

@@ -1,75 +1,77 @@
-//! Mamba-2: a selective recurrence whose heads forget as a whole, which makes it a masked attention as well.
+//! Mamba-2: a selective recurrence with one decay per head, which is equivalent to a masked attention.
 //!
 //! | here | paper (2405.21060, sec. 5 to 7) | shape |
 //! |---|---|---|
 //! | `Wx`, `Wz`, `WB`, `WC`, `WΔ` | the in-projection, part by part | (H, E), (H, E), (H, N), (H, N), (H, M) |
-//! | `conv x`, `conv B`, `conv C` | the short causal convolution, of width 4, over all three | (4, ·), with a bias (1, ·) |
+//! | `conv x`, `conv B`, `conv C` | short causal convolutions of width 4 | (4, ·), with a bias (1, ·) |
 //! | `step` b_Δ | Δ = softplus(u W_Δ + b_Δ), one for each head | (1, M) |
 //! | `rate` log A | A = −exp(log A), one for each head | (1, M) |
 //! | `feedthrough` D | y_t gets D x_t, one for each head | (1, M) |
 //! | `out` | the out-projection | (E, H) |
 //!
-//! x, B, C = SiLU(conv(u W)); in each of the M heads h_t = exp(Δ_t A) h_{t−1} + Δ_t x_t B_tᵀ and y_t = h_t C_t + D x_t; the
-//! update is (y ⊙ SiLU(u W_z)) W_out. B and C are shared by the heads (one group). The scan has two forms that give the
-//! same numbers; `form` says which one runs.
+//! x, B, C = SiLU(conv(u W)); in each of the M heads h_t = exp(Δ_t A) h_{t−1} + Δ_t x_t B_tᵀ and y_t = h_t C_t + D x_t;
+//! the update is (y ⊙ SiLU(u W_z)) W_out. B and C are shared by the heads (one group). The scan has two forms that give
+//! the same numbers, selected by `form`.
 //!
 //! Initialised as in the paper: A uniform in −[1, 16], b_Δ so that softplus(b_Δ) is log-uniform in [dt_min, dt_max],
-//! D = 1, the rest uniform in ±1/√(their inputs). Deviation: no normalisation before the out-projection, for the reason
-//! given in [`super::stack`].
+//! D = 1, the rest uniform in ±1/√(number of inputs). Deviation: no normalisation before the out-projection, for the
+//! reason given in [`super::stack`].
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::mamba::TAPS;
-use super::stack::{Layer, LayerSpec, Sizes};
-use super::{step_size, uniforms};
+use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::layer::discretization::{self, softplus_bias};
+use crate::nn::layer::init::{constant, fan_in, uniform};
 use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, head_expansion, project, selective_states};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
-/// Mamba-2 as a preset says it.
+/// Mamba-2 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mamba2Spec {
     /// H, the channels between the layers.
     #[serde(deserialize_with = "bounds::channels")]
     pub width: usize,
-    /// M.
+    /// M, the number of heads.
     #[serde(deserialize_with = "bounds::heads")]
     pub heads: usize,
     /// E = M · P, the channels of all heads: twice `width` in the paper.
     #[serde(deserialize_with = "bounds::channels")]
     pub inner: usize,
-    /// N, the numbers in the state of one channel.
+    /// N, the number of states of one channel.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
     #[serde(default)]
-    pub form: Form,
-    /// The least Δ of a start.
-    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
+    pub form: ScanForm,
+    /// The least initial Δ.
+    #[serde(default = "discretization::default_dt_min", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
-    /// The greatest Δ of a start.
-    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
+    /// The greatest initial Δ.
+    #[serde(default = "discretization::default_dt_max", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
 
 /// How the scan is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Form {
-    /// One token after the other: the work grows with T.
+pub enum ScanForm {
+    /// One token after the other: the cost is linear in T.
     #[default]
     Recurrent,
-    /// All tokens at once, as attention under a mask: the work grows with T².
+    /// All tokens at once, as masked attention: the cost is quadratic in T.
     Matrix,
 }
 
 impl LayerSpec for Mamba2Spec {
     type Layer<D: Device> = Mamba2Layer<D>;
+    type Config = Self;
 
     fn width(&self) -> usize {
         self.width
@@ -81,28 +83,22 @@ impl LayerSpec for Mamba2Spec {
 
     fn validate(&self) -> Result<()> {
         let Self { inner, heads, .. } = self;
-        step_size::check(self.dt_min, self.dt_max)?;
+        discretization::check(self.dt_min, self.dt_max)?;
         ensure!(inner.is_multiple_of(*heads), "model.heads: {heads} heads cannot share {inner} inner channels evenly");
         Ok(())
     }
 
-    fn layer_parameters(&self) -> u128 {
-        let (wide, n, heads) = (self.inner, self.states, self.heads);
-        let mixes = self.width * (3 * wide + 2 * n + heads);
-        (mixes + (TAPS + 1) * (wide + 2 * n) + 3 * heads) as u128
-    }
-
-    /// The states and decays of the scan or the masks of the heads, and what stands before and after.
+    /// The states and decays of the scan, or the masks of the heads, and the operands before and after.
     fn layer_activations(&self, tokens: usize) -> usize {
         let scan = match self.form {
-            Form::Recurrent => 2 * self.inner * self.states,
-            Form::Matrix => 6 * self.heads * tokens,
+            ScanForm::Recurrent => 2 * self.inner * self.states,
+            ScanForm::Matrix => 6 * self.heads * tokens,
         };
         scan + 16 * self.inner + 8 * self.states
     }
 
-    /// Projections in and out, the convolution, and in each state of each channel the decay, the input, the
-    /// sum and the reading; or C Bᵀ with all earlier tokens, the mask of each head, and its product with x.
+    /// The projections, the convolution, and per state of a channel the decay, the input, the sum and the output; or C
+    /// Bᵀ with all earlier tokens, the mask of each head, and its product with x.
     fn layer_costs(&self, tokens: usize) -> Costs {
         let (wide, n, heads) = (self.inner, self.states, self.heads);
         let read = wide + 2 * n;
@@ -114,49 +110,48 @@ impl LayerSpec for Mamba2Spec {
         }
     }
 
-    fn layer<D: Device>(
-        &self,
-        device: &D,
-        (sizes, number): (Sizes, usize),
-        rng: &mut impl Rng,
-    ) -> DeviceResult<Mamba2Layer<D>, D> {
-        let (wide, n, inner, heads) = (self.width, self.states, self.inner, self.heads);
-        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
-        // Uniform in ±1/√fan_in.
-        let mut drawn = |symbol: &str, (rows, columns): (usize, usize), inputs: usize| {
-            param(symbol, (rows, columns), uniforms(rng, rows * columns, (inputs as f32).sqrt().recip()))
-        };
-        let mut read = |symbol: &str, columns: usize| {
-            let mix = drawn(&format!("W{symbol}"), (wide, columns), wide)?;
-            let taps = drawn(&format!("conv {symbol}"), (TAPS, columns), TAPS)?;
-            let bias = drawn(&format!("conv bias {symbol}"), (1, columns), TAPS)?;
-            Ok(Reading { mix, taps, bias })
-        };
-        let reads = [read("x", inner)?, read("B", n)?, read("C", n)?];
-        let mixes = [
-            drawn("Wz", (wide, inner), wide)?,
-            drawn("WΔ", (wide, heads), wide)?,
-            drawn("Wout", (inner, wide), inner)?,
-        ];
-        let step = step_size::before_softplus(step_size::logarithms(rng, heads, (self.dt_min, self.dt_max)));
-        let rate = (0..heads).map(|_| rng.gen_range(1.0f32..16.0).ln()).collect();
-        Ok(Mamba2Layer {
-            reads,
-            mixes,
-            step: param("bΔ", (1, heads), step)?,
-            rate: param("log A", (1, heads), rate)?,
-            feedthrough: param("D", (1, heads), vec![1.0; heads])?,
-            form: self.form,
-        })
+    fn config(&self) -> Self {
+        self.clone()
     }
 }
 
-/// A projection of the tokens with its short convolution.
-#[derive(Clone, Debug)]
-struct Reading<D: Device> {
-    mix: Param<D>,
-    taps: Param<D>,
-    bias: Param<D>,
+weights! {
+    /// One layer.
+    pub struct Mamba2Layer<D>(spec: Mamba2Spec) {
+        let (h, e, n, heads) = (spec.width, spec.inner, spec.states, spec.heads);
+        let reading = |symbol, outputs| ReadingConfig { symbol, shape: (h, outputs) };
+        weights {
+            x: Reading<D> = reading("x", e),
+            b: Reading<D> = reading("B", n),
+            c: Reading<D> = reading("C", n),
+            in_z: Param<D> = weight("Wz", (h, e), fan_in(h)),
+            in_step: Param<D> = weight("WΔ", (h, heads), fan_in(h)),
+            out: Param<D> = weight("Wout", (e, h), fan_in(e)),
+            step: Param<D> = weight("bΔ", (1, heads), softplus_bias(spec.dt_min, spec.dt_max)),
+            rate: Param<D> = weight("log A", (1, heads), uniform(1.0, 16.0).map(f32::ln)),
+            feedthrough: Param<D> = weight("D", (1, heads), constant(1.0)),
+        }
+        constants { form: ScanForm = spec.form, }
+    }
+}
+
+/// What a [`Reading`] is built from.
+struct ReadingConfig {
+    symbol: &'static str,
+    /// (H, outputs).
+    shape: (usize, usize),
+}
+
+weights! {
+    /// A projection of the tokens with its short convolution.
+    struct Reading<D>(config: ReadingConfig) {
+        let ReadingConfig { symbol, shape: (h, outputs) } = config;
+        weights {
+            mix: Param<D> = weight(format!("W{symbol}"), (h, outputs), fan_in(h)),
+            taps: Param<D> = weight(format!("conv {symbol}"), (TAPS, outputs), fan_in(TAPS)),
+            bias: Param<D> = weight(format!("conv bias {symbol}"), (1, outputs), fan_in(TAPS)),
+        }
+    }
 }
 
 impl<D: Device> Reading<D> {
@@ -167,29 +162,16 @@ impl<D: Device> Reading<D> {
     }
 }
 
-/// One layer.
-#[derive(Clone, Debug)]
-pub struct Mamba2Layer<D: Device> {
-    /// Of x, B and C.
-    reads: [Reading<D>; 3],
-    /// W_z, W_Δ, W_out.
-    mixes: [Param<D>; 3],
-    step: Param<D>,
-    rate: Param<D>,
-    feedthrough: Param<D>,
-    form: Form,
-}
-
 impl<D: Device> Mamba2Layer<D> {
-    /// What the scan runs over, for answers to the last tokens, as many as are `asked`.
+    /// The operands of the scan, for outputs at the last `asked` tokens.
     fn selection<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Selection<'p, D, T>, D> {
-        let [x, b, c] = &self.reads;
-        let step = tokens.project(self.mixes[1].taped()).plus_row(self.step.taped());
-        // The answer to a token needs C of the tokens that the convolution reaches back to.
+        let Self { x, b, c, .. } = self;
+        let step = tokens.project(self.in_step.taped()).plus_row(self.step.taped());
+        // C of the last tokens needs the tokens before them that the convolution reads.
         let near = tokens.last(tokens.length().min(asked + TAPS - 1));
         Ok(Selection {
             step: step.apply(Function::Softplus),
@@ -201,7 +183,7 @@ impl<D: Device> Mamba2Layer<D> {
     }
 }
 
-impl<D: Device> Layer<D> for Mamba2Layer<D> {
+impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
@@ -212,16 +194,15 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
         let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
         let through = selection.input.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
         let answer = match self.form {
-            Form::Recurrent => selection.by_head(),
-            Form::Matrix => selection.by_matrix(),
+            ScanForm::Recurrent => selection.by_head(),
+            ScanForm::Matrix => selection.by_matrix(),
         };
-        let gate = tokens.last(asked).project(self.mixes[0].taped()).apply(Function::Silu);
-        Ok(answer.plus(through).times(gate).project(self.mixes[2].taped()))
+        let gate = tokens.last(asked).project(self.in_z.taped()).apply(Function::Silu);
+        Ok(answer.plus(through).times(gate).project(self.out.taped()))
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
-        let [x, b, _] = &self.reads;
-        ((x.mix.value.shape().1, b.mix.value.shape().1), ("channel, head by head", "state"))
+        ((self.x.mix.value.shape().1, self.b.mix.value.shape().1), ("channel, head by head", "state"))
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
@@ -233,23 +214,13 @@ impl<D: Device> Layer<D> for Mamba2Layer<D> {
             let part = pick(self.selection(graph_builder.tokens(), length)?);
             part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })
         };
-        // Every channel carries the Δ and the A of its head.
+        // Every channel has the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
         let (input, write) = (part(|s| s.input)?.as_vec(), part(|s| s.write)?.as_vec());
         let step = project(part(|s| s.step)?, head_expansion)?.as_vec();
-        let speed = |channel: usize| -rates[channel / (wide / rates.len())].exp();
-        let rate: Vec<f32> = (0..wide * states).map(|i| speed(i / states)).collect();
+        let a = |channel: usize| -rates[channel / (wide / rates.len())].exp();
+        let rate: Vec<f32> = (0..wide * states).map(|i| a(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let reads = self.reads.iter().flat_map(|read| [&read.mix, &read.taps, &read.bias]);
-        reads.chain(&self.mixes).chain([&self.step, &self.rate, &self.feedthrough]).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let reads = self.reads.iter_mut().flat_map(|read| [&mut read.mix, &mut read.taps, &mut read.bias]);
-        reads.chain(&mut self.mixes).chain([&mut self.step, &mut self.rate, &mut self.feedthrough]).collect()
     }
 }

@@ -1,22 +1,21 @@
 //! The architectures, and the one list of them.
 //!
-//! An architecture is a file here, with its spec, its recurrence and its construction, and a line in the list below.
+//! An architecture is a file here with its spec, its table of weights, its forward pass and its construction, and a
+//! line in the list below.
 
 mod architecture;
 mod bidirectional_gd_ssm;
-mod diagonal_layer;
+pub(super) mod canonical;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
 mod gru;
 mod gru_attention;
-mod hippo;
 mod linear_attention;
 mod lru;
 mod lstm;
 mod mamba;
 mod mamba2;
-mod mixing;
 mod mlp;
 mod product_ssm;
 mod recurrent;
@@ -24,11 +23,11 @@ mod ridge_layer;
 mod rnn;
 mod s4d;
 mod s5;
-mod stack;
-mod step_size;
+pub(super) mod stack;
 mod transformer;
 
-pub use architecture::{Architecture, GdConstants};
+pub use super::layer::glu::ChannelMixing;
+pub use architecture::{Architecture, Configured, GdConstants, Setting};
 pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
@@ -39,8 +38,7 @@ pub use linear_attention::LinearAttentionSpec;
 pub use lru::LruSpec;
 pub use lstm::Lstm;
 pub use mamba::MambaSpec;
-pub use mamba2::{Form, Mamba2Spec};
-pub use mixing::Block;
+pub use mamba2::{Mamba2Spec, ScanForm};
 pub use mlp::MlpSpec;
 pub use product_ssm::ProductSsmSpec;
 pub use recurrent::RecurrentSpec;
@@ -52,27 +50,39 @@ pub use transformer::TransformerSpec;
 
 use anyhow::Result;
 use dfdx::tensor::Tape;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::init::normals;
-use super::{Canonical, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use self::canonical::Canonical;
+use super::layer::init::Start;
+use super::weights::{Initialiser, Weights};
+use super::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::lanes::Blocks;
 use crate::task::{Layout, Shape};
 
-/// What the weights are before the first step.
+/// The weights before the first training step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Init {
-    /// TrainBatch at random, by the run's seed.
+    /// Sampled, by the run's seed.
     Random,
-    /// Written by hand so that the model equals gradient descent, a step a layer.
+    /// Set so that the model equals gradient descent, one step per layer.
     Constructed,
 }
 
-/// Makes the enum of specs and the enum of networks from one list, and hands every question on to the variant.
+impl Init {
+    /// One of two initial values.
+    fn start(self, random: Start, constructed: Start) -> Start {
+        match self {
+            Self::Random => random,
+            Self::Constructed => constructed,
+        }
+    }
+}
+
+/// Makes the enum of specs and the enum of networks from one list, and implements [`Architecture`], [`Weights`] and
+/// [`Net`] for them.
 macro_rules! architectures {
     ($($name:ident($spec:ty),)*) => {
-        /// Which architecture, and its sizes, as a preset says it.
+        /// Which architecture, and its sizes, as in a preset.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         pub enum ModelSpec {
             $($name($spec),)*
@@ -91,10 +101,6 @@ macro_rules! architectures {
                 match self { $(Self::$name(spec) => spec.check(shape, layout),)* }
             }
 
-            fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-                match self { $(Self::$name(spec) => spec.parameters(shape, layout),)* }
-            }
-
             fn activations(&self, shape: Shape, layout: Layout) -> u128 {
                 match self { $(Self::$name(spec) => spec.activations(shape, layout),)* }
             }
@@ -110,15 +116,28 @@ macro_rules! architectures {
             fn reads(&self, pairs: usize, context: usize) -> bool {
                 match self { $(Self::$name(spec) => spec.reads(pairs, context),)* }
             }
+        }
 
-            fn build<D: Device>(
-                &self,
-                device: &D,
-                sizes: (Shape, Layout),
-                gd_constants: GdConstants,
-                rng: &mut impl Rng,
-            ) -> DeviceResult<Model<D>, D> {
-                Ok(match self { $(Self::$name(spec) => Model::$name(spec.build(device, sizes, gd_constants, rng)?),)* })
+        impl<D: Device> Weights<D> for Model<D> {
+            type Config = Configured<ModelSpec>;
+
+            fn count(Configured { spec, setting }: Self::Config) -> u128 {
+                match spec { $(ModelSpec::$name(spec) => spec.parameters(setting.shape, setting.layout),)* }
+            }
+
+            fn start(config: Self::Config, with: &mut Initialiser<'_, D>) -> DeviceResult<Self, D> {
+                let Configured { spec, setting } = config;
+                Ok(match spec {
+                    $(ModelSpec::$name(spec) => Self::$name(Weights::start(spec.configured(setting), with)?),)*
+                })
+            }
+
+            fn list<'a>(&'a self, into: &mut Vec<&'a Param<D>>) {
+                match self { $(Self::$name(net) => net.list(into),)* }
+            }
+
+            fn list_mut<'a>(&'a mut self, into: &mut Vec<&'a mut Param<D>>) {
+                match self { $(Self::$name(net) => net.list_mut(into),)* }
             }
         }
 
@@ -141,14 +160,6 @@ macro_rules! architectures {
 
             fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
                 match self { $(Self::$name(net) => net.canonical(gd_constants),)* }
-            }
-
-            fn params(&self) -> Vec<&Param<D>> {
-                match self { $(Self::$name(net) => net.params(),)* }
-            }
-
-            fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-                match self { $(Self::$name(net) => net.params_mut(),)* }
             }
         }
     };
@@ -173,11 +184,6 @@ architectures! {
     Lstm(RecurrentSpec<Lstm>),
     Mlp(MlpSpec),
     RidgeLayer(RidgeLayerSpec),
-}
-
-/// Draws from U(−most, most).
-fn uniforms(rng: &mut impl Rng, count: usize, most: f32) -> Vec<f32> {
-    (0..count).map(|_| rng.gen_range(-most..most)).collect()
 }
 
 #[cfg(test)]

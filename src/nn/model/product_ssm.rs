@@ -1,33 +1,34 @@
-//! A diagonal state-space model that is given products of x and y: the first version of the GD-SSM.
+//! A diagonal state-space model of tokens that contain products of x and y: the first version of the GD-SSM.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | u_t = [y_t x_tᵀ; x_{t+1}] | token, the product row by row; the last holds x_q | (w), w = n + d |
-//! | `decay` Λ | what is kept of each entry of the state | (1, n), n = d_out · d |
+//! | `decay` Λ | diagonal of the recurrence | (1, n), n = d_out · d |
 //! | `write` B | input matrix | (w, n) |
-//! | `read` C | what the state says, as rows for each output | (n, n) |
-//! | `pick` D | what the last token asks | (w, d) |
+//! | `read` C | output matrix, whose result is read as (d_out, d) | (n, n) |
+//! | `pick` D | projection of the last token to a query | (w, d) |
 //!
-//! s_t = Λ ⊙ s_{t−1} + u_t B and ŷ_o = Σ_j (s_N C)_{o,j} (u_N D)_j. Nothing multiplies x by y on the way in, since the token
-//! already has; only the readout multiplies. With Λ = 1, B = [I; 0], C = (η/N) I and D = [0; I] the state is Σ y xᵀ and ŷ
-//! is one step of gradient descent. Source: arXiv 2410.11687, version 1, section 3.
+//! s_t = Λ ⊙ s_{t−1} + u_t B and ŷ_o = Σ_j (s_N C)_{o,j} (u_N D)_j. The input is linear in the token, which already
+//! contains y xᵀ; only the readout multiplies. With Λ = 1, B = [I; 0], C = (η/N) I and D = [0; I] the state is Σ y xᵀ
+//! and ŷ is one step of gradient descent. Source: arXiv 2410.11687, version 1, section 3.
 //!
-//! Deviations: Λ is a free real row, where the paper's code takes exp(Δ·(−½)), as in [`super::gd_ssm`]; there the readout
-//! is an attention among the rows of one token, here the bilinear form that it comes to. d_out > 1 is ours.
+//! Deviations: Λ is an unconstrained real row, where the paper's code has exp(Δ·(−½)), as in [`super::gd_ssm`]; there
+//! the readout is an attention among the rows of one token, here the equivalent bilinear form. The paper has d_out = 1.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, Tape, TryMatMul, TryMul, TryStack};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, GdConstants, Init, normals};
-use crate::nn::canonical::Canonical;
+use super::canonical::Canonical;
+use super::{Architecture, Configured, GdConstants, Init, Setting};
 use crate::nn::cost::matvec;
+use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform};
 use crate::nn::op::{project, slice};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// The model as a preset says it.
+/// The model in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProductSsmSpec {
@@ -43,63 +44,21 @@ impl Architecture for ProductSsmSpec {
         Ok(())
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        let (n, width) = ((shape.outputs * shape.dim) as u128, layout.width(shape) as u128);
-        n + n * width + n * n + width * shape.dim as u128
-    }
-
-    /// What is written, weighted, and what is read.
+    /// u B of each token, weighted, and the readout.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let n = (shape.outputs * shape.dim) as u128;
         4 * n * layout.tokens(shape) as u128 + 4 * n
     }
 
-    /// B, Λ, and at the answer C, D and their product.
+    /// u B and Λ ⊙ s; for the answer s C, u D and their product.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (n, width) = (shape.outputs * shape.dim, layout.width(shape));
         let flops = matvec(width, n) + 2 * n + matvec(n, n) + matvec(width, shape.dim) + 2 * n;
         Costs::scan(Cost::new(n, flops), (n, false), tokens)
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        gd_constants: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<ProductSsm<D>, D> {
-        let (d, n, width) = (shape.dim, shape.outputs * shape.dim, layout.width(shape));
-        let (decay, write, read, pick) = match self.init {
-            Init::Random => (
-                (0..n).map(|_| rng.gen_range(0.8..1.0)).collect(),
-                normals(rng, width * n, (1.0 / width as f32).sqrt()),
-                normals(rng, n * n, 0.1 / n as f32),
-                normals(rng, width * d, (1.0 / width as f32).sqrt()),
-            ),
-            Init::Constructed => (
-                vec![1.0; n],
-                selects((width, n), 0, 1.0),
-                selects((n, n), 0, gd_constants.step_size),
-                selects((width, d), n, 1.0),
-            ),
-        };
-        Ok(ProductSsm {
-            decay: Param::new(device, "Λ", (1, n), decay)?,
-            write: Param::new(device, "B", (width, n), write)?,
-            read: Param::new(device, "C", (n, n), read)?,
-            pick: Param::new(device, "D", (width, d), pick)?,
-            shape,
-        })
-    }
 }
 
-/// A matrix that takes those entries of a row that begin at `first`, times a number.
-fn selects((rows, columns): (usize, usize), first: usize, times: f64) -> Vec<f32> {
-    let entry = |i: usize| if i / columns == first + i % columns { times as f32 } else { 0.0 };
-    (0..rows * columns).map(entry).collect()
-}
-
-/// A row times a matrix, row-major, of so many columns.
+/// row (n) · matrix (n, columns), row-major: (columns).
 fn product(row: &[f32], matrix: &[f32], columns: usize) -> Vec<f32> {
     let mut sum = vec![0.0; columns];
     for (r, entries) in row.iter().zip(matrix.chunks(columns)) {
@@ -112,18 +71,28 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct ProductSsm<D: Device> {
-    decay: Param<D>,
-    write: Param<D>,
-    read: Param<D>,
-    pick: Param<D>,
-    shape: Shape,
+weights! {
+    /// The network.
+    pub struct ProductSsm<D>(config: Configured<ProductSsmSpec>) {
+        let Configured { spec: ProductSsmSpec { init }, setting: Setting { shape, layout, gd_constants } } = config;
+        let (d, n, w) = (shape.dim, shape.outputs * shape.dim, layout.width(shape));
+        let std = (1.0 / w as f32).sqrt();
+        weights {
+            // Symbol, shape, random start, construction.
+            decay: Param<D> = weight("Λ", (1, n), init.start(uniform(0.8, 1.0), constant(1.0))),
+            write: Param<D> = weight("B", (w, n), init.start(normal(std), shifted_diagonal(0, 1.0))),
+            read: Param<D> = weight("C", (n, n), init.start(
+                normal(0.1 / n as f32),
+                shifted_diagonal(0, gd_constants.step_size),
+            )),
+            pick: Param<D> = weight("D", (w, d), init.start(normal(std), shifted_diagonal(n, 1.0))),
+        }
+        constants { shape: Shape = shape, }
+    }
 }
 
 impl<D: Device> ProductSsm<D> {
-    /// Λ to the powers N−1, …, 1, 0: what is left of each token in s_N. (N, n).
+    /// Λ to the powers N−1, …, 1, 0, the weight of each token in s_N: (N, n).
     fn powers<T: Tape<f32, D>>(&self, length: usize) -> DeviceResult<Matrix<D, T>, D> {
         let states = self.decay.value.shape().1;
         let ones: Matrix<D> = self.decay.value.device().try_ones_like(&(1, states))?;
@@ -133,7 +102,7 @@ impl<D: Device> ProductSsm<D> {
             power = power.try_mul(self.decay.value.retaped::<T>())?;
             powers.push(power.retaped::<T>());
         }
-        // The highest carries the tape of all.
+        // The highest power has the tape of all.
         powers.pop();
         powers.push(power);
         powers.reverse();
@@ -165,11 +134,11 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let kept = self.powers::<T>(length)?.try_broadcast_like::<_, Axis<0>>(&(batch, length, states))?;
         let state = written.try_mul(kept)?.try_sum::<_, Axis<1>>()?; // (B, n)
         let map = state.try_matmul(self.read.value.clone())?.try_reshape_like(&(batch, outputs, dim))?;
-        let asked = last.try_reshape_like(&(batch, width))?.try_matmul(self.pick.value.clone())?;
-        map.try_matmul(asked.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
+        let query = last.try_reshape_like(&(batch, width))?.try_matmul(self.pick.value.clone())?;
+        map.try_matmul(query.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
     }
 
-    /// s after each token, and the weights that it implies for a query: C and that part of D which reads x.
+    /// s after each token, and the weights that it implies for a query, from C and the rows of D for x.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let Shape { dim, outputs, .. } = self.shape;
         let (read, pick) = (self.read.value.as_vec(), self.pick.value.as_vec());
@@ -196,8 +165,8 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         }]
     }
 
-    /// Where nothing is forgotten the state may be turned into any other basis, B and C with it, and C's columns with
-    /// D's: only the product B C Dᵀ of each output counts, which says what a token and the last one make together.
+    /// With Λ = 1 the basis of the state can be changed together with B and C, and the columns of C together with those
+    /// of D. Only the product B C Dᵀ of each output determines the model: a bilinear form of a token and the last one.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         let [decay, write, read, pick] = [&self.decay, &self.write, &self.read, &self.pick].map(|p| p.value.as_vec());
         let (states, dim) = (decay.len(), self.shape.dim);
@@ -207,24 +176,16 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         };
         let width = pick.len() / dim;
         let constructed = [
-            selects((width, states), 0, 1.0),
-            selects((states, states), 0, gd_constants.step_size),
-            selects((width, dim), states, 1.0),
+            shifted_diagonal_values((width, states), 0, 1.0),
+            shifted_diagonal_values((states, states), 0, gd_constants.step_size),
+            shifted_diagonal_values((width, dim), states, 1.0),
         ];
         let [write_there, read_there, pick_there] = constructed;
-        let part = |name: &str, learnt, gd_constants| Canonical { name: name.to_owned(), learnt, gd_constants };
+        let part = |name: &str, learnt, constructed| Canonical { name: name.to_owned(), learnt, constructed };
         vec![
             part("Λ", decay, vec![1.0; states]),
             part("B C Dᵀ", whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
         ]
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        vec![&self.decay, &self.write, &self.read, &self.pick]
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        vec![&mut self.decay, &mut self.write, &mut self.read, &mut self.pick]
     }
 }
 
@@ -232,27 +193,21 @@ impl<D: Device> Net<D> for ProductSsm<D> {
 mod tests {
     use dfdx::prelude::Cpu;
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
-    fn all_tokens_at_once_are_the_recurrence() {
+    fn the_forward_pass_equals_the_recurrence() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 2, context: 5 });
         let spec = ProductSsmSpec { init: Init::Random };
-        let net = spec.build(&device, (shape, Layout::Product), NO_THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+        let net = build(&spec, shape, Layout::Product);
         let tokens = Random::new(9).tensor3(&device, (1, 5, 6));
         let sequence = tokens.as_vec();
         let state = net.define(&sequence, 6).pop().unwrap();
         let map = product(&state, &net.read.value.as_vec(), 4);
         let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
         let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
-        assert_close(
-            &net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec(),
-            &expected,
-            1e-5,
-        );
+        assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

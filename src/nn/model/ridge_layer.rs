@@ -1,36 +1,37 @@
-//! The optimisation layer: a ridge regression solved inside the network, with a λ that is learnt.
+//! The optimisation layer: a ridge regression solved inside the network, with a learnt λ.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | X, Y | the context, a pair in a row | (N, d), (N, d_out) |
+//! | X, Y | the context, one pair per row | (N, d), (N, d_out) |
 //! | `l` | λ = exp(l) + 10⁻⁶, so that λ stays positive | (1, 1) |
-//! | A = XᵀX + λI | the curvature of the ridge objective | (d, d) |
-//! | W = YᵀX A⁻¹ | its minimum ½ Σ‖W x_i − y_i‖² + ½ λ‖W‖² | (d_out, d) |
+//! | A = XᵀX + λI | the Hessian of the ridge objective | (d, d) |
+//! | W = YᵀX A⁻¹ | the minimiser of ½ Σ‖W x_i − y_i‖² + ½ λ‖W‖² | (d_out, d) |
 //!
-//! ŷ = W x_q = Yᵀ X z with A z = x_q. Sources: Amos & Kolter 2017 (1703.00443), a layer whose output is the solution of an
-//! optimisation problem; Bertinetto et al. 2018 (1805.08136), ridge regression as such a layer, with learnt λ.
+//! ŷ = W x_q = Yᵀ X z with A z = x_q. Sources: Amos & Kolter 2017 (1703.00443), a layer whose output is the solution of
+//! an optimisation problem; Bertinetto et al. 2018 (1805.08136), ridge regression as such a layer, with learnt λ.
 //!
-//! Deviations: no embedding before the solver, so that λ is all there is to learn and can be compared with its Bayes
-//! value σ²/s_w². The floor of 10⁻⁶ lets A be inverted where N < d.
+//! Deviations: no embedding before the solver, so that λ is the only parameter and can be compared with its Bayes value
+//! σ²/s_w². The floor of 10⁻⁶ keeps A invertible where N < d.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, GdConstants};
+use super::canonical::Canonical;
+use super::{Architecture, Configured, GdConstants, Setting};
 use crate::bounds;
-use crate::nn::canonical::Canonical;
 use crate::nn::cost::matvec;
+use crate::nn::layer::init::constant;
 use crate::nn::op::{inverse, slice, solve};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// The optimisation layer as a preset says it.
+/// The optimisation layer in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RidgeLayerSpec {
-    /// λ before the first step.
+    /// The initial λ.
     #[serde(deserialize_with = "bounds::scale")]
     pub lambda: f64,
 }
@@ -47,21 +48,17 @@ impl Architecture for RidgeLayerSpec {
         Ok(())
     }
 
-    fn parameters(&self, _shape: Shape, _layout: Layout) -> u128 {
-        1
-    }
-
-    /// The tokens in parts and in copies, and four matrices.
+    /// Slices and copies of the tokens, and four matrices (d, d).
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         6 * (layout.tokens(shape) * layout.width(shape)) as u128 + 4 * (shape.dim as u128).pow(2)
     }
 
-    /// Of no pair at all there is nothing to solve.
+    /// Without a pair there is nothing to solve.
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
     }
 
-    /// A pair adds x xᵀ and y xᵀ to the two sums that are kept; the answer is an elimination.
+    /// A pair adds x xᵀ and y xᵀ to two sums; the answer takes a Gaussian elimination.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (d, outputs) = (shape.dim, shape.outputs);
         let sums = matvec(d, d + outputs);
@@ -71,25 +68,20 @@ impl Architecture for RidgeLayerSpec {
             whole: Some(Cost::new(tokens * layout.width(shape), sums + solve / tokens.max(1))),
         }
     }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, _layout): (Shape, Layout),
-        _theory: GdConstants,
-        _rng: &mut impl Rng,
-    ) -> DeviceResult<Self::Net<D>, D> {
-        let log = Param::new(device, "l", (1, 1), vec![self.lambda.ln() as f32])?;
-        Ok(RidgeLayer { log, dim: shape.dim, outputs: shape.outputs })
-    }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct RidgeLayer<D: Device> {
-    log: Param<D>,
-    dim: usize,
-    outputs: usize,
+weights! {
+    /// The network.
+    pub struct RidgeLayer<D>(config: Configured<RidgeLayerSpec>) {
+        let Configured { spec: RidgeLayerSpec { lambda }, setting: Setting { shape, .. } } = config;
+        weights {
+            log: Param<D> = weight("l", (1, 1), constant(lambda.ln() as f32)),
+        }
+        constants {
+            dim: usize = shape.dim,
+            outputs: usize = shape.outputs,
+        }
+    }
 }
 
 impl<D: Device> RidgeLayer<D> {
@@ -145,7 +137,7 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         weights.try_matmul(y)?.try_reshape_like(&(batch, self.outputs))
     }
 
-    /// The solution after each pair: what λ and the pairs so far say of W.
+    /// W after each pair.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
         let lambda = self.lambda();
@@ -165,21 +157,13 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         }]
     }
 
-    /// λ itself, which no symmetry moves.
+    /// λ itself; it has no symmetries.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         vec![Canonical {
             name: "λ".to_owned(),
             learnt: vec![self.lambda()],
-            gd_constants: vec![gd_constants.lambda as f32],
+            constructed: vec![gd_constants.lambda as f32],
         }]
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        vec![&self.log]
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        vec![&mut self.log]
     }
 }
 
@@ -187,36 +171,30 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
 mod tests {
     use dfdx::prelude::{Cpu, TensorFromVec};
 
-    use super::super::tests::NO_THEORY;
+    use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::GradTarget;
     use crate::nn::op::check::{Random, assert_close};
-    use crate::task::{Stream, rng};
 
     #[test]
-    fn the_last_solution_takes_the_query_to_the_answer() {
+    fn the_answer_is_the_last_solution_times_the_query() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 5 });
-        let net = RidgeLayerSpec { lambda: 0.1 }
-            .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
-            .unwrap();
+        let net = build(&RidgeLayerSpec { lambda: 0.1 }, shape, Layout::Joined);
         let tokens = Random::new(9).tensor3(&device, (1, 6, 5));
         let numbers = tokens.as_vec();
         let last = net.states(&tokens).remove(0).time_steps.pop().unwrap().values;
         let expected: Vec<f32> =
             last.chunks(3).map(|row| row.iter().zip(&numbers[25..]).map(|(w, x)| w * x).sum()).collect();
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = answers(&net, tokens);
         assert_close(&answer, &expected, 1e-5);
     }
 
     #[test]
-    fn one_pair_and_one_number_are_the_formula_of_the_schoolbook() {
+    fn one_pair_with_d_1_equals_the_closed_form() {
         // w = x y / (x² + λ).
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 1 });
-        let net = RidgeLayerSpec { lambda: 0.5 }
-            .build(&device, (shape, Layout::Joined), NO_THEORY, &mut rng(1, Stream::Init, 0, 0))
-            .unwrap();
+        let net = build(&RidgeLayerSpec { lambda: 0.5 }, shape, Layout::Joined);
         let tokens: Tensor3<Cpu> = device.tensor_from_vec(vec![2.0, 3.0, 7.0, 0.0], (1, 2, 2));
-        let answer = net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answer = answers(&net, tokens);
         assert_close(&answer, &[7.0 * 6.0 / 4.5], 1e-5);
     }
 }

@@ -1,58 +1,62 @@
-//! S4D: a diagonal state-space model of its own for every channel.
+//! S4D: a separate diagonal state-space model for every channel.
 //!
 //! | here | paper (2206.11893, sec. 3 and 4) | shape |
 //! |---|---|---|
 //! | `damping` a, `frequency` b | A = −exp(a) + ib, N of a channel after those of the one before | (1, H·N) |
 //! | `step` | log Δ, one for each channel | (1, H) |
 //! | `read` C | output weights: 2 Re C of all, then −2 Im C of all | (2·H·N, 1) |
-//! | [`Mixing`] | D, and the GLU of the paper's block | |
+//! | [`GluBlock`] | D, and the GLU of the paper's block | |
 //!
-//! For each channel h and each of its states: x_t = Ā x_{t−1} + B̄ u_t with Ā = exp(ΔA), B̄ = (Ā − 1)/A (zero-order hold,
-//! B = 1), and y_t = 2 Re Σ C x_t + D u_t. The 2 stands for the conjugate half, which is not stored.
+//! For each channel h and each of its states: x_t = Ā x_{t−1} + B̄ u_t with Ā = exp(ΔA), B̄ = (Ā − 1)/A (zero-order
+//! hold, B = 1), and y_t = 2 Re Σ C x_t + D u_t. The 2 accounts for the conjugate half, which is not stored.
 //!
 //! Initialised as S4D-Lin: A_n = −½ + iπn, Δ log-uniform in [dt_min, dt_max], C ~ N(0, 1) complex, D ~ N(0, 1).
-//! All channels run in one scan of H·N states: which channel a state belongs to is a matrix of zeros and ones.
-//! Deviations: see [`super::stack`] and [`super::mixing`].
+//! All channels run in one scan of H·N states; a matrix of zeros and ones maps channels to states.
+//! Deviations: see [`super::stack`] and [`crate::nn::layer::glu`].
+
+use std::f32::consts::PI;
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul, TryMul};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::mixing::{Block, Mixing};
-use super::stack::{Layer, LayerSpec, Sizes};
-use super::{normals, step_size};
+use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::layer::discretization::{self, log_step};
+use crate::nn::layer::glu::{ChannelMixing, GluBlock, GluConfig};
+use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
-/// S4D as a preset says it.
+/// S4D in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct S4dSpec {
     /// H, the channels between the layers.
     #[serde(deserialize_with = "bounds::channels")]
     pub width: usize,
-    /// N, the complex numbers in the state of one channel.
+    /// N, the number of complex numbers in the state of one channel.
     #[serde(deserialize_with = "bounds::channels")]
     pub states: usize,
     #[serde(deserialize_with = "bounds::layers")]
     pub layers: usize,
-    pub block: Block,
-    /// The least Δ of a start.
-    #[serde(default = "step_size::least", deserialize_with = "bounds::scale")]
+    pub block: ChannelMixing,
+    /// The least initial Δ.
+    #[serde(default = "discretization::default_dt_min", deserialize_with = "bounds::scale")]
     pub dt_min: f64,
-    /// The greatest Δ of a start.
-    #[serde(default = "step_size::greatest", deserialize_with = "bounds::scale")]
+    /// The greatest initial Δ.
+    #[serde(default = "discretization::default_dt_max", deserialize_with = "bounds::scale")]
     pub dt_max: f64,
 }
 
-/// States of all channels together: what keeps the matrices of zeros and ones small.
+/// The greatest number of states of all channels together, which bounds the matrices of zeros and ones.
 const MOST: usize = 4096;
 
 impl LayerSpec for S4dSpec {
     type Layer<D: Device> = S4dLayer<D>;
+    type Config = Self;
 
     fn width(&self) -> usize {
         self.width
@@ -63,7 +67,7 @@ impl LayerSpec for S4dSpec {
     }
 
     fn validate(&self) -> Result<()> {
-        step_size::check(self.dt_min, self.dt_max)?;
+        discretization::check(self.dt_min, self.dt_max)?;
         let all = self.width * self.states;
         ensure!(
             all <= MOST,
@@ -74,18 +78,13 @@ impl LayerSpec for S4dSpec {
         Ok(())
     }
 
-    fn layer_parameters(&self) -> u128 {
-        let all = self.width as u128 * self.states as u128;
-        4 * all + self.width as u128 + self.block.parameters(self.width)
-    }
-
     /// Input and states of the scan, and what the mixing keeps.
     fn layer_activations(&self, _tokens: usize) -> usize {
         6 * self.width * self.states + 8 * self.width
     }
 
-    /// In every channel λ ⊙ h, its input and Re(C h); and the mixing. All at once it is a convolution with a
-    /// kernel as long as the sequence, which reads all earlier inputs of a channel.
+    /// λ ⊙ h, its input and Re(C h) in every channel, and the mixing. All at once it is a convolution with a kernel as
+    /// long as the sequence.
     fn layer_costs(&self, tokens: usize) -> Costs {
         let (all, wide) = (2 * self.width * self.states, self.width);
         let block = self.block.flops(wide);
@@ -95,38 +94,28 @@ impl LayerSpec for S4dSpec {
         }
     }
 
-    fn layer<D: Device>(
-        &self,
-        device: &D,
-        (sizes, number): (Sizes, usize),
-        rng: &mut impl Rng,
-    ) -> DeviceResult<S4dLayer<D>, D> {
-        let (wide, n) = (self.width, self.states);
-        let all = wide * n;
-        let param = |symbol: &str, shape, values| Param::new(device, sizes.name(number, symbol), shape, values);
-        let frequency = (0..all).map(|i| std::f32::consts::PI * (i % n) as f32).collect();
-        Ok(S4dLayer {
-            damping: param("a", (1, all), vec![0.5f32.ln(); all])?,
-            frequency: param("b", (1, all), frequency)?,
-            step: param("log Δ", (1, wide), step_size::logarithms(rng, wide, (self.dt_min, self.dt_max)))?,
-            // Twice a part of variance one half.
-            read: param("C", (2 * all, 1), normals(rng, 2 * all, 2.0f32.sqrt()))?,
-            mixing: Mixing::new(device, (sizes, number), self.block, rng)?,
-            width: wide,
-        })
+    fn config(&self) -> Self {
+        self.clone()
     }
 }
 
-/// One layer.
-#[derive(Clone, Debug)]
-pub struct S4dLayer<D: Device> {
-    damping: Param<D>,
-    frequency: Param<D>,
-    step: Param<D>,
-    read: Param<D>,
-    mixing: Mixing<D>,
-    /// H.
-    width: usize,
+weights! {
+    /// One layer.
+    pub struct S4dLayer<D>(spec: S4dSpec) {
+        let (width, n, all) = (spec.width, spec.states, spec.width * spec.states);
+        weights {
+            damping: Param<D> = weight("a", (1, all), constant(0.5f32.ln())),
+            frequency: Param<D> = weight("b", (1, all), entries(move |_, i| PI * (i % n) as f32)),
+            step: Param<D> = weight("log Δ", (1, width), log_step(spec.dt_min, spec.dt_max)),
+            // Twice a real or imaginary part of variance ½.
+            read: Param<D> = weight("C", (2 * all, 1), normal(2.0f32.sqrt())),
+            mixing: GluBlock<D> = GluConfig { width, mixing: spec.block },
+        }
+        constants {
+            /// H.
+            width: usize = width,
+        }
+    }
 }
 
 impl<D: Device> S4dLayer<D> {
@@ -135,7 +124,7 @@ impl<D: Device> S4dLayer<D> {
         self.damping.value.shape().1
     }
 
-    /// Which channel a state belongs to: ones at (channel, state) in a matrix of this many columns.
+    /// The map from channels to states: ones at (channel, state) in a matrix (H, columns).
     fn head_expansion(&self, device: &D, columns: usize) -> DeviceResult<Matrix<D>, D> {
         let (wide, all) = (self.width, self.all());
         let mut ones = vec![0.0; wide * columns];
@@ -156,7 +145,7 @@ impl<D: Device> S4dLayer<D> {
         Ok(tokens.project(self.head_expansion(self.step.value.device(), 2 * self.all())?.retaped::<T>()))
     }
 
-    /// C as a matrix that is zero between a state and the channels of others: (2·H·N, H).
+    /// C as a matrix (2·H·N, H) that is zero between a state and other channels.
     fn readout<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
         let (wide, all) = (self.width, self.all());
         let mut mask = vec![0.0; 2 * all * wide];
@@ -169,7 +158,7 @@ impl<D: Device> S4dLayer<D> {
     }
 }
 
-impl<D: Device> Layer<D> for S4dLayer<D> {
+impl<D: Device> StackLayer<D> for S4dLayer<D> {
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
@@ -189,15 +178,5 @@ impl<D: Device> Layer<D> for S4dLayer<D> {
         let input = self.spread(graph_builder.tokens())?;
         let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
         Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let own = [&self.damping, &self.frequency, &self.step, &self.read];
-        own.into_iter().chain(self.mixing.params()).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let own = [&mut self.damping, &mut self.frequency, &mut self.step, &mut self.read];
-        own.into_iter().chain(self.mixing.params_mut()).collect()
     }
 }

@@ -1,166 +1,101 @@
-//! What surrounds the layers of a state-space model: an encoder, skips, and a decoder at the query.
+//! A stack of layers of a state-space model, between an encoder of each token and a decoder of the query's.
 //!
-//! e = u W_in for every token u; each layer adds its update to e; ŷ = e_q W_out. All papers here put their layers into
-//! such a stack. Where they normalise a token before each layer, we do not: the answer grows with the size of y,
-//! and a token that has been scaled to a norm no longer says how large its y is. There are no biases, so that nothing is
-//! answered to nothing.
+//! e = u W_in for every token u; each layer adds its update to e; ŷ = e_q W_out. The papers of all these models use
+//! such a stack. Deviation: they normalise each token before each layer. Here the answer must scale with y, and a
+//! normalised token does not contain the magnitude of its y. There are no biases, so that the answer to zeros is zero.
+
+use std::fmt::Debug;
 
 use anyhow::Result;
 use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Tape};
-use rand::Rng;
 
-use super::{Architecture, GdConstants, normals};
+use super::{Architecture, Configured, Setting};
 use crate::nn::cost::matvec;
+use crate::nn::layer::init::normal;
 use crate::nn::op::{GraphBuilder, Sequence, slice};
+use crate::nn::weights::{Weights, numbered, weight, weights};
 use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// What a stack of one kind of layer says of itself. Its [`Architecture`] follows from that.
-pub trait LayerSpec {
-    type Layer<D: Device>: Layer<D>;
+/// The spec of a stack of layers of one kind. Its [`Architecture`] follows from it.
+pub trait LayerSpec: Clone + Debug {
+    type Layer<D: Device>: StackLayer<D> + Weights<D, Config = Self::Config>;
+    /// What a layer is built from.
+    type Config;
 
-    /// H, the channels that run through the layers.
+    /// H, the channels between the layers.
     fn width(&self) -> usize;
 
     fn layers(&self) -> usize;
 
-    /// Refuses sizes that do not go together.
+    /// Returns an error if the sizes contradict each other.
     fn validate(&self) -> Result<()>;
 
-    /// How many numbers a layer learns.
-    fn layer_parameters(&self) -> u128;
-
-    /// About how many numbers a layer keeps of each of so many tokens.
+    /// About how many numbers a layer keeps of each of so many tokens in a forward pass.
     fn layer_activations(&self, tokens: usize) -> usize;
 
-    /// What token number `tokens` costs in a layer.
+    /// Memory and operations of a layer for token number `tokens`.
     fn layer_costs(&self, tokens: usize) -> Costs;
 
-    /// The layer of this number at its start.
-    fn layer<D: Device>(&self, device: &D, at: (Sizes, usize), rng: &mut impl Rng) -> DeviceResult<Self::Layer<D>, D>;
+    /// What each layer is built from.
+    fn config(&self) -> Self::Config;
 }
 
 impl<S: LayerSpec> Architecture for S {
-    type Net<D: Device> = Stack<D, S::Layer<D>>;
+    type Net<D: Device> = Stack<D, S>;
 
     fn check(&self, _shape: Shape, _layout: Layout) -> Result<()> {
         self.validate()
     }
 
-    fn parameters(&self, shape: Shape, layout: Layout) -> u128 {
-        Sizes::of(self, shape, layout).parameters() + self.layers() as u128 * self.layer_parameters()
-    }
-
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        Sizes::of(self, shape, layout).activations(self.layer_activations(layout.tokens(shape)))
+        let tokens = layout.tokens(shape);
+        tokens as u128 * (2 * self.width() + self.layers() * self.layer_activations(tokens)) as u128
     }
 
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
-        self.layer_costs(tokens).in_layers(self.layers(), Sizes::of(self, shape, layout).flops())
-    }
-
-    fn build<D: Device>(
-        &self,
-        device: &D,
-        (shape, layout): (Shape, Layout),
-        _theory: GdConstants,
-        rng: &mut impl Rng,
-    ) -> DeviceResult<Self::Net<D>, D> {
-        let sizes = Sizes::of(self, shape, layout);
-        Stack::new(device, sizes, rng, |number, rng| self.layer(device, (sizes, number), rng))
+        let ends = matvec(layout.width(shape) + shape.outputs, self.width());
+        self.layer_costs(tokens).in_layers(self.layers(), ends)
     }
 }
 
-/// A layer of a stack, which reads the tokens in their order.
-pub trait Layer<D: Device> {
-    /// What the layer adds to the last tokens, as many as are `asked`: (B, asked, H). It reads all: (B, T, H).
+/// A layer of a stack. Its update of a token depends only on that token and the earlier ones.
+pub trait StackLayer<D: Device>: Clone + Debug {
+    /// The layer's update of the last `asked` tokens, (B, asked, H), from all tokens, (B, T, H).
     fn update<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D>;
 
-    /// Rows and columns of a state, and what they stand for.
+    /// Rows and columns of a state, and their meanings.
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str));
 
-    /// The state of every sequence after every token, one step at a time: (B, T, rows · columns).
+    /// The state after every token, computed one step at a time: B vectors of (T, rows · columns).
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D>;
-
-    fn params(&self) -> Vec<&Param<D>>;
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>>;
 }
 
-/// The sizes of a stack.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    /// H, the channels that run through the layers.
-    pub width: usize,
-    pub layers: usize,
-    pub shape: Shape,
-    pub layout: Layout,
-}
-
-impl Sizes {
-    fn of(spec: &impl LayerSpec, shape: Shape, layout: Layout) -> Self {
-        Self { width: spec.width(), layers: spec.layers(), shape, layout }
-    }
-
-    /// Parameters of encoder and decoder.
-    fn parameters(self) -> u128 {
-        self.width as u128 * (self.layout.width(self.shape) + self.shape.outputs) as u128
-    }
-
-    /// Operations of encoder and decoder on one token.
-    fn flops(self) -> usize {
-        matvec(self.layout.width(self.shape) + self.shape.outputs, self.width)
-    }
-
-    /// Activations of a sequence, if a layer keeps `each` numbers of every token.
-    fn activations(self, each: usize) -> u128 {
-        self.layout.tokens(self.shape) as u128 * (2 * self.width + self.layers * each) as u128
-    }
-
-    /// "1.Λ", or "Λ" where there is only one layer.
-    pub fn name(self, layer: usize, symbol: &str) -> String {
-        if self.layers == 1 { symbol.to_owned() } else { format!("{layer}.{symbol}") }
+weights! {
+    /// The network.
+    pub struct Stack<D, S: LayerSpec>(config: Configured<S>) {
+        let Configured { spec, setting: Setting { shape, layout, .. } } = config;
+        let (w, h) = (layout.width(shape), spec.width());
+        weights {
+            encode: Param<D> = weight("W_in", (w, h), normal((1.0 / w as f32).sqrt())),
+            decode: Param<D> = weight("W_out", (h, shape.outputs), normal((1.0 / h as f32).sqrt())),
+            layers: Vec<S::Layer<D>> = numbered(spec.layers(), |_| spec.config()),
+        }
+        saved as { encode, layers, decode }
+        constants {
+            shape: Shape = shape,
+            /// The query's position among the tokens.
+            query: usize = layout.query_place(shape),
+        }
     }
 }
 
-/// The network.
-#[derive(Clone, Debug)]
-pub struct Stack<D: Device, L> {
-    encode: Param<D>,
-    layers: Vec<L>,
-    decode: Param<D>,
-    shape: Shape,
-    /// The query's place among the tokens.
-    query: usize,
-}
-
-impl<D: Device, L: Layer<D>> Stack<D, L> {
-    /// Layers numbered from 1, between an encoder and a decoder whose entries are drawn from N(0, 1/rows).
-    fn new<R: Rng>(
-        device: &D,
-        sizes: Sizes,
-        rng: &mut R,
-        mut layer: impl FnMut(usize, &mut R) -> DeviceResult<L, D>,
-    ) -> DeviceResult<Self, D> {
-        let Sizes { width, shape, layout, .. } = sizes;
-        let dense = |name: &str, rows: usize, columns: usize, rng: &mut R| {
-            let values = normals(rng, rows * columns, (1.0 / rows as f32).sqrt());
-            Param::new(device, name, (rows, columns), values)
-        };
-        Ok(Self {
-            encode: dense("W_in", layout.width(shape), width, rng)?,
-            decode: dense("W_out", width, shape.outputs, rng)?,
-            layers: (1..=sizes.layers).map(|number| layer(number, rng)).collect::<DeviceResult<_, D>>()?,
-            shape,
-            query: layout.query_place(shape),
-        })
-    }
-
-    /// The encoded tokens after so many layers: (B, T, H).
+impl<D: Device, S: LayerSpec> Stack<D, S> {
+    /// The encoded tokens after the first `layers` layers: (B, T, H).
     fn after<'p, T: Tape<f32, D>>(
         &self,
         layers: usize,
@@ -173,9 +108,9 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
         Ok(tokens)
     }
 
-    /// The states of each layer, until the device cannot compute.
+    /// The states of each layer, for each sequence: (T, rows · columns).
     fn histories(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
-        let history = |(before, layer): (usize, &L)| {
+        let history = |(before, layer): (usize, &S::Layer<D>)| {
             let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
             let read = self.after(before, graph_builder.tokens())?;
             layer.history(&read.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?)
@@ -184,8 +119,8 @@ impl<D: Device, L: Layer<D>> Stack<D, L> {
     }
 }
 
-impl<D: Device, L> Stack<D, L> {
-    /// The tokens up to the query's: no layer of a stack looks ahead, so what comes later is not read.
+impl<D: Device, S: LayerSpec> Stack<D, S> {
+    /// The tokens up to the query's: later ones do not affect the answer, because all layers are causal.
     fn until_query<T: Tape<f32, D>>(&self, Input { tokens, grad_target }: Input<D, T>) -> DeviceResult<Input<D, T>, D> {
         let (batch, length, width) = *tokens.shape();
         let tokens = match self.query + 1 < length {
@@ -196,7 +131,7 @@ impl<D: Device, L> Stack<D, L> {
     }
 }
 
-impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
+impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let input = self.until_query(input)?;
         let graph_builder = GraphBuilder::new(*input.tokens.shape());
@@ -232,15 +167,5 @@ impl<D: Device, L: Layer<D>> Net<D> for Stack<D, L> {
             }
         });
         named.collect()
-    }
-
-    fn params(&self) -> Vec<&Param<D>> {
-        let layers = self.layers.iter().flat_map(|layer| layer.params());
-        [&self.encode].into_iter().chain(layers).chain([&self.decode]).collect()
-    }
-
-    fn params_mut(&mut self) -> Vec<&mut Param<D>> {
-        let layers = self.layers.iter_mut().flat_map(|layer| layer.params_mut());
-        [&mut self.encode].into_iter().chain(layers).chain([&mut self.decode]).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What every architecture must pass: finite differences, counts, constructions, states.
+//! Tests of every architecture: gradients, parameter counts, constructions, states.
 #![cfg(test)]
 
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
@@ -9,9 +9,22 @@ use crate::nn::{Activation, GradTarget, parameter_difference};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
 const STEP_SIZE: f64 = 0.3;
-/// For models without a construction.
-pub const NO_THEORY: GdConstants = GdConstants { step_size: 0.0, lambda: 0.0 };
-const THEORY: GdConstants = GdConstants { step_size: STEP_SIZE, lambda: 0.0 };
+const GD_CONSTANTS: GdConstants = GdConstants { step_size: STEP_SIZE, lambda: 0.0 };
+
+/// A model with random weights.
+pub fn build<S: Architecture>(spec: &S, shape: Shape, layout: Layout) -> S::Net<Cpu> {
+    start(spec, Setting { shape, layout, gd_constants: GdConstants::default() })
+}
+
+/// A model at its start.
+fn start<S: Architecture>(spec: &S, setting: Setting) -> S::Net<Cpu> {
+    spec.build(&Cpu::default(), setting, &mut rng(1, Stream::Init, 0, 0)).unwrap()
+}
+
+/// The answers of a model to these tokens (B, T, w): (B, d_out), row-major.
+pub fn answers(net: &impl Net<Cpu>, tokens: Tensor3<Cpu>) -> Vec<f32> {
+    net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec()
+}
 
 fn task(outputs: Outputs) -> Task {
     Task::Linear(Linear {
@@ -27,7 +40,7 @@ fn task(outputs: Outputs) -> Task {
     })
 }
 
-/// Every architecture, in every setting that a preset can give it at a start.
+/// Every architecture, in every layout and with every kind of output that it supports.
 fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     let mut all = constructible(init);
     if init == Init::Random {
@@ -36,16 +49,16 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
             let others = without_construction().chain([attention]);
             all.extend(others.map(|spec| (spec, Layout::Joined, task(outputs))));
         }
-        let settings = [(1, Block::Bare), (2, Block::Gated)].into_iter();
+        let settings = [(1, ChannelMixing::Bare), (2, ChannelMixing::Gated)].into_iter();
         let joined = settings.flat_map(|(layers, block)| state_space(layers, block));
         all.extend(joined.map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
         all.extend(selective(2).map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
         all.extend(selective(1).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
-        all.extend(state_space(1, Block::Gated).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+        all.extend(state_space(1, ChannelMixing::Gated).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
         let features = ModelSpec::GdSsmMlp(GdSsmMlpSpec { features: 3, units: 4 });
         all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {
-            let others = without_construction().chain(selective(1)).chain(state_space(1, Block::Gated));
+            let others = without_construction().chain(selective(1)).chain(state_space(1, ChannelMixing::Gated));
             let readers = others.filter(|spec| spec.check(task(Outputs::Scalar).shape(), layout).is_ok());
             all.extend(readers.map(|spec| (spec, layout, task(Outputs::Scalar))));
         }
@@ -53,7 +66,7 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     all
 }
 
-/// Those that can be started from their theory.
+/// Architectures with a construction.
 fn constructible(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     let stack = |layers| ModelSpec::GdSsmStack(GdSsmStackSpec { init, layers });
     let both_ways = ModelSpec::BidirectionalGdSsm(BidirectionalGdSsmSpec { init });
@@ -74,8 +87,8 @@ fn constructible(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     all
 }
 
-/// The state-space models of the literature.
-fn state_space(layers: usize, block: Block) -> impl Iterator<Item = ModelSpec> {
+/// Models with a diagonal recurrence.
+fn state_space(layers: usize, block: ChannelMixing) -> impl Iterator<Item = ModelSpec> {
     let (width, states, dt_min, dt_max) = (3, 2, 0.1, 0.5);
     let lru = LruSpec { width, states, layers, block, r_min: 0.3, r_max: 0.9, max_phase: 1.0 };
     let s4d = S4dSpec { width, states, layers, block, dt_min, dt_max };
@@ -83,12 +96,12 @@ fn state_space(layers: usize, block: Block) -> impl Iterator<Item = ModelSpec> {
     [ModelSpec::Lru(lru), ModelSpec::S4d(s4d), ModelSpec::S5(s5)].into_iter()
 }
 
-/// Those whose recurrence depends on the token.
+/// Models whose recurrence depends on the token.
 fn selective(layers: usize) -> impl Iterator<Item = ModelSpec> {
     let (width, inner, states, heads, dt_min, dt_max) = (3, 4, 2, 2, 0.1, 0.5);
     let mamba = MambaSpec { width, inner, states, layers, dt_min, dt_max };
     let mamba2 = |form| Mamba2Spec { width, heads, inner, states, layers, form, dt_min, dt_max };
-    let dual = [Form::Recurrent, Form::Matrix].map(|form| ModelSpec::Mamba2(mamba2(form)));
+    let dual = [ScanForm::Recurrent, ScanForm::Matrix].map(|form| ModelSpec::Mamba2(mamba2(form)));
     [ModelSpec::Mamba(mamba)].into_iter().chain(dual)
 }
 
@@ -96,7 +109,7 @@ fn selective(layers: usize) -> impl Iterator<Item = ModelSpec> {
 fn both_forms_of_mamba_2_give_the_same_answers() {
     let mut specs = selective(2).skip(1);
     let answers = [(); 2].map(|()| {
-        let (_, model, _, tokens) = build(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
+        let (_, model, _, tokens) = sample(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
         model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec()
     });
     assert_close(&answers[0], &answers[1], 1e-5);
@@ -118,24 +131,24 @@ fn without_construction() -> impl Iterator<Item = ModelSpec> {
     .into_iter()
 }
 
-fn build(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Tensor3<Cpu>) {
+fn sample(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Tensor3<Cpu>) {
     let (device, shape) = (Cpu::default(), task.shape());
-    let model = spec.build(&device, (shape, layout), THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+    let model = start(spec, Setting { shape, layout, gd_constants: GD_CONSTANTS });
     let batch = task.sample(5, 2, Stream::Train, 0);
     let tokens = device.tensor_from_vec(layout.encode(&batch), (5, layout.tokens(shape), layout.width(shape)));
     (device, model, batch, tokens)
 }
 
-/// Sum of squares of the answers: something to differentiate.
+/// Sum of squares of the answers, which is differentiated.
 fn energy(model: &Model<Cpu>, tokens: &Tensor3<Cpu>) -> f64 {
     let answers = model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
     answers.iter().map(|a| f64::from(*a).powi(2)).sum()
 }
 
 #[test]
-fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
+fn every_context_length_that_reads_accepts_is_read() {
     for (spec, layout, task) in every(Init::Random) {
-        let (device, model, batch, _) = build(&spec, layout, &task);
+        let (device, model, batch, _) = sample(&spec, layout, &task);
         let context = batch.shape.context;
         let shapes = |model: &Model<Cpu>| model.params().iter().map(|p| *p.value.shape()).collect::<Vec<_>>();
         assert!(spec.reads(context, context));
@@ -145,8 +158,7 @@ fn contexts_of_every_length_that_a_model_says_it_reads_are_read() {
             if layout.tokens(short.shape) == 0 {
                 continue;
             }
-            let sizes = (short.shape, layout);
-            let reader = spec.build(&device, sizes, THEORY, &mut rng(1, Stream::Init, 0, 0)).unwrap();
+            let reader = start(&spec, Setting { shape: short.shape, layout, gd_constants: GD_CONSTANTS });
             assert_eq!(shapes(&reader), shapes(&model));
             let shape = (5, layout.tokens(short.shape), layout.width(short.shape));
             let tokens = device.tensor_from_vec(layout.encode(&short), shape);
@@ -181,17 +193,17 @@ fn descended(batch: &Batch, steps: u32) -> Vec<f32> {
 }
 
 #[test]
-fn a_constructed_model_is_as_many_steps_of_gradient_descent() {
+fn a_constructed_model_equals_its_steps_of_gradient_descent() {
     for (spec, layout, task) in constructible(Init::Constructed) {
-        let (_, model, batch, tokens) = build(&spec, layout, &task);
+        let (_, model, batch, tokens) = sample(&spec, layout, &task);
         let answers = model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
         assert_close(&answers, &descended(&batch, spec.descent_steps()), 1e-5);
-        let apart = parameter_difference(&model.canonical(THEORY)).unwrap();
-        assert!(apart < 1e-6, "{spec:?} is {apart} from its own construction");
+        let apart = parameter_difference(&model.canonical(GD_CONSTANTS)).unwrap();
+        assert!(apart < 1e-6, "{spec:?} has a distance of {apart} from its construction");
     }
 }
 
-/// Scales some parameters of the first layer against each other, which leaves the model as it was.
+/// The same model with factors moved between the parameters of its first layer.
 fn rescaled(model: &Model<Cpu>) -> Model<Cpu> {
     let mut model = model.clone();
     let factors: &[(&str, f32)] = match &model {
@@ -210,9 +222,9 @@ fn rescaled(model: &Model<Cpu>) -> Model<Cpu> {
 }
 
 #[test]
-fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
+fn symmetries_of_the_weights_do_not_change_the_distance_to_the_construction() {
     for (spec, layout, task) in constructible(Init::Random) {
-        let (_, mut model, _, tokens) = build(&spec, layout, &task);
+        let (_, mut model, _, tokens) = sample(&spec, layout, &task);
         for param in model.params_mut() {
             param.value = param.value.clone() + 0.1;
         }
@@ -221,16 +233,16 @@ fn what_leaves_the_model_as_it_was_leaves_its_distance_to_the_construction() {
         };
         let other = rescaled(&model);
         assert_close(&answers(&other), &answers(&model), 1e-5);
-        let distance = |model: &Model<Cpu>| parameter_difference(&model.canonical(THEORY)).unwrap();
+        let distance = |model: &Model<Cpu>| parameter_difference(&model.canonical(GD_CONSTANTS)).unwrap();
         assert!((distance(&other) - distance(&model)).abs() < 1e-5, "{spec:?}");
-        assert!(distance(&model) > 0.1, "{spec:?}: a random start is no construction");
+        assert!(distance(&model) > 0.1, "{spec:?}: a random start is far from the construction");
     }
 }
 
 #[test]
 fn gradients_by_weights_and_tokens_equal_finite_differences() {
     for (spec, layout, task) in every(Init::Random) {
-        let (device, mut model, _, tokens) = build(&spec, layout, &task);
+        let (device, mut model, _, tokens) = sample(&spec, layout, &task);
         for param in model.params_mut() {
             // Away from the small start, where all gradients are nearly zero.
             param.value = param.value.clone() * 0.6 + 0.1;
@@ -238,7 +250,7 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
         let traced: Tensor3<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
         let answers = model.forward(Input { tokens: traced, grad_target: GradTarget::All }).unwrap();
         let mut gradients = answers.square().sum::<Rank0, _>().backward();
-        // What the answer does not depend on has no gradient: zero.
+        // Parameters on which the answer does not depend get a gradient of zero.
         for param in model.params() {
             gradients.get_or_alloc_mut(&param.value).unwrap();
         }
@@ -269,8 +281,8 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
     }
 }
 
-/// Compares a slope with central differences of fourth order. Where the norm of a short row is strongly curved only the
-/// smaller step is fine enough; elsewhere the larger one is rounded less.
+/// Compares a derivative with central differences of fourth order. The smaller step is for layer norms of short rows,
+/// which are strongly curved; elsewhere the larger one has less rounding error.
 fn close(spec: &ModelSpec, name: &str, grad: f64, at: impl Fn(f32) -> f64) {
     let differences = [1.0 / 256.0, 1.0 / 1024.0]
         .map(|h: f32| (8.0 * (at(h) - at(-h)) - (at(2.0 * h) - at(-2.0 * h))) / (12.0 * f64::from(h)));
@@ -283,9 +295,9 @@ fn close(spec: &ModelSpec, name: &str, grad: f64, at: impl Fn(f32) -> f64) {
 
 #[test]
 fn hidden_states_imply_the_answers() {
-    // At the last stop, the map that the state implies takes the query near to the answer of the fast form.
+    // After the last token, the weights that the state implies give the answer of the forward pass, up to a factor.
     for (spec, layout, task) in constructible(Init::Constructed) {
-        let (_, model, batch, tokens) = build(&spec, layout, &task);
+        let (_, model, batch, tokens) = sample(&spec, layout, &task);
         let answers =
             model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
         let layer = model.states(&tokens).remove(0);
@@ -310,16 +322,16 @@ fn hidden_states_imply_the_answers() {
 }
 
 #[test]
-fn parameters_are_counted_right() {
+fn parameters_equals_the_sizes_of_the_weights() {
     for (spec, layout, task) in every(Init::Random) {
-        let (_, model, batch, _) = build(&spec, layout, &task);
+        let (_, model, batch, _) = sample(&spec, layout, &task);
         let held: usize = model.params().iter().map(|p| p.value.as_vec().len()).sum();
         assert_eq!(held as u128, spec.parameters(batch.shape, layout), "{spec:?}");
     }
 }
 
 #[test]
-fn a_state_does_not_grow_and_a_cache_does() {
+fn states_have_a_constant_size_and_caches_grow() {
     for (spec, layout, task) in every(Init::Random) {
         let at = |tokens| spec.costs(task.shape(), layout, tokens);
         let (short, long) = (at(10), at(1000));

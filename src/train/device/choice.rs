@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use super::{gpu_status, memory};
+use super::gpu_status;
 use crate::preset::Preset;
+use crate::system::memory;
 
 /// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,12 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Every choice that this machine offers; a GPU that does not answer is not among them.
+    pub fn all() -> Vec<Self> {
+        let gpus = (0..).take_while(|number| gpu_status::name(*number).is_ok()).map(Self::Cuda);
+        [Self::Auto, Self::Cpu].into_iter().chain(gpus).collect()
+    }
+
     /// Opens the chosen device.
     ///
     /// # Errors
@@ -90,7 +97,8 @@ impl OpenDevice {
     /// # Errors
     /// The preset needs more memory than a run on the CPU of this machine may use.
     fn cpu(preset: &Preset) -> Result<Self> {
-        preset.fits_into(memory::for_a_run())?;
+        let limit = memory::for_a_run();
+        preset.fits_into(limit.bytes, limit.by)?;
         Ok(Self::Cpu)
     }
 }

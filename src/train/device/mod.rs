@@ -5,7 +5,6 @@ mod choice;
 pub mod cuda_loader;
 mod failure;
 mod gpu_status;
-mod memory;
 
 pub use choice::{DeviceChoice, OpenDevice};
 pub use failure::{catch_panic, device_error, explained};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Measurement, ReferenceResult};
+use super::{HeldOut, Measurement, ReferenceResult};
 use crate::preset::{Claim, Quantity};
 use crate::reference::Reference;
 
@@ -17,30 +17,31 @@ pub struct ClaimCheck {
 }
 
 impl ClaimCheck {
-    pub fn new(claim: &Claim, measurement: &Measurement, references: &[ReferenceResult]) -> Self {
-        let value = value(claim.measure, measurement, references);
+    pub fn new(claim: &Claim, measurement: &Measurement, held_out: &HeldOut) -> Self {
+        let value = value(claim.measure, measurement, held_out);
         Self { held: claim.holds(value), claim: claim.clone(), value }
     }
 }
 
 /// The measured value of a quantity; NaN if there is none.
-fn value(quantity: Quantity, measurement: &Measurement, references: &[ReferenceResult]) -> f64 {
+fn value(quantity: Quantity, measurement: &Measurement, held_out: &HeldOut) -> f64 {
     let equal = &measurement.equivalence;
     let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
-        references.iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
+        held_out.references().iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
     };
     match quantity {
         Quantity::LossGap => equal.loss_gap,
         Quantity::PredictionDifference => equal.prediction_difference_relative,
         Quantity::SensitivityCosine => equal.sensitivity_cosine,
         Quantity::StateCosine => equal.state_cosine.unwrap_or(f64::NAN),
+        Quantity::ReadStateCosine => equal.read_state_cosine.unwrap_or(f64::NAN),
         Quantity::ParameterDifference => equal.parameter_difference.unwrap_or(f64::NAN),
         Quantity::LossOver(reference) => measurement.eval_loss / of(reference, |result| result.loss),
         Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
-        Quantity::DistanceTo(reference) => {
-            equal.distances.iter().find(|(other, _)| *other == reference).map_or(f64::NAN, |(_, distance)| *distance)
-        }
-        Quantity::Nearest(reference) => f64::from(equal.nearest == reference),
+        Quantity::LossOverFir(length) => measurement.eval_loss / held_out.fir_loss(length),
+        Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
+        Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),
+        Quantity::NearestNone => f64::from(equal.nearest_within().is_none()),
     }
 }

@@ -1,6 +1,6 @@
 //! Means, medians, distances and cosines of plain numbers.
 
-use crate::task::{Batch, Objective};
+use crate::task::Objective;
 
 /// The mean of losses.
 pub fn mean(losses: &[f64]) -> f64 {
@@ -19,21 +19,44 @@ pub fn median(losses: &[f64]) -> f64 {
     }
 }
 
-/// mean ‖f − g‖₂ over tasks, for answers f and g: (B, d_out).
-pub fn mean_distance(f: &[f32], g: &[f32], outputs: usize) -> f64 {
-    let norm = |(f, g): (&[f32], &[f32])| f.iter().zip(g).map(|(f, g)| f64::from(f - g).powi(2)).sum::<f64>().sqrt();
-    f.chunks(outputs).zip(g.chunks(outputs)).map(norm).sum::<f64>() / (f.len() / outputs) as f64
+/// The standard error of a mean; NaN for fewer than two values.
+pub fn standard_error(values: &[f64]) -> f64 {
+    let (mean, n) = (mean(values), values.len() as f64);
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
 }
 
-/// [`mean_distance`] divided by mean ‖g‖₂; for a g that is zero, by the mean norm of the true answers.
-pub fn relative_difference(f: &[f32], g: &[f32], batch: &Batch) -> f64 {
-    let outputs = batch.shape.outputs;
-    let size = |g: &[f32]| mean_distance(g, &vec![0.0; g.len()], outputs);
-    let scale = match size(g) {
-        0.0 => size(&batch.target),
-        scale => scale,
-    };
-    mean_distance(f, g, outputs) / scale
+/// A mean difference of values that were measured on the same tasks, with its standard error: what the tasks have in common
+/// cancels, so it is far smaller than that of either mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PairedDifference {
+    /// mean (a − b).
+    pub mean: f64,
+    pub standard_error: f64,
+}
+
+/// mean (a − b) over tasks.
+pub fn paired_difference(a: &[f64], b: &[f64]) -> PairedDifference {
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    PairedDifference { mean: mean(&differences), standard_error: standard_error(&differences) }
+}
+
+/// mean a / mean b − 1 with its standard error, to first order in the errors of both.
+pub fn paired_ratio(a: &[f64], b: &[f64]) -> PairedDifference {
+    let (of_a, of_b) = (mean(a), mean(b));
+    let deviations: Vec<f64> = a.iter().zip(b).map(|(a, b)| (a - of_a / of_b * b) / of_b).collect();
+    PairedDifference { mean: of_a / of_b - 1.0, standard_error: standard_error(&deviations) }
+}
+
+/// ‖f‖₂ of each task, for answers f: (B, d_out).
+pub fn norms(f: &[f32], outputs: usize) -> Vec<f64> {
+    let norm = |f: &[f32]| f.iter().map(|f| f64::from(*f).powi(2)).sum::<f64>().sqrt();
+    f.chunks(outputs).map(norm).collect()
+}
+
+/// ‖f − g‖₂ of each task, for answers f and g: (B, d_out).
+pub fn distances(f: &[f32], g: &[f32], outputs: usize) -> Vec<f64> {
+    let norm = |(f, g): (&[f32], &[f32])| f.iter().zip(g).map(|(f, g)| f64::from(f - g).powi(2)).sum::<f64>().sqrt();
+    f.chunks(outputs).zip(g.chunks(outputs)).map(norm).collect()
 }
 
 /// Cosine of the angle between two vectors; 1 between two zeros, 0 between a zero and another.
@@ -77,6 +100,17 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 1e30]), 3.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 1e30]), 3.0);
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_tasks_have_in_common_cancels_in_differences() {
+        let hard: Vec<f64> = (0..100).map(|i| f64::from(i % 10)).collect();
+        let harder: Vec<f64> = hard.iter().enumerate().map(|(i, loss)| loss + 1.0 + 0.01 * (i % 2) as f64).collect();
+        let PairedDifference { mean, standard_error: paired } = paired_difference(&harder, &hard);
+        assert!((mean - 1.005).abs() < 1e-12 && paired < 1e-3 && standard_error(&hard) > 0.2, "{paired}");
+        let ratio = paired_ratio(&hard.iter().map(|loss| 1.5 * loss).collect::<Vec<_>>(), &hard);
+        assert!((ratio.mean - 0.5).abs() < 1e-12 && ratio.standard_error < 1e-12, "{ratio:?}");
+        assert_eq!(distances(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 0.0, 0.0], 2), [0.0, 5.0]);
     }
 
     #[test]

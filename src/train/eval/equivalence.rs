@@ -6,9 +6,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::super::trainer::Run;
-use super::distance::{comparable_state, cosine, embedded, mean, mean_distance, median, relative_difference};
+use super::distance::{
+    PairedDifference, comparable_state, cosine, distances, embedded, mean, median, paired_difference, paired_ratio,
+    standard_error,
+};
 use super::held_out::HeldOut;
 use super::loss_by_pairs;
+use super::nearest::{self, Distances, NEAR};
+use crate::nn::model::ModelSpec;
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
@@ -18,6 +23,8 @@ const STATES_AT_ONCE: usize = 8;
 
 /// Sensitivities, one of each output of each task, that [`Scope::Subset`] compares, about.
 const SUBSET: usize = 640;
+/// The same for [`Scope::All`]: each output costs a backward pass over all tasks.
+const ALL: usize = 40_960;
 
 /// The model compared with the references over the held-out tasks, after a number of steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +33,9 @@ pub struct Measurement {
     pub step: u64,
     /// Mean loss of the model.
     pub eval_loss: f64,
+    /// The standard error of that mean; NaN in sessions that were saved before this was measured.
+    #[serde(default = "nan")]
+    pub eval_loss_standard_error: f64,
     /// Median loss of the model; NaN in sessions that were saved before this was measured.
     #[serde(default = "nan")]
     pub eval_median: f64,
@@ -34,6 +44,20 @@ pub struct Measurement {
     #[serde(default, alias = "running")]
     pub loss_by_pairs: Vec<f64>,
     pub equivalence: Equivalence,
+    /// The model's loss compared with that of every reference, on the same tasks.
+    #[serde(default)]
+    pub loss_differences: Vec<LossDifference>,
+}
+
+/// The loss of a model minus that of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossDifference {
+    pub reference: Reference,
+    /// Mean over the held-out tasks.
+    pub mean: f64,
+    /// Its standard error. Task by task both have much in common, so it is smaller than that of either loss.
+    pub standard_error: f64,
 }
 
 fn nan() -> f64 {
@@ -48,7 +72,8 @@ pub struct Equivalence {
     pub reference: Reference,
     /// mean ‖f(x_q) − g(x_q)‖₂.
     pub prediction_difference: f64,
-    /// The same, divided by mean ‖g(x_q)‖₂.
+    /// The same, divided by the mean norm of the true answers: one scale for all references. Of classes, by the mean norm of
+    /// the logits of the reference that models are compared with.
     pub prediction_difference_relative: f64,
     /// mean cosine between ∂f/∂x_q and ∂g/∂x_q, output by output.
     pub sensitivity_cosine: f64,
@@ -56,16 +81,51 @@ pub struct Equivalence {
     pub sensitivity_difference: f64,
     /// loss(f) / loss(g) − 1.
     pub loss_gap: f64,
-    /// mean |cosine| between the hidden state and Σ y xᵀ over tasks and tokens; `None` if a model has no such state.
+    /// Its standard error, over the same tasks for f and g; NaN in sessions that were saved before this was measured.
+    #[serde(default = "nan")]
+    pub loss_gap_standard_error: f64,
+    /// mean |cosine| between the hidden state and Σ y xᵀ over tasks and tokens; `None` if a model has no such state, or none
+    /// that can be compared as it is.
     pub state_cosine: Option<f64>,
+    /// The same for a state that is read through weights that the model learns: what its read-out makes of it.
+    #[serde(default)]
+    pub read_state_cosine: Option<f64>,
+    /// The tasks that sensitivities and states were compared on; 0 in sessions that were saved before this was kept.
+    #[serde(default)]
+    pub compared_tasks: usize,
     /// Relative distance of the weights from the construction's, their symmetries divided out: see
     /// [`crate::nn::parameter_difference`]. `None` if there is no construction.
     #[serde(default)]
     pub parameter_difference: Option<f64>,
-    /// The reference with the least relative prediction difference.
+    /// The reference with the least relative prediction difference, however large; see [`Self::nearest_within`].
     pub nearest: Reference,
-    /// Relative prediction difference to every reference that applies.
+    /// References whose relative prediction difference is not larger by more than twice the standard error.
+    #[serde(default)]
+    pub ties: Vec<Reference>,
+    /// Relative prediction difference to every reference that applies and equals no simpler one.
     pub distances: Vec<(Reference, f64)>,
+}
+
+impl Equivalence {
+    /// Relative prediction difference to a reference; `None` if it was not measured.
+    pub fn distance_to(&self, reference: Reference) -> Option<f64> {
+        self.distances.iter().find(|(other, _)| *other == reference).map(|(_, distance)| *distance)
+    }
+
+    /// Relative prediction difference to the nearest reference; NaN if there is none.
+    pub fn nearest_distance(&self) -> f64 {
+        self.distance_to(self.nearest).unwrap_or(f64::NAN)
+    }
+
+    /// The nearest reference; `None` if the model is farther than [`NEAR`] from every one.
+    pub fn nearest_within(&self) -> Option<Reference> {
+        (self.nearest_distance() <= NEAR).then_some(self.nearest)
+    }
+
+    /// Whether this reference is the nearest one, or as near as that within the sampling error.
+    pub fn is_nearest(&self, reference: Reference) -> bool {
+        self.nearest_within().is_some_and(|nearest| nearest == reference || self.ties.contains(&reference))
+    }
 }
 
 /// How many of the held-out tasks sensitivities and states are compared on; losses and predictions always on all.
@@ -73,7 +133,7 @@ pub struct Equivalence {
 pub enum Scope {
     /// The first 16 to 256, fewer the more outputs there are: cheap enough to repeat during training.
     Subset,
-    /// All.
+    /// All, or the first 256 or more where there are many outputs.
     All,
 }
 
@@ -81,7 +141,7 @@ impl Scope {
     fn tasks(self, all: usize, outputs: usize) -> usize {
         match self {
             Self::Subset => (SUBSET / outputs).clamp(16, 256).min(all),
-            Self::All => all,
+            Self::All => (ALL / outputs).clamp(256, 4096).min(all),
         }
     }
 }
@@ -95,29 +155,44 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
     let losses = objective.losses(&answers, &batch.target, outputs);
     let eval_loss = mean(&losses);
 
-    let distances: Vec<(Reference, f64)> = held_out
-        .distinct()
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .map(|(reference, solved)| (reference, relative_difference(&answers, solved, batch)))
-        .collect();
+    let Distances { all, least, ties } = nearest::measure(&answers, held_out);
     let (main, solved) = held_out.main();
     let (sensitivity_cosine, sensitivity_difference) = sensitivities(run, preset, held_out, tasks)?;
-    let nearest = distances.iter().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(main.tuned.reference, |(r, _)| *r);
+    let prediction_difference = mean(&distances(&answers, solved, outputs));
+    let gap = paired_ratio(&losses, held_out.main_losses());
+    let against = |(reference, theirs): (Reference, &[f64])| {
+        let PairedDifference { mean, standard_error } = paired_difference(&losses, theirs);
+        LossDifference { reference, mean, standard_error }
+    };
+    let cosine = state_cosine(run, preset, held_out, tasks)?;
+    let (state_cosine, read_state_cosine) =
+        if reads_state_through_weights(&preset.model) { (None, cosine) } else { (cosine, None) };
     let equivalence = Equivalence {
         reference: main.tuned.reference,
-        prediction_difference: mean_distance(&answers, solved, outputs),
-        prediction_difference_relative: relative_difference(&answers, solved, batch),
+        prediction_difference,
+        prediction_difference_relative: prediction_difference / held_out.scale(),
         sensitivity_cosine,
         sensitivity_difference,
-        loss_gap: eval_loss / main.loss - 1.0,
-        state_cosine: state_cosine(run, preset, held_out, tasks)?,
+        loss_gap: gap.mean,
+        loss_gap_standard_error: gap.standard_error,
+        state_cosine,
+        read_state_cosine,
+        compared_tasks: tasks,
         parameter_difference: run.parameter_difference(),
-        nearest,
-        distances,
+        nearest: least,
+        ties,
+        distances: all,
     };
     let loss_by_pairs = loss_by_pairs::of_model(run, preset, &held_out.loss_by_pairs_tasks())?;
-    Ok(Measurement { step, eval_loss, eval_median: median(&losses), loss_by_pairs, equivalence })
+    Ok(Measurement {
+        step,
+        eval_loss,
+        eval_loss_standard_error: standard_error(&losses),
+        eval_median: median(&losses),
+        loss_by_pairs,
+        equivalence,
+        loss_differences: held_out.losses().map(against).collect(),
+    })
 }
 
 /// Mean cosine, output by output, and mean Frobenius distance between ∂f/∂x_q and the main reference's weights, over
@@ -144,6 +219,11 @@ fn sensitivities(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize
     }
     let difference = squares.iter().map(|s| s.sqrt()).sum::<f64>() / size as f64;
     Ok((cosines / (size * outputs) as f64, difference))
+}
+
+/// Whether a model's state is compared with Σ y xᵀ as its learnt read-out sees it, and not as it is.
+fn reads_state_through_weights(model: &ModelSpec) -> bool {
+    matches!(model, ModelSpec::LinearAttention(_) | ModelSpec::ProductSsm(_))
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over the first `size` tasks and all time steps at

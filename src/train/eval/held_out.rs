@@ -6,11 +6,12 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::distance::{mean, median};
+use super::distance::{mean, median, norms, standard_error};
 use super::loss_by_pairs;
 use crate::bounds;
 use crate::nn::model::{Architecture, GdConstants};
 use crate::preset::Preset;
+use crate::reference::fir::Fir;
 use crate::reference::{self, Loss, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
 use crate::task::{Batch, Objective, Shape, Stream, Task};
 
@@ -26,10 +27,12 @@ const MAIN: Reference = Reference::Gd(1);
 /// A reference on the held-out tasks of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceResult {
-    /// The algorithm and its step sizes.
+    /// The algorithm and its parameters.
     pub tuned: Tuned,
     /// Mean loss over the held-out tasks.
     pub loss: f64,
+    /// The standard error of that mean.
+    pub loss_standard_error: f64,
     /// Median loss. Least squares on as many noisy pairs as there are unknowns has no finite mean loss.
     pub median: f64,
     /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty if contexts are so long that
@@ -45,60 +48,92 @@ pub struct HeldOut {
     references: Vec<ReferenceResult>,
     /// Each reference's answers, comparable: (B, d_out), in the same order.
     answers: Vec<Vec<f32>>,
-    /// The index of the main reference in both lists.
+    /// Each reference's losses: (B), in the same order.
+    losses: Vec<Vec<f64>>,
+    /// The index of the main reference in these lists.
     main: usize,
     prior: Prior,
+    trained_on: Task,
     /// The weights of the main reference: (B, d_out, d).
     weights: Vec<f32>,
+    /// What distances between answers are divided by.
+    scale: f64,
     gd_constants: GdConstants,
+}
+
+/// A problem, decomposed once for all references.
+struct Solvable {
+    problem: Problem,
+    spectrum: Spectrum,
+    /// [`Spectrum::along`] of the query.
+    along: DVector<f64>,
+}
+
+impl Solvable {
+    fn new(problem: Problem) -> Self {
+        let spectrum = Spectrum::of(&problem);
+        let along = spectrum.along(&problem.query);
+        Self { problem, spectrum, along }
+    }
+
+    fn answer(&self, tuned: &Tuned) -> DVector<f64> {
+        tuned.answer(&self.problem, &self.spectrum, &self.along)
+    }
 }
 
 impl HeldOut {
     /// Samples the tasks of a preset and solves them by every reference that applies. References choose step sizes and
-    /// penalties on tasks like `trained_on`, which may differ from the preset's.
+    /// penalties on tasks like `trained_on`, which may differ from the preset's. Where its contexts have another length,
+    /// learners whose gain is divided by N are here twice: with the gain of the new length, and frozen, with that of the
+    /// old one.
     pub fn new(preset: &Preset, trained_on: &Task) -> Self {
         let prior = prior(trained_on);
         let tuner = Tuner::new(&prior, &problems(&trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
         let batch = preset.task.sample(bounds::HELD_OUT, SEED, Stream::HeldOut, 0);
-        let known: Vec<(Problem, Spectrum)> = problems(&batch)
-            .into_par_iter()
-            .map(|problem| {
-                let spectrum = Spectrum::of(&problem);
-                (problem, spectrum)
-            })
-            .collect();
+        let solvable: Vec<Solvable> = problems(&batch).into_par_iter().map(Solvable::new).collect();
 
         let applying = Reference::ALL.into_iter().filter(|reference| reference.applies(&prior));
-        let tuned: Vec<Tuned> = applying.map(|reference| tuner.tune(reference)).collect();
+        let mut tuned: Vec<Tuned> = applying.map(|reference| tuner.tune(reference)).collect();
+        if prior.shape.context != batch.shape.context {
+            let frozen = |tuned: &Tuned| tuned.frozen(prior.shape.context, batch.shape.context);
+            tuned.extend(tuned.iter().filter_map(frozen).collect::<Vec<_>>());
+        }
         let first: Vec<&Problem> =
-            known.iter().take(loss_by_pairs::tasks(batch.shape, &tuned)).map(|(problem, _)| problem).collect();
+            solvable.iter().take(loss_by_pairs::tasks(batch.shape)).map(|task| &task.problem).collect();
         let loss_by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective());
-        let mut references = Vec::new();
-        let mut answers = Vec::new();
+        let (mut references, mut answers, mut all_losses) = (Vec::new(), Vec::new(), Vec::new());
         for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
-            let solved = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem) * &problem.query);
+            let solved = gather(&solvable, |task| task.answer(&tuned));
             let solved = preset.task.objective().comparable(solved, batch.shape.outputs);
             let losses = preset.task.objective().losses(&solved, &batch.target, batch.shape.outputs);
-            let flops = tuned.flops(shape_of(batch.shape));
             references.push(ReferenceResult {
                 tuned,
                 loss: mean(&losses),
+                loss_standard_error: standard_error(&losses),
                 median: median(&losses),
                 loss_by_pairs,
-                flops,
+                flops: tuned.flops(shape_of(batch.shape)),
             });
             answers.push(solved);
+            all_losses.push(losses);
         }
         let main = references.iter().position(|result: &ReferenceResult| result.tuned.reference == MAIN).unwrap_or(0);
         let tuned = references[main].tuned;
         // Transposed: nalgebra stores columns, but rows are needed.
-        let weights = gather(&known, |problem, spectrum| tuned.weights_from(spectrum, problem).transpose());
+        let weights = gather(&solvable, |task| tuned.weights(&task.problem).transpose());
         let descent = tuner.tune(Reference::Gd(preset.model.descent_steps())).eta.unwrap_or(0.0);
         let gd_constants = GdConstants {
             step_size: descent / prior.shape.context as f64,
             lambda: tuner.tune(Reference::Ridge).lambda.unwrap_or(0.0),
         };
-        Self { batch, references, answers, main, prior, weights, gd_constants }
+        // Logits have no true answer: theirs are measured by the size of the main reference's.
+        let yardstick = match preset.task.objective() {
+            Objective::SquaredError => &batch.target,
+            Objective::CrossEntropy => &answers[main],
+        };
+        let scale = Some(mean(&norms(yardstick, batch.shape.outputs))).filter(|scale| *scale > 0.0).unwrap_or(1.0);
+        let (losses, trained_on) = (all_losses, trained_on.clone());
+        Self { batch, references, answers, losses, main, prior, trained_on, weights, scale, gd_constants }
     }
 
     pub fn batch(&self) -> &Batch {
@@ -111,8 +146,44 @@ impl HeldOut {
 
     /// The answers, (B, d_out), of every reference that equals no simpler one on this task.
     pub fn distinct(&self) -> impl Iterator<Item = (Reference, &[f32])> {
-        let named = self.references.iter().map(|result| result.tuned.reference).zip(&self.answers);
-        named.filter(|(reference, _)| reference.simplest(&self.prior) == *reference).map(|(r, a)| (r, a.as_slice()))
+        let distinct = |tuned: &Tuned| tuned.simplest(&self.prior) == tuned.reference;
+        let named = self.references.iter().zip(&self.answers).filter(move |(result, _)| distinct(&result.tuned));
+        named.map(|(result, answers)| (result.tuned.reference, answers.as_slice()))
+    }
+
+    /// The losses, (B), of every reference.
+    pub fn losses(&self) -> impl Iterator<Item = (Reference, &[f64])> {
+        self.references.iter().map(|result| result.tuned.reference).zip(self.losses.iter().map(Vec::as_slice))
+    }
+
+    /// The losses, (B), of the main reference.
+    pub fn main_losses(&self) -> &[f64] {
+        &self.losses[self.main]
+    }
+
+    /// What distances between answers are divided by: the mean norm of the true answers, one number for all references; for
+    /// classes, whose logits have no true answer, the mean norm of the main reference's logits.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// What the references know of the tasks.
+    pub fn prior(&self) -> Prior {
+        self.prior
+    }
+
+    /// The held-out tasks in the references' terms.
+    pub fn problems(&self) -> Vec<Problem> {
+        problems(&self.batch)
+    }
+
+    /// The mean loss of the best linear filter of the last `length` tokens, fitted to tasks like those of training.
+    pub fn fir_loss(&self, length: usize) -> f64 {
+        let filter = Fir::best(length, &problems(&self.trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
+        let outputs = self.batch.shape.outputs;
+        let answers: Vec<f32> =
+            self.problems().iter().flat_map(|problem| filter.answer(problem).data.as_vec().clone()).map(|y| y as f32).collect();
+        mean(&self.trained_on.objective().losses(&answers, &self.batch.target, outputs))
     }
 
     /// The main reference, one step of gradient descent, and its answers: (B, d_out).
@@ -122,8 +193,7 @@ impl HeldOut {
 
     /// The first tasks, over which losses after each pair are averaged; none if that would take too long.
     pub fn loss_by_pairs_tasks(&self) -> Batch {
-        let tuned: Vec<Tuned> = self.references.iter().map(|result| result.tuned).collect();
-        self.batch.part(0, loss_by_pairs::tasks(self.batch.shape, &tuned))
+        self.batch.part(0, loss_by_pairs::tasks(self.batch.shape))
     }
 
     /// The weights of the main reference, which are its sensitivities: (B, d_out, d).
@@ -165,18 +235,16 @@ fn prior(task: &Task) -> Prior {
 
 /// A matrix of each problem, one after the other, in single precision.
 fn gather<R, C, S>(
-    known: &[(Problem, Spectrum)],
-    matrix: impl Fn(&Problem, &Spectrum) -> nalgebra::Matrix<f64, R, C, S> + Sync,
+    solvable: &[Solvable],
+    matrix: impl Fn(&Solvable) -> nalgebra::Matrix<f64, R, C, S> + Sync,
 ) -> Vec<f32>
 where
     R: nalgebra::Dim,
     C: nalgebra::Dim,
     S: nalgebra::RawStorage<f64, R, C>,
 {
-    let numbers = |(problem, spectrum): &(Problem, Spectrum)| {
-        matrix(problem, spectrum).iter().map(|value| *value as f32).collect::<Vec<_>>()
-    };
-    known.par_iter().flat_map_iter(numbers).collect()
+    let numbers = |task: &Solvable| matrix(task).iter().map(|value| *value as f32).collect::<Vec<_>>();
+    solvable.par_iter().flat_map_iter(numbers).collect()
 }
 
 /// A batch in the references' terms.

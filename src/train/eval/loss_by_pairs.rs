@@ -20,11 +20,11 @@ const CONTEXTS: usize = 4096;
 /// Floating-point operations that all references together may need.
 const FLOPS: u64 = 2_000_000_000;
 
-/// The number of tasks that this costs acceptable time for.
-pub fn tasks(shape: Shape, references: &[Tuned]) -> usize {
-    let lengths = shape.context + 1;
-    let sizes = crate::reference::ProblemShape { dim: shape.dim, outputs: shape.outputs, context: shape.context };
-    let each = references.iter().map(|tuned| tuned.flops(sizes)).fold(0, u64::saturating_add);
+/// The number of tasks that this costs acceptable time for: each length of the context costs an eigenproblem, and each
+/// reference some tens of operations for each of its directions and each output.
+pub fn tasks(shape: Shape) -> usize {
+    let (lengths, directions) = (shape.context + 1, shape.dim.min(shape.context) as u64);
+    let each = 10 * directions.pow(3) + 4 * directions * shape.dim as u64 + 300 * directions * shape.outputs as u64;
     let affordable = FLOPS / each.saturating_mul(lengths as u64).max(1);
     (ANSWERS / shape.outputs)
         .clamp(64, 128)
@@ -38,8 +38,7 @@ pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Obj
         let spectra: Vec<Spectrum> = Spectrum::after_each_pair(problem).collect();
         let target: Vec<f32> = problem.target.iter().map(|value| *value as f32).collect();
         let of = |tuned: &Tuned| -> Vec<f64> {
-            let answers =
-                tuned.running_weights_from(&spectra, problem).into_iter().map(|weights| weights * &problem.query);
+            let answers = tuned.answers_by_pairs(problem, &spectra).into_iter();
             let single = |answer: nalgebra::DVector<f64>| answer.iter().map(|value| *value as f32).collect::<Vec<_>>();
             answers.map(|answer| objective.loss(&single(answer), &target)).collect()
         };

@@ -4,13 +4,17 @@
 mod claims;
 mod distance;
 mod equivalence;
+mod fit;
 mod held_out;
 mod hidden_state;
 mod loss_by_pairs;
+mod nearest;
 mod off_distribution;
 
 pub use claims::ClaimCheck;
-pub use equivalence::{Equivalence, Measurement, Scope, measure};
+pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
+pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};
+pub use nearest::NEAR;
 pub use hidden_state::{Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
 pub use off_distribution::{Shift, Shifted, shifts};

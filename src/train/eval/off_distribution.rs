@@ -24,8 +24,11 @@ pub struct Shift {
     pub reference_loss: f64,
     /// Relative prediction difference between the two.
     pub difference: f64,
-    /// The reference with the smallest relative prediction difference.
+    /// The reference with the smallest relative prediction difference. On contexts of another length than in training a
+    /// learner whose gain is divided by N is compared twice, [`Reference::Frozen`] with the gain that it had in training.
     pub nearest: Reference,
+    /// Its relative prediction difference.
+    pub nearest_distance: f64,
 }
 
 /// A shift to be measured.
@@ -51,6 +54,7 @@ impl Shift {
             reference_loss: main.loss,
             difference: equivalence.prediction_difference_relative,
             nearest: equivalence.nearest,
+            nearest_distance: equivalence.nearest_distance(),
         })
     }
 }

@@ -1,14 +1,15 @@
 //! The gallery: presets in families, saved sessions, a search over both.
 //!
-//! Owns what is listed and what is chosen. Knows nothing of how it is drawn.
+//! Owns what is listed and what is selected. Knows nothing of how it is rendered.
 
 use std::collections::HashMap;
 
-use crate::bounds::printable;
 use crate::preset::{Entry, Family};
 use crate::session::{PresetResults, ResultCache, Summary};
 use crate::train::DeviceChoice;
-use crate::tui::action::{Action, Direction, Effect};
+use crate::tui::effects::Effect;
+use crate::tui::message::{GalleryAction, Move};
+use crate::worker::Source;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tab {
@@ -17,9 +18,9 @@ pub enum Tab {
 }
 
 /// A line in the list of presets.
-pub enum Row<'a> {
+pub enum ListRow<'a> {
     Family(&'static str),
-    /// A preset and its place among those that match the search.
+    /// A preset and its index among those that match the search.
     Preset(usize, &'a Entry),
 }
 
@@ -33,25 +34,27 @@ pub struct Gallery {
     pub tab: Tab,
     presets: Vec<Entry>,
     sessions: Vec<SessionRow>,
-    /// What presets came to on this machine, by their names.
-    tried: HashMap<String, PresetResults>,
-    /// When the ledger was read, in seconds since 1970.
+    /// Earlier results of presets on this machine, by their names.
+    results: HashMap<String, PresetResults>,
+    /// When the results were read, in seconds since 1970.
     pub now: u64,
     /// What was typed after `/`.
     pub search: String,
     /// Whether keys go into the search.
     pub typing: bool,
-    /// The chosen place in each tab, among those that match.
-    chosen: (usize, usize),
+    /// The selected index in each tab, among those that match: presets, sessions.
+    selected: (usize, usize),
     pub device: DeviceChoice,
-    /// What choices of a device come to on this machine, asked for before the screen was taken.
+    /// The device that each choice leads to on this machine.
     pub descriptions: Vec<(DeviceChoice, String)>,
-    /// Rows that the card is scrolled by; drawing stops at its end.
-    pub card_scroll: usize,
+    /// Rows that the details are scrolled by; rendering stops at their end.
+    pub details_scroll: usize,
 }
 
-/// Rows that the card moves by at once, and the most that it may be moved by.
-const SCROLL: (usize, usize) = (8, 40);
+/// Rows that the details are scrolled by at once.
+const PAGE: usize = 8;
+/// Rows that they may be scrolled by: more than the longest have.
+const FURTHEST: usize = 40;
 
 impl Gallery {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
@@ -59,40 +62,40 @@ impl Gallery {
             tab: Tab::Presets,
             presets,
             sessions: Vec::new(),
-            tried: HashMap::new(),
+            results: HashMap::new(),
             now: 0,
             search: String::new(),
             typing: false,
-            chosen: (0, 0),
+            selected: (0, 0),
             device,
             descriptions: Vec::new(),
-            card_scroll: 0,
+            details_scroll: 0,
         }
     }
 
-    pub fn set_result_cache(&mut self, result_cache: &ResultCache, now: u64) {
-        let page = |entry: &Entry| {
-            let page = result_cache.results(&entry.name, entry.preset.as_ref().ok()?)?;
-            Some((entry.name.clone(), page.clone()))
+    pub fn set_results(&mut self, cache: &ResultCache, now: u64) {
+        let results = |entry: &Entry| {
+            let results = cache.results(&entry.name, entry.preset.as_ref().ok()?)?;
+            Some((entry.name.clone(), results.clone()))
         };
-        self.tried = self.presets.iter().filter_map(page).collect();
+        self.results = self.presets.iter().filter_map(results).collect();
         self.now = now;
     }
 
-    /// What a preset came to on this machine; none where it was not tried.
-    pub fn tried(&self, name: &str) -> Option<&PresetResults> {
-        self.tried.get(name)
+    /// Earlier results of a preset on this machine.
+    pub fn results(&self, name: &str) -> Option<&PresetResults> {
+        self.results.get(name)
     }
 
     /// Where a run would compute.
-    pub fn describe(&self) -> String {
+    pub fn device_description(&self) -> String {
         let known = self.descriptions.iter().find(|(choice, _)| *choice == self.device);
-        known.map_or_else(|| self.device.to_string(), |(_, labels)| labels.clone())
+        known.map_or_else(|| self.device.to_string(), |(_, description)| description.clone())
     }
 
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {
         self.sessions = sessions.into_iter().map(|(summary, age)| SessionRow { summary, age }).collect();
-        self.keep_in_list();
+        self.clamp_selection();
     }
 
     /// How many sessions there are, matching or not.
@@ -119,113 +122,120 @@ impl Gallery {
     }
 
     /// The presets that match, under the titles of their families; unreadable files come last.
-    pub fn rows(&self) -> Vec<Row<'_>> {
+    pub fn rows(&self) -> Vec<ListRow<'_>> {
         let family = |entry: &Entry| entry.preset.as_ref().ok().map(|preset| preset.family);
         let mut rows = Vec::new();
         let mut above: Option<Option<Family>> = None;
-        for (place, entry) in self.presets().into_iter().enumerate() {
+        for (index, entry) in self.presets().into_iter().enumerate() {
             let family = family(entry);
             if above != Some(family) {
-                rows.push(Row::Family(family.map_or("Unreadable", Family::title)));
+                rows.push(ListRow::Family(family.map_or("Unreadable", Family::title)));
                 above = Some(family);
             }
-            rows.push(Row::Preset(place, entry));
+            rows.push(ListRow::Preset(index, entry));
         }
         rows
     }
 
-    /// The chosen place in the tab that is open.
-    pub fn chosen(&self) -> usize {
+    /// The selected index in the tab that is open.
+    pub fn selected(&self) -> usize {
         match self.tab {
-            Tab::Presets => self.chosen.0,
-            Tab::Sessions => self.chosen.1,
+            Tab::Presets => self.selected.0,
+            Tab::Sessions => self.selected.1,
         }
     }
 
-    pub fn chosen_preset(&self) -> Option<&Entry> {
-        self.presets().get(self.chosen.0).copied()
+    pub fn selected_preset(&self) -> Option<&Entry> {
+        self.presets().get(self.selected.0).copied()
     }
 
-    pub fn chosen_session(&self) -> Option<&SessionRow> {
-        self.sessions().get(self.chosen.1).copied()
+    pub fn selected_session(&self) -> Option<&SessionRow> {
+        self.sessions().get(self.selected.1).copied()
     }
 
     pub fn clear_search(&mut self) {
         self.search.clear();
         self.typing = false;
-        self.keep_in_list();
+        self.clamp_selection();
     }
 
-    pub fn update(&mut self, action: Action, notice: &mut Option<String>) -> Vec<Effect> {
-        // Another card is read from its start.
-        self.card_scroll = match action {
-            Action::ScrollDown => (self.card_scroll + SCROLL.0).min(SCROLL.1),
-            Action::ScrollUp => self.card_scroll.saturating_sub(SCROLL.0),
-            Action::NextDevice => self.card_scroll,
-            _ => 0,
-        };
+    /// # Errors
+    /// Why the selected file cannot be opened.
+    pub fn update(&mut self, action: GalleryAction) -> Result<Option<Effect>, String> {
+        if action != GalleryAction::NextDevice {
+            self.details_scroll = 0;
+        }
         match action {
-            Action::Move(Direction::Up) => self.choose(self.chosen().saturating_sub(1)),
-            Action::Move(Direction::Down) => self.choose(self.chosen() + 1),
-            Action::Move(Direction::Left) => self.tab = Tab::Presets,
-            Action::Move(Direction::Right) => self.tab = Tab::Sessions,
-            Action::First => self.choose(0),
-            Action::Last => self.choose(usize::MAX),
-            Action::NextTab => {
+            GalleryAction::Open => return self.open(),
+            GalleryAction::NextTab => {
                 self.tab = if self.tab == Tab::Presets { Tab::Sessions } else { Tab::Presets };
             }
-            Action::Search => self.typing = true,
-            Action::Type(c) if !c.is_control() => self.edit(|search| search.push(c)),
-            Action::Erase => self.edit(|search| {
-                search.pop();
-            }),
-            Action::AcceptSearch => self.typing = false,
-            Action::ClearSearch => self.clear_search(),
-            Action::NextDevice => self.device = next_device(self.device),
-            Action::Open => return self.open(notice),
-            _ => {}
+            GalleryAction::NextDevice => self.device = next_device(self.device),
+            GalleryAction::Search => self.typing = true,
+            GalleryAction::Type(c) if c.is_control() => {}
+            GalleryAction::Type(c) => self.edit(|search| search.push(c)),
+            // Erasing in an empty search leaves it, for terminals that do not pass Esc on.
+            GalleryAction::Erase if self.search.is_empty() => self.typing = false,
+            GalleryAction::Erase => self.edit(|search| _ = search.pop()),
+            GalleryAction::AcceptSearch => self.typing = false,
+            GalleryAction::ClearSearch => self.clear_search(),
         }
-        vec![]
+        Ok(None)
     }
 
-    fn open(&self, notice: &mut Option<String>) -> Vec<Effect> {
-        let refused = |why: &String, notice: &mut Option<String>| {
-            *notice = Some(printable(why));
-            vec![]
+    pub fn move_selection(&mut self, to: Move) {
+        // The details of another entry are read from their start.
+        self.details_scroll = match to {
+            Move::PageDown => (self.details_scroll + PAGE).min(FURTHEST),
+            Move::PageUp => self.details_scroll.saturating_sub(PAGE),
+            Move::Left | Move::Right | Move::Up | Move::Down | Move::First | Move::Last => 0,
         };
+        match to {
+            Move::Up => self.select(self.selected().saturating_sub(1)),
+            Move::Down => self.select(self.selected() + 1),
+            Move::Left => self.tab = Tab::Presets,
+            Move::Right => self.tab = Tab::Sessions,
+            Move::First => self.select(0),
+            Move::Last => self.select(usize::MAX),
+            Move::PageUp | Move::PageDown => {}
+        }
+    }
+
+    /// The effect that opens what is selected; `None` where the list is empty.
+    fn open(&self) -> Result<Option<Effect>, String> {
         match self.tab {
-            Tab::Presets => match self.chosen_preset().map(|entry| (&entry.name, &entry.preset)) {
-                Some((name, Ok(preset))) => vec![Effect::StartPreset(name.clone(), Box::new(preset.clone()))],
-                Some((_, Err(why))) => refused(why, notice),
-                None => vec![],
-            },
-            Tab::Sessions => match self.chosen_session().map(|row| (&row.summary.path, &row.summary.content)) {
-                Some((path, Ok(_))) => vec![Effect::OpenSession(path.clone())],
-                Some((_, Err(why))) => refused(why, notice),
-                None => vec![],
-            },
+            Tab::Presets => {
+                let Some(Entry { name, preset }) = self.selected_preset() else { return Ok(None) };
+                let source = Source::Preset(name.clone(), Box::new(preset.clone()?));
+                Ok(Some(Effect::Start(source, self.device)))
+            }
+            Tab::Sessions => {
+                let Some(SessionRow { summary, .. }) = self.selected_session() else { return Ok(None) };
+                summary.content.clone()?;
+                Ok(Some(Effect::OpenSession(summary.path.clone(), self.device)))
+            }
         }
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut String)) {
         change(&mut self.search);
-        self.chosen = (0, 0);
+        self.selected = (0, 0);
     }
 
-    fn choose(&mut self, place: usize) {
+    fn select(&mut self, index: usize) {
         match self.tab {
-            Tab::Presets => self.chosen.0 = place,
-            Tab::Sessions => self.chosen.1 = place,
+            Tab::Presets => self.selected.0 = index,
+            Tab::Sessions => self.selected.1 = index,
         }
-        self.keep_in_list();
+        self.clamp_selection();
     }
 
-    fn keep_in_list(&mut self) {
-        self.chosen.0 = self.chosen.0.min(self.presets().len().saturating_sub(1));
-        self.chosen.1 = self.chosen.1.min(self.sessions().len().saturating_sub(1));
+    fn clamp_selection(&mut self) {
+        self.selected.0 = self.selected.0.min(self.presets().len().saturating_sub(1));
+        self.selected.1 = self.selected.1.min(self.sessions().len().saturating_sub(1));
     }
 
-    /// Every word of the search is somewhere in the text.
+    /// Whether every word of the search occurs in the text.
     fn matches(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.search.to_lowercase().split_whitespace().all(|word| text.contains(word))

@@ -1,69 +1,30 @@
-//! The lab: one run, everything that it has reported, and what the person looks at.
+//! The lab: one run, everything that it has reported, and what of it is shown.
 //!
-//! Owns the front end's copy of the run's history and the cursor in its snapshots. Knows nothing of how it is drawn.
+//! Owns the front end's copy of the run's history and the cursor in its snapshots. Knows nothing of how it is rendered.
 
 use std::sync::Arc;
 
 use crate::session::ClaimRecord;
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
-use crate::tui::action::{Action, Direction, Effect};
-use crate::worker::{Note, Opened, Order, Phase, Status, Update};
+use crate::tui::effects::{Effect, SaveTo};
+use crate::tui::message::{LabAction, Move};
+use crate::tui::pane::{Corner, Pane};
+use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
 
-/// Steps a second, from slow motion up; after the last comes "as fast as the machine can".
+/// Steps per second, from the slowest up; above the last is no limit.
 pub const PACES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
+
+/// Time steps that the cursor moves by at once.
+const PAGE: usize = 10;
 
 /// What one press of `+` multiplies the learning rate by; `-` divides. A power of two, so that `+` undoes `-` exactly.
 const LR_FACTOR: f64 = 2.0;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pane {
-    Loss,
-    State,
-    Distance,
-    Context,
-    Predictions,
-    Shift,
-    Claims,
-}
-
-/// A corner of the lab where it has four. Those below show one of several panes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Corner {
-    UpperLeft,
-    UpperRight,
-    LowerLeft,
-    LowerRight,
-}
-
-impl Corner {
-    pub const ALL: [Self; 4] = [Self::UpperLeft, Self::UpperRight, Self::LowerLeft, Self::LowerRight];
-}
-
-impl Pane {
-    /// In the order of Tab: those that share a corner come one after the other.
-    pub const ALL: [Self; 7] =
-        [Self::Loss, Self::State, Self::Distance, Self::Context, Self::Predictions, Self::Shift, Self::Claims];
-
-    pub fn corner(self) -> Corner {
-        match self {
-            Self::Loss => Corner::UpperLeft,
-            Self::State => Corner::UpperRight,
-            Self::Distance | Self::Context => Corner::LowerLeft,
-            Self::Predictions | Self::Shift | Self::Claims => Corner::LowerRight,
-        }
-    }
-
-    fn shifted(self, by: usize) -> Self {
-        let here = Self::ALL.iter().position(|&pane| pane == self).unwrap_or(0);
-        Self::ALL[(here + by) % Self::ALL.len()]
-    }
-}
 
 /// What of a snapshot is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     pub probe: usize,
-    /// The place of a stop; none: the last one.
+    /// The index of a time step; `None`: the last one.
     pub time_step: Option<usize>,
     pub layer: usize,
 }
@@ -76,15 +37,17 @@ pub struct Lab {
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
     /// The claims that were checked in this run.
-    pub verdicts: Vec<ClaimCheck>,
-    /// What the weights were worth on shifted tasks, as far as it was asked for.
+    pub checks: Vec<ClaimCheck>,
+    /// Measurements on shifted tasks, once the user has asked for them.
     pub shifts: Vec<Shift>,
+    /// Learners fitted to the model's answers, once the user has asked for them.
+    pub fitted: Option<Fitted>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
-    /// The pane that stands beside the loss where there is room for two.
+    /// The pane beside the loss on a screen with space for two.
     pub companion: Pane,
-    /// The panes that are in front below where there are four.
+    /// The panes in the lower corners, left and right, on a screen with space for four.
     pub lower: (Pane, Pane),
     /// The focused pane fills the screen.
     pub zoom: bool,
@@ -100,8 +63,9 @@ impl Lab {
             history: History::default(),
             snapshot: None,
             status: None,
-            verdicts: Vec::new(),
+            checks: Vec::new(),
             shifts: Vec::new(),
+            fitted: None,
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
@@ -112,18 +76,35 @@ impl Lab {
         }
     }
 
-    /// Whether steps would be lost by leaving.
+    /// Whether there are steps that no file holds.
     pub fn unsaved(&self) -> bool {
         self.failure.is_none()
             && self.status.as_ref().is_some_and(|status| status.step > 0 && status.saved_step != Some(status.step))
     }
 
-    /// Folds an update in; returns what is to be said.
+    /// Whether leaving or restarting would lose unsaved steps: not where the run has finished and its preset and seed
+    /// reproduce it exactly.
+    pub fn would_lose_steps(&self) -> bool {
+        let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
+        // The same numbers at every run are promised for the CPU only.
+        let on_cpu = self.opened.as_ref().is_some_and(|opened| opened.device.starts_with("cpu"));
+        self.unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
+    }
+
+    /// The effect that saves the run; `None` while it is opening.
+    pub fn save(&self) -> Option<Effect> {
+        let opened = self.opened.as_ref()?;
+        let new = || SaveTo::New { preset: opened.name.clone(), seed: opened.seed };
+        Some(Effect::Save(opened.file.clone().map_or_else(new, SaveTo::File)))
+    }
+
+    /// Takes an update in; returns its notes.
     pub fn apply(&mut self, update: Update) -> Vec<Note> {
         if let Some(opened) = update.opened {
             self.opened = Some(opened);
-            self.verdicts.clear();
+            self.checks.clear();
             self.shifts.clear();
+            self.fitted = None;
         }
         if let Some(history) = update.history {
             self.history = history;
@@ -132,6 +113,9 @@ impl Lab {
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
         self.history.lr_changes.extend(update.lr_changes);
         self.shifts.extend(update.shifts);
+        if update.fitted.is_some() {
+            self.fitted = update.fitted;
+        }
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
         }
@@ -139,7 +123,7 @@ impl Lab {
             self.status = update.status;
         }
         if let Some(ClaimRecord { verdicts, .. }) = update.checked {
-            self.verdicts.extend(verdicts);
+            self.checks.extend(verdicts);
             self.show_claims();
         }
         for note in &update.notes {
@@ -150,30 +134,31 @@ impl Lab {
         update.notes
     }
 
-    /// Whether what the run comes to speaks for its preset: nobody has turned the seed or the learning rate.
-    pub fn as_the_preset_says(&self) -> bool {
+    /// Whether the run is exactly what its preset says, so that its result counts as the preset's: the seed and the
+    /// learning rate are unchanged.
+    pub fn is_unmodified(&self) -> bool {
         let same_seed = self.opened.as_ref().is_some_and(|opened| opened.seed == opened.preset.train.seed);
         same_seed && self.history.lr_changes.is_empty()
     }
 
-    /// Whether the run has not said anything of itself yet.
+    /// Whether the run has not reported yet.
     pub fn opening(&self) -> bool {
         self.opened.is_none() && self.failure.is_none()
     }
 
     /// How many of the preset's claims have held in this run, and how many were checked.
     pub fn claims_held(&self) -> (usize, usize) {
-        (self.verdicts.iter().filter(|verdict| verdict.held).count(), self.verdicts.len())
+        (self.checks.iter().filter(|check| check.held).count(), self.checks.len())
     }
 
     /// Whether there are claims for this very step that have not been checked yet.
     pub fn checking(&self) -> bool {
         let (Some(opened), Some(status)) = (&self.opened, &self.status) else { return false };
         let mut due = opened.preset.claims.iter().filter(|claim| claim.after == status.step);
-        due.any(|claim| !self.verdicts.iter().any(|verdict| verdict.claim == *claim))
+        due.any(|claim| !self.checks.iter().any(|check| check.claim == *claim))
     }
 
-    /// At the end of a run its claims come to the front, except in the place of what somebody chose to look at.
+    /// At the end of a run its claims come to the front, unless the focus is where they would appear.
     fn show_claims(&mut self) {
         let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
         if finished && self.focus.corner() != Corner::LowerRight {
@@ -184,51 +169,47 @@ impl Lab {
         }
     }
 
-    /// The stop under the cursor: its place, how many there are, and the stop.
+    /// The time step under the cursor: its index, how many there are, and the time step.
     pub fn time_step(&self) -> Option<(usize, usize, &TimeStep)> {
         let snapshot = self.snapshot.as_ref()?;
         let time_steps = &snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?.time_steps;
         let last = time_steps.len().checked_sub(1)?;
-        let place = self.cursor.time_step.map_or(last, |place| place.min(last));
-        time_steps.get(place).map(|time_step| (place, time_steps.len(), time_step))
+        let index = self.cursor.time_step.map_or(last, |index| index.min(last));
+        time_steps.get(index).map(|time_step| (index, time_steps.len(), time_step))
     }
 
-    /// The layer under the cursor: its place and its state.
+    /// The layer under the cursor: its index and its state.
     pub fn layer(&self) -> Option<(usize, &LayerState)> {
         let (_, _, time_step) = self.time_step()?;
-        let place = self.cursor.layer.min(time_step.layers.len().checked_sub(1)?);
-        time_step.layers.get(place).map(|layer| (place, layer))
+        let index = self.cursor.layer.min(time_step.layers.len().checked_sub(1)?);
+        time_step.layers.get(index).map(|layer| (index, layer))
     }
 
-    pub fn update(&mut self, action: Action) -> Vec<Effect> {
+    pub fn update(&mut self, action: LabAction) -> Vec<Effect> {
         match action {
-            Action::TogglePause => return self.toggle_pause(),
-            Action::StepOnce => return vec![Effect::Order(Order::Step)],
-            Action::Slower => return self.set_pace(slower),
-            Action::Faster => return self.set_pace(faster),
-            Action::LrDown => return vec![Effect::Order(Order::ScaleLr(1.0 / LR_FACTOR))],
-            Action::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
-            Action::Restart => return vec![Effect::Order(Order::Restart { seed: None })],
-            Action::RestartNewSeed => {
-                let seed = self.opened.as_ref().map_or(0, |opened| opened.seed.wrapping_add(1));
-                return vec![Effect::Order(Order::Restart { seed: Some(seed) })];
-            }
-            Action::MeasureShifts => {
+            LabAction::TogglePause => return self.toggle_pause(),
+            LabAction::StepOnce => return vec![Effect::Order(Order::Step)],
+            LabAction::Slower => return self.set_pace(slower),
+            LabAction::Faster => return self.set_pace(faster),
+            LabAction::LrDown => return vec![Effect::Order(Order::ScaleLr(1.0 / LR_FACTOR))],
+            LabAction::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
+            LabAction::MeasureShifts => {
                 self.shifts.clear();
                 self.focus_on(Pane::Shift);
                 return self.opened.iter().map(|_| Effect::Order(Order::Shift)).collect();
             }
-            Action::Save => return self.opened.iter().map(|_| Effect::Save).collect(),
-            Action::ToggleAxis => self.log_axis = !self.log_axis,
-            Action::ToggleZoom => self.zoom = !self.zoom,
-            Action::FocusNext => self.focus_on(self.focus.shifted(1)),
-            Action::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
-            Action::Move(direction) => self.scrub(direction),
-            Action::First => self.cursor.time_step = Some(0),
-            Action::Last => self.cursor.time_step = None,
-            Action::NextProbe => self.turn_probe(true),
-            Action::PreviousProbe => self.turn_probe(false),
-            _ => {}
+            LabAction::Fit => {
+                self.fitted = None;
+                self.focus_on(Pane::Fit);
+                return self.opened.iter().map(|_| Effect::Order(Order::Fit)).collect();
+            }
+            LabAction::Save => return self.save().into_iter().collect(),
+            LabAction::ToggleAxis => self.log_axis = !self.log_axis,
+            LabAction::ToggleZoom => self.zoom = !self.zoom,
+            LabAction::FocusNext => self.focus_on(self.focus.shifted(1)),
+            LabAction::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
+            LabAction::NextProbe => self.change_probe(true),
+            LabAction::PreviousProbe => self.change_probe(false),
         }
         vec![]
     }
@@ -263,20 +244,28 @@ impl Lab {
         self.companion = pane;
     }
 
-    fn scrub(&mut self, direction: Direction) {
-        let Some((place, time_steps, time_step)) = self.time_step() else { return };
-        let (last, layers) = (time_steps - 1, time_step.layers.len());
-        let layer = self.cursor.layer.min(layers.saturating_sub(1));
-        match direction {
-            Direction::Left => self.cursor.time_step = Some(place.saturating_sub(1)),
-            Direction::Right => self.cursor.time_step = Some(place + 1).filter(|&next| next < last),
-            Direction::Up => self.cursor.layer = layer.saturating_sub(1),
-            Direction::Down => self.cursor.layer = (layer + 1).min(layers.saturating_sub(1)),
-        }
+    /// Moves among the tokens and layers of the snapshot.
+    pub fn move_cursor(&mut self, to: Move) {
+        let Some((index, time_steps, time_step)) = self.time_step() else { return };
+        let (last, last_layer) = (time_steps - 1, time_step.layers.len().saturating_sub(1));
+        let layer = self.cursor.layer.min(last_layer);
+        let index = match to {
+            Move::Left => index.saturating_sub(1),
+            Move::Right => index + 1,
+            Move::PageUp => index.saturating_sub(PAGE),
+            Move::PageDown => index + PAGE,
+            Move::First => 0,
+            Move::Last => last,
+            Move::Up | Move::Down => {
+                self.cursor.layer = if to == Move::Up { layer.saturating_sub(1) } else { (layer + 1).min(last_layer) };
+                return;
+            }
+        };
+        self.cursor.time_step = Some(index).filter(|&index| index < last);
     }
 
     /// One probe on or back, around the end.
-    fn turn_probe(&mut self, forward: bool) {
+    fn change_probe(&mut self, forward: bool) {
         let probes = self.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
         self.cursor.probe = (self.cursor.probe % probes + if forward { 1 } else { probes - 1 }) % probes;
     }

@@ -1,35 +1,38 @@
-//! What the lab knows, and how it changes: `update` takes an action and returns what is to be done about it.
+//! What the front end knows, and how it changes: `update` takes a message and returns what is to be done about it.
 //!
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
 mod gallery;
 mod lab;
 
-pub use gallery::{Gallery, Row, SessionRow, Tab};
-pub use lab::{Corner, Cursor, Lab, PACES, Pane};
+pub use gallery::{Gallery, ListRow, SessionRow, Tab};
+pub use lab::{Cursor, Lab, PACES};
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::action::{Action, Direction, Effect};
-use super::keymap::Mode;
+use super::effects::Effect;
+use super::keymap::{BINDINGS, Mode};
+use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
-use crate::worker::{Note, Update};
+use crate::worker::{Note, Order, Update};
 
-/// How long leaving waits for a save.
+/// How long a terminated program waits for its save.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Rows that a long text is moved by at once.
-const SCROLL: usize = 8;
+/// Rows that a long text is scrolled by at once.
+const PAGE: usize = 8;
 
-/// Where unsaved work was about to be left for.
+/// What the user is about to do, while unsaved steps are in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
-    Gallery,
-    /// Out of the program, with this exit code.
-    Shell(u8),
+pub enum Intent {
+    LeaveLab,
+    /// Leave the program, with this exit code.
+    Exit(u8),
+    /// Restart the run; `None` keeps its seed.
+    Restart(Option<u64>),
 }
 
 /// The whole state of the front end.
@@ -39,21 +42,21 @@ pub struct App {
     pub lab: Option<Lab>,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
-    /// There is unsaved work, and the person wants to go there.
-    pub question: Option<Destination>,
-    /// A save is awaited before going there.
-    pub leaving: Option<Destination>,
-    /// Something to say until the next key.
+    /// The question about unsaved steps, while it is asked: what follows the answer.
+    pub question: Option<Intent>,
+    /// What follows the save that is under way.
+    pub after_save: Option<Intent>,
+    /// A message in the footer until the next key.
     pub notice: Option<String>,
 }
 
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, help: None, question: None, leaving: None, notice: None }
+        Self { gallery, lab: None, help: None, question: None, after_save: None, notice: None }
     }
 
-    /// What the keys mean now.
+    /// What keys mean now.
     pub fn mode(&self) -> Mode {
         match self {
             Self { question: Some(_), .. } => Mode::Question,
@@ -64,70 +67,72 @@ impl App {
         }
     }
 
-    pub fn update(&mut self, action: Action) -> Vec<Effect> {
-        if is_key(&action) {
-            self.notice = None;
-        }
-        match action {
-            Action::Help => {
-                self.help = if self.help.is_some() { None } else { Some(0) };
+    pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        match message {
+            Message::Key(action) => {
+                self.notice = None;
+                self.act(action)
+            }
+            Message::Worker(update) => self.updated(*update),
+            Message::Result(result) => {
+                self.resulted(result);
                 vec![]
             }
-            Action::Back => self.back(),
-            Action::Quit => self.quit(),
-            Action::Suspend => vec![Effect::Suspend],
-            Action::Repaint => vec![Effect::Repaint],
-            Action::Gallery => self.go(Destination::Gallery),
-            Action::SaveAndLeave => self.save_then_go(),
-            Action::LeaveUnsaved => self.question.take().map_or_else(Vec::new, |to| self.leave(to)),
-            Action::Stay => {
-                self.question = None;
-                vec![]
-            }
-            Action::Updated(update) => self.updated(*update),
-            Action::Started { title } => {
-                self.lab = Some(Lab::new(printable(&title)));
-                vec![]
-            }
-            Action::SessionsListed(sessions) => {
-                self.gallery.set_sessions(sessions);
-                vec![]
-            }
-            Action::LedgerRead(result_cache, now) => {
-                self.gallery.set_result_cache(&result_cache, now);
-                vec![]
-            }
-            Action::OpenFailed(why) => {
-                self.notice = Some(printable(&why));
-                vec![]
-            }
-            Action::Terminate(code) => self.terminate(code),
-            Action::Save if self.lab.as_ref().is_some_and(Lab::opening) => {
-                self.notice = Some("still opening: there is nothing to save yet".to_owned());
-                vec![]
-            }
-            Action::SaveOverdue => self.leaving.take().map_or_else(Vec::new, |to| self.leave(to)),
-            other => self.screen(other),
+            Message::System(SystemEvent::Terminate(code)) => self.terminate(code),
+            Message::System(SystemEvent::Suspended) => vec![Effect::Suspend],
+            Message::System(SystemEvent::Continued) => vec![Effect::Repaint],
+            Message::System(SystemEvent::SaveOverdue) => self.proceed_after_save(),
         }
     }
 
-    /// Actions of the screen that is in front.
-    fn screen(&mut self, action: Action) -> Vec<Effect> {
-        if let Some(scrolled) = &mut self.help {
-            match action {
-                Action::Move(Direction::Up) => *scrolled = scrolled.saturating_sub(1),
-                Action::Move(Direction::Down) => *scrolled = (*scrolled + 1).min(super::keymap::ROWS.len()),
-                Action::ScrollUp => *scrolled = scrolled.saturating_sub(SCROLL),
-                Action::ScrollDown => *scrolled = (*scrolled + SCROLL).min(super::keymap::ROWS.len()),
-                Action::First => *scrolled = 0,
-                Action::Last => *scrolled = super::keymap::ROWS.len(),
-                _ => {}
-            }
-            return vec![];
+    fn act(&mut self, action: Action) -> Vec<Effect> {
+        match action {
+            Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
+            Action::Back => return self.back(),
+            Action::Quit => return self.quit(),
+            Action::Suspend => return vec![Effect::SuspendJob],
+            Action::Repaint => return vec![Effect::Repaint],
+            Action::Move(to) => match (&mut self.help, &mut self.lab) {
+                (Some(scrolled), _) => *scrolled = scroll(*scrolled, to),
+                (None, Some(lab)) => lab.move_cursor(to),
+                (None, None) => self.gallery.move_selection(to),
+            },
+            Action::Gallery(action) => match self.gallery.update(action) {
+                Ok(effect) => return effect.into_iter().collect(),
+                Err(why) => self.notice = Some(printable(&why)),
+            },
+            Action::Lab(action) => return self.lab_action(action),
+            Action::LeaveLab => return self.go(Intent::LeaveLab),
+            Action::Restart { next_seed } => return self.restart(next_seed),
+            Action::Answer(answer) => return self.answer(answer),
         }
-        match &mut self.lab {
-            Some(lab) => lab.update(action),
-            None => self.gallery.update(action, &mut self.notice),
+        vec![]
+    }
+
+    fn lab_action(&mut self, action: LabAction) -> Vec<Effect> {
+        let Some(lab) = &mut self.lab else { return vec![] };
+        if action == LabAction::Save && lab.opening() {
+            self.notice = Some("Still opening: there is nothing to save yet.".to_owned());
+        }
+        lab.update(action)
+    }
+
+    fn restart(&mut self, next_seed: bool) -> Vec<Effect> {
+        let Some(opened) = self.lab.as_ref().and_then(|lab| lab.opened.as_ref()) else { return vec![] };
+        let seed = next_seed.then(|| opened.seed.wrapping_add(1));
+        self.go(Intent::Restart(seed))
+    }
+
+    fn answer(&mut self, answer: Answer) -> Vec<Effect> {
+        let intent = self.question.take();
+        match answer {
+            Answer::Save => {
+                self.after_save = intent;
+                let save = self.lab.as_ref().and_then(Lab::save);
+                [Effect::Order(Order::Pause)].into_iter().chain(save).collect()
+            }
+            Answer::Discard => intent.map_or_else(Vec::new, |intent| self.proceed(intent)),
+            Answer::Stay => vec![],
         }
     }
 
@@ -136,118 +141,123 @@ impl App {
             return vec![];
         }
         match &mut self.lab {
-            Some(lab) if lab.zoom => {
-                lab.zoom = false;
-                vec![]
-            }
-            Some(_) => self.go(Destination::Gallery),
-            None => {
-                self.gallery.clear_search();
-                vec![]
-            }
+            Some(lab) if lab.zoom => lab.zoom = false,
+            Some(_) => return self.go(Intent::LeaveLab),
+            None => self.gallery.clear_search(),
         }
+        vec![]
     }
 
+    /// A second quit exits at once.
     fn quit(&mut self) -> Vec<Effect> {
-        if self.question.is_some() || self.leaving.is_some() {
-            // Who asks again means it.
-            return self.leave(Destination::Shell(0));
+        if self.question.is_some() || self.after_save.is_some() {
+            return self.proceed(Intent::Exit(0));
         }
-        self.go(Destination::Shell(0))
+        self.go(Intent::Exit(0))
     }
 
-    /// Goes there, or asks first where work would be lost.
-    fn go(&mut self, to: Destination) -> Vec<Effect> {
-        if self.lab.as_ref().is_some_and(Lab::unsaved) {
+    /// Does it, or asks first where steps would be lost.
+    fn go(&mut self, intent: Intent) -> Vec<Effect> {
+        if self.lab.as_ref().is_some_and(Lab::would_lose_steps) {
             self.help = None;
-            self.question = Some(to);
-            vec![]
-        } else {
-            self.leave(to)
-        }
-    }
-
-    fn save_then_go(&mut self) -> Vec<Effect> {
-        self.leaving = self.question.take();
-        vec![Effect::Order(crate::worker::Order::Pause), Effect::Save]
-    }
-
-    /// Nobody can be asked: what is unsaved is saved.
-    fn terminate(&mut self, code: u8) -> Vec<Effect> {
-        let to = Destination::Shell(code);
-        if matches!(self.leaving, Some(Destination::Shell(code)) if code != 0) {
-            // A terminal that goes is told of twice, by a signal and by the end of input; the first save is under way.
+            self.question = Some(intent);
             return vec![];
         }
-        if self.lab.as_ref().is_some_and(Lab::unsaved) {
-            (self.question, self.leaving) = (None, Some(to));
-            vec![Effect::SaveWithin(SAVE_WITHIN)]
-        } else {
-            self.leave(to)
+        self.proceed(intent)
+    }
+
+    /// A signal leaves no time for a question: what is unsaved is saved.
+    fn terminate(&mut self, code: u8) -> Vec<Effect> {
+        if matches!(self.after_save, Some(Intent::Exit(code)) if code != 0) {
+            // A lost terminal is reported twice, by a signal and by the end of input; the save is under way already.
+            return vec![];
+        }
+        let save = self.lab.as_ref().filter(|lab| lab.unsaved()).and_then(Lab::save);
+        let Some(save) = save else { return self.proceed(Intent::Exit(code)) };
+        (self.question, self.after_save) = (None, Some(Intent::Exit(code)));
+        vec![save, Effect::StartTimer(SAVE_WITHIN)]
+    }
+
+    fn proceed_after_save(&mut self) -> Vec<Effect> {
+        self.after_save.take().map_or_else(Vec::new, |intent| self.proceed(intent))
+    }
+
+    fn proceed(&mut self, intent: Intent) -> Vec<Effect> {
+        (self.question, self.after_save) = (None, None);
+        match intent {
+            Intent::Exit(code) => vec![Effect::Exit(code)],
+            Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
+            Intent::LeaveLab => {
+                self.lab = None;
+                vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
+            }
         }
     }
 
-    fn leave(&mut self, to: Destination) -> Vec<Effect> {
-        (self.question, self.leaving) = (None, None);
-        match to {
-            Destination::Shell(code) => vec![Effect::Leave(code)],
-            Destination::Gallery => {
-                self.lab = None;
-                vec![Effect::Close, Effect::ListSessions, Effect::ReadLedger]
-            }
+    fn resulted(&mut self, result: EffectResult) {
+        match result {
+            EffectResult::Started { title } => self.lab = Some(Lab::new(printable(&title))),
+            EffectResult::OpenFailed(why) => self.notice = Some(printable(&why)),
+            EffectResult::SessionsListed(sessions) => self.gallery.set_sessions(sessions),
+            EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
         }
     }
 
     fn updated(&mut self, update: Update) -> Vec<Effect> {
         let Some(lab) = &mut self.lab else { return vec![] };
         let mut effects = vec![];
-        let outcome = update.checked.clone();
+        let record = update.checked.clone();
         let notes = lab.apply(update);
-        if let (Some(outcome), Some(opened), true) = (outcome, &lab.opened, lab.as_the_preset_says()) {
-            effects.push(Effect::Note(opened.name.clone(), Arc::clone(&opened.preset), outcome));
+        if let (Some(record), Some(opened), true) = (record, &lab.opened, lab.is_unmodified()) {
+            effects.push(Effect::RecordResult(opened.name.clone(), Arc::clone(&opened.preset), record));
         }
         for note in notes {
-            match note {
+            effects.extend(match note {
                 Note::Saved(path) => {
                     self.notice = Some(printable(&format!("saved to {}", path.display())));
-                    if let Some(to) = self.leaving.take() {
-                        effects.extend(self.leave(to));
-                    }
+                    self.proceed_after_save()
                 }
-                Note::SaveFailed(why) => effects.extend(self.save_failed(&why)),
+                Note::SavedElsewhere { path, why } => {
+                    self.notice = Some(printable(&format!("{why}; saved to {} instead", path.display())));
+                    self.proceed_after_save()
+                }
+                Note::ReadOnly(why) => {
+                    self.notice = Some(printable(&why));
+                    vec![]
+                }
+                Note::SaveFailed(why) => self.save_failed(&why),
                 Note::Failed(why) => {
                     if let Some(lab) = &mut self.lab {
                         lab.failure = Some(printable(&why));
                     }
                     // Nothing is left that could be saved.
-                    if let Some(to) = self.leaving.take() {
-                        effects.extend(self.leave(to));
-                    }
+                    self.proceed_after_save()
                 }
-            }
+            });
         }
         effects
     }
 
     fn save_failed(&mut self, why: &str) -> Vec<Effect> {
         self.notice = Some(printable(&format!("not saved: {why}")));
-        match self.leaving.take() {
-            // Told to end by a signal: there is nobody to choose another way.
-            Some(to @ Destination::Shell(code)) if code != 0 => self.leave(to),
-            _ => vec![],
+        match self.after_save.take() {
+            // Terminated by a signal: the user cannot choose another way.
+            Some(intent @ Intent::Exit(code)) if code != 0 => self.proceed(intent),
+            Some(_) | None => vec![],
         }
     }
 }
 
-fn is_key(action: &Action) -> bool {
-    !matches!(
-        action,
-        Action::Updated(_)
-            | Action::SessionsListed(_)
-            | Action::LedgerRead(..)
-            | Action::OpenFailed(_)
-            | Action::Started { .. }
-            | Action::Terminate(_)
-            | Action::SaveOverdue
-    )
+/// Rows that the help screen is scrolled by after a key; rendering stops at its end.
+fn scroll(scrolled: usize, to: Move) -> usize {
+    let scrolled = match to {
+        Move::Up => scrolled.saturating_sub(1),
+        Move::Down => scrolled + 1,
+        Move::PageUp => scrolled.saturating_sub(PAGE),
+        Move::PageDown => scrolled + PAGE,
+        Move::First => 0,
+        Move::Last => usize::MAX,
+        Move::Left | Move::Right => scrolled,
+    };
+    scrolled.min(BINDINGS.len())
 }

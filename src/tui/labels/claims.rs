@@ -1,6 +1,6 @@
-//! A claim in words: what is measured, within which bounds, and what came of it.
+//! A claim in words: what is measured, within which bounds, and the measured value.
 //!
-//! Owns how each quantity is written, in per cent or as a plain number. Knows nothing of where the words stand.
+//! Owns how each quantity is written, in per cent or as a plain number. Knows nothing of layout.
 
 use super::label;
 use crate::preset::{Claim, Quantity};
@@ -15,48 +15,66 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::PredictionDifference => format!("predictions differ from {main}'s"),
         Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
         Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
-        Quantity::ParameterDifference => "weights differ from the construction's".to_owned(),
+        Quantity::ReadStateCosine => "state as read, cosine with Σ y xᵀ".to_owned(),
+        Quantity::ParameterDifference => "relative distance from the constructed weights".to_owned(),
         Quantity::LossOver(reference) => format!("loss over {}'s", label(reference)),
         Quantity::MedianOver(reference) => format!("median loss over {}'s", label(reference)),
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(one), label(other)),
+        Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(reference)),
+        Quantity::NearestNone => "no reference is near".to_owned(),
     }
 }
 
-/// What is claimed of it: "at most 3 %"; nothing where the quantity says it all.
+/// How the values of a quantity are written.
+enum Unit {
+    /// A change, with its sign.
+    Change,
+    Percent,
+    Factor,
+    Cosine,
+    YesOrNo,
+}
+
+fn unit(quantity: Quantity) -> Unit {
+    match quantity {
+        Quantity::LossGap => Unit::Change,
+        Quantity::PredictionDifference | Quantity::ParameterDifference | Quantity::DistanceTo(_) => Unit::Percent,
+        Quantity::LossOver(_)
+        | Quantity::MedianOver(_)
+        | Quantity::ReferenceLossOver(..)
+        | Quantity::LossOverFir(_) => Unit::Factor,
+        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
+        Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
+    }
+}
+
+/// The bounds: "at most 3 %"; empty where the quantity has none. Says for which share of the seeds, where not for all.
 pub fn bounds(claim: &Claim) -> String {
-    let number = |bound: f64| match claim.measure {
-        Quantity::LossGap if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
-        Quantity::LossGap
-        | Quantity::PredictionDifference
-        | Quantity::ParameterDifference
-        | Quantity::DistanceTo(_) => format!("{} %", short(bound * 100.0)),
-        Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
-            format!("{} ×", short(bound))
-        }
-        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::Nearest(_) => bound.to_string(),
+    let number = |bound: f64| match unit(claim.measure) {
+        Unit::Change if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
+        Unit::Change | Unit::Percent => format!("{} %", short(bound * 100.0)),
+        Unit::Factor => format!("{} ×", short(bound)),
+        Unit::Cosine | Unit::YesOrNo => bound.to_string(),
     };
     let parts = [(claim.within, "±"), (claim.at_least, "at least "), (claim.at_most, "at most ")];
     let parts = parts.into_iter().filter_map(|(bound, word)| Some(format!("{word}{}", number(bound?))));
-    parts.collect::<Vec<_>>().join(", ")
+    let share = (claim.for_seeds < 1.0).then(|| format!("for {:.0} % of seeds", 100.0 * claim.for_seeds));
+    parts.chain(share).collect::<Vec<_>>().join(", ")
 }
 
 /// A measured value.
 pub fn value(claim: &Claim, value: f64) -> String {
-    match claim.measure {
-        Quantity::Nearest(_) if value == 1.0 => "yes".to_owned(),
-        Quantity::Nearest(_) => "no".to_owned(),
-        Quantity::LossGap => signed_percent(value),
-        Quantity::PredictionDifference | Quantity::ParameterDifference | Quantity::DistanceTo(_) => percent(value),
-        // Cut and not rounded, as close to 1 as it is claimed.
-        Quantity::SensitivityCosine | Quantity::StateCosine if value.is_finite() => {
-            ((value * 1e6).trunc() / 1e6).to_string()
-        }
-        Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::ReferenceLossOver(..) => {
-            format!("{} ×", significant(value, 3))
-        }
-        Quantity::SensitivityCosine | Quantity::StateCosine => significant(value, 3),
+    match unit(claim.measure) {
+        Unit::YesOrNo if value == 1.0 => "yes".to_owned(),
+        Unit::YesOrNo => "no".to_owned(),
+        Unit::Change => signed_percent(value),
+        Unit::Percent => percent(value),
+        // Truncated and not rounded: a cosine just below 1 must not read as 1.
+        Unit::Cosine if value.is_finite() => ((value * 1e6).trunc() / 1e6).to_string(),
+        Unit::Factor => format!("{} ×", significant(value, 3)),
+        Unit::Cosine => significant(value, 3),
     }
 }
 
@@ -89,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_claim_reads_as_a_sentence_would() {
-        let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000, set: vec![] };
+        let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000, for_seeds: 1.0, set: vec![] };
         let said = |claim: &Claim, measured| [quantity(claim), bounds(claim), value(claim, measured)];
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
         assert_eq!(said(&gap, 0.00013), ["loss against GD-1's", "±1 %", "+0.013 %"]);

@@ -1,51 +1,45 @@
-//! What a model pays for one more token, in a sentence: a state that stays as it is, or a cache that grows.
+//! The memory and the operations of a model per token, in a sentence: a state of fixed size, or a cache that grows.
 
 use crate::nn::Cost;
 use crate::nn::model::Architecture;
 use crate::preset::Preset;
 use crate::tui::numbers::count;
 
-/// How much longer than the preset's the context is that the price is compared with.
+/// The cost is compared with that at a context so many times as long as the preset's.
 const LONGER: usize = 10;
 
-/// "token by token it keeps 120 numbers, however long the context, at 1,590 operations a token; …".
+/// "8 numbers at any context length; 62 operations per token. …"
 pub fn sentence(preset: &Preset) -> String {
     let (shape, layout) = (preset.task.shape(), preset.layout);
     let tokens = layout.tokens(shape);
     let [short, long] = [tokens, LONGER * tokens].map(|tokens| preset.model.costs(shape, layout, tokens));
     let step = short.step.zip(long.step).map(|(short, long)| {
-        let text = if short.kept == long.kept {
-            format!("keeps {} numbers, however long the context", count(short.kept))
+        let kept = if short.kept == long.kept {
+            format!("{} numbers at any context length", count(short.kept))
         } else {
             let more = (long.kept - short.kept.min(long.kept)).div_ceil(((LONGER - 1) * tokens).max(1) as u64);
-            format!(
-                "keeps {} numbers after {tokens} tokens, and {} more with every token",
-                count(short.kept),
-                count(more)
-            )
+            format!("{} numbers after {tokens} tokens, {} more per token", count(short.kept), count(more))
         };
-        format!("token by token it {text}, at {}", operations(short, long, tokens))
+        format!("{kept}; {}.", operations(short, long, tokens))
     });
     let whole = short.whole.zip(long.whole).map(|(short, long)| {
-        let (kept, operations) = (count(short.kept), operations(short, long, tokens));
-        match step {
-            Some(_) => format!("all {tokens} at once, as in training: {kept} numbers, {operations}"),
-            None => format!(
-                "it reads all {tokens} tokens at once, and again for every new one: {kept} numbers, {operations}"
-            ),
-        }
+        let reads = match step {
+            Some(_) => "at once, as in training",
+            None => "at once, and again with every new token",
+        };
+        format!("{} numbers for all {tokens} tokens {reads}; {}.", count(short.kept), operations(short, long, tokens))
     });
-    step.into_iter().chain(whole).collect::<Vec<_>>().join("; ")
+    step.into_iter().chain(whole).collect::<Vec<_>>().join(" ")
 }
 
-/// "1,590 operations a token", or how they grow.
+/// "1,590 operations per token", or how they grow.
 fn operations(short: Cost, long: Cost, tokens: usize) -> String {
     let (few, many) = (count(short.flops), count(long.flops));
-    // A share of what is done once falls as there are more to share it.
+    // What is done once per context is shared by more tokens.
     if long.flops <= short.flops {
-        format!("{few} operations a token")
+        format!("{few} operations per token")
     } else {
-        format!("{few} operations for token {tokens} and {many} for token {}", count((LONGER * tokens) as u64))
+        format!("{few} operations for token {tokens}, {many} for token {}", count((LONGER * tokens) as u64))
     }
 }
 
@@ -54,22 +48,16 @@ mod tests {
     use super::sentence;
     use crate::preset;
 
-    fn said(name: &str) -> String {
+    fn shown(name: &str) -> String {
         sentence(&preset::find(name).unwrap().1)
     }
 
     #[test]
     fn a_state_stays_and_a_cache_grows() {
-        assert!(said("gd-ssm").starts_with("token by token it keeps 120 numbers, however long the context, at"));
-        let cache = said("transformer");
-        assert!(
-            cache.starts_with("token by token it keeps 1,408 numbers after 11 tokens, and 128 more with every token")
-        );
-        assert!(cache.contains("for token 11 and") && cache.contains("for token 110"), "{cache}");
-        assert!(
-            said("mlp").starts_with("it reads all 11 tokens at once, and again for every new one"),
-            "{}",
-            said("mlp")
-        );
+        assert!(shown("gd-ssm").starts_with("120 numbers at any context length; "), "{}", shown("gd-ssm"));
+        let cache = shown("transformer");
+        assert!(cache.starts_with("1,408 numbers after 11 tokens, 128 more per token; "), "{cache}");
+        assert!(cache.contains("for token 11,") && cache.contains("for token 110"), "{cache}");
+        assert!(shown("mlp").contains(" at once, and again with every new token; "), "{}", shown("mlp"));
     }
 }

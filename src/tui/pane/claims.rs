@@ -1,4 +1,4 @@
-//! What the preset claims, and whether the run keeps it.
+//! What the preset claims, and whether it holds in this run.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -15,26 +15,26 @@ use crate::worker::Phase;
 /// Columns for what is measured, and for the value.
 const COLUMNS: (usize, usize) = (31, 9);
 
-pub fn title(lab: &Lab) -> String {
+pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.claims_held() {
         (_, 0) => "Claims".to_owned(),
         (held, checked) => format!("Claims: {held} of {checked} held"),
     }
 }
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let mut lines = Vec::new();
     let mut group = None;
     for claim in &opened.preset.claims {
-        let its = (claim.after, &claim.set);
-        if group.replace(its) != Some(its) {
+        let conditions = (claim.after, &claim.set);
+        if group.replace(conditions) != Some(conditions) {
             lines.push(Line::styled(heading(lab, claim), theme.muted()));
         }
         lines.extend(claim_lines(lab, claim, theme, usize::from(area.width.saturating_sub(1))));
     }
     if lines.is_empty() {
-        lines.push(Line::styled("This preset claims nothing.", theme.muted()));
+        lines.push(Line::styled("This preset makes no claims.", theme.muted()));
     }
     for (row, line) in (area.top()..area.bottom()).zip(lines) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
@@ -43,7 +43,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 /// "after 4,000 steps, range 2, on 2,048 held-out tasks", or what the claims wait for.
 fn heading(lab: &Lab, claim: &Claim) -> String {
-    let checked = lab.verdicts.iter().any(|verdict| verdict.claim == *claim);
+    let checked = lab.checks.iter().any(|check| check.claim == *claim);
     let status = lab.status.as_ref();
     let now = if checked {
         format!(" on {} held-out tasks", count(HELD_OUT as u64))
@@ -52,16 +52,16 @@ fn heading(lab: &Lab, claim: &Claim) -> String {
     } else if status.is_some_and(|status| status.step > claim.after) {
         ": not checked in this run".to_owned()
     } else {
-        ": not there yet".to_owned()
+        ": not reached yet".to_owned()
     };
     let shift = if claim.set.is_empty() { String::new() } else { format!(", {}", claims::shift(claim)) };
     format!("{}{shift}{now}", claims::moment(claim))
 }
 
-/// In one line where the numbers have room in it, else in two.
+/// In one line where the numbers fit, else in two.
 fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line<'static>> {
-    let verdict = lab.verdicts.iter().find(|verdict| verdict.claim == *claim);
-    let held = verdict.map(|verdict| verdict.held);
+    let check = lab.checks.iter().find(|check| check.claim == *claim);
+    let held = check.map(|check| check.held);
     let style = match held {
         Some(true) => theme.focus(),
         Some(false) => theme.role(Role::Warning).patch(theme.focus()),
@@ -69,7 +69,7 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line
     };
     let mark = Span::styled(format!("{} ", claims::mark(held)), style);
     let (what, bounds) = (claims::quantity(claim), claims::bounds(claim));
-    let value = verdict.map_or_else(String::new, |verdict| claims::value(claim, verdict.value));
+    let value = check.map_or_else(String::new, |check| claims::value(claim, check.value));
     let one = Line::from(vec![
         mark.clone(),
         Span::raw(format!("{what:<width$}", width = COLUMNS.0)),

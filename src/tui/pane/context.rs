@@ -1,4 +1,4 @@
-//! The loss after each pair of the context, the model's and the references': iterate or invert? And what each costs.
+//! The loss after each example of the context, the model's and the references', and what a query costs each of them.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,20 +13,20 @@ use crate::tui::labels;
 use crate::tui::numbers::{count, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
-use crate::tui::widget::plot::{EndLabel, Layer, Plot};
+use crate::tui::widget::plot::{EndLabel, Trace, Plot};
 use crate::tui::widget::scale::Scale;
 
 /// From this width on labels are written out.
 const WIDE: u16 = 50;
 /// Rows that the curves keep, whatever the table needs.
 const CURVES: u16 = 7;
-/// Columns from one pair to the next, from which on each bears a mark; closer together marks hide each other.
+/// Columns between two examples from which on each has a mark; closer together marks hide each other.
 const MARKED: usize = 3;
-/// A learner whose loss falls below the best of those that iterate by more than this factor leaves the axis at its foot.
+/// The axis ends at this factor below the lowest loss of an iterative learner: exact learners reach 1e-30.
 const DEEPEST: f64 = 0.02;
 
-pub fn title() -> String {
-    "Loss after each pair: iterate or invert?".to_owned()
+pub fn title(_lab: &Lab, _width: u16) -> String {
+    "Loss after each example, and cost per query".to_owned()
 }
 
 /// One learner: its curve, its mark, and its line in the table.
@@ -35,21 +35,21 @@ struct Learner {
     mark: &'static str,
     stroke: Stroke,
     style: Style,
-    /// Loss after 0, 1, …, N pairs.
+    /// Loss after 0, 1, …, N examples.
     losses: Vec<f64>,
     /// Loss after N, over all held-out tasks.
     loss: f64,
-    /// Operations to answer one query.
+    /// Floating-point operations for one query.
     flops: Option<u64>,
 }
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let learners = learners(lab, theme);
     let table = table(&learners, theme, area.width >= WIDE);
     let rows = (table.len() as u16).min(area.height.saturating_sub(CURVES));
     let plot = Rect { height: area.height - rows, ..area };
-    draw_curves(&learners, opened.preset.task.shape().context, theme, plot, buffer);
+    render_curves(&learners, opened.preset.task.shape().context, theme, plot, buffer);
     for (row, line) in (plot.bottom()..area.bottom()).zip(table) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
     }
@@ -81,7 +81,7 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
     model.into_iter().chain(references).collect()
 }
 
-/// Operations of the model for one context and its query, read all at once where it can.
+/// Floating-point operations of the model for one context and its query, read all at once where it can.
 fn flops(preset: &Preset) -> Option<u64> {
     let shape = preset.task.shape();
     let tokens = preset.layout.tokens(shape);
@@ -89,18 +89,18 @@ fn flops(preset: &Preset) -> Option<u64> {
     costs.whole.or(costs.step).map(|cost| cost.flops.saturating_mul(tokens as u64))
 }
 
-fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+fn render_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let wide = area.width >= WIDE;
     let y = axis(learners);
     let series: Vec<Series> = learners.iter().map(|learner| series(&learner.losses, y)).collect();
-    // The model, which comes first, lies above the others.
+    // The model, which comes first, is rendered last and so above the others.
     let both = || learners.iter().zip(&series).rev();
     let stroke = |learner: &Learner| if theme.colours() { Stroke::Solid } else { learner.stroke };
-    let mut layers: Vec<Layer> =
-        both().map(|(learner, series)| Layer::Curve(series, stroke(learner), learner.style)).collect();
+    let mut traces: Vec<Trace> =
+        both().map(|(learner, series)| Trace::Curve(series, stroke(learner), learner.style)).collect();
     let gutter = if wide { 26 } else { 16 };
     if usize::from(area.width.saturating_sub(gutter)) >= MARKED * (pairs + 1) {
-        layers.extend(both().map(|(learner, series)| Layer::Marks(series, learner.mark, learner.style)));
+        traces.extend(both().map(|(learner, series)| Trace::Marks(series, learner.mark, learner.style)));
     }
     let labels = learners.iter().filter_map(|learner| {
         let value = learner.losses.last().copied().filter(|loss| loss.is_finite())?;
@@ -110,29 +110,29 @@ fn draw_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buf
         Some(EndLabel { value, text, style: learner.style })
     });
     let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
-    Plot { x, unit: "pairs", y, layers, labels, gutter, marks: vec![], muted: theme.muted() }.render(area, buffer);
+    Plot { x, unit: "after", y, traces, labels, gutter, marks: vec![], muted: theme.muted() }.render(area, buffer);
 }
 
-/// A curve that ends where it leaves the axis: along its edge it would claim a value.
+/// A curve that ends where it leaves the axis: along its edge it would show a wrong value.
 fn series(losses: &[f64], y: Scale) -> Series {
     let mut series = Series::default();
     let outside = |loss: f64| y.share(loss).is_none_or(|share| !(0.0..=1.0).contains(&share));
     let before = [f64::NAN].iter().chain(losses);
     for (pairs, (loss, before)) in losses.iter().zip(before).enumerate() {
-        let gone = outside(*loss) && outside(*before);
-        series.push(pairs as u64, if gone { f32::NAN } else { *loss as f32 });
+        let invisible = outside(*loss) && outside(*before);
+        series.push(pairs as u64, if invisible { f32::NAN } else { *loss as f32 });
     }
     series
 }
 
-/// Around the curves, down to the best of those that iterate: an exact learner reaches 1e-30.
+/// Around the curves, down to the best of the iterative learners: see `DEEPEST`.
 fn axis(learners: &[Learner]) -> Scale {
     let usable = |loss: &f64| loss.is_finite() && *loss > 0.0;
     let lowest = |learner: &Learner| learner.losses.iter().copied().filter(usable).fold(f64::INFINITY, f64::min);
     let iterate = learners.iter().filter(|learner| learner.name == "model" || learner.name.starts_with("GD"));
     let foot = iterate.map(lowest).fold(f64::INFINITY, f64::min);
     let least = learners.iter().map(lowest).filter(|low| *low >= foot * DEEPEST).fold(foot, f64::min);
-    // At no pairs everybody predicts zero; a model that has not learnt that yet may start higher.
+    // Before the first example every reference predicts zero; a model that has not learnt that yet may start higher.
     let start = learners.iter().filter_map(|learner| learner.losses.first().copied()).filter(usable);
     let most = start.fold(least, f64::max).min(least * 1e6);
     Scale::log_around(least * 0.9, most)
@@ -140,7 +140,7 @@ fn axis(learners: &[Learner]) -> Scale {
 
 /// Mark, name, loss after the whole context, and operations.
 fn table(learners: &[Learner], theme: Theme, wide: bool) -> Vec<Line<'static>> {
-    // The curves are over fewer tasks, since each of their points costs a forward pass.
+    // The curves are of fewer tasks, since each of their points costs a forward pass.
     let (columns, loss) = if wide { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
     let head = format!("{:<16}{loss:>a$}{:>b$}", "", "flops a query", a = columns.0, b = columns.1);
     let mut lines = vec![Line::styled(head, theme.muted())];
@@ -153,7 +153,7 @@ fn table(learners: &[Learner], theme: Theme, wide: bool) -> Vec<Line<'static>> {
         ])
     }));
     if learners.first().is_some_and(|model| model.name == "model" && model.losses.is_empty()) {
-        lines.push(Line::styled("The model reads only whole contexts: it has no curve.", theme.muted()));
+        lines.push(Line::styled("The model reads only whole contexts, so it has no curve.", theme.muted()));
     }
     lines
 }

@@ -4,21 +4,23 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::bounds::HELD_OUT;
 use crate::series::Series;
-use crate::train::Equivalence;
+use crate::train::{Equivalence, NEAR};
 use crate::tui::app::Lab;
 use crate::tui::labels;
-use crate::tui::numbers::{cosine, percent, signed_percent, significant};
+use crate::tui::numbers::{cosine, count, percent, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
-use crate::tui::widget::plot::{EndLabel, Layer, Plot};
+use crate::tui::widget::plot::{EndLabel, Trace, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 use crate::tui::widget::wrap::width;
+use crate::uncertainty::with_error;
 
-/// The axis reaches no deeper: what is below is rounding.
+/// The low end of the axis: what is below is rounding.
 const FLOOR: f64 = 1e-6;
 
-pub fn title(lab: &Lab) -> String {
+pub fn title(lab: &Lab, _width: u16) -> String {
     format!("Distance to {} (cosines: 1 − cos)", super::measured_against(lab))
 }
 
@@ -27,17 +29,17 @@ struct Measure<'a> {
     series: &'a Series,
     mark: &'static str,
     role: Role,
-    /// Where there are no colours.
+    /// Tells the curves apart where there are no colours.
     stroke: Stroke,
     text: String,
 }
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let measures = measures(lab);
     let rows = measures.len() as u16 + 1;
     let table = rows.min(area.height);
     let plot = Rect { height: area.height - table, ..area };
-    draw_plot(lab, &measures, theme, plot, buffer);
+    render_plot(lab, &measures, theme, plot, buffer);
     let lines = measures.iter().map(|measure| {
         Line::from(vec![
             Span::styled(format!(" {} ", measure.mark), theme.role(measure.role)),
@@ -51,9 +53,9 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The parts that there is room for: half a number is a wrong number.
-fn fitting(text: &str, room: usize) -> String {
-    let whole = width(text) <= room;
+/// The whole text, or its first part: half a number is a wrong number.
+fn fitting(text: &str, space: usize) -> String {
+    let whole = width(text) <= space;
     text.split_once(", ").filter(|_| !whole).map_or(text, |(first, _)| first).to_owned()
 }
 
@@ -66,40 +68,55 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
         measure(&history.prediction_difference, "●", Role::Model, Stroke::Solid, {
             text(&|equal| {
                 let relative = percent(equal.prediction_difference_relative);
-                format!("predictions  differ by {relative}, ‖·‖ {}", significant(equal.prediction_difference, 3))
+                let norm = significant(equal.prediction_difference, 3);
+                format!("predictions  differ by {relative}, ‖·‖ {norm}, {} tasks", count(HELD_OUT as u64))
             })
         }),
         measure(&history.sensitivity_angle, "◆", Role::Sensitivity, Stroke::DashDot, {
             text(&|equal| {
                 let cosine = cosine(equal.sensitivity_cosine);
-                format!("sensitivity  cosine {cosine}, ‖·‖ {}", significant(equal.sensitivity_difference, 3))
+                let norm = significant(equal.sensitivity_difference, 3);
+                format!("sensitivity  cosine {cosine}, ‖·‖ {norm}{}", averaged_over(equal))
             })
         }),
         measure(&history.loss_gap, "▲", Role::LossGap, Stroke::Dashed, {
-            text(&|equal| format!("loss         gap {}", signed_percent(equal.loss_gap)))
+            text(&|equal| {
+                let gap = with_error(100.0 * equal.loss_gap, 100.0 * equal.loss_gap_standard_error);
+                format!("loss         gap {gap} %, {} tasks", count(HELD_OUT as u64))
+            })
         }),
     ];
-    if equal.is_some_and(|equal| equal.state_cosine.is_some()) {
+    let (raw, read) = equal.map_or((None, None), |equal| (equal.state_cosine, equal.read_state_cosine));
+    for (name, value) in [("state        ", raw), ("state as read", read)] {
+        let Some(value) = value else { continue };
         measures.push(measure(&history.state_angle, "■", Role::State, Stroke::Dotted, {
-            text(&|equal| format!("state        cosine {}", equal.state_cosine.map_or_else(String::new, cosine)))
+            text(&|equal| format!("{name}cosine {}{}", cosine(value), averaged_over(equal)))
         }));
     }
     measures
 }
 
-fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: &mut Buffer) {
+/// ", 64 tasks": what sensitivities and states are averaged over.
+fn averaged_over(equal: &Equivalence) -> String {
+    match equal.compared_tasks {
+        0 => String::new(),
+        tasks => format!(", {} tasks", count(tasks as u64)),
+    }
+}
+
+fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: &mut Buffer) {
     let ranges = || measures.iter().filter_map(|measure| measure.series.range());
     let most = ranges().map(|(_, most)| f64::from(most)).fold(1.0, f64::max).min(100.0);
     let least = ranges().map(|(least, _)| f64::from(least)).fold(1e-2, f64::min).max(FLOOR);
-    // Whole decades: this axis has a long way to go and should move seldom.
+    // Whole decades, so that the axis rarely moves.
     let decade = |value: f64, round: fn(f64) -> f64| 10f64.powf(round(value.log10()));
     let y = Scale::Log { low: decade(least, f64::floor), high: decade(most, f64::ceil) };
     let line = |measure: &&Measure| theme.role(measure.role);
-    // The prediction's own distance lies above the others.
-    let layers = measures
+    // The distance of predictions is rendered above the others.
+    let traces = measures
         .iter()
         .rev()
-        .map(|m| Layer::Curve(m.series, if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
+        .map(|m| Trace::Curve(m.series, if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
         .collect();
     let labels = measures.iter().filter_map(|measure| {
         let value = f64::from(measure.series.last()?.1);
@@ -107,18 +124,24 @@ fn draw_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: 
     });
     let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
     let (x, labels, muted) = (steps_axis(step, planned), labels.collect(), theme.muted());
-    Plot { x, unit: "step", y, layers, labels, gutter: 3, marks: vec![], muted }.render(area, buffer);
+    Plot { x, unit: "step", y, traces, labels, gutter: 3, marks: vec![], muted }.render(area, buffer);
 }
 
-/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as there is room for, the nearest first.
-fn nearest(equal: &Equivalence, theme: Theme, room: usize) -> Line<'static> {
+/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is within
+/// the sampling error; "none within 15 %:" where all are farther.
+fn nearest(equal: &Equivalence, theme: Theme, space: usize) -> Line<'static> {
     let mut distances: Vec<_> = equal.distances.iter().filter(|(_, distance)| distance.is_finite()).collect();
     distances.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let mut line = Line::from(Span::styled(" nearest: ", theme.muted()));
+    let head = match equal.nearest_within() {
+        Some(_) => " nearest: ".to_owned(),
+        None => format!(" none within {:.0} %: ", 100.0 * NEAR),
+    };
+    let mut line = Line::from(Span::styled(head, theme.muted()));
     for (i, (reference, distance)) in distances.into_iter().enumerate() {
-        let before = ["", ", then ", ", "][i.min(2)];
+        let tied = equal.ties.contains(reference);
+        let before = if i > 0 && tied { " ≈ " } else { ["", ", then ", ", "][i.min(2)] };
         let text = format!("{} {}", labels::label(*reference), percent(*distance));
-        if line.width() + before.len() + text.len() > room {
+        if line.width() + width(before) + width(&text) > space {
             break;
         }
         line.push_span(Span::styled(before, theme.muted()));

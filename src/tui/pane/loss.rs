@@ -1,4 +1,4 @@
-//! The loss, falling onto the line of gradient descent.
+//! The loss over the run, with the losses of the references as lines.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,13 +11,13 @@ use crate::tui::labels;
 use crate::tui::numbers::{short, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
-use crate::tui::widget::plot::{EndLabel, Layer, Plot};
+use crate::tui::widget::plot::{EndLabel, Trace, Plot};
 use crate::tui::widget::scale::{Scale, steps_axis};
 
-/// From this width on labels are written out, and the title says what is drawn.
+/// From this width on labels are written out, and the title has a legend.
 const WIDE: u16 = 50;
-/// A reference below the best other line by more than this factor is not given room on a logarithmic axis: exact
-/// learners without noise reach 1e-30.
+/// A reference below the best other line by more than this factor does not extend a logarithmic axis: exact learners
+/// without noise reach 1e-30.
 const DEEPEST: f64 = 0.02;
 
 pub fn title(lab: &Lab, width: u16) -> String {
@@ -27,24 +27,24 @@ pub fn title(lab: &Lab, width: u16) -> String {
         Some(Objective::CrossEntropy) => "Cross-entropy",
         Some(Objective::SquaredError) | None => "Loss",
     };
-    // The words that say the least go first.
+    // The legend is left out first.
     let whole = format!("{name}, {axis}{legend}");
     if whole.chars().count() <= usize::from(width) { whole } else { format!("{name}, {axis}") }
 }
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let references = drawn(lab);
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let references = shown_references(lab);
     let history = &lab.history;
     let y = axis(history, &references, lab.log_axis);
     let wide = area.width >= WIDE;
     let model = theme.role(Role::Model);
     let level = |result: &&ReferenceResult| {
         let reference = result.tuned.reference;
-        Layer::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
+        Trace::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
     };
-    let mut layers = vec![Layer::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
-    layers.extend(references.iter().map(level));
-    layers.push(Layer::Extremes(&history.train_loss, model.patch(theme.muted())));
+    let mut traces = vec![Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
+    traces.extend(references.iter().map(level));
+    traces.push(Trace::Extremes(&history.train_loss, model.patch(theme.muted())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
         let value = f64::from(loss);
@@ -60,11 +60,11 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
     let gutter = if wide { 26 } else { 14 };
     let (x, marks, muted) = (steps_axis(step, planned), marks.collect(), theme.muted());
-    Plot { x, unit: "step", y, layers, labels, gutter, marks, muted }.render(area, buffer);
+    Plot { x, unit: "step", y, traces, labels, gutter, marks, muted }.render(area, buffer);
 }
 
-/// The results of those references whose lines the preset asks for; more lines than that would be a hedge.
-fn drawn(lab: &Lab) -> Vec<&ReferenceResult> {
+/// The results of those references whose lines the preset asks for.
+fn shown_references(lab: &Lab) -> Vec<&ReferenceResult> {
     let Some(opened) = &lab.opened else { return vec![] };
     let asked = |result: &&ReferenceResult| opened.preset.references.contains(&result.tuned.reference);
     opened.references.iter().filter(asked).collect()
@@ -85,20 +85,20 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
     EndLabel { value: result.loss, text, style: theme.role(labels::role(reference)) }
 }
 
-/// Around the curves and those references that are not out of all proportion.
+/// Around the curves, and those references that are not far below them.
 fn axis(history: &History, references: &[&ReferenceResult], logarithmic: bool) -> Scale {
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(|series| series.range());
-    // A batch's luck must not move the axis: the held-out curve and the references set its foot.
-    let foot = history.eval_loss.range().map(|(least, _)| f64::from(least)).into_iter();
+    // The variation between batches must not move the axis: the held-out curve and the references set its low end.
+    let low = history.eval_loss.range().map(|(least, _)| f64::from(least)).into_iter();
     let levels = || references.iter().map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
     let gd = references.iter().filter(|result| matches!(result.tuned.reference, Reference::Gd(_)));
     let gd = gd.map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
-    let first = foot.chain(gd).fold(f64::INFINITY, f64::min);
+    let first = low.chain(gd).fold(f64::INFINITY, f64::min);
     let first = if first.is_finite() { first } else { levels().fold(1.0, f64::min) };
     let least = levels().filter(|&loss| loss >= first * DEEPEST).fold(first, f64::min);
     let zero = references.iter().find(|result| result.tuned.reference == Reference::Zero).map(|result| result.loss);
     let most = curves.map(|(_, most)| f64::from(most)).chain(zero).fold(least, f64::max);
-    // A start far above everything else would press the rest together: cut it, two decades above zero's loss.
+    // A start far above everything else would compress the rest: it is cut two decades above zero's loss.
     let most = zero.map_or(most, |zero| most.min(zero * 100.0));
     if logarithmic { Scale::log_around(least * 0.9, most) } else { Scale::linear_to(most) }
 }

@@ -1,76 +1,104 @@
-//! The lab's panes: one a file, and the one list of them. A pane draws what it is about and knows no other pane.
-
-mod claims;
-mod context;
-mod distance;
-mod loss;
-mod predictions;
-mod shift;
-mod state;
+//! The lab's panes: one a file, and the one list of them. A pane shows one thing and knows no other pane.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
-use ratatui::widgets::{Block, BorderType, Padding, Widget};
+use ratatui::widgets::{Block, BorderType, Widget};
 
-use super::app::{Corner, Lab, Pane};
+use super::app::Lab;
 use super::theme::Theme;
 
-/// Draws a pane with its border; where there are `several`, the one with the focus stands out.
-pub fn draw(pane: Pane, lab: &Lab, several: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let focused = several > 1 && pane == lab.focus;
-    let title = match pane {
-        Pane::Loss => loss::title(lab, area.width.saturating_sub(4)),
-        Pane::State => state::title(lab),
-        Pane::Distance => distance::title(lab),
-        Pane::Context => context::title(),
-        Pane::Predictions => predictions::title(lab),
-        Pane::Shift => shift::title(lab),
-        Pane::Claims => claims::title(lab),
+/// A corner of the lab on a screen with space for four panes. Each lower corner shows one of several panes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corner {
+    UpperLeft,
+    UpperRight,
+    LowerLeft,
+    LowerRight,
+}
+
+/// Makes everything about a pane from its line in the list: the module `file` has its
+/// `title(&Lab, width: u16) -> String` and its `render(&Lab, Theme, Rect, &mut Buffer)`.
+macro_rules! panes {
+    ($($pane:ident: $file:ident, $name:literal, $corner:ident;)*) => {
+        $(mod $file;)*
+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Pane {
+            $($pane,)*
+        }
+
+        impl Pane {
+            /// In the order of Tab: those that share a corner follow one another.
+            pub const ALL: &[Self] = &[$(Self::$pane),*];
+
+            fn name(self) -> &'static str {
+                match self { $(Self::$pane => $name,)* }
+            }
+
+            pub fn corner(self) -> Corner {
+                match self { $(Self::$pane => Corner::$corner,)* }
+            }
+
+            /// The title, in at most `width` columns.
+            fn title(self, lab: &Lab, width: u16) -> String {
+                match self { $(Self::$pane => $file::title(lab, width),)* }
+            }
+
+            /// Renders what is inside the border.
+            pub fn render_content(self, lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+                match self { $(Self::$pane => $file::render(lab, theme, area, buffer),)* }
+            }
+        }
     };
-    // A heavier line as well as a brighter one: without colours brightness may be all there is.
-    let (kind, style) = if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
-    // Where there are fewer corners, Tab simply leads to the next pane.
-    let behind = if several == Corner::ALL.len() { behind(pane) } else { String::new() };
-    let title = Line::styled(format!(" {title} "), theme.title());
-    let mut block = Block::bordered().border_type(kind).border_style(style).padding(Padding::ZERO);
-    if title.width() + behind.chars().count() + 3 <= usize::from(area.width) {
-        block = block.title(Line::styled(behind, theme.muted()).right_aligned());
+}
+
+panes! {
+    Loss: loss, "loss", UpperLeft;
+    State: state, "state", UpperRight;
+    Distance: distance, "distance", LowerLeft;
+    Context: context, "context", LowerLeft;
+    Fit: fit, "fit", LowerLeft;
+    Predictions: predictions, "predictions", LowerRight;
+    Shift: shift, "off-distribution", LowerRight;
+    Claims: claims, "claims", LowerRight;
+}
+
+impl Pane {
+    /// The pane so many presses of Tab further on.
+    pub fn shifted(self, by: usize) -> Self {
+        let here = Self::ALL.iter().position(|&pane| pane == self).unwrap_or(0);
+        Self::ALL[(here + by) % Self::ALL.len()]
     }
-    let block = block.title(title);
-    let inner = block.inner(area);
-    block.render(area, buffer);
-    match pane {
-        Pane::Loss => loss::draw(lab, theme, inner, buffer),
-        Pane::State => state::draw(lab, theme, inner, buffer),
-        Pane::Distance => distance::draw(lab, theme, inner, buffer),
-        Pane::Context => context::draw(lab, theme, inner, buffer),
-        Pane::Predictions => predictions::draw(lab, theme, inner, buffer),
-        Pane::Shift => shift::draw(lab, theme, inner, buffer),
-        Pane::Claims => claims::draw(lab, theme, inner, buffer),
+
+    /// Renders the pane with its border; where there are `several`, the one with the focus stands out.
+    pub fn render(self, lab: &Lab, several: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let focused = several > 1 && self == lab.focus;
+        // A heavier line as well as a brighter one, which without colours may look the same.
+        let (border, style) =
+            if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
+        let title = Line::styled(format!(" {} ", self.title(lab, area.width.saturating_sub(4))), theme.title());
+        let mut block = Block::bordered().border_type(border).border_style(style);
+        // With fewer than four panes, Tab simply leads to the next one.
+        let others = if several == 4 { self.others_in_corner() } else { String::new() };
+        if title.width() + others.len() + 3 <= usize::from(area.width) {
+            block = block.title(Line::styled(others, theme.muted()).right_aligned());
+        }
+        let block = block.title(title);
+        let inner = block.inner(area);
+        block.render(area, buffer);
+        self.render_content(lab, theme, inner, buffer);
+    }
+
+    /// The panes that Tab brings to the front in the same corner: " Tab: context ".
+    fn others_in_corner(self) -> String {
+        let others = Self::ALL.iter().filter(|other| **other != self && other.corner() == self.corner());
+        let names: Vec<_> = others.map(|other| other.name()).collect();
+        if names.is_empty() { String::new() } else { format!(" Tab: {} ", names.join(", ")) }
     }
 }
 
-/// The panes that Tab brings to the front in the place of this one.
-fn behind(pane: Pane) -> String {
-    let names = Pane::ALL.into_iter().filter(|other| *other != pane && other.corner() == pane.corner()).map(name);
-    let names: Vec<_> = names.collect();
-    if names.is_empty() { String::new() } else { format!(" Tab: {} ", names.join(", ")) }
-}
-
-fn name(pane: Pane) -> &'static str {
-    match pane {
-        Pane::Loss => "loss",
-        Pane::State => "state",
-        Pane::Distance => "distance",
-        Pane::Context => "context",
-        Pane::Predictions => "predictions",
-        Pane::Shift => "off-distribution",
-        Pane::Claims => "claims",
-    }
-}
-
-/// The reference that the measures are against, by its short name.
+/// The reference of the equivalence measures, by its short name.
 fn measured_against(lab: &Lab) -> String {
     let reference = lab.history.latest.as_ref().map(|latest| latest.equivalence.reference);
     super::labels::label(reference.unwrap_or(crate::reference::Reference::Gd(1)))

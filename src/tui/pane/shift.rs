@@ -1,4 +1,4 @@
-//! The present weights on tasks that they were not trained on: is the model still gradient descent there?
+//! The present weights on tasks that differ from those of the training: is the model still gradient descent there?
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,21 +12,20 @@ use crate::tui::numbers::{count, percent, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::wrap;
 
-/// From this width on there is room for the nearest reference.
+/// From this width on the nearest reference is shown.
 const WIDE: u16 = 56;
 
-pub fn title(lab: &Lab) -> String {
+pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.shifts.last() {
         Some(shift) => format!("Off-distribution, step {}", count(shift.step)),
         None => "Off-distribution".to_owned(),
     }
 }
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width.saturating_sub(2));
     let lines = if lab.shifts.is_empty() {
-        let text = "o measures the present weights on tasks that they were not trained on: other ranges, longer and \
-                    shorter contexts, noise. Training waits while it does.";
+        let text = "o: test these weights on other ranges, lengths and noise. Training waits for the result.";
         wrap(text, width).into_iter().map(|line| Line::styled(line, theme.muted())).collect()
     } else {
         table(&lab.shifts, theme, area.width >= WIDE)
@@ -36,7 +35,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// A line for each shift; how far the model is from the reference there, by the marks of the answer line.
+/// A line for each shift: the losses, and how far the model is from the reference, by the marks of the answer line.
 fn table(shifts: &[Shift], theme: Theme, wide: bool) -> Vec<Line<'static>> {
     let against = labels::label(shifts.first().map_or(Reference::Gd(1), |shift| shift.reference));
     let head = Line::from(vec![
@@ -48,20 +47,24 @@ fn table(shifts: &[Shift], theme: Theme, wide: bool) -> Vec<Line<'static>> {
     ]);
     let mut lines = vec![head];
     lines.extend(shifts.iter().map(|shift| {
-        let mark = Closeness::of_difference(shift.difference).glyph();
+        let mark = Closeness::of_difference(shift.nearest_distance).glyph();
         let mut line = Line::from(vec![
             Span::raw(format!("{mark} {:<14}", shift.name)),
             Span::raw(format!("{:>8}{:>8}", significant(shift.loss, 3), significant(shift.reference_loss, 3))),
             Span::styled(format!("{:>9}", percent(shift.difference)), theme.focus()),
         ]);
         if wide {
-            let nearest = labels::label(shift.nearest);
+            let nearest = format!("{} {}", labels::label(shift.nearest), percent(shift.nearest_distance));
             line.push_span(Span::styled(format!("  {nearest}"), theme.role(labels::role(shift.nearest))));
         }
         line
     }));
-    let key = |verdict: Closeness, words: &str| format!("{} {words}", verdict.glyph());
-    let keys = [key(Closeness::Equal, "equal"), key(Closeness::Close, "close"), key(Closeness::NotYet, "neither")];
-    lines.extend([Line::default(), Line::styled(keys.join("   "), theme.muted())]);
+    let key = |closeness: Closeness, label: &str| format!("{} {label}", closeness.glyph());
+    let keys = [key(Closeness::Equal, "equal"), key(Closeness::Close, "close"), key(Closeness::Neither, "neither")];
+    lines.extend([Line::default(), Line::styled(format!("{} to the nearest", keys.join("   ")), theme.muted())]);
+    let frozen = |shift: &Shift| matches!(shift.nearest, Reference::Frozen(_));
+    if shifts.iter().any(frozen) {
+        lines.push(Line::styled("frozen: with the gain η/N of training, not that of the new N", theme.muted()));
+    }
     lines
 }

@@ -9,23 +9,23 @@ use crate::train::{Grid, LayerState, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::numbers::cosine;
 use crate::tui::theme::{Role, Theme};
-use crate::tui::widget::heatmap::{self, Zoom};
+use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::scale::snap_up_finely;
 use crate::tui::widget::wrap::width as width_of;
 
 /// Columns between two maps.
 const GAP: u16 = 1;
-/// How much larger than the others' the difference's scale is: on the same scale a good model's is empty.
+/// How much the difference is magnified: on the scale of the others, a good model's would look empty.
 const MAGNIFIED: f32 = 10.0;
 /// Rows that are not maps: a caption, a legend, a line on the axes.
-const WORDS: u16 = 3;
+const TEXT: u16 = 3;
 
 /// "Hidden state after token 13 of 21 (x₇)".
-pub fn title(lab: &Lab) -> String {
+pub fn title(lab: &Lab, _width: u16) -> String {
     let Some((snapshot, (_, _, time_step))) = lab.snapshot.as_ref().zip(lab.time_step()) else {
         return "Hidden state".to_owned();
     };
-    // A pair brings its own brackets.
+    // The label of a pair has its own brackets.
     let label = printable(&time_step.label);
     let label = if label.starts_with('(') { label } else { format!("({label})") };
     format!("Hidden state after token {} of {} {label}", time_step.token, snapshot.tokens)
@@ -41,15 +41,15 @@ struct Map {
     most: f32,
 }
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
     if area.height < 5 {
         return;
     }
     buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme), area.width.saturating_sub(1));
     let maps = maps(lab, time_step, layer);
-    let room = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - WORDS };
-    draw_maps(&maps, theme, room, buffer);
+    let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - TEXT };
+    render_maps(&maps, theme, space, buffer);
     let foot = area.bottom() - 2;
     let most = maps.first().map_or(1.0, |map| map.most);
     heatmap::legend(most, theme, Rect { x: area.x + 1, y: foot, width: area.width / 2 + 4, height: 1 }, buffer);
@@ -65,7 +65,7 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     for (hint, number) in
         [("   ← → token", time_steps), ("  ↑ ↓ layer", time_step.layers.len()), ("  n p probe", probes)]
     {
-        // Keys that lead nowhere are not named, and half a hint is none.
+        // Keys that change nothing are not named, and no hint is cut.
         if number > 1 && (keys.chars().count() + hint.chars().count()) < usize::from(area.width) {
             keys += hint;
         }
@@ -104,20 +104,20 @@ fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
             });
             [state, accumulator].into_iter().chain(rest).collect()
         }
-        // Beside a state that does not speak of y and x, Σ y xᵀ would explain nothing.
+        // A state without axes y and x cannot be compared with Σ y xᵀ.
         None => {
             let own = layer.state.values.iter().filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()));
             let most = snap_up_finely(f64::from(own)) as f32;
             let names = lab.snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.layer_names);
             let name =
-                lab.layer().and_then(|(place, _)| names.get(place)).map_or_else(String::new, |name| printable(name));
+                lab.layer().and_then(|(index, _)| names.get(index)).map_or_else(String::new, |name| printable(name));
             let title = format!("model: {name}");
             vec![Map { title, short_title: "model", role: Role::Model, grid: layer.state.clone(), most }]
         }
     }
 }
 
-/// The greatest entry of the accumulator over the whole sequence: one scale for every token and every step.
+/// The largest magnitude in the accumulator over the whole sequence: one scale for every token and every step.
 fn whole_scale(lab: &Lab) -> f32 {
     let time_steps = lab.snapshot.as_ref().and_then(|snapshot| {
         snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.time_steps)
@@ -131,52 +131,53 @@ fn subtract(a: &Grid, b: &Grid) -> Option<Grid> {
     ((a.rows, a.columns) == (b.rows, b.columns)).then(|| Grid { values, ..a.clone() })
 }
 
-/// Side by side, or one above the other where that shows them larger; the last ones are left out where there is no
-/// room for all at a size that can be seen.
-fn draw_maps(maps: &[Map], theme: Theme, room: Rect, buffer: &mut Buffer) {
+/// Side by side, or one above the other where that shows them larger; the last ones are left out where not all fit at a
+/// visible size.
+fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
     if let [map] = maps {
-        return draw_alone(map, theme, room, buffer);
+        return render_alone(map, theme, space, buffer);
     }
     let rows = maps.iter().map(|map| map.grid.rows).max().unwrap_or(1);
     let columns = maps.iter().map(|map| map.grid.columns).max().unwrap_or(1);
     let fit = |maps: u16, across: bool| {
-        let (abreast, height) = if across { (maps, room.height) } else { (1, room.height / maps) };
-        let zoom = Zoom::fitting(theme, (rows, columns), abreast, GAP, (room.width, height.saturating_sub(1)))?;
-        Some((zoom, maps, across))
+        let (abreast, height) = if across { (maps, space.height) } else { (1, space.height / maps) };
+        let size = CellSize::fitting(theme, (rows, columns), abreast, GAP, (space.width, height.saturating_sub(1)))?;
+        Some((size, maps, across))
     };
     let all = maps.len() as u16;
-    // Three that can be seen, else two, else three however small.
-    let visible = |(zoom, _, _): &(Zoom, u16, bool)| zoom.is_visible();
+    // Three at a visible size, else two, else three however small.
+    let visible = |(size, _, _): &(CellSize, u16, bool)| size.is_visible();
     let best = |maps: u16| {
-        [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(zoom, _, across)| (*zoom, *across))
+        [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(size, _, across)| (*size, *across))
     };
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
-    let Some((zoom, shown, across)) = chosen.or_else(|| best(1)) else {
-        return maps.first().map_or((), |map| draw_alone(map, theme, room, buffer));
+    let Some((size, shown, across)) = chosen.or_else(|| best(1)) else {
+        return maps.first().map_or((), |map| render_alone(map, theme, space, buffer));
     };
-    let (wide, high) = (zoom.width(columns), zoom.height(theme, rows as u16));
+    let (wide, high) = (size.width(columns), size.height(theme, rows as u16));
     for (i, map) in maps.iter().take(usize::from(shown)).enumerate() {
         let i = i as u16;
-        let (x, y) = if across { (room.x + i * (wide + GAP), room.y) } else { (room.x, room.y + i * (high + 1)) };
-        let width = room.right().saturating_sub(x);
-        let name_room = if across { width.min(wide) } else { width };
-        let title = if usize::from(name_room) < width_of(&map.title) { map.short_title } else { &map.title };
-        buffer.set_stringn(x, y, title, usize::from(name_room), theme.role(map.role));
-        heatmap::draw(&map.grid, map.most, zoom, theme, Rect::new(x, y + 1, width, high), buffer);
+        let (x, y) = if across { (space.x + i * (wide + GAP), space.y) } else { (space.x, space.y + i * (high + 1)) };
+        let width = space.right().saturating_sub(x);
+        let name_width = if across { width.min(wide) } else { width };
+        let title = if usize::from(name_width) < width_of(&map.title) { map.short_title } else { &map.title };
+        buffer.set_stringn(x, y, title, usize::from(name_width), theme.role(map.role));
+        heatmap::render(&map.grid, map.most, size, theme, Rect::new(x, y + 1, width, high), buffer);
     }
 }
 
-/// A map that has the room to itself. Where it is larger than that, each cell stands for a block of numbers and shows
-/// the one furthest from zero.
-fn draw_alone(map: &Map, theme: Theme, room: Rect, buffer: &mut Buffer) {
-    let height = room.height.saturating_sub(1);
+/// A map by itself. Where it is larger than the space, each cell stands for a block of values and shows the one
+/// furthest from zero.
+fn render_alone(map: &Map, theme: Theme, space: Rect, buffer: &mut Buffer) {
+    let height = space.height.saturating_sub(1);
     let rows = if theme.shades() { 2 * height } else { height };
-    let (grid, block) = heatmap::condense(&map.grid, (usize::from(rows), usize::from(room.width)));
-    let Some(zoom) = Zoom::filling(theme, (grid.rows, grid.columns), (room.width, height)) else { return };
+    let (grid, block) = heatmap::condense(&map.grid, (usize::from(rows), usize::from(space.width)));
+    let Some(size) = CellSize::filling(theme, (grid.rows, grid.columns), (space.width, height)) else { return };
     let title = match block {
         (1, 1) => map.title.clone(),
-        (down, across) => format!("{}, greatest of each {down} × {across}", map.title),
+        (1, 2) | (2, 1) => format!("{}, each cell: the larger of {} × {} values", map.title, block.0, block.1),
+        (down, across) => format!("{}, each cell: the largest of {down} × {across} values", map.title),
     };
-    buffer.set_stringn(room.x, room.y, title, usize::from(room.width), theme.role(map.role));
-    heatmap::draw(&grid, map.most, zoom, theme, Rect { y: room.y + 1, height, ..room }, buffer);
+    buffer.set_stringn(space.x, space.y, title, usize::from(space.width), theme.role(map.role));
+    heatmap::render(&grid, map.most, size, theme, Rect { y: space.y + 1, height, ..space }, buffer);
 }

@@ -1,4 +1,4 @@
-//! The answer to the lab's question, in words and digits; in its place what went wrong, where something did.
+//! The answer to the lab's question, in a sentence and in numbers; after a failure, what went wrong.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,16 +12,16 @@ use crate::tui::numbers::{self, count};
 use crate::tui::theme::{Role, Theme};
 use crate::worker::Phase;
 
-/// Columns that the digits take when nothing is left out.
+/// Columns that the numbers need when nothing is left out.
 const ONE_LINE: u16 = 92;
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 || area.width < 2 {
         return;
     }
     let (headline, details) = content(lab, theme, area.width < ONE_LINE);
     if area.height > 2 {
-        // No panes: the words have the screen to themselves.
+        // No panes are shown: the text has the whole screen.
         let mut lines = vec![headline];
         lines.extend(details.into_iter().map(|detail| Line::from(format!(" {detail}"))));
         Paragraph::new(Text::from(lines)).wrap(Wrap { trim: false }).render(area, buffer);
@@ -33,37 +33,37 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The headline, and the digits that stand behind it.
+/// The headline, and the numbers behind it.
 fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>) {
     let status = lab.status.as_ref();
     if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
-        let headline = format!(" ▲ diverged at step {}: the loss ran away ", count(*at));
+        let headline = format!(" ▲ Diverged at step {}: the loss is not finite or far too large. ", count(*at));
         let style = theme.role(Role::Warning).patch(theme.selected()).patch(theme.focus());
         let (step, lr) = (count(status.step), numbers::short(status.lr));
-        let advice = format!("Back at step {step} with lr {lr}. Lower it with - and press Space to go on.");
+        let advice = format!("Back at step {step}, lr {lr}. Lower it with - and press Space to continue.");
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     if let Some((Phase::Failed { at, why }, status)) = status.map(|status| (&status.phase, status)) {
-        let headline = format!(" ▲ failed after step {}: {} ", count(*at), line(why));
+        let headline = format!(" ▲ Failed after step {}: {} ", count(*at), line(why));
         let style = theme.role(Role::Warning).patch(theme.selected()).patch(theme.focus());
-        let advice = format!("Back at step {}. Press s to save it, Space to try again.", count(status.step));
+        let advice = format!("Back at step {}. s saves it, Space tries again.", count(status.step));
         return (Line::from(Span::styled(headline, style)), vec![advice]);
     }
     let Some(latest) = &lab.history.latest else {
         return (Line::styled(" measuring …", theme.muted()), vec![]);
     };
-    let verdict = Closeness::of(&latest.equivalence);
-    let style = match verdict {
-        // The moment that the whole lab is about: the words light up.
+    let closeness = Closeness::of(&latest.equivalence);
+    let style = match closeness {
+        // The result that the lab is about stands out.
         Closeness::Equal => {
             theme.role(labels::role(latest.equivalence.reference)).patch(theme.selected()).patch(theme.focus())
         }
-        Closeness::Close | Closeness::NotYet => theme.focus(),
+        Closeness::Close | Closeness::Neither => theme.focus(),
     };
-    let answer = format!(" {} {} ", verdict.glyph(), labels::answer(&latest.equivalence));
+    let answer = format!(" {} {} ", closeness.glyph(), labels::answer(&latest.equivalence));
     let mut headline = Line::from(Span::styled(answer, style));
     if status.is_some_and(|status| status.phase == Phase::Finished) {
-        headline.push_span(Span::styled("  finished; Space goes on", theme.muted()));
+        headline.push_span(Span::styled("  Finished. Space trains further.", theme.muted()));
         headline.extend(claims_held(lab, theme));
     }
     (headline, labels::evidence(latest, short))

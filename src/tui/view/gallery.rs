@@ -1,43 +1,43 @@
-//! The gallery screen: tabs, the list, and the card of what is chosen.
+//! The gallery screen: tabs, the list, and the details of what is selected.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::card;
+use super::details;
 use crate::bounds::printable;
 use crate::preset::Preset;
-use crate::tui::app::{Gallery, Row, SessionRow, Tab};
+use crate::tui::app::{Gallery, ListRow, SessionRow, Tab};
 use crate::tui::layout;
 use crate::tui::numbers::{age, count, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::fit;
 
-/// From this width on each preset in the list has a line that says what it is.
+/// From this width on each preset in the list has a line for its summary.
 const SUMMARIES: u16 = 40;
 
-/// Draws all but the footer and returns its place.
-pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
+/// Renders all but the footer and returns the footer's area.
+pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = layout::gallery(area);
     let title = Line::from(vec![
         Span::styled(" innerloop", theme.role(Role::Model).patch(theme.focus())),
         Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.muted()),
     ]);
     buffer.set_line(places.title.x, places.title.y, &title, places.title.width);
-    draw_tabs(gallery, theme, places.tabs, buffer);
+    render_tabs(gallery, theme, places.tabs, buffer);
     match gallery.tab {
-        Tab::Presets => draw_presets(gallery, theme, places.list, buffer),
-        Tab::Sessions => draw_sessions(gallery, theme, places.list, buffer),
+        Tab::Presets => render_presets(gallery, theme, places.list, buffer),
+        Tab::Sessions => render_sessions(gallery, theme, places.list, buffer),
     }
-    if let Some(place) = places.card {
-        card::draw(gallery, theme, place, buffer);
+    if let Some(area) = places.details {
+        details::render(gallery, theme, area, buffer);
     }
     places.footer
 }
 
-fn draw_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+fn render_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let style = |tab| if gallery.tab == tab { theme.focus().patch(theme.selected()) } else { theme.muted() };
     let mut spans = vec![
         Span::raw(" "),
@@ -51,60 +51,60 @@ fn draw_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
 }
 
-fn draw_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let room = usize::from(area.width.saturating_sub(1));
+fn render_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let space = usize::from(area.width.saturating_sub(1));
     let mut lines = Vec::new();
-    let mut chosen_line = 0;
+    let mut selected_line = 0;
     for row in gallery.rows() {
         match row {
-            Row::Family(title) => {
+            ListRow::Family(title) => {
                 if !lines.is_empty() {
                     lines.push((Line::default(), Style::new()));
                 }
                 lines.push((Line::styled(format!(" {title}"), theme.muted()), Style::new()));
             }
-            Row::Preset(place, entry) => {
-                let chosen = place == gallery.chosen();
-                if chosen {
-                    chosen_line = lines.len();
+            ListRow::Preset(index, entry) => {
+                let selected = index == gallery.selected();
+                if selected {
+                    selected_line = lines.len();
                 }
                 let line = match &entry.preset {
                     Ok(preset) => Line::from(vec![
-                        Span::raw(fit(&format!("  {}", one_line(&preset.title)), room.saturating_sub(2))),
+                        Span::raw(fit(&format!("  {}", one_line(&preset.title)), space.saturating_sub(2))),
                         Span::raw(tick(gallery, &entry.name, preset)),
                     ]),
                     Err(_) => Line::styled(format!("  {} (cannot be read)", one_line(&entry.name)), theme.muted()),
                 };
-                lines.push((line, if chosen { theme.selected() } else { Style::new() }));
-                // Half a sentence helps nobody, and a short list shows more of what there is.
+                lines.push((line, if selected { theme.selected() } else { Style::new() }));
+                // On a narrow screen a summary would be cut, and without it the list shows more presets.
                 if let (Ok(preset), true) = (&entry.preset, area.width >= SUMMARIES) {
-                    let summary = fit(&format!("    {}", one_line(&preset.summary)), room);
+                    let summary = fit(&format!("    {}", one_line(&preset.summary)), space);
                     lines.push((Line::styled(summary, theme.muted()), Style::new()));
                 }
             }
         }
     }
-    draw_list(lines, chosen_line, "Nothing found.", area, buffer);
+    render_list(lines, selected_line, "Nothing found.", area, buffer);
 }
 
 /// A mark for a preset whose claims have all held here.
 fn tick(gallery: &Gallery, name: &str, preset: &Preset) -> &'static str {
-    let Some(page) = gallery.tried(name) else { return "" };
-    let held = |claim| page.result(claim).is_some_and(|entry| entry.verdict.held);
+    let Some(results) = gallery.results(name) else { return "" };
+    let held = |claim| results.result(claim).is_some_and(|entry| entry.verdict.held);
     if !preset.claims.is_empty() && preset.claims.iter().all(held) { " ✓" } else { "" }
 }
 
-fn draw_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let rows = gallery.sessions().into_iter().enumerate().map(|(place, row)| {
-        let style = if place == gallery.chosen() { theme.selected() } else { Style::new() };
+fn render_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let rows = gallery.sessions().into_iter().enumerate().map(|(index, row)| {
+        let style = if index == gallery.selected() { theme.selected() } else { Style::new() };
         (session_line(row, theme, usize::from(area.width)), style)
     });
     let nothing =
-        if gallery.session_count() == 0 { "Nothing saved yet: s in the lab saves." } else { "Nothing found." };
-    draw_list(rows.collect(), gallery.chosen(), nothing, area, buffer);
+        if gallery.session_count() == 0 { "No saved sessions: in the lab, s saves one." } else { "Nothing found." };
+    render_list(rows.collect(), gallery.selected(), nothing, area, buffer);
 }
 
-/// Title, step, loss, and as much of sparkline and age as there is room for.
+/// Title, step, loss, and the sparkline and the age where they fit.
 fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
     let Ok(content) = &row.summary.content else {
         let name = row.summary.path.file_name().unwrap_or(row.summary.path.as_os_str()).to_string_lossy();
@@ -124,8 +124,8 @@ fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Draws lines so that the chosen one is in sight, with what leads to it.
-fn draw_list(lines: Vec<(Line, Style)>, chosen: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
+/// Renders lines so that the selected one is visible.
+fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
     if lines.is_empty() {
         buffer.set_stringn(
             area.x,
@@ -137,8 +137,8 @@ fn draw_list(lines: Vec<(Line, Style)>, chosen: usize, nothing: &str, area: Rect
         return;
     }
     let height = usize::from(area.height.saturating_sub(1));
-    // The line under the chosen one belongs to it.
-    let skipped = (chosen + 2).saturating_sub(height).min(chosen);
+    // The line under the selected one belongs to it.
+    let skipped = (selected + 2).saturating_sub(height).min(selected);
     for (i, (line, style)) in lines.into_iter().skip(skipped).take(height).enumerate() {
         let place = Rect { y: area.y + 1 + i as u16, height: 1, width: area.width.saturating_sub(1), ..area };
         buffer.set_line(place.x, place.y, &line, place.width);

@@ -1,23 +1,23 @@
-//! The help screen: the keymap, as it is.
+//! The help screen: the table of keys.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Widget};
 
-use crate::tui::keymap::{Mode, ROWS, Row};
+use crate::tui::keymap::{BINDINGS, Binding, Mode};
 use crate::tui::theme::Theme;
 
 /// From this width on the keys stand in two columns.
 const TWO_COLUMNS: u16 = 110;
 
-pub fn draw(scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     Clear.render(area, buffer);
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.muted())
         .title(Line::styled(" Keys ", theme.title()))
-        .title_bottom(Line::styled(" Esc back   ↑ ↓ scroll ", theme.muted()))
+        .title_bottom(Line::styled(" ? back   ↑ ↓ scroll ", theme.muted()))
         .padding(Padding::horizontal(1));
     let inner = block.inner(area);
     block.render(area, buffer);
@@ -40,10 +40,10 @@ fn cut(lines: &[Line], height: usize) -> usize {
     between.filter(|cut| lines.len() - cut - 1 <= height).unwrap_or_else(|| height.min(lines.len()))
 }
 
-/// Rows under the names of the modes they serve.
+/// The rows of the table under the names of their modes.
 fn lines(theme: Theme) -> Vec<Line<'static>> {
-    let mut groups: Vec<(&[Mode], Vec<&Row>)> = Vec::new();
-    for row in ROWS {
+    let mut groups: Vec<(&[Mode], Vec<&Binding>)> = Vec::new();
+    for row in BINDINGS {
         match groups.iter_mut().find(|(modes, _)| *modes == row.modes) {
             Some((_, rows)) => rows.push(row),
             None => groups.push((row.modes, vec![row])),
@@ -59,7 +59,7 @@ fn lines(theme: Theme) -> Vec<Line<'static>> {
         lines.push(Line::styled(title, theme.focus()));
         for row in rows {
             lines.push(Line::from(vec![
-                Span::styled(format!("  {:<10}", row.shown), theme.focus()),
+                Span::styled(format!("  {:<14}", row.shown()), theme.focus()),
                 Span::raw(row.help),
             ]));
         }

@@ -1,6 +1,6 @@
-//! The top lines: what runs, where, and how far it is.
+//! The top lines: what is trained, where, and how far it is.
 //!
-//! Every number has a fixed width, so that none moves its neighbours.
+//! Every number has a fixed width, so that a change of one does not move the others.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -14,16 +14,16 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{fit, width};
 use crate::worker::{Phase, Status};
 
-/// A run that makes at least this share of its pace is held back by it and not by the machine.
-const HELD_BACK: f64 = 0.9;
+/// A run at this share of its pace or more is limited by the pace and not by the machine.
+const LIMITED: f64 = 0.9;
 
-pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
     }
-    let room = area.width.saturating_sub(2);
-    let progress = progress(lab, theme, usize::from(room));
-    let for_identity = if area.height == 1 { room.saturating_sub(progress.width() as u16 + 1) } else { room };
+    let space = area.width.saturating_sub(2);
+    let progress = progress(lab, theme, usize::from(space));
+    let for_identity = if area.height == 1 { space.saturating_sub(progress.width() as u16 + 1) } else { space };
     let what = identity(lab, theme, usize::from(for_identity));
     if area.height == 1 {
         let taken = progress.width() as u16;
@@ -31,16 +31,16 @@ pub fn draw(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         buffer.set_line(area.x + 1.min(area.width), area.y, &what, for_identity);
         buffer.set_line(right, area.y, &progress, area.right() - right);
     } else {
-        buffer.set_line(area.x + 1.min(area.width), area.y, &what, room);
-        buffer.set_line(area.x + 1.min(area.width), area.y + 1, &progress, room);
+        buffer.set_line(area.x + 1.min(area.width), area.y, &what, space);
+        buffer.set_line(area.x + 1.min(area.width), area.y + 1, &progress, space);
     }
 }
 
-/// What is cut where there is little room is what changes least.
-fn identity(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
+/// Where space is short, what changes least is cut.
+fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
     let title = printable(title).replace('\n', " ");
-    let left = room.saturating_sub(width(&title));
+    let left = space.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
         let card = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(card).unwrap_or_default();
@@ -57,22 +57,22 @@ fn card(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
     format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
 }
 
-/// As many of the groups that stand two spaces apart as fit: half a number is a wrong number.
+/// As many of the groups that stand two spaces apart as fit: a number that is cut would be a wrong number.
 fn fit_groups(text: &str, most: usize) -> String {
     let ends = text.match_indices("  ").map(|(end, _)| end).chain([text.len()]);
     let whole = ends.filter(|end| width(&text[..*end]) <= most).last().unwrap_or(0);
     if whole > 0 { text[..whole].trim_end().to_owned() } else { fit(text, most) }
 }
 
-/// Each number in a place of its own; close together where that is not to be had.
-fn progress(lab: &Lab, theme: Theme, room: usize) -> Line<'static> {
+/// Each number in a column of its own; close together where the columns do not fit.
+fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let Some(status) = &lab.status else { return Line::styled("opening …", theme.muted()) };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
     let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
     let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
-    let fits = phase.width() + width(&numbers) <= room;
+    let fits = phase.width() + width(&numbers) <= space;
     let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
     Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
 }
@@ -88,21 +88,22 @@ fn phase(status: &Status, theme: Theme) -> Span<'static> {
     Span::styled(text, style.patch(theme.focus()))
 }
 
-/// The steps per second that there are; those that there may be, where they are what holds the run back.
+/// The steps per second; their limit, where that is what limits the run.
 fn speed(status: &Status) -> String {
     match (status.pace, &status.phase) {
-        (Some(pace), Phase::Running) if status.steps_per_second < HELD_BACK * pace => rate(status.steps_per_second),
+        (Some(pace), Phase::Running) if status.steps_per_second < LIMITED * pace => rate(status.steps_per_second),
         (Some(pace), _) => format!("≤ {}", rate(pace)),
         (None, Phase::Running) => rate(status.steps_per_second),
-        (None, _) => "full pace".to_owned(),
+        (None, _) => "no limit".to_owned(),
     }
 }
 
 fn time_left(status: &Status) -> String {
     let left = status.steps.saturating_sub(status.step) as f64;
     let per_second = status.pace.map_or(status.steps_per_second, |pace| pace.min(status.steps_per_second));
-    match status.phase {
-        Phase::Running if left > 0.0 && per_second > 0.0 => format!("{} left", duration(left / per_second)),
-        _ => String::new(),
+    if status.phase == Phase::Running && left > 0.0 && per_second > 0.0 {
+        format!("{} left", duration(left / per_second))
+    } else {
+        String::new()
     }
 }

@@ -1,13 +1,13 @@
 //! A raster of dots, two by four to a cell.
 //!
-//! Owns the packing of dots into Braille characters. A cell has one style, that of the last thing drawn in it. Dots
-//! outside are dropped; rows count from the top.
+//! Owns the packing of dots into Braille characters. A cell has one style, that of the last dot in it. Dots outside
+//! are dropped; rows count from the top.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-/// Which dots of a line are drawn; the line styles of curves that colour alone must not tell apart.
+/// Which dots of a line are set: line styles, since colour alone must not tell curves apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stroke {
     Solid,
@@ -62,7 +62,7 @@ impl Raster {
         }
     }
 
-    /// A dot of a background: only where nothing else has drawn.
+    /// A dot in the background: only in a cell that has no other dots.
     pub fn dot_beneath(&mut self, x: i32, y: i32, style: Style) {
         let at = (y / 4).max(0) as usize * self.area.width as usize + (x / 2).max(0) as usize;
         if self.cells.get(at).is_some_and(|&(bits, of)| bits == 0 || of == style) {
@@ -70,7 +70,7 @@ impl Raster {
         }
     }
 
-    /// A dot of something that lies on the same line as something else: now and then its colour shows through.
+    /// A dot of a line that another may cover: in every third column it takes over the colour.
     pub fn dot_through(&mut self, x: i32, y: i32, style: Style) {
         let at = (y / 4).max(0) as usize * self.area.width as usize + (x / 2).max(0) as usize;
         let taken = self.cells.get(at).filter(|(bits, _)| *bits != 0).map(|&(_, of)| of);

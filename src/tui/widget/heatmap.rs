@@ -1,6 +1,6 @@
-//! Matrices as pictures: half blocks of a diverging ramp, or glyphs where there are too few colours.
+//! Matrices as heatmaps: half blocks of a diverging ramp, or characters where there are too few colours.
 //!
-//! Owns the ramp's glyphs and how values become its levels. Knows nothing of what a matrix means.
+//! Owns the ramp's characters and how values become its levels. Knows nothing of what a matrix means.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,23 +12,23 @@ use crate::tui::theme::{SHADES, Theme};
 /// Columns that one value may be wide.
 const WIDEST: u16 = 12;
 
-/// Glyphs from strongly negative to strongly positive: lines are below zero, shades above.
+/// From strongly negative to strongly positive: lines are below zero, shades above.
 const GLYPHS: [char; 9] = ['#', '≡', '=', '-', '·', '░', '▒', '▓', '█'];
 
 /// How much longer one side of a value may be than the other, on the screen.
 const STRETCH: u16 = 4;
 
-/// How large a value is drawn.
+/// How large a value is on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Zoom {
+pub struct CellSize {
     /// Columns.
     wide: u16,
     /// Half rows where heatmaps are made of colours, else rows.
     high: u16,
 }
 
-impl Zoom {
-    /// From here on a pattern can be seen across a room.
+impl CellSize {
+    /// From this width on a pattern is seen from a distance.
     pub const VISIBLE: u16 = 2;
 
     /// A value as high as it is wide: a cell is twice as high as wide.
@@ -42,20 +42,20 @@ impl Zoom {
         (rows, columns): (usize, usize),
         maps: u16,
         gap: u16,
-        room: (u16, u16),
+        space: (u16, u16),
     ) -> Option<Self> {
         let (rows, columns) = (u16::try_from(rows).ok()?.max(1), u16::try_from(columns).ok()?.max(1));
-        let across = room.0.checked_sub(gap * (maps - 1))? / maps / columns;
+        let across = space.0.checked_sub(gap * (maps - 1))? / maps / columns;
         let squares = (1..=across.min(WIDEST)).rev().map(|wide| Self::square(theme, wide));
-        squares.into_iter().find(|zoom| zoom.height(theme, rows) <= room.1)
+        squares.into_iter().find(|size| size.height(theme, rows) <= space.1)
     }
 
-    /// The same with values that may be longer one way, where that fills more of the room.
-    pub fn filling(theme: Theme, (rows, columns): (usize, usize), room: (u16, u16)) -> Option<Self> {
-        let square = Self::fitting(theme, (rows, columns), 1, 0, room)?;
+    /// The same with values that may be longer one way, where that fills more of the space.
+    pub fn filling(theme: Theme, (rows, columns): (usize, usize), space: (u16, u16)) -> Option<Self> {
+        let square = Self::fitting(theme, (rows, columns), 1, 0, space)?;
         let (rows, columns) = (rows.max(1) as u16, columns.max(1) as u16);
-        let half_rows = if theme.shades() { 2 * room.1 } else { room.1 };
-        let wide = (room.0 / columns).min(STRETCH * square.wide).min(WIDEST).max(square.wide);
+        let half_rows = if theme.shades() { 2 * space.1 } else { space.1 };
+        let wide = (space.0 / columns).min(STRETCH * square.wide).min(WIDEST).max(square.wide);
         let high = (half_rows / rows).min(STRETCH * square.high).max(square.high);
         // One side only: with both it would be another square.
         let wider = Self { wide, ..square };
@@ -81,22 +81,22 @@ impl Zoom {
     }
 }
 
-/// Draws a grid at the top left of `area`; `most` is the value at the ends of the ramp.
-pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let height = zoom.height(theme, grid.rows as u16);
-    let area = Rect::new(area.x, area.y, area.width.min(zoom.width(grid.columns)), area.height.min(height));
+/// Renders a grid at the top left of `area`; `most` is the value at the ends of the ramp.
+pub fn render(grid: &Grid, most: f32, size: CellSize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let height = size.height(theme, grid.rows as u16);
+    let area = Rect::new(area.x, area.y, area.width.min(size.width(grid.columns)), area.height.min(height));
     let at = |row: u16, column: u16| -> Option<i8> {
         let row = usize::from(row);
         let value =
-            grid.values.get(row * grid.columns + usize::from(column / zoom.wide)).filter(|_| row < grid.rows)?;
+            grid.values.get(row * grid.columns + usize::from(column / size.wide)).filter(|_| row < grid.rows)?;
         level(*value, most)
     };
     for y in 0..area.height {
         for x in 0..area.width {
             let Some(cell) = buffer.cell_mut((area.x + x, area.y + y)) else { continue };
             if theme.shades() {
-                // What is not there (a last half row, a value that is not finite) shows the terminal's background.
-                match (at(2 * y / zoom.high, x), at((2 * y + 1) / zoom.high, x)) {
+                // A missing value (a last half row, a value that is not finite) shows the terminal's background.
+                match (at(2 * y / size.high, x), at((2 * y + 1) / size.high, x)) {
                     (Some(top), Some(low)) if top == low => {
                         cell.set_char(' ').set_style(Style::new().bg(theme.shade(top)))
                     }
@@ -108,14 +108,14 @@ pub fn draw(grid: &Grid, most: f32, zoom: Zoom, theme: Theme, area: Rect, buffer
                     (None, None) => cell.set_char('?'),
                 };
             } else {
-                cell.set_char(at(y / zoom.high, x).map_or('?', glyph));
+                cell.set_char(at(y / size.high, x).map_or('?', glyph));
             }
         }
     }
 }
 
-/// A grid of at most so many rows and columns, and the block of numbers, rows by columns, that each entry stands for:
-/// it is the one of them that is furthest from zero.
+/// A grid of at most so many rows and columns, and the block of values, rows by columns, that each entry stands for: an
+/// entry is the value of its block that is furthest from zero.
 pub fn condense(grid: &Grid, (rows, columns): (usize, usize)) -> (Grid, (usize, usize)) {
     let block = (grid.rows.div_ceil(rows.max(1)).max(1), grid.columns.div_ceil(columns.max(1)).max(1));
     let (rows, columns) = (grid.rows.div_ceil(block.0), grid.columns.div_ceil(block.1));
@@ -152,7 +152,7 @@ pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
     buffer.set_string(area.x + low_width + steps as u16, area.y, &high, theme.muted());
 }
 
-/// The step of the ramp, from −SHADES to SHADES; none for what is not finite.
+/// The step of the ramp, from −SHADES to SHADES; `None` for a value that is not finite.
 fn level(value: f32, most: f32) -> Option<i8> {
     let share = if most > 0.0 { value / most } else { value.signum() * f32::from(value != 0.0) };
     share.is_finite().then(|| (share.clamp(-1.0, 1.0) * f32::from(SHADES)).round() as i8)
@@ -164,8 +164,9 @@ fn glyph(level: i8) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grid, Zoom, condense, glyph, level};
-    use crate::tui::theme::{Background, Depth, SHADES, Theme};
+    use super::{CellSize, Grid, condense, glyph, level};
+    use crate::tui::capabilities::{Background, Depth};
+    use crate::tui::theme::{SHADES, Theme};
 
     #[test]
     fn a_condensed_grid_keeps_what_is_furthest_from_zero() {
@@ -186,19 +187,19 @@ mod tests {
     #[test]
     fn three_grids_of_ten_fit_a_pane_of_a_large_screen() {
         let theme = Theme::new(Depth::True, Background::Dark);
-        let fitting = |room| Zoom::fitting(theme, (10, 10), 3, 1, room);
-        assert_eq!(fitting((62, 10)), Some(Zoom { wide: 2, high: 2 }));
-        assert_eq!(fitting((62, 9)), Some(Zoom { wide: 1, high: 1 }));
+        let fitting = |space| CellSize::fitting(theme, (10, 10), 3, 1, space);
+        assert_eq!(fitting((62, 10)), Some(CellSize { wide: 2, high: 2 }));
+        assert_eq!(fitting((62, 9)), Some(CellSize { wide: 1, high: 1 }));
         assert_eq!(fitting((5, 5)), None);
     }
 
     #[test]
     fn a_grid_that_is_long_one_way_is_stretched_the_other() {
         let theme = Theme::new(Depth::True, Background::Dark);
-        let filling = |shape| Zoom::filling(theme, shape, (62, 10));
-        assert_eq!(filling((2, 32)), Some(Zoom { wide: 1, high: 4 }));
-        assert_eq!(filling((20, 4)), Some(Zoom { wide: 4, high: 1 }));
-        assert_eq!(filling((10, 10)), Some(Zoom { wide: 6, high: 2 }));
+        let filling = |shape| CellSize::filling(theme, shape, (62, 10));
+        assert_eq!(filling((2, 32)), Some(CellSize { wide: 1, high: 4 }));
+        assert_eq!(filling((20, 4)), Some(CellSize { wide: 4, high: 1 }));
+        assert_eq!(filling((10, 10)), Some(CellSize { wide: 6, high: 2 }));
         assert_eq!(filling((21, 4)), None);
     }
 }

@@ -1,15 +1,15 @@
-//! A footer of keys, as many as there is room for.
+//! A footer of keys, as many as fit.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::tui::theme::Theme;
 
-/// Keys that a footer may show: more are read by nobody.
+/// Keys that a footer shows at most, so that it can be read at a glance.
 pub const MOST: usize = 7;
 
-/// Draws pairs of (key, word) from the left. The last pair, which leads to all the others, is never dropped.
-pub fn draw<'a>(hints: impl Iterator<Item = (&'a str, &'a str)>, theme: Theme, area: Rect, buffer: &mut Buffer) {
+/// Renders pairs of (key, word) from the left. The last pair, which leads to all the others, is never dropped.
+pub fn render<'a>(hints: impl Iterator<Item = (&'a str, &'a str)>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
     }
@@ -20,10 +20,10 @@ pub fn draw<'a>(hints: impl Iterator<Item = (&'a str, &'a str)>, theme: Theme, a
     }
     let mut x = area.x + 1.min(area.width);
     for (key, word) in hints {
-        let room = |x: u16| usize::from(area.right().saturating_sub(x));
-        (x, _) = buffer.set_stringn(x, area.y, key, room(x), theme.focus());
+        let space = |x: u16| usize::from(area.right().saturating_sub(x));
+        (x, _) = buffer.set_stringn(x, area.y, key, space(x), theme.focus());
         x = x.saturating_add(1);
-        (x, _) = buffer.set_stringn(x, area.y, word, room(x), theme.muted());
+        (x, _) = buffer.set_stringn(x, area.y, word, space(x), theme.muted());
         x = x.saturating_add(3);
     }
 }

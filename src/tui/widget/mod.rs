@@ -1,4 +1,4 @@
-//! Parts that panes are made of. They know numbers, styles and places, and nothing of runs and references.
+//! Parts of panes. They know numbers, styles and areas, and nothing of runs and references.
 
 pub mod braille;
 pub mod heatmap;

@@ -1,6 +1,6 @@
 //! Curves over steps, with a true logarithmic axis where it is asked for.
 //!
-//! Owns where axes, ticks and the labels at the right end stand. Values that are not finite, or not positive on a
+//! Owns the places of axes, ticks and the labels at the right end. Values that are not finite, or not positive on a
 //! logarithmic axis, leave a gap.
 
 use ratatui::buffer::Buffer;
@@ -16,9 +16,9 @@ const AXIS: u16 = 6;
 /// Dots by which an extreme stands above both its neighbours to be a spike.
 const SPIKE: i32 = 6;
 
-/// One thing to draw, in this order: later ones lie above.
-pub enum Layer<'a> {
-    /// The least and the greatest value of each column, where nothing else is drawn.
+/// One thing to render. Of several, later ones lie above.
+pub enum Trace<'a> {
+    /// The least and the greatest value of each column, where the cell has no other dots.
     Extremes(&'a Series, Style),
     /// The mean of each stretch.
     Curve(&'a Series, Stroke, Style),
@@ -40,7 +40,7 @@ pub struct Plot<'a> {
     /// What the horizontal axis counts, in at most five letters.
     pub unit: &'static str,
     pub y: Scale,
-    pub layers: Vec<Layer<'a>>,
+    pub traces: Vec<Trace<'a>>,
     pub labels: Vec<EndLabel>,
     /// Columns for the labels.
     pub gutter: u16,
@@ -58,9 +58,9 @@ impl Plot<'_> {
         let inner = Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1);
         self.axes(inner, buffer);
         let mut raster = Raster::new(inner);
-        self.layers.iter().for_each(|layer| self.layer(layer, &mut raster));
+        self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
         raster.render(buffer);
-        self.layers.iter().for_each(|layer| self.points(layer, inner, &raster, buffer));
+        self.traces.iter().for_each(|trace| self.points(trace, inner, &raster, buffer));
         self.marks(inner, buffer);
         if gutter > 0 {
             self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
@@ -95,14 +95,14 @@ impl Plot<'_> {
         }
     }
 
-    fn layer(&self, layer: &Layer, raster: &mut Raster) {
-        match layer {
-            Layer::Extremes(series, style) => self.extremes(series, *style, raster),
-            Layer::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
-            // Characters come after all dots.
-            Layer::Marks(..) => {}
-            Layer::Level(value, stroke, style) => {
-                // A level outside is not drawn: a line at the edge would claim a value.
+    fn trace(&self, trace: &Trace, raster: &mut Raster) {
+        match trace {
+            Trace::Extremes(series, style) => self.extremes(series, *style, raster),
+            Trace::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
+            // Characters are written after all dots.
+            Trace::Marks(..) => {}
+            Trace::Level(value, stroke, style) => {
+                // A level outside is not shown: a line at the edge would show a wrong value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
                 if let Some(y) = inside.map(|share| dot_row(share, raster)) {
                     (0..raster.width()).filter(|&x| stroke.on(x)).for_each(|x| raster.dot_through(x, y, *style));
@@ -111,7 +111,7 @@ impl Plot<'_> {
         }
     }
 
-    /// An outline and not a filled band: luck of batches must not outshine the curve that it scatters around.
+    /// An outline and not a filled band, so that the curve in its middle stays visible.
     fn extremes(&self, series: &Series, style: Style, raster: &mut Raster) {
         let mut columns: Vec<Option<(i32, i32)>> = vec![None; raster.width() as usize];
         for bucket in series.buckets() {
@@ -126,7 +126,7 @@ impl Plot<'_> {
             let Some((high, low)) = column else { continue };
             raster.dot_beneath(x as i32, high, style);
             raster.dot_beneath(x as i32, low, style);
-            // A spike stands on a stem: a dot by itself, far from everything, would be taken for dirt.
+            // A spike has a stem: a single dot far from everything would be overlooked.
             let beside = [x.wrapping_sub(1), x + 1].into_iter().filter_map(|x| columns.get(x).copied().flatten());
             let shoulder = beside.map(|(high, _)| high).min().unwrap_or(low);
             let stem = if shoulder - high > SPIKE { shoulder } else { high };
@@ -147,10 +147,10 @@ impl Plot<'_> {
         }
     }
 
-    fn points(&self, layer: &Layer, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
-        let Layer::Marks(series, mark, style) = layer else { return };
+    fn points(&self, trace: &Trace, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
+        let Trace::Marks(series, mark, style) = trace else { return };
         for bucket in series.buckets() {
-            // What lies outside is no point: a mark at the edge would claim a value.
+            // A point outside is not shown: a mark at the edge would show a wrong value.
             let share = self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
             let Some((x, share)) = self.column(bucket.step, raster).zip(share) else { continue };
             buffer.set_string(inner.x + (x / 2) as u16, inner.y + row_of(share, inner.height), mark, *style);
@@ -162,17 +162,17 @@ impl Plot<'_> {
         Some((share * f64::from(raster.width() - 1)).round() as i32)
     }
 
-    /// From the right, so that where marks crowd the latest of them keeps its word.
+    /// From the right, so that where marks are close together the latest keeps its text.
     fn marks(&self, inner: Rect, buffer: &mut Buffer) {
-        // Over whatever is drawn there, and in no colour of its.
+        // Above everything else, and in the default colours.
         let plain = Style::reset();
         let mut free_until = inner.right();
         for (value, text) in self.marks.iter().rev() {
             let Some(share) = self.x.share(*value).filter(|share| (0.0..=1.0).contains(share)) else { continue };
             let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
             buffer.set_string(column, inner.top(), "▾", plain);
-            let room = usize::from(free_until.saturating_sub(column + 1));
-            if text.chars().count() <= room {
+            let space = usize::from(free_until.saturating_sub(column + 1));
+            if text.chars().count() <= space {
                 buffer.set_string(column + 1, inner.top(), text, plain.patch(self.muted));
             }
             free_until = free_until.min(column);
@@ -189,8 +189,8 @@ impl Plot<'_> {
             row_of(share, gutter.height)
         });
         for (label, row) in labels.iter().zip(apart(wanted.collect(), gutter.height)) {
-            let room = usize::from(gutter.width - 1);
-            buffer.set_stringn(gutter.x + 1, gutter.y + row, &label.text, room, label.style);
+            let space = usize::from(gutter.width - 1);
+            buffer.set_stringn(gutter.x + 1, gutter.y + row, &label.text, space, label.style);
         }
     }
 }
@@ -213,7 +213,7 @@ fn row_of(share: f64, height: u16) -> u16 {
 }
 
 fn dot_row(share: f64, raster: &Raster) -> i32 {
-    // Through the middle of the cell that bears the tick of the same value.
+    // Through the middle of the cell that has the tick of the same value.
     let cells = f64::from(raster.height() / 4 - 1);
     ((1.0 - share) * cells * 4.0 + 1.5).round() as i32
 }

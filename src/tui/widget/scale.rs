@@ -1,7 +1,7 @@
 //! An axis: from a value to a share of its length, and the ticks along it.
 //!
-//! Owns the rule that ends of axes move in steps: they snap to a few round mantissas times a power of ten. A logarithmic axis has no
-//! place for zero and less; such values have no position.
+//! Owns the rule that ends of axes move in steps: they snap to a few round mantissas times a power of ten. On a
+//! logarithmic axis zero and less have no position.
 
 use crate::tui::numbers::{count, short};
 
@@ -24,7 +24,7 @@ impl Scale {
         Self::Linear { low: 0.0, high: snap_up(most) }
     }
 
-    /// Snapped ends around what is to be seen; one decade where there is nothing.
+    /// Snapped ends around a range of values; one decade where the range is empty.
     pub fn log_around(least: f64, most: f64) -> Self {
         let most = if most.is_finite() && most > 0.0 { most } else { 1.0 };
         let least = if least.is_finite() && least > 0.0 { least.min(most) } else { most / 10.0 };
@@ -42,7 +42,7 @@ impl Scale {
         share.is_finite().then_some(share)
     }
 
-    /// The same, with what lies outside brought to the nearer end.
+    /// The same, with what lies outside moved to the nearer end.
     pub fn clamped(self, value: f64) -> Option<f64> {
         self.share(value).map(|share| share.clamp(0.0, 1.0))
     }
@@ -97,7 +97,7 @@ pub fn snap_up(value: f64) -> f64 {
     snap(value, &[1.0, 2.0, 5.0, 10.0])
 }
 
-/// The same with steps between, for a scale that a value does not move: less of it is left empty.
+/// The same with steps between, for a scale that is set once: less of it is left empty.
 pub fn snap_up_finely(value: f64) -> f64 {
     snap(value, &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0])
 }
@@ -113,7 +113,7 @@ fn snap(value: f64, mantissas: &[f64]) -> f64 {
 
 fn snap_down(value: f64) -> f64 {
     let decade = 10f64.powi(exponent(value));
-    // Finer than upwards: below the curves room is wasted.
+    // Finer than upwards: space below the curves would be wasted.
     [8.0, 6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.2, 1.0]
         .into_iter()
         .map(|m| m * decade)
@@ -121,8 +121,8 @@ fn snap_down(value: f64) -> f64 {
         .unwrap_or(value)
 }
 
-/// The end of an axis of steps: it grows by factors of 4 and 5 with the run, so that a slow start fills the plot and a
-/// quick run moves it three times at most; from half of the planned steps on it is the plan.
+/// The axis of training steps: its end grows by factors of 4 and 5 with the run, so that a slow start fills the plot
+/// and a quick run moves it three times at most; from half of the planned steps on it is their number.
 pub fn steps_axis(step: u64, planned: u64) -> Scale {
     let mut end = 50u64;
     while end < step {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_axis_ticks_at_decades_and_their_parts_and_zero_has_no_place() {
+    fn a_log_axis_ticks_at_decades_and_their_parts_and_zero_has_no_position() {
         let scale = Scale::Log { low: 0.1, high: 1.0 };
         let labels: Vec<_> = scale.ticks(8).into_iter().map(tick_label).collect();
         assert_eq!(labels, ["0.1", "0.2", "0.5", "1"]);

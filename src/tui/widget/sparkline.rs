@@ -1,6 +1,6 @@
 //! A curve in one row of eighths.
 
-/// At most `width` characters; each stands for the mean of its stretch, on a logarithmic scale. Gaps where nothing is
+/// At most `width` characters; each stands for the mean of its stretch, on a logarithmic scale. Gaps where no value is
 /// positive and finite.
 pub fn sparkline(values: &[f32], width: usize) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

@@ -1,4 +1,4 @@
-//! Text in lines of a width, counted: what is wrapped by hand can be scrolled to its end and no further.
+//! Text in lines of a width. Wrapped before it is rendered, so that its lines can be counted and scrolled.
 
 use ratatui::text::Span;
 
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_says_so() {
+    fn cut_text_ends_in_an_ellipsis() {
         assert_eq!([fit("linear", 6), fit("linear attention", 8), fit("ab", 0)], ["linear", "linear…", ""]);
     }
 }

@@ -3,7 +3,7 @@
 use super::program::{CellKind, Curve, Derivation, Kernel, Law, NodeId, Program, Size, WeightId, WeightSource};
 use crate::nn::Activation;
 use crate::nn::model::{
-    Block, GdSsmMlpSpec, LinearAttentionSpec, Mamba2Spec, MambaSpec, MlpSpec, ModelSpec, TransformerSpec,
+    ChannelMixing, GdSsmMlpSpec, LinearAttentionSpec, Mamba2Spec, MambaSpec, MlpSpec, ModelSpec, TransformerSpec,
 };
 use crate::task::{Layout, Shape};
 
@@ -63,8 +63,8 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
 /// A layer of a stack.
 #[derive(Clone)]
 enum Layer {
-    Diagonal { law: Law, states: usize, block: Block },
-    S4d { states: usize, block: Block },
+    Diagonal { law: Law, states: usize, block: ChannelMixing },
+    S4d { states: usize, block: ChannelMixing },
     Mamba(MambaSpec),
     Mamba2(Mamba2Spec),
 }
@@ -270,15 +270,15 @@ impl Builder {
     }
 
     /// The feedthrough and the gated unit after a recurrence.
-    fn mixing(&mut self, y: NodeId, tokens: NodeId, block: Block) -> NodeId {
+    fn mixing(&mut self, y: NodeId, tokens: NodeId, block: ChannelMixing) -> NodeId {
         let wide = self.size(tokens).width;
         let feedthrough = self.param(1, wide);
         let through = self.last(tokens, self.size(y).length);
         let through = self.same(Kernel::TimesRow(through, feedthrough), y);
         let y = self.plus(y, through);
         match block {
-            Block::Bare => y,
-            Block::Gated => {
+            ChannelMixing::Bare => y,
+            ChannelMixing::Gated => {
                 let (value, gate) = (self.param(wide, wide), self.param(wide, wide));
                 let g = self.apply(Curve::Gelu, y);
                 let (value, gate) = (self.project(g, value), self.project(g, gate));
@@ -288,7 +288,7 @@ impl Builder {
         }
     }
 
-    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (Law, usize, Block)) -> NodeId {
+    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (Law, usize, ChannelMixing)) -> NodeId {
         let wide = self.size(tokens).width;
         let rows = [(); 3].map(|()| self.param(1, n));
         let (write, read) = (self.param(wide, 2 * n), self.param(2 * n, wide));
@@ -299,7 +299,7 @@ impl Builder {
         self.mixing(y, tokens, block)
     }
 
-    fn s4d(&mut self, tokens: NodeId, asked: usize, n: usize, block: Block) -> NodeId {
+    fn s4d(&mut self, tokens: NodeId, asked: usize, n: usize, block: ChannelMixing) -> NodeId {
         let wide = self.size(tokens).width;
         let all = wide * n;
         let (damping, frequency) = (self.param(1, all), self.param(1, all));

@@ -55,7 +55,7 @@ impl Sampling {
         let query = places.map_or((context - 1) * width + outputs * dim, |strides| strides.query);
         let spread = match task.inputs {
             InputDistribution::Uniform => task.range as f32,
-            InputDistribution::Normal => InputDistribution::spread(task.range),
+            InputDistribution::Normal => InputDistribution::std(task.range),
         };
         let gaps = match layout {
             Layout::Interleaved | Layout::QueryFirst => outputs < dim,

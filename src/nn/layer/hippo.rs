@@ -1,11 +1,11 @@
-//! The spectrum of HiPPO-N, the normal part of the HiPPO-LegS matrix.
+//! The eigenvalues of HiPPO-N, the normal part of the HiPPO-LegS matrix.
 //!
-//! A_{nk} = −½ on the diagonal, −√(n+½)√(k+½) below it and +√(n+½)√(k+½) above (S5, 2208.04933, section 4.2 and B.1; S4D,
-//! 2206.11893, section 4.1). So A = −½ I + K with K skew-symmetric, and its eigenvalues are −½ ± iω.
+//! A_{nk} = −½ on the diagonal, −√(n+½)√(k+½) below it and +√(n+½)√(k+½) above (S5, 2208.04933, section 4.2 and B.1;
+//! S4D, 2206.11893, section 4.1). So A = −½ I + K with K skew-symmetric, and its eigenvalues are −½ ± iω.
 //!
-//! K v = λ v says of the partial sums s_i = Σ_{j<i} √a_j v_j, with a_j = j + ½ and S their last, that
-//! (s_{i+1} − ½S)(λ + a_i) = (s_i − ½S)(λ − a_i). From one end to the other, ∏ (λ − a_i)/(λ + a_i) = −1; each factor has
-//! modulus 1 at λ = iω, and the phases add up to Σ_i arctan(ω/a_i) = π (k + ½) for the k-th frequency.
+//! With a_j = j + ½, the partial sums s_i = Σ_{j<i} √a_j v_j and S the last of them, K v = λ v implies
+//! (s_{i+1} − ½S)(λ + a_i) = (s_i − ½S)(λ − a_i). So ∏ (λ − a_i)/(λ + a_i) = −1; each factor has modulus 1 at λ = iω,
+//! and the phases add up to Σ_i arctan(ω/a_i) = π (k + ½) for the k-th frequency.
 
 use std::f64::consts::PI;
 
@@ -13,11 +13,11 @@ use std::f64::consts::PI;
 pub fn frequencies(n: usize) -> Vec<f64> {
     let mut omega = 0.0;
     let frequency = |k| {
-        let grad_target = PI * (k as f64 + 0.5);
-        // The sum of phases rises ever more slowly, so Newton's steps from below never go too far.
+        let target = PI * (k as f64 + 0.5);
+        // The sum of phases is concave and increasing, so Newton's method from below does not overshoot.
         for _step in 0..100 {
-            let (phase, grad) = phases(2 * n, omega);
-            let change = (grad_target - phase) / grad;
+            let (phase, derivative) = phases(2 * n, omega);
+            let change = (target - phase) / derivative;
             omega += change;
             if change.abs() <= 1e-14 * omega {
                 break;
@@ -28,11 +28,11 @@ pub fn frequencies(n: usize) -> Vec<f64> {
     (0..n).map(frequency).collect()
 }
 
-/// Σ_i arctan(ω/a_i), and its slope.
+/// Σ_i arctan(ω/a_i), and its derivative by ω.
 fn phases(size: usize, omega: f64) -> (f64, f64) {
-    (0..size)
-        .map(|i| i as f64 + 0.5)
-        .fold((0.0, 0.0), |(phase, grad), a| (phase + (omega / a).atan(), grad + a / (a * a + omega * omega)))
+    (0..size).map(|i| i as f64 + 0.5).fold((0.0, 0.0), |(phase, derivative), a| {
+        (phase + (omega / a).atan(), derivative + a / (a * a + omega * omega))
+    })
 }
 
 #[cfg(test)]
@@ -40,8 +40,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_spectrum_is_that_of_the_matrix() {
-        // Of size two, K = [0 √¾; −√¾ 0].
+    fn frequencies_equal_the_eigenvalues_of_the_matrix() {
+        // For size 2, K = [0 √¾; −√¾ 0].
         assert!((frequencies(1)[0] - 0.75f64.sqrt()).abs() < 1e-12);
         // The trace of −K² is Σ_{i≠j} (i+½)(j+½), and each ω² counts twice.
         let n = 8;

@@ -1,12 +1,12 @@
-//! Functions that are applied number by number.
+//! Activation functions.
 
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
-use super::Device;
-use super::op::{Function, Sequence};
+use crate::nn::Device;
+use crate::nn::op::{Function, Sequence};
 
-/// What bends a layer.
+/// The activation function of a layer, applied to every entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
     /// max(0, x).
@@ -18,7 +18,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Of every number of a program's tokens.
+    /// Applied to every entry of every token of a graph.
     pub fn on<'p, D: Device, T: Tape<f32, D>>(self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         tokens.apply(match self {
             Self::Relu => Function::Relu,
@@ -27,7 +27,7 @@ impl Activation {
         })
     }
 
-    /// The definition, of one number.
+    /// The definition, for one number.
     pub fn of(self, x: f32) -> f32 {
         match self {
             Self::Relu => x.max(0.0),

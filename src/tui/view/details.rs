@@ -1,4 +1,4 @@
-//! The card beside the gallery's list: what is chosen, and what it should show.
+//! The details beside the gallery's list: what is selected, and what it should show.
 
 mod claims;
 
@@ -17,25 +17,25 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::{width as columns, wrap};
 
-pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut block =
         Block::bordered().border_type(BorderType::Rounded).border_style(theme.muted()).padding(Padding::horizontal(1));
     let inner = block.inner(area);
     let (width, height) = (usize::from(inner.width), usize::from(inner.height));
     let lines = match gallery.tab {
-        Tab::Presets => gallery.chosen_preset().map(|entry| preset_lines(entry, gallery, theme, width)),
-        Tab::Sessions => gallery.chosen_session().map(|row| session_lines(row, theme, width)),
+        Tab::Presets => gallery.selected_preset().map(|entry| entry_lines(entry, gallery, theme, width)),
+        Tab::Sessions => gallery.selected_session().map(|row| session_lines(row, theme, width)),
     };
     let mut lines = lines.unwrap_or_default();
-    let air = lines.iter().filter(|line| line.width() == 0).count();
-    if lines.len() > height && lines.len() - air <= height {
-        // Better close together than out of sight.
+    let empty = lines.iter().filter(|line| line.width() == 0).count();
+    if lines.len() > height && lines.len() - empty <= height {
+        // Without empty lines all of it is visible.
         lines.retain(|line| line.width() > 0);
     }
     let furthest = lines.len().saturating_sub(height);
-    let scrolled = gallery.card_scroll.min(furthest);
+    let scrolled = gallery.details_scroll.min(furthest);
     if furthest > 0 {
-        let more = if scrolled < furthest { " PgDn: more ▼ " } else { " PgUp: back ▲ " };
+        let more = if scrolled < furthest { " PgDn: down ▼ " } else { " PgUp: up ▲ " };
         block = block.title_bottom(Line::styled(more, theme.title()).right_aligned());
     }
     block.render(area, buffer);
@@ -44,43 +44,43 @@ pub fn draw(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn preset_lines(entry: &Entry, gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
+fn entry_lines(entry: &Entry, gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
     match &entry.preset {
-        Ok(preset) => card((&entry.name, preset), gallery, theme, width),
+        Ok(preset) => preset_lines((&entry.name, preset), gallery, theme, width),
         Err(why) => unreadable(&entry.name, why, theme, width),
     }
 }
 
-/// The most telling first: on a small screen the end is a key away.
-fn card((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
+/// The most important first: on a small screen the rest is scrolled to.
+fn preset_lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(printable(&preset.title), theme.focus()), Line::default()];
     lines.extend(printable(&preset.recurrence).lines().flat_map(|line| formula(line, width)));
     lines.push(Line::default());
     lines.extend(section("", &preset.about, theme, width));
     lines.extend(section("Look for", &preset.look_for, theme, width));
-    lines.extend(section("In the end", &preset.expect, theme, width));
+    lines.extend(section("Expect", &preset.expect, theme, width));
     lines.extend(claims::lines((name, preset), gallery, theme, width));
-    lines.extend(section("Cost", &cost::sentence(preset), theme, width));
+    lines.extend(section("Memory", &cost::sentence(preset), theme, width));
     let (batch, steps) = (count(preset.train.batch as u64), count(preset.train.steps));
     let parameters = count(preset.parameters() as u64);
     let facts = [
         preset.task.describe(),
         format!("{parameters} parameters, batch {batch}, {steps} steps"),
         how_long((name, preset), gallery),
-        format!("device {}", gallery.describe()),
+        format!("device {}", gallery.device_description()),
     ];
     lines.extend(facts.iter().flat_map(|fact| in_groups(fact, width)).map(|line| Line::styled(line, theme.muted())));
     lines
 }
 
-/// "about 8 s in the lab here, 3 s at full pace", as far as it is known.
+/// "about 8 s in the lab here, 3 s without a limit", as far as it is known.
 fn how_long((name, preset): (&str, &Preset), gallery: &Gallery) -> String {
     let steps = preset.train.steps as f64;
     let paced = preset.train.pace.map(|pace| steps / pace);
-    let full = gallery.tried(name).and_then(PresetResults::seconds_per_step).map(|seconds| seconds * steps);
+    let full = gallery.results(name).and_then(PresetResults::seconds_per_step).map(|seconds| seconds * steps);
     match (full, paced) {
         (Some(full), Some(paced)) if paced > 1.2 * full => {
-            format!("about {} in the lab here, {} at full pace", duration(paced), duration(full))
+            format!("about {} in the lab here, {} without a limit", duration(paced), duration(full))
         }
         (Some(full), _) => format!("about {} here", duration(full)),
         (None, Some(paced)) => format!("{} or more; not yet timed here", duration(paced)),
@@ -88,7 +88,7 @@ fn how_long((name, preset): (&str, &Preset), gallery: &Gallery) -> String {
     }
 }
 
-/// A line of the recurrence as its author set it; where it is too wide, what stands apart in it comes line by line.
+/// A line of the recurrence as it is written; where it is too wide, each group between two spaces is a line.
 fn formula(line: &str, width: usize) -> Vec<Line<'static>> {
     let indented = |text: &str| Line::from(format!("  {}", text.trim_end()));
     if columns(line) + 2 <= width {
@@ -100,7 +100,7 @@ fn formula(line: &str, width: usize) -> Vec<Line<'static>> {
     rows.map(|row| indented(&format!("{}{row}", " ".repeat(shift)))).collect()
 }
 
-/// What stands two spaces apart stays whole and fills line after line.
+/// Groups that stand two spaces apart stay whole and fill line after line.
 fn in_groups(text: &str, width: usize) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     for group in text.split("  ").map(str::trim).filter(|group| !group.is_empty()) {
@@ -112,9 +112,9 @@ fn in_groups(text: &str, width: usize) -> Vec<String> {
     rows
 }
 
-/// A paragraph with a bold word before it, and an empty line after it; nothing where there is no text.
+/// A paragraph with a bold title, and an empty line after it; no lines where there is no text.
 fn section(title: &'static str, text: &str, theme: Theme, width: usize) -> Vec<Line<'static>> {
-    // A RON file breaks its lines where its editor is wide; the card is not.
+    // The line breaks of a RON file are for its editor's width.
     let text = printable(text);
     if text.trim().is_empty() {
         return vec![];
@@ -132,12 +132,12 @@ fn section(title: &'static str, text: &str, theme: Theme, width: usize) -> Vec<L
 fn session_lines(row: &SessionRow, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let file = row.summary.path.display().to_string();
     match &row.summary.content {
-        Ok(content) => session_card(content, &file, row.age, theme, width),
+        Ok(content) => content_lines(content, &file, row.age, theme, width),
         Err(why) => unreadable(&file, why, theme, width),
     }
 }
 
-fn session_card(content: &Content, file: &str, seconds: u64, theme: Theme, width: usize) -> Vec<Line<'static>> {
+fn content_lines(content: &Content, file: &str, seconds: u64, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let spark = sparkline(&content.curve, width.min(60));
     let mut lines = vec![
         Line::styled(printable(&content.title), theme.focus()),

@@ -1,4 +1,4 @@
-//! What a preset claims, and whether that has held on this machine.
+//! What a preset claims, and whether it has held on this machine.
 
 use ratatui::text::{Line, Span};
 
@@ -10,14 +10,14 @@ use crate::tui::numbers::age;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::wrap;
 
-/// "Claims: all held here 2 days ago", and a line or two for each; nothing where there are none.
+/// "Claims: all 5 held here 2 days ago", and a line or two for each; no lines where there are none.
 pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
     if preset.claims.is_empty() {
         return vec![];
     }
-    let page = gallery.tried(name);
+    let results = gallery.results(name);
     let entries: Vec<Option<&ClaimResult>> =
-        preset.claims.iter().map(|claim| page.and_then(|page| page.result(claim))).collect();
+        preset.claims.iter().map(|claim| results.and_then(|results| results.result(claim))).collect();
     let summary = Span::styled(format!(" {}", summary(&entries, gallery.now)), theme.muted());
     let mut lines = vec![Line::from(vec![Span::styled("Claims:", theme.focus()), summary])];
     for (claim, entry) in preset.claims.iter().zip(&entries) {
@@ -33,7 +33,7 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
             text += &format!(", where {}", claims::shift(claim));
         }
         if let Some(ClaimResult { verdict, .. }) = entry.filter(|entry| !entry.verdict.held) {
-            text += &format!("; it was {}", claims::value(claim, verdict.value));
+            text += &format!("; measured: {}", claims::value(claim, verdict.value));
         }
         let style = if held == Some(false) { theme.role(Role::Warning) } else { theme.focus() };
         for (i, row) in wrap(&text, width.saturating_sub(2)).into_iter().enumerate() {
@@ -45,18 +45,18 @@ pub fn lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, w
     lines
 }
 
-/// "all 5 held here 2 days ago", "4 of 5 held here just now", "not yet tried here".
+/// "all 5 held here 2 days ago", "4 of 5 held here just now", "not yet run here".
 fn summary(entries: &[Option<&ClaimResult>], now: u64) -> String {
     let known: Vec<&ClaimResult> = entries.iter().flatten().copied().collect();
     let Some(oldest) = known.iter().map(|entry| entry.at).min() else {
-        return "not yet tried here".to_owned();
+        return "not yet run here".to_owned();
     };
     let (held, all) = (known.iter().filter(|entry| entry.verdict.held).count(), entries.len());
     let when = age(now.saturating_sub(oldest));
-    let untried = match all - known.len() {
+    let missing = match all - known.len() {
         0 => String::new(),
-        untried => format!(", {untried} not yet tried"),
+        missing => format!(", {missing} not yet run"),
     };
     let how_many = if held == all { format!("all {all}") } else { format!("{held} of {all}") };
-    format!("{how_many} held here {when}{untried}")
+    format!("{how_many} held here {when}{missing}")
 }

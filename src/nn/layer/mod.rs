@@ -1,0 +1,10 @@
+//! Layers that several models are made of, and the initial values of weights.
+
+pub mod activation;
+pub mod diagonal;
+pub mod discretization;
+pub mod glu;
+pub mod hippo;
+pub mod init;
+pub mod linear;
+pub mod norm;

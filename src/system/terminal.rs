@@ -1,0 +1,61 @@
+//! Waiting for keys, and stopping the job, as the system does them.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, getpgrp, getsid, kill_process_group};
+use signal_hook::consts::SIGTSTP;
+use signal_hook::low_level::emulate_default_handler;
+
+/// What waiting for keys ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    Ready,
+    TimedOut,
+    /// The terminal hung up.
+    Lost,
+}
+
+/// Waits until standard input can be read, at most for `timeout`.
+///
+/// crossterm's own wait neither returns nor fails at the end of input, but reads zero bytes again and again.
+pub fn wait_for_input(timeout: Option<Duration>) -> io::Result<Input> {
+    let timeout = timeout.map(|timeout| Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let input = io::stdin();
+    loop {
+        let mut waiting = [PollFd::from_borrowed_fd(input.as_fd(), PollFlags::IN)];
+        match poll(&mut waiting, timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+            Ok(0) => return Ok(Input::TimedOut),
+            Ok(_) => {}
+        }
+        let lost = waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+        return Ok(if lost { Input::Lost } else { Input::Ready });
+    }
+}
+
+/// Whether a shell can continue the job. Where the terminal itself has started it (`tmux new innerloop`), it would stay
+/// stopped for ever, and the system ignores Ctrl-Z, too.
+fn can_be_continued() -> bool {
+    getsid(None) != Ok(getpgrp())
+}
+
+/// Stops the whole job until it is continued, as the terminal does upon Ctrl-Z: under `cargo run` the shell waits for cargo.
+/// The process itself receives the signal, too.
+pub fn stop_job() -> io::Result<()> {
+    if can_be_continued() {
+        kill_process_group(getpgrp(), Signal::TSTP)?;
+    }
+    stop_self()
+}
+
+/// Stops this process until it is continued.
+pub fn stop_self() -> io::Result<()> {
+    if can_be_continued() { emulate_default_handler(SIGTSTP) } else { Ok(()) }
+}

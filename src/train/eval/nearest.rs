@@ -1,0 +1,47 @@
+//! Which reference a model's answers are nearest to, and whether another is as near.
+//!
+//! All distances are mean ‖f(x_q) − g(x_q)‖₂ over one scale, [`HeldOut::scale`]: the mean norm of the true answers. Divided
+//! by its own norm instead, a reference that answers boldly would look nearer than a timid one.
+
+use rayon::prelude::*;
+
+use super::HeldOut;
+use super::distance::{distances, mean, paired_difference};
+use crate::reference::Reference;
+
+/// A model farther than this from every reference has no nearest one.
+pub const NEAR: f64 = 0.15;
+
+/// References differ in distance if the difference exceeds so many standard errors.
+const ERRORS: f64 = 2.0;
+
+/// The distances of a model from the references.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distances {
+    /// Of every reference that equals no simpler one.
+    pub all: Vec<(Reference, f64)>,
+    /// The reference with the least distance, however large.
+    pub least: Reference,
+    /// Those whose distance is not larger than the least by more than twice the paired standard error.
+    pub ties: Vec<Reference>,
+}
+
+/// Compares answers, (B, d_out), with those of every reference.
+pub fn measure(answers: &[f32], held_out: &HeldOut) -> Distances {
+    let (outputs, scale) = (held_out.batch().shape.outputs, held_out.scale());
+    let each: Vec<(Reference, Vec<f64>)> = held_out
+        .distinct()
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|(reference, solved)| (reference, distances(answers, solved, outputs)))
+        .collect();
+    let all: Vec<(Reference, f64)> = each.iter().map(|(reference, each)| (*reference, mean(each) / scale)).collect();
+    let least = (0..all.len()).min_by(|a, b| all[*a].1.total_cmp(&all[*b].1));
+    let Some(least) = least else { return Distances { all, least: Reference::Zero, ties: Vec::new() } };
+    let ties = (0..all.len()).filter(|other| {
+        let further = paired_difference(&each[*other].1, &each[least].1);
+        *other != least && further.mean <= ERRORS * further.standard_error
+    });
+    let ties = ties.map(|other| all[other].0).collect();
+    Distances { least: all[least].0, ties, all }
+}

@@ -1,0 +1,200 @@
+//! What the app asks for, and the one place that does it: with the training thread, the saved sessions, the terminal.
+//!
+//! Knows nothing of the app: an effect carries all that performing it needs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::event::{Event, TERMINAL_LOST};
+use super::message::{EffectResult, Message, SystemEvent};
+use super::terminal::Screen;
+use crate::preset::Preset;
+use crate::session::{self, ClaimRecord, ResultCache};
+use crate::system;
+use crate::train::DeviceChoice;
+use crate::worker::{Order, Source, Worker};
+
+/// What [`App::update`](super::app::App::update) asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Train from the start of a preset, or from where a session ended.
+    Start(Source, DeviceChoice),
+    /// Read a session and start it.
+    OpenSession(PathBuf, DeviceChoice),
+    ListSessions,
+    ReadResults,
+    /// Store what a run of a preset came to.
+    RecordResult(String, Arc<Preset>, ClaimRecord),
+    Order(Order),
+    Save(SaveTo),
+    /// Send [`SystemEvent::SaveOverdue`] after this time.
+    StartTimer(Duration),
+    /// End the training thread.
+    Close,
+    /// Give the terminal to the shell, and stop the whole job: Ctrl-Z.
+    SuspendJob,
+    /// Give the terminal to the shell, and stop this process: it was told to by a signal.
+    Suspend,
+    Repaint,
+    /// Leave the program with this exit code.
+    Exit(u8),
+}
+
+/// Where a session is saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SaveTo {
+    /// The file that the run was opened from or saved to before.
+    File(PathBuf),
+    /// A new file in the folder of sessions, named after the preset and the seed.
+    New { preset: String, seed: u64 },
+}
+
+/// Where the front end reads and writes.
+pub struct Places {
+    /// The folder of saved sessions.
+    pub saves: PathBuf,
+    /// The file of earlier results of presets; `None` where the environment names no folder for it.
+    pub results: Option<PathBuf>,
+}
+
+pub struct EffectRunner {
+    pub screen: Screen,
+    places: Places,
+    events: Sender<Event>,
+    worker: Option<Worker>,
+    /// Numbers the runs, so that a late update of an earlier run is recognised.
+    run: u64,
+    /// When [`SystemEvent::SaveOverdue`] is due.
+    pub timer: Option<Instant>,
+    /// The job was stopped by a key, and the signal of that has not been received yet.
+    stopping_job: bool,
+    /// The exit code, once the program is to end.
+    pub exit: Option<u8>,
+}
+
+impl EffectRunner {
+    pub fn new(screen: Screen, places: Places, events: Sender<Event>) -> Self {
+        Self { screen, places, events, worker: None, run: 0, timer: None, stopping_job: false, exit: None }
+    }
+
+    /// Whether an update comes from the run that is open.
+    pub fn is_current(&self, run: u64) -> bool {
+        self.worker.is_some() && run == self.run
+    }
+
+    /// Performs an effect; returns its result where it has one.
+    pub fn perform(&mut self, effect: Effect) -> Option<Message> {
+        let result = match effect {
+            Effect::Start(source, device) => self.start(source, device),
+            Effect::OpenSession(path, device) => match session::load(&path) {
+                Ok(session) => self.start(Source::Session(path, Box::new(session)), device),
+                Err(error) => EffectResult::OpenFailed(format!("{error:#}")),
+            },
+            Effect::ListSessions => EffectResult::SessionsListed(list(&self.places.saves)),
+            Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
+            Effect::RecordResult(name, preset, record) => {
+                // Nothing depends on it, so a failure is not reported.
+                let _ = ResultCache::record(self.places.results.as_ref()?, (&name, &preset), record, now());
+                return None;
+            }
+            Effect::Order(order) => return self.order(order),
+            Effect::Save(to) => return self.order(Order::Save(save_file(&self.places.saves, to))),
+            Effect::StartTimer(limit) => {
+                self.timer = Some(Instant::now() + limit);
+                return None;
+            }
+            Effect::Close => {
+                self.worker = None;
+                return None;
+            }
+            Effect::SuspendJob => {
+                self.stopping_job = true;
+                return self.on_screen(|screen| screen.suspend(system::terminal::stop_job));
+            }
+            Effect::Suspend if std::mem::take(&mut self.stopping_job) => return None,
+            Effect::Suspend => return self.on_screen(|screen| screen.suspend(system::terminal::stop_self)),
+            Effect::Repaint => return self.on_screen(Screen::retake),
+            Effect::Exit(code) => {
+                self.exit = Some(code);
+                return None;
+            }
+        };
+        Some(Message::Result(result))
+    }
+
+    /// One run at a time: the last one ends before the next takes its cores.
+    fn start(&mut self, source: Source, device: DeviceChoice) -> EffectResult {
+        let title = match &source {
+            Source::Preset(_, preset) => preset.title.clone(),
+            Source::Session(_, session) => session.preset.title.clone(),
+        };
+        self.worker = None;
+        self.run += 1;
+        let (run, events) = (self.run, self.events.clone());
+        let post = move |update| {
+            // The receiver is gone only while the program ends.
+            let _ = events.send(Event::Updated(run, Box::new(update)));
+        };
+        self.worker = Some(Worker::start(source, device, post));
+        EffectResult::Started { title }
+    }
+
+    fn order(&self, order: Order) -> Option<Message> {
+        self.worker.iter().for_each(|worker| worker.order(order.clone()));
+        None
+    }
+
+    /// A screen that cannot be written to is gone.
+    fn on_screen(&mut self, change: fn(&mut Screen) -> io::Result<()>) -> Option<Message> {
+        change(&mut self.screen).is_err().then_some(Message::System(SystemEvent::Terminate(TERMINAL_LOST)))
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// The sessions in a folder, each with its age in seconds.
+fn list(saves: &Path) -> Vec<(session::Summary, u64)> {
+    let now = SystemTime::now();
+    let age = |modified| now.duration_since(modified).map_or(0, |age| age.as_secs());
+    session::list(saves).into_iter().map(|summary| (age(summary.modified), summary)).map(|(age, s)| (s, age)).collect()
+}
+
+/// The file itself, or a new one that says what it is: `gd-ssm-seed0.ron`, and with `-2`, `-3`, … where that exists.
+fn save_file(saves: &Path, to: SaveTo) -> PathBuf {
+    let (preset, seed) = match to {
+        SaveTo::File(file) => return file,
+        SaveTo::New { preset, seed } => (preset, seed),
+    };
+    // A preset given as a path has slashes in its name; a file's name has none.
+    let name: String = preset.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    let stem = format!("{}-seed{seed}", name.trim_matches('-'));
+    let numbered = (2..).map(|n: u32| saves.join(format!("{stem}-{n}.ron")));
+    let mut candidates = std::iter::once(saves.join(format!("{stem}.ron"))).chain(numbered);
+    candidates.find(|path| !path.exists()).unwrap_or_else(|| saves.join(format!("{stem}.ron")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{SaveTo, save_file};
+
+    #[test]
+    fn a_new_save_gets_a_name_of_its_own_and_an_old_one_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = SaveTo::New { preset: "../odd name".to_owned(), seed: 7 };
+        let first = save_file(folder.path(), new.clone());
+        assert_eq!(first, folder.path().join("odd-name-seed7.ron"));
+        fs::write(&first, "").unwrap();
+        assert_eq!(save_file(folder.path(), new), folder.path().join("odd-name-seed7-2.ron"));
+        let old = Path::new("elsewhere.ron").to_owned();
+        assert_eq!(save_file(folder.path(), SaveTo::File(old.clone())), old);
+    }
+}

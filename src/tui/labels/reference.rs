@@ -1,0 +1,131 @@
+//! How references are called and marked, everywhere on the screen.
+
+use crate::reference::{Descent, Reference};
+use crate::tui::theme::Role;
+use crate::tui::widget::braille::Stroke;
+
+/// A short name for labels: "GD-1".
+pub fn label(reference: Reference) -> String {
+    match reference {
+        Reference::Zero => "zero".to_owned(),
+        Reference::Gd(k) => format!("GD-{k}"),
+        Reference::GdFree(k) => format!("GD-{k} free η"),
+        Reference::GdMomentum(k) => format!("GD-{k} momentum"),
+        Reference::GdForgetting => "GD-1 forgetting".to_owned(),
+        Reference::GdPlusPlus => "GD++".to_owned(),
+        Reference::GdPlusPlusQuery => "GD++ with x_q".to_owned(),
+        Reference::Frozen(descent) => format!("{} frozen", label(descent.into())),
+        Reference::Lms => "LMS".to_owned(),
+        Reference::Nlms => "NLMS".to_owned(),
+        Reference::LeakyLms => "leaky LMS".to_owned(),
+        Reference::Cg(k) => format!("CG-{k}"),
+        Reference::Newton(k) => format!("Newton-{k}"),
+        Reference::LeastSquares => "least squares".to_owned(),
+        Reference::Ridge => "ridge".to_owned(),
+        Reference::RecursiveLeastSquares => "RLS".to_owned(),
+        Reference::RlsForgetting => "RLS forgetting".to_owned(),
+        Reference::Kalman => "Kalman filter".to_owned(),
+        Reference::Bayes => "Bayes".to_owned(),
+    }
+}
+
+/// A name for sentences: "one GD step".
+pub fn phrase(reference: Reference) -> String {
+    match reference {
+        Reference::Zero => "predicting zero".to_owned(),
+        Reference::Gd(1) => "one GD step".to_owned(),
+        Reference::Gd(k) => format!("{k} GD steps"),
+        Reference::GdFree(k) => format!("{k} GD steps of free sizes"),
+        Reference::GdMomentum(k) => format!("{k} GD steps with momentum"),
+        Reference::GdForgetting => "one GD step with forgetting".to_owned(),
+        Reference::GdPlusPlus => "preconditioned GD".to_owned(),
+        Reference::GdPlusPlusQuery => "preconditioned GD with the query in its sums".to_owned(),
+        Reference::Frozen(Descent::Gd(1)) => "one GD step with its gain as trained".to_owned(),
+        Reference::Frozen(descent) => format!("{} with the gain as trained", phrase(descent.into())),
+        Reference::Lms => "LMS, the delta rule".to_owned(),
+        Reference::Nlms => "normalised LMS".to_owned(),
+        Reference::LeakyLms => "leaky LMS".to_owned(),
+        Reference::Cg(k) => format!("{k} steps of conjugate gradients"),
+        Reference::Newton(k) => format!("{k} Newton steps"),
+        Reference::LeastSquares => "least squares".to_owned(),
+        Reference::Ridge => "ridge regression".to_owned(),
+        Reference::RecursiveLeastSquares => "recursive least squares".to_owned(),
+        Reference::RlsForgetting => "recursive least squares with forgetting".to_owned(),
+        Reference::Kalman => "the Kalman filter".to_owned(),
+        Reference::Bayes => "the Bayes optimum".to_owned(),
+    }
+}
+
+/// What a reference belongs to on the screen: its colour, its line and its mark.
+enum Group {
+    Zero,
+    /// Gradient descent on the whole context.
+    Descent,
+    /// GD on preconditioned data.
+    Preconditioned,
+    /// One pass of a gradient learner over the pairs.
+    Online,
+    /// Iterations that converge faster than descent.
+    Krylov,
+    /// Exact solutions of the batch problem.
+    Solved,
+    /// The posterior mean.
+    Bayesian,
+}
+
+fn group(reference: Reference) -> Group {
+    match reference {
+        Reference::Zero => Group::Zero,
+        Reference::Gd(_)
+        | Reference::GdFree(_)
+        | Reference::GdMomentum(_)
+        | Reference::GdForgetting
+        | Reference::Frozen(Descent::Gd(_) | Descent::GdFree(_) | Descent::GdForgetting) => Group::Descent,
+        Reference::GdPlusPlus
+        | Reference::GdPlusPlusQuery
+        | Reference::Frozen(Descent::GdPlusPlus | Descent::GdPlusPlusQuery) => Group::Preconditioned,
+        Reference::Lms | Reference::Nlms | Reference::LeakyLms => Group::Online,
+        Reference::Cg(_) | Reference::Newton(_) => Group::Krylov,
+        Reference::LeastSquares
+        | Reference::Ridge
+        | Reference::RecursiveLeastSquares
+        | Reference::RlsForgetting => Group::Solved,
+        Reference::Kalman | Reference::Bayes => Group::Bayesian,
+    }
+}
+
+/// The colour that a reference has everywhere.
+pub fn role(reference: Reference) -> Role {
+    match group(reference) {
+        Group::Zero => Role::Zero,
+        Group::Descent | Group::Preconditioned | Group::Online => Role::Gd,
+        Group::Krylov | Group::Solved | Group::Bayesian => Role::LeastSquares,
+    }
+}
+
+/// The line that a reference has everywhere, for where colours cannot tell.
+pub fn stroke(reference: Reference) -> Stroke {
+    match group(reference) {
+        Group::Descent if reference == Reference::Gd(1) => Stroke::Dashed,
+        Group::Zero => Stroke::Dotted,
+        Group::Descent
+        | Group::Preconditioned
+        | Group::Online
+        | Group::Krylov
+        | Group::Solved
+        | Group::Bayesian => Stroke::DashDot,
+    }
+}
+
+/// The mark that a reference's points have. The model's is "●".
+pub fn mark(reference: Reference) -> &'static str {
+    match group(reference) {
+        Group::Zero => "○",
+        Group::Descent => "△",
+        Group::Preconditioned => "▽",
+        Group::Online => "▷",
+        Group::Krylov => "◁",
+        Group::Solved => "□",
+        Group::Bayesian => "◇",
+    }
+}

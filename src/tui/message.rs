@@ -1,0 +1,120 @@
+//! Everything that the app reacts to: one closed enum of four kinds.
+//!
+//! Knows nothing of keys: [`keymap`](super::keymap) says which key leads to which [`Action`].
+
+use crate::session::{ResultCache, Summary};
+use crate::worker::Update;
+
+/// What [`App::update`](super::app::App::update) reacts to.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// The user pressed a key.
+    Key(Action),
+    /// The training thread reports.
+    Worker(Box<Update>),
+    /// An effect has a result.
+    Result(EffectResult),
+    /// The operating system or a timer interferes.
+    System(SystemEvent),
+}
+
+/// What a key asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Help,
+    /// One step out: help → zoom → lab → gallery.
+    Back,
+    Quit,
+    Suspend,
+    Repaint,
+    /// Moves through whatever is in front: a list, the tokens and layers of the lab, a long text.
+    Move(Move),
+    Gallery(GalleryAction),
+    Lab(LabAction),
+    /// From the lab to the gallery.
+    LeaveLab,
+    /// Trains from the start again, with the same seed or with the next.
+    Restart {
+        next_seed: bool,
+    },
+    Answer(Answer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    Left,
+    Right,
+    Up,
+    Down,
+    First,
+    Last,
+    PageUp,
+    PageDown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GalleryAction {
+    /// Opens the selected preset or session in the lab.
+    Open,
+    NextTab,
+    NextDevice,
+    Search,
+    Type(char),
+    Erase,
+    AcceptSearch,
+    ClearSearch,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabAction {
+    TogglePause,
+    StepOnce,
+    Slower,
+    Faster,
+    LrDown,
+    LrUp,
+    ToggleAxis,
+    ToggleZoom,
+    FocusNext,
+    FocusPrevious,
+    NextProbe,
+    PreviousProbe,
+    /// Measures the present weights on tasks that differ from those of the training.
+    MeasureShifts,
+    /// Fits learners to the model's answers.
+    Fit,
+    Save,
+}
+
+/// An answer to the question about unsaved steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Save,
+    Discard,
+    Stay,
+}
+
+/// What came of an [`Effect`](super::effects::Effect).
+#[derive(Clone, Debug)]
+pub enum EffectResult {
+    /// A run was started; its first report will follow.
+    Started { title: String },
+    /// A session could not be read.
+    OpenFailed(String),
+    /// The saved sessions, each with its age in seconds.
+    SessionsListed(Vec<(Summary, u64)>),
+    /// Earlier results of presets on this machine, and the present time in seconds since 1970.
+    ResultsRead(ResultCache, u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemEvent {
+    /// A signal ended the process, or the terminal is gone: save and leave with this exit code.
+    Terminate(u8),
+    /// The process is to stop until it is continued.
+    Suspended,
+    /// The process was stopped and continues: the terminal may be in any state.
+    Continued,
+    /// A save that leaving waits for takes too long.
+    SaveOverdue,
+}
