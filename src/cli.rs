@@ -99,7 +99,9 @@ pub fn refuse(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // `innerloop trian gd-ssm`: clap complains of the second word, but the first is wrong.
     let first = arguments.get(1).and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
     match (error.kind(), first.and_then(unknown)) {
-        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(message)) => return exit::code(Err(Usage(message).into()), None),
+        (ErrorKind::UnknownArgument | ErrorKind::ArgumentConflict, Some(message)) => {
+            return exit::code(Err(Usage(message).into()), None);
+        }
         (ErrorKind::MissingRequiredArgument, _) => {
             let _ = error.print();
             example(arguments).iter().for_each(|example| tell(&format!("\n{example}")));

@@ -14,12 +14,11 @@
 //! | the lab itself | [`tui`] |
 //!
 //! Dependencies point one way, and `tests/architecture.rs` holds them to it:
-//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, lanes}`.
+//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
 
 pub mod bounds;
 pub mod cli;
 pub mod headless;
-mod lanes;
 mod logging;
 pub mod nn;
 pub mod optim;
@@ -27,6 +26,7 @@ pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
+mod simd;
 pub mod system;
 pub mod task;
 pub mod train;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::preset::{self, Preset};
 use crate::series::Series;
-use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History};
+use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, Watch};
 
 /// The version of the file format that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
@@ -111,7 +111,12 @@ impl Session {
 
     /// Continues the run, bit by bit as it would have continued.
     pub fn resume(self, device: DeviceChoice) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device)
+        self.resume_watched(device, &|_| true)
+    }
+
+    /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](train::Cancelled).
+    pub fn resume_watched(self, device: DeviceChoice, watch: Watch) -> Result<Experiment> {
+        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)
     }
 
     /// Checks fields together: the parameters are those of the preset's model, and the curves end at the run's step.

@@ -7,6 +7,7 @@ mod run;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -15,7 +16,8 @@ use crate::preset::Preset;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
-    DeviceChoice, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot, StepReport,
+    DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
+    StepReport,
 };
 
 /// Updates a worker posts at most in a second.
@@ -42,8 +44,10 @@ pub enum Order {
     Shift,
     /// Fits learners to the answers of the present weights.
     Fit,
-    /// Writes the session to the run's file; a run without one gets a new file in the folder of this path.
-    Save(PathBuf),
+    /// Writes the session to the run's file; a run without one gets a new file in this folder.
+    Save {
+        folder: PathBuf,
+    },
 }
 
 /// What is fixed for the length of a run, known once it is open.
@@ -71,6 +75,7 @@ pub enum Phase {
     /// The loss was not finite or had run away at this step; the run is back at an earlier, good one, and paused.
     Diverged {
         at: u64,
+        cause: DivergenceCause,
     },
     /// The device could not do the step after this one; the run is back at an earlier, good one, and paused.
     Failed {
@@ -124,6 +129,8 @@ pub struct Fitted {
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
+    /// How far the opening of the run is, from 0 to 1.
+    pub opening: Option<f64>,
     /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
@@ -144,6 +151,8 @@ pub struct Update {
 /// A handle on the training thread. Dropping it ends the thread and waits for it.
 pub struct Worker {
     orders: Option<Sender<Order>>,
+    /// Ends an opening that is under way.
+    cancelled: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -153,6 +162,8 @@ impl Worker {
         let (orders, inbox) = mpsc::channel();
         let post = Arc::new(Mutex::new(post));
         let post_failure = Arc::clone(&post);
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = Arc::clone(&cancelled);
         let work = move || {
             let say = |update| {
                 if let Ok(post) = post.lock() {
@@ -160,7 +171,7 @@ impl Worker {
                 }
             };
             // Inside the thread pool: from outside, every step would wait for another thread to wake.
-            let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say));
+            let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say, &cancel));
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
                 Ok(Ok(())) => return,
@@ -171,7 +182,7 @@ impl Worker {
             post(Update { notes: vec![Note::Failed(reason)], ..Update::default() });
         };
         let thread = thread::Builder::new().name("training".to_owned()).spawn(work).ok();
-        Self { orders: Some(orders), thread }
+        Self { orders: Some(orders), cancelled, thread }
     }
 
     pub fn order(&self, order: Order) {
@@ -185,6 +196,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The thread ends when no more orders can come.
+        self.cancelled.store(true, Ordering::Relaxed);
         self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

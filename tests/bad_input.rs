@@ -311,6 +311,32 @@ fn a_bad_session_is_a_row_in_the_list_and_the_newest_comes_first() {
     assert!(session::list(&folder.path().join("none")).is_empty());
 }
 
+#[test]
+fn messages_are_short_whatever_the_file_says() {
+    let long = "x".repeat(400_000);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tiny.ron"), PRESET).unwrap();
+    let spoiled = [
+        preset_with("dim: 2,", &format!("{long}: 2,")),
+        preset_with("Vector", &long),
+        preset_with("Preset(", &format!("{long}(")),
+        preset_with("dim: 2,", &format!("dim: {long},")),
+        preset_with("\"Tiny\"", &long),
+        preset_with("dim: 2,", &format!("dim: 2, a: ({long}: ({long}: 1, {long}")),
+        preset_with("layout: Interleaved", &format!("layout: {long}")),
+    ];
+    for text in spoiled {
+        assert!(said(&text).len() < 3_000, "{} bytes", said(&text).len());
+        assert!(format!("{:?}", session::understand("x", &text).unwrap_err()).len() < 3_000);
+    }
+    // Arguments are shorter: the system allows no more.
+    let long = "x".repeat(100_000);
+    for arguments in [&["train", "tiny.ron", "--set", &format!("{long}=1")][..], &["train", &long], &[&long]] {
+        let output = innerloop(folder.path(), arguments);
+        assert!(output.status.code() != Some(0) && stderr(&output).len() < 5_000, "{}", stderr(&output).len());
+    }
+}
+
 /// The first place from `at` on where a text can be cut.
 fn boundary(text: &str, at: usize) -> usize {
     (at..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len())
@@ -368,4 +394,21 @@ proptest! {
     fn no_text_at_all_is_a_panic(text in "\\PC{0,200}|[()\\[\\]{},:\"'/*#r0-9.eE+\\\\ \n-]{0,60}") {
         survives(&text);
     }
+}
+
+/// The same inputs as above for a stated time: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored`.
+#[test]
+#[ignore = "takes as long as it is told to"]
+fn mutated_presets_and_sessions_for_a_stated_time() {
+    let seconds = std::env::var("INNERLOOP_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
+    let mut cases = 0;
+    while std::time::Instant::now() < end {
+        let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
+        let mut runner = proptest::test_runner::TestRunner::new(config);
+        let texts = prop_oneof![spoiled(PRESET), spoiled(session_text())];
+        runner.run(&texts, |text| Ok(survives(&text))).unwrap();
+        cases += 1000;
+    }
+    println!("{cases} mutated presets and sessions in {seconds} s");
 }

@@ -55,3 +55,13 @@ fn losses_of_references_in_the_cards_are_those_that_are_measured() {
     }
     assert!(checked > 20, "only {checked} numbers were found");
 }
+
+#[test]
+fn a_gru_with_and_without_attention_is_claimed_to_lie_in_the_same_interval() {
+    let claims = |name: &str| {
+        let (_, preset) = preset::find_in(&support::root().join("presets"), name).expect("a preset");
+        let shared = |claim: &preset::Claim| matches!(claim.measure, preset::Quantity::LossGap | preset::Quantity::LossOver(_));
+        preset.claims.into_iter().filter(shared).collect::<Vec<_>>()
+    };
+    assert_eq!(claims("gru"), claims("gru-attention"), "\"as without attention\" is claimed by equal bounds");
+}

@@ -8,7 +8,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use innerloop::train::DeviceChoice;
 use innerloop::tui::app::{App, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
-use innerloop::tui::effects::{Effect, SaveTo};
+use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
 use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
 use innerloop::tui::pane::Pane;
@@ -394,7 +394,7 @@ fn esc_steps_out_of_help_then_zoom_then_the_lab() {
 
 /// What saves the run of the fixture.
 fn save() -> Effect {
-    Effect::Save(SaveTo::New { preset: "gd-ssm".to_owned(), seed: 0 })
+    Effect::Save
 }
 
 fn saved(app: &mut App) -> Vec<Effect> {

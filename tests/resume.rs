@@ -1,8 +1,11 @@
 //! A resumed run equals an uninterrupted one to the last bit, and so does a run on another number of threads.
 
+use std::sync::Mutex;
+
+use innerloop::optim::Optimiser;
 use innerloop::preset::{self, Preset};
 use innerloop::session::{self, Session};
-use innerloop::train::{Checkpoint, DeviceChoice, Experiment, History};
+use innerloop::train::{Cancelled, Checkpoint, DeviceChoice, DivergenceCause, Experiment, History};
 
 /// Every preset, made short.
 fn presets() -> Vec<(String, Preset)> {
@@ -101,4 +104,72 @@ fn a_run_that_diverges_goes_back_to_its_last_good_state() {
     assert_eq!(experiment.step(), 100, "the last state that was kept");
     assert!(experiment.checkpoint().expect("one").check().is_ok());
     assert!(experiment.measure(innerloop::train::Scope::All).expect("a measurement").eval_loss.is_finite());
+}
+
+#[test]
+fn a_state_that_cannot_be_saved_is_a_divergence() {
+    // Adam's second moment overflows while the weights stay finite.
+    let preset = preset::find("gd-ssm").expect("a preset").1;
+    let mut preset = preset::set(&preset, [("task.range", "1e4")]).expect("a range");
+    preset.train.batch = 48;
+    let mut experiment = start("gd-ssm", &preset);
+    let diverged = (0..300).find_map(|_| experiment.advance(1).expect("a step").diverged);
+    let divergence = diverged.expect("a divergence within 300 steps");
+    assert!(divergence.to_string().contains("moments of "), "{divergence}");
+    assert!(matches!(divergence.cause, DivergenceCause::State(_)), "{divergence}");
+    session::save(
+        &tempfile::tempdir().expect("a folder").path().join("s.ron"),
+        &Session::of(&experiment).expect("one"),
+    )
+    .expect("the last good state can be saved");
+}
+
+#[test]
+fn a_learning_rate_that_is_changed_very_often_stays_a_number_and_can_be_saved() {
+    let (name, preset) = presets().remove(0);
+    for factor in [0.5, 2.0] {
+        let mut experiment = start(&name, &preset);
+        (0..1_200).for_each(|_| drop(experiment.scale_lr(factor)));
+        assert!(experiment.checkpoint().expect("one").check().is_ok());
+        assert!(experiment.lr() > 0.0 && experiment.lr().is_finite());
+        assert_eq!(experiment.history.lr_changes.len(), 1, "changes at one step are one change");
+    }
+}
+
+#[test]
+fn a_run_that_stops_at_its_first_bad_step_has_diverged() {
+    let (name, mut preset) = presets().remove(0);
+    (preset.train.lr, preset.train.optimiser, preset.train.clip) = (1e3, Optimiser::Sgd, None);
+    let mut experiment = start(&name, &preset);
+    experiment.scale_lr(1e6);
+    // The loss of the first step is that before its update.
+    assert!(experiment.advance(1).expect("a step").diverged.is_none());
+    assert!(experiment.settle().expect("an answer").is_some());
+    assert_eq!(experiment.step(), 0);
+    assert!(experiment.settle().expect("an answer").is_none(), "a good state stays");
+}
+
+#[test]
+fn opening_is_cancelled_at_once_and_says_how_far_it_is() {
+    let (name, preset) = presets().remove(0);
+    let shares = Mutex::new(Vec::new());
+    let watch = |share: f64| {
+        let mut shares = shares.lock().expect("shares");
+        shares.push(share);
+        shares.len() < 500
+    };
+    let Err(error) = Experiment::start_watched(&name, preset.clone(), DeviceChoice::Cpu, &watch) else {
+        panic!("it was cancelled")
+    };
+    assert!(error.is::<Cancelled>(), "{error:#}");
+    // One more for each thread.
+    assert!(shares.lock().expect("shares").len() < 600);
+    let last = Mutex::new(0.0);
+    let follow = |share: f64| {
+        let mut last = last.lock().expect("the last");
+        *last = share.max(*last);
+        true
+    };
+    Experiment::start_watched(&name, preset, DeviceChoice::Cpu, &follow).expect("a start");
+    assert!(*last.lock().expect("the last") > 0.9, "{last:?}");
 }

@@ -3,7 +3,9 @@
 mod fixture;
 
 use innerloop::preset::{Entry, Preset};
-use innerloop::train::{DeviceChoice, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep};
+use innerloop::train::{
+    DeviceChoice, DivergenceCause, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep,
+};
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move};
@@ -58,7 +60,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("lab", fixture::lab()),
         ("opening", fixture::empty_lab()),
         ("finished", fixture::finished()),
-        ("diverged", with_phase(Phase::Diverged { at: 345 })),
+        ("diverged", with_phase(Phase::Diverged { at: 345, cause: DivergenceCause::Loss })),
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
         ("question", after(fixture::lab(), &[Action::Quit])),
@@ -229,7 +231,7 @@ fn places_depend_on_the_size_and_not_on_the_numbers() {
         screen.lines().enumerate().filter_map(corner).collect::<Vec<_>>()
     };
     assert_eq!(borders(&fixture::lab()), borders(&fixture::empty_lab()));
-    assert_eq!(borders(&fixture::lab()), borders(&with_phase(Phase::Diverged { at: 3 })));
+    assert_eq!(borders(&fixture::lab()), borders(&with_phase(Phase::Diverged { at: 3, cause: DivergenceCause::Loss })));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use innerloop::session;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// How long anything may take before it counts as stuck; nothing waits this long when all is well.
@@ -30,12 +32,17 @@ struct Terminal {
 
 impl Terminal {
     fn open(arguments: &[&str]) -> Self {
-        let size = PtySize { rows: 36, cols: 120, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
-        let folder = tempfile::tempdir().expect("a folder");
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
         command.args(arguments);
+        let folder = tempfile::tempdir().expect("a folder");
         command.cwd(folder.path());
+        Self::run(command, folder)
+    }
+
+    /// Runs a command whose working directory is chosen; `folder` lives as long as this.
+    fn run(mut command: CommandBuilder, folder: tempfile::TempDir) -> Self {
+        let size = PtySize { rows: 36, cols: 120, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         command.env("TERM", "xterm-256color");
         command.env("XDG_STATE_HOME", folder.path().join("state"));
         let child = pair.slave.spawn_command(command).expect("the program");
@@ -137,7 +144,9 @@ fn a_lesson_from_the_first_key_to_the_last() {
 
 #[test]
 fn a_signal_saves_and_gives_the_terminal_back() {
-    for (name, code) in [("TERM", 143), ("HUP", 129), ("INT", 130)] {
+    let signals = [("TERM", SIGTERM), ("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT), ("USR1", SIGUSR1)];
+    for (name, number) in signals.into_iter().chain([("USR2", SIGUSR2), ("XCPU", SIGXCPU)]) {
+        let code = 128 + number.unsigned_abs();
         let mut terminal = Terminal::open(&["run", "gd-ssm"]);
         terminal.until("Hidden state");
         terminal.until("step 1");
@@ -189,4 +198,96 @@ fn when_the_line_drops_the_program_saves_and_leaves() {
     assert_eq!(child.wait().expect("a status").exit_code(), 129);
     let save = std::fs::read_dir(folder.path().join("saves")).expect("saves").next().expect("a save").expect("a file");
     assert_readable(&save.path());
+}
+
+/// The lab on a preset, in a folder that others use, too.
+fn lab_in(folder: &Path) -> Terminal {
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
+    command.args(["run", "gd-ssm"]);
+    command.cwd(folder);
+    let mut terminal = Terminal::run(command, tempfile::tempdir().expect("a folder"));
+    terminal.until("Hidden state");
+    terminal.until("step 1");
+    // Paused, so that two of them do not compete for the processor.
+    terminal.press(" ");
+    terminal.until("paused");
+    terminal
+}
+
+#[test]
+fn two_labs_on_one_preset_leave_two_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut labs = [lab_in(folder.path()), lab_in(folder.path())];
+    labs.iter().for_each(|lab| lab.signal("HUP"));
+    for lab in &mut labs {
+        assert_eq!(lab.end(), 129);
+    }
+    let saves: Vec<_> = std::fs::read_dir(folder.path().join("saves")).expect("saves").flatten().collect();
+    assert_eq!(saves.len(), 2, "{saves:?}");
+    saves.iter().for_each(|save| assert!(assert_readable(&save.path()) > 0));
+}
+
+#[test]
+fn a_session_that_another_run_writes_is_saved_to_a_new_file() {
+    let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+    terminal.until("step 1");
+    terminal.press("s");
+    terminal.until("saved to saves");
+    let path = terminal.folder.path().join("saves/gd-ssm-seed0.ron");
+    let before = std::fs::read(&path).expect("a save");
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
+    command.args(["run", "saves/gd-ssm-seed0.ron"]);
+    command.cwd(terminal.folder.path());
+    let mut second = Terminal::run(command, tempfile::tempdir().expect("a folder"));
+    second.until("another run writes this file");
+    second.signal("TERM");
+    assert_eq!(second.end(), 143);
+    terminal.press("q");
+    assert_eq!(std::fs::read(&path).expect("a save"), before);
+    assert!(assert_readable(&terminal.folder.path().join("saves/gd-ssm-seed0-2.ron")) > 0);
+}
+
+#[test]
+fn a_stop_by_a_signal_gives_the_terminal_to_the_shell() {
+    let script = "set -m; \"$0\" run gd-ssm; echo stopped with $?; read line; fg >/dev/null; echo ended with $?";
+    let mut command = CommandBuilder::new("bash");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_innerloop")]);
+    let folder = tempfile::tempdir().expect("a folder");
+    command.cwd(folder.path());
+    let mut terminal = Terminal::run(command, folder);
+    terminal.until("step 1");
+    let shell = terminal.child.process_id().expect("a process");
+    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &shell.to_string()]).output().expect("ps");
+    let lab = String::from_utf8(children.stdout).expect("a number").trim().to_owned();
+    let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &lab]).status().expect("kill").success());
+    signal("TSTP");
+    terminal.until("stopped with");
+    terminal.assert_given_back();
+    terminal.press("\r");
+    terminal.wait("the lab", |seen| seen.parser.screen().alternate_screen());
+    terminal.until("Hidden state");
+    signal("TERM");
+    terminal.until("ended with 143");
+    terminal.assert_given_back();
+}
+
+#[test]
+fn opening_shows_how_far_it_is_and_is_left_at_once() {
+    // All references on wide tasks: seconds at least.
+    let wide = ["run", "gd-ssm", "--set", "task.dim=96", "--set", "task.context=96"];
+    for code in [0, 143] {
+        let mut terminal = Terminal::open(&wide);
+        terminal.wait("a percentage", |seen| {
+            let shown = seen.parser.screen().contents();
+            shown.contains("opening …") && shown.contains(" %")
+        });
+        if code == 0 {
+            terminal.press("q")
+        } else {
+            terminal.signal("TERM")
+        }
+        assert_eq!(terminal.end(), code);
+        terminal.assert_given_back();
+        assert!(terminal.saves().is_empty());
+    }
 }

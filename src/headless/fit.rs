@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::changes::Changes;
 use super::completions;
+use super::opening;
 use super::print;
 use super::report::{named_parameters, percent};
 use super::run_to::{End, run_to};
@@ -73,7 +74,7 @@ fn open(options: &Options) -> Result<Experiment> {
             let stop = StopSignal::listen()?;
             let preset = options.changes.preset(&preset)?;
             let last = options.changes.steps.unwrap_or(preset.train.steps);
-            let mut experiment = Experiment::start(&name, preset, options.device)?;
+            let mut experiment = opening::start(&name, preset, options.device, &stop)?;
             match run_to(&mut experiment, last, &stop)? {
                 End::Reached(_) => Ok(experiment),
                 End::Diverged(divergence) => bail!("{name} {divergence}"),

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod eval;
 pub mod exit;
 pub mod fit;
+mod opening;
 pub mod presets;
 mod progress;
 mod report;

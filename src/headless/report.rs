@@ -150,7 +150,8 @@ impl Line {
 
 impl From<&Equivalence> for Equal {
     fn from(equal: &Equivalence) -> Self {
-        let mut distances: Vec<_> = equal.distances.iter().map(|(name, distance)| (name.to_string(), *distance)).collect();
+        let mut distances: Vec<_> =
+            equal.distances.iter().map(|(name, distance)| (name.to_string(), *distance)).collect();
         distances.sort_by(|a, b| a.1.total_cmp(&b.1));
         Self {
             reference: equal.reference.to_string(),
@@ -258,7 +259,8 @@ impl Line {
     /// "η 6.061", "forgetting 0.944".
     fn parameters(&self) -> Vec<String> {
         let rounded = |value: f64| format!("{}", (value * 1e4).round() / 1e4);
-        let etas = self.etas.as_ref().map(|etas| etas.iter().map(|eta| rounded(*eta)).collect::<Vec<_>>().join(" and "));
+        let etas =
+            self.etas.as_ref().map(|etas| etas.iter().map(|eta| rounded(*eta)).collect::<Vec<_>>().join(" and "));
         let named = [
             ("η", self.eta.map(rounded)),
             ("η", etas),

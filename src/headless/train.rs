@@ -10,6 +10,7 @@ use clap::Args;
 use super::changes::Changes;
 use super::completions;
 use super::exit::Stopped;
+use super::opening;
 use super::progress::Progress;
 use super::report::{Report, descent_loss};
 use super::saver::{Saved, Saver};
@@ -60,7 +61,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let source = options.changes.apply(session::find(&options.what)?)?;
     // All that can be refused is refused before the references are computed, which may take long.
     let file = options.save.as_ref().map(|_| target(&source, options)).transpose()?;
-    let mut experiment = open(source, options.device)?;
+    let mut experiment = open(source, options.device, &stop)?;
     let mut saver = file.map(|file| Saver::begin(file, &experiment)).transpose()?;
     let first = experiment.step();
     let began = Instant::now();
@@ -100,11 +101,11 @@ fn target(source: &Source, options: &Options) -> Result<SessionFile> {
 }
 
 /// The run at its first step, or where the session left it.
-fn open(source: Source, device: DeviceChoice) -> Result<Experiment> {
+fn open(source: Source, device: DeviceChoice, stop: &StopSignal) -> Result<Experiment> {
     match source {
-        Source::Preset(name, preset) => Experiment::start(&name, *preset, device),
+        Source::Preset(name, preset) => opening::start(&name, *preset, device, stop),
         Source::Session(file, session) => {
-            session.resume(device).with_context(|| bounds::line(&file.display().to_string()))
+            opening::resume(*session, device, stop).with_context(|| bounds::line(&file.display().to_string()))
         }
     }
 }

@@ -42,7 +42,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
     let result_cache = ResultCache::path(|name| std::env::var_os(name));
-    let presets: Vec<_> = chosen(&options.presets)?.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
+    let presets: Vec<_> =
+        chosen(&options.presets)?.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
     let seeds: Vec<Vec<u64>> = presets.iter().map(|(_, preset)| options.seeds.of(preset)).collect();
     let jobs: Vec<Job> = seeds
         .iter()

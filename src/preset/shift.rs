@@ -1,8 +1,8 @@
 //! A preset with other tasks than its model was trained on, for the same weights: only fields of the task may change,
 //! and only such that the weights keep their shapes.
 
-use super::{Preset, SetError, set};
 use super::overrides::LONGEST;
+use super::{Preset, SetError, set};
 use crate::bounds;
 
 impl Preset {

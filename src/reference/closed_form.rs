@@ -212,7 +212,8 @@ mod tests {
     fn online_learners_agree_with_monte_carlo_after_every_pair() {
         let base = Draw { outputs: 3, ..Draw::default() };
         let drifting = Draw { dim: 5, context: 12, range: 2.0, noise: 0.1, drift: 0.3, ..base };
-        for (seed, draw) in [base, Draw { noise: 0.4, normal: true, dim: 4, ..base }, drifting].into_iter().enumerate() {
+        for (seed, draw) in [base, Draw { noise: 0.4, normal: true, dim: 4, ..base }, drifting].into_iter().enumerate()
+        {
             let (prior, problems) = (draw.prior(), draw.problems(90 + seed as u64, 4_000));
             let mut learners = vec![
                 best_forgetting(&prior).unwrap(),
@@ -253,8 +254,12 @@ mod tests {
                 y: problem.y.columns(0, t).into_owned(),
                 ..problem.clone()
             };
-            let loss = |t: usize| if t == 0 { problem.loss(&nalgebra::DMatrix::zeros(2, 10)) } else {
-                problem.loss(&ridge::least_squares(&part(t)))
+            let loss = |t: usize| {
+                if t == 0 {
+                    problem.loss(&nalgebra::DMatrix::zeros(2, 10))
+                } else {
+                    problem.loss(&ridge::least_squares(&part(t)))
+                }
             };
             (0..=6).map(loss).collect()
         };

@@ -24,7 +24,7 @@
 //!
 //! Each but zero adds 2od for the answer W x_q.
 
-use super::{Algorithm, Filter, Online, Reference, ProblemShape, Tuned};
+use super::{Algorithm, Filter, Online, ProblemShape, Reference, Tuned};
 
 impl Tuned {
     /// Operations for one query with its context of N pairs; see the table at the top of the file.
@@ -36,7 +36,8 @@ impl Tuned {
         let descent = |steps: u32, more: u64| {
             let further = u64::from(steps.saturating_sub(1));
             let from_data = first.saturating_add(further.saturating_mul(4 * n * o * d + n * o + 2 * o * d + more));
-            let from_moments = (moments + o * d).saturating_add(further.saturating_mul(2 * o * d * d + 3 * o * d + more));
+            let from_moments =
+                (moments + o * d).saturating_add(further.saturating_mul(2 * o * d * d + 3 * o * d + more));
             from_data.min(from_moments)
         };
         let preconditioned = n * d * (d + 1) + (n + 1) * (2 * d * d + 2 * d) + first;

@@ -14,6 +14,7 @@ use anyhow::{Result, anyhow};
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, catch_panic, explained};
 use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
+use super::opening::Watch;
 use super::trainer::{self, Run};
 use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport};
 use crate::preset::Preset;
@@ -97,8 +98,13 @@ impl Experiment {
     /// # Errors
     /// The preset is inconsistent, the device cannot be opened, or it fails.
     pub fn start(name: &str, preset: Preset, device: DeviceChoice) -> Result<Self> {
+        Self::start_watched(name, preset, device, &|_| true)
+    }
+
+    /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](super::Cancelled).
+    pub fn start_watched(name: &str, preset: Preset, device: DeviceChoice, watch: Watch) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::open(name, preset, &trained_on, device)?;
+        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
         experiment.measure(Scope::Subset)?;
         experiment.keep(None)?;
         Ok(experiment)
@@ -114,9 +120,10 @@ impl Experiment {
         checkpoint: Checkpoint,
         history: History,
         device: DeviceChoice,
+        watch: Watch,
     ) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::evaluate(name, preset, checkpoint, &trained_on, device)?;
+        let mut experiment = Self::with_weights(name, preset, checkpoint, &trained_on, device, watch)?;
         experiment.last_good.history.clone_from(&history);
         experiment.history = history;
         Ok(experiment)
@@ -135,7 +142,18 @@ impl Experiment {
         trained_on: &Task,
         device: DeviceChoice,
     ) -> Result<Self> {
-        let mut experiment = Self::open(name, preset, trained_on, device)?;
+        Self::with_weights(name, preset, checkpoint, trained_on, device, &|_| true)
+    }
+
+    fn with_weights(
+        name: &str,
+        preset: Preset,
+        checkpoint: Checkpoint,
+        trained_on: &Task,
+        device: DeviceChoice,
+        watch: Watch,
+    ) -> Result<Self> {
+        let mut experiment = Self::open(name, preset, trained_on, device, watch)?;
         experiment.last_good.checkpoint = checkpoint;
         experiment.lr_factor = experiment.last_good.checkpoint.lr_factor;
         experiment.fall_back()?;
@@ -143,11 +161,11 @@ impl Experiment {
     }
 
     /// A run at step 0 that is not measured yet.
-    fn open(name: &str, preset: Preset, trained_on: &Task, device_choice: DeviceChoice) -> Result<Self> {
+    fn open(name: &str, preset: Preset, trained_on: &Task, device_choice: DeviceChoice, watch: Watch) -> Result<Self> {
         preset.check()?;
         let device = device_choice.open(&preset)?;
         let (device_name, batch, seed) = (device.name(), preset.train.batch, preset.train.seed);
-        let held_out = HeldOut::new(&preset, trained_on);
+        let held_out = HeldOut::watched(&preset, trained_on, watch)?;
         let preset = Arc::new(preset);
         let run = catch_panic(|| trainer::start(device, Arc::clone(&preset), held_out.gd_constants()))
             .map_err(|error| explained(error, &device_name, batch))?;

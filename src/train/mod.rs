@@ -20,15 +20,17 @@ mod experiment;
 mod gpu;
 mod history;
 mod loss;
+mod opening;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted,
-    Snapshot, TimeStep, shifts,
+    ClaimCheck, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult,
+    Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
+pub use opening::{Cancelled, Watch};
 pub use trainer::{StepReport, fits};

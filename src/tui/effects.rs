@@ -29,7 +29,8 @@ pub enum Effect {
     /// Store what a run of a preset came to.
     RecordResult(String, Arc<Preset>, ClaimRecord),
     Order(Order),
-    Save(SaveTo),
+    /// Save the run to its own file, or to a new one in the folder of sessions.
+    Save,
     /// Send [`SystemEvent::SaveOverdue`] after this time.
     StartTimer(Duration),
     /// End the training thread.
@@ -41,15 +42,6 @@ pub enum Effect {
     Repaint,
     /// Leave the program with this exit code.
     Exit(u8),
-}
-
-/// Where a session is saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SaveTo {
-    /// The file that the run was opened from or saved to before.
-    File(PathBuf),
-    /// A new file in the folder of sessions, named after the preset and the seed.
-    New { preset: String, seed: u64 },
 }
 
 /// Where the front end reads and writes.
@@ -101,7 +93,7 @@ impl EffectRunner {
                 return None;
             }
             Effect::Order(order) => return self.order(order),
-            Effect::Save(to) => return self.order(Order::Save(save_file(&self.places.saves, to))),
+            Effect::Save => return self.order(Order::Save { folder: self.places.saves.clone() }),
             Effect::StartTimer(limit) => {
                 self.timer = Some(Instant::now() + limit);
                 return None;
@@ -163,38 +155,4 @@ fn list(saves: &Path) -> Vec<(session::Summary, u64)> {
     let now = SystemTime::now();
     let age = |modified| now.duration_since(modified).map_or(0, |age| age.as_secs());
     session::list(saves).into_iter().map(|summary| (age(summary.modified), summary)).map(|(age, s)| (s, age)).collect()
-}
-
-/// The file itself, or a new one that says what it is: `gd-ssm-seed0.ron`, and with `-2`, `-3`, … where that exists.
-fn save_file(saves: &Path, to: SaveTo) -> PathBuf {
-    let (preset, seed) = match to {
-        SaveTo::File(file) => return file,
-        SaveTo::New { preset, seed } => (preset, seed),
-    };
-    // A preset given as a path has slashes in its name; a file's name has none.
-    let name: String = preset.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '-' }).collect();
-    let stem = format!("{}-seed{seed}", name.trim_matches('-'));
-    let numbered = (2..).map(|n: u32| saves.join(format!("{stem}-{n}.ron")));
-    let mut candidates = std::iter::once(saves.join(format!("{stem}.ron"))).chain(numbered);
-    candidates.find(|path| !path.exists()).unwrap_or_else(|| saves.join(format!("{stem}.ron")))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-
-    use super::{SaveTo, save_file};
-
-    #[test]
-    fn a_new_save_gets_a_name_of_its_own_and_an_old_one_keeps_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let new = SaveTo::New { preset: "../odd name".to_owned(), seed: 7 };
-        let first = save_file(folder.path(), new.clone());
-        assert_eq!(first, folder.path().join("odd-name-seed7.ron"));
-        fs::write(&first, "").unwrap();
-        assert_eq!(save_file(folder.path(), new), folder.path().join("odd-name-seed7-2.ron"));
-        let old = Path::new("elsewhere.ron").to_owned();
-        assert_eq!(save_file(folder.path(), SaveTo::File(old.clone())), old);
-    }
 }

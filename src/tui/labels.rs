@@ -92,10 +92,14 @@ pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
     vec![
         format!("predictions differ by {}", percent(equal.prediction_difference_relative)),
         format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
-        if short { format!("loss {loss}") } else { {
-            let own = with_error(measurement.eval_loss, measurement.eval_loss_standard_error);
-            format!("loss {own} = {loss}")
-        } },
+        if short {
+            format!("loss {loss}")
+        } else {
+            {
+                let own = with_error(measurement.eval_loss, measurement.eval_loss_standard_error);
+                format!("loss {own} = {loss}")
+            }
+        },
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,6 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{self, ClaimRecord, Session, SessionFile};
-use crate::system::files;
 use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
 /// Time between two readings of the GPU's status.
@@ -21,8 +21,14 @@ const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 const SNAPSHOT_SHARE: u32 = 200;
 
 /// Runs until the sender of orders is dropped.
-pub fn run(source: Source, device: DeviceChoice, orders: Receiver<Order>, post: &dyn Fn(Update)) -> Result<()> {
-    let mut run_loop = RunLoop::open(source, device, post)?;
+pub fn run(
+    source: Source,
+    device: DeviceChoice,
+    orders: Receiver<Order>,
+    post: Post,
+    cancelled: &AtomicBool,
+) -> Result<()> {
+    let mut run_loop = RunLoop::open(source, device, post, cancelled)?;
     loop {
         loop {
             match orders.try_recv() {
@@ -86,14 +92,25 @@ struct RunLoop<'a> {
     gpu: Option<Gpu>,
     gpu_status: Option<GpuStatus>,
     next_gpu_status: Instant,
-    post: &'a dyn Fn(Update),
+    post: Post<'a>,
 }
 
+/// Posts an update, from any thread.
+type Post<'a> = &'a (dyn Fn(Update) + Sync);
+
 impl<'a> RunLoop<'a> {
-    fn open(source: Source, device: DeviceChoice, post: &'a dyn Fn(Update)) -> Result<Self> {
+    fn open(source: Source, device: DeviceChoice, post: Post<'a>, cancelled: &AtomicBool) -> Result<Self> {
+        let percent = AtomicU32::new(0);
+        let watch = |share: f64| {
+            let present = (100.0 * share) as u32;
+            if percent.fetch_max(present, Ordering::Relaxed) < present {
+                post(Update { opening: Some(share), ..Update::default() });
+            }
+            !cancelled.load(Ordering::Relaxed)
+        };
         let (experiment, file) = match source {
-            Source::Preset(name, preset) => (Experiment::start(&name, *preset, device)?, None),
-            Source::Session(file, session) => (session.resume(device)?, Some(SessionFile::take(&file))),
+            Source::Preset(name, preset) => (Experiment::start_watched(&name, *preset, device, &watch)?, None),
+            Source::Session(file, session) => (session.resume_watched(device, &watch)?, Some(SessionFile::take(&file))),
         };
         // The state that was saved is the present one, whoever writes the file from here on.
         let saved_step = file.as_ref().map(|_| experiment.step());
@@ -188,7 +205,7 @@ impl<'a> RunLoop<'a> {
                 self.pending.fitted = Some(Fitted { step: self.experiment.step(), fits });
                 self.meter.clear();
             }
-            Order::Save(path) => self.save(files::folder(&path)),
+            Order::Save { folder } => self.save(&folder),
         }
         self.next_post = Instant::now();
     }
@@ -241,7 +258,7 @@ impl<'a> RunLoop<'a> {
             Ok(None) => false,
             Ok(Some(divergence)) => {
                 self.announce();
-                self.phase = Phase::Diverged { at: divergence.step };
+                self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
                 true
             }
             Err(error) => {
@@ -269,7 +286,7 @@ impl<'a> RunLoop<'a> {
         self.pace.stepped();
         if let Some(divergence) = advance.diverged {
             self.announce();
-            self.phase = Phase::Diverged { at: divergence.step };
+            self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
             return;
         }
         self.pending.steps.extend(advance.reports);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use super::super::opening;
 use super::super::run_to::{End, run_to};
 use super::super::stop::StopSignal;
 use crate::preset::{Claim, Preset};
@@ -105,7 +106,7 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
     let claims = preset.claims.clone();
     let last = claims.iter().map(|claim| claim.after).max().unwrap_or(0);
     ensure!(last <= preset.train.steps, "a claim is about step {last}, beyond train.steps");
-    let mut experiment = Experiment::start(name, preset, device)?;
+    let mut experiment = opening::start(name, preset, device, stop)?;
     let mut checks = experiment.check_claims()?;
     let (mut training, mut diverged) = (Duration::ZERO, None);
     while let Some(steps) = experiment.steps_to_next_claim().filter(|_| diverged.is_none()) {

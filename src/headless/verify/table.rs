@@ -61,13 +61,8 @@ mod tests {
 
     #[test]
     fn the_most_frequent_nearest_reference_is_named_with_its_share() {
-        let trained = |nearest| Trained {
-            loss: 1.0,
-            loss_standard_error: 0.1,
-            descent_loss: None,
-            best: None,
-            nearest,
-        };
+        let trained =
+            |nearest| Trained { loss: 1.0, loss_standard_error: 0.1, descent_loss: None, best: None, nearest };
         let (one, two) = (trained(Some((Reference::Gd(1), 0.01))), trained(Some((Reference::Gd(1), 0.03))));
         let far = trained(None);
         assert_eq!(nearest(&[&one, &two]), "gd-1 2.00 %");

@@ -85,9 +85,7 @@ impl Tuner {
         }
         let shape = self.prior.shape;
         let few = self.affordable(4 * (shape.context * shape.dim * (shape.dim + shape.outputs)) as u64);
-        let loss = |candidate: Tuned| {
-            self.mean_loss(few, |problem| candidate.weights(problem) * &problem.query)
-        };
+        let loss = |candidate: Tuned| self.mean_loss(few, |problem| candidate.weights(problem) * &problem.query);
         let scale = self.loss.scale();
         let mut best = tuned(self.lambda().max(1e-3 * scale), 1.0);
         // Each of the two in turn: the valley has no bends that a third round would find.

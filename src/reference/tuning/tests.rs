@@ -46,8 +46,7 @@ fn tuned_on_some_tasks_they_serve_others() {
     for (reached, (steps, _, loss)) in mean_losses(&tuner, references, &held_out).into_iter().zip(KNOWN) {
         assert!((reached / loss - 1.0).abs() < 0.05, "gd-{steps}: loss {reached}");
     }
-    let [zero, one, plus] =
-        mean_losses(&tuner, [Reference::Zero, Reference::Gd(1), Reference::GdPlusPlus], &held_out);
+    let [zero, one, plus] = mean_losses(&tuner, [Reference::Zero, Reference::Gd(1), Reference::GdPlusPlus], &held_out);
     assert!((zero / 0.4167 - 1.0).abs() < 0.02);
     assert!(plus < one, "{plus} {one}");
 }
@@ -78,8 +77,7 @@ fn the_bayes_penalty_is_the_one_a_search_finds() {
 
 #[test]
 fn descent_on_classes_takes_the_best_step() {
-    let (prior, problems) =
-        Draw { dim: 4, outputs: 3, range: 2.0, context: 20, ..Draw::default() }.classes(61, 256);
+    let (prior, problems) = Draw { dim: 4, outputs: 3, range: 2.0, context: 20, ..Draw::default() }.classes(61, 256);
     let tuner = Tuner::new(&prior, &problems);
     let mut best = 3f64.ln();
     for steps in [1, 2, 5] {
@@ -188,7 +186,8 @@ fn what_a_formula_gives_a_search_finds_too() {
 fn of_learners_that_could_forget_the_simplest_name_is_the_one_that_cannot() {
     let still = Draw::default();
     let drifting = Draw { dim: 5, context: 20, range: 2.0, noise: 0.1, drift: 0.3, ..still };
-    let simplest = |draw: Draw, reference| tune(reference, &draw.prior(), &draw.problems(67, 300)).simplest(&draw.prior());
+    let simplest =
+        |draw: Draw, reference| tune(reference, &draw.prior(), &draw.problems(67, 300)).simplest(&draw.prior());
     assert_eq!(simplest(still, Reference::GdForgetting), Reference::Gd(1));
     assert_eq!(simplest(still, Reference::LeakyLms), Reference::Lms);
     assert_eq!(simplest(still, Reference::RlsForgetting), Reference::LeastSquares);

@@ -58,7 +58,10 @@ pub const FAMILIES: [Reference; 26] = [
 /// The task is not a regression: its answers are logits, of which the families know nothing.
 pub fn fit(answers: &[f32], held_out: &HeldOut, objective: Objective) -> Result<Vec<Fit>> {
     ensure!(objective == Objective::SquaredError, "fits are for regression; the answers of this task are logits");
-    ensure!(answers.iter().all(|answer| answer.is_finite()), "the model's answers are not finite: there is nothing to fit");
+    ensure!(
+        answers.iter().all(|answer| answer.is_finite()),
+        "the model's answers are not finite: there is nothing to fit"
+    );
     let outputs = held_out.batch().shape.outputs;
     let answered = |(problem, answer): (Problem, &[f32])| Problem {
         target: nalgebra::DVector::from_iterator(outputs, answer.iter().map(|answer| f64::from(*answer))),

@@ -6,6 +6,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use super::super::opening::{Cancelled, Progress, Watch};
 use super::distance::{mean, median, norms, standard_error};
 use super::loss_by_pairs;
 use crate::bounds;
@@ -86,23 +87,36 @@ impl HeldOut {
     /// penalties on tasks like `trained_on`, which may differ from the preset's. Where its contexts have another length,
     /// learners whose gain is divided by N are here twice: with the gain of the new length, and frozen, with that of the
     /// old one.
-    pub fn new(preset: &Preset, trained_on: &Task) -> Self {
+    ///
+    /// # Errors
+    /// It was cancelled by `watch`.
+    pub fn watched(preset: &Preset, trained_on: &Task, watch: Watch) -> Result<Self, Cancelled> {
         let prior = prior(trained_on);
+        let applying: Vec<Reference> =
+            Reference::ALL.into_iter().filter(|reference| reference.applies(&prior)).collect();
+        // A reference costs about a tenth of the decompositions to tune, and as much to answer.
+        let progress = Progress::new(watch, bounds::HELD_OUT * (10 + 3 * applying.len()) / 10);
+        let unit = bounds::HELD_OUT / 10;
+        progress.add(0)?;
         let tuner = Tuner::new(&prior, &problems(&trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
         let batch = preset.task.sample(bounds::HELD_OUT, SEED, Stream::HeldOut, 0);
-        let solvable: Vec<Solvable> = problems(&batch).into_par_iter().map(Solvable::new).collect();
+        let decompose = |problem| progress.add(1).map(|()| Solvable::new(problem));
+        let solvable: Vec<Solvable> = problems(&batch).into_par_iter().map(decompose).collect::<Result<_, _>>()?;
 
-        let applying = Reference::ALL.into_iter().filter(|reference| reference.applies(&prior));
-        let mut tuned: Vec<Tuned> = applying.map(|reference| tuner.tune(reference)).collect();
+        let tune = |reference| progress.add(unit).map(|()| tuner.tune(reference));
+        let mut tuned: Vec<Tuned> = applying.into_iter().map(tune).collect::<Result<_, _>>()?;
         if prior.shape.context != batch.shape.context {
             let frozen = |tuned: &Tuned| tuned.frozen(prior.shape.context, batch.shape.context);
             tuned.extend(tuned.iter().filter_map(frozen).collect::<Vec<_>>());
         }
         let first: Vec<&Problem> =
             solvable.iter().take(loss_by_pairs::tasks(batch.shape)).map(|task| &task.problem).collect();
-        let loss_by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective());
+        let each = unit * tuned.len() / first.len().max(1);
+        let count = || progress.add(each);
+        let loss_by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective(), count)?;
         let (mut references, mut answers, mut all_losses) = (Vec::new(), Vec::new(), Vec::new());
         for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
+            progress.add(unit)?;
             let solved = gather(&solvable, |task| task.answer(&tuned));
             let solved = preset.task.objective().comparable(solved, batch.shape.outputs);
             let losses = preset.task.objective().losses(&solved, &batch.target, batch.shape.outputs);
@@ -133,7 +147,13 @@ impl HeldOut {
         };
         let scale = Some(mean(&norms(yardstick, batch.shape.outputs))).filter(|scale| *scale > 0.0).unwrap_or(1.0);
         let (losses, trained_on) = (all_losses, trained_on.clone());
-        Self { batch, references, answers, losses, main, prior, trained_on, weights, scale, gd_constants }
+        Ok(Self { batch, references, answers, losses, main, prior, trained_on, weights, scale, gd_constants })
+    }
+
+    /// The same, to its end.
+    #[cfg(test)]
+    pub fn new(preset: &Preset, trained_on: &Task) -> Self {
+        Self::watched(preset, trained_on, &|_| true).unwrap()
     }
 
     pub fn batch(&self) -> &Batch {
@@ -181,8 +201,12 @@ impl HeldOut {
     pub fn fir_loss(&self, length: usize) -> f64 {
         let filter = Fir::best(length, &problems(&self.trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
         let outputs = self.batch.shape.outputs;
-        let answers: Vec<f32> =
-            self.problems().iter().flat_map(|problem| filter.answer(problem).data.as_vec().clone()).map(|y| y as f32).collect();
+        let answers: Vec<f32> = self
+            .problems()
+            .iter()
+            .flat_map(|problem| filter.answer(problem).data.as_vec().clone())
+            .map(|y| y as f32)
+            .collect();
         mean(&self.trained_on.objective().losses(&answers, &self.batch.target, outputs))
     }
 

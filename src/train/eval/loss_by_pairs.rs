@@ -6,6 +6,7 @@
 use anyhow::Result;
 use rayon::prelude::*;
 
+use super::super::opening::Cancelled;
 use super::super::trainer::Run;
 use super::distance::mean;
 use crate::nn::model::Architecture;
@@ -33,8 +34,17 @@ pub fn tasks(shape: Shape) -> usize {
 }
 
 /// The mean loss of each reference after 0, 1, …, N pairs; empty without problems.
-pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Objective) -> Vec<Vec<f64>> {
+///
+/// # Errors
+/// `count`, which is called before each problem, cancels.
+pub fn of_references(
+    references: &[Tuned],
+    problems: &[&Problem],
+    objective: Objective,
+    count: impl Fn() -> Result<(), Cancelled> + Sync,
+) -> Result<Vec<Vec<f64>>, Cancelled> {
     let losses = |problem: &&Problem| {
+        count()?;
         let spectra: Vec<Spectrum> = Spectrum::after_each_pair(problem).collect();
         let target: Vec<f32> = problem.target.iter().map(|value| *value as f32).collect();
         let of = |tuned: &Tuned| -> Vec<f64> {
@@ -42,13 +52,13 @@ pub fn of_references(references: &[Tuned], problems: &[&Problem], objective: Obj
             let single = |answer: nalgebra::DVector<f64>| answer.iter().map(|value| *value as f32).collect::<Vec<_>>();
             answers.map(|answer| objective.loss(&single(answer), &target)).collect()
         };
-        references.iter().map(of).collect::<Vec<_>>()
+        Ok(references.iter().map(of).collect::<Vec<_>>())
     };
-    let each: Vec<Vec<Vec<f64>>> = problems.par_iter().map(losses).collect();
+    let each: Vec<Vec<Vec<f64>>> = problems.par_iter().map(losses).collect::<Result<_, Cancelled>>()?;
     let after =
         |reference: usize, pairs: usize| mean(&each.iter().map(|task| task[reference][pairs]).collect::<Vec<_>>());
     let lengths = problems.first().map_or(0, |problem| problem.x.ncols() + 1);
-    (0..references.len()).map(|reference| (0..lengths).map(|pairs| after(reference, pairs)).collect()).collect()
+    Ok((0..references.len()).map(|reference| (0..lengths).map(|pairs| after(reference, pairs)).collect()).collect())
 }
 
 /// The mean loss of a model after 0, 1, …, N pairs of these tasks. NaN after as many pairs as the model cannot read;

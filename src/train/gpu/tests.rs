@@ -12,7 +12,7 @@ use crate::nn::graph::gpu::networks::parameter_shapes;
 use crate::nn::graph::gpu::orders::{Orders, Rate};
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, write};
-use crate::nn::op::AdamStep;
+use crate::nn::AdamStep;
 use crate::optim::Optimiser;
 use crate::preset::{self, Preset};
 use crate::task::{Stream, StreamKey};

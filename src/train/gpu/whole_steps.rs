@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::trainer::{Run, StepReport};
 use super::super::{Checkpoint, SavedParameter};
 use crate::nn::LayerStates;
-use crate::nn::op::AdamStep;
+use crate::nn::AdamStep;
 use crate::optim::Optimiser;
 use crate::preset::Preset;
 use crate::task::{Batch, StreamKey};

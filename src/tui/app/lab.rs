@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::session::ClaimRecord;
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
-use crate::tui::effects::{Effect, SaveTo};
+use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
 use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
@@ -32,6 +32,8 @@ pub struct Cursor {
 pub struct Lab {
     /// What is being opened, until the run says so itself.
     pub title: String,
+    /// How far the opening is, from 0 to 1.
+    pub opening_share: f64,
     pub opened: Option<Opened>,
     pub history: History,
     pub snapshot: Option<Arc<Snapshot>>,
@@ -59,6 +61,7 @@ impl Lab {
     pub fn new(title: String) -> Self {
         Self {
             title,
+            opening_share: 0.0,
             opened: None,
             history: History::default(),
             snapshot: None,
@@ -93,9 +96,7 @@ impl Lab {
 
     /// The effect that saves the run; `None` while it is opening.
     pub fn save(&self) -> Option<Effect> {
-        let opened = self.opened.as_ref()?;
-        let new = || SaveTo::New { preset: opened.name.clone(), seed: opened.seed };
-        Some(Effect::Save(opened.file.clone().map_or_else(new, SaveTo::File)))
+        self.opened.as_ref().map(|_| Effect::Save)
     }
 
     /// Takes an update in; returns its notes.
@@ -106,12 +107,13 @@ impl Lab {
             self.shifts.clear();
             self.fitted = None;
         }
+        self.opening_share = update.opening.unwrap_or(self.opening_share);
         if let Some(history) = update.history {
             self.history = history;
         }
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
-        self.history.lr_changes.extend(update.lr_changes);
+        update.lr_changes.iter().for_each(|change| self.history.record_lr_change(*change));
         self.shifts.extend(update.shifts);
         if update.fitted.is_some() {
             self.fitted = update.fitted;

@@ -107,7 +107,15 @@ mod tests {
 
     #[test]
     fn a_claim_reads_as_a_sentence_would() {
-        let claim = |measure| Claim { measure, within: None, at_least: None, at_most: None, after: 4000, for_seeds: 1.0, set: vec![] };
+        let claim = |measure| Claim {
+            measure,
+            within: None,
+            at_least: None,
+            at_most: None,
+            after: 4000,
+            for_seeds: 1.0,
+            set: vec![],
+        };
         let said = |claim: &Claim, measured| [quantity(claim), bounds(claim), value(claim, measured)];
         let gap = Claim { within: Some(0.01), ..claim(Quantity::LossGap) };
         assert_eq!(said(&gap, 0.00013), ["loss against GD-1's", "±1 %", "+0.013 %"]);

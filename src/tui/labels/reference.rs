@@ -86,10 +86,9 @@ fn group(reference: Reference) -> Group {
         | Reference::Frozen(Descent::GdPlusPlus | Descent::GdPlusPlusQuery) => Group::Preconditioned,
         Reference::Lms | Reference::Nlms | Reference::LeakyLms => Group::Online,
         Reference::Cg(_) | Reference::Newton(_) => Group::Krylov,
-        Reference::LeastSquares
-        | Reference::Ridge
-        | Reference::RecursiveLeastSquares
-        | Reference::RlsForgetting => Group::Solved,
+        Reference::LeastSquares | Reference::Ridge | Reference::RecursiveLeastSquares | Reference::RlsForgetting => {
+            Group::Solved
+        }
         Reference::Kalman | Reference::Bayes => Group::Bayesian,
     }
 }
@@ -108,12 +107,9 @@ pub fn stroke(reference: Reference) -> Stroke {
     match group(reference) {
         Group::Descent if reference == Reference::Gd(1) => Stroke::Dashed,
         Group::Zero => Stroke::Dotted,
-        Group::Descent
-        | Group::Preconditioned
-        | Group::Online
-        | Group::Krylov
-        | Group::Solved
-        | Group::Bayesian => Stroke::DashDot,
+        Group::Descent | Group::Preconditioned | Group::Online | Group::Krylov | Group::Solved | Group::Bayesian => {
+            Stroke::DashDot
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::bounds::line;
+use crate::train::DivergenceCause;
 use crate::tui::app::Lab;
 use crate::tui::labels::{self, Closeness};
 use crate::tui::numbers::{self, count};
@@ -36,8 +37,12 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// The headline, and the numbers behind it.
 fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>) {
     let status = lab.status.as_ref();
-    if let Some((Phase::Diverged { at }, status)) = status.map(|status| (&status.phase, status)) {
-        let headline = format!(" ▲ Diverged at step {}: the loss is not finite or far too large. ", count(*at));
+    if let Some((Phase::Diverged { at, cause }, status)) = status.map(|status| (&status.phase, status)) {
+        let why = match cause {
+            DivergenceCause::Loss => "the loss is not finite or far too large".to_owned(),
+            DivergenceCause::State(_) => cause.to_string(),
+        };
+        let headline = format!(" ▲ Diverged at step {}: {}. ", count(*at), line(&why));
         let style = theme.role(Role::Warning).patch(theme.selected()).patch(theme.focus());
         let (step, lr) = (count(status.step), numbers::short(status.lr));
         let advice = format!("Back at step {step}, lr {lr}. Lower it with - and press Space to continue.");

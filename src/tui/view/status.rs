@@ -66,7 +66,13 @@ fn fit_groups(text: &str, most: usize) -> String {
 
 /// Each number in a column of its own; close together where the columns do not fit.
 fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
-    let Some(status) = &lab.status else { return Line::styled("opening …", theme.muted()) };
+    let Some(status) = &lab.status else {
+        let percent = match (100.0 * lab.opening_share) as u32 {
+            0 => String::new(),
+            percent => format!(" {percent} %"),
+        };
+        return Line::styled(format!("opening …{percent}"), theme.muted());
+    };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
     let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));

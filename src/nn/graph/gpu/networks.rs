@@ -1,7 +1,8 @@
 //! Each architecture as a [`Program`], with its parameters in the network's order.
 
-use super::program::{CellKind, Curve, Derivation, Kernel, Law, NodeId, Program, Size, WeightId, WeightSource};
+use super::program::{CellKind, Derivation, Kernel, NodeId, Program, Size, WeightId, WeightSource};
 use crate::nn::Activation;
+use crate::nn::graph::Discretization;
 use crate::nn::model::{
     ChannelMixing, GdSsmMlpSpec, LinearAttentionSpec, Mamba2Spec, MambaSpec, MlpSpec, ModelSpec, TransformerSpec,
 };
@@ -29,11 +30,11 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
         ModelSpec::ProductSsm(_) => b.product_ssm(shape, length, width),
         ModelSpec::LinearAttention(spec) => b.linear_attention(spec, length, width),
         ModelSpec::Lru(spec) => {
-            let layer = Layer::Diagonal { law: Law::Ring, states: spec.states, block: spec.block };
+            let layer = Layer::Diagonal { law: Discretization::Ring, states: spec.states, block: spec.block };
             b.stack(query, shape.outputs, spec.width, &vec![layer; spec.layers]);
         }
         ModelSpec::S5(spec) => {
-            let layer = Layer::Diagonal { law: Law::ZeroOrderHold, states: spec.states, block: spec.block };
+            let layer = Layer::Diagonal { law: Discretization::ZeroOrderHold, states: spec.states, block: spec.block };
             b.stack(query, shape.outputs, spec.width, &vec![layer; spec.layers]);
         }
         ModelSpec::S4d(spec) => {
@@ -63,7 +64,7 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
 /// A layer of a stack.
 #[derive(Clone)]
 enum Layer {
-    Diagonal { law: Law, states: usize, block: ChannelMixing },
+    Diagonal { law: states: usize, block: ChannelMixing },
     S4d { states: usize, block: ChannelMixing },
     Mamba(MambaSpec),
     Mamba2(Mamba2Spec),
@@ -142,17 +143,8 @@ impl Builder {
         self.same(Kernel::Times([x, y]), x)
     }
 
-    fn apply(&mut self, curve: Curve, x: NodeId) -> NodeId {
+    fn apply(&mut self, curve: Activation, x: NodeId) -> NodeId {
         self.same(Kernel::Apply(curve, x), x)
-    }
-
-    fn activate(&mut self, activation: Activation, x: NodeId) -> NodeId {
-        let curve = match activation {
-            Activation::Relu => Curve::Relu,
-            Activation::Gelu => Curve::Gelu,
-            Activation::Tanh => Curve::Tanh,
-        };
-        self.apply(curve, x)
     }
 
     /// W and b.
@@ -192,12 +184,12 @@ impl Builder {
         let (m, n, width) = (spec.features, spec.units, self.size(0).width);
         let (bend, embed) = (self.linear(width, n), self.linear(n, m));
         let bent = self.affine(0, bend);
-        let bent = self.apply(Curve::Tanh, bent);
+        let bent = self.apply(Activation::Tanh, bent);
         let embedded = self.affine(bent, embed);
         let said = self.gd_ssm(embedded, length, m);
         let (value, gate, decode) = (self.linear(m, n), self.linear(m, n), self.linear(n, shape.outputs));
         let gate = self.affine(said, gate);
-        let gate = self.apply(Curve::Gelu, gate);
+        let gate = self.apply(Activation::Gelu, gate);
         let value = self.affine(said, value);
         let product = self.times(value, gate);
         self.affine(product, decode);
@@ -280,15 +272,15 @@ impl Builder {
             ChannelMixing::Bare => y,
             ChannelMixing::Gated => {
                 let (value, gate) = (self.param(wide, wide), self.param(wide, wide));
-                let g = self.apply(Curve::Gelu, y);
+                let g = self.apply(Activation::Gelu, y);
                 let (value, gate) = (self.project(g, value), self.project(g, gate));
-                let gate = self.apply(Curve::Sigmoid, gate);
+                let gate = self.apply(Activation::Sigmoid, gate);
                 self.times(value, gate)
             }
         }
     }
 
-    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (Law, usize, ChannelMixing)) -> NodeId {
+    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (usize, ChannelMixing)) -> NodeId {
         let wide = self.size(tokens).width;
         let rows = [(); 3].map(|()| self.param(1, n));
         let (write, read) = (self.param(wide, 2 * n), self.param(2 * n, wide));
@@ -306,7 +298,7 @@ impl Builder {
         let (step, read) = (self.param(1, wide), self.param(2 * all, 1));
         let steps = self.program.derive(Derivation::Repeat(step, n), (1, all));
         let rows = [damping, frequency, steps];
-        let spectrum = self.program.derive(Derivation::Spectrum(Law::ZeroOrderHold, rows), (4, all));
+        let spectrum = self.program.derive(Derivation::Spectrum(Discretization::ZeroOrderHold, rows), (4, all));
         let owners = self.program.derive(Derivation::Owners { each: n }, (wide, 2 * all));
         let readout = self.program.derive(Derivation::Grouped(read, wide), (2 * all, wide));
         let spread = self.project(tokens, owners);
@@ -317,7 +309,7 @@ impl Builder {
 
     fn convolve(&mut self, x: NodeId, taps: WeightId, bias: WeightId) -> NodeId {
         let y = self.same(Kernel::Convolve { x, taps, bias }, x);
-        self.apply(Curve::Silu, y)
+        self.apply(Activation::Silu, y)
     }
 
     fn mamba(&mut self, tokens: NodeId, asked: usize, spec: &MambaSpec) -> NodeId {
@@ -334,7 +326,7 @@ impl Builder {
         let x = self.convolve(x, taps, bias);
         let delta = self.project(x, down);
         let delta = self.affine(delta, [up, step]);
-        let delta = self.apply(Curve::Softplus, delta);
+        let delta = self.apply(Activation::Softplus, delta);
         let written = self.project(x, write);
         let last = self.last(x, asked);
         let reads = self.project(last, read);
@@ -343,7 +335,7 @@ impl Builder {
         let through = self.push(Kernel::TimesRow(last, feedthrough), asked, inner);
         let gate = self.last(tokens, asked);
         let gate = self.project(gate, in_z);
-        let gate = self.apply(Curve::Silu, gate);
+        let gate = self.apply(Activation::Silu, gate);
         let answer = self.plus(answer, through);
         let answer = self.times(answer, gate);
         self.project(answer, out)
@@ -362,7 +354,7 @@ impl Builder {
         let length = self.size(tokens).length;
         let delta = self.project(tokens, down);
         let delta = self.same(Kernel::PlusRow(delta, step), delta);
-        let delta = self.apply(Curve::Softplus, delta);
+        let delta = self.apply(Activation::Softplus, delta);
         let of = |b: &mut Self, from: NodeId, [mix, taps, bias]: [WeightId; 3]| {
             let mixed = b.project(from, mix);
             b.convolve(mixed, taps, bias)
@@ -379,7 +371,7 @@ impl Builder {
         let through = self.push(Kernel::TimesRow(last, through), asked, inner);
         let few = self.last(tokens, asked);
         let gate = self.project(few, gate);
-        let gate = self.apply(Curve::Silu, gate);
+        let gate = self.apply(Activation::Silu, gate);
         let answer = self.plus(answer, through);
         let answer = self.times(answer, gate);
         self.project(answer, out)
@@ -410,7 +402,7 @@ impl Builder {
             let middle = self.plus(last, update);
             let normal = self.norm(middle, after);
             let wide = self.affine(normal, widen);
-            let wide = self.activate(spec.activation, wide);
+            let wide = self.apply(spec.activation, wide);
             let update = self.affine(wide, narrow);
             tokens = self.plus(middle, update);
         }
@@ -453,7 +445,7 @@ impl Builder {
         let ask = self.affine(asks, ask);
         let sums = self.project(hidden, asked);
         let sums = self.same(Kernel::PlusToken(sums, ask), sums);
-        let bent = self.apply(Curve::Tanh, sums);
+        let bent = self.apply(Activation::Tanh, sums);
         let scores = self.project(bent, score);
         let attention = self.same(Kernel::SoftmaxTokens(scores), scores);
         let context = self.push(Kernel::Contract([attention, hidden]), 1, n);
@@ -468,7 +460,7 @@ impl Builder {
         for _ in 0..spec.layers {
             let layer = self.linear(self.size(units).width, spec.units);
             units = self.affine(units, layer);
-            units = self.activate(spec.activation, units);
+            units = self.apply(spec.activation, units);
         }
         let decode = self.linear(spec.units, outputs);
         self.affine(units, decode);

@@ -3,7 +3,9 @@
 //! Between two phases all threads of a block wait for each other, so a phase reads what earlier ones wrote. Calls within
 //! one phase do not depend on each other.
 
-use super::program::{CellKind, Curve, Derivation, Kernel, Law, Node, NodeId, Program, Size, WeightId, WeightSource};
+use crate::nn::Activation;
+use crate::nn::graph::Discretization;
+use super::program::{CellKind, Derivation, Kernel, Node, NodeId, Program, Size, WeightId, WeightSource};
 
 /// What a block does before it waits.
 #[derive(Clone, Debug)]
@@ -71,14 +73,14 @@ impl Places<'_> {
     }
 }
 
-fn curve(curve: Curve) -> &'static str {
+fn curve(curve: Activation) -> &'static str {
     match curve {
-        Curve::Relu => "RELU",
-        Curve::Tanh => "TANH",
-        Curve::Silu => "SILU",
-        Curve::Softplus => "SOFTPLUS",
-        Curve::Sigmoid => "SIGMOID",
-        Curve::Gelu => "GELU",
+        Activation::Relu => "RELU",
+        Activation::Tanh => "TANH",
+        Activation::Silu => "SILU",
+        Activation::Softplus => "SOFTPLUS",
+        Activation::Sigmoid => "SIGMOID",
+        Activation::Gelu => "GELU",
     }
 }
 
@@ -90,10 +92,10 @@ fn cell(cell: CellKind) -> &'static str {
     }
 }
 
-fn law(law: Law) -> &'static str {
+fn law(law: Discretization) -> &'static str {
     match law {
-        Law::Ring => "RING",
-        Law::ZeroOrderHold => "ZERO_ORDER_HOLD",
+        Discretization::Ring => "RING",
+        Discretization::ZeroOrderHold => "ZERO_ORDER_HOLD",
     }
 }
 

@@ -1,21 +1,13 @@
 //! What a network does, as the GPU's kernels know it: steps on sequences of known sizes, and weights, some of which are made
 //! of others.
 
+use crate::nn::Activation;
+use crate::nn::graph::Discretization;
+
 /// A step, by its number.
 pub type NodeId = usize;
 /// A weight, by its number.
 pub type WeightId = usize;
-
-/// The nonlinearities, as `entrywise.cu` names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    Relu,
-    Tanh,
-    Silu,
-    Softplus,
-    Sigmoid,
-    Gelu,
-}
 
 /// The recurrent cells, as `recurrent.cu` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +27,6 @@ impl CellKind {
     }
 }
 
-/// How λ and g of a diagonal recurrence follow from three rows; see `derived.cu`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
-    Ring,
-    ZeroOrderHold,
-}
-
 /// What is done to which sequences, with which weights. A step never reads the same sequence twice.
 #[derive(Clone, Debug)]
 pub enum Kernel {
@@ -51,7 +36,7 @@ pub enum Kernel {
     Part { x: NodeId, first: usize, factor: f32 },
     Plus([NodeId; 2]),
     Times([NodeId; 2]),
-    Apply(Curve, NodeId),
+    Apply(Activation, NodeId),
     PlusRow(NodeId, WeightId),
     TimesRow(NodeId, WeightId),
     Project { x: NodeId, weight: WeightId, bias: Option<WeightId> },
@@ -177,7 +162,7 @@ pub enum Derivation {
     /// Zeros and ones: number c of the first groups · each columns belongs to group c / each.
     Owners { each: usize },
     Transposed(WeightId),
-    Spectrum(Law, [WeightId; 3]),
+    Spectrum(Discretization, [WeightId; 3]),
 }
 
 impl Derivation {

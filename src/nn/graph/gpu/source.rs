@@ -6,7 +6,8 @@ use super::memory::{Buffer, Layout as MemoryLayout, Place, Space, lay_out};
 use super::phases::{
     GradMode, Phase, Places, backward, derive, derive_backward, forward, reads_inputs_again, room,
 };
-use super::program::{Curve, Kernel, NodeId, Program, WeightId, WeightSource};
+use crate::nn::Activation;
+use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
 
 /// A file of the kernel's text: its path and what is in it.
@@ -237,7 +238,7 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
 /// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
 fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let large = program.nodes[node].size.count() >= LARGE;
-    let cheap = matches!(program.nodes[node].kernel, Kernel::Apply(Curve::Gelu | Curve::Relu, _) | Kernel::Normalise { .. });
+    let cheap = matches!(program.nodes[node].kernel, Kernel::Apply(Activation::Gelu | Activation::Relu, _) | Kernel::Normalise { .. });
     let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
     let all = readers_of_part(program, analysis, node);
     large && cheap && analysis.wanted[node] && !all.is_empty() && all.into_iter().all(projects)

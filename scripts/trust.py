@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""Attacks on a built innerloop that take minutes, so that they are no part of `cargo test`.
+
+    scripts/trust.py kills   [--count 1000]    kill -9 at random moments around saves: no session is lost or damaged
+    scripts/trust.py signals [--count 100]     every signal in every state of the lab: saved, terminal restored, 128+n
+    scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when told to
+    scripts/trust.py soak    [--seconds 1800]  trains in the lab: memory stays flat
+
+`--program` names the program, else target/release/innerloop. `--seed` repeats a run. Needs only Python 3 and Linux.
+Mutated presets and sessions: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored --nocapture`.
+"""
+
+import argparse
+import fcntl
+import os
+import pty
+import random
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+STUCK = 60.0
+"""Seconds after which a program that should have ended counts as stuck."""
+
+ENDING = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "XCPU"]
+
+
+class Lab:
+    """The program in a pseudo-terminal of its own."""
+
+    def __init__(self, program, arguments, folder):
+        self.output = b""
+        environment = dict(os.environ, TERM="xterm-256color", XDG_STATE_HOME=os.path.join(folder, "state"))
+        environment.pop("INNERLOOP_SAVES", None)
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(folder)
+            os.execvpe(program, [program, *arguments], environment)
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
+        self.code = None
+
+    def read(self, seconds):
+        """Takes in output for at most so long; false once the terminal is closed."""
+        ready, _, _ = select.select([self.terminal], [], [], seconds)
+        if not ready:
+            return True
+        try:
+            data = os.read(self.terminal, 1 << 16)
+        except OSError:
+            return False
+        self.output = (self.output + data)[-1_000_000:]
+        return bool(data)
+
+    def until(self, *words):
+        """Waits until one of these was on the screen."""
+        deadline = time.monotonic() + STUCK
+        while not any(word.encode() in self.output for word in words):
+            if not self.read(0.2) or time.monotonic() > deadline:
+                raise AssertionError(f"waited in vain for {words}: …{self.text()[-600:]}")
+
+    def press(self, keys):
+        try:
+            os.write(self.terminal, keys)
+        except OSError:
+            pass
+
+    def send(self, name):
+        os.kill(self.pid, getattr(signal, "SIG" + name))
+
+    def end(self):
+        """Waits for the end; the exit code."""
+        deadline = time.monotonic() + STUCK
+        while self.code is None:
+            self.read(0.05)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"it did not end: …{self.text()[-600:]}")
+        while self.read(0.0) and select.select([self.terminal], [], [], 0.0)[0]:
+            pass
+        return self.code
+
+    def running(self):
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code is None
+
+    def restored(self):
+        """Whether the alternate screen was left, the cursor shown, and the line discipline restored."""
+        left = self.output.rfind(b"\x1b[?1049l") > self.output.rfind(b"\x1b[?1049h")
+        shown = self.output.rfind(b"\x1b[?25h") > self.output.rfind(b"\x1b[?25l")
+        try:
+            modes = termios.tcgetattr(self.terminal)[3]
+            lines = bool(modes & termios.ICANON and modes & termios.ECHO)
+        except termios.error:
+            lines = True
+        return left and shown and lines
+
+    def text(self):
+        return re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b" ", self.output).decode(errors="replace")
+
+    def close(self):
+        if self.running():
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+
+def kills(options):
+    """Kills a run that does nothing but save, again and again."""
+    program, folder = options.program, tempfile.mkdtemp()
+    train = [program, "train", "mlp", "--steps", "0", "--save", "s.ron", "--force", "--json"]
+    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    began = time.monotonic()
+    subprocess.run(train, check=True, **quiet)
+    whole = time.monotonic() - began
+    path = os.path.join(folder, "s.ron")
+    with open(path, "rb") as file:
+        expected = file.read()
+    for number in range(options.count):
+        child = subprocess.Popen(train, **quiet)
+        time.sleep(random.uniform(0.0, whole))
+        child.kill()
+        child.wait()
+        with open(path, "rb") as file:
+            assert file.read() == expected, f"kill {number}: the session is damaged"
+    left = [name for name in os.listdir(folder) if name != "s.ron"]
+    time.sleep(3)
+    subprocess.run(train, check=True, **quiet)
+    after = [name for name in os.listdir(folder) if name != "s.ron"]
+    assert not after, f"left: {after}"
+    shutil.rmtree(folder)
+    return f"{options.count} kills, no session damaged; {len(left)} files left by them, all removed by the next run"
+
+
+def reach(state, program, folder):
+    """The lab in a state."""
+    arguments = ["run", "gd-ssm"]
+    if state == "opening":
+        arguments += ["--set", "task.dim=96", "--set", "task.context=96"]
+    lab = Lab(program, arguments, folder)
+    if state == "opening":
+        lab.until("opening")
+        return lab
+    lab.until("step")
+    lab.until("Hidden state")
+    keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
+    lab.press(keys[state])
+    lab.read(random.uniform(0.0, 0.1))
+    return lab
+
+
+def signals(options):
+    """Sends every signal in every state."""
+    sent = 0
+    for state in ["opening", "training", "paused", "measuring", "saving", "question"]:
+        for name in ENDING:
+            for _ in range(options.count):
+                folder = tempfile.mkdtemp()
+                lab = reach(state, options.program, folder)
+                lab.send(name)
+                code = lab.end()
+                expected = 128 + getattr(signal, "SIG" + name)
+                assert code == expected, f"{name} while {state}: {code}, not {expected}: …{lab.text()[-400:]}"
+                assert lab.restored(), f"{name} while {state}: the terminal is not restored"
+                saves = os.path.join(folder, "saves")
+                found = os.listdir(saves) if os.path.isdir(saves) else []
+                sessions = [file for file in found if file.endswith(".ron")]
+                assert len(sessions) == (0 if state == "opening" else 1), f"{name} while {state}: {found}"
+                check = [options.program, "check", *(os.path.join(saves, file) for file in sessions)]
+                assert not sessions or subprocess.run(check, stdout=subprocess.DEVNULL).returncode == 0
+                lab.close()
+                shutil.rmtree(folder)
+                sent += 1
+            print(f"{state}: {name} × {options.count}", flush=True)
+    return f"{sent} signals: each ended with 128+n, the run saved, the terminal restored"
+
+
+KEYS = [b"\x1b", b"\r", b"\t", b" ", b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D", b"\x1b[H", b"\x1b[F", b"\x7f",
+        b"\x1b[5~", b"\x1b[6~", b"\x1b[Z", b"\x0c", b"\x1b[200~pasted\x1b[201~", "й".encode()]
+
+
+def keys(options):
+    """Presses random keys; a lab that is left is opened again."""
+    folder, pressed, opened = tempfile.mkdtemp(), 0, 0
+    while pressed < options.count:
+        lab = Lab(options.program, random.choice([[], ["run", "first-look"], ["run", "gd-ssm"]]), folder)
+        opened += 1
+        lab.until("\x1b[?1049h")
+        while lab.running() and pressed < options.count:
+            # Without Ctrl-Z and Ctrl-C, which end or stop it by design, and Q and q now and then only.
+            letters = [bytes([c]) for c in range(33, 127) if chr(c) not in "qZ"]
+            burst = [random.choice(KEYS if random.random() < 0.4 else letters) for _ in range(20)]
+            burst += [b"q"] if random.random() < 0.02 else []
+            lab.press(b"".join(burst))
+            pressed += len(burst)
+            if random.random() < 0.05:
+                rows, columns = random.randint(1, 60), random.randint(1, 200)
+                fcntl.ioctl(lab.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            lab.read(random.choice([0.0, 0.02, 0.1]))
+        if lab.running():
+            lab.send("TERM")
+        code = lab.end()
+        assert code in (0, 143) and b"panicked" not in lab.output, f"exit {code}: …{lab.text()[-800:]}"
+        assert lab.restored()
+        lab.close()
+    shutil.rmtree(folder)
+    return f"{pressed} keys in {opened} labs"
+
+
+def memory(pid):
+    """Resident memory in MB."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def soak(options):
+    """Trains in the lab and measures its memory."""
+    folder = tempfile.mkdtemp()
+    preset = ["run", "gd-ssm", "--set", "train.steps=1000000000", "--set", "train.pace=None"]
+    lab = Lab(options.program, preset, folder)
+    lab.until("Hidden state")
+    began, samples = time.monotonic(), []
+    while time.monotonic() - began < options.seconds:
+        deadline = time.monotonic() + options.seconds / 60
+        while time.monotonic() < deadline:
+            assert lab.read(0.5), "it ended"
+        samples.append(memory(lab.pid))
+        print(f"{time.monotonic() - began:6.0f} s  {samples[-1]:7.1f} MB", flush=True)
+    steps = re.findall(r"step +([\d,]+)", lab.text())
+    lab.send("TERM")
+    assert lab.end() == 143
+    third = len(samples) // 3
+    middle, last = max(samples[third : 2 * third]), max(samples[2 * third :])
+    assert last < middle + 2.0, f"memory grows: {middle:.1f} MB, then {last:.1f} MB"
+    shutil.rmtree(folder)
+    return f"memory stays at {last:.1f} MB; the screen was at step {steps[-1] if steps else '?'}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    attacks = {"kills": (kills, 1000), "signals": (signals, 100), "keys": (keys, 50_000), "soak": (soak, 0)}
+    parser.add_argument("attack", choices=attacks)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+    parser.add_argument("--program", default=os.path.join(root, "target/release/innerloop"))
+    options = parser.parse_args()
+    attack, count = attacks[options.attack]
+    options.count = options.count or count
+    options.program = os.path.abspath(options.program)
+    random.seed(options.seed)
+    print(f"{options.attack} with --seed {options.seed} on {options.program}", flush=True)
+    try:
+        print(attack(options))
+    except AssertionError as error:
+        sys.exit(f"FAILED: {error}")
+
+
+if __name__ == "__main__":
+    main()
