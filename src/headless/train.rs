@@ -63,6 +63,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let file = options.save.as_ref().map(|_| target(&source, options)).transpose()?;
     let mut experiment = open(source, options.device, &stop)?;
     let mut saver = file.map(|file| Saver::begin(file, &experiment)).transpose()?;
+    if let Some(note) = experiment.device_note() {
+        tell(note);
+    }
     let first = experiment.step();
     let began = Instant::now();
     let end = train(&mut experiment, options, saver.as_mut(), &stop)?;

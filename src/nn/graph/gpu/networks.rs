@@ -64,7 +64,7 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
 /// A layer of a stack.
 #[derive(Clone)]
 enum Layer {
-    Diagonal { law: states: usize, block: ChannelMixing },
+    Diagonal { law: Discretization, states: usize, block: ChannelMixing },
     S4d { states: usize, block: ChannelMixing },
     Mamba(MambaSpec),
     Mamba2(Mamba2Spec),
@@ -280,7 +280,7 @@ impl Builder {
         }
     }
 
-    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (usize, ChannelMixing)) -> NodeId {
+    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (Discretization, usize, ChannelMixing)) -> NodeId {
         let wide = self.size(tokens).width;
         let rows = [(); 3].map(|()| self.param(1, n));
         let (write, read) = (self.param(wide, 2 * n), self.param(2 * n, wide));
