@@ -123,6 +123,8 @@ pub enum Note {
     },
     /// A save failed; the run continues.
     SaveFailed(String),
+    /// Why a device was chosen, or why it is slow.
+    Device(String),
     /// The session that was opened is not this run's to write, for this reason.
     ReadOnly(String),
     /// The run cannot go on: it could not be opened, or the thread panicked.

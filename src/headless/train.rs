@@ -70,6 +70,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut experiment = open(source, options.device, &stop)?;
     let every = Duration::from_secs(options.save_every);
     let mut saver = file.map(|file| Saver::begin(file, &experiment, every)).transpose()?;
+    if let Some(note) = experiment.device_note() {
+        tell(note);
+    }
     let first = experiment.step();
     let began = Instant::now();
     let end = train(&mut experiment, options, saver.as_mut(), &stop)?;

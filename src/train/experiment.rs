@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::checkpoint::LR_FACTORS;
-use super::device::{DeviceChoice, catch_panic, explained};
+use super::device::{DeviceChoice, auto, catch_panic, explained};
 use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
 use super::opening::Watch;
-use super::trainer::{self, Run};
+use super::trainer::Run;
 use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey, Task};
@@ -59,6 +59,7 @@ pub struct Experiment {
     /// The device failed and could not go back to the last good state either.
     device_lost: bool,
     device_choice: DeviceChoice,
+    device_note: Option<String>,
     /// Steps to queue at once, adapted so that a call takes [`TIME_PER_CALL`]; the device limits it.
     queue_depth: u64,
 }
@@ -164,9 +165,11 @@ impl Experiment {
         let (device_name, batch, seed) = (device.name(), preset.train.batch, preset.train.seed);
         let held_out = HeldOut::watched(&preset, trained_on, watch)?;
         let preset = Arc::new(preset);
-        let run = catch_panic(|| trainer::start(device, Arc::clone(&preset), held_out.gd_constants()))
+        let started = catch_panic(|| auto::start(device_choice, device, &preset, held_out.gd_constants()))
             .map_err(|error| explained(error, &device_name, batch))?;
-        let run = GuardedRun { run, device: device_name, batch };
+        // What is measured beside this run is measured on the same device.
+        let device_choice = started.choice;
+        let run = GuardedRun { run: started.run, device: started.device, batch };
         let parameters = run.read(|run| run.parameters())?;
         let checkpoint = Checkpoint { seed, step: 0, lr_factor: 1.0, parameters };
         Ok(Self {
@@ -182,6 +185,7 @@ impl Experiment {
             last_good: GoodState { checkpoint, history: History::default() },
             device_lost: false,
             device_choice,
+            device_note: started.note,
             queue_depth: 1,
         })
     }
@@ -428,6 +432,11 @@ impl Experiment {
     /// The learning rate of the next step.
     pub fn lr(&self) -> f64 {
         self.preset.train.lr_at(self.step) * self.lr_factor
+    }
+
+    /// Why this device was chosen, or why it trains more slowly than it could; to be shown once.
+    pub fn device_note(&self) -> Option<&str> {
+        self.device_note.as_deref()
     }
 
     /// "cpu", "cuda:0".

@@ -67,19 +67,31 @@ pub trait Run {
     fn release(&mut self);
 }
 
+/// A run, and what is to be said of how it trains.
+pub struct StartedRun {
+    pub run: Box<dyn Run>,
+    /// Why the run is slower than it could be on its device.
+    pub note: Option<String>,
+}
+
 /// Starts a run at step 0 with the seed of its preset.
-pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<Box<dyn Run>> {
+pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<StartedRun> {
     Ok(match device {
-        OpenDevice::Cpu => Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?),
+        OpenDevice::Cpu => {
+            StartedRun { run: Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?), note: None }
+        }
         #[cfg(feature = "cuda")]
         OpenDevice::Cuda { device, number } => {
             let network = Box::new(Trainer::new(device, Arc::clone(&preset), gd_constants)?);
             match Engine::new(&preset, number) {
-                Ok(engine) => Box::new(WholeSteps::new(Box::new(engine), network, &preset)),
-                // Slower, and the same results: compositions of dfdx's operations.
+                Ok(engine) => {
+                    let run = Box::new(WholeSteps::new(Box::new(engine), network, &preset));
+                    StartedRun { run, note: None }
+                }
+                // The same results, more slowly: compositions of dfdx's operations.
                 Err(why) => {
-                    eprintln!("training by dfdx's own kernels, which is slower, because {why:#}");
-                    network
+                    let note = format!("cuda:{number} trains by dfdx's own kernels, which is slower, because {why:#}");
+                    StartedRun { run: network, note: Some(note) }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The device that a run computes on: how one is chosen, its memory, its status, and its failures as errors.
 
+pub mod auto;
 mod choice;
 #[cfg(feature = "cuda")]
 pub mod cuda_loader;

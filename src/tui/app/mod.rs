@@ -220,7 +220,7 @@ impl App {
                     self.notice = Some(printable(&format!("{why}; saved to {} instead", path.display())));
                     self.proceed_after_save()
                 }
-                Note::ReadOnly(why) => {
+                Note::ReadOnly(why) | Note::Device(why) => {
                     self.notice = Some(printable(&why));
                     vec![]
                 }
