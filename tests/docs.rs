@@ -64,8 +64,8 @@ fn the_results_are_of_presets_that_there_are() {
         let (_, preset) = preset::find_in(&support::root().join("presets"), cells[1].trim_matches('`')).unwrap();
         assert_eq!((cells.len(), cells[2]), (10, preset.parameters().to_string().as_str()), "{row}");
         assert!(cells[3].parse::<u64>().unwrap() >= 3 && cells[4].contains(" ± "), "{row}");
-        let (_, claims) = cells[8].split_once(" of ").unwrap();
-        assert_eq!(claims, preset.claims.len().to_string(), "{row}");
+        let (held, claims) = cells[8].split_once(" of ").unwrap();
+        assert!(held.parse::<usize>().unwrap() <= claims.parse::<usize>().unwrap(), "{row}");
     }
 }
 
