@@ -53,10 +53,12 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The whole text, or its first part: half a number is a wrong number.
+/// As many of the parts between commas as fit, and always the first: half a number is a wrong number.
 fn fitting(text: &str, space: usize) -> String {
-    let whole = width(text) <= space;
-    text.split_once(", ").filter(|_| !whole).map_or(text, |(first, _)| first).to_owned()
+    let ends = text.match_indices(", ").map(|(end, _)| end).chain([text.len()]);
+    let parts = ends.map(|end| &text[..end]);
+    let first = parts.clone().next().unwrap_or_default();
+    parts.take_while(|part| width(part) <= space).last().unwrap_or(first).to_owned()
 }
 
 fn measures(lab: &Lab) -> Vec<Measure<'_>> {
