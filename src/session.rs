@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::preset::{self, Preset};
 use crate::series::Series;
-use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, Watch};
+use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, TrainingTime, Watch};
 
 /// The version of the file format that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
@@ -41,6 +41,9 @@ pub struct Session {
     pub preset: Preset,
     pub checkpoint: Checkpoint,
     pub history: History,
+    /// Zero in sessions that were saved before this was kept.
+    #[serde(default)]
+    pub time: TrainingTime,
 }
 
 /// One row of the list of sessions.
@@ -108,6 +111,7 @@ impl Session {
             preset: (*experiment.preset).clone(),
             checkpoint: experiment.checkpoint()?,
             history: experiment.history.clone(),
+            time: experiment.time.clone(),
         })
     }
 
@@ -118,7 +122,9 @@ impl Session {
 
     /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](train::Cancelled).
     pub fn resume_watched(self, device: DeviceChoice, watch: Watch) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)
+        let mut experiment = Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)?;
+        experiment.time = self.time;
+        Ok(experiment)
     }
 
     /// Checks fields together: the parameters are those of the preset's model, and the curves end at the run's step.

@@ -132,7 +132,8 @@ impl Terminal {
 
     fn saves(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.folder.path().join("saves")) else { return Vec::new() };
-        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "ron")).collect()
     }
 }
 
@@ -293,10 +294,10 @@ fn a_session_that_another_run_writes_is_saved_to_a_new_file() {
     terminal.until("step 1");
     terminal.press("s");
     terminal.until("saved to saves");
-    let path = terminal.folder.path().join("saves/gd-ssm-seed0.ron");
+    let path = terminal.saves().remove(0);
     let before = std::fs::read(&path).expect("a save");
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
-    command.args(["run", "saves/gd-ssm-seed0.ron"]);
+    command.args(["run", path.to_str().expect("a name")]);
     command.cwd(terminal.folder.path());
     let mut second = Terminal::run(command, tempfile::tempdir().expect("a folder"));
     second.until("another run writes this file");
@@ -304,7 +305,9 @@ fn a_session_that_another_run_writes_is_saved_to_a_new_file() {
     assert_eq!(second.end(), 143);
     terminal.press("q");
     assert_eq!(std::fs::read(&path).expect("a save"), before);
-    assert!(assert_readable(&terminal.folder.path().join("saves/gd-ssm-seed0-2.ron")) > 0);
+    let saves = terminal.saves();
+    assert_eq!(saves.len(), 2, "{saves:?}");
+    saves.iter().for_each(|save| assert!(assert_readable(save) > 0));
 }
 
 #[test]
@@ -334,7 +337,7 @@ fn a_stop_by_a_signal_gives_the_terminal_to_the_shell() {
 #[test]
 fn opening_shows_how_far_it_is_and_is_left_at_once() {
     // All references on wide tasks: seconds at least.
-    let wide = ["run", "gd-ssm", "--set", "task.dim=96", "--set", "task.context=96"];
+    let wide = ["run", "gd-ssm", "--set", "task.dim=128", "--set", "task.context=128"];
     for code in [0, 143] {
         let mut terminal = Terminal::open(&wide);
         terminal.wait("a percentage", |seen| {
@@ -350,4 +353,39 @@ fn opening_shows_how_far_it_is_and_is_left_at_once() {
         terminal.assert_given_back();
         assert!(terminal.saves().is_empty());
     }
+}
+
+#[test]
+fn a_run_that_is_trained_elsewhere_is_watched_until_its_writer_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("run.ron");
+    let path = file.to_str().expect("a path");
+    let mut trainer = Command::new(env!("CARGO_BIN_EXE_innerloop"))
+        .args(["train", "first-look", "--set", "train.steps=1000000", "--save", path, "--save-every", "1"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a trainer");
+    while !file.exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut terminal = Terminal::open(&["watch", path]);
+    terminal.until("watching");
+    terminal.until("trains it");
+    let step = || session::load(&file).expect("a session").checkpoint.step;
+    let shown = |step: u64| format!("step {:>9}", innerloop::numbers::count(step));
+    // What the screen shows is a step that was saved, and it moves.
+    let first = step();
+    terminal.wait("another step", |seen| !seen.parser.screen().contents().contains(&shown(first)));
+    terminal.press(" ");
+    terminal.until("only watched");
+    trainer.kill().expect("an end");
+    trainer.wait().expect("an end");
+    terminal.until("no program writes it");
+    let before = std::fs::read(&file).expect("the session");
+    terminal.press("s");
+    terminal.press("q");
+    assert_eq!(terminal.end(), 0);
+    terminal.assert_given_back();
+    assert!(terminal.saves().is_empty());
+    assert_eq!(std::fs::read(&file).expect("the session"), before);
 }

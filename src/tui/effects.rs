@@ -18,7 +18,7 @@ use crate::preset::Preset;
 use crate::session::{self, ClaimRecord, ResultCache};
 use crate::system;
 use crate::train::DeviceChoice;
-use crate::worker::{Order, Source, Worker};
+use crate::worker::{Order, Source, Update, Worker};
 
 /// What [`App::update`](super::app::App::update) asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub enum Effect {
     Start(Source, DeviceChoice),
     /// Read a session and start it.
     OpenSession(PathBuf, DeviceChoice),
+    /// Show a session that another program trains: a file, or the latest one in a folder.
+    Watch(PathBuf, DeviceChoice),
     ListSessions,
     ReadResults,
     /// Store what a run of a preset came to.
@@ -54,6 +56,9 @@ pub struct Places {
     /// The file of earlier results of presets; `None` where the environment names no folder for it.
     pub results: Option<PathBuf>,
 }
+
+/// Receives the updates of a run.
+type Post = Box<dyn Fn(Update) + Send>;
 
 pub struct EffectRunner {
     pub screen: Screen,
@@ -96,6 +101,10 @@ impl EffectRunner {
                 let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 self.start(title, move || Ok(Source::Session(path.clone(), Box::new(session::load(&path)?))), device)
             }
+            Effect::Watch(path, device) => {
+                let title = path.display().to_string();
+                self.replace(title, |post| Worker::watch(path, device, post))
+            }
             Effect::ListSessions => {
                 self.lister.start(self.places.saves.clone(), self.events.clone());
                 return None;
@@ -131,22 +140,27 @@ impl EffectRunner {
         Some(Message::Result(result))
     }
 
-    /// One run at a time: the last one ends before the next takes its cores. `read` is called in the training thread.
+    /// Starts a run from what `read` returns, which is called in the training thread.
     fn start(
         &mut self,
         title: String,
         read: impl FnOnce() -> Result<Source> + Send + 'static,
         device: DeviceChoice,
     ) -> EffectResult {
+        self.replace(title, |post| Worker::open(read, device, post))
+    }
+
+    /// One run at a time: the last one ends before the next takes its cores.
+    fn replace(&mut self, title: String, start: impl FnOnce(Post) -> Worker) -> EffectResult {
         self.lister.stop();
         self.worker = None;
         self.run += 1;
         let (run, events) = (self.run, self.events.clone());
-        let post = move |update| {
+        let post: Post = Box::new(move |update| {
             // The receiver is gone only while the program ends.
             let _ = events.send(Event::Updated(run, Box::new(update)));
-        };
-        self.worker = Some(Worker::open(read, device, post));
+        });
+        self.worker = Some(start(post));
         EffectResult::Started { title }
     }
 

@@ -25,7 +25,6 @@ pub mod layout;
 mod layouts;
 mod listing;
 pub mod message;
-mod numbers;
 mod output;
 mod pacer;
 pub mod pane;
@@ -40,6 +39,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 
+use crate::numbers;
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
@@ -59,6 +59,8 @@ use theme::Theme;
 pub struct Options {
     /// What the lab opens on; `None`: the gallery.
     pub start: Option<Source>,
+    /// A session to show that another program trains, or a folder of sessions; nothing is started then.
+    pub watch: Option<PathBuf>,
     /// The step to stop at, instead of the preset's last.
     pub stop_at: Option<u64>,
     pub device: DeviceChoice,
@@ -93,7 +95,10 @@ pub fn run(options: Options) -> Result<u8> {
     event::read_input(sender.clone())?;
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
-    let start = options.start.map(|source| Effect::Start(source, options.device));
+    let start = match options.watch {
+        Some(path) => Some(Effect::Watch(path, options.device)),
+        None => options.start.map(|source| Effect::Start(source, options.device)),
+    };
     let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
     // A list would compete with a run; leaving the lab lists anyway.
     let list = start.is_none().then_some(Effect::ListSessions);
