@@ -505,7 +505,7 @@ fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
 fn keys_that_work_everywhere_do() {
     for mode in Mode::ALL {
         let control = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
-        assert_eq!(press(&mut app_in(mode), control('z')), [Effect::Suspend]);
+        assert_eq!(press(&mut app_in(mode), control('z')), [Effect::SuspendJob]);
         assert_eq!(press(&mut app_in(mode), control('l')), [Effect::Repaint]);
         let mut app = app_in(mode);
         let effects = press(&mut app, control('c'));

@@ -53,7 +53,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The whole text, or its first part: half a number is a wrong number.
+/// As many of the parts between commas as fit, and always the first: half a number is a wrong number.
 fn fitting(text: &str, space: usize) -> String {
     let mut shown = text;
     while width(shown) > space {
