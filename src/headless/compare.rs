@@ -200,7 +200,8 @@ fn number(report: &Value, path: &str) -> Option<f64> {
 fn row(run: &Measured, level: f64) -> Row {
     let Measured { file, session, report } = run;
     let eval_loss = number(report, "/eval_loss");
-    let reached = session.history.eval_loss.buckets().iter().find(|bucket| f64::from(bucket.mean) <= level * (1.0 + WITHIN));
+    let reached =
+        session.history.eval_loss.buckets().iter().find(|bucket| f64::from(bucket.mean) <= level * (1.0 + WITHIN));
     let steps_to_level = reached.map(|bucket| bucket.step);
     Row {
         file: bounds::line(&file.display().to_string()),
@@ -223,7 +224,16 @@ fn row(run: &Measured, level: f64) -> Row {
 fn table(comparison: &Comparison, level: &str) -> Vec<Vec<String>> {
     let (steps, seconds) = (format!("steps to {level}"), format!("seconds to {level}"));
     let head = [
-        "run", "seed", "changed", "step", "loss", "loss / gd-1", "nearest", &steps, &seconds, "parameters",
+        "run",
+        "seed",
+        "changed",
+        "step",
+        "loss",
+        "loss / gd-1",
+        "nearest",
+        &steps,
+        &seconds,
+        "parameters",
         "operations per query",
     ];
     let none = || "–".to_owned();

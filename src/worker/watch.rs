@@ -51,7 +51,9 @@ pub fn latest(path: &Path) -> Result<PathBuf> {
     let folder = if path.join("plan.ron").is_file() { &runs } else { path };
     let sessions = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let newest = sessions.filter(|file| session::is_session_name(file)).max_by_key(|file| modified(file));
-    newest.with_context(|| format!("{}: there is no session in this folder yet", bounds::line(&folder.display().to_string())))
+    newest.with_context(|| {
+        format!("{}: there is no session in this folder yet", bounds::line(&folder.display().to_string()))
+    })
 }
 
 fn modified(file: &Path) -> SystemTime {
@@ -85,7 +87,8 @@ impl<'a> Watcher<'a> {
         let experiment = resume(session, device, cancelled)?;
         let path = path.to_owned();
         let (posted, error) = (None, None);
-        let mut watcher = Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
+        let mut watcher =
+            Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
         watcher.show()?;
         Ok(watcher)
     }
