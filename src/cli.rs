@@ -14,6 +14,7 @@ use crate::headless::{check, compare, completions, eval, export, fit, presets, s
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
+use crate::tui::glyphs::GlyphChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -74,6 +75,9 @@ pub struct Lab {
     /// The terminal's background, for heatmaps
     #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
     pub background: BackgroundChoice,
+    /// The characters to use; auto chooses by the locale
+    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
+    pub glyphs: GlyphChoice,
 }
 
 /// What is watched, and how it is shown.
@@ -91,6 +95,9 @@ pub struct Watch {
     /// The terminal's background, for heatmaps
     #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
     pub background: BackgroundChoice,
+    /// The characters to use; auto chooses by the locale
+    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
+    pub glyphs: GlyphChoice,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

@@ -3,13 +3,15 @@
 //! Defines the form and the versions of the files. A save that fails leaves the previous file as it was.
 
 mod file;
+mod listing;
 mod result_cache;
 mod store;
 mod target;
 
 pub use file::{SessionFile, stem};
+pub use listing::{curve, files, list, summary};
 pub use result_cache::{ClaimRecord, ClaimResult, PresetResults, ResultCache};
-pub use store::{list, load, save, understand};
+pub use store::{load, save, understand};
 pub use target::{Planned, is_session_name, may_replace};
 
 use std::path::{Path, PathBuf};
@@ -120,8 +122,7 @@ impl Session {
 
     /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](train::Cancelled).
     pub fn resume_watched(self, device: DeviceChoice, watch: Watch) -> Result<Experiment> {
-        let mut experiment =
-            Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)?;
+        let mut experiment = Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)?;
         experiment.time = self.time;
         Ok(experiment)
     }

@@ -171,7 +171,16 @@ pub struct Worker {
 impl Worker {
     /// Starts a run in a thread of its own. `post` is called from that thread.
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
-        Self::spawn(move |inbox, post, cancelled| run::run(source, device, inbox, post, cancelled), post)
+        Self::open(|| Ok(source), device, post)
+    }
+
+    /// Starts a run from what `read` returns, which is called in that thread: reading a large session takes time.
+    pub fn open(
+        read: impl FnOnce() -> Result<Source> + Send + 'static,
+        device: DeviceChoice,
+        post: impl Fn(Update) + Send + 'static,
+    ) -> Self {
+        Self::spawn(move |inbox, post, cancel| run::run(read()?, device, inbox, post, cancel), post)
     }
 
     /// Shows the session in a file, or the one that was saved last in a folder, while another program trains it.

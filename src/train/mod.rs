@@ -6,6 +6,7 @@
 //! | the training step | `trainer.rs`, and `loss.rs` |
 //! | how a training batch is sampled | `batch/` |
 //! | what is measured: equivalence, losses, hidden states, claims | `eval/` |
+//! | whole training steps on a GPU | `gpu/` |
 //! | how a device is chosen, and how its failures become errors | `device/` |
 //!
 //! Models, tasks and references meet here. Files, threads and the screen are not used here.
@@ -16,6 +17,7 @@ mod device;
 mod divergence;
 mod eval;
 mod experiment;
+mod gpu;
 mod history;
 mod loss;
 mod opening;

@@ -14,6 +14,8 @@ use dfdx::tensor::{Cpu, NoneTape, OwnedTape, Tape};
 
 use super::batch::{BatchSampler, GpuSampler, TrainBatch};
 use super::device::{OpenDevice, device_error};
+#[cfg(feature = "cuda")]
+use super::gpu::{WholeSteps, cuda::Engine};
 use super::loss::{mean_loss, number};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
@@ -70,7 +72,17 @@ pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants)
     Ok(match device {
         OpenDevice::Cpu => Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?),
         #[cfg(feature = "cuda")]
-        OpenDevice::Cuda { device, .. } => Box::new(Trainer::new(device, preset, gd_constants)?),
+        OpenDevice::Cuda { device, number } => {
+            let network = Box::new(Trainer::new(device, Arc::clone(&preset), gd_constants)?);
+            match Engine::new(&preset, number) {
+                Ok(engine) => Box::new(WholeSteps::new(Box::new(engine), network, &preset)),
+                // Slower, and the same results: compositions of dfdx's operations.
+                Err(why) => {
+                    eprintln!("training by dfdx's own kernels, which is slower, because {why:#}");
+                    network
+                }
+            }
+        }
     })
 }
 

@@ -2,7 +2,7 @@
 
 mod choice;
 #[cfg(feature = "cuda")]
-mod cuda_loader;
+pub mod cuda_loader;
 mod failure;
 mod gpu_status;
 
