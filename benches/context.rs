@@ -96,7 +96,7 @@ fn gradient(device: &Cpu, preset: &Preset, model: &Model<Cpu>, step: u64) {
     let shape = (BATCH, preset.layout.tokens(batch.shape), preset.layout.width(batch.shape));
     let tokens = device.tensor_from_vec(preset.layout.encode(&batch), shape);
     let target = device.tensor_from_vec(batch.target, (BATCH, batch.shape.outputs));
-    let input = Input { tokens: tokens.retaped::<OwnedTape<f32, Cpu>>(), grad_target: GradTarget::Weights };
+    let input = Input::rows(tokens.retaped::<OwnedTape<f32, Cpu>>(), GradTarget::Weights);
     let answer = model.forward(input).expect("answers");
     let loss = answer.try_sub(target).and_then(|e| e.try_square()).and_then(|e| e.try_mean()).expect("a loss");
     black_box(loss.try_mul(0.5f32).and_then(|loss| loss.try_backward()).expect("gradients"));

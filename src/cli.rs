@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, completions, eval, fit, presets, tell, train, verify};
+use crate::headless::{check, completions, eval, export, fit, presets, sweep, tell, train, verify};
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
@@ -39,6 +39,8 @@ pub enum Command {
     Run(Lab),
     Train(train::Options),
     Eval(eval::Options),
+    Sweep(sweep::Options),
+    Export(export::Options),
     Fit(fit::Options),
     Presets(presets::Options),
     Check(check::Options),

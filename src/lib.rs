@@ -9,24 +9,29 @@
 //! | one experiment as a file | [`preset`] |
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
+//! | many runs, repeated over seeds | [`sweep`] |
+//! | files for other programs | [`export`] |
 //! | the thread around a run | [`worker`] |
 //! | commands without a screen | [`headless`] |
 //! | the lab itself | [`tui`] |
 //!
 //! Dependencies point one way, and `tests/architecture.rs` holds them to it:
-//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, lanes}`.
+//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
 
 pub mod bounds;
 pub mod cli;
+pub mod export;
 pub mod headless;
-mod lanes;
 mod logging;
 pub mod nn;
+pub mod numbers;
 pub mod optim;
 pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
+mod simd;
+pub mod sweep;
 pub mod system;
 pub mod task;
 pub mod train;
@@ -66,6 +71,8 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Run(lab)) => open_lab(lab),
         Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
+        Some(Command::Sweep(options)) => headless::sweep::run(&options),
+        Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
         Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),

@@ -11,22 +11,29 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("system", &[]),
     ("logging", &["bounds"]),
     ("series", &["bounds"]),
+    ("numbers", &[]),
     ("uncertainty", &[]),
-    ("lanes", &[]),
-    ("task", &["bounds", "series", "lanes"]),
+    ("simd", &[]),
+    ("task", &["bounds", "series", "simd"]),
     ("reference", &["bounds", "series"]),
-    ("nn", &["bounds", "series", "lanes", "task"]),
+    ("nn", &["bounds", "series", "simd", "task"]),
     ("optim", &["bounds", "series", "nn"]),
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
-    ("train", &["bounds", "system", "series", "lanes", "task", "reference", "nn", "optim", "preset"]),
+    ("train", &["bounds", "system", "series", "simd", "task", "reference", "nn", "optim", "preset"]),
     ("session", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train"]),
+    ("sweep", &["bounds", "series", "system", "preset", "train"]),
     ("worker", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
+    (
+        "export",
+        &["bounds", "series", "numbers", "task", "reference", "nn", "optim", "preset", "train", "session", "sweep"],
+    ),
     (
         "headless",
         &[
             "bounds",
             "system",
             "series",
+            "numbers",
             "uncertainty",
             "task",
             "reference",
@@ -35,6 +42,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "preset",
             "train",
             "session",
+            "sweep",
+            "export",
             "worker",
         ],
     ),
@@ -44,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bounds",
             "system",
             "series",
+            "numbers",
             "uncertainty",
             "task",
             "reference",
@@ -58,6 +68,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cli", &["bounds", "preset", "headless", "tui", "train"]),
 ];
 
+/// The same within `nn`: each module, and those below it that it may name.
+const WITHIN_NN: &[(&str, &[&str])] = &[
+    ("tensor", &[]),
+    ("complex", &["tensor"]),
+    ("step", &["tensor", "complex"]),
+    ("graph", &["tensor", "complex", "step"]),
+    ("device", &["tensor", "graph"]),
+];
+
 /// Crates and paths that only some modules may use: the name, and those modules, from `src/`.
 const RESTRICTED: &[(&str, &[&str])] = &[
     ("rustix::", &["system"]),
@@ -69,12 +88,12 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
-    ("nalgebra::", &["reference", "train"]),
+    ("nalgebra::", &["reference", "train", "nn/model/ridge_layer"]),
     ("clap::", &["cli", "headless", "lib", "tui/capabilities"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
-    ("thread::scope", &["worker", "tui", "headless/verify"]),
+    ("thread::scope", &["worker", "tui", "headless/verify", "headless/sweep"]),
 ];
 
 /// Lines of a file at most.
@@ -167,6 +186,21 @@ fn modules_use_only_the_modules_below_them() {
                 allowed.contains(&named.as_str()),
                 "src/{file}.rs uses crate::{named}, but {module} may use only {allowed:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn modules_of_networks_name_only_those_below_them() {
+    for (i, (module, allowed)) in WITHIN_NN.iter().enumerate() {
+        assert!(allowed.iter().all(|below| WITHIN_NN[..i].iter().any(|(name, _)| name == below)), "{module}");
+        let folder = format!("nn/{module}");
+        let own = |file: &str| file == folder || file.starts_with(&format!("{folder}/"));
+        for Source { file, code, .. } in sources().into_iter().filter(|source| own(&source.file)) {
+            for named in code.split("crate::nn::").skip(1) {
+                let named: String = named.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                assert!(named == *module || allowed.contains(&named.as_str()), "src/{file}.rs names nn::{named}");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod completions;
 pub mod eval;
 pub mod exit;
+pub mod export;
 pub mod fit;
 mod opening;
 pub mod presets;
@@ -14,7 +15,10 @@ mod progress;
 mod report;
 mod run_to;
 mod saver;
+mod slurm;
 mod stop;
+pub mod sweep;
+mod sweep_table;
 pub mod train;
 pub mod verify;
 
@@ -22,6 +26,16 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+
+use crate::preset::{self, Preset};
+
+/// Version and commit of this program: `0.1.0 (1c5b9fd 2026-11-26)`.
+pub const VERSION: &str = env!("INNERLOOP_VERSION");
+
+/// Key and value of every field that was changed in the preset of this name; `None` if there is no such preset.
+fn overrides(name: &str, preset: &Preset) -> Option<Vec<(String, String)>> {
+    preset::find(name).ok().map(|(_, named)| preset::differences(&named, preset))
+}
 
 /// Writes a result to standard output, and that is all there was to do.
 ///

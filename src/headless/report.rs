@@ -206,6 +206,11 @@ impl Report {
         Ok(serde_json::to_string(self)? + "\n")
     }
 
+    /// The same as a value.
+    pub fn value(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.json()?)?)
+    }
+
     /// A page for people.
     pub fn page(&self, saved: Option<&Path>) -> String {
         let Self { preset, device, seed, steps, parameters, elapsed_s, steps_per_s, train_loss, .. } = self;

@@ -2,14 +2,13 @@
 
 mod schedule;
 
-pub use crate::nn::op::Moments;
+pub use crate::nn::Moments;
 
 use dfdx::prelude::{Gradients, TryMul, TrySub};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::nn::op::AdamStep;
-use crate::nn::{Device, DeviceResult, Matrix, Net, Param};
+use crate::nn::{AdamStep, Device, DeviceResult, Matrix, Net, Param};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

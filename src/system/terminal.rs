@@ -1,4 +1,4 @@
-//! Waiting for keys, and stopping the job, as the system does them.
+//! Waiting for keys, writing to the terminal, and stopping the job, as the system does them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -38,6 +38,27 @@ pub fn wait_for_input(timeout: Option<Duration>) -> io::Result<Input> {
         let lost = waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
         return Ok(if lost { Input::Lost } else { Input::Ready });
     }
+}
+
+/// Writes all bytes to standard output, past the lock of [`io::stdout`]: another thread may be waiting in it.
+pub fn write_to_terminal(mut bytes: &[u8]) -> io::Result<()> {
+    let output = io::stdout();
+    while !bytes.is_empty() {
+        match rustix::io::write(&output, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            // A shell may have left the terminal in non-blocking mode.
+            Err(rustix::io::Errno::AGAIN) => {
+                match poll(&mut [PollFd::from_borrowed_fd(output.as_fd(), PollFlags::OUT)], None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether a shell can continue the job. Where the terminal itself has started it (`tmux new innerloop`), it would stay

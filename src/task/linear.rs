@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::variates::sample_normal;
 use super::{BatchSlices, InputDistribution, Layout, Shape, StreamKey, rng_x16};
 use crate::bounds;
-use crate::lanes::buffer::Buffer;
-use crate::lanes::{self, Lane, ZERO, add_scaled, lanewise, plus_product, scatter, split, split_mut};
+use crate::simd::{self, Buffer, Lane, ZERO, add_scaled, lanewise, plus_product, split, split_mut, unpack};
 
 /// Linear regression with a new weight matrix for every sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,7 +183,7 @@ impl Linear {
         let packed = self.sample_packed_x16(key, first);
         let [x, y, query, target, _] = split(&packed, self.packed_sizes());
         for (lanes, rows) in [(x, into.x), (y, into.y), (query, into.query), (target, into.target)] {
-            scatter(lanes, rows);
+            unpack(lanes, rows);
         }
     }
 
@@ -199,8 +198,8 @@ impl Linear {
     ) {
         let packed = self.sample_packed_x16(key, first);
         let [x, y, query, answers, _] = split(&packed, self.packed_sizes());
-        layout.write(self.shape(), (x, y, query), lanes::product, tokens);
-        scatter(answers, target);
+        layout.write(self.shape(), (x, y, query), simd::product, tokens);
+        unpack(answers, target);
     }
 }
 

@@ -30,8 +30,7 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::lanes::buffer::Buffer;
-use crate::lanes::{Blocks, LANES};
+use crate::simd::{Buffer, LANES, PackedBatch};
 
 /// Any task. A new one is a file in this folder and a variant here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,7 +131,7 @@ impl Task {
 
     /// Samples the same tasks as [`sample`](Self::sample), as tokens packed for SIMD, and their targets: (B, d_out),
     /// row-major.
-    pub fn sample_tokens(&self, layout: Layout, size: usize, key: StreamKey) -> (Blocks, Vec<f32>) {
+    pub fn sample_tokens(&self, layout: Layout, size: usize, key: StreamKey) -> (PackedBatch, Vec<f32>) {
         let shape = self.shape();
         let grid = (layout.tokens(shape), layout.width(shape));
         let length = grid.0 * grid.1;
@@ -146,12 +145,11 @@ impl Task {
                 tokens
             };
             let blocks = target.par_chunks_mut(LANES * shape.outputs).enumerate().map(block).collect();
-            return (Blocks { sequences: size, grid, blocks }, target);
+            return (PackedBatch { sequences: size, grid, blocks }, target);
         }
         let batch = self.sample(size, key.seed, key.stream, key.step);
         let rows = layout.encode(&batch);
-        let blocks = rows.par_chunks(LANES * length).map(|rows| Buffer::gathered(rows, length)).collect();
-        (Blocks { sequences: size, grid, blocks }, batch.target)
+        (PackedBatch::of_rows(&rows, grid), batch.target)
     }
 
     /// Samples `size` tasks. The same (seed, stream, step) gives the same batch on any number of threads.

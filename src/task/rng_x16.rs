@@ -9,7 +9,7 @@ use multiversion::multiversion;
 
 use super::random::{StreamKey, chacha_key};
 use super::variates;
-use crate::lanes::{LANES, Lane, each, lanewise};
+use crate::simd::{LANES, Lane, each, lanewise};
 
 /// One random word of each task.
 pub type Words = [u32; LANES];

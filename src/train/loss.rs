@@ -3,8 +3,7 @@
 use dfdx::prelude::{Axis, HasShape, MeanTo, Rank0, TryMul};
 use dfdx::tensor::Tape;
 
-use crate::nn::op::Scalar;
-use crate::nn::{Device, DeviceResult, Matrix};
+use crate::nn::{Device, DeviceResult, Matrix, Scalar};
 use crate::task::Objective;
 
 /// The mean over the batch of [`Objective::loss`], on the answers' tape.

@@ -17,8 +17,7 @@ use super::device::{OpenDevice, device_error};
 use super::loss::{mean_loss, number};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
-use crate::nn::op::{Scalar, numbers};
-use crate::nn::{Device, GradTarget, Input, LayerStates, Matrix, Net, Tensor3, parameter_difference};
+use crate::nn::{Device, GradTarget, Input, LayerStates, Matrix, Net, Scalar, Tensor3, numbers, parameter_difference};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Batch, Shape, Stream, StreamKey, rng};
@@ -124,7 +123,7 @@ impl<D: GpuSampler> Trainer<D> {
     pub fn new(device: D, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<Self> {
         let model = build(&device, &preset, preset.task.shape(), gd_constants, preset.train.seed)?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(device_error)?;
-        let sampler = BatchSampler::new(&preset, &model);
+        let sampler = BatchSampler::new(&preset);
         Ok(Self { device, preset, gd_constants, sampler, model, optim, queued: Vec::new(), next_batch: None })
     }
 
@@ -137,7 +136,7 @@ impl<D: GpuSampler> Trainer<D> {
     /// The loss on the batch of a key, if the device can sample it.
     fn loss_on_device(&self, key: StreamKey) -> Result<Option<Scalar<D, OwnedTape<f32, D>>>> {
         let Some((tokens, target)) = self.device.sample_batch(&self.sampler, key)? else { return Ok(None) };
-        let input = Input { tokens: tokens.retaped(), grad_target: GradTarget::Weights };
+        let input = Input::rows(tokens.retaped(), GradTarget::Weights);
         let answer = self.model.forward(input).map_err(device_error)?;
         mean_loss(self.preset.task.objective(), answer, target).map(Some).map_err(device_error)
     }
@@ -207,7 +206,7 @@ impl<D: GpuSampler> Run for Trainer<D> {
     }
 
     fn predict(&self, tasks: &Batch) -> Result<Vec<f32>> {
-        let input = Input { tokens: self.tokens(tasks)?, grad_target: GradTarget::Weights };
+        let input = Input::rows(self.tokens(tasks)?, GradTarget::Weights);
         let answer = match tasks.shape == self.preset.task.shape() {
             true => self.model.forward(input),
             false => self.resized(tasks.shape)?.forward(input),
@@ -217,7 +216,7 @@ impl<D: GpuSampler> Run for Trainer<D> {
 
     fn query_gradient(&self, tasks: &Batch, output_weights: Vec<f32>) -> Result<Vec<f32>> {
         let tokens = self.tokens(tasks)?;
-        let input = Input { tokens: tokens.leaky_trace(), grad_target: GradTarget::Query };
+        let input = Input::rows(tokens.leaky_trace(), GradTarget::Query);
         let answer = self.model.forward(input).map_err(device_error)?;
         let weights: Matrix<D> =
             self.device.try_tensor_from_vec(output_weights, *answer.shape()).map_err(device_error)?;

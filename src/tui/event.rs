@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 
+use super::escape::{EscapeJoiner, SPLIT_WITHIN};
 use super::message::SystemEvent;
 use crate::system::signals;
 use crate::system::terminal::{Input, wait_for_input};
@@ -27,6 +28,8 @@ pub enum Event {
     Updated(u64, Box<Update>),
     System(SystemEvent),
     Resized,
+    /// A frame has been written to the terminal, and there is space for the next.
+    FrameWritten,
 }
 
 /// Starts the thread that reads keys.
@@ -42,15 +45,18 @@ pub fn read_input(events: Sender<Event>) -> Result<()> {
 
 /// Reads until the terminal hangs up or the event loop ends.
 fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
+    let mut joiner = EscapeJoiner::default();
+    let send = |inputs: Vec<_>| inputs.into_iter().all(|input| events.send(Event::Input(input)).is_ok());
     loop {
-        match wait_for_input(None)? {
+        match wait_for_input(joiner.is_waiting().then_some(SPLIT_WITHIN))? {
             Input::Lost => return Ok(()),
+            Input::TimedOut if !send(joiner.time_over()) => return Ok(()),
             Input::TimedOut => continue,
             Input::Ready => {}
         }
         // One read may hold several keys: all of them, before waiting again.
         while crossterm::event::poll(Duration::ZERO)? {
-            if events.send(Event::Input(crossterm::event::read()?)).is_err() {
+            if !send(joiner.push(crossterm::event::read()?)) {
                 return Ok(());
             }
         }

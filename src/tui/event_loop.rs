@@ -56,7 +56,8 @@ impl<'a> EventLoop<'a> {
 
     /// Handles what has happened; sleeps until something does, or until a frame or a timer is due.
     fn wait(&mut self) {
-        let due = (self.redraw != Redraw::No).then(|| self.pacer.next());
+        // A terminal that has not taken the last frame is not waited for: `FrameWritten` will come, or never.
+        let due = (self.redraw != Redraw::No && self.effect_runner.screen.is_ready()).then(|| self.pacer.next());
         let wake = [due, self.effect_runner.timer].into_iter().flatten().min();
         let event = match wake {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -85,6 +86,7 @@ impl<'a> EventLoop<'a> {
             Event::Updated(..) => {}
             Event::System(event) => self.update(Message::System(event)),
             Event::Resized => self.redraw = Redraw::Now,
+            Event::FrameWritten => {}
         }
     }
 
@@ -122,7 +124,8 @@ impl<'a> EventLoop<'a> {
 
     fn render_if_due(&mut self) {
         let now = Instant::now();
-        if self.redraw == Redraw::No || (self.redraw == Redraw::Soon && now < self.pacer.next()) {
+        let too_soon = self.redraw == Redraw::Soon && now < self.pacer.next();
+        if self.redraw == Redraw::No || too_soon || !self.effect_runner.screen.is_ready() {
             return;
         }
         self.redraw = Redraw::No;

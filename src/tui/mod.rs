@@ -15,13 +15,14 @@
 pub mod app;
 pub mod capabilities;
 pub mod effects;
+mod escape;
 mod event;
 mod event_loop;
 pub mod keymap;
 mod labels;
 pub mod layout;
 pub mod message;
-mod numbers;
+mod output;
 mod pacer;
 pub mod pane;
 mod report;
@@ -30,12 +31,12 @@ pub mod theme;
 pub mod view;
 mod widget;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 
+use crate::numbers;
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
@@ -44,7 +45,9 @@ use crate::worker::{Order, Source};
 use app::App;
 use capabilities::{BackgroundChoice, ColorChoice};
 use effects::{Effect, EffectRunner, Places};
+use event::Event;
 use event_loop::EventLoop;
+use message::SystemEvent;
 use terminal::Screen;
 use theme::Theme;
 
@@ -74,7 +77,13 @@ pub fn run(options: Options) -> Result<u8> {
     app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
     // Before the terminal is taken: a signal that comes in between must not leave it in raw mode.
     event::read_signals(sender.clone())?;
-    let screen = Screen::take().context("taking the terminal")?;
+    let frames = sender.clone();
+    let written = move |result: std::io::Result<()>| {
+        let lost = Event::System(SystemEvent::Terminate(event::TERMINAL_LOST));
+        // The receiver is gone only while the program ends.
+        let _ = frames.send(if result.is_ok() { Event::FrameWritten } else { lost });
+    };
+    let screen = Screen::take(written).context("taking the terminal")?;
     event::read_input(sender.clone())?;
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
@@ -82,8 +91,6 @@ pub fn run(options: Options) -> Result<u8> {
     let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
     let effects = start.into_iter().chain(stop_at).chain([Effect::ListSessions, Effect::ReadResults]).collect();
     let code = EventLoop::new(&mut app, effect_runner, theme, events).run(effects);
-    // The terminal may be gone, and then there is no one to report to.
-    let mut out = std::io::stdout().lock();
-    report::lines(&app).iter().for_each(|line| drop(writeln!(out, "{line}")));
+    terminal::print_lines(&report::lines(&app));
     Ok(code)
 }

@@ -1,6 +1,7 @@
 //! The terminal: taken, rendered to, and always given back as it was.
 //!
-//! Owns raw mode, the alternate screen, the panic hook, suspending, and the count of bytes sent. Knows nothing of what
+//! Owns raw mode, the alternate screen, the panic hook and suspending. Nothing here waits for a terminal that does not
+//! read: a frame is handed to the thread that writes, and leaving waits for it for a limited time. Knows nothing of what
 //! is rendered.
 
 use std::cell::Cell;
@@ -8,51 +9,68 @@ use std::io::{self, Write};
 use std::mem;
 use std::panic;
 use std::rc::Rc;
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Once, OnceLock};
 use std::thread;
+use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::queue;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
 };
-use crossterm::{execute, queue};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::{Frame, Terminal};
+
+use super::output::Output;
 
 /// Whether this program has taken the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// The thread that writes; one for the whole program, since the panic hook needs it, too.
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+/// How long leaving waits for a terminal that does not read.
+const LEAVE_WITHIN: Duration = Duration::from_millis(500);
+
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Frames>>,
+    /// Bytes handed over since the last frame.
     sent: Rc<Cell<u64>>,
 }
 
 impl Screen {
-    /// Takes the terminal. It is given back when this is dropped, and by the panic hook.
-    pub fn take() -> io::Result<Self> {
+    /// Takes the terminal. It is given back when this is dropped, and by the panic hook. `written` is called in another
+    /// thread when a frame has been written.
+    pub fn take(written: impl Fn(io::Result<()>) + Send + 'static) -> io::Result<Self> {
         give_back_on_panic();
         // The theme reduces colours to what the terminal can show. Under NO_COLOR crossterm itself would replace each
         // colour by a full reset, which ends bold and reverse as well.
         crossterm::style::force_color_output(true);
-        let sent = Rc::new(Cell::new(0));
-        let writer = Frames { frame: Vec::new(), sent: Rc::clone(&sent) };
+        let output = Output::start(written)?;
+        OUTPUT.get_or_init(|| output);
         enter()?;
-        let terminal = Terminal::new(CrosstermBackend::new(writer)).inspect_err(|_| give_back())?;
+        let frames = Frames::default();
+        let sent = Rc::clone(&frames.sent);
+        let terminal = Terminal::new(CrosstermBackend::new(frames)).inspect_err(|_| give_back())?;
         Ok(Self { terminal, sent })
+    }
+
+    /// Whether the terminal has taken the last frame.
+    pub fn is_ready(&self) -> bool {
+        OUTPUT.get().is_none_or(Output::is_idle)
     }
 
     /// Renders a frame, sends what differs from the last one, and returns the number of bytes sent.
     pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<u64> {
-        let before = self.sent.get();
         // Terminals that know this sequence show the frame at once; the others skip it.
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         self.terminal.draw(render)?;
         queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
         Backend::flush(self.terminal.backend_mut())?;
-        Ok(self.sent.get() - before)
+        Ok(self.sent.take())
     }
 
     /// Takes the terminal again, whatever state other programs left it in; the next frame sends all of it.
@@ -76,22 +94,47 @@ impl Drop for Screen {
     }
 }
 
+/// Prints lines after the terminal was given back, unless it does not read.
+pub fn print_lines(lines: &[String]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    send(text.into_bytes());
+    wait();
+}
+
+fn send(bytes: Vec<u8>) {
+    if let Some(output) = OUTPUT.get() {
+        output.send(bytes);
+    }
+}
+
+fn wait() {
+    if let Some(output) = OUTPUT.get() {
+        output.wait(LEAVE_WITHIN);
+    }
+}
+
 fn enter() -> io::Result<()> {
+    let mut bytes = Vec::new();
     if TAKEN.swap(true, Ordering::SeqCst) {
         // A shell may have changed the terminal's modes; crossterm sets raw mode only after it was disabled. The
         // alternate screen is entered once, since a second time would overwrite the saved cursor.
         disable_raw_mode()?;
-        enable_raw_mode()?;
-        return execute!(io::stdout(), EnableBracketedPaste, Hide);
+    } else {
+        queue!(bytes, EnterAlternateScreen)?;
     }
     enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)
+    queue!(bytes, EnableBracketedPaste, Hide)?;
+    send(bytes);
+    Ok(())
 }
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
+        let mut bytes = Vec::new();
         // If the terminal is gone nothing can be done, and a part of this is better than nothing.
-        let _ = execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = queue!(bytes, EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
+        send(bytes);
+        wait();
         let _ = disable_raw_mode();
     }
 }
@@ -114,9 +157,10 @@ fn give_back_on_panic() {
     });
 }
 
-/// Standard output, a frame at a time, with a count of the bytes.
+/// Gathers a frame and hands it to the thread that writes.
 ///
 /// Drops what is written after the terminal was given back: half a frame must not reach the shell.
+#[derive(Default)]
 struct Frames {
     frame: Vec<u8>,
     sent: Rc<Cell<u64>>,
@@ -130,13 +174,11 @@ impl Write for Frames {
 
     fn flush(&mut self) -> io::Result<()> {
         let frame = mem::take(&mut self.frame);
-        if !TAKEN.load(Ordering::SeqCst) {
-            return Ok(());
+        if TAKEN.load(Ordering::SeqCst) && !frame.is_empty() {
+            self.sent.set(self.sent.get() + frame.len() as u64);
+            send(frame);
         }
-        self.sent.set(self.sent.get() + frame.len() as u64);
-        let mut out = io::stdout().lock();
-        out.write_all(&frame)?;
-        out.flush()
+        Ok(())
     }
 }
 
@@ -155,7 +197,7 @@ mod tests {
     #[test]
     fn a_panic_gives_the_terminal_back_and_its_message_is_read_there() {
         if env::var_os(INSIDE).is_some() {
-            let _screen = Screen::take().expect("a screen");
+            let _screen = Screen::take(drop).expect("a screen");
             panic!("panicked on purpose");
         }
         let pair = native_pty_system().openpty(PtySize::default()).expect("a pseudo-terminal");

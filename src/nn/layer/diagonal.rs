@@ -15,8 +15,9 @@ use dfdx::prelude::{HasShape, NoneTape, Tape};
 use super::glu::{ChannelMixing, GluBlock, GluConfig};
 use super::init::normal;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{Discretization, GraphBuilder, Sequence};
 use crate::nn::model::stack::StackLayer;
-use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::step::diagonal_states;
 use crate::nn::weights::{JointWeights, weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
@@ -67,10 +68,22 @@ weights! {
 }
 
 impl<D: Device> DiagonalLayer<D> {
-    /// λ and g: (4, n), see [`Discretization`].
-    fn spectrum<T: Tape<f32, D>>(&self) -> DeviceResult<Matrix<D, T>, D> {
-        self.read.value.device().spectrum(self.discretization, self.recurrence.each_ref().map(|weight| weight.taped()))
+    /// What λ and g are made of.
+    fn spectrum<T: Tape<f32, D>>(&self) -> [Matrix<D, T>; 3] {
+        self.recurrence.each_ref().map(|weight| weight.taped())
     }
+}
+
+/// The definition of a diagonal recurrence: the states of every sequence, (T, 2n) each, from its input (B, T, 2n).
+pub fn histories<D: Device>(
+    input: &Tensor3<D>,
+    discretization: Discretization,
+    weights: [Matrix<D>; 3],
+) -> Vec<Vec<f32>> {
+    let weights = weights.map(|weight| weight.as_vec());
+    let spectrum = discretization.spectrum(weights.each_ref().map(|weight| &weight[..]));
+    let length = input.shape().1 * input.shape().2;
+    input.as_vec().chunks(length).map(|sequence| diagonal_states(sequence, &spectrum)).collect()
 }
 
 impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
@@ -79,7 +92,7 @@ impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
         tokens: Sequence<'p, D, T>,
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
-        let states = tokens.project(self.write.taped()).scan(self.spectrum()?, asked); // (B, asked, 2n)
+        let states = tokens.project(self.write.taped()).scan(self.discretization, self.spectrum(), asked);
         Ok(self.mixing.finish(states.project(self.read.taped()), tokens))
     }
 
@@ -88,9 +101,9 @@ impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
-        let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
-        let input = graph_builder.tokens().project(self.write.taped());
-        let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
-        Ok(DiagonalScan { input, spectrum: self.spectrum()? }.history())
+        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+        let builder = GraphBuilder::new(&input);
+        let states = builder.tokens().project(self.write.taped()).run(input)?;
+        Ok(histories(&states, self.discretization, self.spectrum()))
     }
 }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::init::normal;
 use crate::nn::cost::matvec;
-use crate::nn::op::{Function, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Device, Param};
+use crate::nn::{Activation, Device, Param};
 
 /// What follows the recurrence of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl<D: Device> GluBlock<D> {
     pub fn finish<'p, T: Tape<f32, D>>(&self, y: Sequence<'p, D, T>, u: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         let y = y.plus(u.last(y.length()).times_row(self.feedthrough.taped()));
         let Some(Glu { value, gate }) = &self.glu else { return y };
-        let g = y.apply(Function::Gelu);
-        g.project(value.taped()).times(g.project(gate.taped()).apply(Function::Sigmoid))
+        let g = y.activate(Activation::Gelu);
+        g.project(value.taped()).times(g.project(gate.taped()).activate(Activation::Sigmoid))
     }
 }

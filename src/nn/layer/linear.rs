@@ -1,11 +1,11 @@
 //! A linear layer: every row x becomes x W + b.
 
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::Tape;
 
 use super::init::{Start, constant};
-use crate::nn::op::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Device, DeviceResult, GradTarget, Input, Matrix, Param};
+use crate::nn::{Device, Matrix, Param};
 
 /// What a linear layer is built from.
 pub struct LinearConfig {
@@ -47,16 +47,6 @@ impl<D: Device> Linear<D> {
     /// Applied to every token of a graph.
     pub fn on<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         tokens.affine(self.weight.taped(), self.bias.taped())
-    }
-
-    /// Applied to every row: (rows, inputs) to (rows, outputs).
-    pub fn apply<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (count, width) = *rows.shape();
-        let program = GraphBuilder::new((count, 1, width));
-        let tokens = rows.try_reshape_like(&(count, 1, width))?;
-        let out = self.on(program.tokens()).run(Input { tokens, grad_target: GradTarget::All })?;
-        let outputs = out.shape().2;
-        out.try_reshape_like(&(count, outputs))
     }
 
     /// The layer's numbers, for the definition.

@@ -1,6 +1,5 @@
 //! Layers that several models are made of, and the initial values of weights.
 
-pub mod activation;
 pub mod diagonal;
 pub mod discretization;
 pub mod glu;

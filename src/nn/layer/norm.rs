@@ -4,7 +4,8 @@
 use dfdx::prelude::Tape;
 
 use super::init::constant;
-use crate::nn::op::{Sequence, normalise_row};
+use crate::nn::graph::Sequence;
+use crate::nn::step::normalise_row;
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Device, Param};
 

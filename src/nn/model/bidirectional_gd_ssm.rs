@@ -16,13 +16,13 @@
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig, PairRows};
 use super::{Architecture, Configured, GdConstants, GdSsmSpec, Init, Setting};
-use crate::nn::op::{join, slice};
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::weights::{Prefixed, weights};
 use crate::nn::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -134,26 +134,17 @@ impl<D: Device> Direction<'_, D> {
     }
 }
 
-/// The tokens in the opposite order, as a product with the exchange matrix, which runs on any device.
-fn reversed<D: Device, T: Tape<f32, D>>(tokens: Tensor3<D, T>) -> DeviceResult<Tensor3<D, T>, D> {
-    let (_, length, _) = *tokens.shape();
-    let flip = (0..length * length).map(|i| f32::from(u8::from(i / length + i % length + 1 == length)));
-    let flip: Matrix<D> = tokens.device().try_tensor_from_vec(flip.collect(), (length, length))?;
-    tokens.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(flip)?.try_permute::<_, Axes3<0, 2, 1>>()?.try_contiguous()
-}
-
 impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let Input { tokens, grad_target } = input;
-        let (batch, length, dim) = *tokens.shape();
-        let zeros: Matrix<D> = tokens.device().try_zeros_like(&(batch, self.forward.outputs()))?;
-        let mut answer = zeros.retaped::<T>();
-        for direction in self.directions(length) {
-            let part = slice(tokens.retaped::<T>(), (0..batch, direction.positions.clone(), 0..dim))?;
-            let tokens = if direction.backwards { reversed(part)? } else { part };
-            answer = answer.try_add(direction.net.forward(Input { tokens, grad_target })?)?;
-        }
-        Ok(join(answer, tokens))
+        let builder = GraphBuilder::new(&input);
+        let tokens = builder.tokens();
+        let answers = self.directions(tokens.length()).map(|direction| {
+            let read = tokens.slice(direction.positions.clone());
+            direction.net.on(if direction.backwards { read.reverse() } else { read })
+        });
+        // Without a window to read the answer is zero, as that of a scan over no windows.
+        let answer = answers.reduce(Sequence::plus).unwrap_or_else(|| self.forward.on(tokens.last(1)));
+        answer.answer(input)
     }
 
     /// The state of each direction that has a window to read, in the order in which it reads.

@@ -15,14 +15,14 @@
 //! converge to the wrong sign, and for small d it then does not recover.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes2, HasShape, PermuteTo, Tape, TryMatMul};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init};
-use crate::lanes::Blocks;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, uniform, values};
-use crate::nn::op::{WindowScan, window_states};
+use crate::nn::step::window_states;
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -138,11 +138,6 @@ impl<D: Device> GdSsm<D> {
         self.outputs
     }
 
-    /// Λ, Q and D.
-    pub fn scan(&self) -> WindowScan<'_, D> {
-        WindowScan { decay: &self.decay.value, mix: &self.mix.value, pick: &self.pick.value }
-    }
-
     /// S after each window of one sequence, (d, d) each.
     pub fn history(&self, tokens: &[f32], dim: usize) -> Vec<Vec<f32>> {
         window_states(tokens, dim, &self.decay.value.as_vec(), &self.mix.value.as_vec())
@@ -173,27 +168,20 @@ impl<D: Device> GdSsm<D> {
 }
 
 impl<D: Device> GdSsm<D> {
-    /// C S_N X_Nᵀ D from S_N X_Nᵀ D: (B, d) to (B, d_out).
-    fn read_out<T: Tape<f32, D>>(&self, gathered: Matrix<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, dim) = *gathered.shape();
-        let transposed = self.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let answer = gathered.try_matmul(transposed)?;
-        if self.outputs == dim { Ok(answer) } else { answer.try_slice((0..batch, dim - self.outputs..dim)) }
+    /// The answer of the whole model to the tokens of a graph: one token of d_out numbers.
+    pub fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        tokens.window_scan(self.window_weights()).read_out(self.read.taped(), self.outputs)
+    }
+
+    /// Λ, Q and D.
+    pub fn window_weights<T: Tape<f32, D>>(&self) -> [Matrix<D, T>; 3] {
+        [self.decay.taped(), self.mix.taped(), self.pick.taped()]
     }
 }
 
 impl<D: Device> Net<D> for GdSsm<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let device = input.tokens.device().clone();
-        self.read_out(device.window_scan(input, self.scan())?)
-    }
-
-    fn reads_lanes(&self) -> bool {
-        self.read.value.device().reads_lanes()
-    }
-
-    fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> DeviceResult<Matrix<D, T>, D> {
-        self.read_out(device.window_scan_lanes(tokens, self.scan())?)
+        self.on(GraphBuilder::new(&input).tokens()).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

@@ -15,17 +15,18 @@
 //! at most quadratic in x, and the layers after it do not read x. The embedding here is nonlinear.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape, TryMul};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::gd_ssm::{GdSsm, GdSsmConfig};
 use super::{Architecture, Configured, GdSsmSpec, Init, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::weights::weights;
-use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
+use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GD-SSM with perceptrons in a preset.
@@ -114,14 +115,11 @@ weights! {
 
 impl<D: Device> Net<D> for GdSsmMlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, length, width) = *input.tokens.shape();
-        let rows = input.tokens.try_reshape_like(&(batch * length, width))?;
-        let embedded = self.embed.apply(self.hidden.apply(rows)?.try_tanh()?)?;
-        let tokens = embedded.try_reshape_like(&(batch, length, self.ssm.outputs()))?;
-        // The embedding needs the gradient by the tokens.
-        let z = self.ssm.forward(Input { tokens, grad_target: GradTarget::All })?; // (B, m)
-        let gate = self.gate.apply(z.retaped::<T>())?.try_fast_gelu()?;
-        self.decode.apply(self.value.apply(z)?.try_mul(gate)?)
+        let builder = GraphBuilder::new(&input);
+        let embedded = self.embed.on(self.hidden.on(builder.tokens()).activate(Activation::Tanh));
+        let read = self.ssm.on(embedded); // m numbers
+        let gate = self.gate.on(read).activate(Activation::Gelu);
+        self.decode.on(self.value.on(read).times(gate)).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -153,8 +151,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_answer_equals_the_definition_from_the_last_state() {
         let (device, shape) = (Cpu::default(), Shape { dim: 1, outputs: 1, context: 3 });

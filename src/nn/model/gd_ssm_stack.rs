@@ -17,14 +17,15 @@
 //! to the answer.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes2, Axis, HasShape, PermuteTo, ReshapeTo, Tape, TryConcatAlong, TrySub};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig};
 use super::{Architecture, Configured, GdConstants, Init};
 use crate::bounds;
-use crate::nn::op::{project, slice, window_answers};
+use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::step::window_answers;
 use crate::nn::weights::{Prefixed, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -85,17 +86,19 @@ weights! {
 
 impl<D: Device> Net<D> for GdSsmStack<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let device = input.tokens.device().clone();
-        let (batch, length, dim) = *input.tokens.shape();
-        let unanswered: Tensor3<D> = device.try_zeros_like(&(batch, 1, dim))?;
-        let mut tokens = (input.tokens, unanswered.retaped::<T>()).try_concat_along(Axis::<1>)?;
+        let builder = GraphBuilder::new(&input);
+        let mut tokens = builder.tokens().pad(1); // The query has no y yet.
+        let dim = tokens.width();
+        // What the layers take off the query's y, which is zero at first, adds up to the answer.
+        let mut answer = None;
         for layer in &self.layers {
-            let answers = device.window_layer(tokens.retaped::<T>(), layer.scan())?;
-            let read = layer.read.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-            tokens = tokens.try_sub(project(answers, read)?)?;
+            let taken = tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), dim);
+            let of_query = taken.last(1);
+            answer = Some(answer.map_or(of_query, |sum: Sequence<'_, D, T>| sum.plus(of_query)));
+            tokens = tokens.minus(taken);
         }
-        let answer = slice(tokens, (0..batch, length..length + 1, dim - self.outputs..dim))?;
-        answer.try_negate()?.try_reshape_like(&(batch, self.outputs))
+        let answer = answer.unwrap_or(tokens.last(1));
+        answer.columns(dim - self.outputs..dim).answer(input)
     }
 
     /// S of each layer after each window: Σ y xᵀ in the first layer, Σ (residual) xᵀ in the later ones.
@@ -145,8 +148,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_forward_pass_equals_the_definition_layer_by_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 4 });

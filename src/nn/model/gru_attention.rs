@@ -13,16 +13,16 @@
 //! is no recurrent decoder. Initial Wa, Ua, va and Wc by Glorot & Bengio 2010.
 
 use anyhow::Result;
-use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, Tape, TryAdd, TryMatMul};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::recurrent::Recurrent;
 use super::{Architecture, Configured, Gru, RecurrentSpec};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
-use crate::nn::op::{project, slice};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -112,18 +112,13 @@ impl<D: Device> GruAttention<D> {
 
 impl<D: Device> Net<D> for GruAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, length, _) = *input.tokens.shape();
-        let n = self.key.value.shape().0;
-        let hidden = self.gru.hidden(input, length)?; // (B, T, n)
-        let query = self.gru.query;
-        let h_q = slice(hidden.retaped::<T>(), (0..batch, query..query + 1, 0..n))?.try_reshape_like(&(batch, n))?;
-        let projected = self.query.apply(h_q.retaped::<T>())?.try_broadcast_like::<_, Axis<1>>(&(batch, length, n))?;
-        let sums = project(hidden.retaped::<T>(), self.key.taped())?;
-        let scores =
-            project(sums.try_add(projected)?.try_tanh()?, self.score.taped())?.try_reshape_like(&(batch, length))?;
-        let attention = scores.try_softmax::<Axis<1>>()?.try_reshape_like(&(batch, 1, length))?;
-        let context = attention.try_matmul(hidden)?.try_reshape_like(&(batch, n))?;
-        self.gru.decoder.apply(h_q)?.try_add(context.try_matmul(self.read.value.clone())?)
+        let builder = GraphBuilder::new(&input);
+        let tokens = builder.tokens();
+        let hidden = self.gru.on(tokens, tokens.length());
+        let query = hidden.slice(self.gru.query..self.gru.query + 1);
+        let keys = hidden.project(self.key.taped());
+        let context = self.query.on(query).additive_attend(keys, hidden, self.score.taped());
+        self.gru.decoder.on(query).plus(context.project(self.read.taped())).answer(input)
     }
 
     /// The GRU's states, and the attention over those so far: of the query's state once it has been read, before that
@@ -159,8 +154,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_answer_equals_the_definition_from_states_and_attention() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });

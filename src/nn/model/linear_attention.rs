@@ -13,19 +13,17 @@
 //! included, as in the paper's equation 2.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes2, HasShape, PermuteTo, ReshapeTo, Tape, TryMatMul};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{entries, normal};
-use crate::nn::op::{LinearAttend, QueryLen};
 use crate::nn::weights::{numbered, weight, weights};
-use crate::nn::{
-    Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3,
-};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention in a preset.
@@ -119,33 +117,22 @@ weights! {
 }
 
 impl<D: Device> LinearAttentionLayer<D> {
-    /// The query tokens after the layer.
-    fn apply<T: Tape<f32, D>>(
-        &self,
-        tokens: Tensor3<D, T>,
-        query_len: QueryLen,
-        grad_tokens: bool,
-    ) -> DeviceResult<Tensor3<D, T>, D> {
-        let device = tokens.device().clone();
-        let turned = self.wk.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
-        let qk = self.wq.value.retaped::<T>().try_matmul(turned)?; // (w, w)
-        let vo = self.wv.value.retaped::<T>().try_matmul(self.wo.value.retaped::<T>())?; // (w, w)
-        device.linear_attend(tokens, LinearAttend { ask: qk, tell: vo, query_len, grad_tokens })
+    /// The last tokens, as many as `query_len`, after the layer.
+    fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>, query_len: usize) -> Sequence<'g, D, T> {
+        tokens.linear_attend([&self.wq, &self.wk, &self.wv, &self.wo].map(Param::taped), query_len)
     }
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let mut tokens = input.tokens;
-        let (batch, _, width) = *tokens.shape();
-        let mut grad_tokens = input.grad_target != GradTarget::Weights;
+        let builder = GraphBuilder::new(&input);
+        let mut tokens = builder.tokens();
         for (number, layer) in self.layers.iter().enumerate() {
             // Only the query's token is read after the last layer.
-            let query_len = if number + 1 == self.layers.len() { QueryLen::Last } else { QueryLen::All };
-            tokens = layer.apply(tokens, query_len, grad_tokens)?;
-            grad_tokens = true;
+            let query_len = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
+            tokens = layer.on(tokens, query_len);
         }
-        tokens.try_reshape_like(&(batch, width))?.try_slice((0..batch, self.dim..width))
+        tokens.columns(self.dim..tokens.width()).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -239,8 +226,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_forward_pass_equals_the_definition_layer_by_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });

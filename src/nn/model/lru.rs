@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::stack::LayerSpec;
 use crate::bounds;
+use crate::nn::graph::Discretization;
 use crate::nn::layer::diagonal::{DiagonalConfig, DiagonalLayer, DiagonalSizes};
 use crate::nn::layer::glu::ChannelMixing;
-use crate::nn::op::Discretization;
 use crate::nn::weights::JointWeights;
 use crate::nn::{Costs, Device};
 

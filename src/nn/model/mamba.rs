@@ -24,11 +24,12 @@ use serde::{Deserialize, Serialize};
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Selection, Sequence};
 use crate::nn::layer::discretization::{self, softplus_bias};
 use crate::nn::layer::init::{constant, entries, fan_in};
-use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, selective_states};
+use crate::nn::step::selective_states;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// K, the width of the convolution.
 pub(super) const TAPS: usize = 4;
@@ -128,14 +129,15 @@ impl<D: Device> MambaLayer<D> {
         asked: usize,
     ) -> DeviceResult<Selection<'p, D, T>, D> {
         let Self { in_x, write, read, down, up, .. } = self;
-        let input = tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu);
+        let input =
+            tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu);
         let step = input.project(down.taped()).project(up.taped()).plus_row(self.step.taped());
         Ok(Selection {
-            step: step.apply(Function::Softplus),
-            write: input.project(write.taped()),
-            read: input.last(asked).project(read.taped()),
-            input,
-            rate: self.rate.taped::<T>().try_exp()?.try_negate()?,
+            delta: step.activate(Activation::Softplus),
+            b: input.project(write.taped()),
+            c: input.last(asked).project(read.taped()),
+            x: input,
+            a: self.rate.taped::<T>().try_exp()?.try_negate()?,
         })
     }
 }
@@ -148,8 +150,8 @@ impl<D: Device> StackLayer<D> for MambaLayer<D> {
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let Self { in_z, out, .. } = self;
         let selection = self.selection(tokens, asked)?;
-        let through = selection.input.last(asked).times_row(self.feedthrough.taped());
-        let gate = tokens.last(asked).project(in_z.taped()).apply(Function::Silu);
+        let through = selection.x.last(asked).times_row(self.feedthrough.taped());
+        let gate = tokens.last(asked).project(in_z.taped()).activate(Activation::Silu);
         Ok(selection.by_channel().plus(through).times(gate).project(out.taped()))
     }
 
@@ -161,11 +163,12 @@ impl<D: Device> StackLayer<D> for MambaLayer<D> {
         let (wide, states) = *self.rate.value.shape();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let graph_builder = GraphBuilder::new(*tokens.shape());
-            let part = pick(self.selection(graph_builder.tokens(), length)?);
-            Ok(part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?.as_vec())
+            let input = Input::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let part = pick(self.selection(builder.tokens(), length)?);
+            Ok(part.run(input)?.as_vec())
         };
-        let (step, input, write) = (part(|s| s.step)?, part(|s| s.input)?, part(|s| s.write)?);
+        let (step, input, write) = (part(|s| s.delta)?, part(|s| s.x)?, part(|s| s.b)?);
         let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())

@@ -25,11 +25,13 @@ use super::mamba::TAPS;
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Selection, Sequence};
 use crate::nn::layer::discretization::{self, softplus_bias};
 use crate::nn::layer::init::{constant, fan_in, uniform};
-use crate::nn::op::{Function, GraphBuilder, Selection, Sequence, head_expansion, project, selective_states};
+use crate::nn::step::{head_expansion, selective_states};
+use crate::nn::tensor::rows_times;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// Mamba-2 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,7 +160,7 @@ impl<D: Device> Reading<D> {
     /// SiLU(conv(u W)).
     fn of<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         let mixed = tokens.project(self.mix.taped());
-        mixed.convolve(self.taps.taped(), self.bias.taped()).apply(Function::Silu)
+        mixed.convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu)
     }
 }
 
@@ -174,11 +176,11 @@ impl<D: Device> Mamba2Layer<D> {
         // C of the last tokens needs the tokens before them that the convolution reads.
         let near = tokens.last(tokens.length().min(asked + TAPS - 1));
         Ok(Selection {
-            step: step.apply(Function::Softplus),
-            input: x.of(tokens),
-            write: b.of(tokens),
-            read: c.of(near).last(asked),
-            rate: self.rate.taped::<T>().try_exp()?.try_negate()?,
+            delta: step.activate(Activation::Softplus),
+            x: x.of(tokens),
+            b: b.of(tokens),
+            c: c.of(near).last(asked),
+            a: self.rate.taped::<T>().try_exp()?.try_negate()?,
         })
     }
 }
@@ -191,13 +193,13 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let selection = self.selection(tokens, asked)?;
         let feedthrough = self.feedthrough.taped::<T>();
-        let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.input.width())?;
-        let through = selection.input.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
+        let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.x.width())?;
+        let through = selection.x.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
         let answer = match self.form {
             ScanForm::Recurrent => selection.by_head(),
             ScanForm::Matrix => selection.by_matrix(),
         };
-        let gate = tokens.last(asked).project(self.in_z.taped()).apply(Function::Silu);
+        let gate = tokens.last(asked).project(self.in_z.taped()).activate(Activation::Silu);
         Ok(answer.plus(through).times(gate).project(self.out.taped()))
     }
 
@@ -210,14 +212,15 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
         let rates = self.rate.value.as_vec();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let graph_builder = GraphBuilder::new(*tokens.shape());
-            let part = pick(self.selection(graph_builder.tokens(), length)?);
-            part.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })
+            let input = Input::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let part = pick(self.selection(builder.tokens(), length)?);
+            part.run(input)
         };
         // Every channel has the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
-        let (input, write) = (part(|s| s.input)?.as_vec(), part(|s| s.write)?.as_vec());
-        let step = project(part(|s| s.step)?, head_expansion)?.as_vec();
+        let (input, write) = (part(|s| s.x)?.as_vec(), part(|s| s.b)?.as_vec());
+        let step = rows_times(part(|s| s.delta)?, head_expansion)?.as_vec();
         let a = |channel: usize| -rates[channel / (wide / rates.len())].exp();
         let rate: Vec<f32> = (0..wide * states).map(|i| a(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));

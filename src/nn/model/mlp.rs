@@ -10,16 +10,16 @@
 //! weights by He et al. 2015 for ReLU, else by Glorot & Bengio 2010; biases start at zero.
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Configured, Setting};
 use crate::bounds;
+use crate::nn::Activation;
 use crate::nn::cost::matvec;
-use crate::nn::layer::activation::Activation;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::{glorot, he};
 use crate::nn::layer::linear::{Linear, linear};
-use crate::nn::op::GraphBuilder;
 use crate::nn::weights::{Prefixed, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -70,7 +70,11 @@ weights! {
         let Configured { spec, setting: Setting { shape, layout, .. } } = config;
         let start = match spec.activation {
             Activation::Relu => he,
-            Activation::Gelu | Activation::Tanh => glorot,
+            Activation::Gelu
+            | Activation::Tanh
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Sigmoid => glorot,
         };
         let (n, inputs) = (spec.units, layout.tokens(shape) * layout.width(shape));
         let layer = |number: usize| {
@@ -91,15 +95,12 @@ weights! {
 
 impl<D: Device> Net<D> for Mlp<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let (batch, length, width) = *input.tokens.shape();
-        let whole = (batch, 1, length * width);
-        let graph_builder = GraphBuilder::new(whole);
-        let mut units = graph_builder.tokens();
+        let builder = GraphBuilder::flat(&input);
+        let mut units = builder.tokens();
         for layer in &self.hidden {
-            units = self.spec.activation.on(layer.on(units));
+            units = layer.on(units).activate(self.spec.activation);
         }
-        let input = Input { tokens: input.tokens.try_reshape_like(&whole)?, grad_target: input.grad_target };
-        self.decoder.on(units).run(input)?.try_reshape_like(&(batch, self.outputs))
+        self.decoder.on(units).answer(input)
     }
 
     /// One state, after all tokens: one row of units per layer.
@@ -130,8 +131,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_answer_is_the_decoded_last_hidden_layer() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 3 });

@@ -9,18 +9,15 @@ pub(super) mod canonical;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
-mod gru;
 mod gru_attention;
 mod linear_attention;
 mod lru;
-mod lstm;
 mod mamba;
 mod mamba2;
 mod mlp;
 mod product_ssm;
 mod recurrent;
 mod ridge_layer;
-mod rnn;
 mod s4d;
 mod s5;
 pub(super) mod stack;
@@ -32,18 +29,15 @@ pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
-pub use gru::Gru;
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
 pub use lru::LruSpec;
-pub use lstm::Lstm;
 pub use mamba::MambaSpec;
 pub use mamba2::{Mamba2Spec, ScanForm};
 pub use mlp::MlpSpec;
 pub use product_ssm::ProductSsmSpec;
 pub use recurrent::RecurrentSpec;
 pub use ridge_layer::RidgeLayerSpec;
-pub use rnn::Rnn;
 pub use s4d::S4dSpec;
 pub use s5::S5Spec;
 pub use transformer::TransformerSpec;
@@ -56,7 +50,8 @@ use self::canonical::Canonical;
 use super::layer::init::Start;
 use super::weights::{Initialiser, Weights};
 use super::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
-use crate::lanes::Blocks;
+
+use crate::nn::step::{Gru, Lstm, Rnn};
 use crate::task::{Layout, Shape};
 
 /// The weights before the first training step.
@@ -144,14 +139,6 @@ macro_rules! architectures {
         impl<D: Device> Net<D> for Model<D> {
             fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
                 match self { $(Self::$name(net) => net.forward(input),)* }
-            }
-
-            fn reads_lanes(&self) -> bool {
-                match self { $(Self::$name(net) => net.reads_lanes(),)* }
-            }
-
-            fn forward_lanes<T: Tape<f32, D>>(&self, device: &D, tokens: &Blocks) -> DeviceResult<Matrix<D, T>, D> {
-                match self { $(Self::$name(net) => net.forward_lanes(device, tokens),)* }
             }
 
             fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

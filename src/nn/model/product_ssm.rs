@@ -16,14 +16,14 @@
 //! the readout is an attention among the rows of one token, here the equivalent bilinear form. The paper has d_out = 1.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, Tape, TryMatMul, TryMul, TryStack};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::{Architecture, Configured, GdConstants, Init, Setting};
 use crate::nn::cost::matvec;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform};
-use crate::nn::op::{project, slice};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -92,23 +92,6 @@ weights! {
 }
 
 impl<D: Device> ProductSsm<D> {
-    /// Λ to the powers N−1, …, 1, 0, the weight of each token in s_N: (N, n).
-    fn powers<T: Tape<f32, D>>(&self, length: usize) -> DeviceResult<Matrix<D, T>, D> {
-        let states = self.decay.value.shape().1;
-        let ones: Matrix<D> = self.decay.value.device().try_ones_like(&(1, states))?;
-        let mut power = ones.retaped::<T>();
-        let mut powers = vec![power.retaped::<T>()];
-        for _ in 1..length {
-            power = power.try_mul(self.decay.value.retaped::<T>())?;
-            powers.push(power.retaped::<T>());
-        }
-        // The highest power has the tape of all.
-        powers.pop();
-        powers.push(power);
-        powers.reverse();
-        powers.try_stack()?.try_reshape_like(&(length, states))
-    }
-
     /// The definition: s after each token of one sequence, each (n).
     fn define(&self, sequence: &[f32], width: usize) -> Vec<Vec<f32>> {
         let (decay, write) = (self.decay.value.as_vec(), self.write.value.as_vec());
@@ -125,17 +108,11 @@ impl<D: Device> ProductSsm<D> {
 
 impl<D: Device> Net<D> for ProductSsm<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let Shape { dim, outputs, .. } = self.shape;
-        let tokens = input.tokens;
-        let (batch, length, width) = *tokens.shape();
-        let states = outputs * dim;
-        let last = slice(tokens.retaped::<T>(), (0..batch, length - 1..length, 0..width))?;
-        let written = project(tokens, self.write.value.retaped::<T>())?; // (B, N, n)
-        let kept = self.powers::<T>(length)?.try_broadcast_like::<_, Axis<0>>(&(batch, length, states))?;
-        let state = written.try_mul(kept)?.try_sum::<_, Axis<1>>()?; // (B, n)
-        let map = state.try_matmul(self.read.value.clone())?.try_reshape_like(&(batch, outputs, dim))?;
-        let query = last.try_reshape_like(&(batch, width))?.try_matmul(self.pick.value.clone())?;
-        map.try_matmul(query.try_reshape_like(&(batch, dim, 1))?)?.try_reshape_like(&(batch, outputs))
+        let builder = GraphBuilder::new(&input);
+        let tokens = builder.tokens();
+        let state = tokens.project(self.write.taped()).decay_scan(self.decay.taped()); // s_N
+        let query = tokens.last(1).project(self.pick.taped());
+        state.project(self.read.taped()).times_vector(query).answer(input)
     }
 
     /// s after each token, and the weights that it implies for a query, from C and the rows of D for x.
@@ -195,8 +172,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_forward_pass_equals_the_recurrence() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 2, context: 5 });

@@ -14,23 +14,19 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Configured, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{glorot, orthogonal};
 use crate::nn::layer::linear::{Linear, PlainLinear, linear};
-use crate::nn::op::{Cell, CellState, Recurrence};
+use crate::nn::step::{Cell, CellState};
 use crate::nn::weights::{numbered, weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
-
-/// The logistic function.
-pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
-}
 
 /// A recurrent network in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,21 +139,14 @@ weights! {
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
-    /// h of the last layer at the last `asked` tokens: (B, asked, n).
-    pub fn hidden<T: Tape<f32, D>>(&self, input: Input<D, T>, asked: usize) -> DeviceResult<Tensor3<D, T>, D> {
-        let device = input.tokens.device().clone();
-        let (length, mut inputs) = (input.tokens.shape().1, input.tokens);
+    /// The last h of the last layer, as many as are asked for.
+    pub fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>, asked: usize) -> Sequence<'g, D, T> {
+        let mut h = tokens;
         for (number, gates) in self.layers.iter().enumerate() {
-            let (is_first, is_last) = (number == 0, number + 1 == self.layers.len());
-            inputs = device.recur(Recurrence {
-                inputs,
-                gates: gates.iter().map(Gate::taped).collect(),
-                asked: if is_last { asked } else { length },
-                grad_target: if is_first { input.grad_target } else { GradTarget::All },
-                cell: PhantomData::<C>,
-            })?;
+            let asked = if number + 1 == self.layers.len() { asked } else { tokens.length() };
+            h = h.recur::<C>(gates.iter().map(Gate::taped).collect(), asked);
         }
-        Ok(inputs)
+        h
     }
 
     /// The definition: h and c of every layer, (T, n) each, for one sequence (T, w).
@@ -188,9 +177,9 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
 
 impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let batch = input.tokens.shape().0;
-        let h = self.hidden(input.up_to(self.query)?, 1)?;
-        self.decoder.apply(h.try_reshape_like(&(batch, self.units))?)
+        let builder = GraphBuilder::new(&input);
+        let h = self.on(builder.tokens().slice(0..self.query + 1), 1);
+        self.decoder.on(h).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -222,14 +211,12 @@ mod tests {
     use dfdx::prelude::Cpu;
 
     use super::super::{
-        gru::Gru,
-        lstm::Lstm,
-        rnn::Rnn,
+        Gru, Lstm, Rnn,
         tests::{answers, build},
     };
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     fn the_answer_is_the_decoded_last_state<C: Cell>() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
         let spec = RecurrentSpec::<C>::new(3, 2);

@@ -14,15 +14,17 @@
 //! σ²/s_w². The floor of 10⁻⁶ keeps A invertible where N < d.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{Axes3, HasShape, PermuteTo, ReshapeTo, Tape, TryAdd, TryMatMul, TryMul};
+use dfdx::prelude::{HasShape, Tape};
+use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::{Architecture, Configured, GdConstants, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::constant;
-use crate::nn::op::{inverse, slice, solve};
+use crate::nn::step::lambda;
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -35,9 +37,6 @@ pub struct RidgeLayerSpec {
     #[serde(deserialize_with = "bounds::scale")]
     pub lambda: f64,
 }
-
-/// The least λ.
-const FLOOR: f32 = 1e-6;
 
 impl Architecture for RidgeLayerSpec {
     type Net<D: Device> = RidgeLayer<D>;
@@ -85,33 +84,25 @@ weights! {
 }
 
 impl<D: Device> RidgeLayer<D> {
-    /// λI for each sequence: (B, d·d).
-    fn penalty<T: Tape<f32, D>>(&self, batch: usize) -> DeviceResult<Matrix<D, T>, D> {
-        let (device, size) = (self.log.value.device(), self.dim * self.dim);
-        let eye = (0..size).map(|i| f32::from(u8::from(i.is_multiple_of(self.dim + 1))));
-        let eye: Matrix<D> = device.try_tensor_from_vec(eye.collect(), (size, 1))?;
-        let lambda = self.log.value.retaped::<T>().try_exp()?.try_add(FLOOR)?;
-        device.in_every_row(eye.retaped::<T>().try_matmul(lambda)?.try_reshape_like(&(1, size))?, batch)
-    }
-
     /// λ as a number.
     fn lambda(&self) -> f32 {
-        self.log.value.as_vec().iter().map(|log| log.exp() + FLOOR).sum()
+        self.log.value.as_vec().into_iter().map(lambda).sum()
     }
 
     /// The definition: W after the first t pairs of one sequence, t = 1 … N, each (d_out, d).
     fn define(&self, sequence: &[f32], lambda: f32) -> Vec<Vec<f32>> {
         let (d, width) = (self.dim, self.dim + self.outputs);
-        let mut curvature: Vec<f32> = (0..d * d).map(|i| if i % (d + 1) == 0 { lambda } else { 0.0 }).collect();
-        let mut moment = vec![0.0; self.outputs * d]; // YᵀX
+        let mut curvature = DMatrix::identity(d, d) * f64::from(lambda);
+        let mut moment = DMatrix::zeros(self.outputs, d); // YᵀX
         let pairs = sequence.chunks(width).take(sequence.len() / width - 1);
         let after = |pair: &[f32]| {
-            let (x, y) = pair.split_at(d);
-            curvature.iter_mut().enumerate().for_each(|(i, sum)| *sum += x[i / d] * x[i % d]);
-            moment.iter_mut().enumerate().for_each(|(i, sum)| *sum += y[i / d] * x[i % d]);
-            let inverse = inverse(&curvature, d);
-            let entry = |i: usize| (0..d).map(|j| moment[i / d * d + j] * inverse[j * d + i % d]).sum();
-            (0..self.outputs * d).map(entry).collect()
+            let numbers = |part: &[f32]| DVector::from_iterator(part.len(), part.iter().map(|x| f64::from(*x)));
+            let (x, y) = (numbers(&pair[..d]), numbers(&pair[d..]));
+            curvature += &x * x.transpose();
+            moment += &y * x.transpose();
+            // W A = YᵀX, transposed.
+            let solution = curvature.clone().lu().solve(&moment.transpose()).unwrap_or_else(|| moment.transpose());
+            solution.iter().map(|entry| *entry as f32).collect()
         };
         pairs.map(after).collect()
     }
@@ -119,22 +110,7 @@ impl<D: Device> RidgeLayer<D> {
 
 impl<D: Device> Net<D> for RidgeLayer<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let tokens = input.tokens;
-        let (batch, length, width) = *tokens.shape();
-        let pairs = 0..length - 1;
-        let x = slice(tokens.retaped::<T>(), (0..batch, pairs.clone(), 0..self.dim))?; // (B, N, d)
-        let y = slice(tokens.retaped::<T>(), (0..batch, pairs, self.dim..width))?; // (B, N, d_out)
-        let query = slice(tokens, (0..batch, length - 1..length, 0..self.dim))?; // (B, 1, d)
-        // A copy: dfdx does not differentiate the product of a tensor with itself.
-        let across = x.retaped::<T>().try_mul(1.0f32)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B, d, N)
-        let squares = across.try_matmul(x.retaped::<T>())?.try_reshape_like(&(batch, self.dim * self.dim))?;
-        let curvature = squares.try_add(self.penalty::<T>(batch)?)?; // A
-        let z = solve(
-            curvature.try_reshape_like(&(batch, self.dim, self.dim))?,
-            query.try_reshape_like(&(batch, self.dim, 1))?,
-        )?; // (B, d, 1)
-        let weights = x.try_matmul(z)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (X z)ᵀ: (B, 1, N)
-        weights.try_matmul(y)?.try_reshape_like(&(batch, self.outputs))
+        GraphBuilder::new(&input).tokens().ridge(self.log.taped(), self.dim).answer(input)
     }
 
     /// W after each pair.
@@ -173,8 +149,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_answer_is_the_last_solution_times_the_query() {
         let (device, shape) = (Cpu::default(), Shape { dim: 3, outputs: 2, context: 5 });

@@ -23,10 +23,11 @@ use serde::{Deserialize, Serialize};
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
+use crate::nn::graph::{Discretization, GraphBuilder, Sequence};
+use crate::nn::layer::diagonal::histories;
 use crate::nn::layer::discretization::{self, log_step};
 use crate::nn::layer::glu::{ChannelMixing, GluBlock, GluConfig};
 use crate::nn::layer::init::{constant, entries, normal};
-use crate::nn::op::{DiagonalScan, Discretization, GraphBuilder, Sequence};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
 
@@ -51,7 +52,10 @@ pub struct S4dSpec {
     pub dt_max: f64,
 }
 
-/// The greatest number of states of all channels together, which bounds the matrices of zeros and ones.
+/// How a, b and log Δ give Ā and B̄.
+const DISCRETIZATION: Discretization = Discretization::ZeroOrderHold;
+
+/// States of all channels together: what keeps the matrices of zeros and ones small.
 const MOST: usize = 4096;
 
 impl LayerSpec for S4dSpec {
@@ -134,10 +138,10 @@ impl<D: Device> S4dLayer<D> {
         device.try_tensor_from_vec(ones, (wide, columns))
     }
 
-    /// Ā and B̄.
-    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
+    /// a, b and log Δ of every state: what Ā and B̄ are made of.
+    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<[Matrix<D, T>; 3], D> {
         let step = self.step.taped::<T>().try_matmul(self.head_expansion(device, self.all())?)?; // (1, H·N)
-        device.spectrum(Discretization::ZeroOrderHold, [self.damping.taped(), self.frequency.taped(), step])
+        Ok([self.damping.taped(), self.frequency.taped(), step])
     }
 
     /// Every channel's u as the real input of its states: (B, T, 2·H·N).
@@ -165,7 +169,7 @@ impl<D: Device> StackLayer<D> for S4dLayer<D> {
         asked: usize,
     ) -> DeviceResult<Sequence<'p, D, T>, D> {
         let device = self.step.value.device();
-        let states = self.spread(tokens)?.scan(self.spectrum(device)?, asked); // (B, asked, 2·H·N)
+        let states = self.spread(tokens)?.scan(DISCRETIZATION, self.spectrum(device)?, asked); // (B, asked, 2·H·N)
         Ok(self.mixing.finish(states.project(self.readout(device)?), tokens))
     }
 
@@ -174,9 +178,9 @@ impl<D: Device> StackLayer<D> for S4dLayer<D> {
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
-        let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
-        let input = self.spread(graph_builder.tokens())?;
-        let input = input.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?;
-        Ok(DiagonalScan { input, spectrum: self.spectrum(tokens.device())? }.history())
+        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+        let builder = GraphBuilder::new(&input);
+        let states = self.spread(builder.tokens())?.run(input)?;
+        Ok(histories(&states, DISCRETIZATION, self.spectrum(tokens.device())?))
     }
 }

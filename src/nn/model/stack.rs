@@ -7,12 +7,12 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, NoneTape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 
 use super::{Architecture, Configured, Setting};
 use crate::nn::cost::matvec;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::normal;
-use crate::nn::op::{GraphBuilder, Sequence, slice};
 use crate::nn::weights::{Weights, numbered, weight, weights};
 use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -111,39 +111,26 @@ impl<D: Device, S: LayerSpec> Stack<D, S> {
     /// The states of each layer, for each sequence: (T, rows · columns).
     fn histories(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
         let history = |(before, layer): (usize, &S::Layer<D>)| {
-            let graph_builder = GraphBuilder::<D, NoneTape>::new(*tokens.shape());
-            let read = self.after(before, graph_builder.tokens())?;
-            layer.history(&read.run(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights })?)
+            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            layer.history(&self.after(before, builder.tokens())?.run(input)?)
         };
         self.layers.iter().enumerate().map(history).collect()
     }
 }
 
-impl<D: Device, S: LayerSpec> Stack<D, S> {
-    /// The tokens up to the query's: later ones do not affect the answer, because all layers are causal.
-    fn until_query<T: Tape<f32, D>>(&self, Input { tokens, grad_target }: Input<D, T>) -> DeviceResult<Input<D, T>, D> {
-        let (batch, length, width) = *tokens.shape();
-        let tokens = match self.query + 1 < length {
-            true => slice(tokens, (0..batch, 0..self.query + 1, 0..width))?,
-            false => tokens,
-        };
-        Ok(Input { tokens, grad_target })
-    }
-}
-
 impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let input = self.until_query(input)?;
-        let graph_builder = GraphBuilder::new(*input.tokens.shape());
-        let tokens = self.after(self.layers.len().saturating_sub(1), graph_builder.tokens())?;
+        let builder = GraphBuilder::new(&input);
+        // No layer of a stack looks ahead, so what comes after the query is not read.
+        let read = builder.tokens().slice(0..self.query + 1);
+        let tokens = self.after(self.layers.len().saturating_sub(1), read)?;
         // After the last layer only the query is read.
         let query = match self.layers.last() {
             Some(layer) => tokens.last(1).plus(layer.update(tokens, 1)?),
             None => tokens.last(1),
         };
-        let answer = query.project(self.decode.taped()).run(input)?; // (B, 1, d_out)
-        let (batch, _, outputs) = *answer.shape();
-        answer.try_reshape_like(&(batch, outputs))
+        query.project(self.decode.taped()).answer(input)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

@@ -4,7 +4,7 @@
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
 
 use super::*;
-use crate::nn::op::check::assert_close;
+use crate::nn::check::assert_close;
 use crate::nn::{Activation, GradTarget, parameter_difference};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
@@ -23,7 +23,7 @@ fn start<S: Architecture>(spec: &S, setting: Setting) -> S::Net<Cpu> {
 
 /// The answers of a model to these tokens (B, T, w): (B, d_out), row-major.
 pub fn answers(net: &impl Net<Cpu>, tokens: Tensor3<Cpu>) -> Vec<f32> {
-    net.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec()
+    net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec()
 }
 
 fn task(outputs: Outputs) -> Task {
@@ -110,7 +110,7 @@ fn both_forms_of_mamba_2_give_the_same_answers() {
     let mut specs = selective(2).skip(1);
     let answers = [(); 2].map(|()| {
         let (_, model, _, tokens) = sample(&specs.next().unwrap(), Layout::Joined, &task(Outputs::Scalar));
-        model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec()
+        model.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec()
     });
     assert_close(&answers[0], &answers[1], 1e-5);
 }
@@ -141,7 +141,7 @@ fn sample(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Ba
 
 /// Sum of squares of the answers, which is differentiated.
 fn energy(model: &Model<Cpu>, tokens: &Tensor3<Cpu>) -> f64 {
-    let answers = model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
+    let answers = model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
     answers.iter().map(|a| f64::from(*a).powi(2)).sum()
 }
 
@@ -162,7 +162,7 @@ fn every_context_length_that_reads_accepts_is_read() {
             assert_eq!(shapes(&reader), shapes(&model));
             let shape = (5, layout.tokens(short.shape), layout.width(short.shape));
             let tokens = device.tensor_from_vec(layout.encode(&short), shape);
-            let answers = reader.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap();
+            let answers = reader.forward(Input::rows(tokens, GradTarget::Weights)).unwrap();
             assert_eq!(*answers.shape(), (5, batch.shape.outputs));
             assert!(answers.as_vec().iter().all(|answer| answer.is_finite()), "{spec:?} {pairs}");
         }
@@ -196,7 +196,7 @@ fn descended(batch: &Batch, steps: u32) -> Vec<f32> {
 fn a_constructed_model_equals_its_steps_of_gradient_descent() {
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = sample(&spec, layout, &task);
-        let answers = model.forward(Input { tokens, grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answers = model.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec();
         assert_close(&answers, &descended(&batch, spec.descent_steps()), 1e-5);
         let apart = parameter_difference(&model.canonical(GD_CONSTANTS)).unwrap();
         assert!(apart < 1e-6, "{spec:?} has a distance of {apart} from its construction");
@@ -228,9 +228,8 @@ fn symmetries_of_the_weights_do_not_change_the_distance_to_the_construction() {
         for param in model.params_mut() {
             param.value = param.value.clone() + 0.1;
         }
-        let answers = |model: &Model<Cpu>| {
-            model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec()
-        };
+        let answers =
+            |model: &Model<Cpu>| model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
         let other = rescaled(&model);
         assert_close(&answers(&other), &answers(&model), 1e-5);
         let distance = |model: &Model<Cpu>| parameter_difference(&model.canonical(GD_CONSTANTS)).unwrap();
@@ -248,7 +247,7 @@ fn gradients_by_weights_and_tokens_equal_finite_differences() {
             param.value = param.value.clone() * 0.6 + 0.1;
         }
         let traced: Tensor3<Cpu, OwnedTape<f32, Cpu>> = dfdx::prelude::Trace::leaky_trace(&tokens);
-        let answers = model.forward(Input { tokens: traced, grad_target: GradTarget::All }).unwrap();
+        let answers = model.forward(Input::rows(traced, GradTarget::All)).unwrap();
         let mut gradients = answers.square().sum::<Rank0, _>().backward();
         // Parameters on which the answer does not depend get a gradient of zero.
         for param in model.params() {
@@ -298,8 +297,7 @@ fn hidden_states_imply_the_answers() {
     // After the last token, the weights that the state implies give the answer of the forward pass, up to a factor.
     for (spec, layout, task) in constructible(Init::Constructed) {
         let (_, model, batch, tokens) = sample(&spec, layout, &task);
-        let answers =
-            model.forward(Input { tokens: tokens.clone(), grad_target: GradTarget::Weights }).unwrap().as_vec();
+        let answers = model.forward(Input::rows(tokens.clone(), GradTarget::Weights)).unwrap().as_vec();
         let layer = model.states(&tokens).remove(0);
         if spec.descent_steps() > 1 {
             // One layer's state is one step's gradient.

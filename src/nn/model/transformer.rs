@@ -16,17 +16,18 @@
 //! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, ReshapeTo, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Configured, Setting};
 use crate::bounds;
+use crate::nn::Activation;
 use crate::nn::cost::matvec;
-use crate::nn::layer::activation::Activation;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
-use crate::nn::op::{GraphBuilder, Sequence, attention_matrix};
+use crate::nn::step::attention_matrix;
 use crate::nn::weights::{numbered, weights};
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
 use crate::task::{Layout, Shape};
@@ -130,7 +131,7 @@ impl<D: Device> TransformerLayer<D> {
         let parts = [self.key.on(normal), self.value.on(normal)];
         let attended = self.query.on(normal.last(asked)).softmax_attend(parts, spec.heads);
         let tokens = tokens.last(asked).plus(self.project.on(attended));
-        let wide = spec.activation.on(self.widen.on(self.mlp_norm.on(tokens)));
+        let wide = self.widen.on(self.mlp_norm.on(tokens)).activate(spec.activation);
         tokens.plus(self.narrow.on(wide))
     }
 
@@ -169,17 +170,14 @@ impl<D: Device> TransformerLayer<D> {
 
 impl<D: Device> Net<D> for Transformer<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let input = input.up_to(self.query)?;
-        let graph_builder = GraphBuilder::new(*input.tokens.shape());
-        let mut tokens = self.embedding.on(graph_builder.tokens());
+        let builder = GraphBuilder::new(&input);
+        let mut tokens = self.embedding.on(builder.tokens().slice(0..self.query + 1));
         for (number, layer) in self.layers.iter().enumerate() {
             // After the last layer only the query is read.
             let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
             tokens = layer.last(tokens, asked, &self.spec);
         }
-        let answer = self.decoder.on(self.last_norm.on(tokens.last(1))).run(input)?; // (B, 1, d_out)
-        let (batch, _, outputs) = *answer.shape();
-        answer.try_reshape_like(&(batch, outputs))
+        self.decoder.on(self.last_norm.on(tokens.last(1))).answer(input)
     }
 
     /// The attention matrix of each head; the state at token t has its first t rows.
@@ -208,8 +206,8 @@ mod tests {
 
     use super::super::tests::{answers, build};
     use super::*;
-    use crate::nn::op::check::{Random, assert_close};
 
+    use crate::nn::check::{Random, assert_close};
     #[test]
     fn the_forward_pass_equals_the_definition() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });

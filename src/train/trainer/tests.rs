@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dfdx::tensor::Cpu;
 
 use super::*;
-use crate::nn::op::check::on_portable_path;
+use crate::nn::check::on_portable_path;
 use crate::preset;
 use crate::train::{DeviceChoice, Experiment};
 

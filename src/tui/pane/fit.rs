@@ -90,12 +90,13 @@ fn parameters(tuned: &Tuned) -> String {
 mod tests {
     use super::*;
     use crate::reference::Reference;
+    use crate::tui::capabilities::{Background, Depth};
 
     #[test]
     fn a_fit_is_said_in_a_sentence_with_its_parameters() {
         let plain = Tuned::plain(Reference::GdForgetting);
         let tuned = Tuned { eta: Some(1.636), forgetting: Some(0.9412), ..plain };
-        let lines = table(&[Fit { tuned, explained: 0.996_49, distance: 0.019 }], Theme::new(crate::tui::capabilities::Depth::None, crate::tui::capabilities::Background::Dark), 200);
+        let lines = table(&[Fit { tuned, explained: 0.996_49, distance: 0.019 }], Theme::new(Depth::None, Background::Dark), 200);
         let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
         assert_eq!(text[0], "GD-1 forgetting explains 99.64 % of the answers' variance with η 1.64, forgetting λ 0.941.");
         assert_eq!(text[3], "   99.64 %   1.9 %  GD-1 forgetting η 1.64, forgetting λ 0.941");

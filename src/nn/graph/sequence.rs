@@ -1,0 +1,316 @@
+//! The steps that can be recorded, as methods of the sequence that they start from.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use dfdx::prelude::HasShape;
+use dfdx::tensor::Tape;
+
+use super::param::Derived;
+use super::{Discretization, Graph, GraphBuilder, Node, ParamSource, Size};
+use crate::nn::step::{
+    Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
+    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, NodeId, Pad, Project, Recurrent,
+    RecurrentSizes, Reverse, Ridge, Row, RowOperation, Scan, SelectiveScan, Slice, SoftmaxAttention, Step, WindowLayer,
+    WindowScan, WindowWeights,
+};
+use crate::nn::tensor::{Backend, Matrix};
+
+/// A sequence that a graph will make: (B, length, width).
+pub struct Sequence<'g, D: Backend, T> {
+    pub(super) graph: &'g GraphBuilder<D, T>,
+    pub(super) node: NodeId,
+    pub(super) size: Size,
+}
+
+impl<D: Backend, T> Clone for Sequence<'_, D, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D: Backend, T> Copy for Sequence<'_, D, T> {}
+
+impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
+    pub fn length(self) -> usize {
+        self.size.length
+    }
+
+    pub fn width(self) -> usize {
+        self.size.width
+    }
+
+    /// Records a step that makes as many tokens, of this width.
+    fn then(self, step: impl Into<AnyStep>, width: usize) -> Self {
+        self.graph.record(step, Size { width, ..self.size })
+    }
+
+    /// The projection that makes this sequence, if it is one.
+    fn projection(self) -> Option<Project> {
+        match &self.graph.nodes.borrow()[self.node.0].step {
+            Some(AnyStep::Project(step)) => Some(step.clone()),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Some neighbouring tokens. Of a projection, they are the projection of those tokens.
+    pub fn slice(self, tokens: Range<usize>) -> Self {
+        if tokens == (0..self.size.length) {
+            return self;
+        }
+        match self.projection() {
+            Some(Project { x, weight, bias, sizes }) => {
+                let few = Sequence { node: x, size: Size { width: sizes.0, ..self.size }, ..self }.copy(tokens);
+                few.then(Project { x: few.node, weight, bias, sizes }, sizes.1)
+            }
+            None => self.copy(tokens),
+        }
+    }
+
+    fn copy(self, tokens: Range<usize>) -> Self {
+        let size = Size { length: tokens.len(), ..self.size };
+        let width = self.size.width;
+        self.graph.record(Slice { x: self.node, width, tokens, columns: 0..width }, size)
+    }
+
+    /// The last tokens, as many.
+    pub fn last(self, length: usize) -> Self {
+        self.slice(self.size.length - length..self.size.length)
+    }
+
+    /// Some neighbouring numbers of every token.
+    pub fn columns(self, columns: Range<usize>) -> Self {
+        let (wide, tokens) = (columns.len(), 0..self.size.length);
+        self.then(Slice { x: self.node, width: self.size.width, tokens, columns }, wide)
+    }
+
+    /// The tokens, and after them so many tokens of zeros.
+    pub fn pad(self, count: usize) -> Self {
+        self.graph.record(Pad { x: self.node, count }, Size { length: self.size.length + count, ..self.size })
+    }
+
+    /// The tokens in the opposite order.
+    pub fn reverse(self) -> Self {
+        self.then(Reverse { x: self.node, width: self.size.width }, self.size.width)
+    }
+
+    /// The nodes of these, with a copy in place of one that is there already: a step adds to all their gradients.
+    fn distinct<const N: usize>(sequences: [Self; N]) -> [NodeId; N] {
+        let mut nodes = sequences.map(|sequence| sequence.node);
+        for i in 1..N {
+            if nodes[..i].contains(&nodes[i]) {
+                nodes[i] = sequences[i].copy(0..sequences[i].size.length).node;
+            }
+        }
+        nodes
+    }
+
+    fn combine(self, operation: Combination, other: Self) -> Self {
+        self.then(Combine { operation, parts: Self::distinct([self, other]) }, self.size.width)
+    }
+
+    /// x + y.
+    pub fn plus(self, other: Self) -> Self {
+        self.combine(Combination::Plus, other)
+    }
+
+    /// x − y.
+    pub fn minus(self, other: Self) -> Self {
+        self.combine(Combination::Minus, other)
+    }
+
+    /// x ⊙ y.
+    pub fn times(self, other: Self) -> Self {
+        self.combine(Combination::Times, other)
+    }
+
+    /// f(x), number by number.
+    pub fn activate(self, activation: Activation) -> Self {
+        self.then(Activate { activation, x: self.node }, self.size.width)
+    }
+
+    /// Every token plus a row (1, width).
+    pub fn plus_row(self, row: Matrix<D, T>) -> Self {
+        let row = self.graph.param(row);
+        self.then(Row { operation: RowOperation::Plus, x: self.node, row }, self.size.width)
+    }
+
+    /// Every token times a row (1, width), entry by entry.
+    pub fn times_row(self, row: Matrix<D, T>) -> Self {
+        let row = self.graph.param(row);
+        self.then(Row { operation: RowOperation::Times, x: self.node, row }, self.size.width)
+    }
+
+    /// x W, with a matrix (width, its columns). Where x is itself a product with a matrix that widens, the two matrices
+    /// are multiplied first: they are fewer than the tokens.
+    pub fn project(self, weight: Matrix<D, T>) -> Self {
+        let sizes = *weight.shape();
+        let weight = self.graph.param(weight);
+        match self.projection() {
+            Some(Project { x, weight: first, bias: None, sizes: (inner, middle) }) if inner < middle => {
+                let weight = self.graph.product([first, weight], [inner, middle, sizes.1]);
+                self.then(Project { x, weight, bias: None, sizes: (inner, sizes.1) }, sizes.1)
+            }
+            Some(_) | None => self.then(Project { x: self.node, weight, bias: None, sizes }, sizes.1),
+        }
+    }
+
+    /// x W + c, with a matrix (width, its columns) and a row.
+    pub fn affine(self, weight: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
+        let sizes = *weight.shape();
+        let [weight, bias] = [weight, bias].map(|weight| self.graph.param(weight));
+        self.then(Project { x: self.node, weight, bias: Some(bias), sizes }, sizes.1)
+    }
+
+    /// C x of every token, with the last `outputs` rows of a matrix (·, width).
+    pub fn read_out(self, weight: Matrix<D, T>, outputs: usize) -> Self {
+        let weight = self.graph.transpose(weight, outputs);
+        self.then(Project { x: self.node, weight, bias: None, sizes: (self.size.width, outputs) }, outputs)
+    }
+
+    /// M v, where every token is a matrix, row by row, and v a vector of its own.
+    pub fn times_vector(self, vector: Self) -> Self {
+        let [matrix, node] = Self::distinct([self, vector]);
+        let dim = vector.size.width;
+        self.then(MatrixVector { matrix, vector: node, dim }, self.size.width / dim)
+    }
+
+    /// Every token with mean 0 and mean square 1, times a row plus a row (1, width).
+    pub fn normalise(self, gain: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
+        let [gain, bias] = [gain, bias].map(|weight| self.graph.param(weight));
+        self.then(LayerNormalise { x: self.node, gain, bias }, self.size.width)
+    }
+
+    /// What these queries, of the last tokens, take from all: causal attention with softmax, in heads.
+    pub fn softmax_attend(self, [keys, values]: [Self; 2], heads: usize) -> Self {
+        let parts = Self::distinct([self, keys, values]);
+        let heads = Heads { count: heads, units: self.size.width };
+        self.then(SoftmaxAttention { parts, heads }, self.size.width)
+    }
+
+    /// What this query, one token, takes from all values by additive attention; `score` (width, 1).
+    pub fn additive_attend(self, keys: Self, values: Self, score: Matrix<D, T>) -> Self {
+        let score = self.graph.param(score);
+        let [query, keys_node, values] = Self::distinct([self, keys, values]);
+        let (length, units) = (keys.size.length, keys.size.width);
+        self.then(AdditiveAttention { query, keys: keys_node, values, score, length, units }, units)
+    }
+
+    /// The last tokens, as many as `query_len`, plus what they take from all by attention without softmax, with Wq, Wk,
+    /// Wv and Wo, (width, width) each. See [`LinearAttention`].
+    pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], query_len: usize) -> Self {
+        let width = self.size.width;
+        let [wq, wv, wo] = [wq, wv, wo].map(|weight| self.graph.param(weight));
+        let qk = self.graph.product([wq, self.graph.transpose(wk, width)], [width; 3]);
+        let vo = self.graph.product([wv, wo], [width; 3]);
+        let size = Size { length: query_len, width };
+        self.graph.record(LinearAttention { tokens: self.node, qk, vo, width, query_len }, size)
+    }
+
+    /// A short causal convolution of every channel. See [`Convolution`].
+    pub fn convolve(self, taps: Matrix<D, T>, bias: Matrix<D, T>) -> Self {
+        let [taps, bias] = [taps, bias].map(|weight| self.graph.param(weight));
+        self.then(Convolution { input: self.node, taps, bias }, self.size.width)
+    }
+
+    /// The last states, as many as are asked for, of a diagonal recurrence over complex numbers, with three weights
+    /// that determine it, (1, n) each. See [`DiagonalScan`].
+    pub fn scan(self, discretization: Discretization, weights: [Matrix<D, T>; 3], asked: usize) -> Self {
+        let weights = weights.map(|weight| self.graph.param(weight));
+        let spectrum = self.graph.source(ParamSource::Derived(Derived::Spectrum(discretization, weights)));
+        let size = Size { length: asked, ..self.size };
+        self.graph.record(DiagonalScan { input: self.node, spectrum, asked }, size)
+    }
+
+    /// The last state of a diagonal recurrence over real numbers, with its decay (1, width).
+    pub fn decay_scan(self, decay: Matrix<D, T>) -> Self {
+        let decay = self.graph.param(decay);
+        let size = Size { length: 1, ..self.size };
+        self.graph.record(DecayScan { input: self.node, decay, states: self.size.width }, size)
+    }
+
+    /// The last h of a recurrent layer, as many as are asked for, with W, U and b of every gate.
+    pub fn recur<C: Cell>(self, gates: Vec<[Matrix<D, T>; 3]>, asked: usize) -> Self {
+        let units = gates.first().map_or(0, |[_, _, bias]| bias.shape().1);
+        let sizes = RecurrentSizes { length: self.size.length, width: self.size.width, units };
+        let gates = gates.into_iter().map(|gate| gate.map(|weight| self.graph.param(weight))).collect();
+        let step = Recurrent::<C> { inputs: self.node, gates, sizes, asked, cell: PhantomData };
+        self.graph.record(C::listed(step), Size { length: asked, width: units })
+    }
+
+    fn window_weights(self, weights: [Matrix<D, T>; 3]) -> WindowWeights {
+        let [decay, mix, pick] = weights.map(|weight| self.graph.param(weight));
+        WindowWeights { decay, mix, pick }
+    }
+
+    /// The last state of a GD-SSM times its query, with Λ, Q and D: one token. See [`WindowScan`].
+    pub fn window_scan(self, weights: [Matrix<D, T>; 3]) -> Self {
+        let (weights, Size { length, width }) = (self.window_weights(weights), self.size);
+        let step = WindowScan { tokens: self.node, weights, dim: width, windows: length.saturating_sub(1) / 2 };
+        self.graph.record(step, Size { length: 1, width })
+    }
+
+    /// The last state of a GD-SSM times the query of every window. See [`WindowLayer`].
+    pub fn window_layer(self, weights: [Matrix<D, T>; 3]) -> Self {
+        let (weights, Size { length, width }) = (self.window_weights(weights), self.size);
+        self.then(WindowLayer { tokens: self.node, weights, dim: width, pairs: length / 2 - 1 }, width)
+    }
+
+    /// The answer of ridge regression on the pairs [x; y], x of `dim` numbers, to the last x: one token. See [`Ridge`].
+    pub fn ridge(self, log_lambda: Matrix<D, T>, dim: usize) -> Self {
+        let (log_lambda, outputs) = (self.graph.param(log_lambda), self.size.width - dim);
+        let step = Ridge { tokens: self.node, log_lambda, dim, outputs };
+        self.graph.record(step, Size { length: 1, width: outputs })
+    }
+
+    /// The graph up to here, without the steps that it does not need. Takes it and its weights, which carry their
+    /// tapes, from the builder.
+    pub fn graph(self) -> Graph<D, T> {
+        let mut nodes = self.graph.nodes.take();
+        nodes.truncate(self.node.0 + 1);
+        let mut needed = vec![false; nodes.len()];
+        (needed[0], needed[self.node.0]) = (true, true);
+        for (i, node) in nodes.iter_mut().enumerate().rev() {
+            if needed[i] {
+                node.step.iter().flat_map(Step::reads).for_each(|read| needed[read.0] = true);
+            } else {
+                *node = Node { step: None, size: Size { length: 0, width: 0 } };
+            }
+        }
+        Graph { nodes, params: self.graph.params.take() }
+    }
+}
+
+/// Δ, x, B, C and A of a scan whose recurrence depends on the token. Answers come as many as C has tokens.
+pub struct Selection<'g, D: Backend, T> {
+    pub delta: Sequence<'g, D, T>,
+    pub x: Sequence<'g, D, T>,
+    pub b: Sequence<'g, D, T>,
+    pub c: Sequence<'g, D, T>,
+    pub a: Matrix<D, T>,
+}
+
+impl<'g, D: Backend, T: Tape<f32, D>> Selection<'g, D, T> {
+    fn record<S: Into<AnyStep>>(self, step: fn(Scan) -> S) -> Sequence<'g, D, T> {
+        let Self { delta, x, b, c, a } = self;
+        let (graph, states) = (delta.graph, b.size.width);
+        let size = Size { length: c.size.length, width: x.size.width };
+        let [delta, x, b, c] = Sequence::distinct([delta, x, b, c]);
+        graph.record(step(Scan { delta, x, b, c, a: graph.param(a), states }), size)
+    }
+
+    /// Every entry of the state forgets at its own speed.
+    pub fn by_channel(self) -> Sequence<'g, D, T> {
+        self.record(SelectiveScan)
+    }
+
+    /// Heads forget as a whole, one token after the other.
+    pub fn by_head(self) -> Sequence<'g, D, T> {
+        self.record(HeadScan)
+    }
+
+    /// Heads forget as a whole, all tokens at once.
+    pub fn by_matrix(self) -> Sequence<'g, D, T> {
+        self.record(MaskedAttention)
+    }
+}

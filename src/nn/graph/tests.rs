@@ -1,0 +1,288 @@
+//! Both forms of every step, in value and in gradient.
+#![cfg(test)]
+
+use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, Trace, ZerosTensor};
+use std::sync::Arc;
+
+use super::linear::OneMatrix;
+use super::*;
+use crate::nn::check::{Random, assert_close};
+use crate::nn::step::{Activation, Cell, Gru, Lstm, Rnn};
+use crate::nn::tensor::{GradTarget, Tensor3};
+use crate::simd::{Buffer, LANES, PackedBatch};
+
+type Owned = OwnedTape<f32, Cpu>;
+type Weights<'a> = &'a dyn Fn(usize) -> Matrix<Cpu, Owned>;
+type Record = for<'p> fn(Sequence<'p, Cpu, Owned>, Weights<'_>) -> Sequence<'p, Cpu, Owned>;
+type Form = fn(Input<Cpu, Owned>, Graph<Cpu, Owned>) -> Matrix<Cpu, Owned>;
+
+/// A graph of one step or a few, the shapes of its weights, and its tokens' (length, width).
+struct Case {
+    name: &'static str,
+    tokens: (usize, usize),
+    weights: &'static [(usize, usize)],
+    record: Record,
+}
+
+/// Δ of two entries, x of six, B and C of three, all made of tokens of four, C only of the last two.
+fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selection<'p, Cpu, Owned> {
+    Selection {
+        delta: tokens.project(weight(0)).activate(Activation::Softplus),
+        x: tokens.project(weight(1)),
+        b: tokens.project(weight(2)),
+        c: tokens.last(2).project(weight(3)),
+        a: weight(4),
+    }
+}
+
+fn attend<'p>(
+    asked: Sequence<'p, Cpu, Owned>,
+    all: Sequence<'p, Cpu, Owned>,
+    weight: Weights<'_>,
+) -> Sequence<'p, Cpu, Owned> {
+    asked.softmax_attend([weight(0), weight(1)].map(|weight| all.project(weight)), 2)
+}
+
+/// A diagonal scan by the weights from this number on.
+fn spectrum<'p>(
+    x: Sequence<'p, Cpu, Owned>,
+    weight: Weights<'_>,
+    first: usize,
+    asked: usize,
+) -> Sequence<'p, Cpu, Owned> {
+    x.scan(Discretization::ZeroOrderHold, [0, 1, 2].map(|i| weight(first + i)), asked)
+}
+
+/// Two layers of a recurrent cell with three units, of which the second shows the last two h.
+fn recur<'p, C: Cell>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Sequence<'p, Cpu, Owned> {
+    let gates = |first: usize| (0..C::GATES.len()).map(|g| [0, 1, 2].map(|i| weight(first + 3 * g + i))).collect();
+    x.recur::<C>(gates(0), x.length()).recur::<C>(gates(3 * C::GATES.len()), 2)
+}
+
+/// A bare layer of a state-space model with a skip, between an encoder and a decoder, read at so many last tokens.
+fn layer<'p>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>, asked: usize) -> Sequence<'p, Cpu, Owned> {
+    let tokens = x.project(weight(0));
+    let states = spectrum(tokens.project(weight(1)), weight, 2, asked).project(weight(5));
+    let update = states.plus(tokens.last(asked).times_row(weight(6)));
+    tokens.last(asked).plus(update).project(weight(7))
+}
+
+const LAYER: &[(usize, usize)] = &[(3, 4), (4, 10), (1, 5), (1, 5), (1, 5), (10, 4), (1, 4), (4, 2)];
+const WINDOW: &[(usize, usize)] = &[(7, 7), (3, 3), (3, 1)];
+const GATE: [(usize, usize); 3] = [(3, 3), (3, 3), (1, 3)];
+const RNN: &[(usize, usize)] = [GATE; 2].as_flattened();
+const GRU: &[(usize, usize)] = [GATE; 6].as_flattened();
+const LSTM: &[(usize, usize)] = [GATE; 8].as_flattened();
+const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
+const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
+
+const CASES: [Case; 38] = [
+    Case { name: "last", tokens: (5, 3), weights: &[], record: |x, _| x.last(2) },
+    Case { name: "plus", tokens: (3, 2), weights: &[], record: |x, _| x.plus(x).plus(x) },
+    Case { name: "times", tokens: (3, 2), weights: &[], record: |x, _| x.times(x).times(x) },
+    Case { name: "plus_row", tokens: (3, 2), weights: &[(1, 2)], record: |x, w| x.plus_row(w(0)).times(x) },
+    Case { name: "times_row", tokens: (3, 2), weights: &[(1, 2)], record: |x, w| x.times_row(w(0)) },
+    Case { name: "silu", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Silu) },
+    Case { name: "softplus", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Softplus) },
+    Case { name: "sigmoid", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Sigmoid) },
+    Case { name: "gelu", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Gelu) },
+    Case {
+        name: "project",
+        tokens: (3, 5),
+        weights: &[(5, 19), (19, 3)],
+        record: |x, w| x.project(w(0)).project(w(1)),
+    },
+    Case { name: "relu", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Relu) },
+    Case { name: "tanh", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Tanh) },
+    Case { name: "affine", tokens: (3, 5), weights: &[(5, 19), (1, 19)], record: |x, w| x.affine(w(0), w(1)) },
+    Case { name: "normalise", tokens: (3, 5), weights: &[(1, 5); 2], record: |x, w| x.normalise(w(0), w(1)) },
+    Case { name: "attend", tokens: (5, 6), weights: &[(6, 6); 2], record: |x, w| attend(x, x, w) },
+    Case { name: "attend last", tokens: (5, 6), weights: &[(6, 6); 2], record: |x, w| attend(x.last(2), x, w) },
+    Case {
+        name: "project twice",
+        tokens: (5, 2),
+        weights: &[(2, 5), (5, 7)],
+        record: |x, w| x.project(w(0)).project(w(1)),
+    },
+    Case {
+        name: "last of a product, and steps that nobody needs",
+        tokens: (5, 2),
+        weights: &[(2, 6), (6, 3)],
+        record: |x, w| {
+            let wide = x.project(w(0));
+            let _unused = wide.times(wide);
+            wide.last(2).project(w(1))
+        },
+    },
+    Case { name: "scan", tokens: (5, 6), weights: &[(1, 3); 3], record: |x, w| spectrum(x, w, 0, 5) },
+    Case { name: "last state", tokens: (5, 6), weights: &[(1, 3); 3], record: |x, w| spectrum(x, w, 0, 1) },
+    Case {
+        name: "ring",
+        tokens: (5, 6),
+        weights: &[(1, 3); 3],
+        record: |x, w| x.scan(Discretization::Ring, [0, 1, 2].map(w), 2),
+    },
+    Case { name: "slice", tokens: (5, 4), weights: &[], record: |x, _| x.slice(1..4).columns(2..3) },
+    Case { name: "pad", tokens: (3, 2), weights: &[], record: |x, _| x.pad(2).times(x.pad(2)) },
+    Case { name: "reverse", tokens: (4, 3), weights: &[], record: |x, _| x.reverse().times(x) },
+    Case { name: "minus", tokens: (3, 2), weights: &[(2, 2)], record: |x, w| x.project(w(0)).minus(x) },
+    Case { name: "read out", tokens: (3, 5), weights: &[(7, 5)], record: |x, w| x.read_out(w(0), 6) },
+    Case { name: "vector", tokens: (3, 6), weights: &[(6, 2)], record: |x, w| x.times_vector(x.project(w(0))) },
+    Case { name: "decay scan", tokens: (5, 3), weights: &[(1, 3)], record: |x, w| x.decay_scan(w(0)) },
+    Case {
+        name: "additive attention",
+        tokens: (5, 3),
+        weights: &[(3, 3), (3, 1)],
+        record: |x, w| x.slice(1..2).additive_attend(x.project(w(0)), x, w(1)),
+    },
+    Case {
+        name: "linear attention",
+        tokens: (5, 3),
+        weights: &[(3, 3); 8],
+        record: |x, w| x.linear_attend([0, 1, 2, 3].map(w), 5).linear_attend([4, 5, 6, 7].map(w), 1),
+    },
+    Case { name: "rnn", tokens: (4, 3), weights: RNN, record: recur::<Rnn> },
+    Case { name: "gru", tokens: (4, 3), weights: GRU, record: recur::<Gru> },
+    Case { name: "lstm", tokens: (4, 3), weights: LSTM, record: recur::<Lstm> },
+    Case { name: "window scan", tokens: (9, 7), weights: WINDOW, record: |x, w| x.window_scan([0, 1, 2].map(w)) },
+    Case { name: "window layer", tokens: (8, 7), weights: WINDOW, record: |x, w| x.window_layer([0, 1, 2].map(w)) },
+    Case { name: "ridge", tokens: (6, 5), weights: &[(1, 1)], record: |x, w| x.ridge(w(0), 3) },
+    Case { name: "convolve", tokens: (6, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
+    Case { name: "convolve few", tokens: (2, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },
+];
+
+/// Graphs that are linear in their tokens.
+const LINEAR: [Case; 3] = [
+    Case { name: "layer", tokens: (6, 3), weights: LAYER, record: |x, w| layer(x, w, 1) },
+    Case { name: "layer, three answers", tokens: (6, 3), weights: LAYER, record: |x, w| layer(x, w, 3) },
+    Case { name: "layer, one token", tokens: (1, 3), weights: LAYER, record: |x, w| layer(x, w, 1) },
+];
+
+const SCANS: [Case; 3] = [
+    Case { name: "by channel", tokens: (5, 4), weights: SELECTIVE, record: |x, w| selection(x, w).by_channel() },
+    Case { name: "by head", tokens: (5, 4), weights: HEADS, record: |x, w| selection(x, w).by_head() },
+    Case { name: "by matrix", tokens: (5, 4), weights: HEADS, record: |x, w| selection(x, w).by_matrix() },
+];
+
+/// Values, and the gradients of a weighted sum of them by tokens and weights.
+fn measure(case: &Case, batch: usize, form: Form) -> Vec<Vec<f32>> {
+    let (device, mut random) = (Cpu::default(), Random::new(11));
+    let tokens = random.tensor3(&device, (batch, case.tokens.0, case.tokens.1));
+    let weights: Vec<Matrix<Cpu>> = case.weights.iter().map(|shape| random.matrix(&device, *shape)).collect();
+    let input = Input::rows(tokens.leaky_trace(), GradTarget::All);
+    let builder = GraphBuilder::new(&input);
+    let graph = (case.record)(builder.tokens(), &|i| weights[i].leaky_trace()).graph();
+    let out = form(input, graph);
+    let values = out.as_vec();
+    let sum = random.matrix(&device, *out.shape());
+    let mut gradients = (out * sum).sum::<Rank0, _>().backward();
+    let grad_tokens = gradients.get_or_alloc_mut(&tokens).unwrap().to_vec();
+    let grad_weights = weights.iter().map(|weight| gradients.get(weight).as_vec());
+    [values, grad_tokens].into_iter().chain(grad_weights).collect()
+}
+
+fn by_steps(input: Input<Cpu, Owned>, graph: Graph<Cpu, Owned>) -> Matrix<Cpu, Owned> {
+    cpu::run_as(&Cpu::default(), input, graph, None).unwrap()
+}
+
+fn by_matrix(input: Input<Cpu, Owned>, graph: Graph<Cpu, Owned>) -> Matrix<Cpu, Owned> {
+    let one = OneMatrix::new(&graph.nodes);
+    cpu::run_as(&Cpu::default(), input, graph, Some(one)).unwrap()
+}
+
+#[test]
+fn both_forms_of_every_step_agree_in_value_and_gradient() {
+    for case in CASES.iter().chain(&SCANS).chain(&LINEAR) {
+        // Two full blocks and a part of one, and a single sequence.
+        for batch in [37, 1] {
+            agree(case, batch, by_steps);
+        }
+    }
+}
+
+#[test]
+fn a_linear_graph_by_its_matrix_agrees_too() {
+    let is_linear = |case: &&Case| {
+        ["last", "plus", "minus", "slice", "times_row", "project", "scan", "last state", "ring", "read out"]
+            .contains(&case.name)
+    };
+    for case in CASES.iter().filter(is_linear).chain(&LINEAR) {
+        // More than one part of the batch, and a single sequence.
+        for batch in [600, 1] {
+            agree(case, batch, by_matrix);
+        }
+    }
+}
+
+fn agree(case: &Case, batch: usize, form: Form) {
+    let fast = measure(case, batch, form);
+    let plain = measure(case, batch, |input, graph| portable::run(input, graph).unwrap());
+    for (fast, plain) in fast.iter().zip(&plain) {
+        println!("{}, batch {batch}", case.name);
+        assert_close(fast, plain, 1e-5);
+    }
+}
+
+#[test]
+fn the_matrix_is_taken_where_it_pays() {
+    let pays = |case: &Case, batch: usize| {
+        let tokens: Tensor3<Cpu> = Cpu::default().zeros_like(&(1, case.tokens.0, case.tokens.1));
+        let builder = GraphBuilder::new(&Input::rows(tokens.retaped::<Owned>(), GradTarget::Weights));
+        let weight = |i: usize| Random::new(1).matrix(&Cpu::default(), case.weights[i]).leaky_trace();
+        OneMatrix::where_it_pays(&(case.record)(builder.tokens(), &weight).graph().nodes, batch).is_some()
+    };
+    let [layer, _, short] = LINEAR;
+    assert!(pays(&layer, 64) && !pays(&layer, 1));
+    let scan = CASES.iter().find(|case| case.name == "scan").unwrap();
+    assert!(!pays(scan, 64), "as many answers as tokens");
+    let bent = Case { record: |x, w| self::layer(x, w, 1).activate(Activation::Gelu), ..layer };
+    assert!(!pays(&bent, 64));
+    assert!(!pays(&short, 2), "nothing is saved on so few");
+}
+
+#[test]
+fn a_matrix_gives_the_same_bits_on_any_number_of_threads() {
+    let bits = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| measure(&LINEAR[0], 600, by_matrix))
+    });
+    assert!(bits[0] == bits[1] && bits[0] == bits[2]);
+}
+
+/// The gradients by the tokens and by all weights, and the answers.
+fn grads(case: &Case, input: Input<Cpu, Owned>, weights: &[Matrix<Cpu>], form: Form) -> Vec<Vec<f32>> {
+    let builder = GraphBuilder::new(&input);
+    let graph = (case.record)(builder.tokens(), &|i| weights[i].leaky_trace()).graph();
+    let out = form(input, graph);
+    let mut all = vec![out.as_vec()];
+    let mut gradients = out.square().sum::<Rank0, _>().backward();
+    all.extend(weights.iter().map(|weight| gradients.get_or_alloc_mut(weight).unwrap().to_vec()));
+    all
+}
+
+#[test]
+fn what_is_needed_is_right_where_the_rest_is_left_out_and_where_the_batch_is_packed() {
+    let (device, batch) = (Cpu::default(), 37);
+    for case in CASES.iter().chain(&SCANS).chain(&LINEAR) {
+        println!("{}", case.name);
+        let mut random = Random::new(3);
+        let size = case.tokens.0 * case.tokens.1;
+        let tokens = random.tensor3(&device, (batch, case.tokens.0, case.tokens.1));
+        let weights: Vec<Matrix<Cpu>> = case.weights.iter().map(|shape| random.matrix(&device, *shape)).collect();
+        let of_rows = |target: GradTarget| Input::rows(tokens.leaky_trace(), target);
+        let all = grads(case, of_rows(GradTarget::All), &weights, by_steps);
+        assert_eq!(grads(case, of_rows(GradTarget::Weights), &weights, by_steps), all, "without those by the tokens");
+        let query = grads(case, of_rows(GradTarget::Query), &weights, by_steps);
+        assert_eq!(query[0], all[0]);
+        assert!(query[1..].iter().flatten().all(|grad| *grad == 0.0), "no gradient by the weights");
+        // Lanes that belong to no sequence change nothing, whatever is in them.
+        let block = |rows: &[f32]| {
+            let mut tokens = Buffer::packed(rows, size);
+            tokens.iter_mut().for_each(|lane| lane[rows.len() / size..].fill(3.0));
+            tokens
+        };
+        let blocks = tokens.as_vec().chunks(LANES * size).map(block).collect();
+        let packed = Arc::new(PackedBatch { sequences: batch, grid: case.tokens, blocks });
+        assert_eq!(grads(case, Input::packed(&device, packed), &weights, by_steps), all, "packed");
+    }
+}

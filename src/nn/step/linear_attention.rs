@@ -1,0 +1,141 @@
+//! Attention without softmax, added to the tokens that query: out_m = e_m + Σ_t (e_m Wq · e_t Wk) (e_t Wv) Wo.
+//!
+//! | here | meaning | shape |
+//! |---|---|---|
+//! | `tokens` e | keys and values are made of all, queries of the last M | (B, T, w) |
+//! | `qk` A = Wq Wkᵀ | how queries meet keys | (w, w) |
+//! | `vo` V = Wv Wo | how values reach the output | (w, w) |
+//! | G = Σ_t e_tᵀ e_t | all that need be remembered of the tokens | (w, w), symmetric |
+//!
+//! Keys and values are linear in the tokens, so out_m = e_m + e_m A G V: no token is ever projected to a key or a
+//! value. Source: Katharopoulos et al. 2020 (2006.16236), without the normaliser; arXiv 2212.07677, equation 2.
+
+use dfdx::prelude::*;
+use multiversion::multiversion;
+
+use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
+use crate::nn::tensor::{Backend, DeviceResult, Tensor3, rows_times, slice};
+use crate::simd::gemm::{add_outer, add_row_times, add_times_column};
+use crate::simd::{self, Buffer, Lane, ZERO, add_product, add_times, split_mut};
+
+#[derive(Clone, Debug)]
+pub struct LinearAttention {
+    pub tokens: NodeId,
+    pub qk: ParamId,
+    pub vo: ParamId,
+    /// w.
+    pub width: usize,
+    /// M: the last tokens, which query.
+    pub query_len: usize,
+}
+
+impl Step for LinearAttention {
+    fn reads(&self) -> Vec<NodeId> {
+        vec![self.tokens]
+    }
+
+    fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
+        let tokens = given.of::<T>(self.tokens);
+        let (batch, length, width) = *tokens.shape();
+        let queries = slice(tokens.retaped::<T>(), (0..batch, length - self.query_len..length, 0..width))?;
+        // A product with one has an id of its own, which a product of a tensor with itself needs.
+        let other = tokens.retaped::<T>().try_mul(1.0)?;
+        let gram = other.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(tokens)?;
+        let attended = rows_times(queries.retaped::<T>(), given.param(self.qk))?.try_matmul(gram)?;
+        queries.try_add(rows_times(attended, given.param(self.vo))?)
+    }
+
+    /// G, e A and e A G of the tokens that query.
+    fn saved(&self) -> usize {
+        self.sizes().iter().sum()
+    }
+
+    fn forward(&self, given: Values<'_>, saved: &mut [Lane], out: &mut [Lane]) {
+        let parts = split_mut(saved, self.sizes());
+        forward(given.of(self.tokens), [given.param(self.qk), given.param(self.vo)], self.width, parts, out);
+    }
+
+    fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
+        let ([grad_tokens], grad_weights) = grads.of([self.tokens], [self.qk, self.vo]);
+        let (tokens, weights) = (given.of(self.tokens), [given.param(self.qk), given.param(self.vo)]);
+        let parts = simd::split(saved, self.sizes());
+        backward((tokens, weights, parts), self.width, grad_out, grad_tokens, grad_weights);
+    }
+
+    fn leaves_out_unneeded(&self) -> bool {
+        true
+    }
+}
+
+impl LinearAttention {
+    fn sizes(&self) -> [usize; 3] {
+        let queries = self.query_len * self.width;
+        [self.width * self.width, queries, queries]
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn forward(
+    tokens: &[Lane],
+    [qk, vo]: [&[f32]; 2],
+    width: usize,
+    [gram, queries, attended]: [&mut [Lane]; 3],
+    out: &mut [Lane],
+) {
+    // One triangle is computed.
+    for i in 0..width {
+        for j in i..width {
+            let mut sum = ZERO;
+            for e in tokens.chunks_exact(width) {
+                add_product(&mut sum, &e[i], &e[j]);
+            }
+            gram[i * width + j] = sum;
+            gram[j * width + i] = sum;
+        }
+    }
+    queries.fill(ZERO);
+    attended.fill(ZERO);
+    let last = &tokens[tokens.len() - out.len()..];
+    out.copy_from_slice(last);
+    for (e, query) in last.chunks_exact(width).zip(queries.chunks_exact_mut(width)) {
+        add_row_times(e, qk, query);
+    }
+    add_times(gram, width, queries, attended);
+    for (attended, out) in attended.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        add_row_times(attended, vo, out);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn backward(
+    (tokens, [qk, vo], [gram, queries, attended]): (&[Lane], [&[f32]; 2], [&[Lane]; 3]),
+    width: usize,
+    grad_out: &[Lane],
+    grad_tokens: &mut [Lane],
+    [grad_qk, grad_vo]: [&mut [f32]; 2],
+) {
+    let (square, first) = ((width, width), tokens.len() - grad_out.len());
+    let mut memory = Buffer::zeros(2 * grad_out.len() + width * width);
+    let [grad_attended, grad_queries, grad_gram] =
+        split_mut(&mut memory, [grad_out.len(), grad_out.len(), width * width]);
+    for (grad, grad_out) in grad_attended.chunks_exact_mut(width).zip(grad_out.chunks_exact(width)) {
+        add_times_column(vo, grad_out, grad);
+    }
+    add_times(gram, width, grad_attended, grad_queries);
+    add_outer(&tokens[first..], grad_queries, square, grad_qk);
+    add_outer(attended, grad_out, square, grad_vo);
+    if grad_tokens.is_empty() {
+        return;
+    }
+    // ∂G + ∂Gᵀ, as each token stands in G twice.
+    simd::add_outer(queries, grad_attended, square, grad_gram);
+    simd::add_outer(grad_attended, queries, square, grad_gram);
+    add_times(grad_gram, width, tokens, grad_tokens);
+    let last = grad_tokens[first..].chunks_exact_mut(width);
+    for ((grad, grad_query), grad_out) in last.zip(grad_queries.chunks_exact(width)).zip(grad_out.chunks_exact(width)) {
+        add_times_column(qk, grad_query, grad);
+        for (sum, out) in grad.as_flattened_mut().iter_mut().zip(grad_out.as_flattened()) {
+            *sum += out;
+        }
+    }
+}
