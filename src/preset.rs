@@ -147,6 +147,14 @@ impl Preset {
         format!("{hash:016x}")
     }
 
+    /// Floating-point operations of the model for one query: all tokens, read at once if it can. `None` if it has no cost
+    /// for that.
+    pub fn query_flops(&self) -> Option<u64> {
+        let (shape, tokens) = (self.task.shape(), self.layout.tokens(self.task.shape()));
+        let costs = self.model.costs(shape, self.layout, tokens);
+        costs.whole.or(costs.step).map(|cost| cost.flops.saturating_mul(tokens as u64))
+    }
+
     /// The number of parameters of the model, counted in numbers.
     pub fn parameters(&self) -> usize {
         self.model.parameters(self.task.shape(), self.layout) as usize

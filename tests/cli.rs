@@ -35,8 +35,17 @@ fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
     let top =
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
-    let further =
-        ["objective", "eval_loss_standard_error", "eval_median", "loss_by_pairs", "references", "equivalence"];
+    let further = [
+        "version",
+        "commit",
+        "overrides",
+        "objective",
+        "eval_loss_standard_error",
+        "eval_median",
+        "loss_by_pairs",
+        "references",
+        "equivalence",
+    ];
     assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];

@@ -64,8 +64,8 @@ fn the_results_are_of_presets_that_there_are() {
         let (_, preset) = preset::find_in(&support::root().join("presets"), cells[1].trim_matches('`')).unwrap();
         assert_eq!((cells.len(), cells[2]), (10, preset.parameters().to_string().as_str()), "{row}");
         assert!(cells[3].parse::<u64>().unwrap() >= 3 && cells[4].contains(" ± "), "{row}");
-        let (_, claims) = cells[8].split_once(" of ").unwrap();
-        assert_eq!(claims, preset.claims.len().to_string(), "{row}");
+        let (held, claims) = cells[8].split_once(" of ").unwrap();
+        assert!(held.parse::<usize>().unwrap() <= claims.parse::<usize>().unwrap(), "{row}");
     }
 }
 
@@ -106,8 +106,21 @@ fn every_command_of_the_pages_is_accepted() {
 #[test]
 fn every_option_that_the_documents_name_exists() {
     let help = |arguments: &[&str]| support::stdout(&support::innerloop(support::root(), arguments));
-    let commands =
-        ["run", "train", "eval", "fit", "sweep", "export", "verify", "presets", "check", "completions", "man"];
+    let commands = [
+        "run",
+        "watch",
+        "train",
+        "eval",
+        "fit",
+        "sweep",
+        "compare",
+        "export",
+        "verify",
+        "presets",
+        "check",
+        "completions",
+        "man",
+    ];
     let mut known: String = commands.iter().map(|command| help(&[command, "--help"])).collect();
     known += &help(&["--help"]);
     for (file, text) in pages() {

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::exit::Usage;
-use super::report::Report;
+use super::report::{Report, overrides};
 use super::sweep_table::lines;
-use super::{VERSION, completions, overrides, tell};
+use super::{VERSION, completions, tell};
 use crate::bounds;
 use crate::export::{self, EndedRuns, Format, MeasuredRun};
 use crate::session::{self, Session, Source};
@@ -145,8 +145,7 @@ fn measured(session: &Session, device: DeviceChoice) -> Result<MeasuredRun<'_>> 
     let snapshot = experiment.snapshot()?;
     let report = Report::of(&mut experiment, 0, Duration::ZERO)?.value()?;
     let distances = experiment.history.latest.as_ref().map(|latest| latest.equivalence.distances.clone());
-    let changed = overrides(&session.name, &session.preset)
-        .map(|changed| changed.into_iter().map(|(key, value)| format!("{key}={value}")).collect());
+    let changed = overrides(&session.name, &session.preset);
     let distances = distances.unwrap_or_default();
     Ok(MeasuredRun { session, report, distances, claims, snapshot, changed, version: VERSION })
 }

@@ -4,6 +4,7 @@
 
 pub mod changes;
 pub mod check;
+pub mod compare;
 pub mod completions;
 pub mod eval;
 pub mod exit;
@@ -27,15 +28,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::preset::{self, Preset};
-
 /// Version and commit of this program: `0.1.0 (1c5b9fd 2026-11-26)`.
 pub const VERSION: &str = env!("INNERLOOP_VERSION");
-
-/// Key and value of every field that was changed in the preset of this name; `None` if there is no such preset.
-fn overrides(name: &str, preset: &Preset) -> Option<Vec<(String, String)>> {
-    preset::find(name).ok().map(|(_, named)| preset::differences(&named, preset))
-}
 
 /// Writes a result to standard output, and that is all there was to do.
 ///

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::checkpoint::LR_FACTORS;
-use super::device::{DeviceChoice, catch_panic, explained};
+use super::device::{DeviceChoice, auto, catch_panic, explained};
 use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
 use super::opening::Watch;
-use super::trainer::{self, Run};
-use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport};
+use super::trainer::Run;
+use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey, Task};
 
@@ -47,6 +47,7 @@ pub struct Experiment {
     pub name: String,
     pub preset: Arc<Preset>,
     pub history: History,
+    pub time: TrainingTime,
     seed: u64,
     /// Steps done.
     step: u64,
@@ -58,6 +59,7 @@ pub struct Experiment {
     /// The device failed and could not go back to the last good state either.
     device_lost: bool,
     device_choice: DeviceChoice,
+    device_note: Option<String>,
     /// Steps to queue at once, adapted so that a call takes [`TIME_PER_CALL`]; the device limits it.
     queue_depth: u64,
 }
@@ -123,10 +125,19 @@ impl Experiment {
         watch: Watch,
     ) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::with_weights(name, preset, checkpoint, &trained_on, device, watch)?;
-        experiment.last_good.history.clone_from(&history);
-        experiment.history = history;
+        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
+        experiment.go_to(checkpoint, history)?;
         Ok(experiment)
+    }
+
+    /// Goes to another state of the same preset.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn go_to(&mut self, checkpoint: Checkpoint, history: History) -> Result<()> {
+        self.lr_factor = checkpoint.lr_factor;
+        self.last_good = GoodState { checkpoint, history };
+        self.fall_back()
     }
 
     /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on
@@ -142,21 +153,8 @@ impl Experiment {
         trained_on: &Task,
         device: DeviceChoice,
     ) -> Result<Self> {
-        Self::with_weights(name, preset, checkpoint, trained_on, device, &|_| true)
-    }
-
-    fn with_weights(
-        name: &str,
-        preset: Preset,
-        checkpoint: Checkpoint,
-        trained_on: &Task,
-        device: DeviceChoice,
-        watch: Watch,
-    ) -> Result<Self> {
-        let mut experiment = Self::open(name, preset, trained_on, device, watch)?;
-        experiment.last_good.checkpoint = checkpoint;
-        experiment.lr_factor = experiment.last_good.checkpoint.lr_factor;
-        experiment.fall_back()?;
+        let mut experiment = Self::open(name, preset, trained_on, device, &|_| true)?;
+        experiment.go_to(checkpoint, History::default())?;
         Ok(experiment)
     }
 
@@ -167,15 +165,18 @@ impl Experiment {
         let (device_name, batch, seed) = (device.name(), preset.train.batch, preset.train.seed);
         let held_out = HeldOut::watched(&preset, trained_on, watch)?;
         let preset = Arc::new(preset);
-        let run = catch_panic(|| trainer::start(device, Arc::clone(&preset), held_out.gd_constants()))
+        let started = catch_panic(|| auto::start(device_choice, device, &preset, held_out.gd_constants()))
             .map_err(|error| explained(error, &device_name, batch))?;
-        let run = GuardedRun { run, device: device_name, batch };
+        // What is measured beside this run is measured on the same device.
+        let device_choice = started.choice;
+        let run = GuardedRun { run: started.run, device: started.device, batch };
         let parameters = run.read(|run| run.parameters())?;
         let checkpoint = Checkpoint { seed, step: 0, lr_factor: 1.0, parameters };
         Ok(Self {
             name: name.to_owned(),
             preset,
             history: History::default(),
+            time: TrainingTime::default(),
             seed,
             step: 0,
             lr_factor: 1.0,
@@ -184,6 +185,7 @@ impl Experiment {
             last_good: GoodState { checkpoint, history: History::default() },
             device_lost: false,
             device_choice,
+            device_note: started.note,
             queue_depth: 1,
         })
     }
@@ -202,6 +204,7 @@ impl Experiment {
             experiment.run.attempt(|run| run.initialise(seed))?;
             (experiment.seed, experiment.step, experiment.lr_factor) = (seed, 0, 1.0);
             experiment.history = History::default();
+            experiment.time = TrainingTime::default();
             experiment.measure(Scope::Subset)?;
             experiment.keep(None)
         };
@@ -214,7 +217,10 @@ impl Experiment {
     /// # Errors
     /// The device failed: the run is back at its last good state.
     pub fn advance(&mut self, most: u64) -> Result<Advance> {
-        self.train(most).inspect_err(|_| self.recover())
+        let began = Instant::now();
+        let advance = self.train(most).inspect_err(|_| self.recover())?;
+        self.time.add(self.step, began.elapsed(), advance.measurement.is_some());
+        Ok(advance)
     }
 
     fn train(&mut self, most: u64) -> Result<Advance> {
@@ -426,6 +432,11 @@ impl Experiment {
     /// The learning rate of the next step.
     pub fn lr(&self) -> f64 {
         self.preset.train.lr_at(self.step) * self.lr_factor
+    }
+
+    /// Why this device was chosen, or why it trains more slowly than it could; to be shown once.
+    pub fn device_note(&self) -> Option<&str> {
+        self.device_note.as_deref()
     }
 
     /// "cpu", "cuda:0".

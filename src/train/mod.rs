@@ -6,6 +6,7 @@
 //! | the training step | `trainer.rs`, and `loss.rs` |
 //! | how a training batch is sampled | `batch/` |
 //! | what is measured: equivalence, losses, hidden states, claims | `eval/` |
+//! | whole training steps on a GPU | `gpu/` |
 //! | how a device is chosen, and how its failures become errors | `device/` |
 //!
 //! Models, tasks and references meet here. Files, threads and the screen are not used here.
@@ -16,10 +17,12 @@ mod device;
 mod divergence;
 mod eval;
 mod experiment;
+mod gpu;
 mod history;
 mod loss;
 mod opening;
 mod trainer;
+mod training_time;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
@@ -32,3 +35,4 @@ pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
 pub use opening::{Cancelled, Watch};
 pub use trainer::{StepReport, fits};
+pub use training_time::TrainingTime;

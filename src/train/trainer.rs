@@ -14,6 +14,8 @@ use dfdx::tensor::{Cpu, NoneTape, OwnedTape, Tape};
 
 use super::batch::{BatchSampler, GpuSampler, TrainBatch};
 use super::device::{OpenDevice, device_error};
+#[cfg(feature = "cuda")]
+use super::gpu::{WholeSteps, cuda::Engine};
 use super::loss::{mean_loss, number};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
@@ -65,12 +67,34 @@ pub trait Run {
     fn release(&mut self);
 }
 
+/// A run, and what is to be said of how it trains.
+pub struct StartedRun {
+    pub run: Box<dyn Run>,
+    /// Why the run is slower than it could be on its device.
+    pub note: Option<String>,
+}
+
 /// Starts a run at step 0 with the seed of its preset.
-pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<Box<dyn Run>> {
+pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<StartedRun> {
     Ok(match device {
-        OpenDevice::Cpu => Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?),
+        OpenDevice::Cpu => {
+            StartedRun { run: Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?), note: None }
+        }
         #[cfg(feature = "cuda")]
-        OpenDevice::Cuda { device, .. } => Box::new(Trainer::new(device, preset, gd_constants)?),
+        OpenDevice::Cuda { device, number } => {
+            let network = Box::new(Trainer::new(device, Arc::clone(&preset), gd_constants)?);
+            match Engine::new(&preset, number) {
+                Ok(engine) => {
+                    let run = Box::new(WholeSteps::new(Box::new(engine), network, &preset));
+                    StartedRun { run, note: None }
+                }
+                // The same results, more slowly: compositions of dfdx's operations.
+                Err(why) => {
+                    let note = format!("cuda:{number} trains by dfdx's own kernels, which is slower, because {why:#}");
+                    StartedRun { run: network, note: Some(note) }
+                }
+            }
+        }
     })
 }
 

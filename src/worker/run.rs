@@ -140,6 +140,7 @@ impl<'a> RunLoop<'a> {
             post,
         };
         let warning = |error| Note::ReadOnly(format!("{error:#}; what is saved here gets a new file"));
+        run_loop.pending.notes.extend(run_loop.experiment.device_note().map(|note| Note::Device(note.to_owned())));
         run_loop.pending.notes.extend(not_ours.map(warning));
         run_loop.announce();
         run_loop.post();

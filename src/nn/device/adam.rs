@@ -50,6 +50,11 @@ impl AdamStep {
             unbiased: weight(betas[1]).recip() as f32,
         }
     }
+
+    /// α / (1 − β₁ᵗ) and 1 / (1 − β₂ᵗ).
+    pub fn rates(&self) -> (f32, f32) {
+        (self.rate, self.unbiased)
+    }
 }
 
 /// The definition, made of dfdx's operations, for any device.

@@ -7,6 +7,8 @@
 //! linear in its tokens may be run as one matrix ([`linear`]).
 
 pub mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+pub mod gpu;
 mod linear;
 mod param;
 pub mod portable;

@@ -85,6 +85,24 @@ pub fn missing() -> Option<String> {
     [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
 }
 
+/// A function of the driver.
+///
+/// # Safety
+/// `F` must be the type of the function.
+pub unsafe fn driver_function<F: Copy>(name: &str) -> Option<F> {
+    // SAFETY: the caller's promise.
+    unsafe { DRIVER.function(name) }
+}
+
+/// A function of NVRTC.
+///
+/// # Safety
+/// `F` must be the type of the function.
+pub unsafe fn nvrtc_function<F: Copy>(name: &str) -> Option<F> {
+    // SAFETY: the caller's promise.
+    unsafe { NVRTC.function(name) }
+}
+
 /// The PCI bus identifier, "00000000:65:00.0", of the GPU with a number in CUDA, which depends on CUDA_VISIBLE_DEVICES
 /// and CUDA_DEVICE_ORDER. `None` before a run is open on a GPU.
 pub fn bus(number: usize) -> Option<String> {

@@ -1,8 +1,9 @@
 //! The device that a run computes on: how one is chosen, its memory, its status, and its failures as errors.
 
+pub mod auto;
 mod choice;
 #[cfg(feature = "cuda")]
-mod cuda_loader;
+pub mod cuda_loader;
 mod failure;
 mod gpu_status;
 

@@ -144,7 +144,8 @@ fn a_gpu_equals_the_cpu() {
                 return;
             }
         };
-        let mut gpu = start(device, Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
+        let StartedRun { run: mut gpu, note } = start(device, Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
+        assert_eq!(note, None, "{name}: whole steps");
         let mut cpu = on_cpu(&preset);
         let expected = train(&mut cpu, &preset);
         assert_agree(&name, &train(&mut *gpu, &preset), &expected);
@@ -162,5 +163,30 @@ fn a_gpu_equals_the_cpu() {
         assert!((on_gpu / on_cpu - 1.0).abs() <= TOLERANCE, "{name}: {on_gpu} against {on_cpu}");
         gpu.restore(&checkpoint(&cpu)).unwrap();
         assert_eq!(checkpoint(&*gpu), saved);
+    }
+}
+
+/// What `auto` would choose, and why, on a machine with a GPU: `cargo test --release --features cuda --lib auto_on_a_gpu --
+/// --ignored --nocapture`.
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "measures"]
+fn auto_on_a_gpu() {
+    use crate::train::device::auto;
+    for (name, mut preset) in preset::all().into_iter().filter_map(|entry| Some((entry.name, entry.preset.ok()?))) {
+        let own = preset.train.batch;
+        let peers = ["gd-ssm", "linear-attention", "gru", "lstm", "lru", "s5", "mamba", "mamba2", "transformer"];
+        let batches = if peers.contains(&name.as_str()) { vec![own, 64, 2048, 16_384] } else { vec![own] };
+        for batch in batches {
+            preset.train.batch = batch;
+            let device = DeviceChoice::Cuda(0).open(&preset).unwrap();
+            let began = std::time::Instant::now();
+            let started = auto::start(DeviceChoice::Auto, device, &Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
+            println!(
+                "AUTO {name} {batch} {} [{:.1} s]",
+                started.note.unwrap_or_default(),
+                began.elapsed().as_secs_f64()
+            );
+        }
     }
 }

@@ -1,0 +1,103 @@
+//! How a training is cut for a GPU, from figures measured on an H200: see docs/gpu.md.
+
+use crate::nn::graph::gpu::networks::program;
+use crate::nn::graph::gpu::program::Kernel;
+use crate::nn::graph::gpu::sampling::Sampling;
+use crate::nn::graph::gpu::source::{Cut, Loss, Source, Training, write};
+use crate::optim::Optimiser;
+use crate::preset::Preset;
+use crate::task::Objective;
+
+/// What a GPU has.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuSize {
+    pub multiprocessors: usize,
+    /// Bytes of shared memory of a block, and of a multiprocessor.
+    pub shared_block: usize,
+    pub shared_multiprocessor: usize,
+}
+
+/// What a preset trains.
+pub fn training(preset: &Preset) -> Training {
+    let shape = preset.task.shape();
+    Training {
+        program: program(&preset.model, shape, preset.layout),
+        sampling: Sampling::of(&preset.task, preset.layout),
+        outputs: shape.outputs,
+        loss: match preset.task.objective() {
+            Objective::SquaredError => Loss::SquaredError,
+            Objective::CrossEntropy => Loss::CrossEntropy,
+        },
+        adam: matches!(preset.train.optimiser, Optimiser::Adam { .. }),
+        clips: preset.train.clip.is_some(),
+        keeps_gradient: false,
+    }
+}
+
+/// Bytes of shared memory that a sequence takes where all of it lies there.
+fn bytes_of_lane(training: &Training, workers: usize) -> usize {
+    let all = |lanes: usize| {
+        let cut = Cut { lanes, workers: workers / lanes, shared: usize::MAX / 64, columns: 32, resident: 1 };
+        write(training, cut).shared
+    };
+    (all(8) - all(4)) / 4
+}
+
+/// The kernel for a preset's batch. Two blocks of 256 threads on each multiprocessor hide each other's waiting better than one of
+/// 512, as long as half of the shared memory holds what is used most; see docs/gpu.md for what was measured.
+pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
+    let lane = bytes_of_lane(training, 256).max(1);
+    let parameters = training.program.parameters();
+    let fills = |lanes: usize| batch.div_ceil(lanes) * 10 >= gpu.multiprocessors * 9;
+    let half = gpu.shared_multiprocessor / 2 - 1024;
+    // Sums of gradients, and what blocks sum over blocks with.
+    let rest = 8192 + if parameters < 6000 { 8 * parameters } else { 0 };
+    // As many sequences as give every multiprocessor a block, and fit.
+    let mut lanes = 32;
+    while lanes > 1 && (!fills(lanes) || lanes * lane + rest > gpu.shared_block) {
+        lanes /= 2;
+    }
+    // Sequences that are so long that few fit lie in the GPU's memory in part.
+    let fewest = if fills(8) {
+        8
+    } else if fills(4) {
+        4
+    } else {
+        1
+    };
+    lanes = lanes.max(fewest);
+    let fits_twice = lanes * lane + rest <= half;
+    // A block that has a multiprocessor to itself, and one with many weights, takes all of it.
+    let alone = batch.div_ceil(lanes) <= gpu.multiprocessors;
+    let (threads, shared, resident) = match lanes {
+        1 => (
+            if parameters > 4000 {
+                512
+            } else if lane < 12_000 {
+                128
+            } else {
+                256
+            },
+            gpu.shared_block,
+            1,
+        ),
+        _ if alone || parameters > 6000 => (if lane < 6000 { 256 } else { 512 }, gpu.shared_block, 1),
+        _ if fits_twice || lanes <= 8 => (256, half, 2),
+        _ => (512, gpu.shared_block, 1),
+    };
+    let mut workers = threads / lanes;
+    // Rows of a window recurrence are shared out evenly.
+    let rows = training.program.nodes.iter().find_map(|node| match node.kernel {
+        Kernel::WindowScan { .. } | Kernel::WindowLayer { .. } => Some(node.size.width),
+        _ => None,
+    });
+    if let Some(rows) = rows.filter(|rows| lanes > 1 && rows * lanes <= 512) {
+        workers = workers.next_multiple_of(rows);
+    }
+    let mut columns = 8;
+    let blocks = batch.div_ceil(lanes).min(gpu.multiprocessors);
+    while columns < 128 && parameters / columns > blocks {
+        columns *= 2;
+    }
+    write(training, Cut { lanes, workers, shared, columns, resident })
+}
