@@ -10,10 +10,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, completions, eval, fit, presets, tell, train, verify};
+use crate::headless::{check, compare, completions, eval, export, fit, presets, sweep, tell, train, verify};
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
+use crate::tui::glyphs::GlyphChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
 ///
@@ -37,8 +38,14 @@ pub enum Command {
     /// Open the lab on a preset or a session, and train
     #[command(after_help = "Example: innerloop run gd-ssm --set task.dim=5")]
     Run(Lab),
+    /// Watch a run that is trained elsewhere, without changing it
+    #[command(after_help = "Example: innerloop watch saves/gd-ssm.ron")]
+    Watch(Watch),
     Train(train::Options),
     Eval(eval::Options),
+    Sweep(sweep::Options),
+    Compare(compare::Options),
+    Export(export::Options),
     Fit(fit::Options),
     Presets(presets::Options),
     Check(check::Options),
@@ -68,6 +75,29 @@ pub struct Lab {
     /// The terminal's background, for heatmaps
     #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
     pub background: BackgroundChoice,
+    /// The characters to use; auto chooses by the locale
+    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
+    pub glyphs: GlyphChoice,
+}
+
+/// What is watched, and how it is shown.
+#[derive(Args, Clone, Debug)]
+pub struct Watch {
+    /// The path of a session, or a folder: the session in it that was saved last, also in the folder of a sweep
+    #[arg(value_name = "FILE|DIR", add = completions::session_files())]
+    pub what: PathBuf,
+    /// Where to compute what is shown: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
+    pub device: DeviceChoice,
+    /// How many colours to use
+    #[arg(long, value_enum, value_name = "COLORS", default_value_t)]
+    pub color: ColorChoice,
+    /// The terminal's background, for heatmaps
+    #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
+    pub background: BackgroundChoice,
+    /// The characters to use; auto chooses by the locale
+    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
+    pub glyphs: GlyphChoice,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

@@ -9,6 +9,8 @@
 //! | one experiment as a file | [`preset`] |
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
+//! | many runs, repeated over seeds | [`sweep`] |
+//! | files for other programs | [`export`] |
 //! | the thread around a run | [`worker`] |
 //! | commands without a screen | [`headless`] |
 //! | the lab itself | [`tui`] |
@@ -18,15 +20,18 @@
 
 pub mod bounds;
 pub mod cli;
+pub mod export;
 pub mod headless;
 mod logging;
 pub mod nn;
+pub mod numbers;
 pub mod optim;
 pub mod preset;
 pub mod reference;
 pub mod series;
 pub mod session;
 mod simd;
+pub mod sweep;
 pub mod system;
 pub mod task;
 pub mod train;
@@ -39,7 +44,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command, Lab};
+use cli::{Cli, Command, Lab, Watch};
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
@@ -64,8 +69,12 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
             open_lab(cli.lab)
         }
         Some(Command::Run(lab)) => open_lab(lab),
+        Some(Command::Watch(watch)) => open_watch(watch),
         Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
+        Some(Command::Sweep(options)) => headless::sweep::run(&options),
+        Some(Command::Compare(options)) => in_pool(|| headless::compare::run(&options)),
+        Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
         Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
@@ -77,7 +86,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, color, background } = lab;
+    let Lab { what, changes, device, saves, color, background, glyphs } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let start = what.as_deref().map(session::find).transpose()?;
     let start = start.map(|source| changes.apply(source)).transpose()?;
@@ -86,7 +95,28 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    tui::run(tui::Options { start, stop_at, device, saves, color, background }).map(ExitCode::from)
+    tui::run(tui::Options { start, watch: None, stop_at, device, saves, color, background, glyphs }).map(ExitCode::from)
+}
+
+/// Opens the lab on a run that another program trains.
+fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
+    let Watch { what, device, color, background, glyphs } = watch;
+    // What is wrong with the file is said before the screen is taken.
+    let file = worker::latest(&what)?;
+    let folder = system::files::folder(&file).to_owned();
+    session::load(&file)?;
+    headless::needs_terminal()?;
+    let options = tui::Options {
+        start: None,
+        watch: Some(what),
+        stop_at: None,
+        device,
+        saves: folder,
+        color,
+        background,
+        glyphs,
+    };
+    tui::run(options).map(ExitCode::from)
 }
 
 /// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for it.

@@ -12,7 +12,7 @@ mod shift;
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
 pub use nearest::nearest;
-pub use overrides::{SetError, keys, set};
+pub use overrides::{SetError, differences, keys, set};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -145,6 +145,14 @@ impl Preset {
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         format!("{hash:016x}")
+    }
+
+    /// Floating-point operations of the model for one query: all tokens, read at once if it can. `None` if it has no cost
+    /// for that.
+    pub fn query_flops(&self) -> Option<u64> {
+        let (shape, tokens) = (self.task.shape(), self.layout.tokens(self.task.shape()));
+        let costs = self.model.costs(shape, self.layout, tokens);
+        costs.whole.or(costs.step).map(|cost| cost.flops.saturating_mul(tokens as u64))
     }
 
     /// The number of parameters of the model, counted in numbers.

@@ -3,13 +3,15 @@
 //! Defines the form and the versions of the files. A save that fails leaves the previous file as it was.
 
 mod file;
+mod listing;
 mod result_cache;
 mod store;
 mod target;
 
 pub use file::{SessionFile, stem};
+pub use listing::{curve, files, list, summary};
 pub use result_cache::{ClaimRecord, ClaimResult, PresetResults, ResultCache};
-pub use store::{list, load, save, understand};
+pub use store::{load, save, understand};
 pub use target::{Planned, is_session_name, may_replace};
 
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds;
 use crate::preset::{self, Preset};
 use crate::series::Series;
-use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, Watch};
+use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, TrainingTime, Watch};
 
 /// The version of the file format that this program writes, and the only one that it reads.
 pub const SCHEMA: u32 = 1;
@@ -39,6 +41,9 @@ pub struct Session {
     pub preset: Preset,
     pub checkpoint: Checkpoint,
     pub history: History,
+    /// Zero in sessions that were saved before this was kept.
+    #[serde(default)]
+    pub time: TrainingTime,
 }
 
 /// One row of the list of sessions.
@@ -106,6 +111,7 @@ impl Session {
             preset: (*experiment.preset).clone(),
             checkpoint: experiment.checkpoint()?,
             history: experiment.history.clone(),
+            time: experiment.time.clone(),
         })
     }
 
@@ -116,7 +122,9 @@ impl Session {
 
     /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](train::Cancelled).
     pub fn resume_watched(self, device: DeviceChoice, watch: Watch) -> Result<Experiment> {
-        Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)
+        let mut experiment = Experiment::resume(&self.name, self.preset, self.checkpoint, self.history, device, watch)?;
+        experiment.time = self.time;
+        Ok(experiment)
     }
 
     /// Checks fields together: the parameters are those of the preset's model, and the curves end at the run's step.

@@ -13,7 +13,7 @@ pub fn with_error(value: f64, standard_error: f64) -> String {
     if standard_error / 10f64.powi(exponent) < 1.95 {
         exponent -= 1;
     }
-    if value.abs().max(standard_error) < 1e-3 {
+    if !(1e-3..1e6).contains(&value.abs().max(standard_error)) {
         // As far as the error's last digit.
         let power = value.abs().max(standard_error).log10().floor() as i32;
         let decimals = usize::try_from(power - exponent).unwrap_or(0);
@@ -28,7 +28,7 @@ pub fn with_error(value: f64, standard_error: f64) -> String {
 fn plain(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
-        size if size < 1e-3 => format!("{value:.1e}"),
+        size if !(1e-3..1e6).contains(&size) => format!("{value:.1e}"),
         size => {
             let decimals = usize::try_from(3 - size.log10().floor() as i32).unwrap_or(0);
             format!("{value:.decimals$}")

@@ -4,13 +4,18 @@
 
 mod pace;
 mod run;
+mod watch;
+
+pub use watch::latest;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+
+use anyhow::Result;
 
 use crate::preset::Preset;
 use crate::session::ClaimRecord;
@@ -81,6 +86,13 @@ pub enum Phase {
     Failed {
         at: u64,
         why: String,
+    },
+    /// Another program trains the run; this one shows what that has saved.
+    Watched {
+        /// Seconds since the save.
+        age: u64,
+        /// Who writes the session: "process 4711 on node3"; `None` if no program does.
+        writer: Option<String>,
     },
 }
 
@@ -161,19 +173,41 @@ pub struct Worker {
 impl Worker {
     /// Starts a run in a thread of its own. `post` is called from that thread.
     pub fn start(source: Source, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
+        Self::open(|| Ok(source), device, post)
+    }
+
+    /// Starts a run from what `read` returns, which is called in that thread: reading a large session takes time.
+    pub fn open(
+        read: impl FnOnce() -> Result<Source> + Send + 'static,
+        device: DeviceChoice,
+        post: impl Fn(Update) + Send + 'static,
+    ) -> Self {
+        Self::spawn(move |inbox, post, cancel| run::run(read()?, device, inbox, post, cancel), post)
+    }
+
+    /// Shows the session in a file, or the one that was saved last in a folder, while another program trains it.
+    pub fn watch(path: PathBuf, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
+        Self::spawn(move |inbox, post, cancelled| watch::watch(&path, device, inbox, post, cancelled), post)
+    }
+
+    /// Starts a thread that ends when no more orders can come.
+    fn spawn(
+        work: impl FnOnce(Receiver<Order>, &(dyn Fn(Update) + Sync), &AtomicBool) -> Result<()> + Send + 'static,
+        post: impl Fn(Update) + Send + 'static,
+    ) -> Self {
         let (orders, inbox) = mpsc::channel();
         let post = Arc::new(Mutex::new(post));
         let post_failure = Arc::clone(&post);
         let cancelled = Arc::new(AtomicBool::new(false));
         let cancel = Arc::clone(&cancelled);
-        let work = move || {
+        let guarded = move || {
             let say = |update| {
                 if let Ok(post) = post.lock() {
                     post(update);
                 }
             };
             // Inside the thread pool: from outside, every step would wait for another thread to wake.
-            let in_pool = || rayon::scope(|_| run::run(source, device, inbox, &say, &cancel));
+            let in_pool = || rayon::scope(|_| work(inbox, &say, &cancel));
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
                 Ok(Ok(())) => return,
@@ -183,7 +217,7 @@ impl Worker {
             let post = post_failure.lock().unwrap_or_else(PoisonError::into_inner);
             post(Update { notes: vec![Note::Failed(reason)], ..Update::default() });
         };
-        let thread = thread::Builder::new().name("training".to_owned()).spawn(work).ok();
+        let thread = thread::Builder::new().name("training".to_owned()).spawn(guarded).ok();
         Self { orders: Some(orders), cancelled, thread }
     }
 

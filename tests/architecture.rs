@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 /// Each module, and the modules that it may use. `lib.rs` and `main.rs` may use them all.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("bounds", &[]),
+    ("system", &[]),
+    ("logging", &["bounds"]),
     ("series", &["bounds"]),
+    ("numbers", &[]),
     ("uncertainty", &[]),
     ("simd", &[]),
     ("task", &["bounds", "series", "simd"]),
@@ -16,14 +19,34 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("nn", &["bounds", "series", "simd", "task"]),
     ("optim", &["bounds", "series", "nn"]),
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
-    ("train", &["bounds", "series", "simd", "task", "reference", "nn", "optim", "preset"]),
-    ("session", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train"]),
-    ("worker", &["bounds", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
+    ("train", &["bounds", "system", "series", "simd", "task", "reference", "nn", "optim", "preset"]),
+    ("session", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train"]),
+    ("sweep", &["bounds", "series", "system", "preset", "train"]),
+    ("worker", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
+    (
+        "export",
+        &[
+            "bounds",
+            "system",
+            "series",
+            "numbers",
+            "task",
+            "reference",
+            "nn",
+            "optim",
+            "preset",
+            "train",
+            "session",
+            "sweep",
+        ],
+    ),
     (
         "headless",
         &[
             "bounds",
+            "system",
             "series",
+            "numbers",
             "uncertainty",
             "task",
             "reference",
@@ -32,6 +55,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "preset",
             "train",
             "session",
+            "sweep",
+            "export",
             "worker",
         ],
     ),
@@ -39,7 +64,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "tui",
         &[
             "bounds",
+            "system",
             "series",
+            "numbers",
             "uncertainty",
             "task",
             "reference",
@@ -51,7 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("cli", &["headless", "tui", "train"]),
+    ("cli", &["bounds", "preset", "headless", "tui", "train"]),
 ];
 
 /// The same within `nn`: each module, and those below it that it may name.
@@ -65,16 +92,21 @@ const WITHIN_NN: &[(&str, &[&str])] = &[
 
 /// Crates and paths that only some modules may use: the name, and those modules, from `src/`.
 const RESTRICTED: &[(&str, &[&str])] = &[
+    ("rustix::", &["system"]),
+    ("libc::", &["system"]),
+    ("std::os::unix", &["system"]),
+    ("std::os::fd", &["system"]),
+    ("tracing_subscriber::", &["logging"]),
     ("dfdx::", &["nn", "optim", "train"]),
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
     ("nalgebra::", &["reference", "train", "nn/model/ridge_layer"]),
-    ("clap::", &["cli", "headless", "lib", "tui/capabilities"]),
+    ("clap::", &["cli", "headless", "lib", "tui/capabilities", "tui/glyphs"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),
     ("thread::Builder", &["worker", "tui"]),
-    ("thread::scope", &["worker", "tui", "headless/verify"]),
+    ("thread::scope", &["worker", "tui", "headless/verify", "headless/sweep"]),
 ];
 
 /// Lines of a file at most.

@@ -19,7 +19,9 @@ fn phrases() -> Vec<(String, Reference)> {
     ];
     let steps = [1, 2, 3, 5, 10].map(|k| (format!("GD-{k}"), Reference::Gd(k)));
     let names = named.map(|(name, reference)| (name.to_owned(), reference)).into_iter().chain(steps);
-    names.flat_map(|(name, reference)| ["has", "costs", "with"].map(|verb| (format!("{name} {verb} 0."), reference))).collect()
+    names
+        .flat_map(|(name, reference)| ["has", "costs", "with"].map(|verb| (format!("{name} {verb} 0."), reference)))
+        .collect()
 }
 
 /// The decimals that begin a text.
@@ -60,7 +62,8 @@ fn losses_of_references_in_the_cards_are_those_that_are_measured() {
 fn a_gru_with_and_without_attention_is_claimed_to_lie_in_the_same_interval() {
     let claims = |name: &str| {
         let (_, preset) = preset::find_in(&support::root().join("presets"), name).expect("a preset");
-        let shared = |claim: &preset::Claim| matches!(claim.measure, preset::Quantity::LossGap | preset::Quantity::LossOver(_));
+        let shared =
+            |claim: &preset::Claim| matches!(claim.measure, preset::Quantity::LossGap | preset::Quantity::LossOver(_));
         preset.claims.into_iter().filter(shared).collect::<Vec<_>>()
     };
     assert_eq!(claims("gru"), claims("gru-attention"), "\"as without attention\" is claimed by equal bounds");

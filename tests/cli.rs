@@ -35,12 +35,22 @@ fn json_is_one_object_with_the_promised_keys() {
     let report = json(&folder(), &["train", "tiny.ron", "--steps", "20", "--seed", "7", "--json"]);
     let top =
         ["preset", "device", "seed", "steps", "parameters", "elapsed_s", "steps_per_s", "train_loss", "eval_loss"];
-    let further =
-        ["objective", "eval_loss_standard_error", "eval_median", "loss_by_pairs", "references", "equivalence"];
+    let further = [
+        "version",
+        "commit",
+        "overrides",
+        "objective",
+        "eval_loss_standard_error",
+        "eval_median",
+        "loss_by_pairs",
+        "references",
+        "equivalence",
+    ];
     assert_eq!(keys(&report), top.into_iter().chain(further).collect());
     let equal = ["reference", "prediction_difference", "prediction_difference_relative", "sensitivity_cosine"];
     let rest = ["sensitivity_difference", "loss_gap", "state_cosine", "parameter_difference", "nearest"];
-    let added = ["loss_gap_standard_error", "read_state_cosine", "compared_tasks", "nearest_distance", "ties", "distances"];
+    let added =
+        ["loss_gap_standard_error", "read_state_cosine", "compared_tasks", "nearest_distance", "ties", "distances"];
     assert_eq!(keys(&report["equivalence"]), equal.into_iter().chain(rest).chain(added).collect());
     let names = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd-2-free gd-3-free gd-1-forgetting gd++ gd++-query lms nlms leaky-lms \
                  cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 least-squares ridge \
@@ -48,7 +58,9 @@ fn json_is_one_object_with_the_promised_keys() {
     let names = names.split_whitespace();
     assert_eq!(keys(&report["references"]), names.clone().collect());
     assert!(report["equivalence"]["ties"].is_array() && report["equivalence"]["nearest_distance"].is_f64());
-    for (name, parameter) in [("gd-1-forgetting", "forgetting"), ("nlms", "eta"), ("newton-2", "alpha"), ("gd++", "gamma")] {
+    for (name, parameter) in
+        [("gd-1-forgetting", "forgetting"), ("nlms", "eta"), ("newton-2", "alpha"), ("gd++", "gamma")]
+    {
         assert!(report["references"][name][parameter].is_f64(), "{name}");
     }
     assert_eq!(report["references"]["gd-2-free"]["etas"].as_array().unwrap().len(), 2);
@@ -80,7 +92,8 @@ fn no_steps_is_a_measurement() {
 #[test]
 fn off_the_distribution_the_learner_is_offered_with_its_gain_frozen_too() {
     let folder = folder();
-    let args = ["train", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--save", "built.ron", "--json"];
+    let args =
+        ["train", "tiny.ron", "--steps", "0", "--set", "model.init=Constructed", "--save", "built.ron", "--json"];
     json(&folder, &args);
     let report = json(&folder, &["eval", "built.ron", "--set", "task.context=6", "--json"]);
     let (frozen, plain) = (&report["references"]["gd-1-frozen"], &report["references"]["gd-1"]);

@@ -106,7 +106,21 @@ fn every_command_of_the_pages_is_accepted() {
 #[test]
 fn every_option_that_the_documents_name_exists() {
     let help = |arguments: &[&str]| support::stdout(&support::innerloop(support::root(), arguments));
-    let commands = ["run", "train", "eval", "fit", "verify", "presets", "check", "completions", "man"];
+    let commands = [
+        "run",
+        "watch",
+        "train",
+        "eval",
+        "fit",
+        "sweep",
+        "compare",
+        "export",
+        "verify",
+        "presets",
+        "check",
+        "completions",
+        "man",
+    ];
     let mut known: String = commands.iter().map(|command| help(&[command, "--help"])).collect();
     known += &help(&["--help"]);
     for (file, text) in pages() {

@@ -47,7 +47,9 @@ fn the_constructions_equal_gradient_descent_before_any_training() {
 
 #[test]
 fn off_the_distribution_a_construction_is_the_learner_with_its_gain_frozen() {
-    for name in ["gd-ssm-constructed", "gd-ssm-3-constructed", "linear-attention-constructed", "ridge-layer-constructed"] {
+    for name in
+        ["gd-ssm-constructed", "gd-ssm-3-constructed", "linear-attention-constructed", "ridge-layer-constructed"]
+    {
         let experiment = open(load(name));
         for shifted in shifts(&experiment.preset) {
             let shift = experiment.measure_shift(shifted).expect("a measurement");

@@ -75,10 +75,12 @@ fn named(label: &str) -> KeyEvent {
         "End" => KeyCode::End,
         "PgUp" => KeyCode::PageUp,
         "PgDn" => KeyCode::PageDown,
-        "←" => KeyCode::Left,
-        "→" => KeyCode::Right,
-        "↑" => KeyCode::Up,
-        "↓" => KeyCode::Down,
+        "Left" => KeyCode::Left,
+        "Right" => KeyCode::Right,
+        "Up" => KeyCode::Up,
+        "Down" => KeyCode::Down,
+        "F1" => KeyCode::F(1),
+        "F10" => KeyCode::F(10),
         control if control.starts_with("Ctrl-") => {
             let letter = control.chars().last().unwrap().to_ascii_lowercase();
             return KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL);
@@ -177,6 +179,25 @@ fn the_table_for_the_readme_has_every_row() {
 }
 
 #[test]
+fn keys_work_by_their_position_on_layouts_without_latin_letters() {
+    for mode in [Mode::Gallery, Mode::Lab, Mode::Help] {
+        for typed in ['й', 'ض', 'ㅂ', 'ｑ'] {
+            assert_eq!(keymap::action(mode, &char(typed)), Some(Action::Quit), "{typed}");
+        }
+    }
+    let save = Some(Action::Lab(LabAction::Save));
+    for typed in ['ы', 'σ', 'ד', 'س', 'ㄴ'] {
+        assert_eq!(keymap::action(Mode::Lab, &char(typed)), save, "{typed}");
+    }
+    let control = KeyEvent::new(KeyCode::Char('с'), KeyModifiers::CONTROL);
+    assert_eq!(keymap::action(Mode::Lab, &control), Some(Action::Quit));
+    // In a search they are text.
+    let mut app = app_in(Mode::Search);
+    type_text(&mut app, "йй");
+    assert_eq!(app.gallery.search, "йй");
+}
+
+#[test]
 fn a_released_key_does_nothing() {
     let release = KeyEvent { kind: KeyEventKind::Release, ..char('q') };
     assert!(keymap::action(Mode::Lab, &release).is_none());
@@ -257,7 +278,7 @@ fn control_of_a_run() {
     assert_eq!(order(type_text(&mut app, ".")), Order::Step);
     assert_eq!(order(type_text(&mut app, "-")), Order::ScaleLr(0.5));
     assert_eq!(order(type_text(&mut app, "+")), Order::ScaleLr(2.0));
-    assert_eq!(type_text(&mut app, "s"), [save()]);
+    assert_eq!(type_text(&mut app, "s"), [Effect::Save]);
 }
 
 #[test]
@@ -392,11 +413,6 @@ fn esc_steps_out_of_help_then_zoom_then_the_lab() {
     assert_eq!(app.mode(), Mode::Gallery);
 }
 
-/// What saves the run of the fixture.
-fn save() -> Effect {
-    Effect::Save
-}
-
 fn saved(app: &mut App) -> Vec<Effect> {
     let notes = vec![Note::Saved(PathBuf::from("saves/gd-ssm-seed0.ron"))];
     app.update(Message::Worker(Box::new(Update { notes, ..Update::default() })))
@@ -408,7 +424,7 @@ fn unsaved_work_is_asked_about_and_saved_before_leaving() {
     assert_eq!(press(&mut app, KeyCode::Esc), []);
     assert_eq!(app.mode(), Mode::Lab);
     type_text(&mut app, "q");
-    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), save()]);
+    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), Effect::Save]);
     assert_eq!(app.mode(), Mode::Lab);
     assert_eq!(saved(&mut app), [Effect::Exit(0)]);
 }
@@ -435,7 +451,7 @@ fn the_question_is_asked_only_where_steps_would_be_lost() {
         assert_eq!((type_text(&mut unfinished, key), unfinished.mode()), (vec![], Mode::Question), "{key}");
     }
     // A signal leaves no time for a question and saves whatever is unsaved.
-    assert_eq!(finished(false).update(Message::System(SystemEvent::Terminate(143)))[0], save());
+    assert_eq!(finished(false).update(Message::System(SystemEvent::Terminate(143)))[0], Effect::Save);
 }
 
 #[test]
@@ -447,7 +463,7 @@ fn a_restart_throws_nothing_away_unasked() {
     type_text(&mut app, "r");
     assert_eq!(type_text(&mut app, "n"), [Effect::Order(Order::Restart { seed: None })]);
     type_text(&mut app, "R");
-    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), save()]);
+    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), Effect::Save]);
     assert_eq!(saved(&mut app), [Effect::Order(Order::Restart { seed: Some(1) })]);
 }
 
@@ -474,7 +490,7 @@ fn what_is_saved_is_left_without_a_question() {
 fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
     let mut app = fixture::lab();
     let effects = app.update(Message::System(SystemEvent::Terminate(143)));
-    assert!(matches!(&effects[..], [first, Effect::StartTimer(_)] if *first == save()), "{effects:?}");
+    assert!(matches!(&effects[..], [first, Effect::StartTimer(_)] if *first == Effect::Save), "{effects:?}");
     assert_eq!(app.update(Message::System(SystemEvent::Terminate(129))), []);
     assert_eq!(saved(&mut app), [Effect::Exit(143)]);
 

@@ -8,6 +8,7 @@ use innerloop::train::{
 };
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
+use innerloop::tui::glyphs::Glyphs;
 use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
@@ -95,6 +96,25 @@ fn the_screens_look_like_this() {
     }
     insta::assert_snapshot!("lab-without-colours", text(&render(&fixture::lab(), Depth::None, SIZES[2])));
     insta::assert_snapshot!("lab-in-words", text(&render(&fixture::lab(), Depth::True, (50, 12))));
+}
+
+#[test]
+fn the_ascii_glyphs_are_all_that_is_shown() {
+    let ascii = |app: &App, depth, (width, height): (u16, u16)| {
+        let area = Rect::new(0, 0, width, height);
+        let mut buffer = Buffer::empty(area);
+        view::render(app, Theme::new(depth, Background::Dark).with_glyphs(Glyphs::Ascii), area, &mut buffer);
+        buffer
+    };
+    for (name, app) in screens() {
+        for size in [SIZES[0], SIZES[2], (50, 12)] {
+            for depth in [Depth::True, Depth::None] {
+                let buffer = ascii(&app, depth, size);
+                assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()), "{name}: {}", text(&buffer));
+            }
+        }
+    }
+    insta::assert_snapshot!("lab-in-ascii", text(&ascii(&fixture::lab(), Depth::None, SIZES[1])));
 }
 
 #[test]

@@ -19,6 +19,8 @@ const STUCK: Duration = Duration::from_secs(60);
 struct Seen {
     parser: vt100::Parser,
     closed: bool,
+    /// Nothing is read from the program.
+    stalled: bool,
 }
 
 /// The program in a pseudo-terminal.
@@ -48,7 +50,7 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).expect("the program");
         drop(pair.slave);
 
-        let seen = Seen { parser: vt100::Parser::new(36, 120, 0), closed: false };
+        let seen = Seen { parser: vt100::Parser::new(36, 120, 0), closed: false, stalled: false };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let mut screen = pair.master.try_clone_reader().expect("a screen");
         let keyboard = pair.master.take_writer().expect("a keyboard");
@@ -57,7 +59,8 @@ impl Terminal {
             let mut bytes = [0; 4096];
             loop {
                 let read = screen.read(&mut bytes).unwrap_or(0);
-                let mut seen = shared.0.lock().expect("the screen");
+                let seen = shared.0.lock().expect("the screen");
+                let mut seen = shared.1.wait_while(seen, |seen| seen.stalled).expect("the screen");
                 seen.parser.process(&bytes[..read]);
                 seen.closed = read == 0;
                 shared.1.notify_all();
@@ -90,6 +93,24 @@ impl Terminal {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
     }
 
+    /// Stops reading, as a terminal does on a stalled link, or reads on.
+    fn stall(&self, stalled: bool) {
+        self.seen.0.lock().expect("the screen").stalled = stalled;
+        self.seen.1.notify_all();
+    }
+
+    /// Waits for the end of the process, without reading what it prints.
+    fn exit_code(&mut self) -> u32 {
+        let began = std::time::Instant::now();
+        while began.elapsed() < STUCK {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                return status.exit_code();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the program does not end");
+    }
+
     /// Waits for the end and returns the exit code.
     fn end(&mut self) -> u32 {
         self.wait("the end", |seen| seen.closed);
@@ -111,7 +132,8 @@ impl Terminal {
 
     fn saves(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.folder.path().join("saves")) else { return Vec::new() };
-        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "ron")).collect()
     }
 }
 
@@ -157,6 +179,45 @@ fn a_signal_saves_and_gives_the_terminal_back() {
         assert_eq!(saves.len(), 1, "{name}: {saves:?}");
         assert!(assert_readable(&saves[0]) > 0, "{name}");
     }
+}
+
+#[test]
+fn a_terminal_that_stops_reading_delays_neither_the_save_nor_the_end() {
+    for name in ["TERM", "HUP"] {
+        let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+        terminal.until("Hidden state");
+        terminal.until("step 1");
+        terminal.stall(true);
+        // Each repaint is larger than what the system holds for a terminal that does not read.
+        terminal.press(&"L".repeat(50));
+        terminal.signal(name);
+        assert_eq!(terminal.exit_code(), if name == "TERM" { 143 } else { 129 });
+        assert!(assert_readable(&terminal.saves()[0]) > 0);
+        terminal.stall(false);
+    }
+}
+
+#[test]
+fn four_hundred_sessions_and_a_hostile_file_leave_the_gallery_responsive() {
+    let mut first = Terminal::open(&["run", "first-look"]);
+    first.until("Hidden state");
+    first.until("step 1");
+    first.signal("TERM");
+    first.end();
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = std::fs::read(&first.saves()[0]).expect("a session");
+    (0..400).for_each(|i| std::fs::write(folder.path().join(format!("{i}.ron")), &text).expect("a copy"));
+    std::fs::write(folder.path().join("quotes.ron"), "'".repeat(3 << 20)).expect("a file");
+    let huge = std::fs::File::create(folder.path().join("huge.ron")).expect("a file");
+    huge.set_len(300 << 20).expect("a size");
+
+    let mut terminal = Terminal::open(&["--saves", folder.path().to_str().expect("a name")]);
+    terminal.until("First look");
+    terminal.press("l");
+    terminal.until("Sessions (402)");
+    terminal.until("at most 256 MiB are read");
+    terminal.press("G\r");
+    terminal.until("Hidden state");
 }
 
 #[test]
@@ -233,10 +294,10 @@ fn a_session_that_another_run_writes_is_saved_to_a_new_file() {
     terminal.until("step 1");
     terminal.press("s");
     terminal.until("saved to saves");
-    let path = terminal.folder.path().join("saves/gd-ssm-seed0.ron");
+    let path = terminal.saves().remove(0);
     let before = std::fs::read(&path).expect("a save");
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_innerloop"));
-    command.args(["run", "saves/gd-ssm-seed0.ron"]);
+    command.args(["run", path.to_str().expect("a name")]);
     command.cwd(terminal.folder.path());
     let mut second = Terminal::run(command, tempfile::tempdir().expect("a folder"));
     second.until("another run writes this file");
@@ -244,7 +305,9 @@ fn a_session_that_another_run_writes_is_saved_to_a_new_file() {
     assert_eq!(second.end(), 143);
     terminal.press("q");
     assert_eq!(std::fs::read(&path).expect("a save"), before);
-    assert!(assert_readable(&terminal.folder.path().join("saves/gd-ssm-seed0-2.ron")) > 0);
+    let saves = terminal.saves();
+    assert_eq!(saves.len(), 2, "{saves:?}");
+    saves.iter().for_each(|save| assert!(assert_readable(save) > 0));
 }
 
 #[test]
@@ -274,7 +337,7 @@ fn a_stop_by_a_signal_gives_the_terminal_to_the_shell() {
 #[test]
 fn opening_shows_how_far_it_is_and_is_left_at_once() {
     // All references on wide tasks: seconds at least.
-    let wide = ["run", "gd-ssm", "--set", "task.dim=96", "--set", "task.context=96"];
+    let wide = ["run", "gd-ssm", "--set", "task.dim=128", "--set", "task.context=128"];
     for code in [0, 143] {
         let mut terminal = Terminal::open(&wide);
         terminal.wait("a percentage", |seen| {
@@ -290,4 +353,39 @@ fn opening_shows_how_far_it_is_and_is_left_at_once() {
         terminal.assert_given_back();
         assert!(terminal.saves().is_empty());
     }
+}
+
+#[test]
+fn a_run_that_is_trained_elsewhere_is_watched_until_its_writer_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("run.ron");
+    let path = file.to_str().expect("a path");
+    let mut trainer = Command::new(env!("CARGO_BIN_EXE_innerloop"))
+        .args(["train", "first-look", "--set", "train.steps=1000000", "--save", path, "--save-every", "1"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a trainer");
+    while !file.exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let mut terminal = Terminal::open(&["watch", path]);
+    terminal.until("watching");
+    terminal.until("trains it");
+    let step = || session::load(&file).expect("a session").checkpoint.step;
+    let shown = |step: u64| format!("step {:>9}", innerloop::numbers::count(step));
+    // What the screen shows is a step that was saved, and it moves.
+    let first = step();
+    terminal.wait("another step", |seen| !seen.parser.screen().contents().contains(&shown(first)));
+    terminal.press(" ");
+    terminal.until("only watched");
+    trainer.kill().expect("an end");
+    trainer.wait().expect("an end");
+    terminal.until("no program writes it");
+    let before = std::fs::read(&file).expect("the session");
+    terminal.press("s");
+    terminal.press("q");
+    assert_eq!(terminal.end(), 0);
+    terminal.assert_given_back();
+    assert!(terminal.saves().is_empty());
+    assert_eq!(std::fs::read(&file).expect("the session"), before);
 }

@@ -75,7 +75,8 @@ fn a_table_has_a_row_for_each_preset_and_nothing_else_on_standard_output() {
 fn several_seeds_are_trained_and_a_claim_says_for_which_share_it_holds() {
     let folder = tempfile::tempdir().unwrap();
     let end = PRESET.rfind(')').unwrap();
-    let claims = "(measure: Nearest(Zero), after: 0), (measure: LossOver(Zero), at_most: 2.0, after: 1, for_seeds: 0.5)";
+    let claims =
+        "(measure: Nearest(Zero), after: 0), (measure: LossOver(Zero), at_most: 2.0, after: 1, for_seeds: 0.5)";
     fs::write(folder.path().join("tiny.ron"), format!("{}    claims: [{claims}],\n)\n", &PRESET[..end])).unwrap();
     let output = innerloop(folder.path(), &["verify", "tiny.ron", "--seeds", "11,12,13"]);
     let out = stdout(&output);

@@ -11,10 +11,11 @@ use super::changes::Changes;
 use super::completions;
 use super::opening;
 use super::print;
-use super::report::{named_parameters, percent};
+use super::report::named_parameters;
 use super::run_to::{End, run_to};
 use super::stop::StopSignal;
 use crate::bounds;
+use crate::numbers::percent;
 use crate::session::{self, Source};
 use crate::train::{DeviceChoice, Experiment, Fit};
 

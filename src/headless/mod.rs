@@ -4,9 +4,11 @@
 
 pub mod changes;
 pub mod check;
+pub mod compare;
 pub mod completions;
 pub mod eval;
 pub mod exit;
+pub mod export;
 pub mod fit;
 mod opening;
 pub mod presets;
@@ -14,7 +16,10 @@ mod progress;
 mod report;
 mod run_to;
 mod saver;
+mod slurm;
 mod stop;
+pub mod sweep;
+mod sweep_table;
 pub mod train;
 pub mod verify;
 
@@ -22,6 +27,9 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+
+/// Version and commit of this program: `0.1.0 (1c5b9fd 2026-11-26)`.
+pub const VERSION: &str = env!("INNERLOOP_VERSION");
 
 /// Writes a result to standard output, and that is all there was to do.
 ///

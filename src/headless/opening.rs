@@ -13,7 +13,7 @@ use crate::session::Session;
 use crate::train::{Cancelled, DeviceChoice, Experiment};
 
 /// An opening that is shorter is not commented on.
-const SILENT: Duration = Duration::from_secs(2);
+const SILENT: Duration = Duration::from_secs(5);
 /// Percent between two lines.
 const EVERY: usize = 10;
 

@@ -8,17 +8,26 @@ use anyhow::Result;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::VERSION;
 use crate::bounds;
+use crate::numbers::{cosine, count, duration, percent, rate, significant};
+use crate::preset::{self, Preset};
 use crate::reference::{Reference, Tuned};
+use crate::sweep;
 use crate::task::Objective;
-use crate::train::{Equivalence, Experiment, LossDifference, Measurement, NEAR, ReferenceResult, Scope};
+use crate::train::{Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope};
 use crate::uncertainty::with_error;
 
 /// The JSON object. A number that is not finite is `null`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// The version of this program, and its commit; `null` where that is not known.
+    version: &'static str,
+    commit: Option<&'static str>,
     /// The preset's name.
     preset: String,
+    /// What was changed in it, as for `--set`; `null` if there is no preset of that name.
+    overrides: Option<Vec<String>>,
     device: String,
     seed: u64,
     /// Steps done since the run's start.
@@ -41,6 +50,9 @@ pub struct Report {
     loss_by_pairs: Vec<f64>,
     references: References,
     equivalence: Equal,
+    /// Every curve as a list of buckets `[step, least, mean, greatest]`, with `--curves`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    curves: Option<serde_json::Value>,
 }
 
 /// The references by name, in the order in which they were measured.
@@ -183,7 +195,10 @@ impl Report {
         };
         let elapsed_s = elapsed.as_secs_f64();
         Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: commit(),
             preset: experiment.name.clone(),
+            overrides: overrides(&experiment.name, &experiment.preset),
             device: experiment.device().to_owned(),
             seed: experiment.seed(),
             steps: experiment.step(),
@@ -198,12 +213,23 @@ impl Report {
             references: References(experiment.references().iter().map(line).collect()),
             equivalence: Equal::from(&measurement.equivalence),
             loss_by_pairs: measurement.loss_by_pairs,
+            curves: None,
         })
+    }
+
+    /// The same with the curves of a run.
+    pub fn with_curves(self, history: &History) -> Self {
+        Self { curves: Some(sweep::curves(history)), ..self }
     }
 
     /// One JSON object and the end of the line.
     pub fn json(&self) -> Result<String> {
         Ok(serde_json::to_string(self)? + "\n")
+    }
+
+    /// The same as a value.
+    pub fn value(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&self.json()?)?)
     }
 
     /// A page for people.
@@ -212,11 +238,19 @@ impl Report {
         let equal = &self.equivalence;
         let eval_loss = with_error(self.eval_loss, self.eval_loss_standard_error);
         let mut text = format!(
-            "{preset} on {device}, seed {seed}, {parameters} parameters\n\
-             trained        {steps} steps, {elapsed_s:.1} s, {steps_per_s:.0} steps/s\n\
-             loss           held out {eval_loss}, next batch {train_loss:.6} ({})\n",
+            "{preset} on {device}, seed {seed}, {} parameters\n\
+             trained        {} steps, {}, {}\n\
+             loss           held out {eval_loss}, next batch {} ({})\n",
+            count(*parameters as u64),
+            count(*steps),
+            duration(*elapsed_s),
+            rate(*steps_per_s),
+            significant(f64::from(*train_loss), 4),
             self.objective.name()
         );
+        if let Some(changed) = self.overrides.as_ref().filter(|changed| !changed.is_empty()) {
+            let _ = writeln!(text, "changed        {}", changed.join(", "));
+        }
         for (i, (name, line)) in self.references.0.iter().enumerate() {
             let head = if i == 0 { "references" } else { "" };
             let loss = with_error(line.loss, line.loss_standard_error);
@@ -225,27 +259,25 @@ impl Report {
         }
         let _ = write!(
             text,
-            "against {:6} predictions differ by {:.2e}, relative {:.2e}\n\
-             {:14} sensitivities: cosine {:.6}, differ by {:.2e}, on {} tasks\n\
+            "against {:6} predictions differ by {}\n\
+             {:14} sensitivities: cosine {}, on {} tasks\n\
              {:14} loss gap {} %\n",
             equal.reference,
-            equal.prediction_difference,
-            equal.prediction_difference_relative,
+            percent(equal.prediction_difference_relative),
             "",
-            equal.sensitivity_cosine,
-            equal.sensitivity_difference,
-            equal.compared_tasks,
+            cosine(equal.sensitivity_cosine),
+            count(equal.compared_tasks as u64),
             "",
             with_error(100.0 * equal.loss_gap, 100.0 * equal.loss_gap_standard_error)
         );
-        if let Some(cosine) = equal.state_cosine {
-            let _ = writeln!(text, "{:14} state and Σ y xᵀ: cosine {cosine:.6}", "");
+        if let Some(value) = equal.state_cosine {
+            let _ = writeln!(text, "{:14} state and Σ y xᵀ: cosine {}", "", cosine(value));
         }
-        if let Some(cosine) = equal.read_state_cosine {
-            let _ = writeln!(text, "{:14} state as read and Σ y xᵀ: cosine {cosine:.6}", "");
+        if let Some(value) = equal.read_state_cosine {
+            let _ = writeln!(text, "{:14} state as read and Σ y xᵀ: cosine {}", "", cosine(value));
         }
         if let Some(difference) = equal.parameter_difference {
-            let _ = writeln!(text, "{:14} weights and construction: differ by {difference:.2e}, relative", "");
+            let _ = writeln!(text, "{:14} weights and construction: differ by {}", "", percent(difference));
         }
         let _ = writeln!(text, "nearest        {}", equal.nearest_line());
         if let Some(file) = saved {
@@ -304,10 +336,15 @@ pub fn named_parameters(tuned: &Tuned) -> serde_json::Map<String, serde_json::Va
     numbers.into_iter().flatten().collect()
 }
 
-/// Of the true answers' norm, to two significant digits.
-pub fn percent(share: f64) -> String {
-    let percents = 100.0 * share;
-    if percents.abs() < 0.01 { format!("{percents:.0e} %") } else { format!("{percents:.2} %") }
+/// Key and value of every field that was changed in the preset of this name; `None` if there is no such preset.
+pub fn overrides(name: &str, preset: &Preset) -> Option<Vec<String>> {
+    let (_, named) = preset::find(name).ok()?;
+    Some(preset::differences(&named, preset).into_iter().map(|(key, value)| format!("{key}={value}")).collect())
+}
+
+/// The commit of this program, from [`VERSION`].
+fn commit() -> Option<&'static str> {
+    VERSION.split_once('(').map(|(_, rest)| rest.trim_end_matches(')'))
 }
 
 /// The loss of one step of gradient descent, where the task has it.

@@ -12,14 +12,14 @@ use crate::bounds;
 use crate::session::{Session, SessionFile};
 use crate::train::Experiment;
 
-/// Time between two saves while a run goes on: a power cut costs no more than this.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Time after a save that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The file that a run is saved to.
 pub struct Saver {
     file: SessionFile,
+    /// Time between two saves while a run goes on: a power cut costs no more than this.
+    every: Duration,
     next: Instant,
 }
 
@@ -32,9 +32,9 @@ pub enum Saved {
 
 impl Saver {
     /// Takes the file and saves the run once, so that a file that cannot be written is known before the first step.
-    pub fn begin(mut file: SessionFile, experiment: &Experiment) -> Result<Self> {
+    pub fn begin(mut file: SessionFile, experiment: &Experiment, every: Duration) -> Result<Self> {
         file.save(&Session::of(experiment)?)?;
-        Ok(Self { file, next: Instant::now() + SAVE_EVERY })
+        Ok(Self { file, every, next: Instant::now() + every })
     }
 
     /// Saves when it is time to; returns a warning where that fails.
@@ -43,7 +43,7 @@ impl Saver {
             return None;
         }
         let saved = Session::of(experiment).and_then(|session| self.file.save(&session));
-        self.next = Instant::now() + if saved.is_ok() { SAVE_EVERY } else { RETRY_AFTER };
+        self.next = Instant::now() + if saved.is_ok() { self.every } else { RETRY_AFTER };
         let (seconds, step) = (RETRY_AFTER.as_secs(), experiment.step());
         saved.err().map(|error| format!("warning: step {step}: {error:#}; the next try is in {seconds} s"))
     }

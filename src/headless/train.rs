@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -32,16 +32,22 @@ pub struct Options {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
-    /// Save the session to this file, which ends in .ron: before the first step, every minute, and when the run ends,
+    /// Save the session to this file, which ends in .ron: before the first step, now and then, and when the run ends,
     /// also by a signal or a divergence
     #[arg(long, value_name = "FILE", value_parser = session_name, add = completions::session_files())]
     pub save: Option<PathBuf>,
+    /// Seconds between two saves while the run goes on; `innerloop watch` shows each
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "save", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub save_every: u64,
     /// Let --save replace the session of another experiment, or a later step of this one
     #[arg(long, requires = "save")]
     pub force: bool,
     /// Print one JSON object and nothing else on standard output
     #[arg(long)]
     pub json: bool,
+    /// Add the curves to that object
+    #[arg(long, requires = "json")]
+    pub curves: bool,
 }
 
 fn session_name(text: &str) -> Result<PathBuf, String> {
@@ -62,7 +68,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     // All that can be refused is refused before the references are computed, which may take long.
     let file = options.save.as_ref().map(|_| target(&source, options)).transpose()?;
     let mut experiment = open(source, options.device, &stop)?;
-    let mut saver = file.map(|file| Saver::begin(file, &experiment)).transpose()?;
+    let every = Duration::from_secs(options.save_every);
+    let mut saver = file.map(|file| Saver::begin(file, &experiment, every)).transpose()?;
     if let Some(note) = experiment.device_note() {
         tell(note);
     }
@@ -76,7 +83,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return end.leave(saved);
     }
     let trained = experiment.step() - first;
+    // The curves of training, without the measurement of the report.
+    let history = options.curves.then(|| experiment.history.clone());
     let report = Report::of(&mut experiment, trained, elapsed)?;
+    let report = match &history {
+        Some(history) => report.with_curves(history),
+        None => report,
+    };
     let path = saved.as_ref().ok().and_then(Option::as_ref).map(Saved::path);
     print(&if options.json { report.json()? } else { report.page(path) })?;
     match saved? {

@@ -69,6 +69,33 @@ pub fn keys(preset: &Preset) -> Vec<String> {
     fields.iter().map(|field| &field.path).filter(|path| !path.contains('[') && !holds_keys(path)).cloned().collect()
 }
 
+/// Key and value, as for [`set`], of every field of a preset that differs from another one, without the words that describe
+/// it, its claims and its seed.
+pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
+    let strip = |preset: &Preset| Preset {
+        title: String::new(),
+        summary: String::new(),
+        recurrence: String::new(),
+        about: String::new(),
+        look_for: String::new(),
+        expect: String::new(),
+        claims: Vec::new(),
+        train: crate::optim::TrainSpec { seed: 0, ..preset.train.clone() },
+        ..preset.clone()
+    };
+    let (from, to) = (strip(from), strip(to));
+    let [from_text, to_text] = [&from, &to].map(|preset| ron_file::pretty(preset).unwrap_or_default());
+    let value = |text: &str, key: &str| {
+        let field = ron_spans::find(text, key)?;
+        Some(text[field.value].split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let changed = keys(&to).into_iter().filter_map(|key| {
+        let new = value(&to_text, &key)?;
+        (value(&from_text, &key).as_ref() != Some(&new)).then_some((key, new))
+    });
+    changed.collect()
+}
+
 /// The message for a key that does not exist, with the keys beside it.
 fn unknown(text: &str, key: &str) -> String {
     let paths: Vec<String> = ron_spans::fields(text).into_iter().map(|field| field.path).collect();

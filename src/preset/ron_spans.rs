@@ -118,6 +118,9 @@ struct Token {
     range: Range<usize>,
 }
 
+/// Characters of a character literal at most, without its first quote: `\u{10FFFF}'`.
+const LONGEST_CHARACTER: usize = 11;
+
 /// Splits a text into tokens of at least one byte.
 struct Lexer<'a> {
     text: &'a str,
@@ -212,8 +215,10 @@ impl Iterator for Lexer<'_> {
                     Kind::Other
                 }
                 '\'' => {
-                    // A character never spans lines, so a stray quote affects only its line.
-                    let inside = self.rest().split('\n').next().unwrap_or_default();
+                    // A stray quote affects only what a character could be, so that lexing takes linear time.
+                    let end = self.rest().char_indices().take(LONGEST_CHARACTER).find(|(_, c)| *c == '\n');
+                    let end = end.or_else(|| self.rest().char_indices().nth(LONGEST_CHARACTER));
+                    let inside = end.map_or(self.rest(), |(end, _)| &self.rest()[..end]);
                     let from = inside.chars().next().map_or(0, |c| c.len_utf8() + usize::from(c == '\\'));
                     self.at += inside.get(from..).and_then(|s| s.find('\'')).map_or(0, |i| from + i + 1);
                     Kind::Other
@@ -253,6 +258,14 @@ impl Frame {
     }
 }
 
+/// Bytes of a field's name that are part of its path: paths are copied for each bracket.
+const LONGEST_NAME: usize = 64;
+
+/// The end of what is kept of a name that begins at `start`.
+fn longest_name(text: &str, start: usize) -> usize {
+    (start + LONGEST_NAME..text.len()).find(|&end| text.is_char_boundary(end)).unwrap_or(text.len())
+}
+
 /// Deeper brackets are skipped: no preset or session nests so deeply.
 const DEEPEST: usize = 64;
 
@@ -287,7 +300,7 @@ fn visit<B>(text: &str, mut see: impl FnMut(Field) -> ControlFlow<B>) -> Control
                 frame.element = frame.element.map(|element| element + 1);
             }
             Kind::Name if frame.field.is_none() && depth > 1 && colon_follows(&mut tokens) => {
-                let name = &text[token.range.clone()];
+                let name = &text[token.range.start..token.range.end.min(longest_name(text, token.range.start))];
                 let path = if frame.path.is_empty() { name.to_owned() } else { format!("{}.{name}", frame.path) };
                 let start = next_word(text, tokens.next().map_or(text.len(), |colon| colon.range.end));
                 frame.field = Some(Field { path, key: token.range.clone(), value: start..start });
@@ -311,63 +324,4 @@ fn colon_follows<'a>(tokens: &mut std::iter::Peekable<Lexer<'a>>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = r##"// dim: 1, ( "
-#![enable(implicit_some)]
-Preset(
-    /* dim: /* nested ( */ 2 */ title: "dim: 3, \" (", raw: r#"x: ("#, mark: ',',
-    task: Linear(dim: 10 /* ten */, outputs: Vector),
-    list: [Gd(1), (a: -1.5e-3, b: [2, 3])],
-    none: None)
-"##;
-
-    #[test]
-    fn fields_are_found_outside_comments_and_strings() {
-        let value = |path: &str| find(TEXT, path).map(|field| &TEXT[field.value]);
-        assert_eq!(value("title"), Some(r#""dim: 3, \" (""#));
-        assert_eq!(value("raw"), Some(r##"r#"x: ("#"##));
-        assert_eq!(value("mark"), Some("','"));
-        assert_eq!(value("task.dim"), Some("10"));
-        assert_eq!(value("task"), Some("Linear(dim: 10 /* ten */, outputs: Vector)"));
-        assert_eq!(value("list[1].a"), Some("-1.5e-3"));
-        assert_eq!(value("list[1].b"), Some("[2, 3]"));
-        assert_eq!(value("none"), Some("None"));
-        assert_eq!(value("dim"), None);
-    }
-
-    #[test]
-    fn the_innermost_field_is_found() {
-        let path = |word: &str| at(TEXT, TEXT.find(word).unwrap()).map(|field| field.path);
-        assert_eq!(path("10").as_deref(), Some("task.dim"));
-        assert_eq!(path("Linear").as_deref(), Some("task"));
-        assert_eq!(path("Preset"), None);
-    }
-
-    #[test]
-    fn places_go_there_and_back() {
-        for (place_there, _) in TEXT.char_indices() {
-            let (line, column) = line_column(TEXT, place_there);
-            assert_eq!(place(TEXT, line, column), place_there);
-        }
-        assert_eq!(line_column("ä\nbc", 4), (2, 2));
-        assert_eq!(place("ab", 9, 9), 2);
-    }
-
-    #[test]
-    fn a_kind_of_file_is_known_by_its_opening() {
-        assert!(opens_with("// x\n#![enable(unwrap_newtypes)]\nSession (", "Session", "schema"));
-        assert!(opens_with("(schema: 1", "Session", "schema"));
-        for other in ["", "(", "Session", "Preset(schema: 1", "\"Session(\"", "// Session("] {
-            assert!(!opens_with(other, "Session", "schema"), "{other}");
-        }
-    }
-
-    #[test]
-    fn long_lines_are_wrapped_outside_strings() {
-        let text = "(\n    a: [1.5, 2.5, 3.5, 4.5],\n    b: \"1, 2, 3, 4, 5, 6, 7\",\n)";
-        let wrapped = wrapped(text, 20);
-        assert_eq!(wrapped, "(\n    a: [1.5, 2.5,\n        3.5, 4.5],\n    b: \"1, 2, 3, 4, 5, 6, 7\",\n)");
-    }
-}
+mod tests;

@@ -1,21 +1,19 @@
 //! Sessions in files: reading, listing, and atomic saving.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Inconsistency, SCHEMA, Session, SessionFile, Summary};
+use super::{Inconsistency, SCHEMA, Session, SessionFile};
 use crate::bounds;
 use crate::preset::{self, ParseError};
 
 /// Bytes of a session file at most: the parameters of the largest model that a preset allows, as text.
-const LARGEST: u64 = 256 << 20;
+pub(super) const LARGEST: u64 = 256 << 20;
 /// Bytes at the start of a file in which a session is recognised; comments may come first.
-const OPENING: u64 = 64 << 10;
+pub(super) const OPENING: u64 = 64 << 10;
 
 /// Reads a session, checked.
 pub fn load(path: &Path) -> Result<Session> {
@@ -24,18 +22,23 @@ pub fn load(path: &Path) -> Result<Session> {
 
 /// A session from its text, checked; `file` is for the errors.
 pub fn understand(file: &str, text: &str) -> Result<Session> {
-    // Another version may have other fields, so this one is checked first.
-    if let Some(field) = preset::find_field(text, "schema") {
-        let found = &text[field.value];
-        if found.parse() != Ok(SCHEMA) {
-            let message = format!("schema: this is version {found}, and this program reads version {SCHEMA}");
-            return Err(ParseError::of_whole(text, "", &message).in_file(file));
-        }
-    }
+    check_schema(file, text)?;
     let session: Session = preset::parse(file, text)?;
     let refusal = |Inconsistency { within, message }| ParseError::of_whole(text, within, &message).in_file(file);
     session.check().map_err(refusal)?;
     Ok(session)
+}
+
+/// Refuses another version of the form, which may have other fields: to be checked before anything else.
+pub(super) fn check_schema(file: &str, text: &str) -> Result<()> {
+    let found = preset::find_field(text, "schema").map(|field| &text[field.value]);
+    match found.filter(|found| found.parse() != Ok(SCHEMA)) {
+        Some(found) => {
+            let message = format!("schema: this is version {found}, and this program reads version {SCHEMA}");
+            Err(ParseError::of_whole(text, "", &message).in_file(file))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a file begins like a session.
@@ -69,20 +72,4 @@ pub fn text(session: &Session) -> Result<String> {
     let text = preset::pretty(session)?;
     ensure!(text.len() as u64 <= LARGEST, "the session is larger than the {} MiB that can be read", LARGEST >> 20);
     Ok(text)
-}
-
-/// The sessions in a folder, newest first. A file that cannot be read is listed with its error.
-pub fn list(folder: &Path) -> Vec<Summary> {
-    let Ok(listing) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = listing.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let ron = |path: &PathBuf| path.extension() == Some(OsStr::new("ron"));
-    let mut rows: Vec<Summary> = paths.filter(ron).map(summary).collect();
-    rows.sort_by(|a, b| b.modified.cmp(&a.modified).then_with(|| a.path.cmp(&b.path)));
-    rows
-}
-
-fn summary(path: PathBuf) -> Summary {
-    let modified = std::fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    let content = load(&path).map(|session| session.content()).map_err(|error| format!("{error:#}"));
-    Summary { path, modified, content }
 }

@@ -27,7 +27,7 @@ pub enum Existing {
 ///
 /// # Errors
 /// The folder is missing or may not be written, the disk is full, the file is read-only.
-pub fn write(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
+pub fn write(path: &Path, content: impl AsRef<[u8]>, existing: Existing) -> io::Result<()> {
     let target = target(path)?;
     let folder = folder(&target);
     let old = fs::metadata(&target).ok().map(|about| about.permissions());
@@ -39,7 +39,7 @@ pub fn write(path: &Path, text: &str, existing: Existing) -> io::Result<()> {
     let mut file = builder.tempfile_in(folder).map_err(|error| without_path(&error))?;
     // Tells other programs that this file is in use. Not every file system has locks.
     let _ = file.as_file().try_lock();
-    file.as_file_mut().write_all(text.as_bytes())?;
+    file.as_file_mut().write_all(content.as_ref())?;
     if let Some(permissions) = old {
         file.as_file().set_permissions(permissions)?;
     }

@@ -42,9 +42,7 @@ impl FileLock {
     /// Acquires the lock on the name of a file, which need not exist. Where the file system has no locks, it is
     /// granted to everyone.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
-        let target = files::target(path).map_err(LockError::Io)?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let path = files::folder(&target).join(format!(".{name}{SUFFIX}"));
+        let path = lock_path(path).map_err(LockError::Io)?;
         let mut holder = String::new();
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
@@ -73,6 +71,29 @@ impl FileLock {
         let holder = holder.trim();
         Err(LockError::Held(if holder.is_empty() { "another process".to_owned() } else { holder.to_owned() }))
     }
+}
+
+impl FileLock {
+    /// Who has the lock on the name of a file: "process 4711 on node3". `None` if it is free, or the file system has no
+    /// locks.
+    pub fn holder(path: &Path) -> Option<String> {
+        let file = File::open(lock_path(path).ok()?).ok()?;
+        // Shared, so that those who only ask do not see each other.
+        if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+            return None;
+        }
+        let mut holder = String::new();
+        let _ = file.take(LONGEST_HOLDER).read_to_string(&mut holder);
+        let holder = holder.trim();
+        Some(if holder.is_empty() { "another process".to_owned() } else { holder.to_owned() })
+    }
+}
+
+/// The file that carries the lock on a name.
+fn lock_path(path: &Path) -> io::Result<PathBuf> {
+    let target = files::target(path)?;
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(files::folder(&target).join(format!(".{name}{SUFFIX}")))
 }
 
 impl Drop for FileLock {
@@ -113,8 +134,11 @@ mod tests {
         let lock = FileLock::acquire(&path).unwrap();
         let Err(LockError::Held(holder)) = FileLock::acquire(&path) else { panic!("two locks") };
         assert!(holder.starts_with(&format!("process {} on ", std::process::id())), "{holder}");
+        assert_eq!(FileLock::holder(&path), Some(holder));
+        assert_eq!(FileLock::holder(&folder.path().join("other.ron")), None);
         assert!(FileLock::acquire(&folder.path().join("other.ron")).is_ok());
         drop(lock);
+        assert_eq!(FileLock::holder(&path), None);
         drop(FileLock::acquire(&path).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(matches!(FileLock::acquire(&folder.path().join("none/s.ron")), Err(LockError::Io(_))));

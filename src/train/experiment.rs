@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::checkpoint::LR_FACTORS;
-use super::device::{auto, catch_panic, explained, DeviceChoice};
+use super::device::{DeviceChoice, auto, catch_panic, explained};
 use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
 use super::opening::Watch;
 use super::trainer::Run;
-use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport};
+use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey, Task};
 
@@ -47,6 +47,7 @@ pub struct Experiment {
     pub name: String,
     pub preset: Arc<Preset>,
     pub history: History,
+    pub time: TrainingTime,
     seed: u64,
     /// Steps done.
     step: u64,
@@ -124,10 +125,19 @@ impl Experiment {
         watch: Watch,
     ) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::with_weights(name, preset, checkpoint, &trained_on, device, watch)?;
-        experiment.last_good.history.clone_from(&history);
-        experiment.history = history;
+        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
+        experiment.go_to(checkpoint, history)?;
         Ok(experiment)
+    }
+
+    /// Goes to another state of the same preset.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn go_to(&mut self, checkpoint: Checkpoint, history: History) -> Result<()> {
+        self.lr_factor = checkpoint.lr_factor;
+        self.last_good = GoodState { checkpoint, history };
+        self.fall_back()
     }
 
     /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on
@@ -143,21 +153,8 @@ impl Experiment {
         trained_on: &Task,
         device: DeviceChoice,
     ) -> Result<Self> {
-        Self::with_weights(name, preset, checkpoint, trained_on, device, &|_| true)
-    }
-
-    fn with_weights(
-        name: &str,
-        preset: Preset,
-        checkpoint: Checkpoint,
-        trained_on: &Task,
-        device: DeviceChoice,
-        watch: Watch,
-    ) -> Result<Self> {
-        let mut experiment = Self::open(name, preset, trained_on, device, watch)?;
-        experiment.last_good.checkpoint = checkpoint;
-        experiment.lr_factor = experiment.last_good.checkpoint.lr_factor;
-        experiment.fall_back()?;
+        let mut experiment = Self::open(name, preset, trained_on, device, &|_| true)?;
+        experiment.go_to(checkpoint, History::default())?;
         Ok(experiment)
     }
 
@@ -179,6 +176,7 @@ impl Experiment {
             name: name.to_owned(),
             preset,
             history: History::default(),
+            time: TrainingTime::default(),
             seed,
             step: 0,
             lr_factor: 1.0,
@@ -206,6 +204,7 @@ impl Experiment {
             experiment.run.attempt(|run| run.initialise(seed))?;
             (experiment.seed, experiment.step, experiment.lr_factor) = (seed, 0, 1.0);
             experiment.history = History::default();
+            experiment.time = TrainingTime::default();
             experiment.measure(Scope::Subset)?;
             experiment.keep(None)
         };
@@ -218,7 +217,10 @@ impl Experiment {
     /// # Errors
     /// The device failed: the run is back at its last good state.
     pub fn advance(&mut self, most: u64) -> Result<Advance> {
-        self.train(most).inspect_err(|_| self.recover())
+        let began = Instant::now();
+        let advance = self.train(most).inspect_err(|_| self.recover())?;
+        self.time.add(self.step, began.elapsed(), advance.measurement.is_some());
+        Ok(advance)
     }
 
     fn train(&mut self, most: u64) -> Result<Advance> {

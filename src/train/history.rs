@@ -35,6 +35,19 @@ pub struct History {
 }
 
 impl History {
+    /// Every curve that has a point, under its name in reports and exported files.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Series)> {
+        let named = [
+            ("train_loss", &self.train_loss),
+            ("eval_loss", &self.eval_loss),
+            ("prediction_difference_relative", &self.prediction_difference),
+            ("sensitivity_angle", &self.sensitivity_angle),
+            ("loss_gap", &self.loss_gap),
+            ("state_angle", &self.state_angle),
+        ];
+        named.into_iter().filter(|(_, series)| !series.is_empty())
+    }
+
     pub fn record_step(&mut self, report: &StepReport) {
         self.train_loss.push(report.step, report.loss);
     }

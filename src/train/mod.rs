@@ -22,6 +22,7 @@ mod history;
 mod loss;
 mod opening;
 mod trainer;
+mod training_time;
 
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
@@ -34,3 +35,4 @@ pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
 pub use opening::{Cancelled, Watch};
 pub use trainer::{StepReport, fits};
+pub use training_time::TrainingTime;

@@ -3,19 +3,22 @@
 //! Knows nothing of the app: an effect carries all that performing it needs.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Result;
+
 use super::event::{Event, TERMINAL_LOST};
+use super::listing::Lister;
 use super::message::{EffectResult, Message, SystemEvent};
 use super::terminal::Screen;
 use crate::preset::Preset;
 use crate::session::{self, ClaimRecord, ResultCache};
 use crate::system;
 use crate::train::DeviceChoice;
-use crate::worker::{Order, Source, Worker};
+use crate::worker::{Order, Source, Update, Worker};
 
 /// What [`App::update`](super::app::App::update) asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,12 +27,14 @@ pub enum Effect {
     Start(Source, DeviceChoice),
     /// Read a session and start it.
     OpenSession(PathBuf, DeviceChoice),
+    /// Show a session that another program trains: a file, or the latest one in a folder.
+    Watch(PathBuf, DeviceChoice),
     ListSessions,
     ReadResults,
     /// Store what a run of a preset came to.
     RecordResult(String, Arc<Preset>, ClaimRecord),
     Order(Order),
-    /// Save the run to its own file, or to a new one in the folder of sessions.
+    /// Save the run to its file; a run without one gets a new file in the folder of sessions.
     Save,
     /// Send [`SystemEvent::SaveOverdue`] after this time.
     StartTimer(Duration),
@@ -52,11 +57,15 @@ pub struct Places {
     pub results: Option<PathBuf>,
 }
 
+/// Receives the updates of a run.
+type Post = Box<dyn Fn(Update) + Send>;
+
 pub struct EffectRunner {
     pub screen: Screen,
     places: Places,
     events: Sender<Event>,
     worker: Option<Worker>,
+    lister: Lister,
     /// Numbers the runs, so that a late update of an earlier run is recognised.
     run: u64,
     /// When [`SystemEvent::SaveOverdue`] is due.
@@ -69,7 +78,8 @@ pub struct EffectRunner {
 
 impl EffectRunner {
     pub fn new(screen: Screen, places: Places, events: Sender<Event>) -> Self {
-        Self { screen, places, events, worker: None, run: 0, timer: None, stopping_job: false, exit: None }
+        let (worker, lister) = (None, Lister::default());
+        Self { screen, places, events, worker, lister, run: 0, timer: None, stopping_job: false, exit: None }
     }
 
     /// Whether an update comes from the run that is open.
@@ -80,12 +90,25 @@ impl EffectRunner {
     /// Performs an effect; returns its result where it has one.
     pub fn perform(&mut self, effect: Effect) -> Option<Message> {
         let result = match effect {
-            Effect::Start(source, device) => self.start(source, device),
-            Effect::OpenSession(path, device) => match session::load(&path) {
-                Ok(session) => self.start(Source::Session(path, Box::new(session)), device),
-                Err(error) => EffectResult::OpenFailed(format!("{error:#}")),
-            },
-            Effect::ListSessions => EffectResult::SessionsListed(list(&self.places.saves)),
+            Effect::Start(source, device) => {
+                let title = match &source {
+                    Source::Preset(_, preset) => preset.title.clone(),
+                    Source::Session(_, session) => session.preset.title.clone(),
+                };
+                self.start(title, || Ok(source), device)
+            }
+            Effect::OpenSession(path, device) => {
+                let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                self.start(title, move || Ok(Source::Session(path.clone(), Box::new(session::load(&path)?))), device)
+            }
+            Effect::Watch(path, device) => {
+                let title = path.display().to_string();
+                self.replace(title, |post| Worker::watch(path, device, post))
+            }
+            Effect::ListSessions => {
+                self.lister.start(self.places.saves.clone(), self.events.clone());
+                return None;
+            }
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {
                 // Nothing depends on it, so a failure is not reported.
@@ -117,20 +140,27 @@ impl EffectRunner {
         Some(Message::Result(result))
     }
 
+    /// Starts a run from what `read` returns, which is called in the training thread.
+    fn start(
+        &mut self,
+        title: String,
+        read: impl FnOnce() -> Result<Source> + Send + 'static,
+        device: DeviceChoice,
+    ) -> EffectResult {
+        self.replace(title, |post| Worker::open(read, device, post))
+    }
+
     /// One run at a time: the last one ends before the next takes its cores.
-    fn start(&mut self, source: Source, device: DeviceChoice) -> EffectResult {
-        let title = match &source {
-            Source::Preset(_, preset) => preset.title.clone(),
-            Source::Session(_, session) => session.preset.title.clone(),
-        };
+    fn replace(&mut self, title: String, start: impl FnOnce(Post) -> Worker) -> EffectResult {
+        self.lister.stop();
         self.worker = None;
         self.run += 1;
         let (run, events) = (self.run, self.events.clone());
-        let post = move |update| {
+        let post: Post = Box::new(move |update| {
             // The receiver is gone only while the program ends.
             let _ = events.send(Event::Updated(run, Box::new(update)));
-        };
-        self.worker = Some(Worker::start(source, device, post));
+        });
+        self.worker = Some(start(post));
         EffectResult::Started { title }
     }
 
@@ -148,11 +178,4 @@ impl EffectRunner {
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
-}
-
-/// The sessions in a folder, each with its age in seconds.
-fn list(saves: &Path) -> Vec<(session::Summary, u64)> {
-    let now = SystemTime::now();
-    let age = |modified| now.duration_since(modified).map_or(0, |age| age.as_secs());
-    session::list(saves).into_iter().map(|summary| (age(summary.modified), summary)).map(|(age, s)| (s, age)).collect()
 }

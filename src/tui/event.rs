@@ -12,7 +12,7 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 
 use super::escape::{EscapeJoiner, SPLIT_WITHIN};
-use super::message::SystemEvent;
+use super::message::{EffectResult, SystemEvent};
 use crate::system::signals;
 use crate::system::terminal::{Input, wait_for_input};
 use crate::worker::Update;
@@ -27,6 +27,8 @@ pub enum Event {
     /// From the run with this number; an update of an earlier run is late and is dropped.
     Updated(u64, Box<Update>),
     System(SystemEvent),
+    /// An effect that takes time has a result.
+    Result(EffectResult),
     Resized,
     /// A frame has been written to the terminal, and there is space for the next.
     FrameWritten,

@@ -85,6 +85,7 @@ impl<'a> EventLoop<'a> {
             Event::Updated(run, update) if self.effect_runner.is_current(run) => self.update(Message::Worker(update)),
             Event::Updated(..) => {}
             Event::System(event) => self.update(Message::System(event)),
+            Event::Result(result) => self.update(Message::Result(result)),
             Event::Resized => self.redraw = Redraw::Now,
             Event::FrameWritten => {}
         }

@@ -4,6 +4,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use super::layouts::us_key;
 use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move};
 
 /// What keys mean at a moment.
@@ -66,7 +67,7 @@ impl Key {
         }
     }
 
-    /// The key as it is printed: "Space", "Ctrl-C", "←".
+    /// The key as it is printed: "Space", "Ctrl-C", "Left".
     pub fn label(self) -> String {
         match self {
             Self::Char(' ') => "Space".to_owned(),
@@ -75,10 +76,6 @@ impl Key {
             Self::Code(KeyCode::BackTab) => "Shift-Tab".to_owned(),
             Self::Code(KeyCode::PageUp) => "PgUp".to_owned(),
             Self::Code(KeyCode::PageDown) => "PgDn".to_owned(),
-            Self::Code(KeyCode::Left) => "←".to_owned(),
-            Self::Code(KeyCode::Right) => "→".to_owned(),
-            Self::Code(KeyCode::Up) => "↑".to_owned(),
-            Self::Code(KeyCode::Down) => "↓".to_owned(),
             Self::Code(code) => code.to_string(),
         }
     }
@@ -97,7 +94,7 @@ impl Key {
 }
 
 use Key::{Char, Code, Ctrl};
-use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, Home, Left, PageDown, PageUp, Right, Tab, Up};
+use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
 
 const GALLERY: &[Mode] = &[Mode::Gallery];
 const SEARCH: &[Mode] = &[Mode::Search];
@@ -162,9 +159,9 @@ pub static BINDINGS: &[Binding] = &[
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
-    bind(ANYWHERE, &[Char('?')], Action::Help, "this help").hint("?", "keys"),
+    bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
     bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, zoom, lab, gallery"),
-    bind(ANYWHERE, &[Char('q')], Action::Quit, "quit"),
+    bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(&Mode::ALL, &[Ctrl('c')], Action::Quit, "quit; twice: without saving"),
     bind(&Mode::ALL, &[Ctrl('z'), Char('Z')], Action::Suspend, "suspend to the shell; fg comes back"),
     bind(&Mode::ALL, &[Ctrl('l'), Char('L')], Action::Repaint, "repaint the screen"),
@@ -191,11 +188,17 @@ pub fn action(mode: Mode, event: &KeyEvent) -> Option<Action> {
         {
             Some(Action::Gallery(G::Type(c)))
         }
-        _ => {
-            let binding = bindings(mode).find(|binding| binding.keys.iter().any(|key| key.is(event)));
-            binding.map(|binding| binding.action.clone())
-        }
+        KeyCode::Char(c) => bound(mode, event).or_else(|| {
+            // On a layout without Latin letters the position of the key counts.
+            bound(mode, &KeyEvent { code: KeyCode::Char(us_key(c)?), ..*event })
+        }),
+        _ => bound(mode, event),
     }
+}
+
+fn bound(mode: Mode, event: &KeyEvent) -> Option<Action> {
+    let binding = bindings(mode).find(|binding| binding.keys.iter().any(|key| key.is(event)));
+    binding.map(|binding| binding.action.clone())
 }
 
 /// The key table of the README: keys, help, and where they work.

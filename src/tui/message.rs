@@ -99,10 +99,8 @@ pub enum Answer {
 pub enum EffectResult {
     /// A run was started; its first report will follow.
     Started { title: String },
-    /// A session could not be read.
-    OpenFailed(String),
-    /// The saved sessions, each with its age in seconds.
-    SessionsListed(Vec<(Summary, u64)>),
+    /// The saved sessions, each with its age in seconds; the newest alone while the list is not complete.
+    SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
     /// Earlier results of presets on this machine, and the present time in seconds since 1970.
     ResultsRead(ResultCache, u64),
 }

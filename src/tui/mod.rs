@@ -18,11 +18,13 @@ pub mod effects;
 mod escape;
 mod event;
 mod event_loop;
+pub mod glyphs;
 pub mod keymap;
 mod labels;
 pub mod layout;
+mod layouts;
+mod listing;
 pub mod message;
-mod numbers;
 mod output;
 mod pacer;
 pub mod pane;
@@ -37,6 +39,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 
+use crate::numbers;
 use crate::preset;
 use crate::session::ResultCache;
 use crate::train::DeviceChoice;
@@ -47,6 +50,7 @@ use capabilities::{BackgroundChoice, ColorChoice};
 use effects::{Effect, EffectRunner, Places};
 use event::Event;
 use event_loop::EventLoop;
+use glyphs::GlyphChoice;
 use message::SystemEvent;
 use terminal::Screen;
 use theme::Theme;
@@ -55,6 +59,8 @@ use theme::Theme;
 pub struct Options {
     /// What the lab opens on; `None`: the gallery.
     pub start: Option<Source>,
+    /// A session to show that another program trains, or a folder of sessions; nothing is started then.
+    pub watch: Option<PathBuf>,
     /// The step to stop at, instead of the preset's last.
     pub stop_at: Option<u64>,
     pub device: DeviceChoice,
@@ -62,6 +68,7 @@ pub struct Options {
     pub saves: PathBuf,
     pub color: ColorChoice,
     pub background: BackgroundChoice,
+    pub glyphs: GlyphChoice,
 }
 
 /// Runs until the user leaves or a signal ends the process; returns the exit code.
@@ -70,7 +77,8 @@ pub struct Options {
 /// The terminal cannot be used, or a thread cannot be started.
 pub fn run(options: Options) -> Result<u8> {
     let variable = |name: &str| std::env::var(name).ok();
-    let theme = Theme::new(options.color.depth(variable), options.background.background(variable));
+    let theme = Theme::new(options.color.depth(variable), options.background.background(variable))
+        .with_glyphs(options.glyphs.glyphs(variable));
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
     let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
@@ -87,9 +95,14 @@ pub fn run(options: Options) -> Result<u8> {
     event::read_input(sender.clone())?;
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
-    let start = options.start.map(|source| Effect::Start(source, options.device));
+    let start = match options.watch {
+        Some(path) => Some(Effect::Watch(path, options.device)),
+        None => options.start.map(|source| Effect::Start(source, options.device)),
+    };
     let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
-    let effects = start.into_iter().chain(stop_at).chain([Effect::ListSessions, Effect::ReadResults]).collect();
+    // A list would compete with a run; leaving the lab lists anyway.
+    let list = start.is_none().then_some(Effect::ListSessions);
+    let effects = start.into_iter().chain(stop_at).chain(list).chain([Effect::ReadResults]).collect();
     let code = EventLoop::new(&mut app, effect_runner, theme, events).run(effects);
     terminal::print_lines(&report::lines(&app));
     Ok(code)

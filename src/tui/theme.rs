@@ -7,6 +7,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use super::capabilities::{Background, Depth};
+use super::glyphs::Glyphs;
 
 /// What a colour can mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,7 @@ impl Role {
 pub struct Theme {
     depth: Depth,
     background: Background,
+    glyphs: Glyphs,
 }
 
 /// Shades on either side of zero in the diverging ramp of a heatmap.
@@ -68,7 +70,15 @@ pub const SHADES: i8 = 8;
 
 impl Theme {
     pub fn new(depth: Depth, background: Background) -> Self {
-        Self { depth, background }
+        Self { depth, background, glyphs: Glyphs::Unicode }
+    }
+
+    pub fn with_glyphs(self, glyphs: Glyphs) -> Self {
+        Self { glyphs, ..self }
+    }
+
+    pub fn glyphs(self) -> Glyphs {
+        self.glyphs
     }
 
     /// The style of something with this role.
@@ -100,9 +110,9 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// Whether a heatmap can consist of colours alone.
+    /// Whether a heatmap can consist of colours alone, in half blocks.
     pub fn shades(self) -> bool {
-        matches!(self.depth, Depth::True | Depth::Indexed)
+        matches!(self.depth, Depth::True | Depth::Indexed) && self.glyphs == Glyphs::Unicode
     }
 
     /// Whether colours tell curves apart.

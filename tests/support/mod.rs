@@ -79,8 +79,10 @@ pub fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
+/// Standard error, without what a busy machine adds while a run is opened.
 pub fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    text.split_inclusive('\n').filter(|line| !line.starts_with("opening: ")).collect()
 }
 
 /// A training child that has done its first steps.
@@ -94,7 +96,11 @@ pub fn started(command: &mut Command) -> (Child, BufReader<ChildStderr>) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    lines.read_line(&mut line).unwrap();
+    // On a busy machine the opening takes long enough to be commented on.
+    while line.is_empty() || line.starts_with("opening: ") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended");
+    }
     assert!(line.starts_with("step "), "{line}");
     (child, lines)
 }

@@ -2,7 +2,7 @@
 
 use super::job::{Outcome, Trained};
 use super::short;
-use crate::headless::report::percent;
+use crate::numbers::percent;
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::uncertainty::{mean_and_deviation, with_error};

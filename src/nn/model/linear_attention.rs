@@ -76,7 +76,9 @@ weights! {
     pub struct LinearAttention<D>(config: Configured<LinearAttentionSpec>) {
         let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
         let (d, w, step_size) = (shape.dim, layout.width(shape), gd_constants.step_size);
-        let layer = LayerConfig { init: spec.init, d, w, step_size };
+        // In more than one layer a large first one settles on a step of its own and leaves the inputs as they are.
+        let std = if spec.layers > 1 { 0.25 / (w as f32).sqrt() } else { (0.5 / w as f32).sqrt() };
+        let layer = LayerConfig { init: spec.init, d, w, step_size, std };
         weights {
             layers: Vec<LinearAttentionLayer<D>> = numbered(spec.layers, |_| layer),
         }
@@ -97,13 +99,15 @@ struct LayerConfig {
     w: usize,
     /// η/N of the construction.
     step_size: f64,
+    /// The standard deviation of an entry of a random start.
+    std: f32,
 }
 
 weights! {
     /// One layer.
     struct LinearAttentionLayer<D>(config: LayerConfig) {
-        let LayerConfig { init, d, w, step_size } = config;
-        let random = || normal((0.5 / w as f32).sqrt());
+        let LayerConfig { init, d, w, step_size, std } = config;
+        let random = || normal(std);
         let selects_x = || entries(move |row, column| if row == column && row < d { 1.0 } else { 0.0 });
         let selects_y = |value: f32| entries(move |row, column| if row == column && row >= d { value } else { 0.0 });
         weights {

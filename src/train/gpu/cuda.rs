@@ -281,8 +281,7 @@ impl WholeStepEngine for Engine {
         for (part, rates) in rates.chunks(self.at_once).enumerate() {
             let key = StreamKey { step: key.step + (part * self.at_once) as u64, ..key };
             self.sample(key, rates.len())?;
-            let numbers: Vec<Rate> =
-                rates.iter().map(|now| Rate { rate: now.rate, unbiased: now.unbiased }).collect();
+            let numbers: Vec<Rate> = rates.iter().map(|now| Rate { rate: now.rate, unbiased: now.unbiased }).collect();
             self.rates.write(&numbers)?;
             self.barrier.zero()?;
             let mut orders = self.orders(key, rates.len());
@@ -331,7 +330,8 @@ fn compile(text: &str, architecture: &str) -> Result<Vec<u8>> {
         0 => c_int, null() => *const *const c_char, null() => *const *const c_char,
     ));
     ensure!(created == 0, "NVRTC does not take the kernel: error {created}");
-    let options = [&format!("--gpu-architecture={architecture}"), "--std=c++17", "--prec-div=false", "--prec-sqrt=false"];
+    let options =
+        [&format!("--gpu-architecture={architecture}"), "--std=c++17", "--prec-div=false", "--prec-sqrt=false"];
     let options = options.map(|option| CString::new(option).unwrap_or_default());
     let pointers = options.each_ref().map(|option| option.as_ptr());
     let done = nvrtc!(nvrtcCompileProgram(

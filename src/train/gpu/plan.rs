@@ -58,13 +58,29 @@ pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
         lanes /= 2;
     }
     // Sequences that are so long that few fit lie in the GPU's memory in part.
-    let fewest = if fills(8) { 8 } else if fills(4) { 4 } else { 1 };
+    let fewest = if fills(8) {
+        8
+    } else if fills(4) {
+        4
+    } else {
+        1
+    };
     lanes = lanes.max(fewest);
     let fits_twice = lanes * lane + rest <= half;
     // A block that has a multiprocessor to itself, and one with many weights, takes all of it.
     let alone = batch.div_ceil(lanes) <= gpu.multiprocessors;
     let (threads, shared, resident) = match lanes {
-        1 => (if parameters > 4000 { 512 } else if lane < 12_000 { 128 } else { 256 }, gpu.shared_block, 1),
+        1 => (
+            if parameters > 4000 {
+                512
+            } else if lane < 12_000 {
+                128
+            } else {
+                256
+            },
+            gpu.shared_block,
+            1,
+        ),
         _ if alone || parameters > 6000 => (if lane < 6000 { 256 } else { 512 }, gpu.shared_block, 1),
         _ if fits_twice || lanes <= 8 => (256, half, 2),
         _ => (512, gpu.shared_block, 1),

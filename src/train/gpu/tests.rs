@@ -7,16 +7,16 @@ use dfdx::tensor::Cpu;
 
 use super::plan::{GpuSize, plan, training};
 use super::{Parameters, StepRates, WholeStepEngine, WholeSteps};
+use crate::nn::AdamStep;
 use crate::nn::graph::gpu::host::{Compiled, State, compiler};
 use crate::nn::graph::gpu::networks::parameter_shapes;
 use crate::nn::graph::gpu::orders::{Orders, Rate};
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, write};
-use crate::nn::AdamStep;
+use crate::nn::model::GdConstants;
 use crate::optim::Optimiser;
 use crate::preset::{self, Preset};
 use crate::task::{Stream, StreamKey};
-use crate::nn::model::GdConstants;
 use crate::train::trainer::{Run, Trainer};
 use crate::train::{Checkpoint, SavedParameter};
 
@@ -60,7 +60,13 @@ fn rows(preset: &Preset, step: u64) -> (Vec<f32>, Vec<f32>) {
 }
 
 /// The host's kernel over some steps.
-fn train(compiled: &Compiled, preset: &Preset, state: &mut State, steps: std::ops::Range<u64>, last_first: bool) -> Vec<f32> {
+fn train(
+    compiled: &Compiled,
+    preset: &Preset,
+    state: &mut State,
+    steps: std::ops::Range<u64>,
+    last_first: bool,
+) -> Vec<f32> {
     let samples = matches!(Sampling::of(&preset.task, preset.layout), Sampling::Own(_));
     let blocks = 2;
     if samples {
@@ -128,7 +134,9 @@ fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
     let mut reversed = State::new(weights.clone());
     train(&compiled, preset, &mut reversed, 0..5, true);
     let same = again.weights == reversed.weights;
-    let line = format!("{name}: gradient {gradient:.1e}, losses {worst:.1e}, way {way:.1e}, order of threads {same}, {took:?}");
+    let line = format!(
+        "{name}: gradient {gradient:.1e}, losses {worst:.1e}, way {way:.1e}, order of threads {same}, {took:?}"
+    );
     let good = gradient <= 1e-4 && worst <= 1e-3 && same;
     if good { line } else { format!("FAILED {line} {:?} {:?}", &losses[..3], &expected[..3]) }
 }
@@ -271,13 +279,22 @@ fn dump_kernels() {
         let training = training(&preset);
         let source = match numbers[0] {
             0 => plan(&training, numbers[1], H200),
-            lanes => write(&training, Cut { lanes, workers: numbers[1], shared: numbers[2], columns: numbers[3], resident: numbers[4] }),
+            lanes => write(
+                &training,
+                Cut { lanes, workers: numbers[1], shared: numbers[2], columns: numbers[3], resident: numbers[4] },
+            ),
         };
         let shape = preset.task.shape();
         let meta = format!(
             "{name} {preset_name} {} {} {} {} {} {} {} {}\n",
-            source.lanes, source.threads, source.shared, source.scratch, source.parameters, source.chunks,
-            usize::from(training.clips), shape.outputs,
+            source.lanes,
+            source.threads,
+            source.shared,
+            source.scratch,
+            source.parameters,
+            source.chunks,
+            usize::from(training.clips),
+            shape.outputs,
         );
         std::fs::write(format!("{folder}/{name}.meta"), meta).unwrap();
         std::fs::write(format!("{folder}/{name}.cu"), &source.text).unwrap();

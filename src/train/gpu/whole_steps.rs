@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::super::trainer::{Run, StepReport};
 use super::super::{Checkpoint, SavedParameter};
-use crate::nn::LayerStates;
 use crate::nn::AdamStep;
+use crate::nn::LayerStates;
 use crate::optim::Optimiser;
 use crate::preset::Preset;
 use crate::task::{Batch, StreamKey};
@@ -141,7 +141,8 @@ impl State {
     fn load(&mut self) -> Result<()> {
         let saved = self.network.parameters()?;
         let all = |pick: fn(&SavedParameter) -> &Vec<f32>| saved.iter().flat_map(|p| pick(p).clone()).collect();
-        let parameters = Parameters { weights: all(|p| &p.values), first: all(|p| &p.moment1), second: all(|p| &p.moment2) };
+        let parameters =
+            Parameters { weights: all(|p| &p.values), first: all(|p| &p.moment1), second: all(|p| &p.moment2) };
         self.engine.load(&parameters)?;
         (self.is_loaded, self.is_ahead) = (true, false);
         Ok(())

@@ -93,7 +93,11 @@ impl Gallery {
         known.map_or_else(|| self.device.to_string(), |(_, description)| description.clone())
     }
 
-    pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>) {
+    /// Replaces the list, unless a list that is not complete would hide sessions.
+    pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>, complete: bool) {
+        if !complete && sessions.len() < self.sessions.len() {
+            return;
+        }
         self.sessions = sessions.into_iter().map(|(summary, age)| SessionRow { summary, age }).collect();
         self.clamp_selection();
     }

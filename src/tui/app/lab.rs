@@ -219,7 +219,8 @@ impl Lab {
     fn toggle_pause(&mut self) -> Vec<Effect> {
         let Some(status) = &mut self.status else { return vec![] };
         // Shown at once; the worker's next status confirms it.
-        let (phase, order) = match status.phase {
+        let (phase, order) = match &status.phase {
+            Phase::Watched { .. } => return vec![Effect::Order(Order::Pause)],
             Phase::Running => (Phase::Paused, Order::Pause),
             Phase::Paused | Phase::Finished | Phase::Diverged { .. } | Phase::Failed { .. } => {
                 (Phase::Running, Order::Resume)

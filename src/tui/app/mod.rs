@@ -197,8 +197,7 @@ impl App {
     fn resulted(&mut self, result: EffectResult) {
         match result {
             EffectResult::Started { title } => self.lab = Some(Lab::new(printable(&title))),
-            EffectResult::OpenFailed(why) => self.notice = Some(printable(&why)),
-            EffectResult::SessionsListed(sessions) => self.gallery.set_sessions(sessions),
+            EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
         }
     }

@@ -5,8 +5,6 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::nn::model::Architecture;
-use crate::preset::Preset;
 use crate::series::Series;
 use crate::tui::app::Lab;
 use crate::tui::labels;
@@ -66,7 +64,7 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         style: theme.role(Role::Model).patch(theme.focus()),
         losses: latest.loss_by_pairs.clone(),
         loss: latest.eval_loss,
-        flops: flops(&opened.preset),
+        flops: opened.preset.query_flops(),
     });
     let asked = opened.references.iter().filter(|r| opened.preset.references.contains(&r.tuned.reference));
     let references = asked.map(|result| Learner {
@@ -79,14 +77,6 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         flops: Some(result.flops),
     });
     model.into_iter().chain(references).collect()
-}
-
-/// Floating-point operations of the model for one context and its query, read all at once where it can.
-fn flops(preset: &Preset) -> Option<u64> {
-    let shape = preset.task.shape();
-    let tokens = preset.layout.tokens(shape);
-    let costs = preset.model.costs(shape, preset.layout, tokens);
-    costs.whole.or(costs.step).map(|cost| cost.flops.saturating_mul(tokens as u64))
 }
 
 fn render_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {

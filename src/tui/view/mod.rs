@@ -24,6 +24,11 @@ use crate::worker::Phase;
 const LEAST: (u16, u16) = (20, 6);
 
 pub fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    render_unicode(app, theme, area, buffer);
+    theme.glyphs().apply(buffer);
+}
+
+fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.width < LEAST.0 || area.height < LEAST.1 {
         let text = "innerloop needs a larger window";
         return Paragraph::new(text).wrap(Wrap { trim: true }).render(area, buffer);

@@ -75,12 +75,25 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
+    if let Phase::Watched { age, writer } = &status.phase {
+        return Line::from(vec![phase(status, theme), Span::raw(watched(&step, *age, writer.as_deref(), space))]);
+    }
     let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
     let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
     let fits = phase.width() + width(&numbers) <= space;
     let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
     Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
+}
+
+/// How old what is shown is, and who writes it; as much of that as fits.
+fn watched(step: &str, age: u64, writer: Option<&str>, space: usize) -> String {
+    let writer = match writer {
+        Some(writer) => format!("{} trains it", printable(writer).replace('\n', " ")),
+        None => "no program writes it: finished or interrupted".to_owned(),
+    };
+    let left = space.saturating_sub("◉ watching".chars().count() + 2);
+    format!("  {}", fit_groups(&format!("{step}  saved {} ago  {writer}", duration(age as f64)), left))
 }
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {
@@ -90,6 +103,8 @@ fn phase(status: &Status, theme: Theme) -> Span<'static> {
         Phase::Finished => ("■ finished", theme.focus()),
         Phase::Diverged { .. } => ("▲ diverged", theme.role(Role::Warning)),
         Phase::Failed { .. } => ("▲ failed  ", theme.role(Role::Warning)),
+        Phase::Watched { writer: Some(_), .. } => ("◉ watching", theme.role(Role::Model)),
+        Phase::Watched { writer: None, .. } => ("◉ watching", theme.focus()),
     };
     Span::styled(text, style.patch(theme.focus()))
 }

@@ -64,7 +64,14 @@ impl Compiled {
     }
 
     /// Trains; `rows` are tokens and targets where the kernel does not sample. `last_first`: in which order threads take turns.
-    pub fn train(&self, state: &mut State, orders: Orders, (rates, rows): (&[Rate], (&[f32], &[f32])), blocks: usize, last_first: bool) {
+    pub fn train(
+        &self,
+        state: &mut State,
+        orders: Orders,
+        (rates, rows): (&[Rate], (&[f32], &[f32])),
+        blocks: usize,
+        last_first: bool,
+    ) {
         type Train = unsafe extern "C" fn(*const Orders, i32, i32, *mut f32);
         // SAFETY: the type is that of kernel.cu.
         let train: Symbol<Train> = unsafe { self.library.get(b"train") }.unwrap();

@@ -280,7 +280,12 @@ impl Builder {
         }
     }
 
-    fn diagonal(&mut self, tokens: NodeId, asked: usize, (law, n, block): (Discretization, usize, ChannelMixing)) -> NodeId {
+    fn diagonal(
+        &mut self,
+        tokens: NodeId,
+        asked: usize,
+        (law, n, block): (Discretization, usize, ChannelMixing),
+    ) -> NodeId {
         let wide = self.size(tokens).width;
         let rows = [(); 3].map(|()| self.param(1, n));
         let (write, read) = (self.param(wide, 2 * n), self.param(2 * n, wide));
@@ -343,9 +348,8 @@ impl Builder {
 
     fn mamba2(&mut self, tokens: NodeId, asked: usize, spec: &Mamba2Spec) -> NodeId {
         let (wide, inner, n, heads) = (spec.width, spec.inner, spec.states, spec.heads);
-        let reading = |b: &mut Self, columns: usize| {
-            [b.param(wide, columns), b.param(TAPS, columns), b.param(1, columns)]
-        };
+        let reading =
+            |b: &mut Self, columns: usize| [b.param(wide, columns), b.param(TAPS, columns), b.param(1, columns)];
         let [x, write, read] = [inner, n, n].map(|columns| reading(self, columns));
         let (gate, down, out) = (self.param(wide, inner), self.param(wide, heads), self.param(inner, wide));
         let (step, log, feedthrough) = (self.param(1, heads), self.param(1, heads), self.param(1, heads));
@@ -469,6 +473,7 @@ impl Builder {
 
 /// How many numbers each parameter has.
 pub fn parameter_shapes(program: &Program) -> Vec<(usize, usize)> {
-    let of = |weight: &super::program::WeightNode| matches!(weight.source, WeightSource::Parameter).then_some(weight.shape);
+    let of =
+        |weight: &super::program::WeightNode| matches!(weight.source, WeightSource::Parameter).then_some(weight.shape);
     program.weights.iter().filter_map(of).collect()
 }

@@ -3,9 +3,9 @@
 //! Between two phases all threads of a block wait for each other, so a phase reads what earlier ones wrote. Calls within
 //! one phase do not depend on each other.
 
+use super::program::{CellKind, Derivation, Kernel, Node, NodeId, Program, Size, WeightId, WeightSource};
 use crate::nn::Activation;
 use crate::nn::graph::Discretization;
-use super::program::{CellKind, Derivation, Kernel, Node, NodeId, Program, Size, WeightId, WeightSource};
 
 /// What a block does before it waits.
 #[derive(Clone, Debug)]
@@ -302,7 +302,11 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             vec![
                 Phase::Calls(gates.iter().enumerate().map(gate).collect()),
                 Phase::Over { count: t, last_first: false, phases: each },
-                calls([format!("scale_forward<{count}, {}, {}>(id, {h}, 1.0f, {own})", (t - length) * width, t * width)]),
+                calls([format!(
+                    "scale_forward<{count}, {}, {}>(id, {h}, 1.0f, {own})",
+                    (t - length) * width,
+                    t * width
+                )]),
             ]
         }
         Kernel::PlusToken(x, y) => {
@@ -363,12 +367,7 @@ fn project_grad_x(
 }
 
 /// The gradients by W and c from that by x W + c.
-fn project_grads(
-    p: &Places<'_>,
-    x: NodeId,
-    (weight, bias): (WeightId, Option<WeightId>),
-    grad: &str,
-) -> String {
+fn project_grads(p: &Places<'_>, x: NodeId, (weight, bias): (WeightId, Option<WeightId>), grad: &str) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.grad_weight));
     let (x, weight) = ((p.value)(x), (p.grad_weight)(weight));
@@ -443,7 +442,11 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
             let (mode, to) = by(*x);
             vec![
                 calls([
-                    format!("norm_grad_x<{mode}, {length}, {width}>(id, {}, {}, {kept}, {grad}, {to})", v(*x), w(*gain)),
+                    format!(
+                        "norm_grad_x<{mode}, {length}, {width}>(id, {}, {}, {kept}, {grad}, {to})",
+                        v(*x),
+                        w(*gain)
+                    ),
                     format!("norm_grad_parts<{length}, {width}>(id, {}, {kept}, {grad}, {scratch})", v(*x)),
                 ]),
                 calls([
@@ -488,10 +491,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
                     w(*spectrum)
                 ),
             };
-            vec![
-                calls([back]),
-                calls([format!("sum_lanes<{}>(id, {scratch}, {})", 2 * width, gw(*spectrum))]),
-            ]
+            vec![calls([back]), calls([format!("sum_lanes<{}>(id, {scratch}, {})", 2 * width, gw(*spectrum))])]
         }
         Kernel::SelectiveScan { parts, rate, heads } => selective_scan_backward(p, *parts, *rate, *heads),
         Kernel::WindowScan { x, weights } => window_scan_backward(p, *x, *weights),
@@ -528,11 +528,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::DecayScan { x, decay } => {
             let (mode, to) = by(*x);
             vec![calls([
-                format!(
-                    "decay_scan_grad_x<{mode}, {}, {width}>(id, {}, {grad}, {to})",
-                    p.size(*x).length,
-                    w(*decay)
-                ),
+                format!("decay_scan_grad_x<{mode}, {}, {width}>(id, {}, {grad}, {to})", p.size(*x).length, w(*decay)),
                 format!("decay_scan_grad_decay<{width}>(id, {kept}, {grad}, {})", gw(*decay)),
             ])]
         }
@@ -563,12 +559,16 @@ fn selective_scan_backward(p: &Places<'_>, parts: [NodeId; 4], rate: WeightId, h
         calls([
             format!("selective_grad_delta<{mode_step}, {t}, {e}, {heads}>(id, {scratch}, {to_step})"),
             format!("selective_grad_rate<{e}, {heads}>(id, {scratch}, {grad_rate})"),
-            format!("selective_grad_write<{mode_write}, {t}, {e}, {n}, {heads}>(id, {delta}, {input}, {kept}, {to_write})"),
+            format!(
+                "selective_grad_write<{mode_write}, {t}, {e}, {n}, {heads}>(id, {delta}, {input}, {kept}, {to_write})"
+            ),
         ])
     } else {
         calls([
             format!("sum_lanes<{}>(id, {scratch}, {grad_rate})", e * n),
-            format!("selective_grad_write<{mode_write}, {t}, {e}, {n}, {heads}>(id, {delta}, {input}, {kept}, {to_write})"),
+            format!(
+                "selective_grad_write<{mode_write}, {t}, {e}, {n}, {heads}>(id, {delta}, {input}, {kept}, {to_write})"
+            ),
         ])
     };
     vec![
@@ -611,10 +611,7 @@ fn window_scan_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [WeightId
         phases.push(calls([
             format!("window_sum_mix<{n}, {d}>(id, {tokens}, {rest}, {sums})"),
             format!("window_sum_pick<{d}>(id, {last}, {asked}, {})", further(&sums, 9)),
-            format!(
-                "window_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {rest}, {left}, {asked}, {to})",
-                mode.name()
-            ),
+            format!("window_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {rest}, {left}, {asked}, {to})", mode.name()),
         ]));
     }
     phases.push(calls([
@@ -647,10 +644,7 @@ fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [WeightI
         calls([
             format!("window_sum_mix<{n}, {d}>(id, {tokens}, {right}, {sums})"),
             format!("window_layer_sum_pick<{n}, {d}>(id, {tokens}, {asked}, {})", further(&sums, 9)),
-            format!(
-                "window_layer_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {right}, {left}, {asked}, {to})",
-                mode.name()
-            ),
+            format!("window_layer_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {right}, {left}, {asked}, {to})", mode.name()),
         ]),
         calls([
             format!("sum_lanes<9>(id, {sums}, {})", (p.grad_weight)(mix)),
@@ -746,7 +740,9 @@ pub fn derive(program: &Program, weight: WeightId, place: &dyn Fn(WeightId) -> S
         }
         Derivation::NegativeExp(a) => format!("negative_exp_forward<{}>(id, {}, {to})", rows * columns, place(*a)),
         Derivation::Repeat(a, each) => format!("repeat_forward<{}, {each}>(id, {}, {to})", columns / each, place(*a)),
-        Derivation::Grouped(a, groups) => format!("grouped_forward<{}>(id, {}, {to})", grouped(rows, *groups), place(*a)),
+        Derivation::Grouped(a, groups) => {
+            format!("grouped_forward<{}>(id, {}, {to})", grouped(rows, *groups), place(*a))
+        }
         Derivation::Owners { each } => format!("owners_forward<{rows}, {each}, {columns}>(id, {to})"),
         Derivation::Transposed(a) => format!("transposed_forward<{columns}, {rows}>(id, {}, {to})", place(*a)),
         Derivation::Spectrum(kind, [a, b, c]) => {

@@ -33,28 +33,68 @@ pub enum Kernel {
     /// What the network is given.
     Tokens,
     /// The numbers of x from `first` on, times `factor`: (length, width) of them, one after the other.
-    Part { x: NodeId, first: usize, factor: f32 },
+    Part {
+        x: NodeId,
+        first: usize,
+        factor: f32,
+    },
     Plus([NodeId; 2]),
     Times([NodeId; 2]),
     Apply(Activation, NodeId),
     PlusRow(NodeId, WeightId),
     TimesRow(NodeId, WeightId),
-    Project { x: NodeId, weight: WeightId, bias: Option<WeightId> },
-    Normalise { x: NodeId, gain: WeightId, bias: WeightId },
+    Project {
+        x: NodeId,
+        weight: WeightId,
+        bias: Option<WeightId>,
+    },
+    Normalise {
+        x: NodeId,
+        gain: WeightId,
+        bias: WeightId,
+    },
     /// Queries, keys and values.
-    SoftmaxAttend { parts: [NodeId; 3], heads: usize },
-    Convolve { x: NodeId, taps: WeightId, bias: WeightId },
-    DiagonalScan { x: NodeId, spectrum: WeightId },
+    SoftmaxAttend {
+        parts: [NodeId; 3],
+        heads: usize,
+    },
+    Convolve {
+        x: NodeId,
+        taps: WeightId,
+        bias: WeightId,
+    },
+    DiagonalScan {
+        x: NodeId,
+        spectrum: WeightId,
+    },
     /// Δ, x, B and C; `heads` is zero where every channel has a Δ of its own.
-    SelectiveScan { parts: [NodeId; 4], rate: WeightId, heads: usize },
+    SelectiveScan {
+        parts: [NodeId; 4],
+        rate: WeightId,
+        heads: usize,
+    },
     /// Λ, Q and the pick; S_N read at the last window.
-    WindowScan { x: NodeId, weights: [WeightId; 3] },
+    WindowScan {
+        x: NodeId,
+        weights: [WeightId; 3],
+    },
     /// The same, read at every window.
-    WindowLayer { x: NodeId, weights: [WeightId; 3] },
+    WindowLayer {
+        x: NodeId,
+        weights: [WeightId; 3],
+    },
     /// With Wq Wkᵀ and Wv Wo.
-    LinearAttend { x: NodeId, ask: WeightId, value: WeightId },
+    LinearAttend {
+        x: NodeId,
+        ask: WeightId,
+        value: WeightId,
+    },
     /// W, U and c of each gate.
-    Recurrent { x: NodeId, cell: CellKind, gates: Vec<[WeightId; 3]> },
+    Recurrent {
+        x: NodeId,
+        cell: CellKind,
+        gates: Vec<[WeightId; 3]>,
+    },
     /// A sequence plus one token.
     PlusToken(NodeId, NodeId),
     SoftmaxTokens(NodeId),
@@ -63,10 +103,18 @@ pub enum Kernel {
     /// A matrix (length, columns) of one sequence times a vector.
     MatrixTimes([NodeId; 2]),
     /// The last state of s_t = Λ ⊙ s_{t−1} + x_t.
-    DecayScan { x: NodeId, decay: WeightId },
+    DecayScan {
+        x: NodeId,
+        decay: WeightId,
+    },
     Reverse(NodeId),
     /// The answer of ridge regression at the last token, from log λ.
-    Ridge { x: NodeId, log: WeightId, dim: usize, floor: f32 },
+    Ridge {
+        x: NodeId,
+        log: WeightId,
+        dim: usize,
+        floor: f32,
+    },
 }
 
 impl Kernel {
@@ -90,9 +138,7 @@ impl Kernel {
             | Self::DecayScan { x, .. }
             | Self::Reverse(x)
             | Self::Ridge { x, .. } => vec![*x],
-            Self::Plus(parts) | Self::Times(parts) | Self::Contract(parts) | Self::MatrixTimes(parts) => {
-                parts.to_vec()
-            }
+            Self::Plus(parts) | Self::Times(parts) | Self::Contract(parts) | Self::MatrixTimes(parts) => parts.to_vec(),
             Self::PlusToken(x, y) => vec![*x, *y],
             Self::SoftmaxAttend { parts, .. } => parts.to_vec(),
             Self::SelectiveScan { parts, .. } => parts.to_vec(),
@@ -153,14 +199,19 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub enum Derivation {
     /// a b, or a bᵀ.
-    Product { of: [WeightId; 2], transposed: bool },
+    Product {
+        of: [WeightId; 2],
+        transposed: bool,
+    },
     NegativeExp(WeightId),
     /// Each number of a row, so many times.
     Repeat(WeightId, usize),
     /// A column as a block matrix, of so many groups.
     Grouped(WeightId, usize),
     /// Zeros and ones: number c of the first groups · each columns belongs to group c / each.
-    Owners { each: usize },
+    Owners {
+        each: usize,
+    },
     Transposed(WeightId),
     Spectrum(Discretization, [WeightId; 3]),
 }

@@ -3,12 +3,10 @@
 use std::fmt::Write;
 
 use super::memory::{Buffer, Layout as MemoryLayout, Place, Space, lay_out};
-use super::phases::{
-    GradMode, Phase, Places, backward, derive, derive_backward, forward, reads_inputs_again, room,
-};
-use crate::nn::Activation;
+use super::phases::{GradMode, Phase, Places, backward, derive, derive_backward, forward, reads_inputs_again, room};
 use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
+use crate::nn::Activation;
 
 /// A file of the kernel's text: its path and what is in it.
 type Text = (&'static str, &'static str);
@@ -205,13 +203,14 @@ impl Buffers {
                     buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
                 }
                 let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
-                buffers.grads[id] = match buffers.repeated[id].or(buffers.values[id]).filter(|_| in_place(program, analysis, id)) {
-                    Some(value) => {
-                        buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
-                        Some(value)
-                    }
-                    None => Some(buffers.add(node.size.count(), begin..=back(id))),
-                };
+                buffers.grads[id] =
+                    match buffers.repeated[id].or(buffers.values[id]).filter(|_| in_place(program, analysis, id)) {
+                        Some(value) => {
+                            buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
+                            Some(value)
+                        }
+                        None => Some(buffers.add(node.size.count(), begin..=back(id))),
+                    };
             }
         }
         buffers
@@ -238,7 +237,10 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
 /// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
 fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let large = program.nodes[node].size.count() >= LARGE;
-    let cheap = matches!(program.nodes[node].kernel, Kernel::Apply(Activation::Gelu | Activation::Relu, _) | Kernel::Normalise { .. });
+    let cheap = matches!(
+        program.nodes[node].kernel,
+        Kernel::Apply(Activation::Gelu | Activation::Relu, _) | Kernel::Normalise { .. }
+    );
     let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
     let all = readers_of_part(program, analysis, node);
     large && cheap && analysis.wanted[node] && !all.is_empty() && all.into_iter().all(projects)
@@ -315,7 +317,19 @@ impl<'a> Writer<'a> {
         let reduce = 2 * cut.lanes * cut.workers + 16;
         let left = (cut.shared / 4).saturating_sub(reduce + if sums_shared { sums } else { 0 });
         let layout = lay_out(&buffers.all, left / cut.lanes);
-        Self { training, cut, analysis, buffers, layout, offsets, parameters, derived, sums_shared, slices, text: String::new() }
+        Self {
+            training,
+            cut,
+            analysis,
+            buffers,
+            layout,
+            offsets,
+            parameters,
+            derived,
+            sums_shared,
+            slices,
+            text: String::new(),
+        }
     }
 
     fn place(&self, buffer: usize) -> String {
@@ -424,7 +438,9 @@ impl<'a> Writer<'a> {
         self.line("(void)scratch;");
         self.sample();
         self.line("}");
-        self.line("DEVICE void train_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {");
+        self.line(
+            "DEVICE void train_block(const Orders &orders, int block, int blocks, int step, float *memory BLOCK_ID) {",
+        );
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         let (base, at) = if self.sums_shared { ("memory", arena) } else { ("scratch", arena_global) };
         self.line(&format!("float *sums = {base} + {at}, *derived = sums + {};", self.slices * all));
@@ -438,7 +454,16 @@ impl<'a> Writer<'a> {
         self.settle();
         self.line("}");
         self.file(KERNEL);
-        Source { text: self.text, lanes: self.cut.lanes, threads, shared: 4 * shared, scratch, parameters: self.parameters, chunks, turned }
+        Source {
+            text: self.text,
+            lanes: self.cut.lanes,
+            threads,
+            shared: 4 * shared,
+            scratch,
+            parameters: self.parameters,
+            chunks,
+            turned,
+        }
     }
 
     fn transposed(&self) -> Vec<i32> {

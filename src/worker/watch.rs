@@ -1,0 +1,192 @@
+//! The loop of a thread that shows a run which another program trains: it reads the session file whenever that changes,
+//! and never writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+
+use super::{Note, Opened, Order, Phase, Status, Update};
+use crate::bounds;
+use crate::session::{self, ClaimRecord, Session};
+use crate::system::FileLock;
+use crate::train::{DeviceChoice, Experiment};
+
+/// Time between two looks at the file.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Shows the session in a file, or the one that was saved last in a folder, until the sender of orders is dropped.
+///
+/// # Errors
+/// There is no session, or it cannot be opened. One that cannot be read later is a note.
+pub fn watch(
+    path: &Path,
+    device: DeviceChoice,
+    orders: Receiver<Order>,
+    post: &dyn Fn(Update),
+    cancelled: &AtomicBool,
+) -> Result<()> {
+    let mut watcher = Watcher::open(path, device, post, cancelled)?;
+    loop {
+        match orders.recv_timeout(POLL) {
+            Ok(_) => watcher.refuse(),
+            Err(RecvTimeoutError::Timeout) => watcher.poll(),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+/// The session that was saved last in a folder, or in the folder of a sweep; a file is itself.
+///
+/// # Errors
+/// The folder holds no session.
+pub fn latest(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let runs = path.join("runs");
+    let folder = if path.join("plan.ron").is_file() { &runs } else { path };
+    let sessions = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let newest = sessions.filter(|file| session::is_session_name(file)).max_by_key(|file| modified(file));
+    newest.with_context(|| {
+        format!("{}: there is no session in this folder yet", bounds::line(&folder.display().to_string()))
+    })
+}
+
+fn modified(file: &Path) -> SystemTime {
+    std::fs::metadata(file).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// What is shown, and the file that it was read from.
+struct Watcher<'a> {
+    /// The file or the folder that was asked for.
+    path: PathBuf,
+    device: DeviceChoice,
+    file: PathBuf,
+    modified: SystemTime,
+    experiment: Experiment,
+    steps_per_second: f64,
+    /// The status that was posted last.
+    posted: Option<Status>,
+    /// The error that was posted last.
+    error: Option<String>,
+    post: &'a dyn Fn(Update),
+    /// Set when what is being opened is not wanted any more.
+    cancelled: &'a AtomicBool,
+}
+
+impl<'a> Watcher<'a> {
+    fn open(path: &Path, device: DeviceChoice, post: &'a dyn Fn(Update), cancelled: &'a AtomicBool) -> Result<Self> {
+        let file = latest(path)?;
+        let modified = modified(&file);
+        let session = session::load(&file)?;
+        let steps_per_second = rate(&session);
+        let experiment = resume(session, device, cancelled)?;
+        let path = path.to_owned();
+        let (posted, error) = (None, None);
+        let mut watcher = Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
+        watcher.show()?;
+        Ok(watcher)
+    }
+
+    /// Reads the file again if it has changed, and says how old it is.
+    fn poll(&mut self) {
+        let result = latest(&self.path).and_then(|file| {
+            let modified = modified(&file);
+            if file == self.file && modified == self.modified {
+                return Ok(());
+            }
+            let session = session::load(&file)?;
+            (self.file, self.modified) = (file, modified);
+            self.read(session)
+        });
+        match result {
+            Ok(()) => self.error = None,
+            Err(error) => self.fail(format!("{error:#}")),
+        }
+        let status = self.status();
+        if self.posted.as_ref() != Some(&status) {
+            self.posted = Some(status.clone());
+            (self.post)(Update { status: Some(status), ..Update::default() });
+        }
+    }
+
+    /// Says once what went wrong.
+    fn fail(&mut self, error: String) {
+        if self.error.as_ref() != Some(&error) {
+            (self.post)(Update { notes: vec![Note::ReadOnly(error.clone())], ..Update::default() });
+            self.error = Some(error);
+        }
+    }
+
+    fn read(&mut self, session: Session) -> Result<()> {
+        self.steps_per_second = rate(&session);
+        // The references depend on the preset only, and take long.
+        if session.name == self.experiment.name && session.preset == *self.experiment.preset {
+            self.experiment.go_to(session.checkpoint, session.history)?;
+        } else {
+            self.experiment = resume(session, self.device, self.cancelled)?;
+        }
+        self.show()
+    }
+
+    /// Posts all that is known of the run.
+    fn show(&mut self) -> Result<()> {
+        let snapshot = self.experiment.snapshot()?;
+        let verdicts = self.experiment.check_claims()?;
+        let (experiment, status) = (&self.experiment, self.status());
+        self.posted = Some(status.clone());
+        (self.post)(Update {
+            opened: Some(Opened {
+                name: experiment.name.clone(),
+                preset: Arc::clone(&experiment.preset),
+                seed: experiment.seed(),
+                file: Some(self.file.clone()),
+                device: experiment.device().to_owned(),
+                parameters: experiment.preset.parameters(),
+                references: experiment.references().to_vec(),
+            }),
+            history: Some(experiment.history.clone()),
+            snapshot: Some(Arc::new(snapshot)),
+            status: Some(status),
+            checked: (!verdicts.is_empty()).then_some(ClaimRecord { verdicts, seconds_per_step: None }),
+            ..Update::default()
+        });
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let age = SystemTime::now().duration_since(self.modified).map_or(0, |age| age.as_secs());
+        Status {
+            phase: Phase::Watched { age, writer: FileLock::holder(&self.file) },
+            step: self.experiment.step(),
+            steps: self.experiment.preset.train.steps,
+            steps_per_second: self.steps_per_second,
+            lr: self.experiment.lr(),
+            pace: None,
+            // All that is shown is in the file.
+            saved_step: Some(self.experiment.step()),
+            gpu: None,
+        }
+    }
+
+    /// The answer to every order.
+    fn refuse(&self) {
+        let words = "this run is only watched: `innerloop run FILE` opens a session for training".to_owned();
+        (self.post)(Update { notes: vec![Note::ReadOnly(words)], status: self.posted.clone(), ..Update::default() });
+    }
+}
+
+/// Computes the references, which takes a while; stops that when it is cancelled.
+fn resume(session: Session, device: DeviceChoice, cancelled: &AtomicBool) -> Result<Experiment> {
+    session.resume_watched(device, &|_| !cancelled.load(Ordering::Relaxed))
+}
+
+/// Steps per second of training; 0 if the session does not hold its time.
+fn rate(session: &Session) -> f64 {
+    let seconds = session.time.seconds();
+    if seconds > 0.0 { session.checkpoint.step as f64 / seconds } else { 0.0 }
+}
