@@ -129,7 +129,9 @@ fn a_learning_rate_that_is_changed_very_often_stays_a_number_and_can_be_saved() 
     let (name, preset) = presets().remove(0);
     for factor in [0.5, 2.0] {
         let mut experiment = start(&name, &preset);
-        (0..1_200).for_each(|_| drop(experiment.scale_lr(factor)));
+        for _ in 0..1_200 {
+            experiment.scale_lr(factor);
+        }
         assert!(experiment.checkpoint().expect("one").check().is_ok());
         assert!(experiment.lr() > 0.0 && experiment.lr().is_finite());
         assert_eq!(experiment.history.lr_changes.len(), 1, "changes at one step are one change");
