@@ -325,7 +325,7 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
     (0..3).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
-    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Context, Pane::Predictions));
+    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Fit, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();
     assert!(lab.zoom && !lab.log_axis);
@@ -505,7 +505,7 @@ fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
 fn keys_that_work_everywhere_do() {
     for mode in Mode::ALL {
         let control = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
-        assert_eq!(press(&mut app_in(mode), control('z')), [Effect::Suspend]);
+        assert_eq!(press(&mut app_in(mode), control('z')), [Effect::SuspendJob]);
         assert_eq!(press(&mut app_in(mode), control('l')), [Effect::Repaint]);
         let mut app = app_in(mode);
         let effects = press(&mut app, control('c'));

@@ -184,7 +184,7 @@ fn a_signal_saves_and_gives_the_terminal_back() {
 #[test]
 fn a_terminal_that_stops_reading_delays_neither_the_save_nor_the_end() {
     for name in ["TERM", "HUP"] {
-        let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+        let mut terminal = Terminal::open(&["run", "first-look"]);
         terminal.until("Hidden state");
         terminal.until("step 1");
         terminal.stall(true);
@@ -215,7 +215,7 @@ fn four_hundred_sessions_and_a_hostile_file_leave_the_gallery_responsive() {
     terminal.until("First look");
     terminal.press("l");
     terminal.until("Sessions (402)");
-    terminal.until("at most 256 MiB are read");
+    terminal.until("cannot be read:");
     terminal.press("G\r");
     terminal.until("Hidden state");
 }

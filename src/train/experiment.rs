@@ -3,17 +3,18 @@
 //! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
 //! not used here.
 
+mod measures;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
-use super::eval::{self, ClaimCheck, Fit, HeldOut, Measurement, ReferenceResult, Scope, Shift, Shifted, Snapshot};
+use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
 use super::opening::Watch;
 use super::trainer::Run;
 use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
@@ -307,71 +308,6 @@ impl Experiment {
         StreamKey { seed: self.seed, stream: Stream::Train, step: self.step }
     }
 
-    /// Measures the present weights on the held-out tasks and records the result.
-    pub fn measure(&mut self, scope: Scope) -> Result<Measurement> {
-        let measurement = self.measure_unrecorded(scope)?;
-        self.history.record_measurement(&measurement);
-        Ok(measurement)
-    }
-
-    /// Measures the present weights, and records nothing.
-    pub fn measure_unrecorded(&mut self, scope: Scope) -> Result<Measurement> {
-        self.run.attempt(|run| eval::measure(run, &self.preset, &self.held_out, self.step, scope))
-    }
-
-    /// Measures the present weights on other tasks, one of [`eval::shifts`].
-    pub fn measure_shift(&self, shift: Shifted) -> Result<Shift> {
-        let mut shifted = self.shifted(shift.preset)?;
-        let measurement = shifted.measure_unrecorded(Scope::Subset)?;
-        Shift::new(shift.name, measurement, shifted.references())
-    }
-
-    /// Which learners explain the answers of the present weights, and with which parameters; the best first.
-    ///
-    /// # Errors
-    /// The device failed, or the task is no regression.
-    pub fn fits(&mut self) -> Result<Vec<Fit>> {
-        let held_out = &self.held_out;
-        let answers = self.run.attempt(|run| run.predict(held_out.batch()))?;
-        eval::fit(&answers, held_out, self.preset.task.objective())
-    }
-
-    /// Steps to the next one that a claim is about; `None` if there is no such step.
-    pub fn steps_to_next_claim(&self) -> Option<u64> {
-        let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step));
-        ahead.filter(|steps| *steps > 0).min()
-    }
-
-    /// Measures the present weights on all held-out tasks, and checks the claims for this step. Claims about the same
-    /// tasks share a measurement, and come one after the other. Records nothing: the history must not depend on whether
-    /// claims are checked.
-    pub fn check_claims(&mut self) -> Result<Vec<ClaimCheck>> {
-        let (step, preset) = (self.step, Arc::clone(&self.preset));
-        let due = || preset.claims.iter().filter(|claim| claim.after == step);
-        let mut sets: Vec<&Vec<(String, String)>> = Vec::new();
-        for claim in due() {
-            if !sets.contains(&&claim.set) {
-                sets.push(&claim.set);
-            }
-        }
-        let mut checks = Vec::new();
-        for set in sets {
-            let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-            let mut shifted;
-            let experiment = if set.is_empty() {
-                &mut *self
-            } else {
-                let preset = preset.shifted(settings).map_err(|error| anyhow!("claims: {error}"))?;
-                shifted = self.shifted(preset)?;
-                &mut shifted
-            };
-            let measurement = experiment.measure_unrecorded(Scope::All)?;
-            let claims = due().filter(|claim| claim.set == *set);
-            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
-        }
-        Ok(checks)
-    }
-
     /// Multiplies the learning rate from here on, within [`LR_FACTORS`].
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
         self.lr_factor = (self.lr_factor * factor).clamp(*LR_FACTORS.start(), *LR_FACTORS.end());
@@ -447,17 +383,6 @@ impl Experiment {
     /// Every reference that applies to the task, on the held-out tasks.
     pub fn references(&self) -> &[ReferenceResult] {
         self.held_out.references()
-    }
-
-    /// Loss of the present weights on the batch that the next step will train on.
-    pub fn batch_loss(&mut self) -> Result<f32> {
-        let batch = self.next_batch();
-        self.run.attempt(|run| run.batch_loss(batch))
-    }
-
-    /// Hidden states and answers of the present weights.
-    pub fn snapshot(&mut self) -> Result<Snapshot> {
-        self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))
     }
 
     /// The state to save; if the device is lost, the last good one.

@@ -87,7 +87,8 @@ impl<'a> Watcher<'a> {
         let experiment = resume(session, device, cancelled)?;
         let path = path.to_owned();
         let (posted, error) = (None, None);
-        let mut watcher = Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
+        let mut watcher =
+            Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
         watcher.show()?;
         Ok(watcher)
     }

@@ -10,7 +10,7 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 
 svg { max-width: 100%; height: auto; } figure { margin: 0; } figcaption, .muted { color: #808080; }
 .answer { font-size: 1.15rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 0.2rem 1.2rem 0.2rem 0; border-bottom: 1px solid #80808040; }
+th, td { text-align: left; white-space: nowrap; padding: 0.2rem 1.2rem 0.2rem 0; border-bottom: 1px solid #80808040; }
 .table { overflow-x: auto; } pre { overflow-x: auto; font-size: 0.85rem; }
 .held { color: #189e86; } .failed { color: #de3e4f; }
 ";

@@ -150,7 +150,9 @@ fn parameters(line: &Value) -> String {
     let named = symbols
         .iter()
         .filter_map(|(key, symbol)| Some(format!("{symbol} {}", significant(line.get(*key)?.as_f64()?, 4))));
-    named.collect::<Vec<_>>().join(", ")
+    let each = line.get("etas").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_f64);
+    let each = each.enumerate().map(|(i, eta)| format!("η{} {}", i + 1, significant(eta, 4)));
+    each.chain(named).collect::<Vec<_>>().join(", ")
 }
 
 fn claims(page: &mut Page, run: &MeasuredRun<'_>) {

@@ -1,3 +1,5 @@
+//! The parameters that are chosen, against known values and against each other.
+
 use super::*;
 use crate::reference::Spectrum;
 use crate::reference::draw::Draw;

@@ -93,7 +93,7 @@ pub fn fit(answers: &[f32], held_out: &HeldOut, objective: Objective) -> Result<
 /// Explained shares closer than this are equal.
 fn rounded(fit: &Fit) -> f64 {
     let share = if fit.explained.is_nan() { f64::NEG_INFINITY } else { fit.explained };
-    (share * 1e4).round()
+    (share * 1e6).round()
 }
 
 #[cfg(test)]
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_learner_of_a_family_is_found_again_with_its_parameters() {
         let (_, preset) = preset::find("drift").unwrap();
-        let held_out = HeldOut::new(&preset, &preset.task);
+        let held_out = HeldOut::watched(&preset, &preset.task, &|_| true).unwrap();
         let plain = Tuned::plain(Reference::GdForgetting);
         let hidden = Tuned { eta: Some(1.7), forgetting: Some(0.9), ..plain };
         let fits = fit(&answers(&held_out, hidden), &held_out, Objective::SquaredError).unwrap();
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn logits_and_numbers_that_are_not_finite_are_refused() {
         let (_, preset) = preset::find("first-look").unwrap();
-        let held_out = HeldOut::new(&preset, &preset.task);
+        let held_out = HeldOut::watched(&preset, &preset.task, &|_| true).unwrap();
         let zeros = vec![f32::NAN; held_out.batch().target.len()];
         assert!(fit(&zeros, &held_out, Objective::SquaredError).is_err());
         assert!(fit(&zeros, &held_out, Objective::CrossEntropy).is_err());

@@ -150,12 +150,6 @@ impl HeldOut {
         Ok(Self { batch, references, answers, losses, main, prior, trained_on, weights, scale, gd_constants })
     }
 
-    /// The same, to its end.
-    #[cfg(test)]
-    pub fn new(preset: &Preset, trained_on: &Task) -> Self {
-        Self::watched(preset, trained_on, &|_| true).unwrap()
-    }
-
     pub fn batch(&self) -> &Batch {
         &self.batch
     }

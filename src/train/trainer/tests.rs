@@ -182,7 +182,11 @@ fn auto_on_a_gpu() {
             let device = DeviceChoice::Cuda(0).open(&preset).unwrap();
             let began = std::time::Instant::now();
             let started = auto::start(DeviceChoice::Auto, device, &Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
-            println!("AUTO {name} {batch} {} [{:.1} s]", started.note.unwrap_or_default(), began.elapsed().as_secs_f64());
+            println!(
+                "AUTO {name} {batch} {} [{:.1} s]",
+                started.note.unwrap_or_default(),
+                began.elapsed().as_secs_f64()
+            );
         }
     }
 }

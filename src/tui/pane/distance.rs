@@ -53,10 +53,14 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The whole text, or its first part: half a number is a wrong number.
+/// As many of the parts between commas as fit, and always the first: half a number is a wrong number.
 fn fitting(text: &str, space: usize) -> String {
-    let whole = width(text) <= space;
-    text.split_once(", ").filter(|_| !whole).map_or(text, |(first, _)| first).to_owned()
+    let mut shown = text;
+    while width(shown) > space {
+        let Some((rest, _)) = shown.rsplit_once(", ") else { break };
+        shown = rest;
+    }
+    shown.to_owned()
 }
 
 fn measures(lab: &Lab) -> Vec<Measure<'_>> {

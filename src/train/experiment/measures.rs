@@ -1,0 +1,86 @@
+//! What a run is measured on: the held-out tasks, other tasks, the claims of its preset, and learners fitted to it.
+
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+
+use super::Experiment;
+use crate::train::eval::{self, ClaimCheck, Fit, Measurement, Scope, Shift, Shifted, Snapshot};
+
+impl Experiment {
+    /// Measures the present weights on the held-out tasks and records the result.
+    pub fn measure(&mut self, scope: Scope) -> Result<Measurement> {
+        let measurement = self.measure_unrecorded(scope)?;
+        self.history.record_measurement(&measurement);
+        Ok(measurement)
+    }
+
+    /// Measures the present weights, and records nothing.
+    pub fn measure_unrecorded(&mut self, scope: Scope) -> Result<Measurement> {
+        self.run.attempt(|run| eval::measure(run, &self.preset, &self.held_out, self.step, scope))
+    }
+
+    /// Measures the present weights on other tasks, one of [`eval::shifts`].
+    pub fn measure_shift(&self, shift: Shifted) -> Result<Shift> {
+        let mut shifted = self.shifted(shift.preset)?;
+        let measurement = shifted.measure_unrecorded(Scope::Subset)?;
+        Shift::new(shift.name, measurement, shifted.references())
+    }
+
+    /// Which learners explain the answers of the present weights, and with which parameters; the best first.
+    ///
+    /// # Errors
+    /// The device failed, or the task is no regression.
+    pub fn fits(&mut self) -> Result<Vec<Fit>> {
+        let held_out = &self.held_out;
+        let answers = self.run.attempt(|run| run.predict(held_out.batch()))?;
+        eval::fit(&answers, held_out, self.preset.task.objective())
+    }
+
+    /// Steps to the next one that a claim is about; `None` if there is no such step.
+    pub fn steps_to_next_claim(&self) -> Option<u64> {
+        let ahead = self.preset.claims.iter().filter_map(|claim| claim.after.checked_sub(self.step));
+        ahead.filter(|steps| *steps > 0).min()
+    }
+
+    /// Measures the present weights on all held-out tasks, and checks the claims for this step. Claims about the same
+    /// tasks share a measurement, and come one after the other. Records nothing: the history must not depend on whether
+    /// claims are checked.
+    pub fn check_claims(&mut self) -> Result<Vec<ClaimCheck>> {
+        let (step, preset) = (self.step, Arc::clone(&self.preset));
+        let due = || preset.claims.iter().filter(|claim| claim.after == step);
+        let mut sets: Vec<&Vec<(String, String)>> = Vec::new();
+        for claim in due() {
+            if !sets.contains(&&claim.set) {
+                sets.push(&claim.set);
+            }
+        }
+        let mut checks = Vec::new();
+        for set in sets {
+            let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let mut shifted;
+            let experiment = if set.is_empty() {
+                &mut *self
+            } else {
+                let preset = preset.shifted(settings).map_err(|error| anyhow!("claims: {error}"))?;
+                shifted = self.shifted(preset)?;
+                &mut shifted
+            };
+            let measurement = experiment.measure_unrecorded(Scope::All)?;
+            let claims = due().filter(|claim| claim.set == *set);
+            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
+        }
+        Ok(checks)
+    }
+
+    /// Loss of the present weights on the batch that the next step will train on.
+    pub fn batch_loss(&mut self) -> Result<f32> {
+        let batch = self.next_batch();
+        self.run.attempt(|run| run.batch_loss(batch))
+    }
+
+    /// Hidden states and answers of the present weights.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))
+    }
+}
