@@ -6,6 +6,8 @@
 #[cfg(feature = "cuda")]
 pub mod cuda;
 #[cfg(any(test, feature = "cuda"))]
+mod networks;
+#[cfg(any(test, feature = "cuda"))]
 mod plan;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! How a training is cut for a GPU, from figures measured on an H200: see docs/gpu.md.
 
-use crate::nn::graph::gpu::networks::program;
+use super::networks::program;
 use crate::nn::graph::gpu::program::Kernel;
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, Loss, Source, Training, write};

@@ -1,15 +1,17 @@
 //! The kernels on the host are held to the CPU: every preset, gradients and fifty steps.
 
+mod host;
+
 use std::sync::Arc;
 
 use anyhow::Result;
 use dfdx::tensor::Cpu;
 
+use self::host::{Compiled, State, compiler};
+use super::networks::parameter_shapes;
 use super::plan::{GpuSize, plan, training};
 use super::{Parameters, StepRates, WholeStepEngine, WholeSteps};
 use crate::nn::AdamStep;
-use crate::nn::graph::gpu::host::{Compiled, State, compiler};
-use crate::nn::graph::gpu::networks::parameter_shapes;
 use crate::nn::graph::gpu::orders::{Orders, Rate};
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, write};

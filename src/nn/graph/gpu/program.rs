@@ -1,8 +1,8 @@
 //! What a network does, as the GPU's kernels know it: steps on sequences of known sizes, and weights, some of which are made
 //! of others.
 
-use crate::nn::Activation;
 use crate::nn::graph::Discretization;
+use crate::nn::step::Activation;
 
 /// A step, by its number.
 pub type NodeId = usize;

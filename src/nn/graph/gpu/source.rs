@@ -1,12 +1,14 @@
 //! The text of the one kernel that trains a network: constants, the steps' files, and the block's phases in their order.
 
+mod passes;
+
 use std::fmt::Write;
 
-use super::memory::{Buffer, Layout as MemoryLayout, Place, Space, lay_out};
-use super::phases::{GradMode, Phase, Places, backward, derive, derive_backward, forward, reads_inputs_again, room};
-use super::program::{Kernel, NodeId, Program, WeightId, WeightSource};
+use super::buffers::{Analysis, Buffers, root};
+use super::memory::{Layout as MemoryLayout, Place, Space, lay_out};
+use super::phases::{Phase, derive, derive_backward};
+use super::program::{NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
-use crate::nn::Activation;
 
 /// A file of the kernel's text: its path and what is in it.
 type Text = (&'static str, &'static str);
@@ -34,9 +36,6 @@ const KERNEL: Text = ("src/nn/graph/gpu/kernel.cu", include_str!("kernel.cu"));
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 12_288;
-
-/// Numbers of a sequence from which on it pays to do without a buffer of their own.
-const LARGE: usize = 256;
 
 /// What answers are trained by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,177 +88,6 @@ pub struct Source {
     pub chunks: usize,
     /// Where each weight lies in the transposed matrices.
     pub turned: Vec<i32>,
-}
-
-/// Numbers of a block by what they are.
-struct Buffers {
-    all: Vec<Buffer>,
-    values: Vec<Option<usize>>,
-    kept: Vec<Option<usize>>,
-    scratch: Vec<Option<usize>>,
-    grads: Vec<Option<usize>>,
-    /// A result that is computed again for the backward pass.
-    repeated: Vec<Option<usize>>,
-    target: usize,
-    losses: usize,
-    loss: usize,
-    sampled: usize,
-}
-
-/// What is known of a program before it is laid out.
-struct Analysis {
-    /// Whether the gradient by a step's result is needed.
-    wanted: Vec<bool>,
-    /// Whether the answer depends on a step.
-    needed: Vec<bool>,
-}
-
-impl Analysis {
-    fn of(program: &Program) -> Self {
-        let count = program.nodes.len();
-        let (mut wanted, mut needed) = (vec![false; count], vec![false; count]);
-        needed[count - 1] = true;
-        for (id, node) in program.nodes.iter().enumerate().rev() {
-            if needed[id] {
-                node.kernel.reads().into_iter().for_each(|read| needed[read] = true);
-            }
-        }
-        for (id, node) in program.nodes.iter().enumerate() {
-            wanted[id] = node.kernel.has_weights() || node.kernel.reads().into_iter().any(|read| wanted[read]);
-        }
-        Self { wanted, needed }
-    }
-}
-
-/// Where the result of a step is found: part of another's, where nothing has to be moved.
-fn root(program: &Program, mut node: NodeId) -> (NodeId, usize) {
-    let mut offset = 0;
-    while let Kernel::Part { x, first, factor } = program.nodes[node].kernel {
-        let fits = first + program.nodes[node].size.count() <= program.nodes[x].size.count();
-        if factor != 1.0 || !fits {
-            break;
-        }
-        (node, offset) = (x, offset + first);
-    }
-    (node, offset)
-}
-
-impl Buffers {
-    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0.
-    fn of(training: &Training, analysis: &Analysis, workers: usize) -> Self {
-        let Training { program, outputs, .. } = training;
-        let n = program.nodes.len();
-        let back = |node: usize| 2 * n + 3 - node;
-        let mut ends = vec![0; n];
-        let mut begins = vec![0; n];
-        for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
-            let again = analysis.wanted[id] && reads_inputs_again(node);
-            for read in node.kernel.reads() {
-                let (at, _) = root(program, read);
-                // A curve that is cheap to follow again is not kept.
-                let end = if again && !is_repeated(program, analysis, at) { back(id) } else { id + 1 };
-                ends[at] = ends[at].max(end);
-                begins[read] = begins[read].max(id);
-            }
-            let (at, _) = root(program, id);
-            let own_again = analysis.wanted[id] && matches!(node.kernel, Kernel::SoftmaxTokens(_));
-            let end = if own_again { back(id) } else { id + 1 };
-            ends[at] = ends[at].max(end).max(if id == n - 1 { n + 1 } else { 0 });
-        }
-        let mut buffers = Self {
-            all: Vec::new(),
-            values: vec![None; n],
-            kept: vec![None; n],
-            scratch: vec![None; n],
-            grads: vec![None; n],
-            repeated: vec![None; n],
-            target: 0,
-            losses: 0,
-            loss: 0,
-            sampled: 0,
-        };
-        buffers.target = buffers.add(*outputs, 0..=n + 1);
-        buffers.losses = buffers.add(*outputs, n + 1..=2 * n + 4);
-        buffers.loss = buffers.add(1, n + 1..=2 * n + 4);
-        buffers.sampled = buffers.add(training.sampling.kept(), 0..=0);
-        for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
-            if root(program, id).0 == id {
-                let begin = if id == 0 { 0 } else { id + 1 };
-                buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
-            }
-            if is_repeated(program, analysis, id) {
-                let again = readers_of_part(program, analysis, id).into_iter().map(back);
-                let (first, last) = again.fold((usize::MAX, 0), |(low, high), t| (low.min(t), high.max(t)));
-                buffers.repeated[id] = Some(buffers.add(node.size.count(), first..=last));
-            }
-            let by_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
-            let room = room(program, node, by_input, workers);
-            if room.kept > 0 {
-                let end = if analysis.wanted[id] { back(id) } else { id + 1 };
-                buffers.kept[id] = Some(buffers.add(room.kept, id + 1..=end));
-            }
-            if analysis.wanted[id] {
-                if room.scratch > 0 {
-                    buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
-                }
-                let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
-                buffers.grads[id] =
-                    match buffers.repeated[id].or(buffers.values[id]).filter(|_| in_place(program, analysis, id)) {
-                        Some(value) => {
-                            buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
-                            Some(value)
-                        }
-                        None => Some(buffers.add(node.size.count(), begin..=back(id))),
-                    };
-            }
-        }
-        buffers
-    }
-
-    fn add(&mut self, count: usize, life: std::ops::RangeInclusive<usize>) -> usize {
-        self.all.push(Buffer { count, life });
-        self.all.len() - 1
-    }
-}
-
-/// The steps that read a step's result.
-fn readers<'a>(program: &'a Program, analysis: &'a Analysis, node: NodeId) -> impl Iterator<Item = NodeId> + 'a {
-    let all = program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]);
-    all.filter(move |(_, other)| other.kernel.reads().contains(&node)).map(|(id, _)| id)
-}
-
-/// The steps that read a step's result or a part of it that is not moved.
-fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<NodeId> {
-    let all = (0..program.nodes.len()).filter(|id| analysis.needed[*id] && root(program, *id).0 != node);
-    all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
-}
-
-/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
-fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
-    let large = program.nodes[node].size.count() >= LARGE;
-    let cheap = matches!(
-        program.nodes[node].kernel,
-        Kernel::Apply(Activation::Gelu | Activation::Relu, _) | Kernel::Normalise { .. }
-    );
-    let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
-    let all = readers_of_part(program, analysis, node);
-    large && cheap && analysis.wanted[node] && !all.is_empty() && all.into_iter().all(projects)
-}
-
-/// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
-/// just before it writes its gradient, and the step itself does not look at its result again.
-fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
-    let mut readers = readers(program, analysis, node);
-    let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
-    let reader = &program.nodes[reader];
-    let reads_once = match reader.kernel {
-        Kernel::Apply(..) => !is_repeated(program, analysis, node),
-        Kernel::DiagonalScan { .. } => reader.size.length > 1,
-        Kernel::Project { .. } => program.nodes[node].size.count() >= LARGE,
-        _ => false,
-    };
-    let looks_again = matches!(program.nodes[node].kernel, Kernel::SoftmaxTokens(_) | Kernel::Tokens);
-    reads_once && !looks_again
 }
 
 /// The weights that a derived weight is made of.
@@ -507,132 +335,6 @@ impl<'a> Writer<'a> {
             }
         }
         groups.iter().for_each(|calls| self.phase(calls));
-    }
-
-    fn sample(&mut self) {
-        let (tokens, target) = (self.value(0), self.place(self.buffers.target));
-        let kept = self.place(self.buffers.sampled);
-        let size = self.training.program.nodes[0].size;
-        let phases = self.training.sampling.phases((size, self.training.outputs), (&tokens, &target, &kept));
-        phases.iter().for_each(|calls| self.phase(calls));
-    }
-
-    fn pass_forward(&mut self) {
-        let program = &self.training.program;
-        for (id, node) in program.nodes.iter().enumerate() {
-            if !self.analysis.needed[id] || root(program, id).0 != id {
-                continue;
-            }
-            let phases = forward(&Places {
-                program,
-                node,
-                value: &|node| self.value(node),
-                weight: &|weight| self.weight(weight),
-                turned: &|weight| self.turned(weight),
-                own: self.value(id),
-                kept: self.own_or_none(self.buffers.kept[id]),
-                scratch: String::new(),
-                grad: String::new(),
-                grad_of: &|_| (GradMode::None, String::new()),
-                grad_weight: &|weight| self.grad_weight(weight),
-            });
-            self.phases(phases, &mut Vec::new());
-        }
-    }
-
-    /// A result as the backward pass finds it.
-    fn value_again(&self, node: NodeId) -> String {
-        let (at, offset) = root(&self.training.program, node);
-        match self.buffers.repeated[at] {
-            Some(buffer) => format!("{} + {offset} * LANES", self.place(buffer)),
-            None => self.value(node),
-        }
-    }
-
-    /// Computes a result again.
-    fn repeat(&mut self, id: NodeId) {
-        let program = &self.training.program;
-        let phases = forward(&Places {
-            program,
-            node: &program.nodes[id],
-            value: &|node| self.value(node),
-            weight: &|weight| self.weight(weight),
-            turned: &|weight| self.turned(weight),
-            own: self.value_again(id),
-            kept: self.own_or_none(self.buffers.kept[id]),
-            scratch: String::new(),
-            grad: String::new(),
-            grad_of: &|_| (GradMode::None, String::new()),
-            grad_weight: &|weight| self.grad_weight(weight),
-        });
-        self.phases(phases, &mut Vec::new());
-    }
-
-    /// From the loss to the sums of gradients.
-    fn pass_backward(&mut self) {
-        let (program, outputs) = (&self.training.program, self.training.outputs);
-        let last = program.nodes.len() - 1;
-        let skipped = program.nodes[last].size.count() - outputs;
-        let answer = format!("{} + {skipped} * LANES", self.value(last));
-        let grad = self.own_or_none(self.buffers.grads[last]);
-        let [losses, loss, target] =
-            [self.buffers.losses, self.buffers.loss, self.buffers.target].map(|buffer| self.place(buffer));
-        let (name, share) = match self.training.loss {
-            Loss::SquaredError => ("squared_error", format!("1.0f / ({outputs} * (float)orders.batch)")),
-            Loss::CrossEntropy => ("cross_entropy", "1.0f / (float)orders.batch".to_owned()),
-        };
-        let mut calls = vec![format!(
-            "{name}<{outputs}>(id, {answer}, {target}, first + id.lane < orders.batch ? {share} : 0.0f, \
-             {grad} + {skipped} * LANES, {losses})"
-        )];
-        if skipped > 0 {
-            calls.push(format!("EACH(i, {skipped}) OF({grad}, i) = 0.0f"));
-        }
-        self.phase(&calls);
-        let mut beside = vec![
-            format!("sum_outputs<{outputs}>(id, {losses}, {loss})"),
-            format!("sum_lanes<1>(id, {loss}, sums + {})", self.parameters),
-        ];
-        let mut written = vec![false; program.nodes.len()];
-        let mut again = vec![false; program.nodes.len()];
-        for (id, node) in program.nodes.iter().enumerate().rev() {
-            if !self.analysis.needed[id] || !self.analysis.wanted[id] {
-                continue;
-            }
-            for read in node.kernel.reads() {
-                let (at, _) = root(program, read);
-                if self.buffers.repeated[at].is_some() && !again[at] {
-                    again[at] = true;
-                    self.repeat(at);
-                }
-            }
-            let modes: Vec<(NodeId, GradMode)> = node
-                .kernel
-                .reads()
-                .into_iter()
-                .map(|read| match (self.analysis.wanted[read], std::mem::replace(&mut written[read], true)) {
-                    (false, _) => (read, GradMode::None),
-                    (true, false) => (read, GradMode::Set),
-                    (true, true) => (read, GradMode::Add),
-                })
-                .collect();
-            let mode = |node: NodeId| modes.iter().find(|(read, _)| *read == node).map_or(GradMode::None, |m| m.1);
-            let phases = backward(&Places {
-                program,
-                node,
-                value: &|node| self.value_again(node),
-                weight: &|weight| self.weight(weight),
-                turned: &|weight| self.turned(weight),
-                own: self.value(id),
-                kept: self.own_or_none(self.buffers.kept[id]),
-                scratch: self.own_or_none(self.buffers.scratch[id]),
-                grad: self.own_or_none(self.buffers.grads[id]),
-                grad_of: &|node| (mode(node), self.own_or_none(self.buffers.grads[node])),
-                grad_weight: &|weight| self.grad_weight(weight),
-            });
-            self.phases(phases, &mut beside);
-        }
-        beside.into_iter().for_each(|call| self.phase(&[call]));
     }
 
     /// Gradients by derived weights lead back to parameters; then the block writes its sums.

@@ -1,4 +1,5 @@
 //! The kernels' text on the host: compiled as C++ where a compiler is found, and run phase by phase.
+#![cfg(test)]
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -8,8 +9,8 @@ use std::{env, fs};
 
 use libloading::os::unix::{Library, Symbol};
 
-use super::orders::{Orders, Rate};
-use super::source::Source;
+use crate::nn::graph::gpu::orders::{Orders, Rate};
+use crate::nn::graph::gpu::source::Source;
 
 /// A C++ compiler that works: CXX, or one that is in the PATH.
 pub fn compiler() -> Option<String> {

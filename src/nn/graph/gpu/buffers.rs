@@ -1,0 +1,181 @@
+//! Which numbers of a sequence a kernel keeps, and from when to when; see [`super::memory`] for where.
+
+use super::memory::Buffer;
+use super::phases::{reads_inputs_again, room};
+use super::program::{Kernel, NodeId, Program};
+use super::source::Training;
+use crate::nn::step::Activation;
+
+/// Numbers of a sequence from which on it pays to do without a buffer of their own.
+const LARGE: usize = 256;
+
+/// Numbers of a block by what they are.
+pub struct Buffers {
+    pub all: Vec<Buffer>,
+    pub values: Vec<Option<usize>>,
+    pub kept: Vec<Option<usize>>,
+    pub scratch: Vec<Option<usize>>,
+    pub grads: Vec<Option<usize>>,
+    /// A result that is computed again for the backward pass.
+    pub repeated: Vec<Option<usize>>,
+    pub target: usize,
+    pub losses: usize,
+    pub loss: usize,
+    pub sampled: usize,
+}
+
+/// What is known of a program before it is laid out.
+pub struct Analysis {
+    /// Whether the gradient by a step's result is needed.
+    pub wanted: Vec<bool>,
+    /// Whether the answer depends on a step.
+    pub needed: Vec<bool>,
+}
+
+impl Analysis {
+    pub fn of(program: &Program) -> Self {
+        let count = program.nodes.len();
+        let (mut wanted, mut needed) = (vec![false; count], vec![false; count]);
+        needed[count - 1] = true;
+        for (id, node) in program.nodes.iter().enumerate().rev() {
+            if needed[id] {
+                node.kernel.reads().into_iter().for_each(|read| needed[read] = true);
+            }
+        }
+        for (id, node) in program.nodes.iter().enumerate() {
+            wanted[id] = node.kernel.has_weights() || node.kernel.reads().into_iter().any(|read| wanted[read]);
+        }
+        Self { wanted, needed }
+    }
+}
+
+/// Where the result of a step is found: part of another's, where nothing has to be moved.
+pub fn root(program: &Program, mut node: NodeId) -> (NodeId, usize) {
+    let mut offset = 0;
+    while let Kernel::Part { x, first, factor } = program.nodes[node].kernel {
+        let fits = first + program.nodes[node].size.count() <= program.nodes[x].size.count();
+        if factor != 1.0 || !fits {
+            break;
+        }
+        (node, offset) = (x, offset + first);
+    }
+    (node, offset)
+}
+
+impl Buffers {
+    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0.
+    pub fn of(training: &Training, analysis: &Analysis, workers: usize) -> Self {
+        let Training { program, outputs, .. } = training;
+        let n = program.nodes.len();
+        let back = |node: usize| 2 * n + 3 - node;
+        let mut ends = vec![0; n];
+        let mut begins = vec![0; n];
+        for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
+            let again = analysis.wanted[id] && reads_inputs_again(node);
+            for read in node.kernel.reads() {
+                let (at, _) = root(program, read);
+                // A curve that is cheap to follow again is not kept.
+                let end = if again && !is_repeated(program, analysis, at) { back(id) } else { id + 1 };
+                ends[at] = ends[at].max(end);
+                begins[read] = begins[read].max(id);
+            }
+            let (at, _) = root(program, id);
+            let own_again = analysis.wanted[id] && matches!(node.kernel, Kernel::SoftmaxTokens(_));
+            let end = if own_again { back(id) } else { id + 1 };
+            ends[at] = ends[at].max(end).max(if id == n - 1 { n + 1 } else { 0 });
+        }
+        let mut buffers = Self {
+            all: Vec::new(),
+            values: vec![None; n],
+            kept: vec![None; n],
+            scratch: vec![None; n],
+            grads: vec![None; n],
+            repeated: vec![None; n],
+            target: 0,
+            losses: 0,
+            loss: 0,
+            sampled: 0,
+        };
+        buffers.target = buffers.add(*outputs, 0..=n + 1);
+        buffers.losses = buffers.add(*outputs, n + 1..=2 * n + 4);
+        buffers.loss = buffers.add(1, n + 1..=2 * n + 4);
+        buffers.sampled = buffers.add(training.sampling.kept(), 0..=0);
+        for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
+            if root(program, id).0 == id {
+                let begin = if id == 0 { 0 } else { id + 1 };
+                buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
+            }
+            if is_repeated(program, analysis, id) {
+                let again = readers_of_part(program, analysis, id).into_iter().map(back);
+                let (first, last) = again.fold((usize::MAX, 0), |(low, high), t| (low.min(t), high.max(t)));
+                buffers.repeated[id] = Some(buffers.add(node.size.count(), first..=last));
+            }
+            let by_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
+            let room = room(program, node, by_input, workers);
+            if room.kept > 0 {
+                let end = if analysis.wanted[id] { back(id) } else { id + 1 };
+                buffers.kept[id] = Some(buffers.add(room.kept, id + 1..=end));
+            }
+            if analysis.wanted[id] {
+                if room.scratch > 0 {
+                    buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
+                }
+                let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
+                buffers.grads[id] =
+                    match buffers.repeated[id].or(buffers.values[id]).filter(|_| in_place(program, analysis, id)) {
+                        Some(value) => {
+                            buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
+                            Some(value)
+                        }
+                        None => Some(buffers.add(node.size.count(), begin..=back(id))),
+                    };
+            }
+        }
+        buffers
+    }
+
+    fn add(&mut self, count: usize, life: std::ops::RangeInclusive<usize>) -> usize {
+        self.all.push(Buffer { count, life });
+        self.all.len() - 1
+    }
+}
+
+/// The steps that read a step's result.
+fn readers<'a>(program: &'a Program, analysis: &'a Analysis, node: NodeId) -> impl Iterator<Item = NodeId> + 'a {
+    let all = program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]);
+    all.filter(move |(_, other)| other.kernel.reads().contains(&node)).map(|(id, _)| id)
+}
+
+/// The steps that read a step's result or a part of it that is not moved.
+fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<NodeId> {
+    let all = (0..program.nodes.len()).filter(|id| analysis.needed[*id] && root(program, *id).0 != node);
+    all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
+}
+
+/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
+pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
+    let large = program.nodes[node].size.count() >= LARGE;
+    let cheap = matches!(
+        program.nodes[node].kernel,
+        Kernel::Apply(Activation::Gelu | Activation::Relu, _) | Kernel::Normalise { .. }
+    );
+    let projects = |reader: NodeId| matches!(program.nodes[reader].kernel, Kernel::Project { .. });
+    let all = readers_of_part(program, analysis, node);
+    large && cheap && analysis.wanted[node] && !all.is_empty() && all.into_iter().all(projects)
+}
+
+/// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
+/// just before it writes its gradient, and the step itself does not look at its result again.
+pub fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
+    let mut readers = readers(program, analysis, node);
+    let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
+    let reader = &program.nodes[reader];
+    let reads_once = match reader.kernel {
+        Kernel::Apply(..) => !is_repeated(program, analysis, node),
+        Kernel::DiagonalScan { .. } => reader.size.length > 1,
+        Kernel::Project { .. } => program.nodes[node].size.count() >= LARGE,
+        _ => false,
+    };
+    let looks_again = matches!(program.nodes[node].kernel, Kernel::SoftmaxTokens(_) | Kernel::Tokens);
+    reads_once && !looks_again
+}

@@ -1,0 +1,251 @@
+//! Each step as phases of its `.cu` file: the one list that says which functions run, with which sizes, in which order.
+//!
+//! Between two phases all threads of a block wait for each other, so a phase reads what earlier ones wrote. Calls within
+//! one phase do not depend on each other.
+
+mod backward;
+mod composite;
+mod derived;
+mod forward;
+
+pub use backward::backward;
+pub use derived::{derive, derive_backward};
+pub use forward::forward;
+
+use super::program::{CellKind, Kernel, Node, NodeId, Program, Size, WeightId};
+use crate::nn::graph::Discretization;
+use crate::nn::step::Activation;
+
+/// What a block does before it waits.
+#[derive(Clone, Debug)]
+pub enum Phase {
+    /// Calls that do not depend on each other.
+    Calls(Vec<String>),
+    /// Such phases for `t` in 0 … count, or from the last to the first.
+    Over { count: usize, last_first: bool, phases: Vec<Vec<String>> },
+}
+
+fn calls<const N: usize>(calls: [String; N]) -> Phase {
+    Phase::Calls(calls.into_iter().filter(|call| !call.is_empty()).collect())
+}
+
+/// Numbers of a sequence that a step keeps besides its result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Room {
+    /// From the forward to the backward pass.
+    pub kept: usize,
+    /// Within the backward pass.
+    pub scratch: usize,
+}
+
+/// What becomes of a gradient by an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GradMode {
+    None,
+    Set,
+    Add,
+}
+
+impl GradMode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Set => "SET",
+            Self::Add => "ADD",
+        }
+    }
+}
+
+/// Where the numbers of one step lie, as expressions of the kernel's text.
+pub struct Places<'a> {
+    pub program: &'a Program,
+    pub node: &'a Node,
+    /// The result of a step.
+    pub value: &'a dyn Fn(NodeId) -> String,
+    pub weight: &'a dyn Fn(WeightId) -> String,
+    /// A weight that is there transposed as well.
+    pub turned: &'a dyn Fn(WeightId) -> Option<String>,
+    /// This step's result, what it keeps, and its scratch.
+    pub own: String,
+    pub kept: String,
+    pub scratch: String,
+    /// The gradient by this step's result; in the backward pass only.
+    pub grad: String,
+    /// Where the gradient by a step's result goes, and how.
+    pub grad_of: &'a dyn Fn(NodeId) -> (GradMode, String),
+    pub grad_weight: &'a dyn Fn(WeightId) -> String,
+}
+
+impl Places<'_> {
+    fn size(&self, node: NodeId) -> Size {
+        self.program.nodes[node].size
+    }
+}
+
+fn curve(curve: Activation) -> &'static str {
+    match curve {
+        Activation::Relu => "RELU",
+        Activation::Tanh => "TANH",
+        Activation::Silu => "SILU",
+        Activation::Softplus => "SOFTPLUS",
+        Activation::Sigmoid => "SIGMOID",
+        Activation::Gelu => "GELU",
+    }
+}
+
+fn cell(cell: CellKind) -> &'static str {
+    match cell {
+        CellKind::Rnn => "RNN",
+        CellKind::Gru => "GRU",
+        CellKind::Lstm => "LSTM",
+    }
+}
+
+fn law(law: Discretization) -> &'static str {
+    match law {
+        Discretization::Ring => "RING",
+        Discretization::ZeroOrderHold => "ZERO_ORDER_HOLD",
+    }
+}
+
+/// An address `count` numbers of a sequence further on.
+fn further(place: &str, count: usize) -> String {
+    format!("{place} + {count} * LANES")
+}
+
+/// N of a window recurrence over so many tokens.
+fn windows(tokens: usize) -> usize {
+    (tokens - 1) / 2
+}
+
+/// What a step keeps. `by_input`: whether the gradient by its input is needed.
+pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> Room {
+    let size = |node: &NodeId| program.nodes[*node].size;
+    let own = node.size;
+    match &node.kernel {
+        Kernel::Tokens
+        | Kernel::Part { .. }
+        | Kernel::Plus(_)
+        | Kernel::Times(_)
+        | Kernel::Apply(..)
+        | Kernel::PlusRow(..)
+        | Kernel::TimesRow(..)
+        | Kernel::Project { .. }
+        | Kernel::Convolve { .. }
+        | Kernel::PlusToken(..)
+        | Kernel::SoftmaxTokens(_)
+        | Kernel::Contract(_)
+        | Kernel::MatrixTimes(_)
+        | Kernel::Reverse(_) => Room::default(),
+        Kernel::Normalise { x, .. } => Room { kept: 2 * size(x).length, scratch: 2 * own.width },
+        Kernel::SoftmaxAttend { parts, heads } => {
+            let matrices = heads * own.length * size(&parts[1]).length;
+            Room { kept: matrices, scratch: matrices }
+        }
+        Kernel::DiagonalScan { x, .. } => {
+            let kept = if own.length == 1 { 2 * own.width } else { size(x).count() };
+            Room { kept, scratch: 2 * own.width }
+        }
+        Kernel::SelectiveScan { parts, heads, .. } => {
+            let [x, write] = [parts[1], parts[2]].map(|part| size(&part));
+            let states = x.count() * write.width;
+            let scratch = if *heads > 0 { x.width + x.count() } else { x.width * write.width };
+            Room { kept: states, scratch }
+        }
+        Kernel::WindowScan { x, .. } => {
+            let (d, n) = (own.width, windows(size(x).length));
+            // ∂S, ∂asked, sums, and what leads to the sums.
+            let rest = if by_input { 6 * n * d } else { 9 * d * window_parts(d, workers) };
+            Room { kept: 2 * d * d, scratch: d * d + d + 12 + rest }
+        }
+        Kernel::WindowLayer { x, .. } => {
+            let (d, n) = (own.width, windows(size(x).length - 1));
+            Room { kept: 2 * d * d, scratch: d * d + (n + 1) * d + 12 + 6 * n * d }
+        }
+        Kernel::LinearAttend { x, .. } => {
+            let parts = own.length * (2 * own.width + size(x).length);
+            Room { kept: parts, scratch: parts }
+        }
+        Kernel::Recurrent { x, cell, .. } => {
+            let extra = if *cell == CellKind::Rnn { 0 } else { 1 };
+            let each = size(x).length * own.width;
+            Room { kept: (cell.gates() + 1 + extra) * each, scratch: own.width }
+        }
+        Kernel::DecayScan { .. } => Room { kept: own.width, scratch: 0 },
+        Kernel::Ridge { dim, .. } => Room { kept: 2 * dim * dim + 2 * dim, scratch: dim + 1 },
+    }
+}
+
+/// Whether the backward pass of a step reads its inputs.
+pub fn reads_inputs_again(node: &Node) -> bool {
+    match &node.kernel {
+        Kernel::Tokens
+        | Kernel::Part { .. }
+        | Kernel::Plus(_)
+        | Kernel::PlusRow(..)
+        | Kernel::PlusToken(..)
+        | Kernel::SoftmaxTokens(_)
+        | Kernel::DecayScan { .. }
+        | Kernel::Reverse(_) => false,
+        // Of one state, what is needed is kept.
+        Kernel::DiagonalScan { .. } => node.size.length > 1,
+        Kernel::Times(_)
+        | Kernel::Apply(..)
+        | Kernel::TimesRow(..)
+        | Kernel::Project { .. }
+        | Kernel::Normalise { .. }
+        | Kernel::SoftmaxAttend { .. }
+        | Kernel::Convolve { .. }
+        | Kernel::SelectiveScan { .. }
+        | Kernel::WindowScan { .. }
+        | Kernel::WindowLayer { .. }
+        | Kernel::LinearAttend { .. }
+        | Kernel::Recurrent { .. }
+        | Kernel::Contract(_)
+        | Kernel::MatrixTimes(_)
+        | Kernel::Ridge { .. } => true,
+    }
+}
+
+/// `window_parts` of window_scan.cu.
+fn window_parts(d: usize, workers: usize) -> usize {
+    d.div_ceil(d.min(16).min((d * d).div_ceil(workers)))
+}
+
+fn project(p: &Places<'_>, x: NodeId, weight: WeightId, bias: Option<WeightId>, to: &str) -> String {
+    let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
+    let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
+    let (x, weight) = ((p.value)(x), (p.weight)(weight));
+    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}>(id, {x}, {weight}, {bias}, {to})")
+}
+
+/// The gradient by x from that by x W, of so many tokens.
+fn project_grad_x(
+    p: &Places<'_>,
+    (weight, length): (WeightId, usize),
+    grad: &str,
+    (mode, to): (GradMode, String),
+) -> String {
+    let (inputs, outputs) = p.program.weights[weight].shape;
+    let (turned, place) = match (p.turned)(weight) {
+        Some(turned) => (true, turned),
+        None => (false, (p.weight)(weight)),
+    };
+    let mode = mode.name();
+    format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {turned}>(id, {place}, {grad}, {to})")
+}
+
+/// The gradients by W and c from that by x W + c.
+fn project_grads(p: &Places<'_>, x: NodeId, (weight, bias): (WeightId, Option<WeightId>), grad: &str) -> String {
+    let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
+    let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.grad_weight));
+    let (x, weight) = ((p.value)(x), (p.grad_weight)(weight));
+    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}, 1>(id, {x}, {grad}, {weight}, {bias})")
+}
+
+/// The U of every gate, and Uᵀ.
+fn past(p: &Places<'_>, gates: &[[WeightId; 3]]) -> String {
+    let all: Vec<String> = gates.iter().map(|[_, past, _]| (p.weight)(*past)).collect();
+    let turned: Vec<String> = gates.iter().map(|[_, past, _]| (p.turned)(*past).unwrap_or_default()).collect();
+    format!("Recurrent{{{{{}}}, {{{}}}}}", all.join(", "), turned.join(", "))
+}
