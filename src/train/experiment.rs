@@ -14,11 +14,7 @@ use anyhow::Result;
 
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
-<<<<<<< HEAD
-use super::eval::{self, HeldOut, Measurement, ReferenceResult, Scope, Snapshot};
-=======
 use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
->>>>>>> gpu
 use super::opening::Watch;
 use super::trainer::Run;
 use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
