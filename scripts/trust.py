@@ -153,8 +153,9 @@ def reach(state, program, folder):
     if state == "opening":
         lab.until("opening")
         return lab
-    lab.until("step")
-    lab.until("Hidden state")
+    # The step and the last step: training has begun.
+    lab.until("of 4,000")
+    time.sleep(0.3)
     keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
     lab.press(keys[state])
     lab.read(random.uniform(0.0, 0.1))
