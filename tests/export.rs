@@ -45,7 +45,7 @@ fn curves_and_reports_have_the_numbers_of_the_session() {
     }
     let csv = read(folder, "s.csv");
     assert!(csv.starts_with("preset,seed,curve,step,min,mean,max\ntiny,1,train_loss,1,"), "{csv}");
-    let last = csv.lines().filter(|line| line.contains(",eval_loss,")).next_back().unwrap();
+    let last = csv.lines().rfind(|line| line.contains(",eval_loss,")).unwrap();
     let mean: f32 = last.split(',').nth(5).unwrap().parse().unwrap();
     assert_eq!(session.history.eval_loss.last(), Some((40, mean)));
 

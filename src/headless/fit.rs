@@ -110,6 +110,7 @@ fn page(experiment: &Experiment, fits: &[Fit]) -> String {
 }
 
 /// A parameter to four digits; a list with "and".
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum")]
 fn shown(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(" and "),

@@ -39,12 +39,15 @@ pub fn weight(symbol: impl Into<String>, shape: (usize, usize), start: Start) ->
     Weight { name: symbol.into(), shape, start }
 }
 
+/// Samples the initial values of three matrices.
+type JointStart = Box<dyn FnOnce(&mut dyn RngCore) -> [Vec<f32>; 3]>;
+
 /// Three matrices of one shape whose initial values are sampled together.
 pub struct JointWeights {
     pub symbols: [&'static str; 3],
     pub shape: (usize, usize),
     /// The values of each, row-major.
-    pub start: Box<dyn FnOnce(&mut dyn RngCore) -> [Vec<f32>; 3]>,
+    pub start: JointStart,
 }
 
 /// A part whose weights have a prefix before their names, such as "2." in the second of several layers.

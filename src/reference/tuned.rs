@@ -77,10 +77,7 @@ impl Tuned {
         let gamma = self.gamma.unwrap_or(0.0);
         let forgetting = self.forgetting.unwrap_or(1.0);
         let ridge = Algorithm::Spectral(Filter::Ridge { lambda });
-        let reference = match self.reference {
-            Reference::Frozen(descent) => descent.into(),
-            other => other,
-        };
+        let reference = if let Reference::Frozen(descent) = self.reference { descent.into() } else { self.reference };
         match reference {
             Reference::Zero | Reference::Frozen(_) => Algorithm::Spectral(Filter::Zero),
             Reference::Gd(steps) if self.loss == Loss::CrossEntropy => Algorithm::Logistic { eta, steps },
@@ -114,6 +111,7 @@ impl Tuned {
 
     /// The simplest reference that ends with the same weights on such tasks: beside [`Reference::simplest`], a learner that
     /// could forget and does not is the one that cannot.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other reference is its own simplest form")]
     pub fn simplest(&self, prior: &Prior) -> Reference {
         let forgets = self.forgetting.is_some_and(|forgetting| forgetting < 1.0);
         match self.reference {

@@ -43,10 +43,13 @@ impl Spread {
     }
 }
 
+/// A preset, and path and value of each varied field.
+type Group<'a> = (&'a str, &'a [(String, String)]);
+
 /// One row for each preset and combination of varied values, in the order of the plan. Runs that diverged are counted,
 /// and are not part of any mean.
 pub fn summarise(runs: &[(RunSpec, Outcome)]) -> Vec<SummaryRow> {
-    let mut groups: Vec<((&str, &[(String, String)]), Vec<&Outcome>)> = Vec::new();
+    let mut groups: Vec<(Group<'_>, Vec<&Outcome>)> = Vec::new();
     for (run, outcome) in runs {
         let key = (run.preset_name.as_str(), run.varied.as_slice());
         match groups.iter_mut().find(|(known, _)| *known == key) {
@@ -68,7 +71,7 @@ fn row(preset: &str, varied: &[(String, String)], outcomes: &[&Outcome]) -> Summ
             None => nearest.push((name.to_owned(), 1)),
         }
     }
-    nearest.sort_by(|a, b| b.1.cmp(&a.1));
+    nearest.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     SummaryRow {
         preset: preset.to_owned(),
         varied: varied.to_vec(),

@@ -178,6 +178,7 @@ pub fn hints(mode: Mode) -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// What a key does in a mode; `None` where it does nothing.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum")]
 pub fn action(mode: Mode, event: &KeyEvent) -> Option<Action> {
     if event.kind == KeyEventKind::Release {
         return None;

@@ -204,6 +204,7 @@ fn a_constructed_model_equals_its_steps_of_gradient_descent() {
 }
 
 /// The same model with factors moved between the parameters of its first layer.
+#[expect(clippy::wildcard_enum_match_arm, reason = "models without symmetries")]
 fn rescaled(model: &Model<Cpu>) -> Model<Cpu> {
     let mut model = model.clone();
     let factors: &[(&str, f32)] = match &model {

@@ -249,7 +249,7 @@ mod tests {
             let a: Vec<f32> = a.collect();
             let found = newton_schulz(device.tensor_from_vec(a.clone(), (1, dim, dim))).unwrap();
             let exact = DMatrix::from_row_slice(dim, dim, &a).map(f64::from).try_inverse().unwrap();
-            assert_close(&found.as_vec(), &exact.map(|entry| entry as f32).as_slice().to_vec(), 1e-6 * scale);
+            assert_close(&found.as_vec(), exact.map(|entry| entry as f32).as_slice(), 1e-6 * scale);
         }
     }
 }

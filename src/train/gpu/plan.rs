@@ -45,6 +45,7 @@ fn bytes_of_lane(training: &Training, workers: usize) -> usize {
 
 /// The kernel for a preset's batch. Two blocks of 256 threads on each multiprocessor hide each other's waiting better than one of
 /// 512, as long as half of the shared memory holds what is used most; see docs/gpu.md for what was measured.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only window recurrences share rows")]
 pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
     let lane = bytes_of_lane(training, 256).max(1);
     let parameters = training.program.parameters();

@@ -166,6 +166,7 @@ pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool
 
 /// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
 /// just before it writes its gradient, and the step itself does not look at its result again.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only these steps can write in place")]
 pub fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let mut readers = readers(program, analysis, node);
     let (Some(reader), None) = (readers.next(), readers.next()) else { return false };
