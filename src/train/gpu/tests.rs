@@ -35,21 +35,26 @@ fn presets() -> Vec<(String, Preset)> {
     preset::all().into_iter().filter(|entry| wanted(&entry.name)).map(small).collect()
 }
 
-/// Rates of so many steps from the one after `from`.
+/// Rates of so many steps.
 fn rates(preset: &Preset, steps: std::ops::Range<u64>) -> Vec<Rate> {
-    let Optimiser::Adam { beta1, beta2 } = preset.train.optimiser else { panic!("presets train by Adam") };
-    let rate = |step: u64| {
-        let (rate, unbiased) = AdamStep::new(preset.train.lr_at(step), step + 1, [beta1, beta2]).rates();
-        Rate { rate, unbiased }
+    let rate = |step: u64| match preset.train.optimiser {
+        Optimiser::Adam { beta1, beta2 } => {
+            let (rate, unbiased) = AdamStep::new(preset.train.lr_at(step), step + 1, [beta1, beta2]).rates();
+            Rate { rate, unbiased }
+        }
+        Optimiser::Sgd => Rate { rate: preset.train.lr_at(step) as f32, unbiased: 1.0 },
     };
     steps.map(rate).collect()
 }
 
 fn orders(preset: &Preset, step: u64) -> Orders {
-    let Optimiser::Adam { beta1, beta2 } = preset.train.optimiser else { panic!("presets train by Adam") };
+    let betas = match preset.train.optimiser {
+        Optimiser::Adam { beta1, beta2 } => [beta1, beta2],
+        Optimiser::Sgd => [0.0, 0.0],
+    };
     Orders {
-        decay: [beta1 as f32, beta2 as f32],
-        fresh: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+        decay: betas.map(|beta| beta as f32),
+        fresh: betas.map(|beta| (1.0 - beta) as f32),
         clip: preset.train.clip.unwrap_or(0.0) as f32,
         ..Orders::new([preset.train.seed, Stream::Train as u64, step], preset.train.batch)
     }
@@ -121,8 +126,15 @@ fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
     let mut one = State::new(weights.clone());
     train(&compiled, preset, &mut one, 0..1, false);
     steps(&mut run, preset, 0..1);
-    let expected = flat(&run.parameters().unwrap(), |parameter| &parameter.moment1);
-    let gradient = apart(&one.first, &expected);
+    let after = run.parameters().unwrap();
+    // The first moment is a part of the gradient; plain descent keeps none, but moves along it.
+    let gradient = match preset.train.optimiser {
+        Optimiser::Adam { .. } => apart(&one.first, &flat(&after, |parameter| &parameter.moment1)),
+        Optimiser::Sgd => {
+            let moved = |to: &[f32]| to.iter().zip(&weights).map(|(a, b)| a - b).collect::<Vec<f32>>();
+            apart(&moved(&one.weights), &moved(&flat(&after, |parameter| &parameter.values)))
+        }
+    };
     steps(&mut run, preset, 1..STEPS);
     let expected: Vec<f32> = run.reports().unwrap().into_iter().map(|report| report.loss).collect();
     let mut all = State::new(weights.clone());

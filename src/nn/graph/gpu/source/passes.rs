@@ -41,6 +41,8 @@ impl Writer<'_> {
     fn value_again(&self, node: NodeId) -> String {
         let (at, offset) = root(&self.training.program, node);
         match self.buffers.repeated[at] {
+            // The same words for the same place: a gradient may stand there, and steps look whether it does.
+            Some(buffer) if offset == 0 => self.place(buffer),
             Some(buffer) => format!("{} + {offset} * LANES", self.place(buffer)),
             None => self.value(node),
         }
