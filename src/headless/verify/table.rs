@@ -65,8 +65,8 @@ mod tests {
             |nearest| Trained { loss: 1.0, loss_standard_error: 0.1, descent_loss: None, best: None, nearest };
         let (one, two) = (trained(Some((Reference::Gd(1), 0.01))), trained(Some((Reference::Gd(1), 0.03))));
         let far = trained(None);
-        assert_eq!(nearest(&[&one, &two]), "gd-1 2.00 %");
-        assert_eq!(nearest(&[&far, &one, &two]), "gd-1 2.00 % (2 of 3)");
+        assert_eq!(nearest(&[&one, &two]), "gd-1 2.0 %");
+        assert_eq!(nearest(&[&far, &one, &two]), "gd-1 2.0 % (2 of 3)");
         assert_eq!(nearest(&[&far]), "none");
         assert_eq!(nearest(&[]), "");
     }
