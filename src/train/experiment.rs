@@ -308,7 +308,7 @@ impl Experiment {
         StreamKey { seed: self.seed, stream: Stream::Train, step: self.step }
     }
 
-    /// Multiplies the learning rate from here on, within [`LR_FACTORS`].
+    /// Multiplies the learning rate from here on, within the factors that a checkpoint allows.
     pub fn scale_lr(&mut self, factor: f64) -> LrChange {
         self.lr_factor = (self.lr_factor * factor).clamp(*LR_FACTORS.start(), *LR_FACTORS.end());
         let change = LrChange { step: self.step, factor: self.lr_factor };

@@ -4,7 +4,7 @@
 //! [`GraphBuilder`]; each call only records a step. [`Sequence::answer`] then runs all of them: on the CPU by the one
 //! driver ([`cpu`]), in which each block of sixteen sequences goes through the whole graph while its numbers are in
 //! the cache, and back again; on other devices as a composition of dfdx's operations ([`portable`]). A graph that is
-//! linear in its tokens may be run as one matrix ([`linear`]).
+//! linear in its tokens may be run as one matrix (`linear.rs`).
 
 pub mod cpu;
 #[cfg(any(test, feature = "cuda"))]

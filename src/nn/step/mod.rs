@@ -3,7 +3,7 @@
 //! A step makes one sequence out of others, with weights that all sequences of the batch share. It is a file here, with
 //! its definition in plain loops, its composition of dfdx's operations for any device ([`Step::portable`]), its kernels
 //! for the CPU ([`Step::forward`], [`Step::backward`]), and their tests; and a line in the list below.
-//! The kernels work on one block of sixteen packed sequences (see [`crate::simd`]).
+//! The kernels work on one block of sixteen packed sequences (see `src/simd`).
 
 mod activation;
 mod additive_attention;
