@@ -127,9 +127,19 @@ fn every_option_that_the_documents_name_exists() {
         for code in text.split('`').skip(1).step_by(2) {
             for word in code.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
                 let option = word.split('=').next().unwrap();
-                let cargos =
-                    ["--features", "--test", "--lib", "--example", "--signal", "--path", "--locked", "--release"]
-                        .contains(&option);
+                let cargos = [
+                    "--features",
+                    "--test",
+                    "--lib",
+                    "--ignored",
+                    "--nocapture",
+                    "--example",
+                    "--signal",
+                    "--path",
+                    "--locked",
+                    "--release",
+                ]
+                .contains(&option);
                 assert!(cargos || known.contains(option), "{file} names {option}");
             }
         }
