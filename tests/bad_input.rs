@@ -407,7 +407,11 @@ fn mutated_presets_and_sessions_for_a_stated_time() {
         let config = ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() };
         let mut runner = proptest::test_runner::TestRunner::new(config);
         let texts = prop_oneof![spoiled(PRESET), spoiled(session_text())];
-        runner.run(&texts, |text| Ok(survives(&text))).unwrap();
+        let check = |text: String| {
+            survives(&text);
+            Ok(())
+        };
+        runner.run(&texts, check).unwrap();
         cases += 1000;
     }
     println!("{cases} mutated presets and sessions in {seconds} s");
