@@ -442,7 +442,7 @@ fn finished(lr_changed: bool) -> App {
 fn the_question_is_asked_only_where_steps_would_be_lost() {
     assert_eq!(type_text(&mut finished(false), "q"), [Effect::Exit(0)]);
     let again = Effect::Order(Order::Restart { seed: None });
-    assert_eq!(type_text(&mut finished(false), "r"), [again.clone()]);
+    assert_eq!(type_text(&mut finished(false), "r"), std::slice::from_ref(&again));
     assert_eq!(type_text(&mut finished(false), "b")[0], Effect::Close);
     for key in ["q", "r", "R", "b"] {
         let mut app = finished(true);
