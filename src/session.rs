@@ -86,7 +86,7 @@ pub fn find(argument: &str) -> Result<Source> {
     Ok(Source::Preset(name, Box::new(preset)))
 }
 
-/// The preset or the session in a file, told apart by its content.
+/// The preset or the session in a file, distinguished by its content.
 pub fn open(path: &Path) -> Result<Source> {
     if store::is_session(path)? {
         return Ok(Source::Session(path.to_owned(), Box::new(load(path)?)));

@@ -11,7 +11,7 @@ use crate::bounds;
 use crate::preset::{self, Preset};
 use crate::session::{Session, Source};
 
-/// Steps that a run can be told to do.
+/// Steps that a run may be asked for.
 const MOST_STEPS: u64 = 1_000_000_000;
 
 /// Options that change a preset.

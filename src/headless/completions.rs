@@ -86,7 +86,7 @@ pub fn keys() -> ArgValueCompleter {
     })
 }
 
-/// Devices that a run can be told to compute on.
+/// Devices that `--device` accepts.
 pub fn devices() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let begins = |name: &String| current.to_str().is_some_and(|text| name.starts_with(text));

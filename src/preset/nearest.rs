@@ -4,7 +4,7 @@ use crate::bounds;
 
 /// Names that are shown for one that does not exist.
 const SHOWN: usize = 3;
-/// Characters of a name that are compared: nobody mistypes a longer one, and the comparison is quadratic.
+/// Characters of a name that are compared: longer names are not typed by hand, and the comparison is quadratic.
 const COMPARED: usize = 64;
 /// From this likeness on a name is probably what was meant.
 const LIKELY: f64 = 0.6;

@@ -98,7 +98,7 @@ fn lock_path(path: &Path) -> io::Result<PathBuf> {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // While the lock is held, so that nobody else's is removed.
+        // While the lock is held, so that the lock of another process is not removed.
         if let Some(file) = &self.file
             && is_same(file, &self.path)
         {

@@ -42,7 +42,7 @@ pub enum Effect {
     Close,
     /// Give the terminal to the shell, and stop the whole job: Ctrl-Z.
     SuspendJob,
-    /// Give the terminal to the shell, and stop this process: it was told to by a signal.
+    /// Give the terminal to the shell, and stop this process, because a signal asked for it.
     Suspend,
     Repaint,
     /// Leave the program with this exit code.

@@ -105,7 +105,7 @@ const CASES: [Case; 38] = [
         record: |x, w| x.project(w(0)).project(w(1)),
     },
     Case {
-        name: "last of a product, and steps that nobody needs",
+        name: "last of a product, and steps that no other reads",
         tokens: (5, 2),
         weights: &[(2, 6), (6, 3)],
         record: |x, w| {
