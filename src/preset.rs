@@ -12,7 +12,7 @@ mod shift;
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
 pub use nearest::nearest;
-pub use overrides::{SetError, differences, keys, set};
+pub use overrides::{SetError, allowed, differences, keys, set, values};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -89,7 +89,7 @@ impl Family {
 const MEMORY: u128 = 64 << 30;
 
 /// "12 GiB", "300 MiB".
-fn size(bytes: u128) -> String {
+pub fn size(bytes: u128) -> String {
     if bytes < 10 << 30 {
         format!("{} MiB", bytes.div_ceil(1 << 20))
     } else {
@@ -128,7 +128,7 @@ impl Preset {
 
     /// About how many bytes of tokens, states and parameters a run needs; what the references need comes to a few times
     /// that of the held-out tasks.
-    fn bytes(&self) -> u128 {
+    pub fn bytes(&self) -> u128 {
         let shape = self.task.shape();
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
         let batch = self.train.batch.max(bounds::HELD_OUT) as u128;

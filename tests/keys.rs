@@ -10,11 +10,11 @@ use innerloop::tui::app::{App, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
-use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
+use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
-use innerloop::worker::{Note, Order, Phase, Source, Status, Update};
+use innerloop::worker::{Note, Opened, Order, Phase, Source, Status, Update};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -34,13 +34,18 @@ fn type_text(app: &mut App, text: &str) -> Vec<Effect> {
 fn app_in(mode: Mode) -> App {
     let mut app = match mode {
         Mode::Gallery | Mode::Search => fixture::gallery(),
-        Mode::Lab | Mode::Help | Mode::Question => fixture::lab(),
+        Mode::Lab | Mode::Values | Mode::Editor | Mode::Typing | Mode::Help | Mode::Question => fixture::lab(),
     };
     match mode {
         Mode::Search => drop(app.update(Message::Key(Action::Gallery(GalleryAction::Search)))),
         Mode::Help => drop(app.update(Message::Key(Action::Help))),
         Mode::Question => drop(app.update(Message::Key(Action::Quit))),
+        Mode::Values => drop(app.update(Message::Key(Action::Lab(LabAction::ToggleValues)))),
+        Mode::Editor | Mode::Typing => drop(app.update(Message::Key(Action::OpenEditor))),
         Mode::Gallery | Mode::Lab => {}
+    }
+    if mode == Mode::Typing {
+        app.update(Message::Key(Action::Editor(EditorAction::Edit)));
     }
     assert_eq!(app.mode(), mode);
     app
@@ -48,7 +53,7 @@ fn app_in(mode: Mode) -> App {
 
 /// The keys of a row that work in a mode: in a search, letters are text.
 fn live(row: &'static Binding, mode: Mode) -> impl Iterator<Item = &'static Key> {
-    row.keys.iter().filter(move |key| mode != Mode::Search || !matches!(key, Key::Char(_)))
+    row.keys.iter().filter(move |key| !mode.takes_text() || !matches!(key, Key::Char(_)))
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn the_keys_that_are_shown_are_the_keys_that_work() {
 
 #[test]
 fn nothing_needs_esc_or_ctrl() {
-    for mode in Mode::ALL.into_iter().filter(|mode| *mode != Mode::Search) {
+    for mode in Mode::ALL.into_iter().filter(|mode| !mode.takes_text()) {
         let blocked = |key: &Key| matches!(key, Key::Ctrl(_) | Key::Code(KeyCode::Esc));
         for row in keymap::bindings(mode).filter(|row| row.keys.iter().all(blocked)) {
             // Leaving the program from a question is answering it first.
@@ -126,17 +131,23 @@ fn nothing_needs_esc_or_ctrl() {
 }
 
 /// Apps in one of which each action of a mode has something to change: at the start, and after some keys.
-fn states(mode: Mode) -> Vec<App> {
-    let prepared = |keys: &[KeyEvent]| {
+fn states(mode: Mode) -> impl Iterator<Item = App> {
+    let prepared = move |keys: Vec<KeyEvent>| {
         let mut app = app_in(mode);
-        keys.iter().for_each(|key| drop(press(&mut app, *key)));
+        keys.into_iter().for_each(|key| drop(press(&mut app, key)));
         app
     };
-    let middle = [KeyCode::Left.into(), KeyCode::Down.into()];
-    let searched = [char('/'), char('g'), KeyCode::Enter.into()];
-    let keys: [&[KeyEvent]; 6] =
-        [&[], &[KeyCode::Home.into()], &[KeyCode::Right.into()], &middle, &searched, &[char('J')]];
-    keys.into_iter().map(prepared).collect()
+    let keys = [
+        vec![],
+        vec![KeyCode::Home.into()],
+        vec![KeyCode::Right.into()],
+        vec![KeyCode::Left.into(), KeyCode::Down.into()],
+        vec![char('/'), char('g'), KeyCode::Enter.into()],
+        vec![char('J')],
+        vec![char('+'), KeyCode::Left.into()],
+        vec![KeyCode::Enter.into(), char('5'), KeyCode::Enter.into()],
+    ];
+    keys.into_iter().map(prepared)
 }
 
 #[test]
@@ -156,7 +167,7 @@ fn every_action_changes_the_screen_or_asks_for_an_effect() {
                 let effects = app.update(Message::Key(row.action.clone()));
                 !effects.is_empty() || screen(&app) != before
             };
-            assert!(states(mode).into_iter().any(changes), "{mode:?}: {} does nothing", row.help);
+            assert!(states(mode).any(changes), "{mode:?}: {} does nothing", row.help);
         }
     }
 }
@@ -175,7 +186,7 @@ fn a_footer_has_seven_hints_at_most_and_always_a_way_on() {
 fn the_table_for_the_readme_has_every_row() {
     let table = keymap::markdown_table();
     assert_eq!(table.lines().count(), BINDINGS.len() + 2);
-    assert!(table.contains("| `Space` | pause, and continue | lab |"), "{table}");
+    assert!(table.contains("| `Space` | pause, and continue | lab, value cursor |"), "{table}");
 }
 
 #[test]
@@ -394,6 +405,91 @@ fn arrows_scrub_tokens_and_layers_and_n_turns_the_probe() {
     assert_eq!(app.lab.as_ref().unwrap().cursor.probe, 1);
     type_text(&mut app, "nnp");
     assert_eq!(app.lab.as_ref().unwrap().cursor.probe, 0);
+}
+
+#[test]
+fn a_value_cursor_reads_the_curves_and_zooms_into_their_steps() {
+    let mut app = fixture::lab();
+    let cursor = |app: &App| app.lab.as_ref().unwrap().steps.cursor;
+    type_text(&mut app, "c");
+    assert_eq!((app.mode(), cursor(&app)), (Mode::Values, Some(fixture::STEP)));
+    press(&mut app, KeyCode::Left);
+    assert_eq!(cursor(&app), Some(3_350));
+    press(&mut app, KeyCode::Home);
+    assert_eq!(cursor(&app), Some(0));
+    press(&mut app, KeyCode::End);
+    let whole = app.lab.as_ref().unwrap().steps_scale();
+    type_text(&mut app, "++");
+    let (low, high) = app.lab.as_ref().unwrap().steps.visible();
+    assert!(high - low <= 1_501 && (low..=high).contains(&fixture::STEP), "{low} {high}");
+    type_text(&mut app, "0");
+    assert_eq!(app.lab.as_ref().unwrap().steps_scale(), whole);
+    // The keys of the lab keep their meaning where the cursor has no use for them.
+    assert_eq!(type_text(&mut app, " "), [Effect::Order(Order::Pause)]);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!((app.mode(), cursor(&app)), (Mode::Lab, None));
+}
+
+/// Sets a field in the editor that is open.
+fn set_field(app: &mut App, key: &str, value: &str) {
+    press(app, KeyCode::Home);
+    while app.editor.as_ref().unwrap().selected_field().unwrap().key != key {
+        press(app, KeyCode::Down);
+    }
+    press(app, KeyCode::Enter);
+    while app.editor.as_ref().unwrap().typed.as_deref() != Some("") {
+        press(app, KeyCode::Backspace);
+    }
+    type_text(app, value);
+    press(app, KeyCode::Enter);
+}
+
+#[test]
+fn an_experiment_is_changed_on_the_screen_and_starts_again() {
+    let mut app = fixture::lab();
+    type_text(&mut app, "e");
+    assert_eq!(type_text(&mut app, "r"), [], "nothing is changed yet");
+    assert!(app.notice.is_some());
+    set_field(&mut app, "task.context", "0");
+    assert_eq!(app.mode(), Mode::Typing, "what was refused can be corrected");
+    assert!(app.editor.as_ref().unwrap().error.as_ref().unwrap().contains("from 1 to"));
+    press(&mut app, KeyCode::Esc);
+    set_field(&mut app, "task.context", "20");
+    // The run has unsaved steps.
+    assert_eq!((type_text(&mut app, "r"), app.mode()), (vec![], Mode::Question));
+    type_text(&mut app, "c");
+    assert_eq!(app.mode(), Mode::Editor);
+    type_text(&mut app, "r");
+    let effects = type_text(&mut app, "n");
+    let [Effect::Start(Source::Preset(name, changed), DeviceChoice::Auto)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((name.as_str(), changed.task.shape().context), ("gd-ssm", 20));
+    // The new run says what was changed, and is looked at through the same panes.
+    app.lab.as_mut().unwrap().zoom = true;
+    app.update(Message::Result(EffectResult::Started { title: "GD-SSM".to_owned() }));
+    let opened = Opened { preset: changed.clone().into(), ..fixture::opened() };
+    app.update(Message::Worker(Box::new(Update { opened: Some(opened), ..Update::default() })));
+    let lab = app.lab.as_ref().unwrap();
+    assert!(lab.zoom);
+    assert_eq!(lab.changes, [("task.context".to_owned(), "20".to_owned())]);
+    let area = Rect::new(0, 0, 80, 24);
+    let mut buffer = Buffer::empty(area);
+    view::render(&app, Theme::new(Depth::True, Background::Dark), area, &mut buffer);
+    let shown: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+    assert!(shown.contains("changed: context 20"), "{shown}");
+}
+
+#[test]
+fn in_the_gallery_a_preset_is_changed_before_it_starts() {
+    let mut app = fixture::gallery();
+    type_text(&mut app, "e");
+    set_field(&mut app, "train.lr", "0.5");
+    let effects = type_text(&mut app, "r");
+    assert!(matches!(&effects[..], [Effect::Start(Source::Preset(_, changed), _)] if changed.train.lr == 0.5), "{effects:?}");
+    assert_eq!(app.mode(), Mode::Gallery);
+    type_text(&mut app, "Ge");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("did you mean")), "{:?}", app.notice);
+    type_text(&mut app, "le");
+    assert!(app.editor.is_none() && app.notice.is_some());
 }
 
 #[test]

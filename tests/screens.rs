@@ -9,7 +9,7 @@ use innerloop::train::{
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::glyphs::Glyphs;
-use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move};
+use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
@@ -43,6 +43,30 @@ fn with_phase(phase: Phase) -> App {
     updated(fixture::lab(), Update { status: Some(fixture::status(phase)), ..Update::default() })
 }
 
+/// The lab with its value cursor some way back, and a part of the steps shown.
+fn values() -> App {
+    let mut app = fixture::lab();
+    let keys = [
+        Action::Lab(LabAction::ToggleValues),
+        Action::Lab(LabAction::ZoomSteps { closer: true }),
+        Action::Move(Move::PageUp),
+        Action::Move(Move::Left),
+    ];
+    keys.into_iter().for_each(|action| drop(app.update(Message::Key(action))));
+    app
+}
+
+/// The editor with one value that is changed, and one that was refused.
+fn editor_with_error() -> App {
+    let mut app = fixture::lab();
+    let keys = [EditorAction::Edit, EditorAction::Type('5'), EditorAction::Accept].map(Action::Editor);
+    let next = [Action::Move(Move::Down), Action::Move(Move::Down)];
+    let again = [EditorAction::Edit, EditorAction::Type('x'), EditorAction::Accept].map(Action::Editor);
+    let all = [Action::OpenEditor].into_iter().chain(keys).chain(next).chain(again);
+    all.for_each(|action| drop(app.update(Message::Key(action))));
+    app
+}
+
 /// Every screen that there is, by name.
 fn screens() -> Vec<(&'static str, App)> {
     let after = |mut app: App, actions: &[Action]| {
@@ -65,6 +89,9 @@ fn screens() -> Vec<(&'static str, App)> {
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
         ("question", after(fixture::lab(), &[Action::Quit])),
+        ("values", values()),
+        ("editor", after(fixture::lab(), &[Action::OpenEditor])),
+        ("editor-typing", editor_with_error()),
         ("zoomed-loss", zoomed(Pane::Loss)),
         ("zoomed-state", zoomed(Pane::State)),
         ("zoomed-distance", zoomed(Pane::Distance)),
@@ -87,7 +114,7 @@ fn the_screens_look_like_this() {
     for (name, app) in screens() {
         for size in SIZES {
             // The large sizes of the rare screens would say nothing new.
-            let often = ["gallery", "sessions", "lab", "finished", "help"].contains(&name);
+            let often = ["gallery", "sessions", "lab", "finished", "help", "values"].contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
                 insta::assert_snapshot!(name, text(&render(&app, Depth::True, size)));
@@ -274,7 +301,31 @@ fn the_footer_says_what_the_space_bar_does_now() {
     let footer = |app: &App| text(&render(app, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
     let (loss_by_pairs, paused) = (footer(&fixture::lab()), footer(&with_phase(Phase::Paused)));
     assert!(loss_by_pairs.contains("Space pause") && paused.contains("Space train"), "{paused}");
-    assert_eq!(loss_by_pairs.find("step"), paused.find("step"));
+    assert_eq!(loss_by_pairs.find("speed").unwrap(), paused.find("speed").unwrap());
+}
+
+#[test]
+fn the_value_cursor_shows_the_values_of_every_curve_at_one_step() {
+    let app = values();
+    let step = app.lab.as_ref().unwrap().steps.cursor.unwrap();
+    let history = &app.lab.as_ref().unwrap().history;
+    let loss = history.eval_loss.at(step).unwrap();
+    let difference = history.prediction_difference.at(step).unwrap();
+    assert_eq!((loss.step, loss.count), (step, 1));
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    let number = innerloop::numbers::count(step);
+    for words in [
+        format!("Loss at step {number}"),
+        format!("Distance to GD-1 at step {number}"),
+        format!("model, held out {:.4}", loss.mean),
+        format!("predictions  differ by {}", innerloop::numbers::percent(f64::from(difference.mean))),
+        format!(" {number} "),
+    ] {
+        assert!(shown.contains(&words), "{words}: {shown}");
+    }
+    assert!(shown.contains('┊'));
+    let narrow = text(&render(&app, Depth::True, SIZES[0]));
+    assert!(narrow.contains(&format!("Loss at step {number}")), "{narrow}");
 }
 
 #[test]

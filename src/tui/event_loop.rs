@@ -11,8 +11,8 @@ use crossterm::event::Event as Input;
 use super::app::App;
 use super::effects::{Effect, EffectRunner};
 use super::event::{Event, TERMINAL_LOST};
-use super::keymap::{self, Mode};
-use super::message::{Action, GalleryAction, Message, SystemEvent};
+use super::keymap;
+use super::message::{Message, SystemEvent};
 use super::pacer::Pacer;
 use super::theme::Theme;
 use super::view;
@@ -97,12 +97,13 @@ impl<'a> EventLoop<'a> {
                 let action = keymap::action(self.app.mode(), &key);
                 action.into_iter().for_each(|action| self.update(Message::Key(action)));
             }
-            // Pasted text is text and never keys: it goes into a search or is dropped.
-            Input::Paste(text) if self.app.mode() == Mode::Search => {
-                text.chars().for_each(|c| self.update(Message::Key(Action::Gallery(GalleryAction::Type(c)))));
+            // Pasted text is text and never keys: it goes where text is typed or is dropped.
+            Input::Paste(text) => {
+                let mode = self.app.mode();
+                text.chars().filter_map(|c| mode.typed(c)).for_each(|action| self.update(Message::Key(action)));
             }
             Input::Resize(..) => self.redraw = Redraw::Now,
-            Input::Paste(_) | Input::Mouse(_) | Input::FocusGained | Input::FocusLost => {}
+            Input::Mouse(_) | Input::FocusGained | Input::FocusLost => {}
         }
     }
 

@@ -22,7 +22,7 @@ pub enum Message {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Help,
-    /// One step out: help → zoom → lab → gallery.
+    /// One step out: help → editor → value cursor → zoom → lab → gallery.
     Back,
     Quit,
     Suspend,
@@ -38,6 +38,11 @@ pub enum Action {
         next_seed: bool,
     },
     Answer(Answer),
+    /// Opens the editor of the experiment's fields.
+    OpenEditor,
+    Editor(EditorAction),
+    /// Trains the edited experiment from the start.
+    StartEdited,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +79,16 @@ pub enum LabAction {
     LrDown,
     LrUp,
     ToggleAxis,
+    /// Logarithmic or linear steps.
+    ToggleStepsAxis,
+    /// Shows or hides the value cursor of the curves.
+    ToggleValues,
+    /// Shows half or twice as many steps.
+    ZoomSteps {
+        closer: bool,
+    },
+    /// Shows all steps of the run.
+    AllSteps,
     ToggleZoom,
     FocusNext,
     FocusPrevious,
@@ -84,6 +99,18 @@ pub enum LabAction {
     /// Fits learners to the model's answers.
     Fit,
     Save,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditorAction {
+    /// Begins to change the selected value.
+    Edit,
+    Type(char),
+    Erase,
+    Accept,
+    Cancel,
+    /// Sets the selected field to the preset's own value.
+    Reset,
 }
 
 /// An answer to the question about unsaved steps.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::preset::{Entry, Family};
+use crate::preset::{Entry, Family, Preset};
 use crate::session::{PresetResults, ResultCache, Summary};
 use crate::train::DeviceChoice;
 use crate::tui::effects::Effect;
@@ -105,6 +105,11 @@ impl Gallery {
     /// How many sessions there are, matching or not.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// The preset with this name, whether or not it matches the search.
+    pub fn preset(&self, name: &str) -> Option<&Preset> {
+        self.presets.iter().find(|entry| entry.name == name)?.preset.as_ref().ok()
     }
 
     /// The presets that match the search.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::session::ClaimRecord;
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
+use super::steps::StepsAxis;
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
+use crate::tui::widget::scale::Scale;
 use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
 
 /// Steps per second, from the slowest up; above the last is no limit.
@@ -35,6 +37,8 @@ pub struct Lab {
     /// How far the opening is, from 0 to 1.
     pub opening_share: f64,
     pub opened: Option<Opened>,
+    /// Key and value of every field that differs from the preset's file.
+    pub changes: Vec<(String, String)>,
     pub history: History,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
@@ -54,6 +58,8 @@ pub struct Lab {
     /// The focused pane fills the screen.
     pub zoom: bool,
     pub log_axis: bool,
+    /// The axis of all curves over the run, with its value cursor.
+    pub steps: StepsAxis,
     pub cursor: Cursor,
 }
 
@@ -63,6 +69,7 @@ impl Lab {
             title,
             opening_share: 0.0,
             opened: None,
+            changes: Vec::new(),
             history: History::default(),
             snapshot: None,
             status: None,
@@ -75,8 +82,22 @@ impl Lab {
             lower: (Pane::Distance, Pane::Predictions),
             zoom: false,
             log_axis: true,
+            steps: StepsAxis::default(),
             cursor: Cursor::default(),
         }
+    }
+
+    /// The same panes and axes as another lab.
+    pub fn with_view_of(self, other: &Self) -> Self {
+        let Self { focus, companion, lower, zoom, log_axis, .. } = *other;
+        let mut steps = StepsAxis::default();
+        steps.log = other.steps.log;
+        Self { focus, companion, lower, zoom, log_axis, steps, ..self }
+    }
+
+    /// Whether another program trains the run.
+    pub fn is_watched(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| matches!(status.phase, Phase::Watched { .. }))
     }
 
     /// Whether there are steps that no file holds.
@@ -207,6 +228,13 @@ impl Lab {
             }
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,
+            LabAction::ToggleStepsAxis => self.steps.log = !self.steps.log,
+            LabAction::ToggleValues => self.steps.toggle_cursor(self.progress().0),
+            LabAction::ZoomSteps { closer } => {
+                let (step, planned) = self.progress();
+                self.steps.zoom(closer, step, planned);
+            }
+            LabAction::AllSteps => self.steps.show_all(),
             LabAction::ToggleZoom => self.zoom = !self.zoom,
             LabAction::FocusNext => self.focus_on(self.focus.shifted(1)),
             LabAction::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
@@ -247,8 +275,23 @@ impl Lab {
         self.companion = pane;
     }
 
-    /// Moves among the tokens and layers of the snapshot.
+    /// The step of the run, and its last step; zeros before the first report.
+    pub fn progress(&self) -> (u64, u64) {
+        self.status.as_ref().map_or((0, 0), |status| (status.step, status.steps))
+    }
+
+    /// The axis of steps of every curve over the run.
+    pub fn steps_scale(&self) -> Scale {
+        let (step, planned) = self.progress();
+        self.steps.scale(step, planned)
+    }
+
+    /// Moves the value cursor where there is one, else among the tokens and layers of the snapshot.
     pub fn move_cursor(&mut self, to: Move) {
+        if self.steps.cursor.is_some() {
+            let (step, planned) = self.progress();
+            return self.steps.move_cursor(to, &self.history.eval_loss, step, planned);
+        }
         let Some((index, time_steps, time_step)) = self.time_step() else { return };
         let (last, last_layer) = (time_steps - 1, time_step.layers.len().saturating_sub(1));
         let layer = self.cursor.layer.min(last_layer);

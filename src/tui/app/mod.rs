@@ -2,11 +2,15 @@
 //!
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
+mod editor;
 mod gallery;
 mod lab;
+mod steps;
 
+pub use editor::{Editor, Field};
 pub use gallery::{Gallery, ListRow, SessionRow, Tab};
 pub use lab::{Cursor, Lab, PACES};
+pub use steps::StepsAxis;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +19,9 @@ use super::effects::Effect;
 use super::keymap::{BINDINGS, Mode};
 use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SystemEvent};
 use crate::bounds::printable;
-use crate::preset::Entry;
+use crate::preset::{self, Entry, Preset};
 use crate::train::DeviceChoice;
-use crate::worker::{Note, Order, Update};
+use crate::worker::{Note, Order, Source, Update};
 
 /// How long a terminated program waits for its save.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -33,6 +37,8 @@ pub enum Intent {
     Exit(u8),
     /// Restart the run; `None` keeps its seed.
     Restart(Option<u64>),
+    /// Start the experiment of the editor.
+    StartEdited,
 }
 
 /// The whole state of the front end.
@@ -42,6 +48,8 @@ pub struct App {
     pub lab: Option<Lab>,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
+    /// The editor of an experiment, while it is open.
+    pub editor: Option<Editor>,
     /// The question about unsaved steps, while it is asked: what follows the answer.
     pub question: Option<Intent>,
     /// What follows the save that is under way.
@@ -53,7 +61,7 @@ pub struct App {
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, help: None, question: None, after_save: None, notice: None }
+        Self { gallery, lab: None, help: None, editor: None, question: None, after_save: None, notice: None }
     }
 
     /// What keys mean now.
@@ -61,6 +69,9 @@ impl App {
         match self {
             Self { question: Some(_), .. } => Mode::Question,
             Self { help: Some(_), .. } => Mode::Help,
+            Self { editor: Some(editor), .. } if editor.typed.is_some() => Mode::Typing,
+            Self { editor: Some(_), .. } => Mode::Editor,
+            Self { lab: Some(lab), .. } if lab.steps.cursor.is_some() => Mode::Values,
             Self { lab: Some(_), .. } => Mode::Lab,
             Self { gallery, .. } if gallery.typing => Mode::Search,
             _ => Mode::Gallery,
@@ -92,16 +103,20 @@ impl App {
             Action::Quit => return self.quit(),
             Action::Suspend => return vec![Effect::SuspendJob],
             Action::Repaint => return vec![Effect::Repaint],
-            Action::Move(to) => match (&mut self.help, &mut self.lab) {
-                (Some(scrolled), _) => *scrolled = scroll(*scrolled, to),
-                (None, Some(lab)) => lab.move_cursor(to),
-                (None, None) => self.gallery.move_selection(to),
+            Action::Move(to) => match (&mut self.help, &mut self.editor, &mut self.lab) {
+                (Some(scrolled), _, _) => *scrolled = scroll(*scrolled, to),
+                (None, Some(editor), _) => editor.move_selection(to),
+                (None, None, Some(lab)) => lab.move_cursor(to),
+                (None, None, None) => self.gallery.move_selection(to),
             },
             Action::Gallery(action) => match self.gallery.update(action) {
                 Ok(effect) => return effect.into_iter().collect(),
                 Err(why) => self.notice = Some(printable(&why)),
             },
             Action::Lab(action) => return self.lab_action(action),
+            Action::OpenEditor => self.open_editor(),
+            Action::Editor(action) => self.editor.iter_mut().for_each(|editor| editor.update(action)),
+            Action::StartEdited => return self.start_edited(),
             Action::LeaveLab => return self.go(Intent::LeaveLab),
             Action::Restart { next_seed } => return self.restart(next_seed),
             Action::Answer(answer) => return self.answer(answer),
@@ -123,6 +138,39 @@ impl App {
         self.go(Intent::Restart(seed))
     }
 
+    /// Opens the editor on the run that is open, or on the selected preset.
+    fn open_editor(&mut self) {
+        let opened = self.lab.as_ref().map(|lab| (lab.is_watched(), lab.opened.as_ref()));
+        let found = match opened {
+            Some((true, _)) => Err("this run is only watched: another program trains it".to_owned()),
+            Some((false, None)) => Err("Still opening: there is nothing to change yet.".to_owned()),
+            Some((false, Some(opened))) => {
+                let mut before = Preset::clone(&opened.preset);
+                before.train.seed = opened.seed;
+                let original = self.gallery.preset(&opened.name).unwrap_or(&opened.preset).clone();
+                Ok(Editor::new(opened.name.clone(), original, before))
+            }
+            None => match self.gallery.selected_preset().map(|entry| (entry.name.clone(), entry.preset.clone())) {
+                Some((name, preset)) if self.gallery.tab == Tab::Presets => {
+                    preset.map(|preset| Editor::new(name, preset.clone(), preset))
+                }
+                Some(_) | None => Err("the fields of a preset can be changed, not those of a session".to_owned()),
+            },
+        };
+        match found {
+            Ok(editor) => self.editor = Some(editor),
+            Err(why) => self.notice = Some(printable(&why)),
+        }
+    }
+
+    fn start_edited(&mut self) -> Vec<Effect> {
+        if self.lab.is_some() && self.editor.as_ref().is_some_and(|editor| editor.before == editor.preset) {
+            self.notice = Some("Nothing is changed: Enter changes the selected value.".to_owned());
+            return vec![];
+        }
+        self.go(Intent::StartEdited)
+    }
+
     fn answer(&mut self, answer: Answer) -> Vec<Effect> {
         let intent = self.question.take();
         match answer {
@@ -140,7 +188,11 @@ impl App {
         if self.help.take().is_some() {
             return vec![];
         }
+        if self.editor.take().is_some() {
+            return vec![];
+        }
         match &mut self.lab {
+            Some(lab) if lab.steps.cursor.is_some() => lab.steps.cursor = None,
             Some(lab) if lab.zoom => lab.zoom = false,
             Some(_) => return self.go(Intent::LeaveLab),
             None => self.gallery.clear_search(),
@@ -187,6 +239,10 @@ impl App {
         match intent {
             Intent::Exit(code) => vec![Effect::Exit(code)],
             Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
+            Intent::StartEdited => {
+                let Some(Editor { name, preset, .. }) = self.editor.take() else { return vec![] };
+                vec![Effect::Start(Source::Preset(name, Box::new(preset)), self.gallery.device)]
+            }
             Intent::LeaveLab => {
                 self.lab = None;
                 vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
@@ -196,7 +252,13 @@ impl App {
 
     fn resulted(&mut self, result: EffectResult) {
         match result {
-            EffectResult::Started { title } => self.lab = Some(Lab::new(printable(&title))),
+            EffectResult::Started { title } => {
+                let lab = Lab::new(printable(&title));
+                self.lab = Some(match &self.lab {
+                    Some(before) => lab.with_view_of(before),
+                    None => lab,
+                });
+            }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
         }
@@ -206,6 +268,10 @@ impl App {
         let Some(lab) = &mut self.lab else { return vec![] };
         let mut effects = vec![];
         let record = update.checked.clone();
+        if let Some(opened) = &update.opened {
+            let original = self.gallery.preset(&opened.name);
+            lab.changes = original.map_or_else(Vec::new, |original| preset::differences(original, &opened.preset));
+        }
         let notes = lab.apply(update);
         if let (Some(record), Some(opened), true) = (record, &lab.opened, lab.is_unmodified()) {
             effects.push(Effect::RecordResult(opened.name.clone(), Arc::clone(&opened.preset), record));

@@ -100,7 +100,7 @@ fn render_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, b
         Some(EndLabel { value, text, style: learner.style })
     });
     let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
-    Plot { x, unit: "after", y, traces, labels, gutter, marks: vec![], muted: theme.muted() }.render(area, buffer);
+    Plot { x, unit: "after", y, traces, labels, gutter, marks: vec![], cursor: None, muted: theme.muted() }.render(area, buffer);
 }
 
 /// A curve that ends where it leaves the axis: along its edge it would show a wrong value.

@@ -5,14 +5,15 @@ use ratatui::layout::Rect;
 
 use crate::reference::Reference;
 use crate::task::Objective;
-use crate::train::{History, ReferenceResult};
+use crate::train::ReferenceResult;
 use crate::tui::app::Lab;
 use crate::tui::labels;
-use crate::tui::numbers::{short, significant};
+use crate::tui::numbers::{count, short, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
-use crate::tui::widget::plot::{EndLabel, Trace, Plot};
-use crate::tui::widget::scale::{Scale, steps_axis};
+use crate::series::{Bucket, Series};
+use crate::tui::widget::plot::{EndLabel, Plot, Trace};
+use crate::tui::widget::scale::Scale;
 
 /// From this width on labels are written out, and the title has a legend.
 const WIDE: u16 = 50;
@@ -27,6 +28,9 @@ pub fn title(lab: &Lab, width: u16) -> String {
         Some(Objective::CrossEntropy) => "Cross-entropy",
         Some(Objective::SquaredError) | None => "Loss",
     };
+    if let Some(step) = lab.steps.cursor {
+        return format!("{name} at step {}", count(step));
+    }
     // The legend is left out first.
     let whole = format!("{name}, {axis}{legend}");
     if whole.chars().count() <= usize::from(width) { whole } else { format!("{name}, {axis}") }
@@ -35,7 +39,7 @@ pub fn title(lab: &Lab, width: u16) -> String {
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let references = shown_references(lab);
     let history = &lab.history;
-    let y = axis(history, &references, lab.log_axis);
+    let y = axis(lab, &references);
     let wide = area.width >= WIDE;
     let model = theme.role(Role::Model);
     let level = |result: &&ReferenceResult| {
@@ -46,21 +50,40 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     traces.extend(references.iter().map(level));
     traces.push(Trace::Extremes(&history.train_loss, model.patch(theme.muted())));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
-    if let Some((_, loss)) = history.eval_loss.last() {
-        let value = f64::from(loss);
-        let text = match wide {
-            true => format!("model, held out {}", significant(value, 4)),
-            // Half a number is a wrong number: one with an exponent gives up digits.
-            false if !(1e-3..1e4).contains(&value) => format!("model {value:.0e}"),
-            false => format!("model {}", significant(value, 3)),
-        };
-        labels.push(EndLabel { value, text, style: model.patch(theme.focus()) });
+    if let Some(point) = super::value_at(lab, &history.eval_loss) {
+        let text = model_label(lab, &point, wide);
+        labels.push(EndLabel { value: f64::from(point.mean), text, style: model.patch(theme.focus()) });
     }
-    let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
+    if let Some(point) = lab.steps.cursor.and_then(|step| history.train_loss.at(step)) {
+        labels.push(EndLabel { value: f64::from(point.mean), text: training_label(&point, wide), style: model });
+    }
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
     let gutter = if wide { 26 } else { 14 };
-    let (x, marks, muted) = (steps_axis(step, planned), marks.collect(), theme.muted());
-    Plot { x, unit: "step", y, traces, labels, gutter, marks, muted }.render(area, buffer);
+    let (x, marks, cursor, muted) = (lab.steps_scale(), marks.collect(), super::value_cursor(lab, theme), theme.muted());
+    Plot { x, unit: "step", y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
+}
+
+/// The held-out loss at the value cursor, else the latest; with its step where that is not the cursor's.
+fn model_label(lab: &Lab, point: &Bucket, wide: bool) -> String {
+    let value = f64::from(point.mean);
+    let digits = significant(value, 4);
+    match (wide, lab.steps.cursor) {
+        (true, Some(step)) if step != point.step => format!("at {}: held out {digits}", count(point.step)),
+        (true, _) => format!("model, held out {digits}"),
+        // Half a number is a wrong number: one with an exponent gives up digits.
+        (false, _) if !(1e-3..1e4).contains(&value) => format!("model {value:.0e}"),
+        (false, _) => format!("model {}", significant(value, 3)),
+    }
+}
+
+/// The training loss of one step, or the least and the greatest of those steps that are remembered together.
+fn training_label(point: &Bucket, wide: bool) -> String {
+    let name = if wide { "training " } else { "" };
+    let digits = |value: f32| significant(f64::from(value), if wide { 4 } else { 3 });
+    match point.count {
+        1 => format!("training {}", significant(f64::from(point.mean), if wide { 4 } else { 2 })),
+        _ => format!("{name}{}–{}", digits(point.min), digits(point.max)),
+    }
 }
 
 /// The results of those references whose lines the preset asks for.
@@ -85,11 +108,13 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
     EndLabel { value: result.loss, text, style: theme.role(labels::role(reference)) }
 }
 
-/// Around the curves, and those references that are not far below them.
-fn axis(history: &History, references: &[&ReferenceResult], logarithmic: bool) -> Scale {
-    let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(|series| series.range());
+/// Around the visible part of the curves, and those references that are not far below them.
+fn axis(lab: &Lab, references: &[&ReferenceResult]) -> Scale {
+    let (history, (first_step, last_step)) = (&lab.history, lab.steps.visible());
+    let range = |series: &Series| series.range_within(first_step, last_step);
+    let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(range);
     // The variation between batches must not move the axis: the held-out curve and the references set its low end.
-    let low = history.eval_loss.range().map(|(least, _)| f64::from(least)).into_iter();
+    let low = range(&history.eval_loss).map(|(least, _)| f64::from(least)).into_iter();
     let levels = || references.iter().map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
     let gd = references.iter().filter(|result| matches!(result.tuned.reference, Reference::Gd(_)));
     let gd = gd.map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
@@ -97,8 +122,10 @@ fn axis(history: &History, references: &[&ReferenceResult], logarithmic: bool) -
     let first = if first.is_finite() { first } else { levels().fold(1.0, f64::min) };
     let least = levels().filter(|&loss| loss >= first * DEEPEST).fold(first, f64::min);
     let zero = references.iter().find(|result| result.tuned.reference == Reference::Zero).map(|result| result.loss);
-    let most = curves.map(|(_, most)| f64::from(most)).chain(zero).fold(least, f64::max);
+    // Where only a part of the run is shown, its curves are to fill the pane.
+    let zero_line = zero.filter(|_| !lab.steps.is_zoomed());
+    let most = curves.map(|(_, most)| f64::from(most)).chain(zero_line).fold(least, f64::max);
     // A start far above everything else would compress the rest: it is cut two decades above zero's loss.
     let most = zero.map_or(most, |zero| most.min(zero * 100.0));
-    if logarithmic { Scale::log_around(least * 0.9, most) } else { Scale::linear_to(most) }
+    if lab.log_axis { Scale::log_around(least * 0.9, most) } else { Scale::linear_to(most) }
 }

@@ -7,6 +7,8 @@ use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::app::Lab;
 use super::theme::Theme;
+use super::widget::plot::ValueCursor;
+use crate::series::{Bucket, Series};
 
 /// A corner of the lab on a screen with space for four panes. Each lower corner shows one of several panes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,17 @@ impl Pane {
         let names: Vec<_> = others.map(|other| other.name()).collect();
         if names.is_empty() { String::new() } else { format!(" Tab: {} ", names.join(", ")) }
     }
+}
+
+/// The value of a curve over the run at the value cursor; without a cursor, the latest.
+fn value_at(lab: &Lab, series: &Series) -> Option<Bucket> {
+    series.at(lab.steps.cursor.unwrap_or(u64::MAX))
+}
+
+/// The value cursor of a plot over the run.
+fn value_cursor(lab: &Lab, theme: Theme) -> Option<ValueCursor> {
+    let style = theme.selected().patch(theme.focus());
+    lab.steps.cursor.map(|step| ValueCursor { at: step as f64, style })
 }
 
 /// The reference of the equivalence measures, by its short name.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod details;
+mod editor;
 mod gallery;
 mod help;
 mod lab;
@@ -37,6 +38,9 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Some(lab) => lab::render(lab, theme, area, buffer),
         None => gallery::render(&app.gallery, theme, area, buffer),
     };
+    if let Some(editor) = &app.editor {
+        editor::render(editor, theme, area, buffer);
+    }
     render_footer(app, theme, footer, buffer);
     if let Some(scrolled) = app.help {
         help::render(scrolled, theme, area, buffer);
@@ -61,7 +65,7 @@ fn render_footer(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Help comes last, where the footer never drops it.
 fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     let status = app.lab.as_ref().and_then(|lab| lab.status.as_ref());
-    let stopped = app.mode() == Mode::Lab && status.is_some_and(|status| status.phase != Phase::Running);
+    let stopped = matches!(app.mode(), Mode::Lab | Mode::Values) && status.is_some_and(|status| status.phase != Phase::Running);
     // As long as the word it replaces, so that the hints beside it do not move.
     let now = |(key, word)| if stopped && word == "pause" { (key, "train") } else { (key, word) };
     let (help, mut hints): (Vec<_>, Vec<_>) = keymap::hints(app.mode()).map(now).partition(|(key, _)| *key == "?");

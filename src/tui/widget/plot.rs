@@ -8,7 +8,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::braille::{Raster, Stroke};
-use super::scale::{Scale, tick_label};
+use super::scale::{Scale, short_tick_label, tick_label};
+use crate::tui::numbers::count;
 use crate::series::Series;
 
 /// Columns for the numbers on the left axis, the axis itself included.
@@ -35,6 +36,13 @@ pub struct EndLabel {
     pub style: Style,
 }
 
+/// The place at which values are read.
+pub struct ValueCursor {
+    pub at: f64,
+    /// The style of its number on the horizontal axis.
+    pub style: Style,
+}
+
 pub struct Plot<'a> {
     pub x: Scale,
     /// What the horizontal axis counts, in at most five letters.
@@ -46,6 +54,7 @@ pub struct Plot<'a> {
     pub gutter: u16,
     /// Words on the top edge, each at a value of x.
     pub marks: Vec<(f64, String)>,
+    pub cursor: Option<ValueCursor>,
     pub muted: Style,
 }
 
@@ -61,6 +70,7 @@ impl Plot<'_> {
         self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
         raster.render(buffer);
         self.traces.iter().for_each(|trace| self.points(trace, inner, &raster, buffer));
+        self.cursor(inner, buffer);
         self.marks(inner, buffer);
         if gutter > 0 {
             self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
@@ -75,7 +85,7 @@ impl Plot<'_> {
         for tick in self.y.ticks(usize::from(inner.height / 2)) {
             let Some(share) = self.y.share(tick) else { continue };
             let row = inner.top() + row_of(share, inner.height);
-            let text = tick_label(tick);
+            let text = short_tick_label(tick, usize::from(AXIS - 1));
             let width = text.chars().count().min(usize::from(AXIS - 1)) as u16;
             buffer.set_stringn(axis - width, row, &text, usize::from(width), self.muted);
             buffer.set_string(axis, row, "┤", self.muted);
@@ -93,6 +103,23 @@ impl Plot<'_> {
                 free = left + width + 1;
             }
         }
+    }
+
+    /// A vertical line behind the curves, and its place on the axis in digits.
+    fn cursor(&self, inner: Rect, buffer: &mut Buffer) {
+        let Some(ValueCursor { at, style }) = self.cursor else { return };
+        let Some(share) = self.x.share(at).filter(|share| (0.0..=1.0).contains(share)) else { return };
+        let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+        for row in inner.top()..inner.bottom() {
+            let Some(cell) = buffer.cell_mut((column, row)) else { continue };
+            if cell.symbol() == " " {
+                cell.set_char('┊').set_style(self.muted);
+            }
+        }
+        let text = format!(" {} ", count(at as u64));
+        let width = text.chars().count() as u16;
+        let left = column.saturating_sub(width / 2).min(inner.right().saturating_sub(width)).max(inner.x - AXIS);
+        buffer.set_stringn(left, inner.bottom(), &text, usize::from(inner.right() - left), style);
     }
 
     fn trace(&self, trace: &Trace, raster: &mut Raster) {
@@ -135,16 +162,17 @@ impl Plot<'_> {
     }
 
     fn curve(&self, series: &Series, stroke: Stroke, style: Style, raster: &mut Raster) {
-        let mut before: Option<(i32, i32)> = None;
+        let dot = |(x, y): (f64, f64)| ((x * f64::from(raster.width() - 1)).round() as i32, dot_row(y, raster));
+        let mut pieces = Vec::new();
+        let mut before: Option<(f64, f64)> = None;
         for bucket in series.buckets() {
-            let y = self.y.clamped(f64::from(bucket.mean)).map(|share| dot_row(share, raster));
-            let Some(here) = self.column(bucket.step, raster).zip(y) else {
-                before = None;
-                continue;
-            };
-            raster.line(before.unwrap_or(here), here, stroke, style);
-            before = Some(here);
+            let here = self.x.share(bucket.step as f64).zip(self.y.clamped(f64::from(bucket.mean)));
+            if let Some(here) = here {
+                pieces.extend(clipped(before.unwrap_or(here), here).map(|(from, to)| (dot(from), dot(to))));
+            }
+            before = here;
         }
+        pieces.into_iter().for_each(|(from, to)| raster.line(from, to, stroke, style));
     }
 
     fn points(&self, trace: &Trace, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
@@ -195,6 +223,16 @@ impl Plot<'_> {
     }
 }
 
+/// The part of a line from left to right whose x is between 0 and 1.
+fn clipped(from: (f64, f64), to: (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
+    let at = |x: f64| {
+        let share = if to.0 > from.0 { (x - from.0) / (to.0 - from.0) } else { 0.0 };
+        (x, from.1 + share * (to.1 - from.1))
+    };
+    let (low, high) = (from.0.max(0.0), to.0.min(1.0));
+    (low <= high).then(|| (at(low), at(high)))
+}
+
 /// Moves rows (in order, from the top) apart so that no two are the same, as little as that takes.
 fn apart(mut rows: Vec<u16>, height: u16) -> Vec<u16> {
     for i in 1..rows.len() {
@@ -220,7 +258,15 @@ fn dot_row(share: f64, raster: &Raster) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::apart;
+    use super::{apart, clipped};
+
+    #[test]
+    fn a_line_that_leaves_the_axis_is_cut_there() {
+        assert_eq!(clipped((-1.0, 0.0), (1.0, 1.0)), Some(((0.0, 0.5), (1.0, 1.0))));
+        assert_eq!(clipped((0.5, 0.0), (1.5, 1.0)), Some(((0.5, 0.0), (1.0, 0.5))));
+        assert_eq!(clipped((0.3, 0.7), (0.3, 0.7)), Some(((0.3, 0.7), (0.3, 0.7))));
+        assert_eq!((clipped((-2.0, 0.0), (-1.0, 1.0)), clipped((1.1, 0.0), (1.2, 1.0))), (None, None));
+    }
 
     #[test]
     fn labels_do_not_cover_each_other() {
