@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use innerloop::train::DeviceChoice;
-use innerloop::tui::app::{App, Intent, PACES, Tab};
+use innerloop::tui::app::{App, HelpPage, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
-use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
+use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, ScreenFormat, SystemEvent};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
@@ -490,6 +490,36 @@ fn in_the_gallery_a_preset_is_changed_before_it_starts() {
     assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("did you mean")), "{:?}", app.notice);
     type_text(&mut app, "le");
     assert!(app.editor.is_none() && app.notice.is_some());
+}
+
+#[test]
+fn i_explains_the_pane_in_focus_and_help_has_pages() {
+    let mut app = fixture::lab();
+    press(&mut app, KeyCode::Tab);
+    type_text(&mut app, "i");
+    assert_eq!((app.mode(), app.help_page), (Mode::Help, HelpPage::Pane));
+    let pages: Vec<HelpPage> = (0..4).map(|_| (app.help_page, press(&mut app, KeyCode::Tab)).0).collect();
+    assert_eq!(pages, [HelpPage::Pane, HelpPage::Preset, HelpPage::Words, HelpPage::Keys]);
+    press(&mut app, KeyCode::BackTab);
+    assert_eq!(app.help_page, HelpPage::Keys);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.mode(), Mode::Lab);
+    // In the gallery there is no pane: the words are explained.
+    let mut gallery = fixture::gallery();
+    type_text(&mut gallery, "i");
+    assert_eq!((gallery.help_page, gallery.help_pages().len()), (HelpPage::Words, 2));
+}
+
+#[test]
+fn the_screen_goes_to_a_file_that_is_named_after_the_run() {
+    let mut app = fixture::lab();
+    let file = |name: &str, format| Effect::WriteScreen { name: name.to_owned(), format };
+    assert_eq!(type_text(&mut app, "w"), [file("gd-ssm-seed0-step3412", ScreenFormat::Svg)]);
+    assert_eq!(type_text(&mut fixture::gallery(), "W"), [file("gallery", ScreenFormat::Text)]);
+    app.update(Message::Result(EffectResult::ScreenWritten(Ok(PathBuf::from("saves/x.svg")))));
+    assert_eq!(app.notice.as_deref(), Some("this screen is in saves/x.svg"));
+    app.update(Message::Result(EffectResult::ScreenWritten(Err("saves: disk full".to_owned()))));
+    assert_eq!(app.notice.as_deref(), Some("the screen was not written: saves: disk full"));
 }
 
 #[test]

@@ -88,6 +88,10 @@ fn screens() -> Vec<(&'static str, App)> {
         ("diverged", with_phase(Phase::Diverged { at: 345, cause: DivergenceCause::Loss })),
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
+        ("help-gallery", after(fixture::gallery(), &[Action::Help])),
+        ("help-pane", after(fixture::lab(), &[Action::Lab(LabAction::FocusNext), Action::Explain])),
+        ("help-preset", after(fixture::lab(), &[Action::Explain, Action::NextHelpPage { back: false }])),
+        ("help-words", after(fixture::gallery(), &[Action::Explain])),
         ("question", after(fixture::lab(), &[Action::Quit])),
         ("values", values()),
         ("editor", after(fixture::lab(), &[Action::OpenEditor])),
@@ -326,6 +330,31 @@ fn the_value_cursor_shows_the_values_of_every_curve_at_one_step() {
     assert!(shown.contains('┊'));
     let narrow = text(&render(&app, Depth::True, SIZES[0]));
     assert!(narrow.contains(&format!("Loss at step {number}")), "{narrow}");
+}
+
+#[test]
+fn the_help_begins_with_the_keys_of_the_screen_that_is_open() {
+    let first = |app: App, actions: &[Action]| {
+        let mut app = app;
+        actions.iter().for_each(|action| drop(app.update(Message::Key(action.clone()))));
+        text(&render(&app, Depth::True, SIZES[0])).lines().nth(1).unwrap().to_owned()
+    };
+    let values = Action::Lab(LabAction::ToggleValues);
+    assert!(first(fixture::gallery(), &[Action::Help]).contains("Gallery"));
+    assert!(first(fixture::lab(), &[Action::Help]).contains("Lab"));
+    assert!(first(fixture::lab(), &[values, Action::Help]).contains("Value cursor"));
+    assert!(first(fixture::lab(), &[Action::OpenEditor, Action::Help]).contains("Experiment"));
+}
+
+#[test]
+fn every_pane_explains_itself() {
+    for &pane in Pane::ALL {
+        let about = pane.about();
+        assert!(about.len() > 100 && about.ends_with('.'), "{pane:?}");
+        // What would be seen if the model were equal to the reference.
+        let says = ["Equal", "equal", "held"].iter().any(|word| about.contains(word));
+        assert!(says, "{pane:?}: {about}");
+    }
 }
 
 #[test]

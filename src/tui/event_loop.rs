@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use crossterm::event::Event as Input;
+use ratatui::buffer::Buffer;
 
 use super::app::App;
 use super::effects::{Effect, EffectRunner};
@@ -14,6 +15,7 @@ use super::event::{Event, TERMINAL_LOST};
 use super::keymap;
 use super::message::{Message, SystemEvent};
 use super::pacer::Pacer;
+use super::screen_file::ScreenFormat;
 use super::theme::Theme;
 use super::view;
 
@@ -119,7 +121,13 @@ impl<'a> EventLoop<'a> {
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
-            let result = self.effect_runner.perform(effect);
+            let (app, theme, area) = (&*self.app, self.theme, self.effect_runner.screen.area());
+            let screen_as = |format: ScreenFormat| {
+                let mut buffer = Buffer::empty(area);
+                view::render(app, theme, area, &mut buffer);
+                format.content(&buffer, theme.background())
+            };
+            let result = self.effect_runner.perform(effect, &screen_as);
             result.into_iter().for_each(|message| self.update(message));
         }
     }

@@ -5,7 +5,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
-use super::message::{Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, Move};
+use super::message::{Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, Move, ScreenFormat};
 
 /// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,7 @@ const TOKENS: &[Mode] = &[Mode::Lab];
 const VALUES: &[Mode] = &[Mode::Values];
 const EDITOR: &[Mode] = &[Mode::Editor];
 const TYPING: &[Mode] = &[Mode::Typing];
+const HELP: &[Mode] = &[Mode::Help];
 const QUESTION: &[Mode] = &[Mode::Question];
 const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Lab];
 /// Where the arrows move through lists, texts and tokens.
@@ -232,6 +233,12 @@ pub static BINDINGS: &[Binding] = &[
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
+    bind(LAB, &[Char('i')], Action::Explain, "explain this pane").hint_in(TOKENS, "i", "explain"),
+    bind(GALLERY, &[Char('i')], Action::Explain, "the words of the screens"),
+    bind(HELP, &[Code(Tab), Code(Right), Char('l')], Action::NextHelpPage { back: false }, "next page"),
+    bind(HELP, &[Code(BackTab), Code(Left), Char('h')], Action::NextHelpPage { back: true }, "previous page"),
+    bind(ANYWHERE, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
+    bind(ANYWHERE, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
     bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, experiment, value cursor, zoom, lab, gallery"),
     bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),

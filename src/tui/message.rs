@@ -2,8 +2,12 @@
 //!
 //! Knows nothing of keys: [`keymap`](super::keymap) says which key leads to which [`Action`].
 
+use std::path::PathBuf;
+
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
+
+pub use super::screen_file::ScreenFormat;
 
 /// What [`App::update`](super::app::App::update) reacts to.
 #[derive(Clone, Debug)]
@@ -21,7 +25,16 @@ pub enum Message {
 /// What a key asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Opens the keys, or closes the help screen.
     Help,
+    /// Opens what explains the screen: the pane in focus, or the words.
+    Explain,
+    /// The page of the help screen so many pages further on.
+    NextHelpPage {
+        back: bool,
+    },
+    /// Writes the present screen to a file.
+    WriteScreen(ScreenFormat),
     /// One step out: help → editor → value cursor → zoom → lab → gallery.
     Back,
     Quit,
@@ -128,6 +141,8 @@ pub enum EffectResult {
     Started { title: String },
     /// The saved sessions, each with its age in seconds; the newest alone while the list is not complete.
     SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
+    /// The file that holds the screen, or why it could not be written.
+    ScreenWritten(Result<PathBuf, String>),
     /// Earlier results of presets on this machine, and the present time in seconds since 1970.
     ResultsRead(ResultCache, u64),
 }

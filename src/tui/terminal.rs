@@ -22,6 +22,7 @@ use crossterm::terminal::{
     enable_raw_mode,
 };
 use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal};
 
 use super::output::Output;
@@ -61,6 +62,11 @@ impl Screen {
     /// Whether the terminal has taken the last frame.
     pub fn is_ready(&self) -> bool {
         OUTPUT.get().is_none_or(Output::is_idle)
+    }
+
+    /// The place of everything on the screen.
+    pub fn area(&mut self) -> Rect {
+        self.terminal.get_frame().area()
     }
 
     /// Renders a frame, sends what differs from the last one, and returns the number of bytes sent.

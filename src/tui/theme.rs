@@ -81,6 +81,10 @@ impl Theme {
         self.glyphs
     }
 
+    pub fn background(self) -> Background {
+        self.background
+    }
+
     /// The style of something with this role.
     pub fn role(self, role: Role) -> Style {
         match self.depth {
@@ -150,28 +154,31 @@ fn nearest_index((r, g, b): (u8, u8, u8)) -> Color {
         let d = [x[0] - i32::from(r), x[1] - i32::from(g), x[2] - i32::from(b)];
         d.iter().map(|d| d * d).sum::<i32>()
     };
-    let level = |i: i32| if i == 0 { 0 } else { 55 + 40 * i };
-    let cube = (0..216).map(|i| (16 + i, [level(i / 36), level(i / 6 % 6), level(i % 6)]));
-    let greys = (0..24).map(|i| (232 + i, [8 + 10 * i; 3]));
-    let best = cube.chain(greys).min_by_key(|&(_, rgb)| distance(rgb));
-    Color::Indexed(best.map_or(16, |(index, _)| index as u8))
+    let all = (16..=255u8).map(|index| (index, indexed_rgb(index)));
+    let best = all.min_by_key(|&(_, (r, g, b))| distance([r, g, b].map(i32::from)));
+    Color::Indexed(best.map_or(16, |(index, _)| index))
+}
+
+/// Red, green and blue of one of the 256 colours above the first 16, as xterm defines them.
+pub fn indexed_rgb(index: u8) -> (u8, u8, u8) {
+    let level = |i: u8| if i == 0 { 0 } else { 55 + 40 * i };
+    let cube = index.clamp(16, 231) - 16;
+    match index.checked_sub(232) {
+        Some(grey) => (8 + 10 * grey, 8 + 10 * grey, 8 + 10 * grey),
+        None => (level(cube / 36), level(cube / 6 % 6), level(cube % 6)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Background, Depth, SHADES, Theme, nearest_index};
+    use super::{Background, Depth, SHADES, Theme, indexed_rgb, nearest_index};
     use ratatui::style::Color;
 
     /// Relative luminance of one of the 256 above the first 16 (WCAG 2.2).
     fn luminance(color: Color) -> f64 {
         let Color::Indexed(index @ 16..) = color else { panic!("{color:?}") };
-        let level = |i: u8| f64::from(if i == 0 { 0 } else { 55 + 40 * i }) / 255.0;
-        let cube = index.min(231) - 16;
-        let rgb = match index.checked_sub(232) {
-            Some(grey) => [f64::from(8 + 10 * grey) / 255.0; 3],
-            None => [level(cube / 36), level(cube / 6 % 6), level(cube % 6)],
-        };
-        let linear = rgb.map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) });
+        let (r, g, b) = indexed_rgb(index);
+        let linear = [r, g, b].map(|x| f64::from(x) / 255.0).map(|x| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) });
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     }
 

@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::effects::Effect;
-use super::keymap::{BINDINGS, Mode};
+use super::keymap::Mode;
 use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::{self, Entry, Preset};
+use crate::session;
 use crate::train::DeviceChoice;
 use crate::worker::{Note, Order, Source, Update};
 
@@ -28,6 +29,31 @@ const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Rows that a long text is scrolled by at once.
 const PAGE: usize = 8;
+/// Rows that the help screen may be scrolled by: more than its longest page has.
+const FURTHEST: usize = 200;
+
+/// What the help screen shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelpPage {
+    Keys,
+    /// The pane that has the focus.
+    Pane,
+    /// The preset of the run.
+    Preset,
+    /// The glossary.
+    Words,
+}
+
+impl HelpPage {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Keys => "Keys",
+            Self::Pane => "This pane",
+            Self::Preset => "Preset",
+            Self::Words => "Words",
+        }
+    }
+}
 
 /// What the user is about to do, while unsaved steps are in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +74,8 @@ pub struct App {
     pub lab: Option<Lab>,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
+    /// What the help screen shows, while it is open.
+    pub help_page: HelpPage,
     /// The editor of an experiment, while it is open.
     pub editor: Option<Editor>,
     /// The question about unsaved steps, while it is asked: what follows the answer.
@@ -61,7 +89,7 @@ pub struct App {
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, help: None, editor: None, question: None, after_save: None, notice: None }
+        Self { gallery, lab: None, help: None, help_page: HelpPage::Keys, editor: None, question: None, after_save: None, notice: None }
     }
 
     /// What keys mean now.
@@ -69,6 +97,13 @@ impl App {
         match self {
             Self { question: Some(_), .. } => Mode::Question,
             Self { help: Some(_), .. } => Mode::Help,
+            Self { .. } => self.mode_without_help(),
+        }
+    }
+
+    /// What keys mean on the screen behind the help.
+    pub fn mode_without_help(&self) -> Mode {
+        match self {
             Self { editor: Some(editor), .. } if editor.typed.is_some() => Mode::Typing,
             Self { editor: Some(_), .. } => Mode::Editor,
             Self { lab: Some(lab), .. } if lab.steps.cursor.is_some() => Mode::Values,
@@ -98,7 +133,16 @@ impl App {
 
     fn act(&mut self, action: Action) -> Vec<Effect> {
         match action {
-            Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
+            Action::Help if self.help.is_some() => self.help = None,
+            Action::Help => self.open_help(HelpPage::Keys),
+            Action::Explain => self.open_help(if self.lab.is_some() { HelpPage::Pane } else { HelpPage::Words }),
+            Action::NextHelpPage { back } => {
+                let pages = self.help_pages();
+                let here = pages.iter().position(|page| *page == self.help_page).unwrap_or(0);
+                let by = if back { pages.len() - 1 } else { 1 };
+                self.open_help(pages[(here + by) % pages.len()]);
+            }
+            Action::WriteScreen(format) => return vec![Effect::WriteScreen { name: self.screen_name(), format }],
             Action::Back => return self.back(),
             Action::Quit => return self.quit(),
             Action::Suspend => return vec![Effect::SuspendJob],
@@ -122,6 +166,26 @@ impl App {
             Action::Answer(answer) => return self.answer(answer),
         }
         vec![]
+    }
+
+    /// The pages of the help screen, in their order.
+    pub fn help_pages(&self) -> Vec<HelpPage> {
+        match &self.lab {
+            Some(_) => vec![HelpPage::Keys, HelpPage::Pane, HelpPage::Preset, HelpPage::Words],
+            None => vec![HelpPage::Keys, HelpPage::Words],
+        }
+    }
+
+    fn open_help(&mut self, page: HelpPage) {
+        (self.help, self.help_page) = (Some(0), page);
+    }
+
+    /// "gd-ssm-seed0-step3412": what a file with the present screen is called.
+    fn screen_name(&self) -> String {
+        let Some(lab) = &self.lab else { return "gallery".to_owned() };
+        let name = lab.opened.as_ref().map(|opened| session::stem(&opened.name, opened.seed));
+        let name = name.unwrap_or_else(|| "lab".to_owned());
+        format!("{name}-step{}", lab.progress().0)
     }
 
     fn lab_action(&mut self, action: LabAction) -> Vec<Effect> {
@@ -260,6 +324,12 @@ impl App {
                 });
             }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
+            EffectResult::ScreenWritten(Ok(path)) => {
+                self.notice = Some(printable(&format!("this screen is in {}", path.display())));
+            }
+            EffectResult::ScreenWritten(Err(why)) => {
+                self.notice = Some(printable(&format!("the screen was not written: {why}")));
+            }
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
         }
     }
@@ -324,5 +394,5 @@ fn scroll(scrolled: usize, to: Move) -> usize {
         Move::Last => usize::MAX,
         Move::Left | Move::Right => scrolled,
     };
-    scrolled.min(BINDINGS.len())
+    scrolled.min(FURTHEST)
 }

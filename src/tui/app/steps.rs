@@ -61,7 +61,9 @@ impl StepsAxis {
             let target = scale.value(share + share_moved).round().max(0.0) as u64;
             // At least one step, however few are shown.
             let target = if share_moved < 0.0 { target.min(cursor.saturating_sub(1)) } else { target.max(cursor + 1) };
-            nearest_point(curve, target, target.abs_diff(cursor) / 2).min(step).max(first)
+            let near = nearest_point(curve, target, target.abs_diff(cursor));
+            let moves_on = near != cursor && (near < cursor) == (target < cursor);
+            (if moves_on { near } else { target }).min(step).max(first)
         };
         let target = match to {
             Move::Left => by(-MOVE),

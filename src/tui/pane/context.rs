@@ -23,6 +23,12 @@ const MARKED: usize = 3;
 /// The axis ends at this factor below the lowest loss of an iterative learner: exact learners reach 1e-30.
 const DEEPEST: f64 = 0.02;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The loss after the first 0, 1, …, N pairs of the context, of the model and of the references, and below it the \
+     floating-point operations that one query costs each. Equal: the model's marks lie on those of a reference at \
+     every number of pairs. ↓ is a curve that lies below the axis.";
+
 pub fn title(_lab: &Lab, _width: u16) -> String {
     "Loss after each example, and cost per query".to_owned()
 }

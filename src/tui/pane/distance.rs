@@ -20,6 +20,13 @@ use crate::uncertainty::with_error;
 /// The low end of the axis: what is below is rounding.
 const FLOOR: f64 = 1e-6;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "Four distances between the model and the reference over the training steps, on a logarithmic axis: of their \
+     predictions, of their sensitivities (1 − cosine), of their losses, and of the hidden state and Σ y xᵀ (1 − \
+     cosine). Equal: all of them fall and stay low. Below stand the latest numbers, and the references in the order \
+     of their distance.";
+
 pub fn title(lab: &Lab, _width: u16) -> String {
     let reference = super::measured_against(lab);
     match lab.steps.cursor {

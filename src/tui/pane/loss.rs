@@ -21,6 +21,13 @@ const WIDE: u16 = 50;
 /// without noise reach 1e-30.
 const DEEPEST: f64 = 0.02;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The loss over the training steps. The thick line is the loss on held-out tasks, the dots are the least and the \
+     greatest training loss of each column. The horizontal lines are the losses of the references on the same held- \
+     out tasks. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning rate. `a` \
+     changes the axis of the loss, `x` that of the steps, `c` reads values.";
+
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
     let legend = if width >= WIDE { " (line: held out, dots: training)" } else { "" };

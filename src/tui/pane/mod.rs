@@ -20,7 +20,7 @@ pub enum Corner {
 }
 
 /// Makes everything about a pane from its line in the list: the module `file` has its
-/// `title(&Lab, width: u16) -> String` and its `render(&Lab, Theme, Rect, &mut Buffer)`.
+/// `ABOUT: &str`, its `title(&Lab, width: u16) -> String` and its `render(&Lab, Theme, Rect, &mut Buffer)`.
 macro_rules! panes {
     ($($pane:ident: $file:ident, $name:literal, $corner:ident;)*) => {
         $(mod $file;)*
@@ -40,6 +40,11 @@ macro_rules! panes {
 
             pub fn corner(self) -> Corner {
                 match self { $(Self::$pane => Corner::$corner,)* }
+            }
+
+            /// What the pane shows, and what equal would look like.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$pane => $file::ABOUT,)* }
             }
 
             /// The title, in at most `width` columns.
@@ -71,6 +76,11 @@ impl Pane {
     pub fn shifted(self, by: usize) -> Self {
         let here = Self::ALL.iter().position(|&pane| pane == self).unwrap_or(0);
         Self::ALL[(here + by) % Self::ALL.len()]
+    }
+
+    /// The title where there is enough space for it.
+    pub fn heading(self, lab: &Lab) -> String {
+        self.title(lab, u16::MAX)
     }
 
     /// Renders the pane with its border; where there are `several`, the one with the focus stands out.

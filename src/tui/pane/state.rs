@@ -20,6 +20,14 @@ const MAGNIFIED: f32 = 10.0;
 /// Rows that are not maps: a caption, a legend, a line on the axes.
 const TEXT: u16 = 3;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The hidden state after one token of a probe sequence, beside the sum Σ y xᵀ of the pairs read so far. Each small \
+     field is one number: one colour below zero, another above, the background's colour at zero. The state is scaled \
+     by the factor that fits the sum best, as the readout can undo any factor. The third map is their difference, ten \
+     times as strong: it is empty where they are equal, and |cosine| is 1. Left and Right move through the tokens, n \
+     and p through the probe sequences. Where a state cannot be compared with the sum, it is shown alone.";
+
 /// "Hidden state after token 13 of 21 (x₇)".
 pub fn title(lab: &Lab, _width: u16) -> String {
     let Some((snapshot, (_, _, time_step))) = lab.snapshot.as_ref().zip(lab.time_step()) else {

@@ -16,7 +16,7 @@ use crate::tui::widget::wrap::{fit, wrap};
 /// Columns of the panel at most.
 const WIDEST: u16 = 104;
 /// Columns of the key, of the value and of the preset's value.
-const COLUMNS: [usize; 3] = [24, 16, 16];
+const COLUMNS: [usize; 3] = [23, 14, 12];
 
 pub fn render(editor: &Editor, theme: Theme, area: Rect, buffer: &mut Buffer) {
     // The footer below it has the keys.

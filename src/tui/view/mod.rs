@@ -43,7 +43,7 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     render_footer(app, theme, footer, buffer);
     if let Some(scrolled) = app.help {
-        help::render(scrolled, theme, area, buffer);
+        help::render(app, scrolled, theme, area, buffer);
     }
     if app.question.is_some() {
         render_question(app, theme, area, buffer);

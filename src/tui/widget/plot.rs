@@ -92,13 +92,15 @@ impl Plot<'_> {
         }
         buffer.set_string(inner.x - AXIS, inner.bottom(), self.unit, self.muted);
         let mut free = inner.x;
+        let cursor = self.cursor_label(inner).map(|(_, place)| place);
         for tick in self.x.ticks(usize::from(inner.width / 12)) {
             let Some(share) = self.x.share(tick) else { continue };
             let text = tick_label(tick);
             let width = text.chars().count() as u16;
             let centre = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
             let left = centre.saturating_sub(width / 2).min((inner.right() + 1).saturating_sub(width)).max(inner.x - 1);
-            if left >= free || tick == 0.0 {
+            let covered = cursor.is_some_and(|place| left < place.right() && left + width > place.left());
+            if (left >= free || tick == 0.0) && !covered {
                 buffer.set_string(left, inner.bottom(), &text, self.muted);
                 free = left + width + 1;
             }
@@ -107,19 +109,26 @@ impl Plot<'_> {
 
     /// A vertical line behind the curves, and its place on the axis in digits.
     fn cursor(&self, inner: Rect, buffer: &mut Buffer) {
-        let Some(ValueCursor { at, style }) = self.cursor else { return };
-        let Some(share) = self.x.share(at).filter(|share| (0.0..=1.0).contains(share)) else { return };
-        let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+        let (Some(ValueCursor { at, style }), Some((column, place))) = (&self.cursor, self.cursor_label(inner)) else {
+            return;
+        };
         for row in inner.top()..inner.bottom() {
             let Some(cell) = buffer.cell_mut((column, row)) else { continue };
             if cell.symbol() == " " {
                 cell.set_char('┊').set_style(self.muted);
             }
         }
-        let text = format!(" {} ", count(at as u64));
-        let width = text.chars().count() as u16;
-        let left = column.saturating_sub(width / 2).min(inner.right().saturating_sub(width)).max(inner.x - AXIS);
-        buffer.set_stringn(left, inner.bottom(), &text, usize::from(inner.right() - left), style);
+        buffer.set_stringn(place.x, place.y, cursor_text(*at), usize::from(place.width), *style);
+    }
+
+    /// The column of the cursor, and the place of its number on the axis.
+    fn cursor_label(&self, inner: Rect) -> Option<(u16, Rect)> {
+        let at = self.cursor.as_ref()?.at;
+        let share = self.x.share(at).filter(|share| (0.0..=1.0).contains(share))?;
+        let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+        let width = (cursor_text(at).chars().count() as u16).min(inner.width);
+        let left = column.saturating_sub(width / 2).min(inner.right() - width).max(inner.x - 1);
+        Some((column, Rect::new(left, inner.bottom(), width, 1)))
     }
 
     fn trace(&self, trace: &Trace, raster: &mut Raster) {
@@ -221,6 +230,10 @@ impl Plot<'_> {
             buffer.set_stringn(gutter.x + 1, gutter.y + row, &label.text, space, label.style);
         }
     }
+}
+
+fn cursor_text(at: f64) -> String {
+    format!(" {} ", count(at as u64))
 }
 
 /// The part of a line from left to right whose x is between 0 and 1.
