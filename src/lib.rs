@@ -86,7 +86,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, color, background, glyphs } = lab;
+    let Lab { what, changes, device, saves, color, background, glyphs, palette, projector } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let start = what.as_deref().map(session::find).transpose()?;
     let start = start.map(|source| changes.apply(source)).transpose()?;
@@ -95,12 +95,15 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    tui::run(tui::Options { start, watch: None, stop_at, device, saves, color, background, glyphs }).map(ExitCode::from)
+    let watch = None;
+    let options =
+        tui::Options { start, watch, stop_at, device, saves, color, background, glyphs, palette, projector };
+    tui::run(options).map(ExitCode::from)
 }
 
 /// Opens the lab on a run that another program trains.
 fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
-    let Watch { what, device, color, background, glyphs } = watch;
+    let Watch { what, device, color, background, glyphs, palette, projector } = watch;
     // What is wrong with the file is said before the screen is taken.
     let file = worker::latest(&what)?;
     let folder = system::files::folder(&file).to_owned();
@@ -115,6 +118,8 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
         color,
         background,
         glyphs,
+        palette,
+        projector,
     };
     tui::run(options).map(ExitCode::from)
 }

@@ -94,6 +94,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("help-words", after(fixture::gallery(), &[Action::Explain])),
         ("question", after(fixture::lab(), &[Action::Quit])),
         ("values", values()),
+        ("projector", after(fixture::lab(), &[Action::ToggleProjector])),
         ("editor", after(fixture::lab(), &[Action::OpenEditor])),
         ("editor-typing", editor_with_error()),
         ("zoomed-loss", zoomed(Pane::Loss)),
@@ -364,7 +365,7 @@ fn a_spike_of_one_step_is_seen() {
     let struck = updated(fixture::lab(), Update { steps: vec![spike], ..Update::default() });
     let dots = |app: &App| {
         let screen = text(&render(app, Depth::True, SIZES[2]));
-        let cells = screen.lines().skip(4).take(6).flat_map(|line| line.chars().skip(30).take(20));
+        let cells = screen.lines().skip(4).take(5).flat_map(|line| line.chars().skip(30).take(20));
         cells.filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count()
     };
     assert_eq!(dots(&fixture::lab()), 0);

@@ -8,7 +8,7 @@ pub const TERMS: &[(&str, &str)] = &[
     ("token", "One column of numbers that the model reads: x, y, or both, as the layout of the preset says."),
     ("query", "The last input of a sequence. The model answers it from the pairs before it."),
     ("d, N", "d is the number of entries of x, N the number of pairs before the query."),
-    ("loss", "Half the squared error of the answers to the queries, in the mean over tasks; of classes the cross-entropy."),
+    ("loss", "Half the squared error of an answer, in the mean over outputs and tasks; of classes the cross-entropy."),
     ("held out", "Tasks that the model is never trained on. All measures are taken on the same 2,048 of them."),
     ("GD-1", "One step of gradient descent on the pairs of the context, from weights zero: the prediction is (η/N) Σ y (xᵀ x_q). GD-k is \
       k steps. The step size η is the best one for these tasks."),

@@ -2,6 +2,12 @@
 //!
 //! Knows nothing of what an action does.
 
+mod file;
+
+pub use file::{path, read};
+
+use std::sync::OnceLock;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
@@ -69,6 +75,7 @@ impl Mode {
 }
 
 /// One row of the table: in these modes, any of these keys does this.
+#[derive(Clone, Debug)]
 pub struct Binding {
     pub modes: &'static [Mode],
     pub keys: &'static [Key],
@@ -233,6 +240,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
+    bind(LAB, &[Char('v')], Action::ToggleProjector, "large, for a projector, and back"),
     bind(LAB, &[Char('i')], Action::Explain, "explain this pane").hint_in(TOKENS, "i", "explain"),
     bind(GALLERY, &[Char('i')], Action::Explain, "the words of the screens"),
     bind(HELP, &[Code(Tab), Code(Right), Char('l')], Action::NextHelpPage { back: false }, "next page"),
@@ -247,9 +255,23 @@ pub static BINDINGS: &[Binding] = &[
     bind(&Mode::ALL, &[Ctrl('l'), Char('L')], Action::Repaint, "repaint the screen"),
 ];
 
+/// The table with the user's changes, once they are read.
+static CHANGED: OnceLock<Vec<Binding>> = OnceLock::new();
+
+/// Uses the table with the user's changes from here on.
+pub fn use_table(table: Vec<Binding>) {
+    // There is one front end in a program, and so one table.
+    let _ = CHANGED.set(table);
+}
+
+/// The keys as they are used: with the user's changes, where there are any.
+pub fn table() -> &'static [Binding] {
+    CHANGED.get().map_or(BINDINGS, Vec::as_slice)
+}
+
 /// The rows of a mode, in order.
 pub fn bindings(mode: Mode) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().filter(move |binding| binding.modes.contains(&mode))
+    table().iter().filter(move |binding| binding.modes.contains(&mode))
 }
 
 /// The keys and words in the footer of a mode.

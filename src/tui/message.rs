@@ -33,6 +33,8 @@ pub enum Action {
     NextHelpPage {
         back: bool,
     },
+    /// Little, and large, for a projector; or all of it.
+    ToggleProjector,
     /// Writes the present screen to a file.
     WriteScreen(ScreenFormat),
     /// One step out: help → editor → value cursor → zoom → lab → gallery.

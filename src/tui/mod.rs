@@ -48,7 +48,7 @@ use crate::train::DeviceChoice;
 use crate::worker::{Order, Source};
 
 use app::App;
-use capabilities::{BackgroundChoice, ColorChoice};
+use capabilities::{BackgroundChoice, ColorChoice, Palette};
 use effects::{Effect, EffectRunner, Places};
 use event::Event;
 use event_loop::EventLoop;
@@ -71,6 +71,9 @@ pub struct Options {
     pub color: ColorChoice,
     pub background: BackgroundChoice,
     pub glyphs: GlyphChoice,
+    pub palette: Palette,
+    /// Start with the view for a projector.
+    pub projector: bool,
 }
 
 /// Runs until the user leaves or a signal ends the process; returns the exit code.
@@ -80,9 +83,15 @@ pub struct Options {
 pub fn run(options: Options) -> Result<u8> {
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::new(options.color.depth(variable), options.background.background(variable))
-        .with_glyphs(options.glyphs.glyphs(variable));
+        .with_glyphs(options.glyphs.glyphs(variable))
+        .with_palette(options.palette);
+    // What is wrong with it is said before the terminal is taken.
+    if let Some(path) = keymap::path(|name| std::env::var_os(name)) {
+        keymap::use_table(keymap::read(&path)?);
+    }
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
+    app.projector = options.projector;
     let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
     app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
     // Before the terminal is taken: a signal that comes in between must not leave it in raw mode.

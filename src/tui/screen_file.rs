@@ -183,7 +183,7 @@ fn hex((r, g, b): Rgb) -> String {
 fn colours(background: Background) -> (Rgb, Rgb) {
     match background {
         Background::Light => ((32, 32, 32), (255, 255, 255)),
-        Background::Dark => ((216, 216, 216), (18, 18, 18)),
+        Background::Dark | Background::Unknown => ((216, 216, 216), (18, 18, 18)),
     }
 }
 

@@ -115,6 +115,14 @@ impl Lab {
         self.unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
     }
 
+    /// The panes in the third row, left and right, on a screen with space for six: the ones in the lower corners, where the second
+    /// row does not show them anyway.
+    pub fn third_row(&self) -> (Pane, Pane) {
+        let left = if self.lower.0 == Pane::Distance { Pane::Context } else { self.lower.0 };
+        let right = if self.lower.1 == Pane::Predictions { Pane::Claims } else { self.lower.1 };
+        (left, right)
+    }
+
     /// The effect that saves the run; `None` while it is opening.
     pub fn save(&self) -> Option<Effect> {
         self.opened.as_ref().map(|_| Effect::Save)

@@ -72,6 +72,8 @@ pub struct App {
     pub gallery: Gallery,
     /// The lab, while one is open; the gallery is behind it.
     pub lab: Option<Lab>,
+    /// The lab is shown for a projector: little, and large.
+    pub projector: bool,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
     /// What the help screen shows, while it is open.
@@ -89,7 +91,17 @@ pub struct App {
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, help: None, help_page: HelpPage::Keys, editor: None, question: None, after_save: None, notice: None }
+        Self {
+            gallery,
+            lab: None,
+            projector: false,
+            help: None,
+            help_page: HelpPage::Keys,
+            editor: None,
+            question: None,
+            after_save: None,
+            notice: None,
+        }
     }
 
     /// What keys mean now.
@@ -143,6 +155,7 @@ impl App {
                 self.open_help(pages[(here + by) % pages.len()]);
             }
             Action::WriteScreen(format) => return vec![Effect::WriteScreen { name: self.screen_name(), format }],
+            Action::ToggleProjector => self.projector = !self.projector,
             Action::Back => return self.back(),
             Action::Quit => return self.quit(),
             Action::Suspend => return vec![Effect::SuspendJob],

@@ -23,10 +23,10 @@ const DEEPEST: f64 = 0.02;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "The loss over the training steps. The thick line is the loss on held-out tasks, the dots are the least and the \
-     greatest training loss of each column. The horizontal lines are the losses of the references on the same held- \
-     out tasks. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning rate. `a` \
-     changes the axis of the loss, `x` that of the steps, `c` reads values.";
+    "The loss over the training steps. The line is the loss on held-out tasks, the dots are the least and the \
+     greatest training loss of each column. The horizontal lines are the losses of the references on the same \
+     held-out tasks. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
+     rate. The key a changes the axis of the loss, x that of the steps, and c reads values.";
 
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
@@ -55,7 +55,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     };
     let mut traces = vec![Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
     traces.extend(references.iter().map(level));
-    traces.push(Trace::Extremes(&history.train_loss, model.patch(theme.muted())));
+    traces.push(Trace::Extremes(&history.train_loss, theme.faint(Role::Model)));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some(point) = super::value_at(lab, &history.eval_loss) {
         let text = model_label(lab, &point, wide);
@@ -68,6 +68,30 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let gutter = if wide { 26 } else { 14 };
     let (x, marks, cursor, muted) = (lab.steps_scale(), marks.collect(), super::value_cursor(lab, theme), theme.muted());
     Plot { x, unit: "step", y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
+}
+
+/// The loss for a projector: a thick curve, and the lines of the main reference and of zero.
+pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let main = lab.history.latest.as_ref().map(|latest| latest.equivalence.reference);
+    let wanted = |result: &&ReferenceResult| {
+        Some(result.tuned.reference) == main || result.tuned.reference == Reference::Zero
+    };
+    let references: Vec<&ReferenceResult> = shown_references(lab).into_iter().filter(wanted).collect();
+    let y = axis(lab, &references);
+    let style = |reference: Reference| theme.role(labels::role(reference)).patch(theme.focus());
+    let model = theme.role(Role::Model).patch(theme.focus());
+    let level = |result: &&ReferenceResult| Trace::Level(result.loss, Stroke::Thick, style(result.tuned.reference));
+    let mut traces: Vec<Trace> = references.iter().map(level).collect();
+    traces.push(Trace::Curve(&lab.history.eval_loss, Stroke::Thick, model));
+    let label = |name: String, value: f64, style| EndLabel { value, text: format!("{name} {}", significant(value, 3)), style };
+    let named = |result: &&ReferenceResult| {
+        label(labels::label(result.tuned.reference), result.loss, style(result.tuned.reference))
+    };
+    let mut labels: Vec<EndLabel> = references.iter().map(named).collect();
+    let point = super::value_at(lab, &lab.history.eval_loss);
+    labels.extend(point.map(|point| label("model".to_owned(), f64::from(point.mean), model)));
+    let (x, cursor, muted) = (lab.steps_scale(), super::value_cursor(lab, theme), theme.muted());
+    Plot { x, unit: "step", y, traces, labels, gutter: 14, marks: vec![], cursor, muted }.render(area, buffer);
 }
 
 /// The held-out loss at the value cursor, else the latest; with its step where that is not the cursor's.

@@ -8,7 +8,7 @@ use crate::bounds::printable;
 use crate::train::{Grid, LayerState, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::numbers::cosine;
-use crate::tui::theme::{Role, Theme};
+use crate::tui::theme::{Ramp, Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::scale::snap_up_finely;
 use crate::tui::widget::wrap::width as width_of;
@@ -17,16 +17,19 @@ use crate::tui::widget::wrap::width as width_of;
 const GAP: u16 = 1;
 /// How much the difference is magnified: on the scale of the others, a good model's would look empty.
 const MAGNIFIED: f32 = 10.0;
+/// Columns for the cosine beside the legend.
+const COSINE: u16 = 18;
 /// Rows that are not maps: a caption, a legend, a line on the axes.
 const TEXT: u16 = 3;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "The hidden state after one token of a probe sequence, beside the sum Σ y xᵀ of the pairs read so far. Each small \
-     field is one number: one colour below zero, another above, the background's colour at zero. The state is scaled \
-     by the factor that fits the sum best, as the readout can undo any factor. The third map is their difference, ten \
-     times as strong: it is empty where they are equal, and |cosine| is 1. Left and Right move through the tokens, n \
-     and p through the probe sequences. Where a state cannot be compared with the sum, it is shown alone.";
+    "The hidden state after one token of a probe sequence, beside the sum Σ y xᵀ of the pairs read so far. Each \
+     small field is one number: one colour below zero, another above, the background's colour at zero. The state is \
+     scaled by the factor that fits the sum best, as the readout can undo any factor. The third map is their \
+     difference, ten times as strong: it is empty where they are equal, and |cosine| is 1. Left and Right move \
+     through the tokens, n and p through the probe sequences. Where a state cannot be compared with the sum, it is \
+     shown alone.";
 
 /// "Hidden state after token 13 of 21 (x₇)".
 pub fn title(lab: &Lab, _width: u16) -> String {
@@ -60,7 +63,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     render_maps(&maps, theme, space, buffer);
     let foot = area.bottom() - 2;
     let most = maps.first().map_or(1.0, |map| map.most);
-    heatmap::legend(most, theme, Rect { x: area.x + 1, y: foot, width: area.width / 2 + 4, height: 1 }, buffer);
+    let ramp = maps.first().map_or(Ramp::Diverging, |map| heatmap::ramp(&map.grid));
+    let width = area.width.saturating_sub(COSINE);
+    heatmap::legend(most, ramp, theme, Rect { x: area.x + 1, y: foot, width, height: 1 }, buffer);
     if let Some(value) = layer.cosine {
         let text = format!("|cosine| {}", cosine(value));
         let x = area.right().saturating_sub(text.len() as u16 + 1).max(area.x);
@@ -79,6 +84,14 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         }
     }
     buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.muted());
+}
+
+/// The model's state alone, as large as it can be.
+pub fn render_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
+    if let Some(map) = maps(lab, time_step, layer).first() {
+        render_alone(map, theme, area, buffer);
+    }
 }
 
 /// "layer 1 (1 of 2)   probe 1 of 8".
@@ -139,35 +152,48 @@ fn subtract(a: &Grid, b: &Grid) -> Option<Grid> {
     ((a.rows, a.columns) == (b.rows, b.columns)).then(|| Grid { values, ..a.clone() })
 }
 
-/// Side by side, or one above the other where that shows them larger; the last ones are left out where not all fit at a
-/// visible size.
+/// Maps in rows and columns.
+struct Arrangement {
+    /// How many are shown.
+    maps: u16,
+    /// How many stand side by side.
+    abreast: u16,
+    size: CellSize,
+}
+
+impl Arrangement {
+    /// The one that shows so many maps largest; of equals the one with the fewest rows.
+    fn best(maps: u16, shape: (usize, usize), space: Rect, theme: Theme) -> Option<Self> {
+        let with_rows = |rows: u16| {
+            let abreast = maps.div_ceil(rows);
+            let width = space.width.checked_sub(GAP * (abreast - 1))? / abreast;
+            let size = CellSize::largest(theme, shape, (width, (space.height / rows).checked_sub(1)?))?;
+            Some(Self { maps, abreast, size })
+        };
+        (1..=maps).filter_map(with_rows).max_by_key(|found| (found.size.extent(theme), found.abreast))
+    }
+}
+
+/// As large as they can be; the last ones are left out where not all fit at a visible size.
 fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
     if let [map] = maps {
         return render_alone(map, theme, space, buffer);
     }
     let rows = maps.iter().map(|map| map.grid.rows).max().unwrap_or(1);
     let columns = maps.iter().map(|map| map.grid.columns).max().unwrap_or(1);
-    let fit = |maps: u16, across: bool| {
-        let (abreast, height) = if across { (maps, space.height) } else { (1, space.height / maps) };
-        let size = CellSize::fitting(theme, (rows, columns), abreast, GAP, (space.width, height.saturating_sub(1)))?;
-        Some((size, maps, across))
-    };
+    let best = |maps: u16| Arrangement::best(maps, (rows, columns), space, theme);
     let all = maps.len() as u16;
     // Three at a visible size, else two, else three however small.
-    let visible = |(size, _, _): &(CellSize, u16, bool)| size.is_visible();
-    let best = |maps: u16| {
-        [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(size, _, across)| (*size, *across))
-    };
+    let visible = |found: &Arrangement| found.size.is_visible(theme);
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
-    let Some((size, shown, across)) = chosen.or_else(|| best(1)) else {
+    let Some(Arrangement { maps: shown, abreast, size }) = chosen.or_else(|| best(1)) else {
         return maps.first().map_or((), |map| render_alone(map, theme, space, buffer));
     };
     let (wide, high) = (size.width(columns), size.height(theme, rows as u16));
-    for (i, map) in maps.iter().take(usize::from(shown)).enumerate() {
-        let i = i as u16;
-        let (x, y) = if across { (space.x + i * (wide + GAP), space.y) } else { (space.x, space.y + i * (high + 1)) };
+    for (i, map) in (0..shown).zip(maps) {
+        let (x, y) = (space.x + i % abreast * (wide + GAP), space.y + i / abreast * (high + 1));
         let width = space.right().saturating_sub(x);
-        let name_width = if across { width.min(wide) } else { width };
+        let name_width = if abreast > 1 { width.min(wide) } else { width };
         let title = if usize::from(name_width) < width_of(&map.title) { map.short_title } else { &map.title };
         buffer.set_stringn(x, y, title, usize::from(name_width), theme.role(map.role));
         heatmap::render(&map.grid, map.most, size, theme, Rect::new(x, y + 1, width, high), buffer);

@@ -36,7 +36,12 @@ pub fn render(editor: &Editor, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let skipped = (editor.selected + 1).saturating_sub(rows);
     let head = format!("  {:<a$}{:<b$}{:<c$}allowed", "field", "value", "preset", a = COLUMNS[0], b = COLUMNS[1], c = COLUMNS[2]);
     let fields = editor.fields.iter().enumerate().skip(skipped).take(rows);
-    let table = fields.map(|(i, field)| (row(field, columns, theme), i == editor.selected));
+    // On the selected row, which is reversed, everything is text.
+    let muted = |selected: bool| if selected { Style::new() } else { theme.muted() };
+    let table = fields.map(|(i, field)| {
+        let selected = i == editor.selected;
+        (row(field, columns, theme.focus(), muted(selected)), selected)
+    });
     let lines = [(Line::styled(head, theme.muted()), false)].into_iter().chain(table);
     for (y, (line, selected)) in (inner.top()..inner.bottom()).zip(lines) {
         let place = Rect { y, height: 1, ..inner };
@@ -50,7 +55,7 @@ pub fn render(editor: &Editor, theme: Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 /// "● task.dim   5   10   1 to 256".
-fn row(field: &Field, columns: usize, theme: Theme) -> Line<'static> {
+fn row(field: &Field, columns: usize, focus: Style, muted: Style) -> Line<'static> {
     let changed = field.is_changed();
     let original = field.original.as_deref().filter(|_| changed).unwrap_or_default();
     let cell = |text: &str, width: usize| format!("{:<width$}", fit(text, width - 1));
@@ -58,9 +63,9 @@ fn row(field: &Field, columns: usize, theme: Theme) -> Line<'static> {
     Line::from(vec![
         Span::raw(if changed { "● " } else { "  " }),
         Span::raw(cell(&field.key, COLUMNS[0])),
-        Span::styled(cell(&field.value, COLUMNS[1]), if changed { theme.focus() } else { Style::new() }),
-        Span::styled(cell(original, COLUMNS[2]), theme.muted()),
-        Span::styled(allowed, theme.muted()),
+        Span::styled(cell(&field.value, COLUMNS[1]), if changed { focus } else { Style::new() }),
+        Span::styled(cell(original, COLUMNS[2]), muted),
+        Span::styled(allowed, muted),
     ])
 }
 

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Padding, Paragraph, Widget};
 use super::details;
 use crate::tui::app::{App, HelpPage};
 use crate::tui::glossary::TERMS;
-use crate::tui::keymap::{BINDINGS, Binding, Mode};
+use crate::tui::keymap::{Binding, Mode, table};
 use crate::tui::theme::Theme;
 use crate::tui::widget::wrap::wrap;
 
@@ -65,13 +65,14 @@ fn cut(lines: &[Line], height: usize) -> usize {
 /// The rows of the table under the names of their modes; those that work on the screen that is open come first.
 fn keys(mode: Mode, theme: Theme) -> Vec<Line<'static>> {
     let mut groups: Vec<(&[Mode], Vec<&Binding>)> = Vec::new();
-    for row in BINDINGS {
+    for row in table() {
         match groups.iter_mut().find(|(modes, _)| *modes == row.modes) {
             Some((_, rows)) => rows.push(row),
             None => groups.push((row.modes, vec![row])),
         }
     }
-    groups.sort_by_key(|(modes, _)| (!modes.contains(&mode), if modes.contains(&mode) { modes.len() } else { 0 }));
+    // Those of this mode, those of many modes with it, the others; each in the order of the table.
+    groups.sort_by_key(|(modes, _)| (!modes.contains(&mode), modes.contains(&mode) && modes.len() > 2));
     let mut lines = Vec::new();
     for (modes, rows) in groups {
         if !lines.is_empty() {

@@ -8,6 +8,7 @@ mod editor;
 mod gallery;
 mod help;
 mod lab;
+mod projector;
 mod status;
 
 use ratatui::buffer::Buffer;
@@ -25,6 +26,7 @@ use crate::worker::Phase;
 const LEAST: (u16, u16) = (20, 6);
 
 pub fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let theme = if app.projector { theme.with_high_contrast() } else { theme };
     render_unicode(app, theme, area, buffer);
     theme.glyphs().apply(buffer);
 }
@@ -35,6 +37,7 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         return Paragraph::new(text).wrap(Wrap { trim: true }).render(area, buffer);
     }
     let footer = match &app.lab {
+        Some(lab) if app.projector => projector::render(lab, theme, area, buffer),
         Some(lab) => lab::render(lab, theme, area, buffer),
         None => gallery::render(&app.gallery, theme, area, buffer),
     };
@@ -68,7 +71,12 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     let stopped = matches!(app.mode(), Mode::Lab | Mode::Values) && status.is_some_and(|status| status.phase != Phase::Running);
     // As long as the word it replaces, so that the hints beside it do not move.
     let now = |(key, word)| if stopped && word == "pause" { (key, "train") } else { (key, word) };
-    let (help, mut hints): (Vec<_>, Vec<_>) = keymap::hints(app.mode()).map(now).partition(|(key, _)| *key == "?");
+    // For a projector, only what a lecture needs.
+    let large = app.projector && app.mode() == Mode::Lab;
+    let shown = |hint: &(&str, &str)| !large || ["Space", "?"].contains(&hint.0);
+    let all = keymap::hints(app.mode()).filter(shown).map(now);
+    let (help, mut hints): (Vec<_>, Vec<_>) = all.partition(|(key, _)| *key == "?");
+    hints.extend(large.then_some(("v", "all panes")));
     hints.truncate(hints::MOST - help.len());
     hints.extend(help);
     hints

@@ -141,7 +141,10 @@ impl Plot<'_> {
                 // A level outside is not shown: a line at the edge would show a wrong value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
                 if let Some(y) = inside.map(|share| dot_row(share, raster)) {
-                    (0..raster.width()).filter(|&x| stroke.on(x)).for_each(|x| raster.dot_through(x, y, *style));
+                    let rows = if *stroke == Stroke::Thick { y..=y + 1 } else { y..=y };
+                    for y in rows {
+                        (0..raster.width()).filter(|&x| stroke.on(x)).for_each(|x| raster.dot_through(x, y, *style));
+                    }
                 }
             }
         }
