@@ -96,8 +96,7 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     headless::needs_terminal()?;
     let stop_at = changes.steps;
     let watch = None;
-    let options =
-        tui::Options { start, watch, stop_at, device, saves, color, background, glyphs, palette, projector };
+    let options = tui::Options { start, watch, stop_at, device, saves, color, background, glyphs, palette, projector };
     tui::run(options).map(ExitCode::from)
 }
 

@@ -10,7 +10,9 @@ use innerloop::tui::app::{App, HelpPage, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
-use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, ScreenFormat, SystemEvent};
+use innerloop::tui::message::{
+    Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, ScreenFormat, SystemEvent,
+};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
@@ -461,7 +463,9 @@ fn an_experiment_is_changed_on_the_screen_and_starts_again() {
     assert_eq!(app.mode(), Mode::Editor);
     type_text(&mut app, "r");
     let effects = type_text(&mut app, "n");
-    let [Effect::Start(Source::Preset(name, changed), DeviceChoice::Auto)] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Start(Source::Preset(name, changed), DeviceChoice::Auto)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
     assert_eq!((name.as_str(), changed.task.shape().context), ("gd-ssm", 20));
     // The new run says what was changed, and is looked at through the same panes.
     app.lab.as_mut().unwrap().zoom = true;
@@ -484,7 +488,10 @@ fn in_the_gallery_a_preset_is_changed_before_it_starts() {
     type_text(&mut app, "e");
     set_field(&mut app, "train.lr", "0.5");
     let effects = type_text(&mut app, "r");
-    assert!(matches!(&effects[..], [Effect::Start(Source::Preset(_, changed), _)] if changed.train.lr == 0.5), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [Effect::Start(Source::Preset(_, changed), _)] if changed.train.lr == 0.5),
+        "{effects:?}"
+    );
     assert_eq!(app.mode(), Mode::Gallery);
     type_text(&mut app, "Ge");
     assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("did you mean")), "{:?}", app.notice);

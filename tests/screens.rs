@@ -94,6 +94,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("help-words", after(fixture::gallery(), &[Action::Explain])),
         ("question", after(fixture::lab(), &[Action::Quit])),
         ("values", values()),
+        ("added", after(fixture::lab(), &[Action::Lab(LabAction::ToggleAdded), Action::Move(Move::Left)])),
         ("projector", after(fixture::lab(), &[Action::ToggleProjector])),
         ("editor", after(fixture::lab(), &[Action::OpenEditor])),
         ("editor-typing", editor_with_error()),
@@ -183,8 +184,15 @@ fn every_size_renders_without_a_panic() {
 fn numbers_that_are_none_are_gaps_and_not_panics() {
     let nan = f32::NAN;
     let grid = || Grid { rows: 2, columns: 3, values: vec![nan, f32::INFINITY, 0.0, -1.0], axes: ("y", "x") };
-    let layer = LayerState { state: grid(), aligned: Some(grid()), cosine: Some(f64::NAN) };
-    let stop = TimeStep { token: 1, label: "x\u{1b}[31m".to_owned(), accumulator: grid(), layers: vec![layer] };
+    let layer = LayerState { state: grid(), aligned: Some(grid()), added: Some(grid()), cosine: Some(f64::NAN) };
+    let stop = TimeStep {
+        token: 1,
+        label: "x\u{1b}[31m".to_owned(),
+        pairs: 1,
+        last_pair: None,
+        accumulator: grid(),
+        layers: vec![layer],
+    };
     let none = TimeStep { layers: vec![], ..stop.clone() };
     let mut measurement = fixture::measurement(10);
     measurement.eval_loss = f64::NAN;
@@ -355,6 +363,19 @@ fn every_pane_explains_itself() {
         // What would be seen if the model were equal to the reference.
         let says = ["Equal", "equal", "held"].iter().any(|word| about.contains(word));
         assert!(says, "{pane:?}: {about}");
+    }
+}
+
+#[test]
+fn the_token_under_the_cursor_is_the_same_in_every_pane() {
+    let mut app = fixture::lab();
+    let keys = [Action::Lab(LabAction::ToggleAdded), Action::Move(Move::First), Action::Move(Move::Right)];
+    keys.into_iter().for_each(|action| drop(app.update(Message::Key(action))));
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    for words in
+        ["Added by token 3 of 21 (x2)", "added to the state", "y xᵀ", "x 0.00 0.00", "y −0.20", "Loss after 1 example,"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
     }
 }
 

@@ -157,7 +157,9 @@ mod tests {
         assert!(allowed("model.init").starts_with("Random, "), "{}", allowed("model.init"));
         assert_eq!(allowed("nothing"), "");
         // The ends of a range are inside it, and what is beyond is not.
-        for (key, value, good) in [("task.dim", "256", true), ("task.dim", "257", false), ("train.final_lr", "1.0", true)] {
+        for (key, value, good) in
+            [("task.dim", "256", true), ("task.dim", "257", false), ("train.final_lr", "1.0", true)]
+        {
             assert_eq!(set(&preset, [(key, value)]).is_ok(), good, "{key} {value}");
         }
         assert!(values(&preset).iter().any(|(key, value)| key == "task.dim" && value == "10"));

@@ -38,7 +38,10 @@ pub enum Effect {
     /// Save the run to its file; a run without one gets a new file in the folder of sessions.
     Save,
     /// Write the present screen to a new file with this name in the folder of sessions.
-    WriteScreen { name: String, format: ScreenFormat },
+    WriteScreen {
+        name: String,
+        format: ScreenFormat,
+    },
     /// Send [`SystemEvent::SaveOverdue`] after this time.
     StartTimer(Duration),
     /// End the training thread.

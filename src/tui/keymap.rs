@@ -32,16 +32,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub const ALL: [Self; 8] = [
-        Self::Gallery,
-        Self::Search,
-        Self::Lab,
-        Self::Values,
-        Self::Editor,
-        Self::Typing,
-        Self::Help,
-        Self::Question,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Gallery, Self::Search, Self::Lab, Self::Values, Self::Editor, Self::Typing, Self::Help, Self::Question];
 
     /// Whether letters are text.
     pub fn takes_text(self) -> bool {
@@ -216,6 +208,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint("Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
     bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
+    bind(LAB, &[Char('t')], Action::Lab(L::ToggleAdded), "the state, or what the last token added to it"),
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),

@@ -104,6 +104,8 @@ pub enum LabAction {
     },
     /// Shows all steps of the run.
     AllSteps,
+    /// Shows the whole state, or what the last token added to it.
+    ToggleAdded,
     ToggleZoom,
     FocusNext,
     FocusPrevious,

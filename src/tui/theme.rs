@@ -122,9 +122,7 @@ impl Theme {
         match self.depth {
             Depth::None => Style::new(),
             Depth::Ansi => Style::new().fg(role.ansi()),
-            Depth::True | Depth::Indexed => {
-                Style::new().fg(self.color(role.rgb(self.background, self.high_contrast)))
-            }
+            Depth::True | Depth::Indexed => Style::new().fg(self.color(role.rgb(self.background, self.high_contrast))),
         }
     }
 
@@ -182,12 +180,16 @@ impl Theme {
         let light = self.background == Background::Light;
         let zero = if light { 255 } else { 234 };
         let (below, above) = match (ramp, self.palette) {
-            (Ramp::Sequential, _) if light => ([187, 151, 115, 73, 67, 61, 55, 17], [187, 151, 115, 73, 67, 61, 55, 17]),
+            (Ramp::Sequential, _) if light => {
+                ([187, 151, 115, 73, 67, 61, 55, 17], [187, 151, 115, 73, 67, 61, 55, 17])
+            }
             (Ramp::Sequential, _) => ([53, 60, 66, 72, 108, 114, 150, 229], [53, 60, 66, 72, 108, 114, 150, 229]),
             (Ramp::Diverging, Palette::BlueRed) if light => {
                 ([189, 153, 111, 74, 68, 31, 25, 18], [224, 217, 210, 174, 167, 131, 124, 52])
             }
-            (Ramp::Diverging, Palette::BlueRed) => ([18, 24, 25, 31, 67, 74, 110, 153], [52, 88, 95, 131, 167, 174, 217, 224]),
+            (Ramp::Diverging, Palette::BlueRed) => {
+                ([18, 24, 25, 31, 67, 74, 110, 153], [52, 88, 95, 131, 167, 174, 217, 224])
+            }
             (Ramp::Diverging, Palette::VioletGreen) if light => {
                 ([189, 183, 141, 135, 98, 92, 55, 54], [157, 151, 114, 77, 71, 34, 28, 22])
             }
@@ -326,7 +328,10 @@ mod tests {
                 for (ramp, side) in [(Ramp::Diverging, 1), (Ramp::Diverging, -1), (Ramp::Sequential, 1)] {
                     let level = |level: i8| away * luminance(rgb(theme.shade(ramp, side * level)));
                     let levels: Vec<_> = (0..=SHADES).map(level).collect();
-                    assert!(levels.is_sorted_by(|less, more| less < more), "{background:?} {ramp:?} {side}: {levels:?}");
+                    assert!(
+                        levels.is_sorted_by(|less, more| less < more),
+                        "{background:?} {ramp:?} {side}: {levels:?}"
+                    );
                 }
             }
         }

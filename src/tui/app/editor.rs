@@ -2,7 +2,10 @@
 //!
 //! A value is checked as `--set` checks it, so that its bounds and messages are the same. Knows nothing of how it is rendered.
 
+use super::{App, Intent, Tab};
+use crate::bounds::printable;
 use crate::preset::{self, Preset};
+use crate::tui::effects::Effect;
 use crate::tui::message::{EditorAction, Move};
 
 /// Fields that a page moves by.
@@ -113,6 +116,41 @@ impl Editor {
             Move::Left | Move::Right => self.selected,
         };
         self.error = None;
+    }
+}
+
+impl App {
+    /// Opens the editor on the run that is open, or on the selected preset.
+    pub(super) fn open_editor(&mut self) {
+        let opened = self.lab.as_ref().map(|lab| (lab.is_watched(), lab.opened.as_ref()));
+        let found = match opened {
+            Some((true, _)) => Err("this run is only watched: another program trains it".to_owned()),
+            Some((false, None)) => Err("Still opening: there is nothing to change yet.".to_owned()),
+            Some((false, Some(opened))) => {
+                let mut before = Preset::clone(&opened.preset);
+                before.train.seed = opened.seed;
+                let original = self.gallery.preset(&opened.name).unwrap_or(&opened.preset).clone();
+                Ok(Editor::new(opened.name.clone(), original, before))
+            }
+            None => match self.gallery.selected_preset().map(|entry| (entry.name.clone(), entry.preset.clone())) {
+                Some((name, preset)) if self.gallery.tab == Tab::Presets => {
+                    preset.map(|preset| Editor::new(name, preset.clone(), preset))
+                }
+                Some(_) | None => Err("the fields of a preset can be changed, not those of a session".to_owned()),
+            },
+        };
+        match found {
+            Ok(editor) => self.editor = Some(editor),
+            Err(why) => self.notice = Some(printable(&why)),
+        }
+    }
+
+    pub(super) fn start_edited(&mut self) -> Vec<Effect> {
+        if self.lab.is_some() && self.editor.as_ref().is_some_and(|editor| editor.before == editor.preset) {
+            self.notice = Some("Nothing is changed: Enter changes the selected value.".to_owned());
+            return vec![];
+        }
+        self.go(Intent::StartEdited)
     }
 }
 

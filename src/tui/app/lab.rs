@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
+use super::steps::StepsAxis;
 use crate::session::ClaimRecord;
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
-use super::steps::StepsAxis;
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
@@ -60,6 +60,8 @@ pub struct Lab {
     pub log_axis: bool,
     /// The axis of all curves over the run, with its value cursor.
     pub steps: StepsAxis,
+    /// The state pane shows what the last token added, and not the whole state.
+    pub added: bool,
     pub cursor: Cursor,
 }
 
@@ -83,6 +85,7 @@ impl Lab {
             zoom: false,
             log_axis: true,
             steps: StepsAxis::default(),
+            added: false,
             cursor: Cursor::default(),
         }
     }
@@ -209,6 +212,14 @@ impl Lab {
         time_steps.get(index).map(|time_step| (index, time_steps.len(), time_step))
     }
 
+    /// The time step before the one under the cursor, of the same sequence.
+    pub fn time_step_before(&self) -> Option<&TimeStep> {
+        let (index, _, _) = self.time_step()?;
+        let snapshot = self.snapshot.as_ref()?;
+        let probe = snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?;
+        probe.time_steps.get(index.checked_sub(1)?)
+    }
+
     /// The layer under the cursor: its index and its state.
     pub fn layer(&self) -> Option<(usize, &LayerState)> {
         let (_, _, time_step) = self.time_step()?;
@@ -241,6 +252,10 @@ impl Lab {
             LabAction::ZoomSteps { closer } => {
                 let (step, planned) = self.progress();
                 self.steps.zoom(closer, step, planned);
+            }
+            LabAction::ToggleAdded => {
+                self.added = !self.added;
+                self.focus_on(Pane::State);
             }
             LabAction::AllSteps => self.steps.show_all(),
             LabAction::ToggleZoom => self.zoom = !self.zoom,

@@ -4,11 +4,13 @@
 
 mod editor;
 mod gallery;
+mod help;
 mod lab;
 mod steps;
 
 pub use editor::{Editor, Field};
 pub use gallery::{Gallery, ListRow, SessionRow, Tab};
+pub use help::HelpPage;
 pub use lab::{Cursor, Lab, PACES};
 pub use steps::StepsAxis;
 
@@ -17,43 +19,15 @@ use std::time::Duration;
 
 use super::effects::Effect;
 use super::keymap::Mode;
-use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SystemEvent};
+use super::message::{Action, Answer, EffectResult, LabAction, Message, SystemEvent};
 use crate::bounds::printable;
-use crate::preset::{self, Entry, Preset};
+use crate::preset::{self, Entry};
 use crate::session;
 use crate::train::DeviceChoice;
 use crate::worker::{Note, Order, Source, Update};
 
 /// How long a terminated program waits for its save.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
-
-/// Rows that a long text is scrolled by at once.
-const PAGE: usize = 8;
-/// Rows that the help screen may be scrolled by: more than its longest page has.
-const FURTHEST: usize = 200;
-
-/// What the help screen shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HelpPage {
-    Keys,
-    /// The pane that has the focus.
-    Pane,
-    /// The preset of the run.
-    Preset,
-    /// The glossary.
-    Words,
-}
-
-impl HelpPage {
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Keys => "Keys",
-            Self::Pane => "This pane",
-            Self::Preset => "Preset",
-            Self::Words => "Words",
-        }
-    }
-}
 
 /// What the user is about to do, while unsaved steps are in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,12 +122,7 @@ impl App {
             Action::Help if self.help.is_some() => self.help = None,
             Action::Help => self.open_help(HelpPage::Keys),
             Action::Explain => self.open_help(if self.lab.is_some() { HelpPage::Pane } else { HelpPage::Words }),
-            Action::NextHelpPage { back } => {
-                let pages = self.help_pages();
-                let here = pages.iter().position(|page| *page == self.help_page).unwrap_or(0);
-                let by = if back { pages.len() - 1 } else { 1 };
-                self.open_help(pages[(here + by) % pages.len()]);
-            }
+            Action::NextHelpPage { back } => self.next_help_page(back),
             Action::WriteScreen(format) => return vec![Effect::WriteScreen { name: self.screen_name(), format }],
             Action::ToggleProjector => self.projector = !self.projector,
             Action::Back => return self.back(),
@@ -161,7 +130,7 @@ impl App {
             Action::Suspend => return vec![Effect::SuspendJob],
             Action::Repaint => return vec![Effect::Repaint],
             Action::Move(to) => match (&mut self.help, &mut self.editor, &mut self.lab) {
-                (Some(scrolled), _, _) => *scrolled = scroll(*scrolled, to),
+                (Some(scrolled), _, _) => *scrolled = help::scroll(*scrolled, to),
                 (None, Some(editor), _) => editor.move_selection(to),
                 (None, None, Some(lab)) => lab.move_cursor(to),
                 (None, None, None) => self.gallery.move_selection(to),
@@ -179,18 +148,6 @@ impl App {
             Action::Answer(answer) => return self.answer(answer),
         }
         vec![]
-    }
-
-    /// The pages of the help screen, in their order.
-    pub fn help_pages(&self) -> Vec<HelpPage> {
-        match &self.lab {
-            Some(_) => vec![HelpPage::Keys, HelpPage::Pane, HelpPage::Preset, HelpPage::Words],
-            None => vec![HelpPage::Keys, HelpPage::Words],
-        }
-    }
-
-    fn open_help(&mut self, page: HelpPage) {
-        (self.help, self.help_page) = (Some(0), page);
     }
 
     /// "gd-ssm-seed0-step3412": what a file with the present screen is called.
@@ -213,39 +170,6 @@ impl App {
         let Some(opened) = self.lab.as_ref().and_then(|lab| lab.opened.as_ref()) else { return vec![] };
         let seed = next_seed.then(|| opened.seed.wrapping_add(1));
         self.go(Intent::Restart(seed))
-    }
-
-    /// Opens the editor on the run that is open, or on the selected preset.
-    fn open_editor(&mut self) {
-        let opened = self.lab.as_ref().map(|lab| (lab.is_watched(), lab.opened.as_ref()));
-        let found = match opened {
-            Some((true, _)) => Err("this run is only watched: another program trains it".to_owned()),
-            Some((false, None)) => Err("Still opening: there is nothing to change yet.".to_owned()),
-            Some((false, Some(opened))) => {
-                let mut before = Preset::clone(&opened.preset);
-                before.train.seed = opened.seed;
-                let original = self.gallery.preset(&opened.name).unwrap_or(&opened.preset).clone();
-                Ok(Editor::new(opened.name.clone(), original, before))
-            }
-            None => match self.gallery.selected_preset().map(|entry| (entry.name.clone(), entry.preset.clone())) {
-                Some((name, preset)) if self.gallery.tab == Tab::Presets => {
-                    preset.map(|preset| Editor::new(name, preset.clone(), preset))
-                }
-                Some(_) | None => Err("the fields of a preset can be changed, not those of a session".to_owned()),
-            },
-        };
-        match found {
-            Ok(editor) => self.editor = Some(editor),
-            Err(why) => self.notice = Some(printable(&why)),
-        }
-    }
-
-    fn start_edited(&mut self) -> Vec<Effect> {
-        if self.lab.is_some() && self.editor.as_ref().is_some_and(|editor| editor.before == editor.preset) {
-            self.notice = Some("Nothing is changed: Enter changes the selected value.".to_owned());
-            return vec![];
-        }
-        self.go(Intent::StartEdited)
     }
 
     fn answer(&mut self, answer: Answer) -> Vec<Effect> {
@@ -394,18 +318,4 @@ impl App {
             Some(_) | None => vec![],
         }
     }
-}
-
-/// Rows that the help screen is scrolled by after a key; rendering stops at its end.
-fn scroll(scrolled: usize, to: Move) -> usize {
-    let scrolled = match to {
-        Move::Up => scrolled.saturating_sub(1),
-        Move::Down => scrolled + 1,
-        Move::PageUp => scrolled.saturating_sub(PAGE),
-        Move::PageDown => scrolled + PAGE,
-        Move::First => 0,
-        Move::Last => usize::MAX,
-        Move::Left | Move::Right => scrolled,
-    };
-    scrolled.min(FURTHEST)
 }

@@ -76,19 +76,27 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error
 fn named(name: &str) -> Result<Key, String> {
     let mut characters = name.chars();
     let known = NAMED.iter().find(|(known, _)| *known == name).map(|(_, code)| Key::Code(*code));
-    let function = || name.strip_prefix('F')?.parse().ok().filter(|n| (1..=24).contains(n)).map(|n| Key::Code(KeyCode::F(n)));
+    let function =
+        || name.strip_prefix('F')?.parse().ok().filter(|n| (1..=24).contains(n)).map(|n| Key::Code(KeyCode::F(n)));
     let found = match (name, characters.next(), characters.next()) {
         ("Space", _, _) => Some(Key::Char(' ')),
         (_, Some(c), None) if !c.is_control() && c != ' ' => Some(Key::Char(c)),
         (_, Some(_), Some(_)) => known.or_else(function).or_else(|| {
             let mut letter = name.strip_prefix("Ctrl-")?.chars();
-            letter.next().filter(char::is_ascii_alphabetic).filter(|_| letter.next().is_none()).map(|c| Key::Ctrl(c.to_ascii_lowercase()))
+            letter
+                .next()
+                .filter(char::is_ascii_alphabetic)
+                .filter(|_| letter.next().is_none())
+                .map(|c| Key::Ctrl(c.to_ascii_lowercase()))
         }),
         (_, Some(_) | None, _) => None,
     };
     found.ok_or_else(|| {
         let names = NAMED.map(|(name, _)| name).join(", ");
-        format!("`{}` is no key: give a character, Space, {names}, F1 to F24 or Ctrl- with a letter", bounds::short(name))
+        format!(
+            "`{}` is no key: give a character, Space, {names}, F1 to F24 or Ctrl- with a letter",
+            bounds::short(name)
+        )
     })
 }
 
@@ -116,7 +124,11 @@ fn parse(file: &str, text: &str) -> Result<Vec<Binding>> {
     for Row { mode, key, keys } in &rows {
         let named = |binding: &&Binding| binding.modes.contains(mode) && binding.keys.contains(key);
         let Some(at) = BINDINGS.iter().position(|binding| named(&binding)) else {
-            bail!("{file}: {} does nothing in \"{}\"; `innerloop` lists the keys with ?", key.label(), mode.title().to_lowercase())
+            bail!(
+                "{file}: {} does nothing in \"{}\"; `innerloop` lists the keys with ?",
+                key.label(),
+                mode.title().to_lowercase()
+            )
         };
         if *key == Key::Ctrl('c') {
             bail!("{file}: Ctrl-C always quits")
@@ -196,7 +208,10 @@ mod tests {
         let unknown = message("[\n  (mode: \"lab\", key: \"Entre\", keys: [\"x\"]),\n]");
         assert!(unknown.starts_with("keys.ron:2:") && unknown.contains("`Entre` is no key: give"), "{unknown}");
         let place = message(r#"[(mode: "kitchen", key: "z", keys: ["x"])]"#);
-        assert!(place.starts_with("keys.ron:1:") && place.contains("allowed: gallery, while searching, lab"), "{place}");
+        assert!(
+            place.starts_with("keys.ron:1:") && place.contains("allowed: gallery, while searching, lab"),
+            "{place}"
+        );
         let twice = message(r#"[(mode: "lab", key: "s", keys: ["f"])]"#);
         assert!(twice.contains("f has two meanings in \"lab\": fit learners"), "{twice}");
         assert!(message(r#"[(mode: "lab", key: "y", keys: ["x"])]"#).contains("y does nothing in \"lab\""));
@@ -212,7 +227,10 @@ mod tests {
             path(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value)))
         };
         assert_eq!(found(&[("XDG_CONFIG_HOME", "/c"), ("HOME", "/h")]), Some(PathBuf::from("/c/innerloop/keys.ron")));
-        assert_eq!(found(&[("XDG_CONFIG_HOME", "c"), ("HOME", "/h")]), Some(PathBuf::from("/h/.config/innerloop/keys.ron")));
+        assert_eq!(
+            found(&[("XDG_CONFIG_HOME", "c"), ("HOME", "/h")]),
+            Some(PathBuf::from("/h/.config/innerloop/keys.ron"))
+        );
         assert_eq!(found(&[]), None);
         assert_eq!(read(Path::new("/nowhere/keys.ron")).unwrap().len(), BINDINGS.len());
     }

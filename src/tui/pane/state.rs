@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::bounds::printable;
-use crate::train::{Grid, LayerState, TimeStep};
+use crate::train::{ContextPair, Grid, LayerState, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::numbers::cosine;
 use crate::tui::theme::{Ramp, Role, Theme};
@@ -39,7 +39,8 @@ pub fn title(lab: &Lab, _width: u16) -> String {
     // The label of a pair has its own brackets.
     let label = printable(&time_step.label);
     let label = if label.starts_with('(') { label } else { format!("({label})") };
-    format!("Hidden state after token {} of {} {label}", time_step.token, snapshot.tokens)
+    let what = if lab.added { "Added by token" } else { "Hidden state after token" };
+    format!("{what} {} of {} {label}", time_step.token, snapshot.tokens)
 }
 
 /// A matrix with its title, colour and scale.
@@ -107,11 +108,45 @@ fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme) -> Line<'static> {
         let probe = lab.cursor.probe.min(snapshot.probes.len() - 1) + 1;
         labels.push(format!("probe {probe} of {}", snapshot.probes.len()));
     }
+    labels.extend(new_pair(lab, time_step).map(|pair| format!("x {}   y {}", values(&pair.x), values(&pair.y))));
     Line::styled(labels.join("   "), theme.muted())
 }
 
+/// The pair that the last token completed, where that is what the pane is about.
+fn new_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
+    let before = lab.time_step_before().map_or(0, |before| before.pairs);
+    time_step.last_pair.as_ref().filter(|_| lab.added && time_step.pairs > before)
+}
+
+/// "0.31 −0.82 0.05".
+fn values(numbers: &[f32]) -> String {
+    let number = |value: &f32| format!("{value:.2}").replace('-', "−");
+    numbers.iter().map(number).collect::<Vec<_>>().join(" ")
+}
+
+/// What the last token added to the state, and to Σ y xᵀ: y xᵀ where it completes a pair, else nothing.
+fn added_maps(lab: &Lab, time_step: &TimeStep, added: &Grid) -> Vec<Map> {
+    let own = time_step.accumulator.clone();
+    let product = lab.time_step_before().and_then(|before| subtract(&own, &before.accumulator)).unwrap_or(own);
+    let most = scale_of(lab, |time_step, before| match before {
+        Some(before) => subtract(&time_step.accumulator, &before.accumulator).map_or_else(Vec::new, |grid| grid.values),
+        None => time_step.accumulator.values.clone(),
+    });
+    let difference = subtract(added, &product).map(|grid| {
+        let (title, short_title) = ("difference ×10".to_owned(), "diff. ×10");
+        Map { title, short_title, role: Role::Zero, grid, most: most / MAGNIFIED }
+    });
+    let (title, short_title) = ("added to the state".to_owned(), "model");
+    let model = Map { title, short_title, role: Role::Model, grid: added.clone(), most };
+    let product = Map { title: "y xᵀ".to_owned(), short_title: "y xᵀ", role: Role::Gd, grid: product, most };
+    [model, product].into_iter().chain(difference).collect()
+}
+
 fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
-    let most = whole_scale(lab);
+    if let (true, Some(added)) = (lab.added, &layer.added) {
+        return added_maps(lab, time_step, added);
+    }
+    let most = scale_of(lab, |time_step, _| time_step.accumulator.values.clone());
     match &layer.aligned {
         Some(aligned) => {
             let (title, short_title) = ("Σ y xᵀ".to_owned(), "Σ y xᵀ");
@@ -138,12 +173,14 @@ fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
     }
 }
 
-/// The largest magnitude in the accumulator over the whole sequence: one scale for every token and every step.
-fn whole_scale(lab: &Lab) -> f32 {
-    let time_steps = lab.snapshot.as_ref().and_then(|snapshot| {
-        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.time_steps)
+/// The largest magnitude over the whole sequence of values of a time step and the one before it: one scale for every token and step.
+fn scale_of(lab: &Lab, values: impl Fn(&TimeStep, Option<&TimeStep>) -> Vec<f32>) -> f32 {
+    let probe = lab.snapshot.as_ref().and_then(|snapshot| {
+        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first())
     });
-    let values = time_steps.into_iter().flatten().flat_map(|time_step| &time_step.accumulator.values);
+    let time_steps = probe.map_or(&[][..], |probe| &probe.time_steps);
+    let with_before = time_steps.iter().enumerate().map(|(i, now)| (now, i.checked_sub(1).map(|i| &time_steps[i])));
+    let values = with_before.flat_map(|(now, before)| values(now, before));
     snap_up_finely(f64::from(values.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs())))) as f32
 }
 

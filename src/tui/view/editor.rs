@@ -34,7 +34,15 @@ pub fn render(editor: &Editor, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let below = below(editor, theme, columns);
     let rows = usize::from(inner.height).saturating_sub(below.len() + 2).max(1);
     let skipped = (editor.selected + 1).saturating_sub(rows);
-    let head = format!("  {:<a$}{:<b$}{:<c$}allowed", "field", "value", "preset", a = COLUMNS[0], b = COLUMNS[1], c = COLUMNS[2]);
+    let head = format!(
+        "  {:<a$}{:<b$}{:<c$}allowed",
+        "field",
+        "value",
+        "preset",
+        a = COLUMNS[0],
+        b = COLUMNS[1],
+        c = COLUMNS[2]
+    );
     let fields = editor.fields.iter().enumerate().skip(skipped).take(rows);
     // On the selected row, which is reversed, everything is text.
     let muted = |selected: bool| if selected { Style::new() } else { theme.muted() };
@@ -78,7 +86,9 @@ fn below(editor: &Editor, theme: Theme, columns: usize) -> Vec<Line<'static>> {
         None => vec![Span::styled(field.value.clone(), theme.focus())],
     };
     lines.push(Line::from([vec![Span::raw(format!("{} = ", field.key))], value].concat()));
-    let paragraph = |text: &str, style: Style| wrap(text, columns).into_iter().map(move |row| Line::styled(row, style)).collect::<Vec<_>>();
+    let paragraph = |text: &str, style: Style| {
+        wrap(text, columns).into_iter().map(move |row| Line::styled(row, style)).collect::<Vec<_>>()
+    };
     match &editor.error {
         Some(error) => lines.extend(paragraph(&printable(error), theme.role(Role::Warning).patch(theme.focus()))),
         None => lines.extend(paragraph(&format!("allowed: {}", field.allowed), theme.muted())),
@@ -98,6 +108,7 @@ fn cost(before: &Preset, after: &Preset) -> String {
     };
     let names = ["parameters", "operations per query", "memory"];
     let both = names.into_iter().zip(numbers(before).into_iter().zip(numbers(after)));
-    let changes = both.map(|(name, (old, new))| if old == new { format!("{name} {old}") } else { format!("{name} {old} → {new}") });
+    let changes = both
+        .map(|(name, (old, new))| if old == new { format!("{name} {old}") } else { format!("{name} {old} → {new}") });
     format!("It trains from step 0: {}.", changes.collect::<Vec<_>>().join(", "))
 }

@@ -68,7 +68,8 @@ fn render_footer(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Help comes last, where the footer never drops it.
 fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     let status = app.lab.as_ref().and_then(|lab| lab.status.as_ref());
-    let stopped = matches!(app.mode(), Mode::Lab | Mode::Values) && status.is_some_and(|status| status.phase != Phase::Running);
+    let stopped =
+        matches!(app.mode(), Mode::Lab | Mode::Values) && status.is_some_and(|status| status.phase != Phase::Running);
     // As long as the word it replaces, so that the hints beside it do not move.
     let now = |(key, word)| if stopped && word == "pause" { (key, "train") } else { (key, word) };
     // For a projector, only what a lecture needs.

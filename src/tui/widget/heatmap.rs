@@ -40,7 +40,8 @@ impl CellSize {
         let (wide, high) = ((space.0 / columns).min(WIDEST), half_rows / rows);
         // Half rows are as high as a column is wide, rows twice that.
         let halves = if theme.shades() { 1 } else { 2 };
-        let size = Self { wide: wide.min(2 * halves * high), high: high.min(if theme.shades() { 2 * wide } else { wide }) };
+        let size =
+            Self { wide: wide.min(2 * halves * high), high: high.min(if theme.shades() { 2 * wide } else { wide }) };
         (size.wide > 0 && size.high > 0).then_some(size)
     }
 

@@ -9,8 +9,8 @@ use ratatui::style::Style;
 
 use super::braille::{Raster, Stroke};
 use super::scale::{Scale, short_tick_label, tick_label};
-use crate::tui::numbers::count;
 use crate::series::Series;
+use crate::tui::numbers::count;
 
 /// Columns for the numbers on the left axis, the axis itself included.
 const AXIS: u16 = 6;
