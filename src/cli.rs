@@ -84,6 +84,9 @@ pub struct Lab {
     /// Show little, and large, for a projector
     #[arg(long)]
     pub projector: bool,
+    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// What is watched, and how it is shown.
@@ -110,6 +113,9 @@ pub struct Watch {
     /// Show little, and large, for a projector
     #[arg(long)]
     pub projector: bool,
+    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

@@ -86,7 +86,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, color, background, glyphs, palette, projector } = lab;
+    let Lab { what, changes, device, saves, color, background, glyphs, palette, projector, mouse } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let start = what.as_deref().map(session::find).transpose()?;
     let start = start.map(|source| changes.apply(source)).transpose()?;
@@ -96,13 +96,14 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     headless::needs_terminal()?;
     let stop_at = changes.steps;
     let watch = None;
-    let options = tui::Options { start, watch, stop_at, device, saves, color, background, glyphs, palette, projector };
+    let options =
+        tui::Options { start, watch, stop_at, device, saves, color, background, glyphs, palette, projector, mouse };
     tui::run(options).map(ExitCode::from)
 }
 
 /// Opens the lab on a run that another program trains.
 fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
-    let Watch { what, device, color, background, glyphs, palette, projector } = watch;
+    let Watch { what, device, color, background, glyphs, palette, projector, mouse } = watch;
     // What is wrong with the file is said before the screen is taken.
     let file = worker::latest(&what)?;
     let folder = system::files::folder(&file).to_owned();
@@ -119,6 +120,7 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
         glyphs,
         palette,
         projector,
+        mouse,
     };
     tui::run(options).map(ExitCode::from)
 }

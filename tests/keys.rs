@@ -4,7 +4,7 @@ mod fixture;
 
 use std::path::PathBuf;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use innerloop::train::DeviceChoice;
 use innerloop::tui::app::{App, HelpPage, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
@@ -13,6 +13,7 @@ use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
 use innerloop::tui::message::{
     Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, ScreenFormat, SystemEvent,
 };
+use innerloop::tui::mouse;
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
@@ -527,6 +528,25 @@ fn the_screen_goes_to_a_file_that_is_named_after_the_run() {
     assert_eq!(app.notice.as_deref(), Some("this screen is in saves/x.svg"));
     app.update(Message::Result(EffectResult::ScreenWritten(Err("saves: disk full".to_owned()))));
     assert_eq!(app.notice.as_deref(), Some("the screen was not written: saves: disk full"));
+}
+
+#[test]
+fn the_mouse_focuses_panes_and_its_wheel_moves() {
+    let area = Rect::new(0, 0, 160, 48);
+    let event = |kind, column, row| MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    let (left, wheel) = (MouseEventKind::Down(MouseButton::Left), MouseEventKind::ScrollDown);
+    let mut lab = fixture::lab();
+    let focus = |pane| Some(Action::Lab(LabAction::Focus(pane)));
+    assert_eq!(mouse::action(&lab, &event(left, 5, 10), area), focus(Pane::Loss));
+    assert_eq!(mouse::action(&lab, &event(left, 150, 10), area), focus(Pane::State));
+    assert_eq!(mouse::action(&lab, &event(left, 5, 47), area), None, "the footer");
+    assert_eq!(mouse::action(&lab, &event(wheel, 5, 10), area), Some(Action::Move(Move::Right)));
+    lab.update(Message::Key(Action::Lab(LabAction::Focus(Pane::Context))));
+    assert_eq!(lab.lab.as_ref().unwrap().lower.0, Pane::Context);
+    type_text(&mut lab, "?");
+    assert_eq!(mouse::action(&lab, &event(left, 5, 10), area), None);
+    assert_eq!(mouse::action(&fixture::gallery(), &event(wheel, 5, 10), area), Some(Action::Move(Move::Down)));
+    assert_eq!(mouse::action(&app_in(Mode::Question), &event(wheel, 5, 10), area), None);
 }
 
 #[test]

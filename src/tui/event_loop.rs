@@ -14,6 +14,7 @@ use super::effects::{Effect, EffectRunner};
 use super::event::{Event, TERMINAL_LOST};
 use super::keymap;
 use super::message::{Message, SystemEvent};
+use super::mouse;
 use super::pacer::Pacer;
 use super::screen_file::ScreenFormat;
 use super::theme::Theme;
@@ -105,7 +106,11 @@ impl<'a> EventLoop<'a> {
                 text.chars().filter_map(|c| mode.typed(c)).for_each(|action| self.update(Message::Key(action)));
             }
             Input::Resize(..) => self.redraw = Redraw::Now,
-            Input::Mouse(_) | Input::FocusGained | Input::FocusLost => {}
+            Input::Mouse(event) => {
+                let action = mouse::action(self.app, &event, self.effect_runner.screen.area());
+                action.into_iter().for_each(|action| self.update(Message::Key(action)));
+            }
+            Input::FocusGained | Input::FocusLost => {}
         }
     }
 

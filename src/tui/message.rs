@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use super::pane::Pane;
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
 
@@ -107,6 +108,7 @@ pub enum LabAction {
     /// Shows the whole state, or what the last token added to it.
     ToggleAdded,
     ToggleZoom,
+    Focus(Pane),
     FocusNext,
     FocusPrevious,
     NextProbe,

@@ -26,6 +26,7 @@ pub mod layout;
 mod layouts;
 mod listing;
 pub mod message;
+pub mod mouse;
 mod output;
 mod pacer;
 pub mod pane;
@@ -74,6 +75,8 @@ pub struct Options {
     pub palette: Palette,
     /// Start with the view for a projector.
     pub projector: bool,
+    /// Report what the mouse does.
+    pub mouse: bool,
 }
 
 /// Runs until the user leaves or a signal ends the process; returns the exit code.
@@ -102,7 +105,7 @@ pub fn run(options: Options) -> Result<u8> {
         // The receiver is gone only while the program ends.
         let _ = frames.send(if result.is_ok() { Event::FrameWritten } else { lost });
     };
-    let screen = Screen::take(written).context("taking the terminal")?;
+    let screen = Screen::take(options.mouse, written).context("taking the terminal")?;
     event::read_input(sender.clone())?;
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);

@@ -168,7 +168,7 @@ mod tests {
     fn constructed_weights_add_y_times_x_at_every_pair() {
         let (name, mut preset) = preset::find("gd-ssm-constructed").unwrap();
         preset.references.truncate(1);
-        let experiment = Experiment::start(&name, preset, DeviceChoice::Cpu).unwrap();
+        let mut experiment = Experiment::start(&name, preset, DeviceChoice::Cpu).unwrap();
         let snapshot = experiment.snapshot().unwrap();
         for probe in &snapshot.probes {
             for steps in probe.time_steps.windows(2) {

@@ -259,6 +259,7 @@ impl Lab {
             }
             LabAction::AllSteps => self.steps.show_all(),
             LabAction::ToggleZoom => self.zoom = !self.zoom,
+            LabAction::Focus(pane) => self.focus_on(pane),
             LabAction::FocusNext => self.focus_on(self.focus.shifted(1)),
             LabAction::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
             LabAction::NextProbe => self.change_probe(true),

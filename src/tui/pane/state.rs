@@ -58,7 +58,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height < 5 {
         return;
     }
-    buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme), area.width.saturating_sub(1));
+    buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme, usize::from(area.width)), area.width.saturating_sub(1));
     let maps = maps(lab, time_step, layer);
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - TEXT };
     render_maps(&maps, theme, space, buffer);
@@ -96,8 +96,13 @@ pub fn render_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 /// "layer 1 (1 of 2)   probe 1 of 8".
-fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme) -> Line<'static> {
+fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<'static> {
     let Some(snapshot) = &lab.snapshot else { return Line::default() };
+    if let Some(pair) = new_pair(lab, time_step) {
+        let space = (width.saturating_sub(3) / 2).saturating_sub(2);
+        let [x, y] = [&pair.x, &pair.y].map(|numbers| values(numbers, space));
+        return Line::styled(format!("x {x}   y {y}"), theme.muted());
+    }
     let mut labels = Vec::new();
     if time_step.layers.len() > 1 {
         let layer = lab.cursor.layer.min(time_step.layers.len() - 1);
@@ -108,7 +113,6 @@ fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme) -> Line<'static> {
         let probe = lab.cursor.probe.min(snapshot.probes.len() - 1) + 1;
         labels.push(format!("probe {probe} of {}", snapshot.probes.len()));
     }
-    labels.extend(new_pair(lab, time_step).map(|pair| format!("x {}   y {}", values(&pair.x), values(&pair.y))));
     Line::styled(labels.join("   "), theme.muted())
 }
 
@@ -118,10 +122,20 @@ fn new_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
     time_step.last_pair.as_ref().filter(|_| lab.added && time_step.pairs > before)
 }
 
-/// "0.31 −0.82 0.05".
-fn values(numbers: &[f32]) -> String {
-    let number = |value: &f32| format!("{value:.2}").replace('-', "−");
-    numbers.iter().map(number).collect::<Vec<_>>().join(" ")
+/// "0.31 −0.82 …": as many whole numbers as fit.
+fn values(numbers: &[f32], most: usize) -> String {
+    let mut text = String::new();
+    for (i, value) in numbers.iter().enumerate() {
+        let number = format!("{value:.2}").replace('-', "−");
+        // Space for the dots that stand for the others.
+        let for_dots = if i + 1 < numbers.len() { 2 } else { 0 };
+        if width_of(&text) + width_of(&number) + 1 + for_dots > most {
+            return format!("{text} …").trim_start().to_owned();
+        }
+        text += if i == 0 { "" } else { " " };
+        text += &number;
+    }
+    text
 }
 
 /// What the last token added to the state, and to Σ y xᵀ: y xᵀ where it completes a pair, else nothing.
@@ -251,4 +265,17 @@ fn render_alone(map: &Map, theme: Theme, space: Rect, buffer: &mut Buffer) {
     };
     buffer.set_stringn(space.x, space.y, title, usize::from(space.width), theme.role(map.role));
     heatmap::render(&grid, map.most, size, theme, Rect { y: space.y + 1, height, ..space }, buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::values;
+
+    #[test]
+    fn numbers_are_shown_whole_or_not_at_all() {
+        assert_eq!(values(&[0.314, -0.82], 20), "0.31 −0.82");
+        assert_eq!(values(&[0.314, -0.82, 1.0], 12), "0.31 −0.82 …");
+        assert_eq!(values(&[0.314, -0.82, 1.0], 11), "0.31 …");
+        assert_eq!((values(&[1.0], 2), values(&[], 9)), ("…".to_owned(), String::new()));
+    }
 }

@@ -9,6 +9,7 @@ use ratatui::style::Style;
 
 use super::braille::{Raster, Stroke};
 use super::scale::{Scale, short_tick_label, tick_label};
+use super::wrap::{fit, width};
 use crate::series::Series;
 use crate::tui::numbers::count;
 
@@ -230,7 +231,7 @@ impl Plot<'_> {
         });
         for (label, row) in labels.iter().zip(apart(wanted.collect(), gutter.height)) {
             let space = usize::from(gutter.width - 1);
-            buffer.set_stringn(gutter.x + 1, gutter.y + row, &label.text, space, label.style);
+            buffer.set_stringn(gutter.x + 1, gutter.y + row, with_whole_number(&label.text, space), space, label.style);
         }
     }
 }
@@ -247,6 +248,16 @@ fn clipped(from: (f64, f64), to: (f64, f64)) -> Option<((f64, f64), (f64, f64))>
     };
     let (low, high) = (from.0.max(0.0), to.0.min(1.0));
     (low <= high).then(|| (at(low), at(high)))
+}
+
+/// The text, or less of its words and all of the number at its end: half a number is a wrong number.
+fn with_whole_number(text: &str, most: usize) -> String {
+    match text.rsplit_once(' ') {
+        Some((words, number)) if width(text) > most && width(number) + 2 < most => {
+            format!("{} {number}", fit(words, most - width(number) - 1))
+        }
+        Some(_) | None => fit(text, most),
+    }
 }
 
 /// Moves rows (in order, from the top) apart so that no two are the same, as little as that takes.
@@ -274,7 +285,14 @@ fn dot_row(share: f64, raster: &Raster) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{apart, clipped};
+    use super::{apart, clipped, with_whole_number};
+
+    #[test]
+    fn a_label_loses_words_before_digits() {
+        assert_eq!(with_whole_number("least squares 0.1234", 13), "least… 0.1234");
+        assert_eq!(with_whole_number("GD-1 0.2061", 13), "GD-1 0.2061");
+        assert_eq!(with_whole_number("0.123456789", 5), "0.12…");
+    }
 
     #[test]
     fn a_line_that_leaves_the_axis_is_cut_there() {
