@@ -14,10 +14,10 @@ use anyhow::Result;
 
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
+use super::divergence::{has_diverged, is_good};
 use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
 use super::opening::Watch;
 use super::trainer::Run;
-use super::divergence::{has_diverged, is_good};
 use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey, Task};
