@@ -9,6 +9,7 @@ use innerloop::train::{
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::glyphs::Glyphs;
+use innerloop::tui::layout;
 use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
@@ -376,6 +377,31 @@ fn the_token_under_the_cursor_is_the_same_in_every_pane() {
         ["Added by token 3 of 21 (x2)", "added to the state", "y xᵀ", "x 0.00 0.00", "y −0.20", "Loss after 1 example,"]
     {
         assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+#[test]
+fn the_larger_the_screen_the_more_panes() {
+    let app = fixture::lab();
+    let lab = app.lab.as_ref().unwrap();
+    for (size, count) in [((80, 24), 2), ((120, 36), 4), ((149, 60), 4), ((160, 48), 6), ((200, 60), 6)] {
+        let panes = layout::lab(lab, Rect::new(0, 0, size.0, size.1)).panes;
+        assert_eq!(panes.len(), count, "{size:?}");
+        for (i, (pane, area)) in panes.iter().enumerate() {
+            let others = &panes[i + 1..];
+            assert!(others.iter().all(|(other, place)| pane != other && !area.intersects(*place)), "{size:?} {pane:?}");
+        }
+        let covered: u32 = panes.iter().map(|(_, area)| area.area()).sum();
+        let top = panes.iter().map(|(_, area)| area.top()).min().unwrap();
+        assert_eq!(covered, u32::from(size.0) * u32::from(size.1 - 1 - top), "no gap at {size:?}");
+    }
+}
+
+#[test]
+fn the_difference_from_the_accumulator_is_shown_on_small_screens() {
+    for (size, depth) in [((80, 24), Depth::True), ((100, 30), Depth::True), ((80, 24), Depth::None)] {
+        let shown = text(&render(&fixture::lab(), depth, size));
+        assert!(shown.contains("diff") && shown.contains("Σ y xᵀ"), "{size:?} {depth:?}: {shown}");
     }
 }
 

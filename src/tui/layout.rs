@@ -68,7 +68,7 @@ fn six_panes(lab: &Lab, middle: Rect) -> Vec<(Pane, Rect)> {
         let halves = |column: Rect| -> [Rect; 2] { Layout::vertical([Constraint::Fill(1); 2]).areas(column) };
         let ([loss, distance], [state, context]) = (halves(left), halves(centre));
         // Predictions are square, and a table is short.
-        let [predictions, last] = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).areas(right);
+        let [predictions, last] = Layout::vertical([Constraint::Fill(2), Constraint::Fill(1)]).areas(right);
         return vec![
             (Pane::Loss, loss),
             (Pane::State, state),

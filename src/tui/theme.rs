@@ -250,6 +250,7 @@ mod tests {
     /// As dark as the backgrounds of dark themes are.
     const DARK: Rgb = (30, 30, 30);
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum")]
     fn rgb(color: Color) -> Rgb {
         match color {
             Color::Rgb(r, g, b) => (r, g, b),

@@ -96,7 +96,7 @@ impl StepsAxis {
         let (first, last) = (scale.position(if self.log { 1.0 } else { 0.0 }), scale.position(end));
         let size = (high - low).min(last - first);
         let low = low.max(first).min(last - size);
-        let (low, high) = (scale.from_position(low), scale.from_position(low + size));
+        let (low, high) = (scale.at_position(low), scale.at_position(low + size));
         let low = low.min(end - LEAST).max(0.0);
         (low, high.max(low + LEAST))
     }

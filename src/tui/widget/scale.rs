@@ -48,7 +48,7 @@ impl Scale {
     }
 
     /// The value at a [`position`](Self::position).
-    pub fn from_position(self, position: f64) -> f64 {
+    pub fn at_position(self, position: f64) -> f64 {
         match self {
             Self::Linear { .. } => position,
             Self::Log { .. } => position.exp(),
@@ -59,7 +59,7 @@ impl Scale {
     pub fn value(self, share: f64) -> f64 {
         let (low, high) = self.ends();
         let [low, high] = [low, high].map(|end| self.position(end));
-        self.from_position(low + share * (high - low))
+        self.at_position(low + share * (high - low))
     }
 
     /// Where a value lies: 0 at the low end, 1 at the high end, beyond them outside.
