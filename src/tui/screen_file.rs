@@ -71,12 +71,12 @@ type Rgb = (u8, u8, u8);
 
 fn svg(buffer: &Buffer, background: Background) -> String {
     let (width, height) = (f64::from(buffer.area.width) * CELL.0, f64::from(buffer.area.height) * CELL.1);
-    let paper = colours(background).1;
+    let default_back = colours(background).1;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"{LETTERS}\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n",
-        hex(paper)
+        hex(default_back)
     );
     for (y, cells) in buffer.content.chunks(usize::from(buffer.area.width).max(1)).enumerate() {
         row(cells, y as f64 * CELL.1, background, &mut svg);
@@ -86,13 +86,13 @@ fn svg(buffer: &Buffer, background: Background) -> String {
 
 /// Backgrounds first, then shapes and letters; neighbours of one style are one element.
 fn row(cells: &[Cell], top: f64, background: Background, svg: &mut String) {
-    let paper = colours(background).1;
+    let default_back = colours(background).1;
     let styled: Vec<(Rgb, Rgb)> = cells.iter().map(|cell| cell_colours(cell, background)).collect();
     let mut start = 0;
     while start < cells.len() {
         let same = |i: &usize| styled[*i].1 == styled[start].1;
         let end = (start..cells.len()).find(|i| !same(i)).unwrap_or(cells.len());
-        if styled[start].1 != paper {
+        if styled[start].1 != default_back {
             let (x, width) = (start as f64 * CELL.0, (end - start) as f64 * CELL.0);
             rect((x, top), (width, CELL.1), styled[start].1, svg);
         }
@@ -179,7 +179,7 @@ fn hex((r, g, b): Rgb) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// The colours of text and paper where the terminal's own are meant.
+/// The colours of text and background where the terminal's own are meant.
 fn colours(background: Background) -> (Rgb, Rgb) {
     match background {
         Background::Light => ((32, 32, 32), (255, 255, 255)),
@@ -189,8 +189,8 @@ fn colours(background: Background) -> (Rgb, Rgb) {
 
 /// What is seen of a cell: the colour of its character, and the one behind it.
 fn cell_colours(cell: &Cell, background: Background) -> (Rgb, Rgb) {
-    let (text, paper) = colours(background);
-    let (mut front, mut back) = (rgb(cell.fg).unwrap_or(text), rgb(cell.bg).unwrap_or(paper));
+    let (text, default_back) = colours(background);
+    let (mut front, mut back) = (rgb(cell.fg).unwrap_or(text), rgb(cell.bg).unwrap_or(default_back));
     if cell.modifier.contains(Modifier::DIM) {
         let mix = |a: u8, b: u8| ((3 * u16::from(a) + 2 * u16::from(b)) / 5) as u8;
         front = (mix(front.0, back.0), mix(front.1, back.1), mix(front.2, back.2));
@@ -268,7 +268,7 @@ mod tests {
         // One dot of a cell, at its upper left, and the upper half of another.
         assert!(svg.contains("<path d=\"M55.125 1.125h2.25v2.25h-2.25z\" fill=\"#010203\"/>"), "{svg}");
         assert!(svg.contains("<rect x=\"63\" y=\"0\" width=\"9\" height=\"9\" fill=\"#010203\"/>"), "{svg}");
-        // Reversed: the paper's colour on the text's.
+        // Reversed: the background's colour on the text's.
         assert!(svg.contains("width=\"27\" height=\"18\" fill=\"#d8d8d8\"/>"), "{svg}");
         let (open, closed) = (svg.matches("<text").count(), svg.matches("</text>").count());
         assert!(open == closed && open == 4, "{svg}");

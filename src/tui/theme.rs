@@ -303,15 +303,15 @@ mod tests {
                 (Background::Unknown, false, BLACK, 3.0),
                 (Background::Unknown, false, WHITE, 3.0),
             ];
-            for (background, high, paper, least) in cases {
+            for (background, high, behind, least) in cases {
                 let theme = Theme { high_contrast: high, ..Theme::new(depth, background) };
                 for role in ROLES {
-                    let found = contrast(rgb(theme.role(role).fg.unwrap()), paper);
+                    let found = contrast(rgb(theme.role(role).fg.unwrap()), behind);
                     assert!(found >= least, "{role:?} at {depth:?} on {background:?}, high: {high}: {found}");
                 }
                 // Where nothing is set, it is the terminal's own text.
                 if let Some(grey) = theme.muted().fg {
-                    assert!(contrast(rgb(grey), paper) >= 4.5, "muted on {background:?}");
+                    assert!(contrast(rgb(grey), behind) >= 4.5, "muted on {background:?}");
                 }
                 assert!(!theme.muted().add_modifier.contains(Modifier::DIM));
             }
