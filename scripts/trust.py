@@ -42,6 +42,9 @@ class Lab:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
+            # A signal that is ignored when the program starts stays ignored, and shells start background jobs so.
+            for name in ENDING:
+                signal.signal(getattr(signal, "SIG" + name), signal.SIG_DFL)
             os.execvpe(program, [program, *arguments], environment)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
         self.code = None
