@@ -149,7 +149,8 @@ def kills(options):
 
 def reach(state, program, folder):
     """The lab in a state."""
-    arguments = ["run", "gd-ssm"]
+    # So many steps that the run does not end before the signal.
+    arguments = ["run", "gd-ssm", "--set", "train.steps=1000000"]
     if state == "opening":
         arguments += ["--set", "task.dim=96", "--set", "task.context=96"]
     lab = Lab(program, arguments, folder)
@@ -157,7 +158,7 @@ def reach(state, program, folder):
         lab.until("opening")
         return lab
     # The step and the last step: training has begun.
-    lab.until("of 4,000")
+    lab.until("of 1,000,000")
     time.sleep(0.3)
     keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
     lab.press(keys[state])
