@@ -88,8 +88,8 @@ impl DeviceChoice {
         let gpu = |number| gpu_status::name(number).map(|name| format!("cuda:{number}, {name}"));
         match self {
             Self::Cpu => "cpu".to_owned(),
-            Self::Auto => match gpu(0) {
-                Ok(gpu) => format!("auto: the faster of {gpu} and cpu"),
+            Self::Auto => match gpu(gpu_status::most_free_listed()) {
+                Ok(gpu) => format!("auto: the faster of cpu and {gpu}"),
                 Err(why) => format!("auto: cpu, because {why}"),
             },
             Self::Cuda(number) => gpu(number).unwrap_or_else(|why| format!("{self}, but {why}")),

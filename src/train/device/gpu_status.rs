@@ -17,9 +17,9 @@ pub struct GpuStatus {
 }
 
 #[cfg(not(feature = "cuda"))]
-pub use absent::{Gpu, name};
+pub use absent::{Gpu, most_free_listed, name};
 #[cfg(feature = "cuda")]
-pub use nvml::{Gpu, most_free, name};
+pub use nvml::{Gpu, most_free, most_free_listed, name};
 
 #[cfg(feature = "cuda")]
 mod nvml {
@@ -127,6 +127,12 @@ mod nvml {
         visible::most_free(counted_by_cuda().iter().map(free))
     }
 
+    /// The number of the visible GPU with the most free memory, as far as NVML tells without CUDA.
+    pub fn most_free_listed() -> usize {
+        let Ok(library) = Nvml::init() else { return 0 };
+        visible::most_free(as_visible(&listed(&library)).iter().map(|gpu| gpu.free))
+    }
+
     /// The name of a GPU, or why there is none. Does not start CUDA, which takes long.
     pub fn name(number: usize) -> Result<String, &'static str> {
         let library = Nvml::init().map_err(|_| "no NVIDIA driver answers")?;
@@ -150,6 +156,10 @@ mod absent {
         pub fn status(&self) -> Option<GpuStatus> {
             None
         }
+    }
+
+    pub fn most_free_listed() -> usize {
+        0
     }
 
     pub fn name(_number: usize) -> Result<String, &'static str> {
