@@ -16,7 +16,7 @@ pub struct Found {
     /// The names of its file, the preferred first.
     files: &'static [&'static str],
     /// The stem of a library that it needs from its own folder, which the system's loader may not search.
-    before: Option<&'static str>,
+    needs: Option<&'static str>,
     library: OnceLock<Option<Library>>,
 }
 
@@ -27,11 +27,12 @@ pub static DRIVER: Found = Found::new("the NVIDIA driver", &["libcuda.so.1"], No
 pub static CUBLAS: Found =
     Found::new("cuBLAS", &["libcublas.so.13", "libcublas.so.12", "libcublas.so.11"], Some("libcublasLt"));
 /// The compiler of kernels; part of the CUDA toolkit.
-pub static NVRTC: Found = Found::new("NVRTC", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"], None);
+pub static NVRTC: Found =
+    Found::new("NVRTC", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"], Some("libnvrtc-builtins"));
 
 impl Found {
-    const fn new(title: &'static str, files: &'static [&'static str], before: Option<&'static str>) -> Self {
-        Self { title, files, before, library: OnceLock::new() }
+    const fn new(title: &'static str, files: &'static [&'static str], needs: Option<&'static str>) -> Self {
+        Self { title, files, needs, library: OnceLock::new() }
     }
 
     /// Message if this library is missing.
@@ -52,13 +53,20 @@ impl Found {
             None => open(file.as_ref()),
             Some(root) => ["lib64", "lib"].iter().find_map(|folder| {
                 let folder = root.join(folder);
-                if let (Some(stem), Some((_, version))) = (self.before, file.split_once(".so")) {
-                    // It stays open: the next library finds it by its name.
-                    std::mem::forget(open(&folder.join(format!("{stem}.so{version}"))));
-                }
+                self.open_what_it_needs(&folder, file);
                 open(&folder.join(file))
             }),
         })
+    }
+
+    /// Of libnvrtc.so.13 libnvrtc-builtins.so.13.0. It stays open: the next library finds it by its name.
+    fn open_what_it_needs(&self, folder: &Path, file: &str) {
+        let (Some(stem), Some((_, version))) = (self.needs, file.split_once(".so")) else { return };
+        let begins = format!("{stem}.so{version}");
+        let names = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.file_name()));
+        for name in names.filter(|name| name.to_string_lossy().starts_with(&begins)) {
+            std::mem::forget(open(&folder.join(name)));
+        }
     }
 
     /// The error of a library that is too old, or that is not there.

@@ -46,6 +46,11 @@ bool holds(size_t address, size_t bytes) {
     return address + bytes <= start + size;
 }
 
+int resident(int threads, size_t shared) {
+    const int by_memory = SHARED_MULTIPROCESSOR / static_cast<int>(shared + 1024), by_threads = 2048 / threads;
+    return by_memory < by_threads ? by_memory : by_threads;
+}
+
 #define CHECK(needs_context)                                                                                           \
     if (unsigned code = error(needs_context)) return code
 
@@ -159,18 +164,15 @@ unsigned cuFuncSetAttribute(void *function, unsigned which, int value) {
 }
 unsigned cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *, int threads, size_t shared) {
     CHECK(true);
-    const int by_memory = SHARED_MULTIPROCESSOR / static_cast<int>(shared + 1024), by_threads = 2048 / threads;
-    *blocks = by_memory < by_threads ? by_memory : by_threads;
+    *blocks = resident(threads, shared);
     return OK;
 }
 unsigned cuLaunchCooperativeKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned ty, unsigned tz,
                                    unsigned shared, void *stream, void **arguments) {
     CHECK(true);
     auto *kernel = static_cast<Kernel *>(function);
-    int resident = 0;
-    cuOccupancyMaxActiveBlocksPerMultiprocessor(&resident, function, threads, shared);
     if (y != 1 || z != 1 || ty != 1 || tz != 1 || stream || threads > 1024 || static_cast<int>(shared) > kernel->shared) return INVALID_VALUE;
-    if (x > static_cast<unsigned>(resident) * MULTIPROCESSORS) return TOO_LARGE;
+    if (x > static_cast<unsigned>(resident(threads, shared)) * MULTIPROCESSORS) return TOO_LARGE;
     std::vector<float> own(size_t(x) * shared / 4, NAN);
     using Train = void (*)(const void *, int, int, float *);
     reinterpret_cast<Train>(kernel->train)(arguments[0], x, 0, own.data());
