@@ -9,9 +9,9 @@ use dfdx::tensor::Tape;
 use super::param::Derived;
 use super::{Discretization, Graph, GraphBuilder, Node, ParamSource, Size};
 use crate::nn::step::{
-    Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
-    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, NodeId, Pad, Project, Recurrent,
-    RecurrentSizes, Reverse, Ridge, Row, RowOperation, Scan, SelectiveScan, Slice, SoftmaxAttention, Step, WindowLayer,
+    Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, Decay, DecayScan,
+    DiagonalScan, Erase, FastWeights, HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, NodeId, Pad, Project, Recurrent,
+    RecurrentSizes, Reverse, Ridge, Row, RowOperation, Scan, ScaleVectors, SelectiveScan, Slice, SoftmaxAttention, Step, VectorScale, WindowLayer,
     WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
@@ -263,6 +263,20 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.graph.record(step, Size { length: 1, width: outputs })
     }
 
+    fn scale(self, scale: VectorScale) -> Self {
+        self.then(ScaleVectors { x: self.node, scale, width: self.size.width }, self.size.width)
+    }
+
+    /// Every token with length 1.
+    pub fn unit_length(self) -> Self {
+        self.scale(VectorScale::UnitLength)
+    }
+
+    /// Every token times a step size, by a rule and the rates (B, length, 1). See [`ScaleVectors`].
+    pub fn times_step_size(self, rule: fn(NodeId) -> VectorScale, rates: Self) -> Self {
+        self.scale(rule(rates.node))
+    }
+
     /// The graph up to here, without the steps that it does not need. Takes it and its weights, which carry their
     /// tapes, from the builder.
     pub fn graph(self) -> Graph<D, T> {
@@ -312,5 +326,44 @@ impl<'g, D: Backend, T: Tape<f32, D>> Selection<'g, D, T> {
     /// Heads forget as a whole, all tokens at once.
     pub fn by_matrix(self) -> Sequence<'g, D, T> {
         self.record(MaskedAttention)
+    }
+}
+
+/// Sequences that a memory of pairs is written with, and its query of one token. See [`FastWeights`].
+pub struct Memory<'g, D: Backend, T> {
+    pub keys: Sequence<'g, D, T>,
+    pub values: Sequence<'g, D, T>,
+    pub query: Sequence<'g, D, T>,
+    pub erase: Erased<'g, D, T>,
+    /// As wide as one number or as a key.
+    pub decay: Option<Sequence<'g, D, T>>,
+    /// N: tokens after the first N are not read.
+    pub pairs: usize,
+    /// Pairs of a block.
+    pub block: usize,
+}
+
+/// What is taken away when a pair is written.
+pub enum Erased<'g, D: Backend, T> {
+    Nothing,
+    /// − (S e) kᵀ.
+    WithKeys(Sequence<'g, D, T>),
+    /// − (S e) bᵀ: e, then b.
+    Apart([Sequence<'g, D, T>; 2]),
+}
+
+impl<'g, D: Backend, T: Tape<f32, D>> Memory<'g, D, T> {
+    /// What the memory answers to the query: one token.
+    pub fn read(self) -> Sequence<'g, D, T> {
+        let Self { keys, values, query, erase, decay, pairs, block } = self;
+        let (graph, width, size) = (keys.graph, keys.size.width, Size { length: 1, width: values.size.width });
+        let erase = match erase {
+            Erased::Nothing => Erase::Nothing,
+            Erased::WithKeys(e) => Erase::WithKeys(e.node),
+            Erased::Apart(parts) => Erase::Apart(parts.map(|part| part.node)),
+        };
+        let decay = decay.map(|decay| Decay { kept: decay.node, width: decay.size.width });
+        let [keys, values, query] = [keys, values, query].map(|part| part.node);
+        graph.record(FastWeights { keys, values, query, erase, decay, pairs, width, block }, size)
     }
 }

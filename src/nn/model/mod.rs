@@ -6,11 +6,15 @@
 mod architecture;
 mod bidirectional_gd_ssm;
 pub(super) mod canonical;
+mod delta_net;
+mod fast_weights;
+mod gated_delta_net;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
 mod gru_attention;
 mod linear_attention;
+mod longhorn;
 mod lru;
 mod mamba;
 mod mamba2;
@@ -26,11 +30,14 @@ mod transformer;
 pub use super::layer::glu::ChannelMixing;
 pub use architecture::{Architecture, Configured, GdConstants, Setting};
 pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
+pub use delta_net::{DeltaNetSpec, StepSize};
+pub use gated_delta_net::GatedDeltaNetSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
+pub use longhorn::LonghornSpec;
 pub use lru::LruSpec;
 pub use mamba::MambaSpec;
 pub use mamba2::{Mamba2Spec, ScanForm};
@@ -171,6 +178,9 @@ architectures! {
     Lstm(RecurrentSpec<Lstm>),
     Mlp(MlpSpec),
     RidgeLayer(RidgeLayerSpec),
+    DeltaNet(DeltaNetSpec),
+    GatedDeltaNet(GatedDeltaNetSpec),
+    Longhorn(LonghornSpec),
 }
 
 #[cfg(test)]

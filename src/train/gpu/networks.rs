@@ -15,6 +15,7 @@ const WIDER: usize = 4;
 /// The least λ of the ridge layer.
 const FLOOR: f32 = 1e-6;
 
+mod fast_weights;
 mod stack;
 
 use self::stack::Layer;
@@ -57,6 +58,9 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
         ModelSpec::Lstm(spec) => b.recurrent(CellKind::Lstm, (spec.units, spec.layers), query, shape.outputs),
         ModelSpec::GruAttention(spec) => b.gru_attention(spec.units, query, shape.outputs),
         ModelSpec::Mlp(spec) => b.mlp(spec, shape.outputs),
+        ModelSpec::DeltaNet(spec) => b.delta_net(spec, shape),
+        ModelSpec::GatedDeltaNet(spec) => b.gated_delta_net(spec, shape),
+        ModelSpec::Longhorn(_) => b.longhorn(shape),
         ModelSpec::RidgeLayer(_) => {
             let log = b.param(1, 1);
             b.push(Kernel::Ridge { x: 0, log, dim: shape.dim, floor: FLOOR }, 1, shape.outputs);
