@@ -169,10 +169,10 @@ fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: Weights<'_>) -> Memory<'p, Cpu, Ow
     let query = x.last(1).project(w(2));
     Memory {
         keys: x.project(w(0)),
-        values: x.project(w(1)),
+        values: Some(x.project(w(1))),
         query,
         erase: Erased::Nothing,
-        decay: None,
+        decay: Kept::Constant(0.9),
         pairs: 5,
         block: 1,
     }
@@ -185,7 +185,7 @@ fn rates<'p>(x: Sequence<'p, Cpu, Owned>, weight: Matrix<Cpu, Owned>) -> Sequenc
 
 const PAIRS: &[(usize, usize)] = &[(4, 3), (4, 2), (4, 3), (4, 3), (4, 3), (4, 1), (4, 3)];
 
-const MEMORIES: [Case; 10] = [
+const MEMORIES: [Case; 13] = [
     Case { name: "unit length", tokens: (3, 4), weights: &[], record: |x, _| x.unit_length() },
     Case {
         name: "rates",
@@ -205,12 +205,34 @@ const MEMORIES: [Case; 10] = [
         weights: &[(4, 1)],
         record: |x, w| x.times_step_size(VectorScale::Implicit, rates(x, w(0))),
     },
+    Case {
+        name: "normaliser",
+        tokens: (3, 4),
+        weights: &[(4, 1)],
+        record: |x, w| x.times_step_size(VectorScale::Normaliser, x.project(w(0))),
+    },
+    Case {
+        name: "two pairs of each token, without values",
+        tokens: (3, 4),
+        weights: &[(4, 6), (4, 6), (4, 3)],
+        record: |x, w| {
+            let query = x.last(1).project(w(2));
+            let (keys, erase) = (x.project(w(0)).split(2), Erased::WithKeys(x.project(w(1)).split(2)));
+            Memory { keys, values: None, query, erase, decay: Kept::Constant(1.0), pairs: 4, block: 1 }.read()
+        },
+    },
+    Case {
+        name: "conjugate gradients",
+        tokens: (6, 4),
+        weights: &[(4, 3), (4, 2), (4, 3), (1, 3)],
+        record: |x, w| x.last(1).project(w(2)).solve([x.project(w(0)), x.project(w(1))], w(3), 2),
+    },
     Case { name: "Hebb", tokens: (6, 4), weights: PAIRS, record: |x, w| memory(x, w).read() },
     Case {
         name: "decay",
         tokens: (6, 4),
         weights: PAIRS,
-        record: |x, w| Memory { decay: Some(rates(x, w(5))), ..memory(x, w) }.read(),
+        record: |x, w| Memory { decay: Kept::Sequence(rates(x, w(5))), ..memory(x, w) }.read(),
     },
     Case {
         name: "delta rule",
@@ -224,7 +246,7 @@ const MEMORIES: [Case; 10] = [
         weights: PAIRS,
         record: |x, w| {
             let erase = Erased::WithKeys(x.project(w(3)));
-            Memory { erase, decay: Some(rates(x, w(6))), ..memory(x, w) }.read()
+            Memory { erase, decay: Kept::Sequence(rates(x, w(6))), ..memory(x, w) }.read()
         },
     },
     Case {
@@ -233,7 +255,7 @@ const MEMORIES: [Case; 10] = [
         weights: PAIRS,
         record: |x, w| {
             let erase = Erased::Apart([x.project(w(3)), x.project(w(4))]);
-            Memory { erase, decay: Some(rates(x, w(5))), ..memory(x, w) }.read()
+            Memory { erase, decay: Kept::Sequence(rates(x, w(5))), ..memory(x, w) }.read()
         },
     },
     Case {

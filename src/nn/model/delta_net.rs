@@ -90,7 +90,7 @@ weights! {
         let bias = match init { Init::Random => 0.0, Init::Constructed => OPEN };
         let (width, activation) = (layout.width(shape), Activation::Sigmoid);
         weights {
-            projections: Projections<D> = ProjectionConfig { init, shape },
+            projections: Projections<D> = ProjectionConfig::new(init, shape),
             rate: Gate<D> = GateConfig { symbol: "β", width, gates: 1, activation, bias },
         }
         constants { step: StepSize = step, }

@@ -3,7 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | e_t = [x_t; y_t] | a token; the query's is [x_q; 0] | (w), w = d + d_out |
-//! | `Wq`, `Wk`, `Wv` | q = e_q Wq, k = e Wk, v = e Wv | (w, d), (w, d), (w, d_out) |
+//! | `Wq`, `Wk`, `Wv` | q = e_q Wq, k = e Wk, v = e Wv; with P pairs a token, P keys and values | (w, d), (w, P d), (w, P d_out) |
 //! | S | the fast weights, written by the pairs and not by the query's token | (d_out, d) |
 //!
 //! ŷ = S_N q. A model is these projections, its gates, and the rule by which a pair changes S.
@@ -18,7 +18,7 @@ use dfdx::prelude::{HasShape, NoneTape, Tape};
 
 use super::Init;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{Erased, GraphBuilder, Memory, Sequence};
+use crate::nn::graph::{Erased, GraphBuilder, Kept, Memory, Sequence};
 use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::step::{Pairs, fast_weight_states};
 use crate::nn::weights::{weight, weights};
@@ -32,23 +32,37 @@ use crate::task::{Layout, Shape};
 pub struct ProjectionConfig {
     pub init: Init,
     pub shape: Shape,
+    /// v = `value` y in the construction.
+    pub value: f64,
+    /// P: pairs of a key and a value that each token makes.
+    pub products: usize,
+}
+
+impl ProjectionConfig {
+    /// One pair a token, and v = y in the construction.
+    pub fn new(init: Init, shape: Shape) -> Self {
+        Self { init, shape, value: 1.0, products: 1 }
+    }
 }
 
 weights! {
     /// Keys, values and the query.
     pub struct Projections<D>(config: ProjectionConfig) {
-        let ProjectionConfig { init, shape: Shape { dim: d, outputs, .. } } = config;
+        let ProjectionConfig { init, shape: Shape { dim: d, outputs, .. }, value, products } = config;
         let w = d + outputs;
         let random = || normal((0.5 / w as f32).sqrt());
-        let selects = |first: usize| entries(move |row, column| if row == first + column { 1.0 } else { 0.0 });
+        let selects = |first: usize, columns: usize, value: f64| {
+            entries(move |row, column| if row == first + column % columns { value as f32 } else { 0.0 })
+        };
         weights {
             // Symbol, shape, random start, construction.
-            wq: Param<D> = weight("Wq", (w, d), init.start(random(), selects(0))),
-            wk: Param<D> = weight("Wk", (w, d), init.start(random(), selects(0))),
-            wv: Param<D> = weight("Wv", (w, outputs), init.start(random(), selects(d))),
+            pub wq: Param<D> = weight("Wq", (w, d), init.start(random(), selects(0, d, 1.0))),
+            pub wk: Param<D> = weight("Wk", (w, products * d), init.start(random(), selects(0, d, 1.0))),
+            pub wv: Param<D> = weight("Wv", (w, products * outputs), init.start(random(), selects(d, outputs, value))),
         }
         constants {
-            shape: Shape = config.shape,
+            pub shape: Shape = config.shape,
+            products: usize = products,
         }
     }
 }
@@ -56,15 +70,36 @@ weights! {
 impl<D: Device> Projections<D> {
     /// A memory without erasing and decay.
     pub fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
-        Memory {
-            keys: tokens.project(self.wk.taped()),
-            values: tokens.project(self.wv.taped()),
-            query: tokens.last(1).project(self.wq.taped()),
-            erase: Erased::Nothing,
-            decay: None,
-            pairs: tokens.length() - 1,
-            block: 1,
-        }
+        let [keys, values] = [&self.wk, &self.wv].map(|weight| self.split(tokens.project(weight.taped())));
+        let query = tokens.last(1).project(self.wq.taped());
+        let pairs = (tokens.length() - 1) * self.products;
+        Memory { keys, values: Some(values), query, erase: Erased::Nothing, decay: Kept::Constant(1.0), pairs, block: 1 }
+    }
+
+    /// States of each sequence, (d_out, d) after each of `pairs` pairs. As a state is read, it is S Wqᵀ from x.
+    pub fn layer(&self, histories: &[Vec<Vec<f32>>], pairs: usize) -> Vec<LayerStates> {
+        let Shape { dim, outputs, .. } = self.shape;
+        let wq = self.wq.value.as_vec();
+        let read = |state: &Vec<f32>| -> Vec<f32> {
+            let entry = |row: &[f32], x: usize| row.iter().zip(&wq[x * dim..]).map(|(s, q)| s * q).sum();
+            state.chunks(dim).flat_map(|row| (0..dim).map(|x| entry(row, x)).collect::<Vec<_>>()).collect()
+        };
+        let time_step = |t: usize| {
+            let states = || histories.iter().filter_map(|history| history.get((t + 1) * self.products - 1));
+            StateAt::after(t + 1, states().flatten().copied().collect(), states().flat_map(read).collect())
+        };
+        vec![LayerStates {
+            name: "fast weights S".to_owned(),
+            shape: (outputs, dim),
+            axes: ("value", "key"),
+            aligned_shape: (outputs, dim),
+            time_steps: (0..pairs).map(time_step).collect(),
+        }]
+    }
+
+    /// Every token as one for each pair that it makes.
+    pub fn split<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
+        if self.products == 1 { tokens } else { tokens.split(self.products) }
     }
 }
 
@@ -140,26 +175,9 @@ pub trait FastWeightModel<D: Device> {
         self.memory(builder.tokens()).read().answer(input)
     }
 
-    /// S after each pair; as it is read, it is S Wqᵀ from x.
+    /// S after each pair.
     fn fast_weights(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        let Shape { dim, outputs, .. } = self.projections().shape;
-        let wq = self.projections().wq.value.as_vec();
-        let histories = histories(self, tokens).unwrap_or_default();
-        let read = |state: &Vec<f32>| -> Vec<f32> {
-            let entry = |row: &[f32], x: usize| row.iter().zip(&wq[x * dim..]).map(|(s, q)| s * q).sum();
-            state.chunks(dim).flat_map(|row| (0..dim).map(move |x| entry(row, x))).collect()
-        };
-        let time_step = |t: usize| {
-            let states = || histories.iter().filter_map(|history| history.get(t));
-            StateAt::after(t + 1, states().flatten().copied().collect(), states().flat_map(read).collect())
-        };
-        vec![LayerStates {
-            name: "fast weights S".to_owned(),
-            shape: (outputs, dim),
-            axes: ("value", "key"),
-            aligned_shape: (outputs, dim),
-            time_steps: (0..tokens.shape().1 - 1).map(time_step).collect(),
-        }]
+        self.projections().layer(&histories(self, tokens).unwrap_or_default(), tokens.shape().1 - 1)
     }
 }
 
@@ -177,7 +195,7 @@ fn histories<D: Device, M: FastWeightModel<D> + ?Sized>(
         let part = pick(&model.memory(builder.tokens()));
         part.map_or(Ok(Vec::new()), |part| Ok(part.run(input)?.as_vec()))
     };
-    let (keys, values) = (part(|memory| Some(memory.keys))?, part(|memory| Some(memory.values))?);
+    let (keys, values) = (part(|memory| Some(memory.keys))?, part(|memory| memory.values)?);
     let removed = part(|memory| match memory.erase {
         Erased::Nothing => None,
         Erased::WithKeys(removed) | Erased::Apart([removed, _]) => Some(removed),
@@ -186,17 +204,27 @@ fn histories<D: Device, M: FastWeightModel<D> + ?Sized>(
         Erased::Nothing | Erased::WithKeys(_) => None,
         Erased::Apart([_, beside]) => Some(beside),
     })?;
-    let decay = part(|memory| memory.decay)?;
+    let decay = part(|memory| match memory.decay {
+        Kept::Constant(_) => None,
+        Kept::Sequence(decay) => Some(decay),
+    })?;
     let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
     let builder = GraphBuilder::new(&input);
     let memory = model.memory(builder.tokens());
-    let sizes = [memory.values.width(), memory.keys.width(), memory.decay.map_or(0, Sequence::width)];
+    let (constant, decay_width) = match memory.decay {
+        Kept::Constant(kept) => (kept, 0),
+        Kept::Sequence(decay) => (1.0, decay.width()),
+    };
+    let sizes = [memory.values.map_or(1, Sequence::width), memory.keys.width(), decay_width];
     let batch = tokens.shape().0;
     let all = [&keys, &values, &removed, &beside, &decay];
     let states = |b: usize| {
         let [keys, values, removed, beside, decay] = all.map(|part| &part[part.len() / batch * b..]);
         let (erase, pairs, block) = ([removed, beside], memory.pairs, memory.block);
-        fast_weight_states(&Pairs { keys, values, erase, decay, sizes, pairs, block })
+        fast_weight_states(&Pairs { keys, values, erase, decay, constant, sizes, pairs, block })
     };
     Ok((0..batch).map(states).collect())
 }
+
+#[cfg(test)]
+mod tests;

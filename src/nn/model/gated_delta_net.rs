@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::delta_net::StepSize;
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, Setting};
-use crate::nn::graph::{Memory, Sequence};
+use crate::nn::graph::{Erased, Kept, Memory, Sequence};
+use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
 use crate::task::{Layout, Shape};
@@ -71,7 +72,7 @@ weights! {
         let [rate_bias, decay_bias] = match init { Init::Random => [0.0, BIAS], Init::Constructed => [OPEN; 2] };
         let (width, gates, activation) = (layout.width(shape), spec.decays(shape), Activation::Sigmoid);
         weights {
-            projections: Projections<D> = ProjectionConfig { init, shape },
+            projections: Projections<D> = ProjectionConfig::new(init, shape),
             rate: Gate<D> = GateConfig { symbol: "β", width, gates: 1, activation, bias: rate_bias },
             decay: Gate<D> = GateConfig { symbol: "α", width, gates, activation, bias: decay_bias },
         }
@@ -85,8 +86,19 @@ impl<D: Device> FastWeightModel<D> for GatedDeltaNet<D> {
     }
 
     fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
-        let memory = self.step.on(self.projections.memory(tokens), self.rate.of(tokens));
-        Memory { decay: Some(self.decay.of(tokens)), ..memory }
+        let memory = self.projections.memory(tokens);
+        let decay = self.decay.of(tokens);
+        let memory = Memory { decay: Kept::Sequence(decay), ..self.step.on(memory, self.rate.of(tokens)) };
+        // S diag(α) k: what is taken away is read after the state has faded.
+        let erase = match memory.erase {
+            Erased::WithKeys(keys) if decay.width() == 1 => {
+                Erased::WithKeys(keys.times_step_size(VectorScale::Rate, decay))
+            }
+            Erased::WithKeys(keys) => Erased::WithKeys(keys.times(decay)),
+            Erased::Nothing => Erased::Nothing,
+            Erased::Apart(parts) => Erased::Apart(parts),
+        };
+        Memory { erase, ..memory }
     }
 }
 

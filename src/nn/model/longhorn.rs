@@ -60,7 +60,7 @@ weights! {
         let bias = match init { Init::Random => 1.0, Init::Constructed => (rate + (-(-rate).exp()).ln_1p()) as f32 };
         let (width, activation) = (layout.width(shape), Activation::Softplus);
         weights {
-            projections: Projections<D> = ProjectionConfig { init, shape },
+            projections: Projections<D> = ProjectionConfig::new(init, shape),
             rate: Gate<D> = GateConfig { symbol: "β", width, gates: 1, activation, bias },
         }
     }

@@ -16,9 +16,11 @@ mod layer_norm;
 mod linear_attention;
 mod masked_attention;
 mod matrix_vector;
+mod mesa;
 mod pad;
 mod project;
 mod recurrent;
+mod regroup;
 mod reverse;
 mod ridge;
 mod row;
@@ -40,9 +42,11 @@ pub use layer_norm::{LayerNormalise, normalise_row};
 pub use linear_attention::LinearAttention;
 pub use masked_attention::MaskedAttention;
 pub use matrix_vector::MatrixVector;
+pub use mesa::Mesa;
 pub use pad::Pad;
 pub use project::Project;
 pub use recurrent::{Cell, CellState, Gru, Lstm, Recurrent, RecurrentSizes, Rnn};
+pub use regroup::Regroup;
 pub use reverse::Reverse;
 pub use ridge::{Ridge, lambda};
 pub use row::{Row, RowOperation};
@@ -289,4 +293,6 @@ steps! {
     Ridge(Ridge),
     FastWeights(FastWeights),
     ScaleVectors(ScaleVectors),
+    Regroup(Regroup),
+    Mesa(Mesa),
 }

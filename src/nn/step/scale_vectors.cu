@@ -1,7 +1,7 @@
-// Every vector x_t (T, D) times a factor of its squared length s and its rate β_t: β, β/s, β/(1 + β s) or 1/√s, with SCALE_EPSILON
-// added to an s that divides. One thread a token.
+// Every vector x_t (T, D) times a factor of its squared length s and its rate β_t: β, β/s, β/(1 + β s), 1/√s or 1/max(|β|, 1), with
+// SCALE_EPSILON added to an s that divides. One thread a token.
 
-enum VectorScale { RATE, NORMALISED, IMPLICIT, UNIT_LENGTH };
+enum VectorScale { RATE, NORMALISED, IMPLICIT, UNIT_LENGTH, NORMALISER };
 constexpr float SCALE_EPSILON = 1e-6f;
 
 // A factor, and its derivatives by s and β.
@@ -12,6 +12,10 @@ struct ScaleFactor {
 template <int SCALE>
 DEVICE ScaleFactor scale_factor(float s, float rate) {
     if (SCALE == RATE) return {rate, 0.0f, 1.0f};
+    if (SCALE == NORMALISER) {
+        const float inverse = 1.0f / fmaxf(fabsf(rate), 1.0f);
+        return {inverse, 0.0f, fabsf(rate) > 1.0f ? -rate * inverse * inverse * inverse : 0.0f};
+    }
     const float inverse = 1.0f / (SCALE == IMPLICIT ? 1.0f + rate * s : s + SCALE_EPSILON);
     if (SCALE == NORMALISED) return {rate * inverse, -rate * inverse * inverse, inverse};
     if (SCALE == IMPLICIT) return {rate * inverse, -rate * inverse * rate * inverse, inverse * inverse};

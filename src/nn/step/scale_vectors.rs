@@ -6,10 +6,11 @@
 //! | [`VectorScale::Normalised`] | β/s | normalised least mean squares |
 //! | [`VectorScale::Implicit`] | β/(1 + β s) | the step whose error is taken after it (2407.14207, equation 4) |
 //! | [`VectorScale::UnitLength`] | 1/√s | no step: the vector with length 1 |
+//! | [`VectorScale::Normaliser`] | 1/max(\|β\|, 1) | no step: the answer of mLSTM (2405.04517, equation 21) |
 //!
 //! Where s is a divisor, 10⁻⁶ is added to it, so that a vector of zeros stays one.
 
-use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, TryAdd, TryDiv, TryMul};
+use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, TryAdd, TryDiv, TryMul, TrySub};
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
@@ -33,6 +34,7 @@ pub enum VectorScale {
     Normalised(NodeId),
     Implicit(NodeId),
     UnitLength,
+    Normaliser(NodeId),
 }
 
 /// Added to s where it divides.
@@ -48,7 +50,7 @@ struct Factor {
 impl VectorScale {
     fn rate(self) -> Option<NodeId> {
         match self {
-            Self::Rate(rate) | Self::Normalised(rate) | Self::Implicit(rate) => Some(rate),
+            Self::Rate(rate) | Self::Normalised(rate) | Self::Implicit(rate) | Self::Normaliser(rate) => Some(rate),
             Self::UnitLength => None,
         }
     }
@@ -68,6 +70,10 @@ impl VectorScale {
             Self::UnitLength => {
                 let inverse = 1.0 / (s + EPSILON);
                 Factor { value: inverse.sqrt(), by_square: -0.5 * inverse.sqrt() * inverse, by_rate: 0.0 }
+            }
+            Self::Normaliser(_) => {
+                let (inverse, is_large) = (1.0 / rate.abs().max(1.0), f32::from(u8::from(rate.abs() > 1.0)));
+                Factor { value: inverse, by_square: 0.0, by_rate: -is_large * rate * inverse * inverse * inverse }
             }
         }
     }
@@ -92,6 +98,10 @@ impl Step for ScaleVectors {
                 rate(node)?.try_div(divisor)?
             }
             VectorScale::UnitLength => square(x.retaped::<T>())?.try_add(EPSILON)?.try_sqrt()?.try_powi(-1)?,
+            // max(|β|, 1) = max(|β| − 1, 0) + 1.
+            VectorScale::Normaliser(node) => {
+                rate(node)?.try_abs()?.try_sub(1.0f32)?.try_relu()?.try_add(1.0f32)?.try_powi(-1)?
+            }
         };
         x.try_mul(factor.try_broadcast_like::<_, Axis<2>>(&shape)?)
     }
@@ -168,6 +178,7 @@ mod tests {
             (VectorScale::Normalised(node), 0.5 / 25.0),
             (VectorScale::Implicit(node), 0.5 / (1.0 + 0.5 * 25.0)),
             (VectorScale::UnitLength, 0.2),
+            (VectorScale::Normaliser(node), 1.0),
         ];
         for (scale, factor) in factors {
             let mut out = [ZERO; 4];

@@ -229,7 +229,13 @@ fn reads_state_through_weights(model: &ModelSpec) -> bool {
             | ModelSpec::ProductSsm(_)
             | ModelSpec::DeltaNet(_)
             | ModelSpec::GatedDeltaNet(_)
+            | ModelSpec::DeltaProduct(_)
             | ModelSpec::Longhorn(_)
+            | ModelSpec::Mesa(_)
+            | ModelSpec::MLstm(_)
+            | ModelSpec::RetNet(_)
+            | ModelSpec::Rwkv7(_)
+            | ModelSpec::Ttt(_)
     )
 }
 

@@ -122,6 +122,13 @@ pub enum Kernel {
         rule: ScaleRule,
     },
     FastWeights(FastWeightParts),
+    /// Keys, values and query of the mesa layer, and its log penalty.
+    Mesa {
+        parts: [NodeId; 3],
+        log: WeightId,
+        steps: usize,
+        floor: f32,
+    },
 }
 
 /// The rules of `scale_vectors.cu`.
@@ -131,19 +138,23 @@ pub enum ScaleRule {
     Normalised,
     Implicit,
     UnitLength,
+    Normaliser,
 }
 
 /// What a memory of pairs is written with, and its query.
 #[derive(Clone, Copy, Debug)]
 pub struct FastWeightParts {
     pub keys: NodeId,
-    pub values: NodeId,
+    /// Without them every value is 1.
+    pub values: Option<NodeId>,
     pub query: NodeId,
     /// − (S e) bᵀ: e.
     pub erase: Option<NodeId>,
     /// b, where it is not the key.
     pub beside: Option<NodeId>,
     pub decay: Option<NodeId>,
+    /// What is kept without `decay`.
+    pub constant: f32,
     pub pairs: usize,
     /// Pairs of a block.
     pub block: usize,
@@ -152,7 +163,7 @@ pub struct FastWeightParts {
 impl FastWeightParts {
     /// All sequences, in the order of the kernel's arguments.
     pub fn all(&self) -> [Option<NodeId>; 6] {
-        [Some(self.keys), Some(self.values), Some(self.query), self.erase, self.beside, self.decay]
+        [Some(self.keys), self.values, Some(self.query), self.erase, self.beside, self.decay]
     }
 }
 
@@ -183,6 +194,7 @@ impl Kernel {
             Self::SelectiveScan { parts, .. } => parts.to_vec(),
             Self::ScaleVectors { x, rates, .. } => [*x].into_iter().chain(*rates).collect(),
             Self::FastWeights(parts) => parts.all().into_iter().flatten().collect(),
+            Self::Mesa { parts, .. } => parts.to_vec(),
         }
     }
 
@@ -214,6 +226,7 @@ impl Kernel {
             | Self::LinearAttend { .. }
             | Self::Recurrent { .. }
             | Self::DecayScan { .. }
+            | Self::Mesa { .. }
             | Self::Ridge { .. } => true,
         }
     }

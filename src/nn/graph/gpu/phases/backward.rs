@@ -180,6 +180,17 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
                 "fast_weights_backward<{modes}, {tokens}, {sizes}>(id, {given}, {kept}, {grad}, FastWeightGrads{{{to}}})"
             )])]
         }
+        Kernel::Mesa { parts: [keys, values, query], log, steps, floor } => {
+            let Size { length: tokens, width: n } = p.size(*keys);
+            let given = [v(*keys), v(*values), v(*query), w(*log)].join(", ");
+            let (modes, to): (Vec<&str>, Vec<String>) = [by(*keys), by(*values), by(*query)].into_iter().unzip();
+            let (modes, to) = (modes.join(", "), to.join(", "));
+            let sizes = format!("{modes}, {tokens}, {}, {n}, {width}, {steps}", tokens - 1);
+            vec![
+                calls([format!("mesa_backward<{sizes}>(id, {given}, {floor:?}f, {grad}, {to}, {scratch})")]),
+                calls([format!("sum_lanes<{n}>(id, {scratch}, {})", gw(*log))]),
+            ]
+        }
         Kernel::Ridge { x, log, dim, .. } => {
             let sizes = format!("{}, {dim}, {count}", p.size(*x).length - 1);
             vec![

@@ -138,6 +138,12 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             let query = v(parts.query);
             vec![calls([format!("fast_weights_forward<{sizes}>(id, {given}, {query}, {kept}, {own})")])]
         }
+        Kernel::Mesa { parts: [keys, values, query], log, steps, floor } => {
+            let Size { length: tokens, width: n } = p.size(*keys);
+            let given = [v(*keys), v(*values), v(*query), w(*log)].join(", ");
+            let sizes = format!("{}, {n}, {width}, {steps}", tokens - 1);
+            vec![calls([format!("mesa_forward<{sizes}>(id, {given}, {floor:?}f, {own})")])]
+        }
         Kernel::Ridge { x, log, dim, floor } => {
             let Size { length: tokens, width: wide } = p.size(*x);
             let (query, sizes) = (further(&v(*x), (tokens - 1) * wide), format!("{}, {dim}, {count}", tokens - 1));
