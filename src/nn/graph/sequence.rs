@@ -10,9 +10,9 @@ use super::param::Derived;
 use super::{Discretization, Graph, GraphBuilder, Node, ParamSource, Size};
 use crate::nn::step::{
     Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, Decay, DecayScan,
-    DiagonalScan, Erase, FastWeights, HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, Project, Recurrent,
-    RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, Scan, ScaleVectors, SelectiveScan, Slice, SoftmaxAttention, Step, VectorScale, WindowLayer,
-    WindowScan, WindowWeights,
+    DiagonalScan, Erase, FastWeights, HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector,
+    Mesa, NodeId, Pad, Project, Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors,
+    Scan, SelectiveScan, Slice, SoftmaxAttention, Step, VectorScale, WindowLayer, WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
 
@@ -280,7 +280,10 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
     /// Every token as several, of equal width: (B, T · count, width / count).
     pub fn split(self, count: usize) -> Self {
         let Size { length, width } = self.size;
-        self.graph.record(Regroup { x: self.node, width: width / count }, Size { length: length * count, width: width / count })
+        self.graph.record(
+            Regroup { x: self.node, width: width / count },
+            Size { length: length * count, width: width / count },
+        )
     }
 
     /// What pairs answer to this query, one token, by ridge regression with a log penalty (1, width), computed by so many

@@ -73,7 +73,15 @@ impl<D: Device> Projections<D> {
         let [keys, values] = [&self.wk, &self.wv].map(|weight| self.split(tokens.project(weight.taped())));
         let query = tokens.last(1).project(self.wq.taped());
         let pairs = (tokens.length() - 1) * self.products;
-        Memory { keys, values: Some(values), query, erase: Erased::Nothing, decay: Kept::Constant(1.0), pairs, block: 1 }
+        Memory {
+            keys,
+            values: Some(values),
+            query,
+            erase: Erased::Nothing,
+            decay: Kept::Constant(1.0),
+            pairs,
+            block: 1,
+        }
     }
 
     /// States of each sequence, (d_out, d) after each of `pairs` pairs. As a state is read, it is S Wqᵀ from x.

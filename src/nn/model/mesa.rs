@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use super::fast_weights::{self, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, Setting};
 use crate::bounds;
+use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::constant;
 use crate::nn::step::lambda;
 use crate::nn::weights::{weight, weights};
-use crate::nn::cost::matvec;
 use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
@@ -92,7 +92,8 @@ impl<D: Device> Net<D> for Mesa<D> {
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (batch, length, width) = *tokens.shape();
         let penalty = self.log.value.as_vec().into_iter().map(lambda);
-        let penalty = DMatrix::from_diagonal(&DVector::from_iterator(self.projections.shape.dim, penalty.map(f64::from)));
+        let penalty =
+            DMatrix::from_diagonal(&DVector::from_iterator(self.projections.shape.dim, penalty.map(f64::from)));
         let matrix = |weight: &Param<D>| {
             let (rows, columns) = *weight.value.shape();
             DMatrix::from_row_iterator(rows, columns, weight.value.as_vec().into_iter().map(f64::from))

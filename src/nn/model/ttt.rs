@@ -16,9 +16,9 @@ use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
+use super::delta_net::StepSize;
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, Setting};
-use super::delta_net::StepSize;
 use crate::bounds;
 use crate::nn::graph::{Memory, Sequence};
 use crate::nn::weights::weights;

@@ -222,7 +222,9 @@ impl Step for FastWeights {
             };
         }
         let answer = match state {
-            Some(state) => state.try_matmul(query.try_reshape_like(&(batch, n, 1))?)?.try_reshape_like(&(batch, 1, m))?,
+            Some(state) => {
+                state.try_matmul(query.try_reshape_like(&(batch, n, 1))?)?.try_reshape_like(&(batch, 1, m))?
+            }
             None => query.device().try_zeros_like(&(batch, 1, m))?.retaped::<T>(),
         };
         let inputs = self.reads().into_iter().map(|node| given.of::<T>(node));
@@ -428,7 +430,9 @@ mod tests {
             ([&e, none], 0, 3),
             ([&e, &b], 0, 7),
         ];
-        for ((erase, decay_width, block), has_values) in cases.into_iter().flat_map(|case| [(case, true), (case, false)]) {
+        for ((erase, decay_width, block), has_values) in
+            cases.into_iter().flat_map(|case| [(case, true), (case, false)])
+        {
             let (decay, constant) = (&decay[..pairs * decay_width], 0.8);
             let (m, values) = if has_values { (2, &values[..]) } else { (1, none) };
             let sizes = [m, n, decay_width];

@@ -306,8 +306,7 @@ mod tests {
         let q = DVector::from_fn(n, |i, _| f64::from(query[i]));
         let expected = v.transpose() * &k * (k.transpose() * &k + lambda).lu().solve(&q).unwrap();
         let [keys, values, query] = [keys, values, query].map(|part| lanes_of(&part));
-        let problem =
-            Problem { keys: &keys, values: &values, query: &query, penalty: penalty.to_vec(), outputs: m };
+        let problem = Problem { keys: &keys, values: &values, query: &query, penalty: penalty.to_vec(), outputs: m };
         let mut out = [[0.0; LANES]; 2];
         forward(&problem, n, &mut out);
         assert_close(&out.map(|lane| lane[3]), expected.map(|x| x as f32).as_slice(), 1e-5);

@@ -169,7 +169,8 @@ fn every_model_equals_its_recurrence() {
             for (i, param) in model.params_mut().into_iter().enumerate() {
                 // Away from the start, at which gates are constants.
                 let (device, shape) = (Cpu::default(), *param.value.shape());
-                param.value = param.value.clone() * 0.7 + crate::nn::check::Random::new(i as u64).matrix(&device, shape) * 0.6;
+                param.value =
+                    param.value.clone() * 0.7 + crate::nn::check::Random::new(i as u64).matrix(&device, shape) * 0.6;
             }
             let (_, length, width) = *tokens.shape();
             let named = Named::of(&model);
@@ -190,7 +191,9 @@ fn every_model_equals_its_recurrence() {
                 let implied: Vec<f32> = last
                     .chunks(dim * batch.shape.outputs)
                     .zip(batch.query.chunks(dim))
-                    .flat_map(|(map, query)| map.chunks(dim).map(move |row| row.iter().zip(query).map(|(m, x)| m * x).sum()))
+                    .flat_map(|(map, query)| {
+                        map.chunks(dim).map(move |row| row.iter().zip(query).map(|(m, x)| m * x).sum())
+                    })
                     .collect();
                 assert_close(&implied, &expected, 1e-4);
             }

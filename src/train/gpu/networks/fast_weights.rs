@@ -3,7 +3,9 @@
 use super::{Builder, FLOOR};
 use crate::nn::Activation;
 use crate::nn::graph::gpu::program::{FastWeightParts, Kernel, NodeId, ScaleRule};
-use crate::nn::model::{DeltaNetSpec, DeltaProductSpec, GatedDeltaNetSpec, MesaSpec, RetNetSpec, Retention, StepSize, TttSpec};
+use crate::nn::model::{
+    DeltaNetSpec, DeltaProductSpec, GatedDeltaNetSpec, MesaSpec, RetNetSpec, Retention, StepSize, TttSpec,
+};
 use crate::task::Shape;
 
 impl Builder {

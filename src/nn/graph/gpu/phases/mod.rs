@@ -232,8 +232,7 @@ fn fast_weights(p: &Places<'_>, parts: &FastWeightParts) -> (String, String) {
     let decay = parts.decay.map_or(0, |decay| p.size(decay).width);
     let (erases, apart, valued) = (parts.erase.is_some(), parts.beside.is_some(), parts.values.is_some());
     let sizes = format!("{}, {n}, {m}, {decay}, {}, {erases}, {apart}, {valued}", parts.pairs, parts.block);
-    let given: Vec<String> =
-        [Some(parts.keys), parts.values, parts.erase, parts.beside, parts.decay].map(place).into();
+    let given: Vec<String> = [Some(parts.keys), parts.values, parts.erase, parts.beside, parts.decay].map(place).into();
     (sizes, format!("FastWeights{{{}, {:?}f}}", given.join(", "), parts.constant))
 }
 
