@@ -10,6 +10,7 @@
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
 //! | many runs, repeated over seeds | [`sweep`] |
+//! | runs side by side in a table | [`comparison`] |
 //! | files for other programs | [`export`] |
 //! | the thread around a run | [`worker`] |
 //! | commands without a screen | [`headless`] |
@@ -20,6 +21,7 @@
 
 pub mod bounds;
 pub mod cli;
+pub mod comparison;
 pub mod export;
 pub mod headless;
 mod logging;

@@ -22,7 +22,7 @@ use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
     DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
-    StepReport,
+    StepReport, TrainingTime,
 };
 
 /// Updates a worker posts at most in a second.
@@ -149,6 +149,8 @@ pub struct Update {
     pub opened: Option<Opened>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
     pub history: Option<History>,
+    /// Replaces the time of the training; comes with the history and with each measurement.
+    pub time: Option<TrainingTime>,
     pub steps: Vec<StepReport>,
     pub measurements: Vec<Measurement>,
     pub lr_changes: Vec<LrChange>,

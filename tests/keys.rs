@@ -14,7 +14,7 @@ use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Me
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
-use innerloop::worker::{Note, Order, Phase, Source, Status, Update};
+use innerloop::worker::{Note, Opened, Order, Phase, Source, Status, Update};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -300,6 +300,43 @@ fn o_measures_on_other_tasks_and_shows_the_results() {
 }
 
 #[test]
+fn kept_runs_stay_beside_what_follows_until_they_are_dropped() {
+    let mut app = fixture::lab();
+    let kept = |app: &App| app.lab.as_ref().map_or(app.kept.len(), |lab| lab.kept.len());
+    type_text(&mut app, "m");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.starts_with("Kept as 1")), "{:?}", app.notice);
+    // Another run of the same task, and the gallery in between.
+    type_text(&mut app, "bn");
+    assert_eq!((app.mode(), kept(&app)), (Mode::Gallery, 1));
+    app.update(Message::Result(EffectResult::Started { title: "S4D".to_owned() }));
+    assert_eq!(type_text(&mut app, "m"), []);
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("no curves to keep yet")), "{:?}", app.notice);
+    let mut opened = fixture::opened();
+    opened.seed = 7;
+    let history = app.lab.as_ref().unwrap().kept[0].history.clone();
+    let update = |opened| Update { opened: Some(opened), history: Some(history.clone()), ..Update::default() };
+    app.update(Message::Worker(Box::new(update(opened.clone()))));
+    let (runs, own) = app.lab.as_ref().unwrap().overlaid();
+    assert_eq!((runs[0].1.as_str(), own.as_str()), ("seed 0", "seed 7"));
+    let seeds: Vec<u64> = app.lab.as_ref().unwrap().rows().iter().map(|row| row.seed).collect();
+    assert_eq!(seeds, [0, 7]);
+    (0..6).for_each(|_| drop(type_text(&mut app, "m")));
+    assert_eq!((kept(&app), app.notice.as_deref()), (6, Some("6 runs are kept already: M drops them.")));
+    // A run of another task is not beside them, and says why.
+    let preset = innerloop::preset::set(&opened.preset, [("task.dim", "4")]).unwrap();
+    app.update(Message::Worker(Box::new(update(Opened { preset: preset.into(), ..opened }))));
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("task.dim=4")), "{:?}", app.notice);
+    let lab = app.lab.as_ref().unwrap();
+    assert_eq!((lab.overlaid().0.len(), lab.rows().len(), kept(&app)), (0, 1, 6));
+    type_text(&mut app, "m");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("cannot be compared")), "{:?}", app.notice);
+    type_text(&mut app, "M");
+    assert_eq!((kept(&app), app.notice.as_deref()), (0, Some("Dropped 6 kept runs.")));
+    type_text(&mut app, "t");
+    assert_eq!(app.lab.as_ref().unwrap().focus, Pane::Runs);
+}
+
+#[test]
 fn the_ladder_of_paces_has_ends() {
     let mut app = fixture::lab();
     let pace = |effects: Vec<Effect>| match effects.as_slice() {
@@ -325,7 +362,7 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
     (0..3).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
-    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Fit, Pane::Predictions));
+    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Runs, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();
     assert!(lab.zoom && !lab.log_axis);

@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::exit::Usage;
-use super::report::{Report, overrides};
+use super::report::Report;
 use super::sweep_table::lines;
 use super::{VERSION, completions, tell};
 use crate::bounds;
+use crate::preset;
 use crate::export::{self, EndedRuns, Format, MeasuredRun};
 use crate::session::{self, Session, Source};
 use crate::sweep::{self, Folder, summarise};
@@ -145,7 +146,7 @@ fn measured(session: &Session, device: DeviceChoice) -> Result<MeasuredRun<'_>> 
     let snapshot = experiment.snapshot()?;
     let report = Report::of(&mut experiment, 0, Duration::ZERO)?.value()?;
     let distances = experiment.history.latest.as_ref().map(|latest| latest.equivalence.distances.clone());
-    let changed = overrides(&session.name, &session.preset);
+    let changed = preset::overridden(&session.name, &session.preset);
     let distances = distances.unwrap_or_default();
     Ok(MeasuredRun { session, report, distances, claims, snapshot, changed, version: VERSION })
 }

@@ -83,6 +83,12 @@ pub enum LabAction {
     MeasureShifts,
     /// Fits learners to the model's answers.
     Fit,
+    /// Keeps the run's curves on the screen, beside those of what follows.
+    Keep,
+    /// Drops all kept runs.
+    DropKept,
+    /// Brings the table of runs to the front.
+    ShowRuns,
     Save,
 }
 

@@ -162,6 +162,7 @@ impl<'a> RunLoop<'a> {
                 references: experiment.references().to_vec(),
             }),
             history: Some(experiment.history.clone()),
+            time: Some(experiment.time.clone()),
             notes: std::mem::take(&mut self.pending.notes),
             ..Update::default()
         };
@@ -370,6 +371,9 @@ impl<'a> RunLoop<'a> {
             saved_step: self.saved_step,
             gpu: self.gpu_status.clone(),
         });
+        if !self.pending.measurements.is_empty() {
+            self.pending.time = Some(self.experiment.time.clone());
+        }
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
     }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::preset::{Entry, Family};
+use crate::preset::{self, Entry, Family, Preset};
 use crate::session::{PresetResults, ResultCache, Summary};
 use crate::train::DeviceChoice;
 use crate::tui::effects::Effect;
@@ -85,6 +85,12 @@ impl Gallery {
     /// Earlier results of a preset on this machine.
     pub fn results(&self, name: &str) -> Option<&PresetResults> {
         self.results.get(name)
+    }
+
+    /// What was changed in the preset of this name, as for `--set`; `None` if there is no such preset.
+    pub fn overrides(&self, name: &str, preset: &Preset) -> Option<Vec<String>> {
+        let entry = self.presets.iter().find(|entry| entry.name == name)?;
+        Some(preset::settings(entry.preset.as_ref().ok()?, preset))
     }
 
     /// Where a run would compute.

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::kept::KeptRun;
 use crate::session::ClaimRecord;
-use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
+use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, TrainingTime};
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
@@ -36,6 +37,12 @@ pub struct Lab {
     pub opening_share: f64,
     pub opened: Option<Opened>,
     pub history: History,
+    /// Wall-clock time of the training.
+    pub time: TrainingTime,
+    /// What was changed in the preset; `None` if there is no preset of that name.
+    pub overrides: Option<Vec<String>>,
+    /// Runs whose curves stay beside this one's, all of one task.
+    pub kept: Vec<KeptRun>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
     /// The claims that were checked in this run.
@@ -58,9 +65,12 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub fn new(title: String) -> Self {
+    pub fn new(title: String, kept: Vec<KeptRun>) -> Self {
         Self {
             title,
+            time: TrainingTime::default(),
+            overrides: None,
+            kept,
             opening_share: 0.0,
             opened: None,
             history: History::default(),
@@ -110,6 +120,9 @@ impl Lab {
         self.opening_share = update.opening.unwrap_or(self.opening_share);
         if let Some(history) = update.history {
             self.history = history;
+        }
+        if let Some(time) = update.time {
+            self.time = time;
         }
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
@@ -205,6 +218,9 @@ impl Lab {
                 self.focus_on(Pane::Fit);
                 return self.opened.iter().map(|_| Effect::Order(Order::Fit)).collect();
             }
+            // The app answers these two, because they have something to say.
+            LabAction::Keep | LabAction::DropKept => {}
+            LabAction::ShowRuns => self.focus_on(Pane::Runs),
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,
             LabAction::ToggleZoom => self.zoom = !self.zoom,

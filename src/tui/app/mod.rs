@@ -3,9 +3,11 @@
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
 mod gallery;
+mod kept;
 mod lab;
 
 pub use gallery::{Gallery, ListRow, SessionRow, Tab};
+pub use kept::{KeptRun, MOST_KEPT};
 pub use lab::{Cursor, Lab, PACES};
 
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct App {
     pub gallery: Gallery,
     /// The lab, while one is open; the gallery is behind it.
     pub lab: Option<Lab>,
+    /// The kept runs, while no lab is open; otherwise the lab has them.
+    pub kept: Vec<KeptRun>,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
     /// The question about unsaved steps, while it is asked: what follows the answer.
@@ -53,7 +57,7 @@ pub struct App {
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, help: None, question: None, after_save: None, notice: None }
+        Self { gallery, lab: None, kept: Vec::new(), help: None, question: None, after_save: None, notice: None }
     }
 
     /// What keys mean now.
@@ -113,6 +117,17 @@ impl App {
         let Some(lab) = &mut self.lab else { return vec![] };
         if action == LabAction::Save && lab.opening() {
             self.notice = Some("Still opening: there is nothing to save yet.".to_owned());
+        }
+        if action == LabAction::Keep {
+            self.notice = Some(lab.keep().unwrap_or_else(|why| why));
+        }
+        if action == LabAction::DropKept {
+            let dropped = std::mem::take(&mut lab.kept).len();
+            self.notice = Some(match dropped {
+                0 => "No run is kept: m keeps this one.".to_owned(),
+                1 => "Dropped 1 kept run.".to_owned(),
+                several => format!("Dropped {several} kept runs."),
+            });
         }
         lab.update(action)
     }
@@ -188,7 +203,7 @@ impl App {
             Intent::Exit(code) => vec![Effect::Exit(code)],
             Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
             Intent::LeaveLab => {
-                self.lab = None;
+                self.kept = self.lab.take().map(|lab| lab.kept).unwrap_or_default();
                 vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
             }
         }
@@ -196,7 +211,10 @@ impl App {
 
     fn resulted(&mut self, result: EffectResult) {
         match result {
-            EffectResult::Started { title } => self.lab = Some(Lab::new(printable(&title))),
+            EffectResult::Started { title } => {
+                let kept = self.lab.take().map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
+                self.lab = Some(Lab::new(printable(&title), kept));
+            }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
         }
@@ -206,7 +224,12 @@ impl App {
         let Some(lab) = &mut self.lab else { return vec![] };
         let mut effects = vec![];
         let record = update.checked.clone();
+        let opens = update.opened.as_ref().map(|opened| self.gallery.overrides(&opened.name, &opened.preset));
         let notes = lab.apply(update);
+        if let Some(overrides) = opens {
+            lab.overrides = overrides;
+            self.notice = lab.kept_refusal().map(|why| printable(&why)).or(self.notice.take());
+        }
         if let (Some(record), Some(opened), true) = (record, &lab.opened, lab.is_unmodified()) {
             effects.push(Effect::RecordResult(opened.name.clone(), Arc::clone(&opened.preset), record));
         }

@@ -59,6 +59,7 @@ panes! {
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
     Fit: fit, "fit", LowerLeft;
+    Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Claims: claims, "claims", LowerRight;
