@@ -9,7 +9,7 @@ use innerloop::train::{
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::glyphs::Glyphs;
-use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move};
+use innerloop::tui::message::{Action, EffectResult, GalleryAction as G, LabAction, Message, Move};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
@@ -57,7 +57,9 @@ fn screens() -> Vec<(&'static str, App)> {
     let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
     vec![
         ("gallery", fixture::gallery()),
-        ("sessions", after(fixture::gallery(), &[Action::Gallery(GalleryAction::NextTab)])),
+        ("sessions", after(fixture::gallery(), &[Action::Gallery(G::NextTab)])),
+        ("rename", after(fixture::gallery(), &[G::NextTab, G::Rename].map(Action::Gallery))),
+        ("delete", after(fixture::gallery(), &[G::NextTab, G::Mark, G::Delete].map(Action::Gallery))),
         ("lab", fixture::lab()),
         ("opening", fixture::empty_lab()),
         ("finished", fixture::finished()),

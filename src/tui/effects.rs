@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Result;
 
 use super::event::{Event, TERMINAL_LOST};
-use super::listing::Lister;
+use super::listing::{self, Lister};
 use super::message::{EffectResult, Message, SystemEvent};
 use super::terminal::Screen;
 use crate::preset::Preset;
@@ -30,6 +30,12 @@ pub enum Effect {
     /// Show a session that another program trains: a file, or the latest one in a folder.
     Watch(PathBuf, DeviceChoice),
     ListSessions,
+    /// Read sessions that are to stand beside the run.
+    ReadKept(Vec<PathBuf>),
+    /// Give the file of a session another name.
+    Rename(PathBuf, String),
+    /// Delete the file of a session.
+    Delete(PathBuf),
     ReadResults,
     /// Store what a run of a preset came to.
     RecordResult(String, Arc<Preset>, ClaimRecord),
@@ -108,6 +114,16 @@ impl EffectRunner {
             Effect::ListSessions => {
                 self.lister.start(self.places.saves.clone(), self.events.clone());
                 return None;
+            }
+            Effect::ReadKept(paths) => {
+                listing::read_kept(paths, self.events.clone());
+                return None;
+            }
+            Effect::Rename(path, name) => {
+                EffectResult::Renamed(session::rename(&path, &name).map_err(|error| format!("{error:#}")))
+            }
+            Effect::Delete(path) => {
+                EffectResult::Deleted(session::delete(&path).map(|()| path).map_err(|error| format!("{error:#}")))
             }
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {

@@ -10,9 +10,16 @@ use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move};
 /// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// The presets.
     Gallery,
+    /// The saved sessions.
+    Sessions,
     /// A search is being typed.
     Search,
+    /// The name of a file is being typed.
+    Rename,
+    /// The question whether a session is to be deleted.
+    Delete,
     Lab,
     Help,
     /// The question about unsaved steps.
@@ -20,12 +27,29 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub const ALL: [Self; 5] = [Self::Gallery, Self::Search, Self::Lab, Self::Help, Self::Question];
+    pub const ALL: [Self; 8] = [
+        Self::Gallery,
+        Self::Sessions,
+        Self::Search,
+        Self::Rename,
+        Self::Delete,
+        Self::Lab,
+        Self::Help,
+        Self::Question,
+    ];
+
+    /// Whether letters are text and no keys.
+    pub fn takes_text(self) -> bool {
+        matches!(self, Self::Search | Self::Rename)
+    }
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Gallery => "Gallery",
+            Self::Sessions => "Sessions",
             Self::Search => "While searching",
+            Self::Rename => "While renaming",
+            Self::Delete => "Deleting",
             Self::Lab => "Lab",
             Self::Help => "Help",
             Self::Question => "Unsaved steps",
@@ -94,15 +118,18 @@ impl Key {
 }
 
 use Key::{Char, Code, Ctrl};
-use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
+use KeyCode::{BackTab, Backspace, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
 
-const GALLERY: &[Mode] = &[Mode::Gallery];
+const GALLERY: &[Mode] = &[Mode::Gallery, Mode::Sessions];
+const SESSIONS: &[Mode] = &[Mode::Sessions];
+const RENAME: &[Mode] = &[Mode::Rename];
+const DELETE: &[Mode] = &[Mode::Delete];
 const SEARCH: &[Mode] = &[Mode::Search];
 const LAB: &[Mode] = &[Mode::Lab];
 const QUESTION: &[Mode] = &[Mode::Question];
-const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Lab];
+const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab];
 /// Where no text is typed and no question is asked.
-const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Lab, Mode::Help];
+const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Help];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None }
@@ -126,6 +153,18 @@ pub static BINDINGS: &[Binding] = &[
         .hint("Tab", "presets / sessions"),
     bind(GALLERY, &[Char('d')], Action::Gallery(G::NextDevice), "where to compute: auto, cpu or cuda")
         .hint("d", "device"),
+    bind(SESSIONS, &[Char('o')], Action::Gallery(G::NextColumn), "sort by the next column").hint("o", "sort"),
+    bind(SESSIONS, &[Char('O')], Action::Gallery(G::ReverseOrder), "reverse the order"),
+    bind(SESSIONS, &[Char('m')], Action::Gallery(G::Mark), "mark: Enter then opens the selected session beside the marked")
+        .hint("m", "mark"),
+    bind(SESSIONS, &[Char('M')], Action::Gallery(G::ClearMarks), "take all marks away"),
+    bind(SESSIONS, &[Char('r')], Action::Gallery(G::Rename), "rename the file"),
+    bind(SESSIONS, &[Char('x'), Code(Delete)], Action::Gallery(G::Delete), "delete the session, after a question"),
+    bind(RENAME, &[Code(Enter)], Action::Gallery(G::AcceptName), "rename").hint("Enter", "rename"),
+    bind(RENAME, &[Code(Esc)], Action::Gallery(G::CancelName), "keep the old name").hint("Esc", "cancel"),
+    bind(RENAME, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty name: keep the old one"),
+    bind(DELETE, &[Char('y')], Action::Gallery(G::ConfirmDelete), "delete it").hint("y", "delete"),
+    bind(DELETE, &[Char('n'), Char('c'), Code(Esc)], Action::Gallery(G::CancelDelete), "cancel").hint("n", "cancel"),
     bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
     bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
@@ -188,7 +227,7 @@ pub fn action(mode: Mode, event: &KeyEvent) -> Option<Action> {
     }
     match event.code {
         KeyCode::Char(c)
-            if mode == Mode::Search && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) =>
+            if mode.takes_text() && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) =>
         {
             Some(Action::Gallery(G::Type(c)))
         }

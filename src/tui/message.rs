@@ -2,6 +2,9 @@
 //!
 //! Knows nothing of keys: [`keymap`](super::keymap) says which key leads to which [`Action`].
 
+use std::path::PathBuf;
+
+use super::app::KeptRun;
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
 
@@ -63,6 +66,20 @@ pub enum GalleryAction {
     Erase,
     AcceptSearch,
     ClearSearch,
+    /// Sorts the sessions by the next column.
+    NextColumn,
+    ReverseOrder,
+    /// Marks the selected session, to be opened beside another, or takes the mark away.
+    Mark,
+    ClearMarks,
+    /// Begins to type another name for the file of the selected session.
+    Rename,
+    AcceptName,
+    CancelName,
+    /// Asks whether the selected session is to be deleted.
+    Delete,
+    ConfirmDelete,
+    CancelDelete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +124,12 @@ pub enum EffectResult {
     Started { title: String },
     /// The saved sessions, each with its age in seconds; the newest alone while the list is not complete.
     SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
+    /// Sessions that are to stand beside a run, or why they cannot be read.
+    KeptRead(Vec<Result<KeptRun, String>>),
+    /// The new path of a session.
+    Renamed(Result<PathBuf, String>),
+    /// The path of a session that is no more.
+    Deleted(Result<PathBuf, String>),
     /// Earlier results of presets on this machine, and the present time in seconds since 1970.
     ResultsRead(ResultCache, u64),
 }

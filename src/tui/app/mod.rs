@@ -5,10 +5,12 @@
 mod gallery;
 mod kept;
 mod lab;
+mod sessions;
 
-pub use gallery::{Gallery, ListRow, SessionRow, Tab};
+pub use gallery::{Gallery, ListRow, Tab};
 pub use kept::{KeptRun, MOST_KEPT};
 pub use lab::{Cursor, Lab, PACES};
+pub use sessions::{Column, SessionRow, SessionTable};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +69,10 @@ impl App {
             Self { help: Some(_), .. } => Mode::Help,
             Self { lab: Some(_), .. } => Mode::Lab,
             Self { gallery, .. } if gallery.typing => Mode::Search,
-            _ => Mode::Gallery,
+            Self { gallery, .. } if gallery.renaming.is_some() => Mode::Rename,
+            Self { gallery, .. } if gallery.deleting.is_some() => Mode::Delete,
+            Self { gallery: Gallery { tab: Tab::Sessions, .. }, .. } => Mode::Sessions,
+            Self { gallery: Gallery { tab: Tab::Presets, .. }, .. } => Mode::Gallery,
         }
     }
 
@@ -78,10 +83,7 @@ impl App {
                 self.act(action)
             }
             Message::Worker(update) => self.updated(*update),
-            Message::Result(result) => {
-                self.resulted(result);
-                vec![]
-            }
+            Message::Result(result) => self.resulted(result),
             Message::System(SystemEvent::Terminate(code)) => self.terminate(code),
             Message::System(SystemEvent::Suspended) => vec![Effect::Suspend],
             Message::System(SystemEvent::Continued) => vec![Effect::Repaint],
@@ -102,7 +104,13 @@ impl App {
                 (None, None) => self.gallery.move_selection(to),
             },
             Action::Gallery(action) => match self.gallery.update(action) {
-                Ok(effect) => return effect.into_iter().collect(),
+                Ok(effects) => {
+                    // What was kept before makes way for the sessions that are opened together.
+                    if effects.iter().any(|effect| matches!(effect, Effect::ReadKept(_))) {
+                        self.kept.clear();
+                    }
+                    return effects;
+                }
                 Err(why) => self.notice = Some(printable(&why)),
             },
             Action::Lab(action) => return self.lab_action(action),
@@ -209,7 +217,7 @@ impl App {
         }
     }
 
-    fn resulted(&mut self, result: EffectResult) {
+    fn resulted(&mut self, result: EffectResult) -> Vec<Effect> {
         match result {
             EffectResult::Started { title } => {
                 let kept = self.lab.take().map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
@@ -217,7 +225,26 @@ impl App {
             }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
+            EffectResult::KeptRead(runs) => {
+                // The lab may have been left in the meantime.
+                let Some(lab) = &mut self.lab else { return vec![] };
+                let refused = runs.into_iter().filter_map(|run| run.and_then(|run| lab.add_kept(run)).err()).last();
+                let refused = refused.or_else(|| lab.kept_refusal());
+                self.notice = refused.map(|why| printable(&why)).or(self.notice.take());
+            }
+            EffectResult::Renamed(Ok(path)) => {
+                self.notice = Some(printable(&format!("renamed to {}", path.display())));
+                self.gallery.await_session(path);
+                return vec![Effect::ListSessions];
+            }
+            EffectResult::Deleted(Ok(path)) => {
+                self.notice = Some(printable(&format!("deleted {}", path.display())));
+                self.gallery.sessions.remove(&path);
+                return vec![Effect::ListSessions];
+            }
+            EffectResult::Renamed(Err(why)) | EffectResult::Deleted(Err(why)) => self.notice = Some(printable(&why)),
         }
+        vec![]
     }
 
     fn updated(&mut self, update: Update) -> Vec<Effect> {

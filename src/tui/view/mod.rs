@@ -7,6 +7,7 @@ mod details;
 mod gallery;
 mod help;
 mod lab;
+mod sessions;
 mod status;
 
 use ratatui::buffer::Buffer;
@@ -40,6 +41,10 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     render_footer(app, theme, footer, buffer);
     if let Some(scrolled) = app.help {
         help::render(scrolled, theme, area, buffer);
+    }
+    sessions::render_rename(&app.gallery, theme, area, buffer);
+    if let Some(path) = &app.gallery.deleting {
+        sessions::render_delete(path, theme, area, buffer);
     }
     if app.question.is_some() {
         render_question(app, theme, area, buffer);
