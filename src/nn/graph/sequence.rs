@@ -196,15 +196,15 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(AdditiveAttention { query, keys: keys_node, values, score, length, units }, units)
     }
 
-    /// The last tokens, as many as `query_len`, plus what they take from all by attention without softmax, with Wq, Wk,
-    /// Wv and Wo, (width, width) each. See [`LinearAttention`].
-    pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], query_len: usize) -> Self {
+    /// The last tokens, as many as `query_len`, plus what they take from the first `key_len` by attention without softmax,
+    /// with Wq, Wk, Wv and Wo, (width, width) each. See [`LinearAttention`].
+    pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], key_len: usize, query_len: usize) -> Self {
         let width = self.size.width;
         let [wq, wv, wo] = [wq, wv, wo].map(|weight| self.graph.param(weight));
         let qk = self.graph.product([wq, self.graph.transpose(wk, width)], [width; 3]);
         let vo = self.graph.product([wv, wo], [width; 3]);
         let size = Size { length: query_len, width };
-        self.graph.record(LinearAttention { tokens: self.node, qk, vo, width, query_len }, size)
+        self.graph.record(LinearAttention { tokens: self.node, qk, vo, width, key_len, query_len }, size)
     }
 
     /// A short causal convolution of every channel. See [`Convolution`].

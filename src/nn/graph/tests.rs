@@ -139,7 +139,7 @@ const CASES: [Case; 38] = [
         name: "linear attention",
         tokens: (5, 3),
         weights: &[(3, 3); 8],
-        record: |x, w| x.linear_attend([0, 1, 2, 3].map(w), 5).linear_attend([4, 5, 6, 7].map(w), 1),
+        record: |x, w| x.linear_attend([0, 1, 2, 3].map(w), 5, 5).linear_attend([4, 5, 6, 7].map(w), 4, 1),
     },
     Case { name: "rnn", tokens: (4, 3), weights: RNN, record: recur::<Rnn> },
     Case { name: "gru", tokens: (4, 3), weights: GRU, record: recur::<Gru> },
