@@ -65,7 +65,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
     system::signals::survive_file_size_limit().context("cannot listen for signals")?;
     match cli.command {
         None => {
-            if let Some(message) = cli.lab.what.as_deref().and_then(cli::unknown) {
+            if let Some(message) = cli.lab.what.iter().find_map(|word| cli::unknown(word)) {
                 return Err(headless::exit::Usage(message).into());
             }
             open_lab(cli.lab)
@@ -90,9 +90,9 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     let Lab { what, changes, device, saves, color, background, glyphs } = lab;
     // What is wrong with the arguments is said before the screen is taken.
-    let start = what.as_deref().map(session::find).transpose()?;
-    let start = start.map(|source| changes.apply(source)).transpose()?;
-    if start.is_none() {
+    let found = what.iter().map(|word| session::find(word)).collect::<anyhow::Result<Vec<_>>>()?;
+    let start = changes.apply_to_all(found)?;
+    if start.is_empty() {
         changes.need_preset()?;
     }
     headless::needs_terminal()?;
@@ -109,7 +109,7 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
     session::load(&file)?;
     headless::needs_terminal()?;
     let options = tui::Options {
-        start: None,
+        start: Vec::new(),
         watch: Some(what),
         stop_at: None,
         device,

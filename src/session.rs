@@ -96,6 +96,23 @@ pub enum Source {
     Session(PathBuf, Box<Session>),
 }
 
+impl Source {
+    /// The name of the preset.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Preset(name, _) => name,
+            Self::Session(_, session) => &session.name,
+        }
+    }
+
+    pub fn preset(&self) -> &Preset {
+        match self {
+            Self::Preset(_, preset) => preset,
+            Self::Session(_, session) => &session.preset,
+        }
+    }
+}
+
 /// A preset by name, or a preset or a session by path.
 pub fn find(argument: &str) -> Result<Source> {
     if preset::is_path(argument) {

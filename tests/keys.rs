@@ -428,8 +428,8 @@ fn kept_runs_stay_beside_what_follows_until_they_are_dropped() {
     let update = |opened| Update { opened: Some(opened), history: Some(history.clone()), ..Update::default() };
     app.update(Message::Worker(Box::new(update(opened.clone()))));
     let (runs, own) = app.lab.as_ref().unwrap().overlaid();
-    assert_eq!((runs[0].1.as_str(), own.as_str()), ("seed 0", "seed 7"));
-    let seeds: Vec<u64> = app.lab.as_ref().unwrap().rows().iter().map(|row| row.seed).collect();
+    assert_eq!((runs[0].name.as_str(), own.as_str()), ("seed 0", "seed 7"));
+    let seeds: Vec<u64> = app.lab.as_ref().unwrap().rows().iter().map(|(_, row)| row.seed).collect();
     assert_eq!(seeds, [0, 7]);
     (0..6).for_each(|_| drop(type_text(&mut app, "m")));
     assert_eq!((kept(&app), app.notice.as_deref()), (6, Some("6 runs are kept already: M drops them.")));
@@ -445,6 +445,41 @@ fn kept_runs_stay_beside_what_follows_until_they_are_dropped() {
     assert_eq!((kept(&app), app.notice.as_deref()), (0, Some("Dropped 6 kept runs.")));
     type_text(&mut app, "t");
     assert_eq!(app.lab.as_ref().unwrap().focus, Pane::Runs);
+}
+
+#[test]
+fn of_several_runs_one_is_in_the_panes_and_all_are_saved() {
+    let mut app = fixture::several();
+    let lab = |app: &App| app.lab.as_ref().map(|lab| (lab.run, lab.opened.as_ref().unwrap().name.clone())).unwrap();
+    assert_eq!(lab(&app), (1, "s4d".to_owned()));
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(type_text(&mut app, "u"), [Effect::Order(Order::Focus(2))]);
+    assert_eq!((lab(&app), app.lab.as_ref().unwrap().focus), ((2, "mamba".to_owned()), Pane::State));
+    assert_eq!(type_text(&mut app, "uu"), [Effect::Order(Order::Focus(0)), Effect::Order(Order::Focus(1))]);
+    // The curves of the others keep their numbers.
+    let (runs, own) = app.lab.as_ref().unwrap().overlaid();
+    let named: Vec<_> = runs.iter().map(|run| (run.number, run.name.as_str())).collect();
+    assert_eq!((named, own.as_str()), (vec![(0, "gd-ssm"), (2, "mamba")], "s4d"));
+    assert_eq!(app.lab.as_ref().unwrap().rows().len(), 3);
+    // An update is of its run, whichever is in the panes.
+    let finished = Status { saved_step: None, ..fixture::status(Phase::Finished) };
+    app.update(Message::Worker(Box::new(Update { run: 2, status: Some(finished), ..Update::default() })));
+    assert_eq!(app.lab.as_ref().unwrap().status.as_ref().unwrap().phase, Phase::Running);
+    // A kept run comes after those that train.
+    type_text(&mut app, "m");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.starts_with("Kept as 4")), "{:?}", app.notice);
+    // Leaving waits until all are saved.
+    type_text(&mut app, "b");
+    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), Effect::Save]);
+    for run in 0..3 {
+        let status = fixture::status(Phase::Paused);
+        let status = Status { saved_step: Some(status.step), ..status };
+        let notes = vec![Note::Saved(PathBuf::from(format!("saves/{run}.ron")))];
+        let update = Update { run, status: Some(status), notes, ..Update::default() };
+        let effects = app.update(Message::Worker(Box::new(update)));
+        assert_eq!(effects.is_empty(), run < 2, "{run}");
+    }
+    assert_eq!(app.mode(), Mode::Gallery);
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ),
         ("zoomed-claims", zoomed(Pane::Claims)),
         ("compared", fixture::compared(3)),
+        ("several", fixture::several()),
         ("runs", after(fixture::compared(3), &[Action::Lab(LabAction::ShowRuns)])),
         ("zoomed-runs", after(fixture::compared(6), &[Action::Lab(LabAction::ShowRuns), Action::Lab(LabAction::ToggleZoom)])),
     ]

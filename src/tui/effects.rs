@@ -25,6 +25,8 @@ use crate::worker::{Order, Source, Update, Worker};
 pub enum Effect {
     /// Train from the start of a preset, or from where a session ended.
     Start(Source, DeviceChoice),
+    /// Train several runs at once.
+    StartSeveral(Vec<Source>, DeviceChoice),
     /// Read a session and start it.
     OpenSession(PathBuf, DeviceChoice),
     /// Show a session that another program trains: a file, or the latest one in a folder.
@@ -97,11 +99,13 @@ impl EffectRunner {
     pub fn perform(&mut self, effect: Effect) -> Option<Message> {
         let result = match effect {
             Effect::Start(source, device) => {
-                let title = match &source {
-                    Source::Preset(_, preset) => preset.title.clone(),
-                    Source::Session(_, session) => session.preset.title.clone(),
-                };
+                let title = source.preset().title.clone();
                 self.start(title, || Ok(source), device)
+            }
+            Effect::StartSeveral(sources, device) => {
+                let titles = sources.iter().map(|source| source.preset().title.clone()).collect();
+                self.replace(String::new(), |post| Worker::start_several(sources, device, post));
+                EffectResult::SeveralStarted(titles)
             }
             Effect::OpenSession(path, device) => {
                 let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -187,6 +187,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
     bind(LAB, &[Char('m')], Action::Lab(L::Keep), "keep this run's curves, to compare; at most six runs"),
     bind(LAB, &[Char('M')], Action::Lab(L::DropKept), "drop the kept runs"),
+    bind(LAB, &[Char('u')], Action::Lab(L::NextRun), "of several runs that train at once: the next one in the panes"),
     bind(LAB, &[Char('t')], Action::Lab(L::ShowRuns), "table of this run and the kept ones"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session").hint("s", "save"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),

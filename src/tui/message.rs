@@ -106,6 +106,8 @@ pub enum LabAction {
     DropKept,
     /// Brings the table of runs to the front.
     ShowRuns,
+    /// Of several runs, shows the next one in the panes.
+    NextRun,
     Save,
 }
 
@@ -122,6 +124,8 @@ pub enum Answer {
 pub enum EffectResult {
     /// A run was started; its first report will follow.
     Started { title: String },
+    /// Several runs were started, with these titles.
+    SeveralStarted(Vec<String>),
     /// The saved sessions, each with its age in seconds; the newest alone while the list is not complete.
     SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
     /// Sessions that are to stand beside a run, or why they cannot be read.

@@ -30,6 +30,14 @@ pub struct KeptRun {
     pub time: TrainingTime,
 }
 
+/// A run whose curves are shown beside those of the present one.
+pub struct Overlaid<'a> {
+    /// From 0: it has the digit and the colour of this number everywhere.
+    pub number: usize,
+    pub name: String,
+    pub history: &'a History,
+}
+
 impl KeptRun {
     pub fn of_session(file: PathBuf, session: Session, overrides: Option<Vec<String>>) -> Self {
         let Session { name, preset, checkpoint, history, time, .. } = session;
@@ -87,7 +95,7 @@ impl Lab {
             history: self.history.clone(),
             time: self.time.clone(),
         })?;
-        let number = self.kept.len();
+        let number = self.first_kept() + self.kept.len();
         Ok(format!("Kept as {number}. r, R or another preset starts the next run beside it; M drops what is kept."))
     }
 
@@ -97,8 +105,11 @@ impl Lab {
         if let Some(why) = refusal(&self.kept, &run.preset) {
             return Err(why);
         }
-        if self.kept.len() == MOST_KEPT {
-            return Err(format!("{MOST_KEPT} runs are kept already: M drops them."));
+        if self.first_kept() + self.kept.len() >= MOST_KEPT {
+            return Err(match self.others.len() {
+                0 => format!("{MOST_KEPT} runs are kept already: M drops them."),
+                _ => format!("{MOST_KEPT} runs can be shown, those that train included: M drops the kept ones."),
+            });
         }
         self.kept.push(run);
         Ok(())
@@ -109,16 +120,30 @@ impl Lab {
         refusal(&self.kept, &self.opened.as_ref()?.preset)
     }
 
-    /// The kept runs that are shown beside this one, each with a short name, and the name of this one.
-    pub fn overlaid(&self) -> (Vec<(&KeptRun, String)>, String) {
-        let Some(opened) = self.opened.as_ref().filter(|_| !self.kept.is_empty() && self.kept_refusal().is_none()) else {
-            return (vec![], String::new());
-        };
-        let own = words(&opened.name, opened.seed, self.overrides.as_deref());
-        let all: Vec<_> = self.kept.iter().map(KeptRun::words).chain([own]).collect();
-        let mut names = names(&all);
+    /// The runs whose curves are shown beside this one's, those that train with it first, and a short name of this one.
+    pub fn overlaid(&self) -> (Vec<Overlaid<'_>>, String) {
+        let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
+        let own = self.words().filter(|_| !self.others.is_empty() || !kept.is_empty());
+        let Some(own) = own else { return (vec![], String::new()) };
+        let live = self.others.iter().filter_map(|other| Some((other.run, &other.history, other.words()?)));
+        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (number, &run.history, run.words()));
+        let runs: Vec<_> = live.chain(kept).collect();
+        let words: Vec<_> = runs.iter().map(|(.., words)| words.clone()).chain([own]).collect();
+        let mut names = names(&words);
         let name = names.pop().unwrap_or_default();
-        (self.kept.iter().zip(names).collect(), name)
+        let overlaid = |((number, history, _), name)| Overlaid { number, name, history };
+        (runs.into_iter().zip(names).map(overlaid).collect(), name)
+    }
+
+    /// What tells this run from others; `None` until it is open.
+    fn words(&self) -> Option<Vec<String>> {
+        let opened = self.opened.as_ref()?;
+        Some(words(&opened.name, opened.seed, self.overrides.as_deref()))
+    }
+
+    /// The number of the first kept run: those that train with this one come before.
+    fn first_kept(&self) -> usize {
+        if self.others.is_empty() { 0 } else { self.others.len() + 1 }
     }
 
     /// The loss of one step of gradient descent on this run's task.
@@ -127,10 +152,21 @@ impl Lab {
         self.opened.as_ref()?.references.iter().find(descent).map(|result| result.loss)
     }
 
-    /// The rows of the table: the kept runs that are shown, and then this one.
-    pub fn rows(&self) -> Vec<Row> {
+    /// The rows of the table: the runs that are shown beside this one, each with its number, and then this one.
+    pub fn rows(&self) -> Vec<(Option<usize>, Row)> {
         let descent_loss = self.descent_loss();
-        let own = self.opened.as_ref().zip(self.history.latest.as_ref()).map(|(opened, latest)| Compared {
+        let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
+        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (Some(number), run.compared(descent_loss)));
+        let live = self.others.iter().map(|other| (Some(other.run), other.compared(descent_loss)));
+        let runs = live.chain(kept).chain([(None, self.compared(descent_loss))]);
+        let level = descent_loss.unwrap_or(f64::NAN);
+        runs.filter_map(|(number, run)| Some((number, Row::of(&run?, level)))).collect()
+    }
+
+    /// This run for the table; `None` until it is measured.
+    fn compared(&self, descent_loss: Option<f64>) -> Option<Compared<'_>> {
+        let (opened, latest) = (self.opened.as_ref()?, self.history.latest.as_ref()?);
+        Some(Compared {
             file: opened.file.as_deref(),
             name: &opened.name,
             preset: &opened.preset,
@@ -139,11 +175,7 @@ impl Lab {
             history: &self.history,
             time: &self.time,
             measured: Measured::of(latest, descent_loss),
-        });
-        let (kept, _) = self.overlaid();
-        let runs = kept.into_iter().filter_map(|(run, _)| run.compared(descent_loss)).chain(own);
-        let level = descent_loss.unwrap_or(f64::NAN);
-        runs.map(|run| Row::of(&run, level)).collect()
+        })
     }
 }
 

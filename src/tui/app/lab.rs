@@ -31,6 +31,10 @@ pub struct Cursor {
 }
 
 pub struct Lab {
+    /// Which of several runs this is, from 0.
+    pub run: usize,
+    /// The runs that train at the same time.
+    pub others: Vec<Self>,
     /// What is being opened, until the run says so itself.
     pub title: String,
     /// How far the opening is, from 0 to 1.
@@ -67,6 +71,8 @@ pub struct Lab {
 impl Lab {
     pub fn new(title: String, kept: Vec<KeptRun>) -> Self {
         Self {
+            run: 0,
+            others: Vec::new(),
             title,
             time: TrainingTime::default(),
             overrides: None,
@@ -89,8 +95,13 @@ impl Lab {
         }
     }
 
-    /// Whether there are steps that no file holds.
+    /// Whether there are steps that no file holds, in any of the runs.
     pub fn unsaved(&self) -> bool {
+        self.every_run().any(Self::run_unsaved)
+    }
+
+    /// The same of this run alone.
+    pub fn run_unsaved(&self) -> bool {
         self.failure.is_none()
             && self.status.as_ref().is_some_and(|status| status.step > 0 && status.saved_step != Some(status.step))
     }
@@ -98,10 +109,14 @@ impl Lab {
     /// Whether leaving or restarting would lose unsaved steps: not where the run has finished and its preset and seed
     /// reproduce it exactly.
     pub fn would_lose_steps(&self) -> bool {
+        self.every_run().any(Self::run_would_lose_steps)
+    }
+
+    fn run_would_lose_steps(&self) -> bool {
         let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
         // The same numbers at every run are promised for the CPU only.
         let on_cpu = self.opened.as_ref().is_some_and(|opened| opened.device.starts_with("cpu"));
-        self.unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
+        self.run_unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
     }
 
     /// The effect that saves the run; `None` while it is opening.
@@ -221,6 +236,7 @@ impl Lab {
             }
             // The app answers these two, because they have something to say.
             LabAction::Keep | LabAction::DropKept => {}
+            LabAction::NextRun => return self.focus_next_run().into_iter().collect(),
             LabAction::ShowRuns => self.focus_on(Pane::Runs),
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,

@@ -6,9 +6,10 @@ mod gallery;
 mod kept;
 mod lab;
 mod sessions;
+mod several;
 
 pub use gallery::{Gallery, ListRow, Tab};
-pub use kept::{KeptRun, MOST_KEPT};
+pub use kept::{KeptRun, MOST_KEPT, Overlaid};
 pub use lab::{Cursor, Lab, PACES};
 pub use sessions::{Column, SessionRow, SessionTable};
 
@@ -129,6 +130,9 @@ impl App {
         if action == LabAction::Keep {
             self.notice = Some(lab.keep().unwrap_or_else(|why| why));
         }
+        if action == LabAction::NextRun && lab.runs() == 1 {
+            self.notice = Some("One run trains: `innerloop run s4d mamba` trains several at once.".to_owned());
+        }
         if action == LabAction::DropKept {
             let dropped = std::mem::take(&mut lab.kept).len();
             self.notice = Some(match dropped {
@@ -223,6 +227,11 @@ impl App {
                 let kept = self.lab.take().map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
                 self.lab = Some(Lab::new(printable(&title), kept));
             }
+            EffectResult::SeveralStarted(titles) => {
+                let lab = |(run, title): (usize, &String)| Lab { run, ..Lab::new(printable(title), Vec::new()) };
+                let mut labs = titles.iter().enumerate().map(lab);
+                self.lab = labs.next().map(|first| Lab { others: labs.collect(), ..first });
+            }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
             EffectResult::KeptRead(runs) => {
@@ -248,7 +257,8 @@ impl App {
     }
 
     fn updated(&mut self, update: Update) -> Vec<Effect> {
-        let Some(lab) = &mut self.lab else { return vec![] };
+        let run = update.run;
+        let Some(lab) = self.lab.as_mut().and_then(|lab| lab.run_mut(run)) else { return vec![] };
         let mut effects = vec![];
         let record = update.checked.clone();
         let opens = update.opened.as_ref().map(|opened| self.gallery.overrides(&opened.name, &opened.preset));
@@ -264,7 +274,9 @@ impl App {
             effects.extend(match note {
                 Note::Saved(path) => {
                     self.notice = Some(printable(&format!("saved to {}", path.display())));
-                    self.proceed_after_save()
+                    // Of several runs the last one to be saved goes on.
+                    let waits = self.lab.as_ref().is_some_and(|lab| lab.runs() > 1 && lab.unsaved());
+                    if waits { vec![] } else { self.proceed_after_save() }
                 }
                 Note::SavedElsewhere { path, why } => {
                     self.notice = Some(printable(&format!("{why}; saved to {} instead", path.display())));
@@ -276,7 +288,7 @@ impl App {
                 }
                 Note::SaveFailed(why) => self.save_failed(&why),
                 Note::Failed(why) => {
-                    if let Some(lab) = &mut self.lab {
+                    if let Some(lab) = self.lab.as_mut().and_then(|lab| lab.run_mut(run)) {
                         lab.failure = Some(printable(&why));
                     }
                     // Nothing is left that could be saved.

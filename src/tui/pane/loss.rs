@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::reference::Reference;
 use crate::task::Objective;
 use crate::train::ReferenceResult;
-use crate::tui::app::{KeptRun, Lab};
+use crate::tui::app::{Lab, Overlaid};
 use crate::tui::labels;
 use crate::tui::numbers::{short, significant};
 use crate::tui::theme::{Role, Theme};
@@ -47,11 +47,11 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let reference = result.tuned.reference;
         Trace::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
     };
-    let mut traces: Vec<Trace> = kept.iter().enumerate().map(|(i, (run, _))| curve(run, i, theme)).collect();
+    let mut traces: Vec<Trace> = kept.iter().map(|run| curve(run, theme)).collect();
     traces.push(Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
     traces.extend(references.iter().map(level));
     traces.push(Trace::Extremes(&history.train_loss, model.patch(theme.muted())));
-    traces.extend(kept.iter().enumerate().map(|(i, (run, _))| glyphs(run, i, kept.len(), theme)));
+    traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, (i, kept.len()), theme)));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some((_, loss)) = history.eval_loss.last() {
         let value = f64::from(loss);
@@ -62,37 +62,37 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         };
         labels.push(EndLabel { value, text, style: model.patch(theme.focus()) });
     }
-    labels.extend(kept.iter().enumerate().filter_map(|(i, (run, name))| kept_label(run, i, name, theme, wide)));
+    labels.extend(kept.iter().filter_map(|run| kept_label(run, theme, wide)));
     let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
-    let step = kept.iter().filter_map(|(run, _)| run.history.eval_loss.last()).map(|(step, _)| step).fold(step, u64::max);
+    let step = kept.iter().filter_map(|run| run.history.eval_loss.last()).map(|(step, _)| step).fold(step, u64::max);
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
     let gutter = gutter(wide, !kept.is_empty());
     let (x, marks, muted) = (steps_axis(step, planned), marks.collect(), theme.muted());
     Plot { x, unit: "step", y, traces, labels, gutter, marks, muted }.render(area, buffer);
 }
 
-/// The digit that a kept run has everywhere.
+/// The digit that a run beside the present one has everywhere.
 pub fn digit(number: usize) -> &'static str {
     ["1", "2", "3", "4", "5", "6"].get(number).copied().unwrap_or("?")
 }
 
-fn curve(run: &KeptRun, number: usize, theme: Theme) -> Trace<'_> {
-    Trace::Curve(&run.history.eval_loss, Stroke::Solid, theme.role(Role::Kept(number)))
+fn curve<'a>(run: &Overlaid<'a>, theme: Theme) -> Trace<'a> {
+    Trace::Curve(&run.history.eval_loss, Stroke::Solid, theme.role(Role::Kept(run.number)))
 }
 
-/// The digit along the curve of a kept run, at other places than those of the others.
-fn glyphs(run: &KeptRun, number: usize, of: usize, theme: Theme) -> Trace<'_> {
-    let style = theme.role(Role::Kept(number)).patch(theme.focus());
-    let (first, every) = (3 + (number * BETWEEN_DIGITS / of.max(1)) as u16, BETWEEN_DIGITS as u16);
-    Trace::Glyphs { series: &run.history.eval_loss, glyph: digit(number), first, every, style }
+/// The digit along the curve of a run; each of several stands at other places.
+fn glyphs<'a>(run: &Overlaid<'a>, (place, of): (usize, usize), theme: Theme) -> Trace<'a> {
+    let style = theme.role(Role::Kept(run.number)).patch(theme.focus());
+    let (first, every) = (3 + (place * BETWEEN_DIGITS / of.max(1)) as u16, BETWEEN_DIGITS as u16);
+    Trace::Glyphs { series: &run.history.eval_loss, glyph: digit(run.number), first, every, style }
 }
 
 /// "1 0.2067 seed 1": the number stands first, so that it is never cut.
-fn kept_label(run: &KeptRun, number: usize, name: &str, theme: Theme, wide: bool) -> Option<EndLabel> {
+fn kept_label(run: &Overlaid, theme: Theme, wide: bool) -> Option<EndLabel> {
     let space = usize::from(gutter(wide, true)) - 1;
     let value = f64::from(run.history.eval_loss.last()?.1);
-    let text = fit(&format!("{} {} {name}", digit(number), digits(value, wide)), space);
-    Some(EndLabel { value, text, style: theme.role(Role::Kept(number)) })
+    let text = fit(&format!("{} {} {}", digit(run.number), digits(value, wide), run.name), space);
+    Some(EndLabel { value, text, style: theme.role(Role::Kept(run.number)) })
 }
 
 /// Columns for the labels at the right end.
@@ -137,9 +137,9 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
 }
 
 /// Around the curves, and those references that are not far below them.
-fn axis(lab: &Lab, kept: &[(&KeptRun, String)], references: &[&ReferenceResult]) -> Scale {
+fn axis(lab: &Lab, kept: &[Overlaid], references: &[&ReferenceResult]) -> Scale {
     let history = &lab.history;
-    let others = || kept.iter().filter_map(|(run, _)| run.history.eval_loss.range());
+    let others = || kept.iter().filter_map(|run| run.history.eval_loss.range());
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(|series| series.range());
     let curves = curves.chain(others());
     // The variation between batches must not move the axis: the held-out curve and the references set its low end.

@@ -17,21 +17,23 @@ const IMPORTANCE: [usize; 11] = [0, 1, 4, 5, 6, 7, 8, 2, 9, 10, 3];
 const CHANGED: usize = 2;
 
 pub fn title(lab: &Lab, width: u16) -> String {
-    let whole = match lab.kept.len() {
-        0 => "Runs".to_owned(),
-        kept => format!("Runs: this one and {kept} kept"),
+    let whole = match (lab.runs(), lab.kept.len()) {
+        (1, 0) => "Runs".to_owned(),
+        (1, kept) => format!("Runs: this one and {kept} kept"),
+        (live, 0) => format!("Runs: {live} that train"),
+        (live, kept) => format!("Runs: {live} that train and {kept} kept"),
     };
     if whole.chars().count() <= usize::from(width) { whole } else { "Runs".to_owned() }
 }
 
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let space = usize::from(area.width.saturating_sub(2));
-    let rows = lab.rows();
+    let (numbers, rows): (Vec<_>, Vec<_>) = lab.rows().into_iter().unzip();
     let mut cells = comparison::table(&rows, "gd-1");
     if let Some(head) = cells.first_mut() {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
-    let mut lines = lines(&cells, theme, space);
+    let mut lines = lines(&cells, &numbers, theme, space);
     if rows.len() < 2 {
         let hint = match lab.kept_refusal() {
             Some(refusal) => refusal,
@@ -47,14 +49,14 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The lines of the table: as many columns as fit, the most important ones. The last row is the present run.
-fn lines(cells: &[Vec<String>], theme: Theme, space: usize) -> Vec<Line<'static>> {
+/// The lines of the table: as many columns as fit, the most important ones. The present run has no number.
+fn lines(cells: &[Vec<String>], numbers: &[Option<usize>], theme: Theme, space: usize) -> Vec<Line<'static>> {
     let columns = columns(cells, space);
     let line = |(i, row): (usize, &Vec<String>)| {
-        let (glyph, style) = match i {
-            0 => (" ", theme.muted()),
-            last if last + 1 == cells.len() => ("●", theme.role(Role::Model).patch(theme.focus())),
-            number => (digit(number - 1), theme.role(Role::Kept(number - 1))),
+        let (glyph, style) = match i.checked_sub(1).and_then(|i| numbers.get(i)) {
+            None => (" ", theme.muted()),
+            Some(None) => ("●", theme.role(Role::Model).patch(theme.focus())),
+            Some(Some(number)) => (digit(*number), theme.role(Role::Kept(*number))),
         };
         let text: String = columns.iter().filter_map(|&(column, width)| Some(cell(row.get(column)?, column, width))).collect();
         let of_text = if i == 0 { theme.muted() } else { Style::new() };
@@ -99,7 +101,7 @@ mod tests {
         };
         let cells = [head, row("gd-ssm"), row("s4d")];
         let shown = |space| {
-            let lines = lines(&cells, Theme::new(Depth::None, Background::Dark), space);
+            let lines = lines(&cells, &[Some(0), None], Theme::new(Depth::None, Background::Dark), space);
             lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(shown(31), ["  run     seed    loss   over", "1 gd-ssm     0  0.2067  1.003", "● s4d        0  0.2067  1.003"]);

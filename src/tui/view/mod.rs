@@ -15,7 +15,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::app::App;
+use super::app::{App, Lab};
 use super::keymap::{self, Mode};
 use super::theme::{Role, Theme};
 use super::widget::{hints, panel};
@@ -76,7 +76,8 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
 }
 
 fn render_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let step = app.lab.as_ref().and_then(|lab| lab.status.as_ref()).map_or(0, |status| status.step);
+    let unsaved = app.lab.iter().flat_map(Lab::every_run).filter(|lab| lab.run_unsaved());
+    let step: u64 = unsaved.filter_map(|lab| lab.status.as_ref()).map(|status| status.step).sum();
     let mut lines = vec![Line::from(format!("{} steps are not saved.", super::numbers::count(step))), Line::default()];
     lines.extend(
         keymap::bindings(Mode::Question).filter(|row| row.hint.is_some()).map(|row| {
