@@ -14,6 +14,7 @@ use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
 use innerloop::worker::{Note, Phase, Status, Update};
+use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
@@ -310,6 +311,36 @@ fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
     let (held, slow) = (shown(500.0, 499.0), shown(500.0, 100.0));
     assert!(held.contains("≤ 500/s   6 s left"), "{held}");
     assert!(slow.contains("100/s   26 s left") && !slow.contains('≤'), "{slow}");
+}
+
+#[test]
+fn six_kept_runs_take_at_most_half_as_many_bytes_again() {
+    /// Bytes of the first frame, and of the one after 50 further steps.
+    fn bytes(mut app: App, size: (u16, u16)) -> [usize; 2] {
+        let area = Rect::new(0, 0, size.0, size.1);
+        let mut buffers = vec![Buffer::empty(area), render(&app, Depth::True, size)];
+        let steps = (1..=50).map(|i| StepReport { step: fixture::STEP + i, loss: 0.21, lr: 0.001 }).collect();
+        let status = Status { step: fixture::STEP + 50, ..fixture::status(Phase::Running) };
+        let measurements = vec![fixture::measurement(fixture::STEP + 50)];
+        let update = Update { steps, measurements, status: Some(status), ..Update::default() };
+        app.update(Message::Worker(Box::new(update)));
+        buffers.push(render(&app, Depth::True, size));
+        let frame = |pair: &[Buffer]| {
+            let mut written = Vec::new();
+            CrosstermBackend::new(&mut written).draw(pair[0].diff(&pair[1]).into_iter()).unwrap();
+            written.len()
+        };
+        [frame(&buffers[..2]), frame(&buffers[1..])]
+    }
+    for size in SIZES {
+        let [(first, first_six), (next, next_six)] = {
+            let (none, six) = (bytes(fixture::compared_long(0), size), bytes(fixture::compared_long(6), size));
+            [(none[0], six[0]), (none[1], six[1])]
+        };
+        println!("{size:?}: first frame {first} and {first_six} bytes, next frame {next} and {next_six}");
+        assert!(first_six * 2 <= first * 3, "{size:?}: {first} and {first_six}");
+        assert!(next_six * 2 <= next * 3, "{size:?}: {next} and {next_six}");
+    }
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl Lab {
         self.opened.as_ref()?.references.iter().find(descent).map(|result| result.loss)
     }
 
-    /// The rows of the table: the runs that are shown beside this one, each with its number, and then this one.
+    /// The rows of the table: the runs that are shown beside this one, each with its number, and this one.
     pub fn rows(&self) -> Vec<(Option<usize>, Row)> {
         let descent_loss = self.descent_loss();
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
@@ -160,7 +160,11 @@ impl Lab {
         let live = self.others.iter().map(|other| (Some(other.run), other.compared(descent_loss)));
         let runs = live.chain(kept).chain([(None, self.compared(descent_loss))]);
         let level = descent_loss.unwrap_or(f64::NAN);
-        runs.filter_map(|(number, run)| Some((number, Row::of(&run?, level)))).collect()
+        let mut rows: Vec<_> = runs.filter_map(|(number, run)| Some((number, Row::of(&run?, level)))).collect();
+        // One of several that train has its place among them; otherwise the present run is the last.
+        let place = if self.others.is_empty() { usize::MAX } else { self.run };
+        rows.sort_by_key(|(number, _)| number.unwrap_or(place));
+        rows
     }
 
     /// This run for the table; `None` until it is measured.
