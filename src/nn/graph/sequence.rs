@@ -299,17 +299,17 @@ impl<'g, D: Backend, T: Tape<f32, D>> Selection<'g, D, T> {
         graph.record(step(Scan { delta, x, b, c, a: graph.param(a), states }), size)
     }
 
-    /// Every entry of the state forgets at its own speed.
+    /// One A for each channel and state.
     pub fn by_channel(self) -> Sequence<'g, D, T> {
         self.record(SelectiveScan)
     }
 
-    /// Heads forget as a whole, one token after the other.
+    /// One Δ and one A for each head, one token after the other.
     pub fn by_head(self) -> Sequence<'g, D, T> {
         self.record(HeadScan)
     }
 
-    /// Heads forget as a whole, all tokens at once.
+    /// One Δ and one A for each head, all tokens at once.
     pub fn by_matrix(self) -> Sequence<'g, D, T> {
         self.record(MaskedAttention)
     }

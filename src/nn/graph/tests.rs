@@ -224,12 +224,12 @@ fn agree(case: &Case, batch: usize, form: Form) {
 }
 
 #[test]
-fn the_matrix_is_taken_where_it_pays() {
+fn the_matrix_is_taken_where_it_is_cheaper() {
     let pays = |case: &Case, batch: usize| {
         let tokens: Tensor3<Cpu> = Cpu::default().zeros_like(&(1, case.tokens.0, case.tokens.1));
         let builder = GraphBuilder::new(&Input::rows(tokens.retaped::<Owned>(), GradTarget::Weights));
         let weight = |i: usize| Random::new(1).matrix(&Cpu::default(), case.weights[i]).leaky_trace();
-        OneMatrix::where_it_pays(&(case.record)(builder.tokens(), &weight).graph().nodes, batch).is_some()
+        OneMatrix::if_cheaper(&(case.record)(builder.tokens(), &weight).graph().nodes, batch).is_some()
     };
     let [layer, _, short] = LINEAR;
     assert!(pays(&layer, 64) && !pays(&layer, 1));
