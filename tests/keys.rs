@@ -5,8 +5,8 @@ mod fixture;
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use innerloop::train::DeviceChoice;
 use innerloop::session::Summary;
+use innerloop::train::DeviceChoice;
 use innerloop::tui::app::{App, Column, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
@@ -118,7 +118,11 @@ fn nothing_needs_esc_or_ctrl() {
             // Leaving the program from a question is answering it first.
             let same =
                 keymap::bindings(mode).any(|other| other.action == row.action && !other.keys.iter().all(blocked));
-            assert!(same || matches!(mode, Mode::Question | Mode::Delete) && row.action == Action::Quit, "{mode:?}: {}", row.help);
+            assert!(
+                same || matches!(mode, Mode::Question | Mode::Delete) && row.action == Action::Quit,
+                "{mode:?}: {}",
+                row.help
+            );
         }
     }
     // In a search, Backspace erases to the empty search and then leaves it.
@@ -290,7 +294,10 @@ fn sessions_are_sorted_filtered_and_what_is_selected_stays_selected() {
     let orders = ["attention gd-ssm-seed3 old", "gd-ssm-seed3 attention old", "attention gd-ssm-seed3 old"];
     for order in orders.iter().map(|order| order.split(' ').collect::<Vec<_>>()) {
         type_text(&mut app, "o");
-        assert_eq!((listed(&app), selected(&app)), (order.iter().map(|s| s.to_string()).collect(), "attention".to_owned()));
+        assert_eq!(
+            (listed(&app), selected(&app)),
+            (order.iter().map(|s| s.to_string()).collect(), "attention".to_owned())
+        );
     }
     type_text(&mut app, "O");
     assert_eq!(listed(&app), ["gd-ssm-seed3", "attention", "old"]);
@@ -343,7 +350,10 @@ fn sessions_of_different_tasks_are_not_opened_together() {
     type_text(&mut app, "mj");
     assert_eq!(press(&mut app, KeyCode::Enter), []);
     let notice = app.notice.as_deref().unwrap();
-    assert!(notice.contains("attention (task.context=5) and gd-ssm-seed3 (task.context=10) have different tasks"), "{notice}");
+    assert!(
+        notice.contains("attention (task.context=5) and gd-ssm-seed3 (task.context=10) have different tasks"),
+        "{notice}"
+    );
 }
 
 #[test]
@@ -362,7 +372,10 @@ fn a_session_is_renamed_and_deleted_only_after_a_question() {
     app.update(Message::Result(EffectResult::SessionsListed { rows, complete: true }));
     assert_eq!(app.gallery.selected_session().unwrap().summary.path, renamed);
     let taken = EffectResult::Renamed(Err("saves/a.ron exists already".to_owned()));
-    assert_eq!((app.update(Message::Result(taken)), app.notice.as_deref()), (vec![], Some("saves/a.ron exists already")));
+    assert_eq!(
+        (app.update(Message::Result(taken)), app.notice.as_deref()),
+        (vec![], Some("saves/a.ron exists already"))
+    );
 
     for key in ["n", "c"] {
         type_text(&mut app, "x");

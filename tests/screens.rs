@@ -85,7 +85,10 @@ fn screens() -> Vec<(&'static str, App)> {
         ("compared", fixture::compared(3)),
         ("several", fixture::several()),
         ("runs", after(fixture::compared(3), &[Action::Lab(LabAction::ShowRuns)])),
-        ("zoomed-runs", after(fixture::compared(6), &[Action::Lab(LabAction::ShowRuns), Action::Lab(LabAction::ToggleZoom)])),
+        (
+            "zoomed-runs",
+            after(fixture::compared(6), &[Action::Lab(LabAction::ShowRuns), Action::Lab(LabAction::ToggleZoom)]),
+        ),
     ]
 }
 

@@ -75,8 +75,13 @@ pub struct GalleryPlaces {
 /// The areas of the table of sessions. On a low screen the details are left out.
 pub fn sessions(area: Rect) -> GalleryPlaces {
     let details = if area.height >= FOUR.1 && area.width >= LEAST.0 { DETAILS } else { 0 };
-    let rows =
-        [Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1), Constraint::Length(details), Constraint::Length(1)];
+    let rows = [
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(details),
+        Constraint::Length(1),
+    ];
     let [title, tabs, list, below, footer] = Layout::vertical(rows).areas(area);
     GalleryPlaces { title, tabs, list, details: (details > 0).then_some(below), footer }
 }

@@ -8,9 +8,9 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::SystemTime;
 
+use super::app::KeptRun;
 use super::event::Event;
 use super::message::EffectResult;
-use super::app::KeptRun;
 use crate::preset;
 use crate::session::{self, Heads, Summary};
 
@@ -116,7 +116,8 @@ mod tests {
         fs::write(folder.path().join("quotes.ron"), "'".repeat(3 << 20)).unwrap();
         let posts = RefCell::new(Vec::new());
         let seen = |rows: &[Summary], complete: bool| {
-            let curves = rows.iter().filter(|row| row.content.as_ref().is_ok_and(|c| !c.digest.curve.is_empty())).count();
+            let curves =
+                rows.iter().filter(|row| row.content.as_ref().is_ok_and(|c| !c.digest.curve.is_empty())).count();
             posts.borrow_mut().push((rows.len(), complete, curves));
             posts.borrow().len() < 4
         };

@@ -24,16 +24,8 @@ pub enum Column {
 
 impl Column {
     /// In the order of the table.
-    pub const ALL: [Self; 8] = [
-        Self::Title,
-        Self::Seed,
-        Self::Changed,
-        Self::Step,
-        Self::Loss,
-        Self::Nearest,
-        Self::When,
-        Self::File,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Title, Self::Seed, Self::Changed, Self::Step, Self::Loss, Self::Nearest, Self::When, Self::File];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -93,7 +85,8 @@ impl SessionRow {
         let order = match column {
             Column::Title => texts(|row| Some(row.summary.content.as_ref().ok()?.preset.title.clone())),
             Column::Changed => texts(|row| {
-                let changed = row.summary.content.as_ref().ok()?.overrides.clone().filter(|changed| !changed.is_empty());
+                let changed =
+                    row.summary.content.as_ref().ok()?.overrides.clone().filter(|changed| !changed.is_empty());
                 Some(changed?.join(" "))
             }),
             Column::File => texts(|row| Some(row.stem())),

@@ -168,7 +168,11 @@ pub fn render_rename(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut B
     let mut lines = vec![
         Line::styled(shown(&row.summary.path), theme.muted()),
         Line::default(),
-        Line::from(vec![Span::raw(one_line(name)), Span::styled("▏", theme.focus()), Span::styled(".ron", theme.muted())]),
+        Line::from(vec![
+            Span::raw(one_line(name)),
+            Span::styled("▏", theme.focus()),
+            Span::styled(".ron", theme.muted()),
+        ]),
         Line::default(),
     ];
     lines.extend(key_lines(Mode::Rename, theme));
@@ -188,5 +192,7 @@ fn shown(path: &Path) -> String {
 
 fn key_lines(mode: Mode, theme: Theme) -> impl Iterator<Item = Line<'static>> {
     let rows = keymap::bindings(mode).filter(|row| row.hint.is_some());
-    rows.map(move |row| Line::from(vec![Span::styled(format!("{:<8}", row.shown()), theme.focus()), Span::raw(row.help)]))
+    rows.map(move |row| {
+        Line::from(vec![Span::styled(format!("{:<8}", row.shown()), theme.focus()), Span::raw(row.help)])
+    })
 }
