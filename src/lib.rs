@@ -41,6 +41,7 @@ pub mod tui;
 pub mod uncertainty;
 pub mod worker;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -90,6 +91,11 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     let Lab { what, changes, device, saves, color, background, glyphs } = lab;
     // What is wrong with the arguments is said before the screen is taken.
+    let sweep = match what.as_slice() {
+        [folder] if sweep::Folder::open(Path::new(folder)).is_ok() => Some(PathBuf::from(folder)),
+        _ => None,
+    };
+    let what = if sweep.is_some() { vec![] } else { what };
     let found = what.iter().map(|word| session::find(word)).collect::<anyhow::Result<Vec<_>>>()?;
     let start = changes.apply_to_all(found)?;
     if start.is_empty() {
@@ -97,7 +103,8 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    tui::run(tui::Options { start, watch: None, stop_at, device, saves, color, background, glyphs }).map(ExitCode::from)
+    tui::run(tui::Options { start, watch: None, sweep, stop_at, device, saves, color, background, glyphs })
+        .map(ExitCode::from)
 }
 
 /// Opens the lab on a run that another program trains.
@@ -111,6 +118,7 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
     let options = tui::Options {
         start: Vec::new(),
         watch: Some(what),
+        sweep: None,
         stop_at: None,
         device,
         saves: folder,

@@ -36,6 +36,7 @@ fn app_in(mode: Mode) -> App {
     let mut app = match mode {
         Mode::Gallery | Mode::Search | Mode::Sessions | Mode::Rename | Mode::Delete => fixture::gallery(),
         Mode::Lab | Mode::Help | Mode::Question => fixture::lab(),
+        Mode::Sweep => fixture::sweep(),
     };
     match mode {
         Mode::Search => drop(app.update(Message::Key(Action::Gallery(GalleryAction::Search)))),
@@ -44,7 +45,7 @@ fn app_in(mode: Mode) -> App {
         Mode::Sessions => drop(type_text(&mut app, "l")),
         Mode::Rename => drop(type_text(&mut app, "lr")),
         Mode::Delete => drop(type_text(&mut app, "lx")),
-        Mode::Gallery | Mode::Lab => {}
+        Mode::Gallery | Mode::Lab | Mode::Sweep => {}
     }
     assert_eq!(app.mode(), mode);
     app
@@ -180,7 +181,7 @@ fn a_footer_has_seven_hints_at_most_and_always_a_way_on() {
     for mode in Mode::ALL {
         assert!(keymap::hints(mode).count() <= 7, "{mode:?}");
     }
-    for mode in [Mode::Gallery, Mode::Sessions, Mode::Lab] {
+    for mode in [Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Sweep] {
         assert!(keymap::hints(mode).any(|(key, _)| key == "?"), "{mode:?}");
     }
 }
@@ -493,6 +494,33 @@ fn of_several_runs_one_is_in_the_panes_and_all_are_saved() {
         assert_eq!(effects.is_empty(), run < 2, "{run}");
     }
     assert_eq!(app.mode(), Mode::Gallery);
+}
+
+#[test]
+fn a_sweep_shows_any_measure_against_a_varied_field_and_reads_its_folder_again() {
+    let mut app = fixture::sweep();
+    let shown = |app: &App| {
+        let screen = app.sweep.as_ref().unwrap();
+        (screen.measures[screen.measure].clone(), screen.bands.len(), screen.log_axis)
+    };
+    assert_eq!(shown(&app), ("eval_loss".to_owned(), 3, true));
+    type_text(&mut app, "na");
+    assert_eq!(shown(&app), ("loss / gd-1".to_owned(), 3, false));
+    let (values, lines) = app.sweep.as_ref().unwrap().dependence();
+    assert_eq!(values, ["5", "10", "20"]);
+    assert_eq!(lines[0].points.iter().map(|point| point.unwrap().n).collect::<Vec<_>>(), [3, 3, 2]);
+    type_text(&mut app, "ppn");
+    assert_eq!(shown(&app).0, "eval_loss");
+    // What is chosen stays when the folder is read again.
+    type_text(&mut app, "n");
+    assert_eq!(type_text(&mut app, "r"), [Effect::ReadSweep(PathBuf::from("context"))]);
+    let ended = app.sweep.as_ref().unwrap().ended.clone();
+    app.update(Message::Result(EffectResult::SweepRead(Ok(Box::new(ended)))));
+    assert_eq!(shown(&app), ("loss / gd-1".to_owned(), 3, false));
+    let gone = EffectResult::SweepRead(Err("context holds no sweep".to_owned()));
+    app.update(Message::Result(gone));
+    assert_eq!((app.mode(), app.notice.as_deref()), (Mode::Sweep, Some("context holds no sweep")));
+    assert_eq!((type_text(&mut app, "b"), app.mode()), (vec![Effect::ListSessions], Mode::Gallery));
 }
 
 #[test]

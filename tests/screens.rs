@@ -84,6 +84,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-claims", zoomed(Pane::Claims)),
         ("compared", fixture::compared(3)),
         ("several", fixture::several()),
+        ("sweep", fixture::sweep()),
         ("runs", after(fixture::compared(3), &[Action::Lab(LabAction::ShowRuns)])),
         (
             "zoomed-runs",
@@ -97,7 +98,7 @@ fn the_screens_look_like_this() {
     for (name, app) in screens() {
         for size in SIZES {
             // The large sizes of the rare screens would say nothing new.
-            let often = ["gallery", "sessions", "lab", "finished", "help", "compared"].contains(&name);
+            let often = ["gallery", "sessions", "lab", "finished", "help", "compared", "sweep"].contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
                 insta::assert_snapshot!(name, text(&render(&app, Depth::True, size)));

@@ -10,7 +10,6 @@ use clap::Args;
 
 use super::exit::Usage;
 use super::report::Report;
-use super::sweep_table::lines;
 use super::{VERSION, completions, tell};
 use crate::bounds;
 use crate::export::{self, EndedRuns, Format, MeasuredRun};
@@ -155,7 +154,13 @@ fn of_sweep(folder: &Folder, format: Format, output: &Output<'_>) -> Result<()> 
     let (ended, planned) = folder.ended()?;
     let name =
         folder.path().file_name().map_or_else(|| shown(folder.path()), |name| bounds::line(&name.to_string_lossy()));
-    let runs = EndedRuns { title: name, runs: &ended, planned, summary: lines(&summarise(&ended)), version: VERSION };
+    let runs = EndedRuns {
+        title: name,
+        runs: &ended,
+        planned,
+        summary: sweep::summary_table(&summarise(&ended)),
+        version: VERSION,
+    };
     if ended.is_empty() && format != Format::TensorBoard {
         bail!("{}: no run of this sweep has ended yet", shown(folder.path()));
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
+use super::app::Ended;
 use super::event::{Event, TERMINAL_LOST};
 use super::listing::{self, Lister};
 use super::message::{EffectResult, Message, SystemEvent};
@@ -34,6 +35,8 @@ pub enum Effect {
     ListSessions,
     /// Read sessions that are to stand beside the run.
     ReadKept(Vec<PathBuf>),
+    /// Read the folder of a sweep.
+    ReadSweep(PathBuf),
     /// Give the file of a session another name.
     Rename(PathBuf, String),
     /// Delete the file of a session.
@@ -122,6 +125,10 @@ impl EffectRunner {
             Effect::ReadKept(paths) => {
                 listing::read_kept(paths, self.events.clone());
                 return None;
+            }
+            Effect::ReadSweep(folder) => {
+                let ended = Ended::read(folder).map(Box::new).map_err(|error| format!("{error:#}"));
+                EffectResult::SweepRead(ended)
             }
             Effect::Rename(path, name) => {
                 EffectResult::Renamed(session::rename(&path, &name).map_err(|error| format!("{error:#}")))

@@ -5,7 +5,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
-use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move};
+use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move, SweepAction as S};
 
 /// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,19 +21,22 @@ pub enum Mode {
     /// The question whether a session is to be deleted.
     Delete,
     Lab,
+    /// The runs of a sweep.
+    Sweep,
     Help,
     /// The question about unsaved steps.
     Question,
 }
 
 impl Mode {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Gallery,
         Self::Sessions,
         Self::Search,
         Self::Rename,
         Self::Delete,
         Self::Lab,
+        Self::Sweep,
         Self::Help,
         Self::Question,
     ];
@@ -51,6 +54,7 @@ impl Mode {
             Self::Rename => "While renaming",
             Self::Delete => "Deleting",
             Self::Lab => "Lab",
+            Self::Sweep => "Sweep",
             Self::Help => "Help",
             Self::Question => "Unsaved steps",
         }
@@ -125,6 +129,7 @@ const SESSIONS: &[Mode] = &[Mode::Sessions];
 const RENAME: &[Mode] = &[Mode::Rename];
 const DELETE: &[Mode] = &[Mode::Delete];
 const SEARCH: &[Mode] = &[Mode::Search];
+const SWEEP: &[Mode] = &[Mode::Sweep];
 const LAB: &[Mode] = &[Mode::Lab];
 const QUESTION: &[Mode] = &[Mode::Question];
 const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab];
@@ -199,6 +204,15 @@ pub static BINDINGS: &[Binding] = &[
     bind(ANYWHERE, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "page down; in the lab: ten tokens on"),
     bind(ANYWHERE, &[Code(Home), Char('g')], Action::Move(Move::First), "first; in the lab: the first token"),
     bind(ANYWHERE, &[Code(End), Char('G')], Action::Move(Move::Last), "last; in the lab: the last token"),
+    bind(SWEEP, &[Char('n'), Code(Right)], Action::Sweep(S::NextMeasure), "the next measure").hint("n p", "measure"),
+    bind(SWEEP, &[Char('p'), Code(Left)], Action::Sweep(S::PreviousMeasure), "the measure before"),
+    bind(SWEEP, &[Char('x')], Action::Sweep(S::NextKey), "against the next varied field").hint("x", "field"),
+    bind(SWEEP, &[Char('c')], Action::Sweep(S::NextCurve), "the next curve").hint("c", "curve"),
+    bind(SWEEP, &[Char('a')], Action::Sweep(S::ToggleAxis), "logarithmic or linear axes").hint("a", "axes"),
+    bind(SWEEP, &[Char('r')], Action::Sweep(S::Read), "read the folder again").hint("r", "read again"),
+    bind(SWEEP, &[Char('b'), Code(Esc), Code(Backspace)], Action::Back, "back to the gallery").hint("b", "gallery"),
+    bind(SWEEP, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
+    bind(SWEEP, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),

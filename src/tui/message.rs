@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::app::KeptRun;
+use super::app::{Ended, KeptRun};
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
 
@@ -34,6 +34,7 @@ pub enum Action {
     Move(Move),
     Gallery(GalleryAction),
     Lab(LabAction),
+    Sweep(SweepAction),
     /// From the lab to the gallery.
     LeaveLab,
     /// Trains from the start again, with the same seed or with the next.
@@ -111,6 +112,18 @@ pub enum LabAction {
     Save,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepAction {
+    NextMeasure,
+    PreviousMeasure,
+    /// The next varied field along the axis.
+    NextKey,
+    NextCurve,
+    ToggleAxis,
+    /// Reads the folder again.
+    Read,
+}
+
 /// An answer to the question about unsaved steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -130,6 +143,8 @@ pub enum EffectResult {
     SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
     /// Sessions that are to stand beside a run, or why they cannot be read.
     KeptRead(Vec<Result<KeptRun, String>>),
+    /// A sweep as its folder is now.
+    SweepRead(Result<Box<Ended>, String>),
     /// The new path of a session.
     Renamed(Result<PathBuf, String>),
     /// The path of a session that is no more.

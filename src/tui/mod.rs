@@ -45,7 +45,7 @@ use crate::session::ResultCache;
 use crate::train::DeviceChoice;
 use crate::worker::{Order, Source};
 
-use app::App;
+use app::{App, Ended, SweepScreen};
 use capabilities::{BackgroundChoice, ColorChoice};
 use effects::{Effect, EffectRunner, Places};
 use event::Event;
@@ -61,6 +61,8 @@ pub struct Options {
     pub start: Vec<Source>,
     /// A session to show that another program trains, or a folder of sessions; nothing is started then.
     pub watch: Option<PathBuf>,
+    /// The folder of a sweep to show; nothing is started then.
+    pub sweep: Option<PathBuf>,
     /// The step to stop at, instead of the preset's last.
     pub stop_at: Option<u64>,
     pub device: DeviceChoice,
@@ -96,6 +98,9 @@ pub fn run(options: Options) -> Result<u8> {
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
     let mut sources = options.start;
+    if let Some(folder) = options.sweep {
+        app.sweep = Some(SweepScreen::new(Ended::read(folder)?));
+    }
     let start = match (options.watch, sources.len()) {
         (Some(path), _) => Some(Effect::Watch(path, options.device)),
         (None, 0 | 1) => sources.pop().map(|source| Effect::Start(source, options.device)),

@@ -7,18 +7,20 @@ mod kept;
 mod lab;
 mod sessions;
 mod several;
+mod sweep;
 
 pub use gallery::{Gallery, ListRow, Tab};
 pub use kept::{KeptRun, MOST_KEPT, Overlaid};
 pub use lab::{Cursor, Lab, PACES};
 pub use sessions::{Column, SessionRow, SessionTable};
+pub use sweep::{Band, Ended, SweepScreen};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::effects::Effect;
 use super::keymap::{BINDINGS, Mode};
-use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SystemEvent};
+use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SweepAction, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
@@ -45,6 +47,8 @@ pub struct App {
     pub gallery: Gallery,
     /// The lab, while one is open; the gallery is behind it.
     pub lab: Option<Lab>,
+    /// The sweep that is shown; the gallery is behind it.
+    pub sweep: Option<SweepScreen>,
     /// The kept runs, while no lab is open; otherwise the lab has them.
     pub kept: Vec<KeptRun>,
     /// Rows that the help screen is scrolled by, while it is open.
@@ -60,7 +64,16 @@ pub struct App {
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, kept: Vec::new(), help: None, question: None, after_save: None, notice: None }
+        Self {
+            gallery,
+            lab: None,
+            sweep: None,
+            kept: Vec::new(),
+            help: None,
+            question: None,
+            after_save: None,
+            notice: None,
+        }
     }
 
     /// What keys mean now.
@@ -69,6 +82,7 @@ impl App {
             Self { question: Some(_), .. } => Mode::Question,
             Self { help: Some(_), .. } => Mode::Help,
             Self { lab: Some(_), .. } => Mode::Lab,
+            Self { sweep: Some(_), .. } => Mode::Sweep,
             Self { gallery, .. } if gallery.typing => Mode::Search,
             Self { gallery, .. } if gallery.renaming.is_some() => Mode::Rename,
             Self { gallery, .. } if gallery.deleting.is_some() => Mode::Delete,
@@ -115,6 +129,13 @@ impl App {
                 Err(why) => self.notice = Some(printable(&why)),
             },
             Action::Lab(action) => return self.lab_action(action),
+            Action::Sweep(action) => {
+                let Some(screen) = &mut self.sweep else { return vec![] };
+                screen.update(action);
+                if action == SweepAction::Read {
+                    return vec![Effect::ReadSweep(screen.ended.folder.clone())];
+                }
+            }
             Action::LeaveLab => return self.go(Intent::LeaveLab),
             Action::Restart { next_seed } => return self.restart(next_seed),
             Action::Answer(answer) => return self.answer(answer),
@@ -170,6 +191,7 @@ impl App {
         match &mut self.lab {
             Some(lab) if lab.zoom => lab.zoom = false,
             Some(_) => return self.go(Intent::LeaveLab),
+            None if self.sweep.take().is_some() => return vec![Effect::ListSessions],
             None => self.gallery.clear_search(),
         }
         vec![]
@@ -241,6 +263,11 @@ impl App {
                 let refused = refused.or_else(|| lab.kept_refusal());
                 self.notice = refused.map(|why| printable(&why)).or(self.notice.take());
             }
+            EffectResult::SweepRead(Ok(ended)) => match &mut self.sweep {
+                Some(screen) => screen.renew(*ended),
+                None => self.sweep = Some(SweepScreen::new(*ended)),
+            },
+            EffectResult::SweepRead(Err(why)) => self.notice = Some(printable(&why)),
             EffectResult::Renamed(Ok(path)) => {
                 self.notice = Some(printable(&format!("renamed to {}", path.display())));
                 self.gallery.await_session(path);

@@ -65,6 +65,8 @@ panes! {
     Claims: claims, "claims", LowerRight;
 }
 
+pub use loss::digit;
+
 impl Pane {
     /// The pane so many presses of Tab further on.
     pub fn shifted(self, by: usize) -> Self {

@@ -9,6 +9,7 @@ mod help;
 mod lab;
 mod sessions;
 mod status;
+mod sweep;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -34,9 +35,10 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let text = "innerloop needs a larger window";
         return Paragraph::new(text).wrap(Wrap { trim: true }).render(area, buffer);
     }
-    let footer = match &app.lab {
-        Some(lab) => lab::render(lab, theme, area, buffer),
-        None => gallery::render(&app.gallery, theme, area, buffer),
+    let footer = match (&app.lab, &app.sweep) {
+        (Some(lab), _) => lab::render(lab, theme, area, buffer),
+        (None, Some(screen)) => sweep::render(screen, theme, area, buffer),
+        (None, None) => gallery::render(&app.gallery, theme, area, buffer),
     };
     render_footer(app, theme, footer, buffer);
     if let Some(scrolled) = app.help {
