@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::nearest::near;
 use super::parse_error::{self, ParseError};
-use super::{Preset, ron_file, ron_spans};
+use super::{Preset, library, ron_file, ron_spans};
 use crate::bounds;
 
 /// Characters of a setting that a message quotes at most.
@@ -110,8 +110,24 @@ pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
         train: crate::optim::TrainSpec { seed: 0, ..preset.train.clone() },
         ..preset.clone()
     };
-    let before = values(&strip(from));
-    values(&strip(to)).into_iter().filter(|field| !before.contains(field)).collect()
+    let (from, to) = (strip(from), strip(to));
+    if from == to {
+        return Vec::new();
+    }
+    let before = values(&from);
+    values(&to).into_iter().filter(|field| !before.contains(field)).collect()
+}
+
+/// Key and value of every field that was changed in the preset of this name, as for `--set`; `None` if there is no such
+/// preset.
+pub fn overridden(name: &str, preset: &Preset) -> Option<Vec<String>> {
+    let (_, named) = library::find(name).ok()?;
+    Some(settings(&named, preset))
+}
+
+/// Key and value of every field that differs, as for `--set`.
+pub fn settings(named: &Preset, preset: &Preset) -> Vec<String> {
+    differences(named, preset).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// The message for a key that does not exist, with the keys beside it.

@@ -11,14 +11,23 @@ use std::sync::OnceLock;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
-use super::message::{Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, Move, ScreenFormat};
+use super::message::{
+    Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, Move, ScreenFormat, SweepAction as S,
+};
 
 /// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// The presets.
     Gallery,
+    /// The saved sessions.
+    Sessions,
     /// A search is being typed.
     Search,
+    /// The name of a file is being typed.
+    Rename,
+    /// The question whether a session is to be deleted.
+    Delete,
     Lab,
     /// The fields of an experiment.
     Editor,
@@ -26,40 +35,63 @@ pub enum Mode {
     Typing,
     /// The value cursor moves along the curves of the lab.
     Values,
+    /// The runs of a sweep.
+    Sweep,
     Help,
     /// The question about unsaved steps.
     Question,
 }
 
 impl Mode {
-    pub const ALL: [Self; 8] =
-        [Self::Gallery, Self::Search, Self::Lab, Self::Values, Self::Editor, Self::Typing, Self::Help, Self::Question];
+    pub const ALL: [Self; 12] = [
+        Self::Gallery,
+        Self::Sessions,
+        Self::Search,
+        Self::Rename,
+        Self::Delete,
+        Self::Lab,
+        Self::Values,
+        Self::Editor,
+        Self::Typing,
+        Self::Sweep,
+        Self::Help,
+        Self::Question,
+    ];
 
-    /// Whether letters are text.
+    /// Whether letters are text and no keys.
     pub fn takes_text(self) -> bool {
-        match self {
-            Self::Search | Self::Typing => true,
-            Self::Gallery | Self::Lab | Self::Values | Self::Editor | Self::Help | Self::Question => false,
-        }
+        matches!(self, Self::Search | Self::Rename | Self::Typing)
     }
 
     /// The action that a typed character is, where letters are text.
     pub fn typed(self, c: char) -> Option<Action> {
         match self {
-            Self::Search => Some(Action::Gallery(G::Type(c))),
+            Self::Search | Self::Rename => Some(Action::Gallery(G::Type(c))),
             Self::Typing => Some(Action::Editor(E::Type(c))),
-            Self::Gallery | Self::Lab | Self::Values | Self::Editor | Self::Help | Self::Question => None,
+            Self::Gallery
+            | Self::Sessions
+            | Self::Delete
+            | Self::Lab
+            | Self::Values
+            | Self::Editor
+            | Self::Sweep
+            | Self::Help
+            | Self::Question => None,
         }
     }
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Gallery => "Gallery",
+            Self::Sessions => "Sessions",
             Self::Search => "While searching",
+            Self::Rename => "While renaming",
+            Self::Delete => "Deleting",
             Self::Lab => "Lab",
             Self::Values => "Value cursor",
             Self::Editor => "Experiment",
             Self::Typing => "While typing a value",
+            Self::Sweep => "Sweep",
             Self::Help => "Help",
             Self::Question => "Unsaved steps",
         }
@@ -130,10 +162,14 @@ impl Key {
 }
 
 use Key::{Char, Code, Ctrl};
-use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
+use KeyCode::{BackTab, Backspace, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
 
-const GALLERY: &[Mode] = &[Mode::Gallery];
+const GALLERY: &[Mode] = &[Mode::Gallery, Mode::Sessions];
+const SESSIONS: &[Mode] = &[Mode::Sessions];
+const RENAME: &[Mode] = &[Mode::Rename];
+const DELETE: &[Mode] = &[Mode::Delete];
 const SEARCH: &[Mode] = &[Mode::Search];
+const SWEEP: &[Mode] = &[Mode::Sweep];
 /// Whether or not the value cursor is shown.
 const LAB: &[Mode] = &[Mode::Lab, Mode::Values];
 const TOKENS: &[Mode] = &[Mode::Lab];
@@ -142,11 +178,15 @@ const EDITOR: &[Mode] = &[Mode::Editor];
 const TYPING: &[Mode] = &[Mode::Typing];
 const HELP: &[Mode] = &[Mode::Help];
 const QUESTION: &[Mode] = &[Mode::Question];
-const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Lab];
+const PRESETS: &[Mode] = &[Mode::Gallery];
+const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab];
 /// Where the arrows move through lists, texts and tokens.
-const MOVES: &[Mode] = &[Mode::Gallery, Mode::Lab, Mode::Editor, Mode::Help];
+const MOVES: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Editor, Mode::Help];
 /// Where no text is typed and no question is asked.
-const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Lab, Mode::Values, Mode::Editor, Mode::Help];
+const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Values, Mode::Editor, Mode::Help];
+/// The same with the sweep, whose other keys are its own.
+const SCREENS: &[Mode] =
+    &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Values, Mode::Editor, Mode::Sweep, Mode::Help];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None, hint_in: &[] }
@@ -176,10 +216,22 @@ pub static BINDINGS: &[Binding] = &[
         .hint("Tab", "presets / sessions"),
     bind(GALLERY, &[Char('d')], Action::Gallery(G::NextDevice), "where to compute: auto, cpu or cuda")
         .hint("d", "device"),
+    bind(SESSIONS, &[Char('o')], Action::Gallery(G::NextColumn), "sort by the next column").hint("o", "sort"),
+    bind(SESSIONS, &[Char('O')], Action::Gallery(G::ReverseOrder), "reverse the order"),
+    bind(SESSIONS, &[Char('m')], Action::Gallery(G::Mark), "mark: Enter then opens the selected session beside the marked")
+        .hint("m", "mark"),
+    bind(SESSIONS, &[Char('M')], Action::Gallery(G::ClearMarks), "take all marks away"),
+    bind(SESSIONS, &[Char('r')], Action::Gallery(G::Rename), "rename the file"),
+    bind(SESSIONS, &[Char('x'), Code(Delete)], Action::Gallery(G::Delete), "delete the session, after a question"),
+    bind(RENAME, &[Code(Enter)], Action::Gallery(G::AcceptName), "rename").hint("Enter", "rename"),
+    bind(RENAME, &[Code(Esc)], Action::Gallery(G::CancelName), "keep the old name").hint("Esc", "cancel"),
+    bind(RENAME, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty name: keep the old one"),
+    bind(DELETE, &[Char('y')], Action::Gallery(G::ConfirmDelete), "delete it").hint("y", "delete"),
+    bind(DELETE, &[Char('n'), Char('c'), Code(Esc)], Action::Gallery(G::CancelDelete), "cancel").hint("n", "cancel"),
     bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
     bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
-    bind(GALLERY, &[Char('e')], Action::OpenEditor, "change the preset's fields, and start").hint("e", "change"),
+    bind(GALLERY, &[Char('e')], Action::OpenEditor, "change the preset's fields, and start").hint_in(PRESETS, "e", "change"),
     bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue")
         .hint_in(TOKENS, "Space", "pause"),
     bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause"),
@@ -208,11 +260,15 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint("Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
     bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
-    bind(LAB, &[Char('t')], Action::Lab(L::ToggleAdded), "the state, or what the last token added to it"),
+    bind(LAB, &[Char('y')], Action::Lab(L::ToggleAdded), "the state, or what the last token added to it"),
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
     bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
+    bind(LAB, &[Char('m')], Action::Lab(L::Keep), "keep this run's curves, to compare; at most six runs"),
+    bind(LAB, &[Char('M')], Action::Lab(L::DropKept), "drop the kept runs"),
+    bind(LAB, &[Char('u')], Action::Lab(L::NextRun), "of several runs that train at once: the next one in the panes"),
+    bind(LAB, &[Char('t')], Action::Lab(L::ShowRuns), "table of this run and the kept ones"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
     bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
@@ -230,6 +286,15 @@ pub static BINDINGS: &[Binding] = &[
     bind(TYPING, &[Code(Enter)], Action::Editor(E::Accept), "accept the value").hint("Enter", "accept"),
     bind(TYPING, &[Code(Esc)], Action::Editor(E::Cancel), "keep the value as it was").hint("Esc", "cancel"),
     bind(TYPING, &[Code(Backspace)], Action::Editor(E::Erase), "erase; in an empty value: keep it as it was"),
+    bind(SWEEP, &[Char('n'), Code(Right)], Action::Sweep(S::NextMeasure), "the next measure").hint("n p", "measure"),
+    bind(SWEEP, &[Char('p'), Code(Left)], Action::Sweep(S::PreviousMeasure), "the measure before"),
+    bind(SWEEP, &[Char('x')], Action::Sweep(S::NextKey), "against the next varied field").hint("x", "field"),
+    bind(SWEEP, &[Char('c')], Action::Sweep(S::NextCurve), "the next curve").hint("c", "curve"),
+    bind(SWEEP, &[Char('a')], Action::Sweep(S::ToggleAxis), "logarithmic or linear axes").hint("a", "axes"),
+    bind(SWEEP, &[Char('r')], Action::Sweep(S::Read), "read the folder again").hint("r", "read again"),
+    bind(SWEEP, &[Char('b'), Code(Esc), Code(Backspace)], Action::Back, "back to the gallery").hint("b", "gallery"),
+    bind(SWEEP, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
+    bind(SWEEP, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
@@ -238,8 +303,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(GALLERY, &[Char('i')], Action::Explain, "the words of the screens"),
     bind(HELP, &[Code(Tab), Code(Right), Char('l')], Action::NextHelpPage { back: false }, "next page"),
     bind(HELP, &[Code(BackTab), Code(Left), Char('h')], Action::NextHelpPage { back: true }, "previous page"),
-    bind(ANYWHERE, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
-    bind(ANYWHERE, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
+    bind(SCREENS, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
+    bind(SCREENS, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
     bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, experiment, value cursor, zoom, lab, gallery"),
     bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),

@@ -16,6 +16,8 @@ const SIX: (u16, u16) = (150, 44);
 const STATE_ROWS: u16 = 16;
 /// Columns from which on the six stand in three columns.
 const THREE_COLUMNS: u16 = 180;
+/// Rows of the details under the table of sessions.
+const DETAILS: u16 = 12;
 /// From this width on the status fits in one line.
 const ONE_LINE: u16 = 150;
 
@@ -109,6 +111,20 @@ pub struct GalleryPlaces {
     pub list: Rect,
     pub details: Option<Rect>,
     pub footer: Rect,
+}
+
+/// The areas of the table of sessions. On a low screen the details are left out.
+pub fn sessions(area: Rect) -> GalleryPlaces {
+    let details = if area.height >= FOUR.1 && area.width >= LEAST.0 { DETAILS } else { 0 };
+    let rows = [
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(details),
+        Constraint::Length(1),
+    ];
+    let [title, tabs, list, below, footer] = Layout::vertical(rows).areas(area);
+    GalleryPlaces { title, tabs, list, details: (details > 0).then_some(below), footer }
 }
 
 pub fn gallery(area: Rect) -> GalleryPlaces {

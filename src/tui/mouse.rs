@@ -29,8 +29,8 @@ pub fn action(app: &App, event: &MouseEvent, area: Rect) -> Option<Action> {
 fn wheel(mode: Mode, on: bool) -> Option<Action> {
     let (back, forward) = match mode {
         Mode::Lab | Mode::Values => (Move::Left, Move::Right),
-        Mode::Gallery | Mode::Editor | Mode::Help => (Move::Up, Move::Down),
-        Mode::Search | Mode::Typing | Mode::Question => return None,
+        Mode::Gallery | Mode::Sessions | Mode::Editor | Mode::Help => (Move::Up, Move::Down),
+        Mode::Search | Mode::Rename | Mode::Delete | Mode::Typing | Mode::Sweep | Mode::Question => return None,
     };
     Some(Action::Move(if on { forward } else { back }))
 }

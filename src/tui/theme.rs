@@ -36,7 +36,22 @@ pub enum Role {
     Sensitivity,
     LossGap,
     State,
+    /// A kept run, by its number from 0.
+    Kept(usize),
 }
+
+/// The colours of kept runs, as [`Role::rgb`] has those of each role.
+const KEPT: [[Rgb; 5]; 6] = [
+    [(176, 96, 208), (200, 130, 225), (140, 60, 170), (215, 160, 235), (105, 35, 130)],
+    [(128, 140, 0), (170, 182, 40), (92, 100, 0), (190, 200, 80), (66, 72, 0)],
+    [(214, 90, 140), (235, 130, 170), (180, 50, 105), (245, 165, 195), (140, 25, 75)],
+    [(0, 146, 156), (40, 185, 195), (0, 105, 115), (90, 210, 220), (0, 75, 82)],
+    [(170, 110, 60), (205, 150, 100), (135, 82, 35), (225, 180, 140), (98, 58, 20)],
+    [(116, 116, 230), (150, 150, 245), (85, 85, 200), (180, 180, 250), (60, 60, 160)],
+];
+/// The same on a terminal of 16 colours: those that nothing near them has.
+const KEPT_ANSI: [Color; 6] =
+    [Color::Magenta, Color::LightGreen, Color::LightMagenta, Color::LightCyan, Color::LightBlue, Color::Reset];
 
 impl Role {
     /// Safe for the colour-blind (after Okabe and Ito), with these contrasts: at least 4.5 : 1 on a dark and on a light background, 7 : 1
@@ -51,6 +66,7 @@ impl Role {
             Self::Sensitivity => [(176, 142, 0), (205, 170, 20), (120, 92, 0), (235, 200, 60), (95, 0, 0)],
             Self::LossGap => [(145, 95, 215), (185, 145, 240), (122, 70, 192), (205, 170, 255), (85, 35, 150)],
             Self::State => [(206, 96, 160), (230, 120, 185), (170, 0, 130), (255, 160, 210), (125, 20, 85)],
+            Self::Kept(number) => KEPT[number % KEPT.len()],
         };
         match (background, high) {
             (Background::Unknown, false) => unknown,
@@ -72,6 +88,7 @@ impl Role {
             Self::Sensitivity => Color::LightBlue,
             Self::LossGap => Color::LightMagenta,
             Self::State => Color::Magenta,
+            Self::Kept(number) => KEPT_ANSI[number % KEPT_ANSI.len()],
         }
     }
 }
@@ -305,7 +322,9 @@ mod tests {
             ];
             for (background, high, behind, least) in cases {
                 let theme = Theme { high_contrast: high, ..Theme::new(depth, background) };
-                for role in ROLES {
+                // The kept runs have six colours more, which 256 colours only approximate.
+                let kept = (0..KEPT.len()).map(Role::Kept).filter(|_| depth == Depth::True);
+                for role in ROLES.into_iter().chain(kept) {
                     let found = contrast(rgb(theme.role(role).fg.unwrap()), behind);
                     assert!(found >= least, "{role:?} at {depth:?} on {background:?}, high: {high}: {found}");
                 }

@@ -125,6 +125,9 @@ impl App {
         let opened = self.lab.as_ref().map(|lab| (lab.is_watched(), lab.opened.as_ref()));
         let found = match opened {
             Some((true, _)) => Err("this run is only watched: another program trains it".to_owned()),
+            Some((false, _)) if self.lab.as_ref().is_some_and(|lab| lab.runs() > 1) => {
+                Err("several runs train at once: open one of them alone to change it".to_owned())
+            }
             Some((false, None)) => Err("Still opening: there is nothing to change yet.".to_owned()),
             Some((false, Some(opened))) => {
                 let mut before = Preset::clone(&opened.preset);

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::reference::Reference;
 use crate::task::Objective;
 use crate::train::ReferenceResult;
-use crate::tui::app::Lab;
+use crate::tui::app::{Lab, Overlaid};
 use crate::tui::labels;
 use crate::tui::numbers::{count, short, significant};
 use crate::tui::theme::{Role, Theme};
@@ -14,12 +14,15 @@ use crate::tui::widget::braille::Stroke;
 use crate::series::{Bucket, Series};
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
 use crate::tui::widget::scale::Scale;
+use crate::tui::widget::wrap::fit;
 
 /// From this width on labels are written out, and the title has a legend.
 const WIDE: u16 = 50;
 /// A reference below the best other line by more than this factor does not extend a logarithmic axis: exact learners
 /// without noise reach 1e-30.
 const DEEPEST: f64 = 0.02;
+/// Columns between two of the digits that stand along the curve of a kept run.
+const BETWEEN_DIGITS: usize = 24;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
@@ -46,26 +49,35 @@ pub fn title(lab: &Lab, width: u16) -> String {
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let references = shown_references(lab);
     let history = &lab.history;
-    let y = axis(lab, &references);
+    let (kept, own_name) = lab.overlaid();
+    let space = usize::from(gutter(area.width >= WIDE, true)) - 1;
+    let y = axis(lab, &kept, &references);
     let wide = area.width >= WIDE;
     let model = theme.role(Role::Model);
     let level = |result: &&ReferenceResult| {
         let reference = result.tuned.reference;
         Trace::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
     };
-    let mut traces = vec![Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus()))];
+    let mut traces: Vec<Trace> = kept.iter().map(|run| curve(run, theme)).collect();
+    traces.push(Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
     traces.extend(references.iter().map(level));
     traces.push(Trace::Extremes(&history.train_loss, theme.faint(Role::Model)));
+    traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, (i, kept.len()), theme)));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some(point) = super::value_at(lab, &history.eval_loss) {
-        let text = model_label(lab, &point, wide);
-        labels.push(EndLabel { value: f64::from(point.mean), text, style: model.patch(theme.focus()) });
+        let value = f64::from(point.mean);
+        let text = match own_name.as_str() {
+            "" => model_label(lab, &point, wide),
+            name => fit(&format!("● {} {name}", digits(value, wide)), space),
+        };
+        labels.push(EndLabel { value, text, style: model.patch(theme.focus()) });
     }
     if let Some(point) = lab.steps.cursor.and_then(|step| history.train_loss.at(step)) {
         labels.push(EndLabel { value: f64::from(point.mean), text: training_label(&point, wide), style: model });
     }
+    labels.extend(kept.iter().filter_map(|run| kept_label(lab, run, theme, wide)));
     let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
-    let gutter = if wide { 26 } else { 14 };
+    let gutter = gutter(wide, !kept.is_empty());
     let (x, marks, cursor, muted) = (lab.steps_scale(), marks.collect(), super::value_cursor(lab, theme), theme.muted());
     Plot { x, unit: "step", y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
 }
@@ -77,7 +89,7 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Some(result.tuned.reference) == main || result.tuned.reference == Reference::Zero
     };
     let references: Vec<&ReferenceResult> = shown_references(lab).into_iter().filter(wanted).collect();
-    let y = axis(lab, &references);
+    let y = axis(lab, &[], &references);
     let style = |reference: Reference| theme.role(labels::role(reference)).patch(theme.focus());
     let model = theme.role(Role::Model).patch(theme.focus());
     let level = |result: &&ReferenceResult| Trace::Level(result.loss, Stroke::Thick, style(result.tuned.reference));
@@ -96,14 +108,11 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 /// The held-out loss at the value cursor, else the latest; with its step where that is not the cursor's.
 fn model_label(lab: &Lab, point: &Bucket, wide: bool) -> String {
-    let value = f64::from(point.mean);
-    let digits = significant(value, 4);
+    let digits = digits(f64::from(point.mean), wide);
     match (wide, lab.steps.cursor) {
         (true, Some(step)) if step != point.step => format!("at {}: held out {digits}", count(point.step)),
         (true, _) => format!("model, held out {digits}"),
-        // Half a number is a wrong number: one with an exponent gives up digits.
-        (false, _) if !(1e-3..1e4).contains(&value) => format!("model {value:.0e}"),
-        (false, _) => format!("model {}", significant(value, 3)),
+        (false, _) => format!("model {digits}"),
     }
 }
 
@@ -114,6 +123,49 @@ fn training_label(point: &Bucket, wide: bool) -> String {
     match point.count {
         1 => format!("training {}", significant(f64::from(point.mean), if wide { 4 } else { 2 })),
         _ => format!("{name}{}–{}", digits(point.min), digits(point.max)),
+    }
+}
+
+/// The digit that a run beside the present one has everywhere.
+pub fn digit(number: usize) -> &'static str {
+    ["1", "2", "3", "4", "5", "6"].get(number).copied().unwrap_or("?")
+}
+
+fn curve<'a>(run: &Overlaid<'a>, theme: Theme) -> Trace<'a> {
+    Trace::Curve(&run.history.eval_loss, Stroke::Solid, theme.role(Role::Kept(run.number)))
+}
+
+/// The digit along the curve of a run; each of several stands at other places.
+fn glyphs<'a>(run: &Overlaid<'a>, (place, of): (usize, usize), theme: Theme) -> Trace<'a> {
+    let style = theme.role(Role::Kept(run.number)).patch(theme.focus());
+    let (first, every) = (3 + (place * BETWEEN_DIGITS / of.max(1)) as u16, BETWEEN_DIGITS as u16);
+    Trace::Glyphs { series: &run.history.eval_loss, glyph: digit(run.number), first, every, style }
+}
+
+/// "1 0.2067 seed 1": the number stands first, so that it is never cut.
+fn kept_label(lab: &Lab, run: &Overlaid, theme: Theme, wide: bool) -> Option<EndLabel> {
+    let space = usize::from(gutter(wide, true)) - 1;
+    let value = f64::from(super::value_at(lab, &run.history.eval_loss)?.mean);
+    let text = fit(&format!("{} {} {}", digit(run.number), digits(value, wide), run.name), space);
+    Some(EndLabel { value, text, style: theme.role(Role::Kept(run.number)) })
+}
+
+/// Columns for the labels at the right end.
+fn gutter(wide: bool, kept: bool) -> u16 {
+    match (wide, kept) {
+        (true, _) => 26,
+        // "1 0.207 seed 1"
+        (false, true) => 15,
+        (false, false) => 14,
+    }
+}
+
+/// A loss at the right end. Half a number is a wrong number: where space is short, one with an exponent gives up digits.
+fn digits(loss: f64, wide: bool) -> String {
+    match wide {
+        true => significant(loss, 4),
+        false if !(1e-3..1e4).contains(&loss) => format!("{loss:.0e}"),
+        false => significant(loss, 3),
     }
 }
 
@@ -140,12 +192,14 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
 }
 
 /// Around the visible part of the curves, and those references that are not far below them.
-fn axis(lab: &Lab, references: &[&ReferenceResult]) -> Scale {
+fn axis(lab: &Lab, kept: &[Overlaid], references: &[&ReferenceResult]) -> Scale {
     let (history, (first_step, last_step)) = (&lab.history, lab.steps.visible());
     let range = |series: &Series| series.range_within(first_step, last_step);
+    let others = || kept.iter().filter_map(|run| range(&run.history.eval_loss));
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(range);
+    let curves = curves.chain(others());
     // The variation between batches must not move the axis: the held-out curve and the references set its low end.
-    let low = range(&history.eval_loss).map(|(least, _)| f64::from(least)).into_iter();
+    let low = range(&history.eval_loss).into_iter().chain(others()).map(|(least, _)| f64::from(least));
     let levels = || references.iter().map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
     let gd = references.iter().filter(|result| matches!(result.tuned.reference, Reference::Gd(_)));
     let gd = gd.map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);

@@ -104,7 +104,7 @@ fn cost(before: &Preset, after: &Preset) -> String {
     }
     let numbers = |preset: &Preset| {
         let flops = preset.query_flops().map_or_else(|| "–".to_owned(), count);
-        [count(preset.parameters() as u64), flops, preset::size(preset.bytes())]
+        [count(preset.parameters() as u64), flops, preset::size(preset.memory())]
     };
     let names = ["parameters", "operations per query", "memory"];
     let both = names.into_iter().zip(numbers(before).into_iter().zip(numbers(after)));

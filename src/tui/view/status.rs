@@ -39,13 +39,16 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Where space is short, what changes least is cut.
 fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
-    let title = printable(title).replace('\n', " ");
+    let mut title = printable(title).replace('\n', " ");
+    if lab.runs() > 1 {
+        title += &format!(" ({} of {}, u: next)", lab.run + 1, lab.runs());
+    }
     let left = space.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
         let card = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(card).unwrap_or_default();
         let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
-        let changes = changes(&lab.changes);
+        let changes = changes(lab.overrides.as_deref().unwrap_or_default());
         let rest = format!("{changes}   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));
     }
@@ -55,24 +58,28 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
 /// Fields that the status names at most.
 const NAMED: usize = 3;
 
-/// "   changed: dim 5, lr 0.01": what differs from the preset's file.
-fn changes(changes: &[(String, String)]) -> String {
-    if changes.is_empty() {
+/// "   changed: dim 5, lr 0.01": what differs from the preset's file, each as `task.dim=5`.
+fn changes(overrides: &[String]) -> String {
+    if overrides.is_empty() {
         return String::new();
     }
-    let name = |(key, value): &(String, String)| format!("{} {value}", key.rsplit('.').next().unwrap_or(key));
-    let named = changes.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
-    let more = match changes.len().saturating_sub(NAMED) {
+    let name = |text: &String| match text.split_once('=') {
+        Some((key, value)) => format!("{} {value}", key.rsplit('.').next().unwrap_or(key)),
+        None => text.clone(),
+    };
+    let named = overrides.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
+    let more = match overrides.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     printable(&format!("   changed: {named}{more}"))
 }
 
-/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %".
+/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %"; "–" for a load that is not known.
 fn card(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
     let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
-    format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
+    let busy = busy.map_or_else(|| "–".to_owned(), |percent| percent.to_string());
+    format!(" {name}, {:.1} of {:.1} GB, busy {busy:>3} %", gigabytes(used), gigabytes(total))
 }
 
 /// As many of the groups that stand two spaces apart as fit: a number that is cut would be a wrong number.
