@@ -231,7 +231,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
     bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
-    bind(GALLERY, &[Char('e')], Action::OpenEditor, "change the preset's fields, and start").hint_in(PRESETS, "e", "change"),
+    bind(PRESETS, &[Char('e')], Action::OpenEditor, "change the preset's fields, and start").hint("e", "change"),
     bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue")
         .hint_in(TOKENS, "Space", "pause"),
     bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause"),
