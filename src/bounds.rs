@@ -63,6 +63,8 @@ bounded! {
     layers: usize = 1..=64;
     /// Units of a layer.
     units: usize = 1..=4096;
+    /// Pairs of a block.
+    block: usize = 1..=10_000;
     /// Heads of an attention layer.
     heads: usize = 1..=64;
     /// Channels of a model, or states of a channel.

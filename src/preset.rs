@@ -12,7 +12,7 @@ mod shift;
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
 pub use nearest::nearest;
-pub use overrides::{SetError, differences, keys, set};
+pub use overrides::{SetError, differences, keys, overridden, set, settings};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -66,6 +66,7 @@ pub enum Family {
     FirstLesson,
     StateSpace,
     Attention,
+    FastWeights,
     Recurrent,
     FeedForward,
     Optimiser,
@@ -77,6 +78,7 @@ impl Family {
             Self::FirstLesson => "First lesson",
             Self::StateSpace => "State-space models",
             Self::Attention => "Attention",
+            Self::FastWeights => "Fast weights",
             Self::Recurrent => "Recurrent networks",
             Self::FeedForward => "Feed-forward",
             Self::Optimiser => "Optimisers",

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::VERSION;
 use crate::bounds;
 use crate::numbers::{cosine, count, duration, percent, rate, significant};
-use crate::preset::{self, Preset};
+use crate::preset;
 use crate::reference::{Reference, Tuned};
 use crate::sweep;
 use crate::task::Objective;
@@ -200,7 +200,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             commit: commit(),
             preset: experiment.name.clone(),
-            overrides: overrides(&experiment.name, &experiment.preset),
+            overrides: preset::overridden(&experiment.name, &experiment.preset),
             device: experiment.device().to_owned(),
             device_note: experiment.device_note().map(str::to_owned),
             seed: experiment.seed(),
@@ -337,12 +337,6 @@ pub fn named_parameters(tuned: &Tuned) -> serde_json::Map<String, serde_json::Va
         one("alpha", alpha),
     ];
     numbers.into_iter().flatten().collect()
-}
-
-/// Key and value of every field that was changed in the preset of this name; `None` if there is no such preset.
-pub fn overrides(name: &str, preset: &Preset) -> Option<Vec<String>> {
-    let (_, named) = preset::find(name).ok()?;
-    Some(preset::differences(&named, preset).into_iter().map(|(key, value)| format!("{key}={value}")).collect())
 }
 
 /// The commit of this program, from [`VERSION`].

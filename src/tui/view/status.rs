@@ -39,7 +39,10 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Where space is short, what changes least is cut.
 fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
-    let title = printable(title).replace('\n', " ");
+    let mut title = printable(title).replace('\n', " ");
+    if lab.runs() > 1 {
+        title += &format!(" ({} of {}, u: next)", lab.run + 1, lab.runs());
+    }
     let left = space.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
