@@ -48,7 +48,7 @@ bounded! {
     /// Radians per sample. Frequencies above π alias to lower ones.
     frequency: f64 = 1e-6..=std::f64::consts::PI;
     /// Sequences in a training batch.
-    batch: usize = 1..=65_536;
+    batch: usize = 1..=1_048_576;
     /// Training steps.
     steps: u64 = 0..=1_000_000_000;
     /// A learning rate.

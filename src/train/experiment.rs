@@ -14,6 +14,7 @@ use anyhow::Result;
 
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
+use super::divergence::{has_diverged, is_good};
 use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
 use super::opening::Watch;
 use super::trainer::Run;
@@ -23,10 +24,6 @@ use crate::task::{Stream, StreamKey, Task};
 
 /// Steps between two states that a diverging run can go back to.
 const KEEP_EVERY: u64 = 100;
-/// A state is kept only while a batch's loss is at most this many times the loss at the start.
-const GOOD: f32 = 10.0;
-/// A run has diverged when a batch's loss is more than this many times the loss at the start.
-const RUNAWAY: f32 = 1e4;
 
 /// Time that one call of [`Experiment::advance`] takes, about, if a step is not longer.
 const TIME_PER_CALL: Duration = Duration::from_millis(25);
@@ -63,6 +60,24 @@ pub struct Experiment {
     device_note: Option<String>,
     /// Steps to queue at once, adapted so that a call takes [`TIME_PER_CALL`]; the device limits it.
     queue_depth: u64,
+}
+
+/// What a run is opened with.
+struct Opening<'a> {
+    name: &'a str,
+    preset: Preset,
+    /// The task that the weights were trained on.
+    trained_on: &'a Task,
+    device: DeviceChoice,
+    purpose: Purpose,
+    watch: Watch<'a>,
+}
+
+/// What a run is opened for. One that is only measured needs no kernel for training, and no memory for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Training,
+    Measuring,
 }
 
 /// A state that a run goes back to when it diverges or its device fails.
@@ -107,7 +122,8 @@ impl Experiment {
     /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](super::Cancelled).
     pub fn start_watched(name: &str, preset: Preset, device: DeviceChoice, watch: Watch) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
+        let mut experiment =
+            Self::open(Opening { name, preset, trained_on: &trained_on, device, purpose: Purpose::Training, watch })?;
         experiment.measure(Scope::Subset)?;
         experiment.keep(None)?;
         Ok(experiment)
@@ -126,7 +142,8 @@ impl Experiment {
         watch: Watch,
     ) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
+        let mut experiment =
+            Self::open(Opening { name, preset, trained_on: &trained_on, device, purpose: Purpose::Training, watch })?;
         experiment.go_to(checkpoint, history)?;
         Ok(experiment)
     }
@@ -154,20 +171,29 @@ impl Experiment {
         trained_on: &Task,
         device: DeviceChoice,
     ) -> Result<Self> {
-        let mut experiment = Self::open(name, preset, trained_on, device, &|_| true)?;
+        let mut experiment =
+            Self::open(Opening { name, preset, trained_on, device, purpose: Purpose::Measuring, watch: &|_| true })?;
         experiment.go_to(checkpoint, History::default())?;
         Ok(experiment)
     }
 
     /// A run at step 0 that is not measured yet.
-    fn open(name: &str, preset: Preset, trained_on: &Task, device_choice: DeviceChoice, watch: Watch) -> Result<Self> {
+    fn open(opening: Opening<'_>) -> Result<Self> {
+        let Opening { name, preset, trained_on, device: device_choice, purpose, watch } = opening;
         preset.check()?;
-        let device = device_choice.open(&preset)?;
-        let (device_name, batch, seed) = (device.name(), preset.train.batch, preset.train.seed);
+        let opened = match purpose {
+            Purpose::Training => device_choice.open(&preset)?,
+            Purpose::Measuring => device_choice.open_to_measure(&preset)?,
+        };
+        let (device_name, batch, seed) = (opened.device.name(), preset.train.batch, preset.train.seed);
         let held_out = HeldOut::watched(&preset, trained_on, watch)?;
         let preset = Arc::new(preset);
-        let started = catch_panic(|| auto::start(device_choice, device, &preset, held_out.gd_constants()))
-            .map_err(|error| explained(error, &device_name, batch))?;
+        let gd_constants = held_out.gd_constants();
+        let started = catch_panic(|| match purpose {
+            Purpose::Training => auto::start(device_choice, opened, &preset, gd_constants),
+            Purpose::Measuring => auto::start_measuring(device_choice, opened, &preset, gd_constants),
+        })
+        .map_err(|error| explained(error, &device_name, batch))?;
         // What is measured beside this run is measured on the same device.
         let device_choice = started.choice;
         let run = GuardedRun { run: started.run, device: started.device, batch };
@@ -243,7 +269,7 @@ impl Experiment {
         // To queue a step takes a GPU no time; to compute it does.
         let fast = began.elapsed() < TIME_PER_CALL;
         self.queue_depth = if fast { (2 * self.queue_depth).min(queue_limit) } else { self.queue_depth.div_ceil(2) };
-        if let Some(bad) = reports.iter().find(|report| self.ran_away(report.loss)) {
+        if let Some(bad) = reports.iter().find(|report| has_diverged(report.loss, self.first_loss())) {
             let diverged = Some(self.diverge(bad.step, DivergenceCause::Loss)?);
             return Ok(Advance { reports, measurement: None, diverged });
         }
@@ -258,10 +284,6 @@ impl Experiment {
         self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean)
     }
 
-    fn ran_away(&self, loss: f32) -> bool {
-        !loss.is_finite() || loss > RUNAWAY * self.first_loss()
-    }
-
     /// Goes back to the last good state.
     fn diverge(&mut self, step: u64, cause: DivergenceCause) -> Result<Divergence> {
         self.fall_back()?;
@@ -270,7 +292,7 @@ impl Experiment {
         Ok(divergence)
     }
 
-    /// Goes back to the last good state if the present one cannot be saved or its loss has run away. To be called at the
+    /// Goes back to the last good state if the present one cannot be saved or its loss has diverged. To be called at the
     /// end of a run and before it is saved, because the loss of a step is that before its update.
     ///
     /// # Errors
@@ -284,7 +306,7 @@ impl Experiment {
             let (step, numbers) = (experiment.step, experiment.checkpoint()?.not_finite());
             let cause = match numbers {
                 Some(numbers) => DivergenceCause::State(numbers),
-                None if experiment.batch_loss().map(|loss| experiment.ran_away(loss))? => DivergenceCause::Loss,
+                None if has_diverged(experiment.batch_loss()?, experiment.first_loss()) => DivergenceCause::Loss,
                 None => return Ok(None),
             };
             experiment.diverge(step, cause).map(Some)
@@ -345,7 +367,7 @@ impl Experiment {
         if let Some(numbers) = checkpoint.not_finite() {
             return self.diverge(self.step, DivergenceCause::State(numbers)).map(Some);
         }
-        if last.is_none_or(|report| report.loss <= GOOD * self.first_loss()) {
+        if last.is_none_or(|report| is_good(report.loss, self.first_loss())) {
             self.last_good = GoodState { checkpoint, history: self.history.clone() };
         }
         Ok(None)

@@ -191,7 +191,7 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         eval_median: median(&losses),
         loss_by_pairs,
         equivalence,
-        loss_differences: held_out.losses().map(against).collect(),
+        loss_differences: held_out.losses().collect::<Vec<_>>().into_par_iter().map(against).collect(),
     })
 }
 

@@ -2,9 +2,7 @@
 
 use crate::nn::Activation;
 use crate::nn::graph::Discretization;
-use crate::nn::graph::gpu::program::{
-    CellKind, Derivation, Kernel, NodeId, Program, Size, WeightId, WeightNode, WeightSource,
-};
+use crate::nn::graph::gpu::program::{CellKind, Derivation, Kernel, NodeId, Program, Size, WeightId};
 use crate::nn::model::{GdSsmMlpSpec, LinearAttentionSpec, MlpSpec, ModelSpec, TransformerSpec};
 use crate::task::{Layout, Shape};
 
@@ -242,7 +240,8 @@ impl Builder {
             let ask = self.program.derive(Derivation::Product { of: [q, k], transposed: true }, (width, width));
             let value = self.program.derive(Derivation::Product { of: [v, o], transposed: false }, (width, width));
             let asking = if layer + 1 == spec.layers { 1 } else { length };
-            tokens = self.push(Kernel::LinearAttend { x: tokens, ask, value }, asking, width);
+            tokens =
+                self.push(Kernel::LinearAttend { x: tokens, keys: spec.key_len(length), ask, value }, asking, width);
         }
     }
 
@@ -334,10 +333,4 @@ impl Builder {
         let decode = self.linear(spec.units, outputs);
         self.affine(units, decode);
     }
-}
-
-/// How many numbers each parameter has.
-pub fn parameter_shapes(program: &Program) -> Vec<(usize, usize)> {
-    let of = |weight: &WeightNode| matches!(weight.source, WeightSource::Parameter).then_some(weight.shape);
-    program.weights.iter().filter_map(of).collect()
 }
