@@ -22,7 +22,7 @@ use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
     DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
-    StepReport,
+    Solved, StepReport,
 };
 
 /// Updates a worker posts at most in a second.
@@ -108,6 +108,8 @@ pub struct Status {
     pub pace: Option<f64>,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
+    /// What the last step solved for, where the preset's optimiser does.
+    pub solved: Option<Solved>,
     /// The status of the GPU, if the run is on one that reports it.
     pub gpu: Option<GpuStatus>,
 }

@@ -11,6 +11,7 @@ mod gd_ssm_mlp;
 mod gd_ssm_stack;
 mod gru_attention;
 mod linear_attention;
+mod linear_block;
 mod lru;
 mod mamba;
 mod mamba2;
@@ -31,6 +32,7 @@ pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
+pub use linear_block::LinearBlock;
 pub use lru::LruSpec;
 pub use mamba::MambaSpec;
 pub use mamba2::{Mamba2Spec, ScanForm};
@@ -102,6 +104,10 @@ macro_rules! architectures {
 
             fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
                 match self { $(Self::$name(spec) => spec.costs(shape, layout, tokens),)* }
+            }
+
+            fn linear_blocks(&self) -> Vec<LinearBlock> {
+                match self { $(Self::$name(spec) => spec.linear_blocks(),)* }
             }
 
             fn descent_steps(&self) -> u32 {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::super::trainer::{self, Run, StartedRun};
+use super::super::trainer::{self, Run, StartedRun, StepProgress};
 use super::{DeviceChoice, OpenDevice};
 use crate::nn::model::GdConstants;
 use crate::preset::Preset;
@@ -35,6 +35,9 @@ pub fn start(
     preset: &Arc<Preset>,
     gd_constants: GdConstants,
 ) -> Result<Started> {
+    // A step that solves takes many small passes, each of which a GPU would wait for.
+    let solves = choice == DeviceChoice::Auto && !preset.train.optimiser.descends();
+    let device = if solves { DeviceChoice::Cpu.open(preset)? } else { device };
     let name = device.name();
     let StartedRun { run, note } = trainer::start(device, Arc::clone(preset), gd_constants)?;
     let named = Candidate { choice: name.parse().unwrap_or(choice), device: name, run };
@@ -81,7 +84,7 @@ fn speed(run: &mut dyn Run, preset: &Preset) -> Result<f64> {
     let mut train = |run: &mut dyn Run, steps: u64| {
         for step in next..next + steps {
             let key = StreamKey { seed: preset.train.seed, stream: Stream::Train, step };
-            run.step(key, preset.train.lr_at(step))?;
+            while run.step(key, preset.train.lr_at(step))? == StepProgress::Partial {}
         }
         next += steps;
         run.reports().map(|_| ())
@@ -125,9 +128,12 @@ mod tests {
     struct Slow(Box<dyn Run>);
 
     impl Run for Slow {
-        fn step(&mut self, key: StreamKey, lr: f64) -> Result<()> {
+        fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress> {
             std::thread::sleep(TRIAL / 4);
             self.0.step(key, lr)
+        }
+        fn operations(&self, step: u64) -> f64 {
+            self.0.operations(step)
         }
         fn reports(&mut self) -> Result<Vec<StepReport>> {
             self.0.reports()

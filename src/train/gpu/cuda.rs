@@ -166,6 +166,7 @@ fn attribute(device: c_int, which: c_uint) -> Result<usize> {
 impl Engine {
     /// Compiles the kernel of a preset for a GPU whose context is current, and takes its memory.
     pub fn new(preset: &Preset, number: usize) -> Result<Self> {
+        ensure!(preset.train.optimiser.descends(), "a step that solves for weights is no step of one batch");
         let mut device = 0;
         driver!(cuDeviceGet(&mut device => *mut c_int, number as c_int => c_int))?;
         ensure!(attribute(device, COOPERATIVE)? == 1, "the GPU cannot hold all blocks of a kernel at once");
@@ -219,7 +220,7 @@ impl Engine {
                 let betas = [beta1, beta2];
                 (betas.map(|beta| beta as f32), betas.map(|beta| (1.0 - beta) as f32))
             }
-            Optimiser::Sgd => ([0.0; 2], [1.0; 2]),
+            Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => ([0.0; 2], [1.0; 2]),
         };
         let address = |memory: &Memory| memory.address;
         let rows = self.rows.as_ref().map(|rows| rows.each_ref().map(address)).unwrap_or_default();
