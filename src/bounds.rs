@@ -53,7 +53,7 @@ bounded! {
     steps: u64 = 0..=1_000_000_000;
     /// A learning rate.
     rate: f64 = 1e-12..=1e3;
-    /// Equations for each weight that is solved for.
+    /// Equations for each unknown that is solved for.
     equations: usize = 2..=1_000_000;
     /// Tasks of a step.
     tasks: usize = 16..=1_000_000;

@@ -64,9 +64,13 @@ pub enum Optimiser {
     /// squares on fresh tasks (of the cross-entropy: one step of iteratively reweighted least squares). The learning
     /// rate is the part of the way to the solution that the weights go: 1 is all of it.
     Solve {
-        /// Equations for each unknown weight: an output of a task is one. They determine how many tasks a step takes.
+        /// Equations of a step for each unknown weight: each output of a task is one. They determine how many fresh tasks
+        /// a step takes.
         #[serde(default = "equations", deserialize_with = "bounds::equations")]
         equations: usize,
+        /// Tasks of a step at least: the equations of one task are not independent, because they share its inputs.
+        #[serde(default = "least_tasks", deserialize_with = "bounds::tasks")]
+        least_tasks: usize,
         /// λ of the penalty λ ‖w‖², relative to the mean of the diagonal of the normal equations.
         #[serde(default = "ridge", deserialize_with = "bounds::relative")]
         ridge: f64,
@@ -77,7 +81,7 @@ pub enum Optimiser {
         /// Fresh tasks of a step.
         #[serde(default = "tasks", deserialize_with = "bounds::tasks")]
         tasks: usize,
-        /// The damping at the start, relative to the diagonal of the normal equations. It is adapted from step to step.
+        /// The damping at the start, relative to the mean of the diagonal of the normal equations. It is adapted from step to step.
         #[serde(default = "damping", deserialize_with = "bounds::relative")]
         damping: f64,
     },
@@ -109,6 +113,10 @@ fn beta2() -> f64 {
 
 fn equations() -> usize {
     400
+}
+
+fn least_tasks() -> usize {
+    1000
 }
 
 fn ridge() -> f64 {

@@ -14,7 +14,7 @@ use std::fmt;
 use anyhow::Result;
 use dfdx::tensor::NoneTape;
 
-use self::blocks::Blocks;
+use self::blocks::{Blocks, Plan};
 use self::gathering::Gathering;
 use self::levenberg_marquardt::LevenbergMarquardt;
 use super::batch::{BatchSampler, TrainBatch};
@@ -96,7 +96,9 @@ impl Solver {
     pub fn of<D: Device>(preset: &Preset, model: &Model<D>) -> Result<Option<Self>> {
         let method = match preset.train.optimiser {
             Optimiser::Adam { .. } | Optimiser::Sgd => return Ok(None),
-            Optimiser::Solve { equations, ridge } => Method::Blocks(Blocks::of(preset, model, equations, ridge)?),
+            Optimiser::Solve { equations, least_tasks, ridge } => {
+                Method::Blocks(Blocks::of(preset, model, Plan { equations, least_tasks, ridge })?)
+            },
             Optimiser::LevenbergMarquardt { tasks, damping } => {
                 Method::LevenbergMarquardt(LevenbergMarquardt::new(tasks, damping))
             }

@@ -52,7 +52,7 @@ impl Architecture for BidirectionalGdSsmSpec {
         4 * tokens + 4 * (shape.dim as u128).pow(2)
     }
 
-    /// C, Q and D of each direction.
+    /// C, D and Q of each direction.
     fn linear_blocks(&self) -> Vec<LinearBlock> {
         [LinearBlock::of_gd_ssm("→"), LinearBlock::of_gd_ssm("←")].concat()
     }

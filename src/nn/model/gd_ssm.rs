@@ -64,7 +64,7 @@ impl Architecture for GdSsmSpec {
         pairs > 0
     }
 
-    /// C, Q and D. The answer has powers of Λ.
+    /// C, D and Q. The answer has powers of Λ.
     fn linear_blocks(&self) -> Vec<LinearBlock> {
         LinearBlock::of_gd_ssm("").into()
     }

@@ -37,6 +37,6 @@ impl LinearBlock {
     pub(super) fn of_gd_ssm(prefix: &str) -> [Self; 3] {
         let name = |symbol: &str| format!("{prefix}{symbol}");
         let factor = |symbol: &str| Self::Factor { weight: name(symbol), scale: name("C") };
-        [Self::ReadOutRows(name("C")), factor("Q"), factor("D")]
+        [Self::ReadOutRows(name("C")), factor("D"), factor("Q")]
     }
 }

@@ -11,7 +11,7 @@ const MOST_TRIALS: u32 = 12;
 /// μ, and the trials of the present step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Damping {
-    /// μ, relative to the diagonal of the normal equations.
+    /// μ, relative to the mean of the diagonal of the normal equations.
     pub value: f64,
     trials: u32,
 }

@@ -57,22 +57,20 @@ impl NormalEquations {
     /// the diagonal of A. `None` if no answer depends on the weights, or a number is not finite.
     pub fn ridge_change(&self, relative: f64, weights: &DMatrix<f64>) -> Option<DMatrix<f64>> {
         let lambda = relative * self.gram.trace() / self.unknowns() as f64;
-        let diagonal = DVector::from_element(self.unknowns(), lambda);
-        self.solve(&diagonal, &(&self.moment - weights * lambda))
+        self.solve(lambda, &(&self.moment - weights * lambda))
     }
 
-    /// The change Δ that minimises ‖J Δ − r‖² + μ Σ s Δ², where s is the diagonal of A (Marquardt 1963), or a small part
-    /// of its mean where that is greater: a weight that no answer depends on stays. `None` as above.
-    pub fn damped_change(&self, damping: f64) -> Option<DMatrix<f64>> {
-        let floor = 1e-6 * self.gram.trace() / self.unknowns() as f64;
-        let diagonal = self.gram.diagonal().map(|entry| damping * entry.max(floor));
-        self.solve(&diagonal, &self.moment)
+    /// The change Δ that minimises ‖J Δ − r‖² + μ ‖Δ‖² (Levenberg 1944), with μ relative to the mean of the diagonal of A.
+    /// Marquardt's scaling by the diagonal itself leaves weights almost undamped that hardly matter yet, as those of a
+    /// GD-SSM at its small random start. `None` as above.
+    pub fn damped_change(&self, relative: f64) -> Option<DMatrix<f64>> {
+        self.solve(relative * self.gram.trace() / self.unknowns() as f64, &self.moment)
     }
 
-    /// (A + diagonal)⁻¹ right.
-    fn solve(&self, diagonal: &DVector<f64>, right: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+    /// (A + λ)⁻¹ right.
+    fn solve(&self, lambda: f64, right: &DMatrix<f64>) -> Option<DMatrix<f64>> {
         let mut gram = self.gram.clone();
-        gram.set_diagonal(&(gram.diagonal() + diagonal));
+        (0..self.unknowns()).for_each(|i| gram[(i, i)] += lambda);
         let solution = gram.cholesky()?.solve(right);
         solution.iter().all(|entry| entry.is_finite()).then_some(solution)
     }

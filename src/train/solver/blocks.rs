@@ -11,19 +11,23 @@ use crate::preset::Preset;
 use crate::task::{Objective, StreamKey};
 use crate::train::batch::TrainBatch;
 
-/// The blocks, and how each is solved for.
+/// How each block is solved for: the fields of [`Optimiser::Solve`](crate::optim::Optimiser::Solve).
+pub struct Plan {
+    pub equations: usize,
+    pub least_tasks: usize,
+    pub ridge: f64,
+}
+
+/// The blocks, solved for in their order.
 pub struct Blocks {
     blocks: Vec<Block>,
-    /// Equations for each unknown.
-    equations: usize,
-    /// λ, relative to the mean of the diagonal of the normal equations.
-    ridge: f64,
+    plan: Plan,
 }
 
 impl Blocks {
     /// # Errors
     /// The model lacks a weight that it declares to be linear, or a block has too many unknowns.
-    pub fn of<D: Device>(preset: &Preset, model: &Model<D>, equations: usize, ridge: f64) -> Result<Self> {
+    pub fn of<D: Device>(preset: &Preset, model: &Model<D>, plan: Plan) -> Result<Self> {
         let outputs = preset.task.shape().outputs;
         let blocks = preset.model.linear_blocks().into_iter().map(|block| Block::locate(block, model, outputs));
         let blocks: Vec<Block> = blocks.collect::<Result<_>>()?;
@@ -36,7 +40,7 @@ impl Blocks {
                 block.name()
             );
         }
-        Ok(Self { blocks, equations, ridge })
+        Ok(Self { blocks, plan })
     }
 
     /// The block that a step solves for.
@@ -44,10 +48,10 @@ impl Blocks {
         &self.blocks[(step % self.blocks.len() as u64) as usize]
     }
 
-    /// The tasks of a step follow from the number of unknowns: of a read-out each output gives equations to its own
-    /// unknowns, elsewhere all outputs give equations to the same ones.
+    /// Of a read-out each output of a task is an equation for unknowns of its own, elsewhere all are for the same ones.
     fn tasks(&self, block: &Block, outputs: usize) -> usize {
-        (self.equations * block.unknowns() * block.sides()).div_ceil(outputs)
+        let unknowns = block.unknowns() * block.sides();
+        (self.plan.equations * unknowns).div_ceil(outputs).max(self.plan.least_tasks)
     }
 
     /// Unknowns and right-hand sides of a block's equations. The curvature of a cross-entropy couples the outputs.
@@ -120,7 +124,7 @@ impl Blocks {
         let (unknowns, sides) = (gathering.equations.unknowns(), gathering.equations.sides());
         let arranged = reshaped(&weights, unknowns, sides);
         // Weights that no answer depends on stay as they are.
-        match gathering.equations.ridge_change(self.ridge, &arranged) {
+        match gathering.equations.ridge_change(self.plan.ridge, &arranged) {
             Some(change) => {
                 let moved = arranged + change * context.lr;
                 block.set(model, &reshaped(&moved, weights.nrows(), weights.ncols()))
