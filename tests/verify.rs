@@ -96,6 +96,30 @@ fn several_seeds_are_trained_and_a_claim_says_for_which_share_it_holds() {
 }
 
 #[test]
+fn a_claim_may_compare_two_presets_trained_with_the_same_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = PRESET.rfind(')').unwrap();
+    let write = |name: &str, preset: &str, claims: &str| {
+        fs::write(folder.path().join(name), format!("{}    claims: [{claims}],\n)\n", &preset[..end])).unwrap();
+    };
+    write("one.ron", PRESET, "(measure: LossOver(Zero), at_least: 0.1, after: 3)");
+    write("two.ron", PRESET, "(measure: LossOverPreset(\"one.ron\"), at_least: 1.0, at_most: 1.0, after: 3)");
+    let output = innerloop(folder.path(), &["verify", "two.ron", "--seeds", "11,12"]);
+    let out = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}{}", stderr(&output));
+    // The same preset with the same seeds: the quotient is 1 to the last bit. Only the preset that was asked for is shown.
+    assert!(out.contains("held 2 of 2") && out.contains("1.0000 ± 0 loss over that of the preset one.ron"), "{out}");
+    assert!(out.ends_with("1 held, 0 failed\n"), "{out}");
+    for line in ["one, seed 11:", "one, seed 12:", "two, seed 11:"] {
+        assert!(stderr(&output).contains(line), "{}", stderr(&output));
+    }
+    write("two.ron", PRESET, "(measure: LossOverPreset(\"gru\"), at_least: 0.5, after: 3)");
+    let output = innerloop(folder.path(), &["verify", "two.ron"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("whose task is another one"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_claim_that_does_not_hold_fails() {
     let (code, out, err) = verify("(measure: LossGap, within: 1e-9, after: 3)");
     assert_eq!(code, Some(1), "{out}");

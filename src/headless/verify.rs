@@ -1,5 +1,6 @@
 //! `innerloop verify`: trains presets with one seed or several, and checks their claims.
 
+mod compare;
 mod job;
 mod seeds;
 mod table;
@@ -42,9 +43,12 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
     let result_cache = ResultCache::path(|name| std::env::var_os(name));
-    let presets: Vec<_> =
+    let mut presets: Vec<_> =
         chosen(&options.presets)?.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
-    let seeds: Vec<Vec<u64>> = presets.iter().map(|(_, preset)| options.seeds.of(preset)).collect();
+    // Presets from here on are trained for the claims of others only.
+    let verified = presets.len();
+    presets.extend(compare::others(&presets)?);
+    let seeds: Vec<Vec<u64>> = compare::seeds(&presets, verified, &options.seeds);
     let jobs: Vec<Job> = seeds
         .iter()
         .enumerate()
@@ -63,8 +67,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             None => tell(&format!("{name}, seed {}: {} steps", job.seed, preset.train.steps)),
         }
         outcomes[job.preset].push(outcome);
-        // In the order of the presets, each once all of its seeds are done.
-        while let Some(next) = outcomes.get_mut(printed).filter(|next| next.len() == seeds[printed].len()) {
+        // In the order of the presets, each once all of its seeds, and those of presets that it names, are done.
+        let done = |preset: usize, outcomes: &[Vec<Outcome>]| outcomes[preset].len() == seeds[preset].len();
+        while printed < verified
+            && done(printed, &outcomes)
+            && compare::named_by(printed, &presets).all(|other| done(other, &outcomes))
+        {
+            compare::complete(printed, &presets, &mut outcomes);
+            let next = &mut outcomes[printed];
             next.sort_by_key(|outcome| seeds[printed].iter().position(|seed| *seed == outcome.seed));
             let (name, preset) = &presets[printed];
             tally.count(show(name, preset, next, options.markdown)?);

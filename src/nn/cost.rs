@@ -1,9 +1,9 @@
-//! What a model pays for one more token: a state that stays as it is, or a cache that grows.
+//! The cost of one more token: a state of constant size, or a cache that grows.
 //!
 //! Counts numbers and operations from the formulas, an addition, a multiplication and a function of one number being
 //! one operation each; leading orders exact. Measures nothing.
 
-/// The price of a token, after as many as were asked about.
+/// Memory and operations for the token at a given position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Numbers that are kept: from this token to the next where tokens come one at a time, else while all are read.
@@ -12,7 +12,7 @@ pub struct Cost {
     pub flops: u64,
 }
 
-/// The price in each form that a model has.
+/// The cost in each form that a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// One token at a time, as it arrives: a recurrence, or attention with a cache. None where a new token changes what

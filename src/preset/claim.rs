@@ -35,7 +35,7 @@ fn all_seeds() -> f64 {
 }
 
 /// A quantity that a claim can be about.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Quantity {
     /// Loss divided by the loss of GD-1, minus 1.
     LossGap,
@@ -57,6 +57,9 @@ pub enum Quantity {
     ReferenceLossOver(Reference, Reference),
     /// Held-out loss divided by that of the best linear filter of so many tokens, the query among them.
     LossOverFir(usize),
+    /// Held-out loss divided by that of another preset of the same task after its own last claim, trained with the same
+    /// seed. Only `innerloop verify`, which trains both, checks it.
+    LossOverPreset(String),
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
     /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about it
@@ -96,6 +99,11 @@ impl Claim {
     pub fn holds_for(&self, held: usize, seeds: usize) -> bool {
         // The share may be a rounded decimal: .67 of three seeds is two of them.
         held as f64 >= (self.for_seeds - 0.01) * seeds as f64
+    }
+
+    /// The other preset whose training the claim needs.
+    pub fn other_preset(&self) -> Option<&str> {
+        if let Quantity::LossOverPreset(name) = &self.measure { Some(name) } else { None }
     }
 
     fn is_about_nearest(&self) -> bool {
@@ -145,6 +153,7 @@ impl fmt::Display for Quantity {
             Self::MedianOver(reference) => write!(f, "median loss over that of {reference}"),
             Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),
             Self::LossOverFir(length) => write!(f, "loss over that of the best linear filter of {length} tokens"),
+            Self::LossOverPreset(name) => write!(f, "loss over that of the preset {name}"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
             Self::NearestNone => f.write_str("no reference is near"),

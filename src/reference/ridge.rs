@@ -11,7 +11,7 @@ use super::Problem;
 const RANK: f64 = 1e-6;
 
 /// Iterations that a factorisation may take before it is given up.
-const PATIENCE: usize = 100_000;
+const MAX_ITERATIONS: usize = 100_000;
 
 /// W = Y X⁺, the weights of the least norm among those of the least squared error: (d_out, d).
 ///
@@ -20,7 +20,7 @@ pub fn least_squares(problem: &Problem) -> DMatrix<f64> {
     let failed = || DMatrix::from_element(problem.y.nrows(), problem.x.nrows(), f64::NAN);
     // What is not finite would be iterated upon to the end of patience.
     let finite = problem.x.iter().all(|x| x.is_finite());
-    let svd = finite.then(|| SVD::try_new(problem.x.clone(), true, true, f64::EPSILON, PATIENCE)).flatten();
+    let svd = finite.then(|| SVD::try_new(problem.x.clone(), true, true, f64::EPSILON, MAX_ITERATIONS)).flatten();
     let Some(svd) = svd else { return failed() };
     let cutoff = RANK * svd.singular_values.max();
     svd.pseudo_inverse(cutoff).map_or_else(|_| failed(), |inverse| &problem.y * inverse)

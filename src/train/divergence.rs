@@ -1,6 +1,23 @@
-//! When a run has diverged: its loss ran away, or its state cannot be saved.
+//! When a run has diverged: the loss of a batch is not finite or far above that at the start, or the state has numbers that
+//! are not finite and so cannot be saved ([`Checkpoint::not_finite`](super::Checkpoint::not_finite)).
+//! [`Experiment`](super::Experiment) asks after each step, and goes back to the last good state.
 
 use std::fmt;
+
+/// A state is kept only while a batch's loss is at most this many times the loss at the start.
+const GOOD: f32 = 10.0;
+/// A run has diverged when a batch's loss is more than this many times the loss at the start.
+const DIVERGED: f32 = 1e4;
+
+/// Whether a batch's loss says that the run has diverged; `first` is the loss at the start.
+pub fn has_diverged(loss: f32, first: f32) -> bool {
+    !loss.is_finite() || loss > DIVERGED * first
+}
+
+/// Whether a state with this loss of a batch may be gone back to.
+pub fn is_good(loss: f32, first: f32) -> bool {
+    loss <= GOOD * first
+}
 
 /// A state from which a run cannot continue.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +38,7 @@ pub enum DivergenceCause {
 impl fmt::Display for DivergenceCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Loss => f.write_str("the loss ran away"),
+            Self::Loss => f.write_str("the loss is not finite or far above that at the start"),
             Self::State(numbers) => write!(f, "{numbers} are not finite"),
         }
     }

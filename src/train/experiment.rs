@@ -16,6 +16,7 @@ use anyhow::Result;
 use self::guarded_run::GuardedRun;
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
+use super::divergence::{has_diverged, is_good};
 use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
 use super::opening::Watch;
 use super::trainer::StepProgress;
@@ -25,10 +26,6 @@ use crate::task::{Stream, StreamKey, Task};
 
 /// Steps between two states that a diverging run can go back to.
 const KEEP_EVERY: u64 = 100;
-/// A state is kept only while a batch's loss is at most this many times the loss at the start.
-const GOOD: f32 = 10.0;
-/// A run has diverged when a batch's loss is more than this many times the loss at the start.
-const RUNAWAY: f32 = 1e4;
 
 /// Time that one call of [`Experiment::advance`] takes, about, if a step is not longer.
 const TIME_PER_CALL: Duration = Duration::from_millis(25);
@@ -227,7 +224,7 @@ impl Experiment {
         // To queue a step takes a GPU no time; to compute it does.
         let fast = began.elapsed() < TIME_PER_CALL;
         self.queue_depth = if fast { (2 * self.queue_depth).min(queue_limit) } else { self.queue_depth.div_ceil(2) };
-        if let Some(bad) = reports.iter().find(|report| self.ran_away(report.loss)) {
+        if let Some(bad) = reports.iter().find(|report| has_diverged(report.loss, self.first_loss())) {
             let diverged = Some(self.diverge(bad.step, DivergenceCause::Loss)?);
             return Ok(Advance { reports, solved: None, measurement: None, diverged });
         }
@@ -262,10 +259,6 @@ impl Experiment {
         self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean)
     }
 
-    fn ran_away(&self, loss: f32) -> bool {
-        !loss.is_finite() || loss > RUNAWAY * self.first_loss()
-    }
-
     /// Goes back to the last good state.
     fn diverge(&mut self, step: u64, cause: DivergenceCause) -> Result<Divergence> {
         self.fall_back()?;
@@ -274,7 +267,7 @@ impl Experiment {
         Ok(divergence)
     }
 
-    /// Goes back to the last good state if the present one cannot be saved or its loss has run away. To be called at the
+    /// Goes back to the last good state if the present one cannot be saved or its loss has diverged. To be called at the
     /// end of a run and before it is saved, because the loss of a step is that before its update.
     ///
     /// # Errors
@@ -288,7 +281,7 @@ impl Experiment {
             let (step, numbers) = (experiment.step, experiment.checkpoint()?.not_finite());
             let cause = match numbers {
                 Some(numbers) => DivergenceCause::State(numbers),
-                None if experiment.batch_loss().map(|loss| experiment.ran_away(loss))? => DivergenceCause::Loss,
+                None if has_diverged(experiment.batch_loss()?, experiment.first_loss()) => DivergenceCause::Loss,
                 None => return Ok(None),
             };
             experiment.diverge(step, cause).map(Some)
@@ -349,7 +342,7 @@ impl Experiment {
         if let Some(numbers) = checkpoint.not_finite() {
             return self.diverge(self.step, DivergenceCause::State(numbers)).map(Some);
         }
-        if last.is_none_or(|report| report.loss <= GOOD * self.first_loss()) {
+        if last.is_none_or(|report| is_good(report.loss, self.first_loss())) {
             self.last_good = GoodState { checkpoint, history: self.history.clone() };
         }
         Ok(None)

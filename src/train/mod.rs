@@ -7,6 +7,7 @@
 //! | steps that solve for weights | `solver.rs` |
 //! | how a training batch is sampled | `batch/` |
 //! | what is measured: equivalence, losses, hidden states, claims | `eval/` |
+//! | when a run has diverged | `divergence.rs` |
 //! | whole training steps on a GPU | `gpu/` |
 //! | how a device is chosen, and how its failures become errors | `device/` |
 //!

@@ -3,6 +3,7 @@
 //! A run by itself keeps several cores busy badly: its batches are small. So every core trains one of its own, in a pool of
 //! one thread; what comes of a run does not depend on that.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -15,7 +16,7 @@ use super::super::run_to::{End, run_to};
 use super::super::stop::StopSignal;
 use crate::preset::{Claim, Preset};
 use crate::reference::Reference;
-use crate::train::{ClaimCheck, DeviceChoice, Experiment};
+use crate::train::{ClaimCheck, DeviceChoice, Experiment, Scope};
 
 /// One training: a preset, by its place in a list, with a seed.
 #[derive(Clone, Copy)]
@@ -27,7 +28,8 @@ pub struct Job {
 /// What came of one training.
 pub struct Outcome {
     pub seed: u64,
-    /// One for each claim, in their order.
+    /// One for each claim, in their order. The value of one that needs another preset's run is the loss, and it has not
+    /// held, until [`super::compare`] has both.
     pub checks: Vec<ClaimCheck>,
     /// The step at which the run diverged.
     pub diverged: Option<u64>,
@@ -107,14 +109,14 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
     let last = claims.iter().map(|claim| claim.after).max().unwrap_or(0);
     ensure!(last <= preset.train.steps, "a claim is about step {last}, beyond train.steps");
     let mut experiment = opening::start(name, preset, device, stop)?;
-    let mut checks = experiment.check_claims()?;
+    let mut checks = checks_now(&mut experiment)?;
     let (mut training, mut diverged) = (Duration::ZERO, None);
     while let Some(steps) = experiment.steps_to_next_claim().filter(|_| diverged.is_none()) {
         let next = experiment.step() + steps;
         match run_to(&mut experiment, next, stop)? {
             End::Reached(took) => {
                 training += took;
-                checks.extend(experiment.check_claims()?);
+                checks.extend(checks_now(&mut experiment)?);
             }
             End::Diverged(divergence) => diverged = Some(divergence.step),
         }
@@ -128,19 +130,31 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
         checks: claims.iter().map(check).collect(),
         diverged,
         seconds_per_step: (last > 0 && diverged.is_none()).then(|| training.as_secs_f64() / last as f64),
-        result: trained(&experiment),
+        result: if diverged.is_none() { Some(trained(&mut experiment)?) } else { None },
     })
 }
 
-fn trained(experiment: &Experiment) -> Option<Trained> {
-    let latest = experiment.history.latest.as_ref()?;
+/// The claims for this step; of those that need another run, the loss.
+fn checks_now(experiment: &mut Experiment) -> Result<Vec<ClaimCheck>> {
+    let mut checks = experiment.check_claims()?;
+    let (step, preset) = (experiment.step(), Arc::clone(&experiment.preset));
+    for claim in preset.claims.iter().filter(|claim| claim.after == step && claim.other_preset().is_some()) {
+        let value = experiment.measure_unrecorded(Scope::All)?.eval_loss;
+        checks.push(ClaimCheck { claim: claim.clone(), value, held: false });
+    }
+    Ok(checks)
+}
+
+/// The present weights on all held-out tasks, as the claims see them.
+fn trained(experiment: &mut Experiment) -> Result<Trained> {
+    let latest = experiment.measure_unrecorded(Scope::All)?;
     let references = experiment.references();
     let descent = references.iter().find(|result| result.tuned.reference == Reference::Gd(1));
     let equal = &latest.equivalence;
     // Without those that a simpler one equals: rounding would decide between the two.
     let distinct = references.iter().filter(|result| equal.distance_to(result.tuned.reference).is_some());
     let best = distinct.min_by(|a, b| a.loss.total_cmp(&b.loss));
-    Some(Trained {
+    Ok(Trained {
         loss: latest.eval_loss,
         loss_standard_error: latest.eval_loss_standard_error,
         descent_loss: descent.map(|result| result.loss),

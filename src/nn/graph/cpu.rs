@@ -28,7 +28,7 @@ pub fn run<T: Tape<f32, Cpu>>(
     input: Input<Cpu, T>,
     graph: Graph<Cpu, T>,
 ) -> DeviceResult<Matrix<Cpu, T>, Cpu> {
-    let one = OneMatrix::where_it_pays(&graph.nodes, input.shape().0);
+    let one = OneMatrix::if_cheaper(&graph.nodes, input.shape().0);
     run_as(device, input, graph, one)
 }
 

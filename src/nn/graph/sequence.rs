@@ -196,15 +196,15 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(AdditiveAttention { query, keys: keys_node, values, score, length, units }, units)
     }
 
-    /// The last tokens, as many as `query_len`, plus what they take from all by attention without softmax, with Wq, Wk,
-    /// Wv and Wo, (width, width) each. See [`LinearAttention`].
-    pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], query_len: usize) -> Self {
+    /// The last tokens, as many as `query_len`, plus what they take from the first `key_len` by attention without softmax,
+    /// with Wq, Wk, Wv and Wo, (width, width) each. See [`LinearAttention`].
+    pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], key_len: usize, query_len: usize) -> Self {
         let width = self.size.width;
         let [wq, wv, wo] = [wq, wv, wo].map(|weight| self.graph.param(weight));
         let qk = self.graph.product([wq, self.graph.transpose(wk, width)], [width; 3]);
         let vo = self.graph.product([wv, wo], [width; 3]);
         let size = Size { length: query_len, width };
-        self.graph.record(LinearAttention { tokens: self.node, qk, vo, width, query_len }, size)
+        self.graph.record(LinearAttention { tokens: self.node, qk, vo, width, key_len, query_len }, size)
     }
 
     /// A short causal convolution of every channel. See [`Convolution`].
@@ -299,17 +299,17 @@ impl<'g, D: Backend, T: Tape<f32, D>> Selection<'g, D, T> {
         graph.record(step(Scan { delta, x, b, c, a: graph.param(a), states }), size)
     }
 
-    /// Every entry of the state forgets at its own speed.
+    /// One A for each channel and state.
     pub fn by_channel(self) -> Sequence<'g, D, T> {
         self.record(SelectiveScan)
     }
 
-    /// Heads forget as a whole, one token after the other.
+    /// One Δ and one A for each head, one token after the other.
     pub fn by_head(self) -> Sequence<'g, D, T> {
         self.record(HeadScan)
     }
 
-    /// Heads forget as a whole, all tokens at once.
+    /// One Δ and one A for each head, all tokens at once.
     pub fn by_matrix(self) -> Sequence<'g, D, T> {
         self.record(MaskedAttention)
     }

@@ -139,7 +139,7 @@ const CASES: [Case; 38] = [
         name: "linear attention",
         tokens: (5, 3),
         weights: &[(3, 3); 8],
-        record: |x, w| x.linear_attend([0, 1, 2, 3].map(w), 5).linear_attend([4, 5, 6, 7].map(w), 1),
+        record: |x, w| x.linear_attend([0, 1, 2, 3].map(w), 5, 5).linear_attend([4, 5, 6, 7].map(w), 4, 1),
     },
     Case { name: "rnn", tokens: (4, 3), weights: RNN, record: recur::<Rnn> },
     Case { name: "gru", tokens: (4, 3), weights: GRU, record: recur::<Gru> },
@@ -224,12 +224,12 @@ fn agree(case: &Case, batch: usize, form: Form) {
 }
 
 #[test]
-fn the_matrix_is_taken_where_it_pays() {
+fn the_matrix_is_taken_where_it_is_cheaper() {
     let pays = |case: &Case, batch: usize| {
         let tokens: Tensor3<Cpu> = Cpu::default().zeros_like(&(1, case.tokens.0, case.tokens.1));
         let builder = GraphBuilder::new(&Input::rows(tokens.retaped::<Owned>(), GradTarget::Weights));
         let weight = |i: usize| Random::new(1).matrix(&Cpu::default(), case.weights[i]).leaky_trace();
-        OneMatrix::where_it_pays(&(case.record)(builder.tokens(), &weight).graph().nodes, batch).is_some()
+        OneMatrix::if_cheaper(&(case.record)(builder.tokens(), &weight).graph().nodes, batch).is_some()
     };
     let [layer, _, short] = LINEAR;
     assert!(pays(&layer, 64) && !pays(&layer, 1));

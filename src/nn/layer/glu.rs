@@ -6,7 +6,8 @@
 //! | `value`, `gate` W₁, W₂ | GLU: (g W₁) ⊙ σ(g W₂) with g = GELU(y) | (H, H) |
 //!
 //! S4D and LRU end their layers with a GLU, S5 with g ⊙ σ(g W); here all three use the first, so that they differ only
-//! in the recurrence. Deviation: no dropout and no normalisation (see `model/stack.rs`).
+//! in the recurrence. Deviations: no dropout and no normalisation (see `model/stack.rs`); GELU is its tanh
+//! approximation, where the papers' code has the exact form (see [`Activation::Gelu`]).
 
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};

@@ -45,8 +45,10 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     let mut all = constructible(init);
     if init == Init::Random {
         for outputs in [Outputs::Scalar, Outputs::Vector] {
-            let attention = ModelSpec::LinearAttention(LinearAttentionSpec { init, layers: 3 });
-            let others = without_construction().chain([attention]);
+            let attention = ModelSpec::LinearAttention(LinearAttentionSpec { init, layers: 3, query_in_sums: true });
+            let without_query =
+                ModelSpec::LinearAttention(LinearAttentionSpec { init, layers: 2, query_in_sums: false });
+            let others = without_construction().chain([attention, without_query]);
             all.extend(others.map(|spec| (spec, Layout::Joined, task(outputs))));
         }
         let settings = [(1, ChannelMixing::Bare), (2, ChannelMixing::Gated)].into_iter();
@@ -72,7 +74,7 @@ fn constructible(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     let both_ways = ModelSpec::BidirectionalGdSsm(BidirectionalGdSsmSpec { init });
     let mut all = Vec::new();
     for outputs in [Outputs::Scalar, Outputs::Vector] {
-        let attention = ModelSpec::LinearAttention(LinearAttentionSpec { init, layers: 1 });
+        let attention = ModelSpec::LinearAttention(LinearAttentionSpec { init, layers: 1, query_in_sums: true });
         let models = [
             (ModelSpec::GdSsm(GdSsmSpec::new(init)), Layout::Interleaved),
             (stack(1), Layout::Interleaved),

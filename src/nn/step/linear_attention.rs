@@ -1,11 +1,11 @@
-//! Attention without softmax, added to the tokens that query: out_m = e_m + Σ_t (e_m Wq · e_t Wk) (e_t Wv) Wo.
+//! Attention without softmax, added to the tokens that query: out_m = e_m + Σ_{t<K} (e_m Wq · e_t Wk) (e_t Wv) Wo.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | `tokens` e | keys and values are made of all, queries of the last M | (B, T, w) |
+//! | `tokens` e | keys and values are made of the first K, queries of the last M | (B, T, w) |
 //! | `qk` A = Wq Wkᵀ | how queries meet keys | (w, w) |
 //! | `vo` V = Wv Wo | how values reach the output | (w, w) |
-//! | G = Σ_t e_tᵀ e_t | all that need be remembered of the tokens | (w, w), symmetric |
+//! | G = Σ_{t<K} e_tᵀ e_t | all that need be remembered of the tokens | (w, w), symmetric |
 //!
 //! Keys and values are linear in the tokens, so out_m = e_m + e_m A G V: no token is ever projected to a key or a
 //! value. Source: Katharopoulos et al. 2020 (2006.16236), without the normaliser; arXiv 2212.07677, equation 2.
@@ -25,6 +25,8 @@ pub struct LinearAttention {
     pub vo: ParamId,
     /// w.
     pub width: usize,
+    /// K: the first tokens, which have keys and values.
+    pub key_len: usize,
     /// M: the last tokens, which query.
     pub query_len: usize,
 }
@@ -38,9 +40,10 @@ impl Step for LinearAttention {
         let tokens = given.of::<T>(self.tokens);
         let (batch, length, width) = *tokens.shape();
         let queries = slice(tokens.retaped::<T>(), (0..batch, length - self.query_len..length, 0..width))?;
+        let keys = slice(tokens, (0..batch, 0..self.key_len, 0..width))?;
         // A product with one has an id of its own, which a product of a tensor with itself needs.
-        let other = tokens.retaped::<T>().try_mul(1.0)?;
-        let gram = other.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(tokens)?;
+        let other = keys.retaped::<T>().try_mul(1.0)?;
+        let gram = other.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(keys)?;
         let attended = rows_times(queries.retaped::<T>(), given.param(self.qk))?.try_matmul(gram)?;
         queries.try_add(rows_times(attended, given.param(self.vo))?)
     }
@@ -52,14 +55,15 @@ impl Step for LinearAttention {
 
     fn forward(&self, given: Values<'_>, saved: &mut [Lane], out: &mut [Lane]) {
         let parts = split_mut(saved, self.sizes());
-        forward(given.of(self.tokens), [given.param(self.qk), given.param(self.vo)], self.width, parts, out);
+        let weights = [given.param(self.qk), given.param(self.vo)];
+        forward((given.of(self.tokens), weights), (self.width, self.key_len), parts, out);
     }
 
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let ([grad_tokens], grad_weights) = grads.of([self.tokens], [self.qk, self.vo]);
         let (tokens, weights) = (given.of(self.tokens), [given.param(self.qk), given.param(self.vo)]);
         let parts = simd::split(saved, self.sizes());
-        backward((tokens, weights, parts), self.width, grad_out, grad_tokens, grad_weights);
+        backward((tokens, weights, parts), (self.width, self.key_len), grad_out, grad_tokens, grad_weights);
     }
 
     fn leaves_out_unneeded(&self) -> bool {
@@ -76,9 +80,8 @@ impl LinearAttention {
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn forward(
-    tokens: &[Lane],
-    [qk, vo]: [&[f32]; 2],
-    width: usize,
+    (tokens, [qk, vo]): (&[Lane], [&[f32]; 2]),
+    (width, key_len): (usize, usize),
     [gram, queries, attended]: [&mut [Lane]; 3],
     out: &mut [Lane],
 ) {
@@ -86,7 +89,7 @@ fn forward(
     for i in 0..width {
         for j in i..width {
             let mut sum = ZERO;
-            for e in tokens.chunks_exact(width) {
+            for e in tokens.chunks_exact(width).take(key_len) {
                 add_product(&mut sum, &e[i], &e[j]);
             }
             gram[i * width + j] = sum;
@@ -109,7 +112,7 @@ fn forward(
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn backward(
     (tokens, [qk, vo], [gram, queries, attended]): (&[Lane], [&[f32]; 2], [&[Lane]; 3]),
-    width: usize,
+    (width, key_len): (usize, usize),
     grad_out: &[Lane],
     grad_tokens: &mut [Lane],
     [grad_qk, grad_vo]: [&mut [f32]; 2],
@@ -130,7 +133,8 @@ fn backward(
     // ∂G + ∂Gᵀ, as each token stands in G twice.
     simd::add_outer(queries, grad_attended, square, grad_gram);
     simd::add_outer(grad_attended, queries, square, grad_gram);
-    add_times(grad_gram, width, tokens, grad_tokens);
+    let keys = key_len * width;
+    add_times(grad_gram, width, &tokens[..keys], &mut grad_tokens[..keys]);
     let last = grad_tokens[first..].chunks_exact_mut(width);
     for ((grad, grad_query), grad_out) in last.zip(grad_queries.chunks_exact(width)).zip(grad_out.chunks_exact(width)) {
         add_times_column(qk, grad_query, grad);

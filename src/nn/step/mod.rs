@@ -194,7 +194,7 @@ impl<X> Grads<'_, X> {
     }
 }
 
-/// Makes the enum of all steps from one list, and hands every question on to the variant.
+/// Makes the enum of all steps from one list, and implements [`Step`] for it by delegating to the variant.
 macro_rules! steps {
     ($($name:ident($step:ty),)*) => {
         /// A step of a graph.

@@ -2,11 +2,11 @@
 //!
 //! | here | meaning | shape in [`SelectiveScan`] | in [`HeadScan`] |
 //! |---|---|---|---|
-//! | `delta` Δ | how much of the token is taken in, and how much is forgotten for it | (B, T, E) | (B, T, M) |
-//! | `x` | what is written | (B, T, E) | (B, T, E) |
-//! | `b` | where it is written | (B, T, N) | (B, T, N) |
-//! | `c` | from where it is read, for the last tokens, as many as are asked | (B, ·, N) | (B, ·, N) |
-//! | `a` | how fast the state forgets; negative | (E, N) | (1, M) |
+//! | `delta` Δ | step size | (B, T, E) | (B, T, M) |
+//! | `x` | input | (B, T, E) | (B, T, E) |
+//! | `b` | input matrix | (B, T, N) | (B, T, N) |
+//! | `c` | output matrix, of the last tokens, as many as are read | (B, ·, N) | (B, ·, N) |
+//! | `a` | state matrix, diagonal, negative | (E, N) | (1, M) |
 //!
 //! h_t[e, n] = exp(Δ_t[e] A[e, n]) h_{t−1}[e, n] + Δ_t[e] B_t[n] x_t[e]; y_t[e] = Σ_n C_t[n] h_t[e, n], and the
 //! result are the last y: (B, ·, E). Source: Mamba 2312.00752, algorithm 2, with Δ B for B̄ as in the paper's code.
@@ -41,11 +41,11 @@ impl Scan {
     }
 }
 
-/// Every entry of the state forgets at its own speed.
+/// One A for each channel and state, as in Mamba.
 #[derive(Clone, Debug)]
 pub struct SelectiveScan(pub Scan);
 
-/// Heads forget as a whole.
+/// One Δ and one A for each head, as in Mamba-2.
 #[derive(Clone, Debug)]
 pub struct HeadScan(pub Scan);
 

@@ -18,18 +18,18 @@ pub struct ClaimCheck {
 
 impl ClaimCheck {
     pub fn new(claim: &Claim, measurement: &Measurement, held_out: &HeldOut) -> Self {
-        let value = value(claim.measure, measurement, held_out);
+        let value = value(&claim.measure, measurement, held_out);
         Self { held: claim.holds(value), claim: claim.clone(), value }
     }
 }
 
-/// The measured value of a quantity; NaN if there is none.
-fn value(quantity: Quantity, measurement: &Measurement, held_out: &HeldOut) -> f64 {
+/// The measured value of a quantity; NaN if there is none, and for those that need another run.
+fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> f64 {
     let equal = &measurement.equivalence;
     let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
         held_out.references().iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
     };
-    match quantity {
+    match *quantity {
         Quantity::LossGap => equal.loss_gap,
         Quantity::PredictionDifference => equal.prediction_difference_relative,
         Quantity::SensitivityCosine => equal.sensitivity_cosine,
@@ -40,6 +40,7 @@ fn value(quantity: Quantity, measurement: &Measurement, held_out: &HeldOut) -> f
         Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
         Quantity::LossOverFir(length) => measurement.eval_loss / held_out.fir_loss(length),
+        Quantity::LossOverPreset(_) => f64::NAN,
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
         Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),
         Quantity::NearestNone => f64::from(equal.nearest_within().is_none()),

@@ -232,7 +232,8 @@ impl Builder {
             let ask = self.program.derive(Derivation::Product { of: [q, k], transposed: true }, (width, width));
             let value = self.program.derive(Derivation::Product { of: [v, o], transposed: false }, (width, width));
             let asking = if layer + 1 == spec.layers { 1 } else { length };
-            tokens = self.push(Kernel::LinearAttend { x: tokens, ask, value }, asking, width);
+            tokens =
+                self.push(Kernel::LinearAttend { x: tokens, keys: spec.key_len(length), ask, value }, asking, width);
         }
     }
 

@@ -156,7 +156,8 @@ impl Lab {
     /// Whether there are claims for this very step that have not been checked yet.
     pub fn checking(&self) -> bool {
         let (Some(opened), Some(status)) = (&self.opened, &self.status) else { return false };
-        let mut due = opened.preset.claims.iter().filter(|claim| claim.after == status.step);
+        let mut due =
+            opened.preset.claims.iter().filter(|claim| claim.after == status.step && claim.other_preset().is_none());
         due.any(|claim| !self.checks.iter().any(|check| check.claim == *claim))
     }
 

@@ -10,19 +10,20 @@ use crate::tui::numbers::{count, percent, short, signed_percent, significant};
 /// What is measured: "predictions differ from GD-1's".
 pub fn quantity(claim: &Claim) -> String {
     let main = label(Reference::Gd(1));
-    match claim.measure {
+    match &claim.measure {
         Quantity::LossGap => format!("loss against {main}'s"),
         Quantity::PredictionDifference => format!("predictions differ from {main}'s"),
         Quantity::SensitivityCosine => format!("sensitivity, cosine with {main}'s"),
         Quantity::StateCosine => "state, cosine with Σ y xᵀ".to_owned(),
         Quantity::ReadStateCosine => "state as read, cosine with Σ y xᵀ".to_owned(),
         Quantity::ParameterDifference => "relative distance from the constructed weights".to_owned(),
-        Quantity::LossOver(reference) => format!("loss over {}'s", label(reference)),
-        Quantity::MedianOver(reference) => format!("median loss over {}'s", label(reference)),
-        Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(one), label(other)),
+        Quantity::LossOver(reference) => format!("loss over {}'s", label(*reference)),
+        Quantity::MedianOver(reference) => format!("median loss over {}'s", label(*reference)),
+        Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(*one), label(*other)),
         Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
-        Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(reference)),
-        Quantity::Nearest(reference) => format!("{} is the nearest", label(reference)),
+        Quantity::LossOverPreset(name) => format!("loss over that of {name}"),
+        Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
+        Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
         Quantity::NearestNone => "no reference is near".to_owned(),
     }
 }
@@ -37,14 +38,15 @@ enum Unit {
     YesOrNo,
 }
 
-fn unit(quantity: Quantity) -> Unit {
+fn unit(quantity: &Quantity) -> Unit {
     match quantity {
         Quantity::LossGap => Unit::Change,
         Quantity::PredictionDifference | Quantity::ParameterDifference | Quantity::DistanceTo(_) => Unit::Percent,
         Quantity::LossOver(_)
         | Quantity::MedianOver(_)
         | Quantity::ReferenceLossOver(..)
-        | Quantity::LossOverFir(_) => Unit::Factor,
+        | Quantity::LossOverFir(_)
+        | Quantity::LossOverPreset(_) => Unit::Factor,
         Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }
@@ -52,7 +54,7 @@ fn unit(quantity: Quantity) -> Unit {
 
 /// The bounds: "at most 3 %"; empty where the quantity has none. Says for which share of the seeds, where not for all.
 pub fn bounds(claim: &Claim) -> String {
-    let number = |bound: f64| match unit(claim.measure) {
+    let number = |bound: f64| match unit(&claim.measure) {
         Unit::Change if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
         Unit::Change | Unit::Percent => format!("{} %", short(bound * 100.0)),
         Unit::Factor => format!("{} ×", short(bound)),
@@ -66,7 +68,7 @@ pub fn bounds(claim: &Claim) -> String {
 
 /// A measured value.
 pub fn value(claim: &Claim, value: f64) -> String {
-    match unit(claim.measure) {
+    match unit(&claim.measure) {
         Unit::YesOrNo if value == 1.0 => "yes".to_owned(),
         Unit::YesOrNo => "no".to_owned(),
         Unit::Change => signed_percent(value),

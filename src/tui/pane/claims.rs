@@ -69,7 +69,8 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line
     };
     let mark = Span::styled(format!("{} ", claims::mark(held)), style);
     let (what, bounds) = (claims::quantity(claim), claims::bounds(claim));
-    let value = check.map_or_else(String::new, |check| claims::value(claim, check.value));
+    let unknown = || claim.other_preset().map_or_else(String::new, |_| "by verify".to_owned());
+    let value = check.map_or_else(unknown, |check| claims::value(claim, check.value));
     let one = Line::from(vec![
         mark.clone(),
         Span::raw(format!("{what:<width$}", width = COLUMNS.0)),

@@ -86,6 +86,8 @@ pub enum Kernel {
     /// With Wq Wkᵀ and Wv Wo.
     LinearAttend {
         x: NodeId,
+        /// The first tokens, which are summed over.
+        keys: usize,
         ask: WeightId,
         value: WeightId,
     },

@@ -110,11 +110,11 @@ pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [Wei
 }
 
 /// Kept: asked, scores, sums; scratch: the gradients by these, in the same order.
-pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, [ask, value]: [WeightId; 2]) -> Vec<Phase> {
+pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [ask, value]: [WeightId; 2]) -> Vec<Phase> {
     let (m, t, wide) = (p.node.size.length, p.size(x).length, p.node.size.width);
     let (kept, grad, scratch) = (&p.kept, &p.grad, &p.scratch);
     let (tokens, asking) = ((p.value)(x), further(&(p.value)(x), (t - m) * wide));
-    let (scores, sums) = (m * wide, m * (wide + t));
+    let (scores, sums) = (m * wide, m * (wide + keys));
     let (grad_scores, grad_sums) = (further(scratch, scores), further(scratch, sums));
     let (mode, to) = (p.grad_of)(x);
     let square = format!("{m}, {wide}, {wide}");
@@ -127,15 +127,15 @@ pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, [ask, value]: [WeightId
                 (p.grad_weight)(value)
             ),
         ]),
-        calls([format!("linear_scores<{m}, {t}, {wide}>(id, {grad_sums}, {tokens}, {grad_scores})")]),
-        calls([format!("linear_sums<{m}, {t}, {wide}>(id, {grad_scores}, {tokens}, {scratch})")]),
+        calls([format!("linear_scores<{m}, {keys}, {wide}>(id, {grad_sums}, {tokens}, {grad_scores})")]),
+        calls([format!("linear_sums<{m}, {keys}, {wide}>(id, {grad_scores}, {tokens}, {scratch})")]),
         calls([
             format!(
                 "project_grad_weight<{square}, false, 1>(id, {asking}, {scratch}, {}, nullptr)",
                 (p.grad_weight)(ask)
             ),
             format!(
-                "linear_grad_e<{}, {m}, {t}, {wide}>(id, {}, {kept}, {scratch}, {grad}, {to})",
+                "linear_grad_e<{}, {m}, {t}, {keys}, {wide}>(id, {}, {kept}, {scratch}, {grad}, {to})",
                 mode.name(),
                 (p.weight)(ask)
             ),

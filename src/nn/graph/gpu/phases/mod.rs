@@ -162,8 +162,8 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
             let (d, n) = (own.width, windows(size(x).length - 1));
             Room { kept: 2 * d * d, scratch: d * d + (n + 1) * d + 12 + 6 * n * d }
         }
-        Kernel::LinearAttend { x, .. } => {
-            let parts = own.length * (2 * own.width + size(x).length);
+        Kernel::LinearAttend { keys, .. } => {
+            let parts = own.length * (2 * own.width + keys);
             Room { kept: parts, scratch: parts }
         }
         Kernel::Recurrent { x, cell, .. } => {
