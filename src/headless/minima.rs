@@ -153,7 +153,9 @@ impl Ends {
             lines.push((end.greatest_loss, format!("▸ {losses:17} {bar} nearest: {}", nearest.join(", "))));
         }
         lines.sort_by(|a, b| b.0.total_cmp(&a.0));
-        lines.iter().for_each(|(_, line)| drop(writeln!(text, "{line}")));
+        for (_, line) in &lines {
+            let _ = writeln!(text, "{line}");
+        }
         if self.diverged > 0 {
             let _ = writeln!(text, "  {} diverged", self.diverged);
         }

@@ -18,5 +18,5 @@ mod summary;
 
 pub use folder::Folder;
 pub use plan::{Axis, Plan, PlannedPreset, RunSpec};
-pub use results::{Outcome, curve_rows, curves, curves_csv, results_csv};
+pub use results::{Outcome, buckets, curve_rows, curves, curves_csv, results_csv};
 pub use summary::{Spread, SummaryRow, summarise};

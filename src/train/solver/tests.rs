@@ -1,6 +1,5 @@
 //! Solved weights are the least-squares solutions of problems that are written down here, independently.
 
-use std::sync::Arc;
 
 use dfdx::tensor::{Cpu, OwnedTape};
 use nalgebra::DMatrix;
