@@ -112,7 +112,8 @@ impl Ends {
         finals.sort_by(|a, b| b.loss.total_cmp(&a.loss));
         let ends = ends(&finals, gap);
         let named = |name: &str| {
-            let of_preset = |(run, _): &&(RunSpec, Outcome)| run.preset.references.iter().any(|r| r.to_string() == name);
+            let of_preset =
+                |(run, _): &&(RunSpec, Outcome)| run.preset.references.iter().any(|r| r.to_string() == name);
             group.first().is_some_and(of_preset) || ends.iter().any(|end| end.nearest.contains_key(name))
         };
         let references = done().next().and_then(|(_, outcome)| outcome.report.get("references")?.as_object());

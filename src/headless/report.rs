@@ -15,7 +15,9 @@ use crate::preset::{self, Preset};
 use crate::reference::{Reference, Tuned};
 use crate::sweep;
 use crate::task::Objective;
-use crate::train::{Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved};
+use crate::train::{
+    Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved,
+};
 use crate::uncertainty::with_error;
 
 /// The JSON object. A number that is not finite is `null`.

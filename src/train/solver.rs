@@ -98,7 +98,7 @@ impl Solver {
             Optimiser::Adam { .. } | Optimiser::Sgd => return Ok(None),
             Optimiser::Solve { equations, least_tasks, ridge } => {
                 Method::Blocks(Blocks::of(preset, model, Plan { equations, least_tasks, ridge })?)
-            },
+            }
             Optimiser::LevenbergMarquardt { tasks, damping } => {
                 Method::LevenbergMarquardt(LevenbergMarquardt::new(tasks, damping))
             }

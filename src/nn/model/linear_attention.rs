@@ -82,10 +82,7 @@ impl Architecture for LinearAttentionSpec {
     fn linear_blocks(&self) -> Vec<LinearBlock> {
         let prefix = if self.layers == 1 { String::new() } else { format!("{}.", self.layers) };
         let name = |symbol: &str| format!("{prefix}{symbol}");
-        vec![
-            LinearBlock::ReadOut(vec![name("Wo")]),
-            LinearBlock::Factor { weight: name("Wq"), scale: name("Wo") },
-        ]
+        vec![LinearBlock::ReadOut(vec![name("Wo")]), LinearBlock::Factor { weight: name("Wq"), scale: name("Wo") }]
     }
 
     /// Four projections; one token adds to the memory Σ k vᵀ, and one query reads it. With more than one layer a new

@@ -134,7 +134,8 @@ impl Block {
         for (index, _) in &self.params {
             values.push(numbers(&params[*index].value)?);
         }
-        let entries = weights.row_iter().flat_map(|row| row.iter().map(|entry| (entry / unit) as f32).collect::<Vec<_>>());
+        let entries =
+            weights.row_iter().flat_map(|row| row.iter().map(|entry| (entry / unit) as f32).collect::<Vec<_>>());
         for ((number, place), entry) in self.places().into_iter().zip(entries) {
             values[number][place] = entry;
         }
@@ -143,7 +144,8 @@ impl Block {
         }
         if let Some(index) = scale {
             let shape = *params[index].value.shape();
-            let scaled = numbers(&params[index].value)?.into_iter().map(|entry| (f64::from(entry) * norm) as f32).collect();
+            let scaled =
+                numbers(&params[index].value)?.into_iter().map(|entry| (f64::from(entry) * norm) as f32).collect();
             write(params[index], shape, scaled)?;
         }
         Ok(())

@@ -39,7 +39,13 @@ impl NormalEquations {
     /// Adds equations of the cross-entropy: Jᵀ (p, n) of logits, the n / `classes` tasks one after the other, their
     /// probabilities (n), and r = y − probabilities (n). The curvature diag(p) − p pᵀ of a task is L Lᵀ with
     /// L = diag(√p) − p √pᵀ.
-    pub fn add_logistic(&mut self, rows: &DMatrix<f64>, probabilities: &[f64], residuals: &DMatrix<f64>, classes: usize) {
+    pub fn add_logistic(
+        &mut self,
+        rows: &DMatrix<f64>,
+        probabilities: &[f64],
+        residuals: &DMatrix<f64>,
+        classes: usize,
+    ) {
         let mut weighted = rows.clone();
         for (task, probabilities) in probabilities.chunks(classes).enumerate() {
             let mut columns = weighted.columns_mut(task * classes, classes);
@@ -105,7 +111,13 @@ mod tests {
             let lambda = relative * design.iter().map(|entry| entry * entry).sum::<f64>() / unknowns as f64;
             let whole = DMatrix::from_fn(equations + unknowns, unknowns, |i, j| match i.checked_sub(equations) {
                 None => design[(i, j)],
-                Some(i) => if i == j { lambda.sqrt() } else { 0.0 },
+                Some(i) => {
+                    if i == j {
+                        lambda.sqrt()
+                    } else {
+                        0.0
+                    }
+                }
             });
             let right = DMatrix::from_fn(equations + unknowns, sides, |i, j| match i.checked_sub(equations) {
                 None => residuals[(i, j)],

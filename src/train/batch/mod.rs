@@ -54,11 +54,7 @@ impl BatchSampler {
 
 impl TrainBatch {
     /// The answers of a network, on its device: (B, w), with as many numbers as the network's read-out has.
-    pub fn forward<D: Device, T: Tape<f32, D>>(
-        &self,
-        device: &D,
-        net: &impl Net<D>,
-    ) -> DeviceResult<Matrix<D, T>, D> {
+    pub fn forward<D: Device, T: Tape<f32, D>>(&self, device: &D, net: &impl Net<D>) -> DeviceResult<Matrix<D, T>, D> {
         net.forward(Input::packed(device, Arc::clone(&self.tokens)))
     }
 

@@ -43,7 +43,9 @@ fn rates(preset: &Preset, steps: std::ops::Range<u64>) -> Vec<Rate> {
             let (rate, unbiased) = AdamStep::new(preset.train.lr_at(step), step + 1, [beta1, beta2]).rates();
             Rate { rate, unbiased }
         }
-        Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => Rate { rate: preset.train.lr_at(step) as f32, unbiased: 1.0 },
+        Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => {
+            Rate { rate: preset.train.lr_at(step) as f32, unbiased: 1.0 }
+        }
     };
     steps.map(rate).collect()
 }

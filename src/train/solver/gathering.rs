@@ -32,7 +32,13 @@ pub struct Gathering {
 
 impl Gathering {
     /// Nothing yet of so many tasks. `outputs`: d_out.
-    pub fn new(key: StreamKey, equations: NormalEquations, tasks: usize, sampler: &BatchSampler, outputs: usize) -> Self {
+    pub fn new(
+        key: StreamKey,
+        equations: NormalEquations,
+        tasks: usize,
+        sampler: &BatchSampler,
+        outputs: usize,
+    ) -> Self {
         let at_once = (MOST_NUMBERS / (equations.unknowns() * outputs).max(1)).clamp(1, sampler.size());
         let part = |(number, first): (usize, usize)| Part {
             key: StreamKey { step: key.step.wrapping_mul(BATCHES).wrapping_add(number as u64), ..key },
