@@ -29,6 +29,17 @@ fn drawn(bencher: Bencher) {
     });
 }
 
+/// With so many kept runs beside the present one: six may take 1.5 times as long as none.
+#[divan::bench(max_time = 2, args = [0, 6])]
+fn drawn_beside_kept_runs(bencher: Bencher, kept: usize) {
+    let (app, theme) = (fixture::compared_long(kept), Theme::new(Depth::True, Background::Dark));
+    let mut buffer = Buffer::empty(AREA);
+    bencher.bench_local(|| {
+        buffer.reset();
+        view::render(&app, theme, AREA, &mut buffer);
+    });
+}
+
 #[divan::bench(max_time = 2)]
 fn redrawn_and_written(bencher: Bencher) {
     let (app, theme) = (fixture::lab(), Theme::new(Depth::True, Background::Dark));

@@ -59,9 +59,10 @@ pub enum Command {
 /// What the lab opens on, and how it runs.
 #[derive(Args, Clone, Debug)]
 pub struct Lab {
-    /// A preset's name, or the path of a preset or a session; without it, the gallery
-    #[arg(value_name = "PRESET|SESSION", add = completions::presets_and_files())]
-    pub what: Option<String>,
+    /// A preset's name, or the path of a preset or a session; up to four train at once; or the folder of a sweep; without
+    /// any, the gallery
+    #[arg(value_name = "PRESET|SESSION", num_args = 0..=4, add = completions::presets_and_files())]
+    pub what: Vec<String>,
     #[command(flatten)]
     pub changes: Changes,
     /// Where to compute: auto, cpu, cuda or cuda:N
@@ -193,7 +194,7 @@ mod tests {
     fn a_preset_alone_opens_the_lab_and_run_takes_what_train_takes() {
         let parsed = |line: &str| Cli::try_parse_from(line.split(' '));
         let Ok(Cli { lab, command: None, .. }) = parsed("innerloop gd-ssm --seed 4 --color none") else { panic!() };
-        assert_eq!((lab.what.as_deref(), lab.changes.seed), (Some("gd-ssm"), Some(4)));
+        assert_eq!((lab.what.as_slice(), lab.changes.seed), (&["gd-ssm".to_owned()][..], Some(4)));
         let Ok(Cli { command: Some(Command::Run(lab)), .. }) =
             parsed("innerloop run gd-ssm --set task.dim=3 --steps 9 --seed 1")
         else {

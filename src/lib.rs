@@ -10,6 +10,7 @@
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
 //! | many runs, repeated over seeds | [`sweep`] |
+//! | runs side by side in a table | [`comparison`] |
 //! | files for other programs | [`export`] |
 //! | the thread around a run | [`worker`] |
 //! | commands without a screen | [`headless`] |
@@ -20,6 +21,7 @@
 
 pub mod bounds;
 pub mod cli;
+pub mod comparison;
 pub mod export;
 pub mod headless;
 mod logging;
@@ -39,6 +41,7 @@ pub mod tui;
 pub mod uncertainty;
 pub mod worker;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -63,7 +66,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
     system::signals::survive_file_size_limit().context("cannot listen for signals")?;
     match cli.command {
         None => {
-            if let Some(message) = cli.lab.what.as_deref().and_then(cli::unknown) {
+            if let Some(message) = cli.lab.what.iter().find_map(|word| cli::unknown(word)) {
                 return Err(headless::exit::Usage(message).into());
             }
             open_lab(cli.lab)
@@ -89,14 +92,20 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     let Lab { what, changes, device, saves, color, background, glyphs } = lab;
     // What is wrong with the arguments is said before the screen is taken.
-    let start = what.as_deref().map(session::find).transpose()?;
-    let start = start.map(|source| changes.apply(source)).transpose()?;
-    if start.is_none() {
+    let sweep = match what.as_slice() {
+        [folder] if sweep::Folder::open(Path::new(folder)).is_ok() => Some(PathBuf::from(folder)),
+        _ => None,
+    };
+    let what = if sweep.is_some() { vec![] } else { what };
+    let found = what.iter().map(|word| session::find(word)).collect::<anyhow::Result<Vec<_>>>()?;
+    let start = changes.apply_to_all(found)?;
+    if start.is_empty() {
         changes.need_preset()?;
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    tui::run(tui::Options { start, watch: None, stop_at, device, saves, color, background, glyphs }).map(ExitCode::from)
+    tui::run(tui::Options { start, watch: None, sweep, stop_at, device, saves, color, background, glyphs })
+        .map(ExitCode::from)
 }
 
 /// Opens the lab on a run that another program trains.
@@ -108,8 +117,9 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
     session::load(&file)?;
     headless::needs_terminal()?;
     let options = tui::Options {
-        start: None,
+        start: Vec::new(),
         watch: Some(what),
+        sweep: None,
         stop_at: None,
         device,
         saves: folder,

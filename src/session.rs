@@ -4,17 +4,20 @@
 
 mod file;
 mod listing;
+mod manage;
 mod result_cache;
 mod store;
 mod target;
 
 pub use file::{SessionFile, stem};
-pub use listing::{curve, files, list, summary};
+pub use listing::{Heads, digest, files, list};
+pub use manage::{delete, rename};
 pub use result_cache::{ClaimRecord, ClaimResult, PresetResults, ResultCache};
 pub use store::{load, save, understand};
 pub use target::{Planned, is_session_name, may_replace};
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Result;
@@ -22,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds;
 use crate::preset::{self, Preset};
+use crate::reference::Reference;
 use crate::series::Series;
 use crate::train::{self, Checkpoint, DeviceChoice, Experiment, History, TrainingTime, Watch};
 
@@ -38,6 +42,9 @@ pub struct Session {
     /// The preset's name.
     #[serde(deserialize_with = "bounds::label")]
     pub name: String,
+    /// What lists show of the run; `None` in sessions that were saved before this was kept.
+    #[serde(default)]
+    pub digest: Option<Digest>,
     pub preset: Preset,
     pub checkpoint: Checkpoint,
     pub history: History,
@@ -55,17 +62,29 @@ pub struct Summary {
     pub content: Result<Content, String>,
 }
 
+/// What lists show of a run. It stands near the start of the file, before the weights, so that a list need not read those.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Digest {
+    pub step: u64,
+    pub seed: u64,
+    /// The latest held-out loss.
+    pub eval_loss: Option<f64>,
+    /// The reference with the least distance, and that distance: as in [`Equivalence`](train::Equivalence).
+    pub nearest: Option<(Reference, f64)>,
+    /// Held-out loss over the run, at most 48 values, for a sparkline.
+    pub curve: Vec<f32>,
+}
+
 /// The summary of a session in the list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     pub name: String,
-    pub title: String,
-    pub step: u64,
-    pub steps: u64,
-    pub seed: u64,
-    pub final_loss: Option<f32>,
-    /// Held-out loss over the run, for a sparkline.
-    pub curve: Vec<f32>,
+    pub preset: Arc<Preset>,
+    /// What was changed in the preset, as for `--set`; `None` if there is no preset of that name.
+    pub overrides: Option<Vec<String>>,
+    /// Loss, nearest reference and curve are missing in old files until all of them has been read.
+    pub digest: Digest,
 }
 
 /// What a run starts from.
@@ -75,6 +94,23 @@ pub enum Source {
     Preset(String, Box<Preset>),
     /// A session and the file it was read from.
     Session(PathBuf, Box<Session>),
+}
+
+impl Source {
+    /// The name of the preset.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Preset(name, _) => name,
+            Self::Session(_, session) => &session.name,
+        }
+    }
+
+    pub fn preset(&self) -> &Preset {
+        match self {
+            Self::Preset(_, preset) => preset,
+            Self::Session(_, session) => &session.preset,
+        }
+    }
 }
 
 /// A preset by name, or a preset or a session by path.
@@ -108,6 +144,7 @@ impl Session {
         Ok(Self {
             schema: SCHEMA,
             name: experiment.name.clone(),
+            digest: Some(Digest::of(experiment.step(), experiment.seed(), &experiment.history)),
             preset: (*experiment.preset).clone(),
             checkpoint: experiment.checkpoint()?,
             history: experiment.history.clone(),
@@ -169,17 +206,26 @@ impl Session {
             None => Ok(()),
         }
     }
+}
 
-    /// Its summary.
-    pub fn content(&self) -> Content {
-        Content {
-            name: self.name.clone(),
-            title: self.preset.title.clone(),
-            step: self.checkpoint.step,
-            steps: self.preset.train.steps,
-            seed: self.checkpoint.seed,
-            final_loss: self.history.eval_loss.last().map(|(_, loss)| loss),
-            curve: self.history.eval_loss.buckets().iter().map(|bucket| bucket.mean).collect(),
+/// Values of the curve in a digest at most.
+const CURVE: usize = 48;
+
+impl Digest {
+    fn of(step: u64, seed: u64, history: &History) -> Self {
+        let buckets = history.eval_loss.buckets();
+        let stride = buckets.len().div_ceil(CURVE).max(1);
+        // From the end, so that the latest value is always among them.
+        let mut curve: Vec<f32> = buckets.iter().rev().step_by(stride).map(|bucket| bucket.mean).collect();
+        curve.reverse();
+        let latest = history.latest.as_ref();
+        let nearest = latest.map(|latest| (latest.equivalence.nearest, latest.equivalence.nearest_distance()));
+        Self {
+            step,
+            seed,
+            eval_loss: latest.map(|latest| latest.eval_loss).filter(|loss| loss.is_finite()),
+            nearest: nearest.filter(|(_, distance)| distance.is_finite()),
+            curve,
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod pace;
 mod run;
+mod turns;
 mod watch;
 
 pub use watch::latest;
@@ -22,7 +23,7 @@ use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
     DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
-    Solved, StepReport,
+    Solved, StepReport, TrainingTime,
 };
 
 /// Updates a worker posts at most in a second.
@@ -33,6 +34,8 @@ pub const POSTS_PER_SECOND: u32 = 20;
 pub enum Order {
     Pause,
     Resume,
+    /// Of several runs, the one that orders are for that are not for all: learning rate, shifts, fits.
+    Focus(usize),
     /// One step, then pause.
     Step,
     /// Stop at this step, also after a restart, instead of the preset's last.
@@ -145,12 +148,16 @@ pub struct Fitted {
 /// What happened since the last update, folded.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
+    /// Which of several runs it is of, from 0.
+    pub run: usize,
     /// How far the opening of the run is, from 0 to 1.
     pub opening: Option<f64>,
     /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
     pub history: Option<History>,
+    /// Replaces the time of the training; comes with the history and with each measurement.
+    pub time: Option<TrainingTime>,
     pub steps: Vec<StepReport>,
     pub measurements: Vec<Measurement>,
     pub lr_changes: Vec<LrChange>,
@@ -184,7 +191,12 @@ impl Worker {
         device: DeviceChoice,
         post: impl Fn(Update) + Send + 'static,
     ) -> Self {
-        Self::spawn(move |inbox, post, cancel| run::run(read()?, device, inbox, post, cancel), post)
+        Self::spawn(move |inbox, post, cancel| turns::run(vec![read()?], device, inbox, post, cancel), post)
+    }
+
+    /// Starts several runs in one thread, which they share in turn.
+    pub fn start_several(sources: Vec<Source>, device: DeviceChoice, post: impl Fn(Update) + Send + 'static) -> Self {
+        Self::spawn(move |inbox, post, cancel| turns::run(sources, device, inbox, post, cancel), post)
     }
 
     /// Shows the session in a file, or the one that was saved last in a folder, while another program trains it.

@@ -306,7 +306,9 @@ fn a_bad_session_is_a_row_in_the_list_and_the_newest_comes_first() {
     let names: Vec<_> = rows.iter().map(|row| row.path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(names, ["new.ron", "bad.ron", "old.ron"]);
     let content = rows[0].content.as_ref().unwrap();
-    assert_eq!((content.name.as_str(), content.title.as_str(), content.step, content.steps), ("tiny", "Tiny", 3, 50));
+    let (preset, digest) = (&content.preset, &content.digest);
+    let found = (content.name.as_str(), preset.title.as_str(), digest.step, preset.train.steps);
+    assert_eq!(found, ("tiny", "Tiny", 3, 50));
     assert!(rows[1].content.as_ref().unwrap_err().contains("schema: this is version 9"));
     assert!(session::list(&folder.path().join("none")).is_empty());
 }

@@ -6,8 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use innerloop::comparison::Row;
 use innerloop::numbers::significant;
 use innerloop::session::{self, Session};
+use innerloop::tui::app::KeptRun;
 use serde_json::Value;
 use support::{innerloop, stderr, stdout};
 
@@ -182,6 +184,12 @@ fn sessions_of_one_task_are_compared_with_the_numbers_of_eval() {
         assert_eq!((&row["seed"], &row["step"]), (&report["seed"], &report["steps"]), "{file}");
         assert_eq!(compared["level"], report["references"]["gd-1"]["loss"]);
     }
+    // The lab's table is made of the same row.
+    let descent_loss = compared["level"].as_f64();
+    let kept = KeptRun::of_session("s.ron".into(), session.clone(), None);
+    let row = Row::of(&kept.compared(descent_loss).unwrap(), descent_loss.unwrap());
+    let row: Value = serde_json::from_str(&serde_json::to_string(&row).unwrap()).unwrap();
+    assert_eq!(row, compared["runs"][0]);
     let loss = session.history.eval_loss.last().unwrap().1;
     let level = ["compare", "s.ron", "--level", &loss.to_string(), "--json"];
     let reached: Value = serde_json::from_str(&succeeds(folder, &level)).unwrap();

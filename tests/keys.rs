@@ -5,8 +5,9 @@ mod fixture;
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use innerloop::session::Summary;
 use innerloop::train::DeviceChoice;
-use innerloop::tui::app::{App, Intent, PACES, Tab};
+use innerloop::tui::app::{App, Column, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
@@ -14,7 +15,7 @@ use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Me
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
-use innerloop::worker::{Note, Order, Phase, Source, Status, Update};
+use innerloop::worker::{Note, Opened, Order, Phase, Source, Status, Update};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -33,22 +34,26 @@ fn type_text(app: &mut App, text: &str) -> Vec<Effect> {
 /// An app in which the keys of this mode are live.
 fn app_in(mode: Mode) -> App {
     let mut app = match mode {
-        Mode::Gallery | Mode::Search => fixture::gallery(),
+        Mode::Gallery | Mode::Search | Mode::Sessions | Mode::Rename | Mode::Delete => fixture::gallery(),
         Mode::Lab | Mode::Help | Mode::Question => fixture::lab(),
+        Mode::Sweep => fixture::sweep(),
     };
     match mode {
         Mode::Search => drop(app.update(Message::Key(Action::Gallery(GalleryAction::Search)))),
         Mode::Help => drop(app.update(Message::Key(Action::Help))),
         Mode::Question => drop(app.update(Message::Key(Action::Quit))),
-        Mode::Gallery | Mode::Lab => {}
+        Mode::Sessions => drop(type_text(&mut app, "l")),
+        Mode::Rename => drop(type_text(&mut app, "lr")),
+        Mode::Delete => drop(type_text(&mut app, "lx")),
+        Mode::Gallery | Mode::Lab | Mode::Sweep => {}
     }
     assert_eq!(app.mode(), mode);
     app
 }
 
-/// The keys of a row that work in a mode: in a search, letters are text.
+/// The keys of a row that work in a mode: where text is typed, letters are text.
 fn live(row: &'static Binding, mode: Mode) -> impl Iterator<Item = &'static Key> {
-    row.keys.iter().filter(move |key| mode != Mode::Search || !matches!(key, Key::Char(_)))
+    row.keys.iter().filter(move |key| !mode.takes_text() || !matches!(key, Key::Char(_)))
 }
 
 #[test]
@@ -69,6 +74,7 @@ fn named(label: &str) -> KeyEvent {
         "Esc" => KeyCode::Esc,
         "Tab" => KeyCode::Tab,
         "Shift-Tab" => KeyCode::BackTab,
+        "Del" => KeyCode::Delete,
         "Backspace" => KeyCode::Backspace,
         "Space" => KeyCode::Char(' '),
         "Home" => KeyCode::Home,
@@ -107,13 +113,17 @@ fn the_keys_that_are_shown_are_the_keys_that_work() {
 
 #[test]
 fn nothing_needs_esc_or_ctrl() {
-    for mode in Mode::ALL.into_iter().filter(|mode| *mode != Mode::Search) {
+    for mode in Mode::ALL.into_iter().filter(|mode| !mode.takes_text()) {
         let blocked = |key: &Key| matches!(key, Key::Ctrl(_) | Key::Code(KeyCode::Esc));
         for row in keymap::bindings(mode).filter(|row| row.keys.iter().all(blocked)) {
             // Leaving the program from a question is answering it first.
             let same =
                 keymap::bindings(mode).any(|other| other.action == row.action && !other.keys.iter().all(blocked));
-            assert!(same || mode == Mode::Question && row.action == Action::Quit, "{mode:?}: {}", row.help);
+            assert!(
+                same || matches!(mode, Mode::Question | Mode::Delete) && row.action == Action::Quit,
+                "{mode:?}: {}",
+                row.help
+            );
         }
     }
     // In a search, Backspace erases to the empty search and then leaves it.
@@ -123,6 +133,11 @@ fn nothing_needs_esc_or_ctrl() {
     assert_eq!(app.mode(), Mode::Search);
     press(&mut app, KeyCode::Backspace);
     assert_eq!(app.mode(), Mode::Gallery);
+    // And in a name.
+    let mut app = app_in(Mode::Rename);
+    let letters = app.gallery.renaming.as_ref().map_or(0, |name| name.chars().count());
+    (0..=letters).for_each(|_| drop(press(&mut app, KeyCode::Backspace)));
+    assert_eq!(app.mode(), Mode::Sessions);
 }
 
 /// Apps in one of which each action of a mode has something to change: at the start, and after some keys.
@@ -134,8 +149,8 @@ fn states(mode: Mode) -> Vec<App> {
     };
     let middle = [KeyCode::Left.into(), KeyCode::Down.into()];
     let searched = [char('/'), char('g'), KeyCode::Enter.into()];
-    let keys: [&[KeyEvent]; 6] =
-        [&[], &[KeyCode::Home.into()], &[KeyCode::Right.into()], &middle, &searched, &[char('J')]];
+    let keys: [&[KeyEvent]; 7] =
+        [&[], &[char('m')], &[KeyCode::Home.into()], &[KeyCode::Right.into()], &middle, &searched, &[char('J')]];
     keys.into_iter().map(prepared).collect()
 }
 
@@ -166,7 +181,7 @@ fn a_footer_has_seven_hints_at_most_and_always_a_way_on() {
     for mode in Mode::ALL {
         assert!(keymap::hints(mode).count() <= 7, "{mode:?}");
     }
-    for mode in [Mode::Gallery, Mode::Lab] {
+    for mode in [Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Sweep] {
         assert!(keymap::hints(mode).any(|(key, _)| key == "?"), "{mode:?}");
     }
 }
@@ -265,6 +280,116 @@ fn a_search_takes_letters_that_are_keys_elsewhere() {
     assert_eq!((app.gallery.search.as_str(), app.gallery.presets().len()), ("", 3));
 }
 
+/// The names of the listed sessions' files.
+fn listed(app: &App) -> Vec<String> {
+    app.gallery.sessions().iter().map(|row| row.stem()).collect()
+}
+
+#[test]
+fn sessions_are_sorted_filtered_and_what_is_selected_stays_selected() {
+    let mut app = app_in(Mode::Sessions);
+    assert_eq!(listed(&app), ["gd-ssm-seed3", "attention", "old"]);
+    type_text(&mut app, "j");
+    let selected = |app: &App| app.gallery.selected_session().unwrap().stem();
+    // By file, title, seed, change, step, loss, nearest: what cannot be read comes last in either direction.
+    let orders = ["attention gd-ssm-seed3 old", "gd-ssm-seed3 attention old", "attention gd-ssm-seed3 old"];
+    for order in orders.iter().map(|order| order.split(' ').collect::<Vec<_>>()) {
+        type_text(&mut app, "o");
+        assert_eq!(
+            (listed(&app), selected(&app)),
+            (order.iter().map(|s| s.to_string()).collect(), "attention".to_owned())
+        );
+    }
+    type_text(&mut app, "O");
+    assert_eq!(listed(&app), ["gd-ssm-seed3", "attention", "old"]);
+    type_text(&mut app, "ooo");
+    assert_eq!((app.gallery.sessions.column, listed(&app)[0].as_str()), (Column::Loss, "gd-ssm-seed3"));
+    for (search, found) in [("seed 3", 1), ("noise=0.1", 1), ("zero", 1), ("ssm", 1), ("saves", 3), ("nothing", 0)] {
+        type_text(&mut app, "/");
+        type_text(&mut app, search);
+        assert_eq!(listed(&app).len(), found, "{search}");
+        press(&mut app, KeyCode::Esc);
+    }
+}
+
+#[test]
+fn marked_sessions_are_opened_beside_the_selected_one() {
+    let mut app = app_in(Mode::Sessions);
+    let path = |name: &str| PathBuf::from("saves").join(name);
+    let open = |name: &str| Effect::OpenSession(path(name), DeviceChoice::Auto);
+    type_text(&mut app, "mjm");
+    let effects = press(&mut app, KeyCode::Enter);
+    assert_eq!(effects, [open("attention.ron"), Effect::ReadKept(vec![path("gd-ssm-seed3.ron")])]);
+    // A mark is taken away by the same key, all marks by another.
+    type_text(&mut app, "k");
+    assert_eq!(app.gallery.sessions.marked().len(), 2);
+    type_text(&mut app, "mjM");
+    assert_eq!(press(&mut app, KeyCode::Enter), [open("attention.ron")]);
+    // What cannot be read cannot be marked.
+    type_text(&mut app, "Gm");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("schema 9")), "{:?}", app.notice);
+    assert!(app.gallery.sessions.marked().is_empty());
+    // What was read stands beside the run, and another task is refused.
+    app.update(Message::Result(EffectResult::Started { title: "GD-SSM".to_owned() }));
+    let mut lab = fixture::compared(2).lab.unwrap();
+    let other = innerloop::preset::set(&lab.kept[1].preset, [("task.dim", "4")]).unwrap();
+    lab.kept[1].preset = other.into();
+    app.update(Message::Result(EffectResult::KeptRead(lab.kept.into_iter().map(Ok).collect())));
+    assert_eq!(app.lab.as_ref().unwrap().kept.len(), 1);
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("task.dim=4")), "{:?}", app.notice);
+}
+
+#[test]
+fn sessions_of_different_tasks_are_not_opened_together() {
+    let mut app = app_in(Mode::Sessions);
+    let rows = app.gallery.sessions().iter().map(|row| (row.summary.clone(), row.age)).collect::<Vec<_>>();
+    let mut rows: Vec<(Summary, u64)> = rows;
+    if let Ok(content) = &mut rows[1].0.content {
+        content.preset = innerloop::preset::set(&content.preset, [("task.context", "5")]).unwrap().into();
+    }
+    app.update(Message::Result(EffectResult::SessionsListed { rows, complete: true }));
+    type_text(&mut app, "mj");
+    assert_eq!(press(&mut app, KeyCode::Enter), []);
+    let notice = app.notice.as_deref().unwrap();
+    assert!(
+        notice.contains("attention (task.context=5) and gd-ssm-seed3 (task.context=10) have different tasks"),
+        "{notice}"
+    );
+}
+
+#[test]
+fn a_session_is_renamed_and_deleted_only_after_a_question() {
+    let mut app = app_in(Mode::Rename);
+    assert_eq!(app.gallery.renaming.as_deref(), Some("gd-ssm-seed3"));
+    press(&mut app, KeyCode::Backspace);
+    type_text(&mut app, "q?");
+    let path = PathBuf::from("saves/gd-ssm-seed3.ron");
+    assert_eq!(press(&mut app, KeyCode::Enter), [Effect::Rename(path.clone(), "gd-ssm-seedq?".to_owned())]);
+    let renamed = PathBuf::from("saves/attention.ron");
+    let effects = app.update(Message::Result(EffectResult::Renamed(Ok(renamed.clone()))));
+    assert_eq!(effects, [Effect::ListSessions]);
+    // The new name is selected once it is listed.
+    let rows = app.gallery.sessions().iter().map(|row| (row.summary.clone(), row.age)).collect();
+    app.update(Message::Result(EffectResult::SessionsListed { rows, complete: true }));
+    assert_eq!(app.gallery.selected_session().unwrap().summary.path, renamed);
+    let taken = EffectResult::Renamed(Err("saves/a.ron exists already".to_owned()));
+    assert_eq!(
+        (app.update(Message::Result(taken)), app.notice.as_deref()),
+        (vec![], Some("saves/a.ron exists already"))
+    );
+
+    for key in ["n", "c"] {
+        type_text(&mut app, "x");
+        assert_eq!((app.mode(), type_text(&mut app, key), app.mode()), (Mode::Delete, vec![], Mode::Sessions));
+    }
+    // Enter does not delete.
+    press(&mut app, KeyCode::Delete);
+    assert_eq!((press(&mut app, KeyCode::Enter), app.mode()), (vec![], Mode::Delete));
+    assert_eq!(type_text(&mut app, "y"), [Effect::Delete(renamed.clone())]);
+    app.update(Message::Result(EffectResult::Deleted(Ok(renamed))));
+    assert_eq!(listed(&app), ["gd-ssm-seed3", "old"]);
+}
+
 #[test]
 fn control_of_a_run() {
     let mut app = fixture::lab();
@@ -300,6 +425,105 @@ fn o_measures_on_other_tasks_and_shows_the_results() {
 }
 
 #[test]
+fn kept_runs_stay_beside_what_follows_until_they_are_dropped() {
+    let mut app = fixture::lab();
+    let kept = |app: &App| app.lab.as_ref().map_or(app.kept.len(), |lab| lab.kept.len());
+    type_text(&mut app, "m");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.starts_with("Kept as 1")), "{:?}", app.notice);
+    // Another run of the same task, and the gallery in between.
+    type_text(&mut app, "bn");
+    assert_eq!((app.mode(), kept(&app)), (Mode::Gallery, 1));
+    app.update(Message::Result(EffectResult::Started { title: "S4D".to_owned() }));
+    assert_eq!(type_text(&mut app, "m"), []);
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("no curves to keep yet")), "{:?}", app.notice);
+    let mut opened = fixture::opened();
+    opened.seed = 7;
+    let history = app.lab.as_ref().unwrap().kept[0].history.clone();
+    let update = |opened| Update { opened: Some(opened), history: Some(history.clone()), ..Update::default() };
+    app.update(Message::Worker(Box::new(update(opened.clone()))));
+    let (runs, own) = app.lab.as_ref().unwrap().overlaid();
+    assert_eq!((runs[0].name.as_str(), own.as_str()), ("seed 0", "seed 7"));
+    let seeds: Vec<u64> = app.lab.as_ref().unwrap().rows().iter().map(|(_, row)| row.seed).collect();
+    assert_eq!(seeds, [0, 7]);
+    (0..6).for_each(|_| drop(type_text(&mut app, "m")));
+    assert_eq!((kept(&app), app.notice.as_deref()), (6, Some("6 runs are kept already: M drops them.")));
+    // A run of another task is not beside them, and says why.
+    let preset = innerloop::preset::set(&opened.preset, [("task.dim", "4")]).unwrap();
+    app.update(Message::Worker(Box::new(update(Opened { preset: preset.into(), ..opened }))));
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("task.dim=4")), "{:?}", app.notice);
+    let lab = app.lab.as_ref().unwrap();
+    assert_eq!((lab.overlaid().0.len(), lab.rows().len(), kept(&app)), (0, 1, 6));
+    type_text(&mut app, "m");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("cannot be compared")), "{:?}", app.notice);
+    type_text(&mut app, "M");
+    assert_eq!((kept(&app), app.notice.as_deref()), (0, Some("Dropped 6 kept runs.")));
+    type_text(&mut app, "t");
+    assert_eq!(app.lab.as_ref().unwrap().focus, Pane::Runs);
+}
+
+#[test]
+fn of_several_runs_one_is_in_the_panes_and_all_are_saved() {
+    let mut app = fixture::several();
+    let lab = |app: &App| app.lab.as_ref().map(|lab| (lab.run, lab.opened.as_ref().unwrap().name.clone())).unwrap();
+    assert_eq!(lab(&app), (1, "s4d".to_owned()));
+    press(&mut app, KeyCode::Tab);
+    assert_eq!(type_text(&mut app, "u"), [Effect::Order(Order::Focus(2))]);
+    assert_eq!((lab(&app), app.lab.as_ref().unwrap().focus), ((2, "mamba".to_owned()), Pane::State));
+    assert_eq!(type_text(&mut app, "uu"), [Effect::Order(Order::Focus(0)), Effect::Order(Order::Focus(1))]);
+    // The curves of the others keep their numbers.
+    let (runs, own) = app.lab.as_ref().unwrap().overlaid();
+    let named: Vec<_> = runs.iter().map(|run| (run.number, run.name.as_str())).collect();
+    assert_eq!((named, own.as_str()), (vec![(0, "gd-ssm"), (2, "mamba")], "s4d"));
+    assert_eq!(app.lab.as_ref().unwrap().rows().len(), 3);
+    // An update is of its run, whichever is in the panes.
+    let finished = Status { saved_step: None, ..fixture::status(Phase::Finished) };
+    app.update(Message::Worker(Box::new(Update { run: 2, status: Some(finished), ..Update::default() })));
+    assert_eq!(app.lab.as_ref().unwrap().status.as_ref().unwrap().phase, Phase::Running);
+    // A kept run comes after those that train.
+    type_text(&mut app, "m");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.starts_with("Kept as 4")), "{:?}", app.notice);
+    // Leaving waits until all are saved.
+    type_text(&mut app, "b");
+    assert_eq!(type_text(&mut app, "y"), [Effect::Order(Order::Pause), Effect::Save]);
+    for run in 0..3 {
+        let status = fixture::status(Phase::Paused);
+        let status = Status { saved_step: Some(status.step), ..status };
+        let notes = vec![Note::Saved(PathBuf::from(format!("saves/{run}.ron")))];
+        let update = Update { run, status: Some(status), notes, ..Update::default() };
+        let effects = app.update(Message::Worker(Box::new(update)));
+        assert_eq!(effects.is_empty(), run < 2, "{run}");
+    }
+    assert_eq!(app.mode(), Mode::Gallery);
+}
+
+#[test]
+fn a_sweep_shows_any_measure_against_a_varied_field_and_reads_its_folder_again() {
+    let mut app = fixture::sweep();
+    let shown = |app: &App| {
+        let screen = app.sweep.as_ref().unwrap();
+        (screen.measures[screen.measure].clone(), screen.bands.len(), screen.log_axis)
+    };
+    assert_eq!(shown(&app), ("eval_loss".to_owned(), 3, true));
+    type_text(&mut app, "na");
+    assert_eq!(shown(&app), ("loss / gd-1".to_owned(), 3, false));
+    let (values, lines) = app.sweep.as_ref().unwrap().dependence();
+    assert_eq!(values, ["5", "10", "20"]);
+    assert_eq!(lines[0].points.iter().map(|point| point.unwrap().n).collect::<Vec<_>>(), [3, 3, 2]);
+    type_text(&mut app, "ppn");
+    assert_eq!(shown(&app).0, "eval_loss");
+    // What is chosen stays when the folder is read again.
+    type_text(&mut app, "n");
+    assert_eq!(type_text(&mut app, "r"), [Effect::ReadSweep(PathBuf::from("context"))]);
+    let ended = app.sweep.as_ref().unwrap().ended.clone();
+    app.update(Message::Result(EffectResult::SweepRead(Ok(Box::new(ended)))));
+    assert_eq!(shown(&app), ("loss / gd-1".to_owned(), 3, false));
+    let gone = EffectResult::SweepRead(Err("context holds no sweep".to_owned()));
+    app.update(Message::Result(gone));
+    assert_eq!((app.mode(), app.notice.as_deref()), (Mode::Sweep, Some("context holds no sweep")));
+    assert_eq!((type_text(&mut app, "b"), app.mode()), (vec![Effect::ListSessions], Mode::Gallery));
+}
+
+#[test]
 fn the_ladder_of_paces_has_ends() {
     let mut app = fixture::lab();
     let pace = |effects: Vec<Effect>| match effects.as_slice() {
@@ -325,7 +549,7 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
     (0..3).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
-    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Fit, Pane::Predictions));
+    assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Runs, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();
     assert!(lab.zoom && !lab.log_axis);

@@ -9,11 +9,12 @@ use innerloop::train::{
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::glyphs::Glyphs;
-use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move};
+use innerloop::tui::message::{Action, EffectResult, GalleryAction as G, LabAction, Message, Move};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
 use innerloop::worker::{Note, Phase, Status, Update};
+use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
@@ -57,7 +58,9 @@ fn screens() -> Vec<(&'static str, App)> {
     let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
     vec![
         ("gallery", fixture::gallery()),
-        ("sessions", after(fixture::gallery(), &[Action::Gallery(GalleryAction::NextTab)])),
+        ("sessions", after(fixture::gallery(), &[Action::Gallery(G::NextTab)])),
+        ("rename", after(fixture::gallery(), &[G::NextTab, G::Rename].map(Action::Gallery))),
+        ("delete", after(fixture::gallery(), &[G::NextTab, G::Mark, G::Delete].map(Action::Gallery))),
         ("lab", fixture::lab()),
         ("opening", fixture::empty_lab()),
         ("finished", fixture::finished()),
@@ -79,6 +82,14 @@ fn screens() -> Vec<(&'static str, App)> {
             ),
         ),
         ("zoomed-claims", zoomed(Pane::Claims)),
+        ("compared", fixture::compared(3)),
+        ("several", fixture::several()),
+        ("sweep", fixture::sweep()),
+        ("runs", after(fixture::compared(3), &[Action::Lab(LabAction::ShowRuns)])),
+        (
+            "zoomed-runs",
+            after(fixture::compared(6), &[Action::Lab(LabAction::ShowRuns), Action::Lab(LabAction::ToggleZoom)]),
+        ),
     ]
 }
 
@@ -87,7 +98,7 @@ fn the_screens_look_like_this() {
     for (name, app) in screens() {
         for size in SIZES {
             // The large sizes of the rare screens would say nothing new.
-            let often = ["gallery", "sessions", "lab", "finished", "help"].contains(&name);
+            let often = ["gallery", "sessions", "lab", "finished", "help", "compared", "sweep"].contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
                 insta::assert_snapshot!(name, text(&render(&app, Depth::True, size)));
@@ -304,6 +315,36 @@ fn the_speed_is_the_pace_only_where_the_pace_holds_the_run_back() {
     let (held, slow) = (shown(500.0, 499.0), shown(500.0, 100.0));
     assert!(held.contains("≤ 500/s   6 s left"), "{held}");
     assert!(slow.contains("100/s   26 s left") && !slow.contains('≤'), "{slow}");
+}
+
+#[test]
+fn six_kept_runs_take_at_most_half_as_many_bytes_again() {
+    /// Bytes of the first frame, and of the one after 50 further steps.
+    fn bytes(mut app: App, size: (u16, u16)) -> [usize; 2] {
+        let area = Rect::new(0, 0, size.0, size.1);
+        let mut buffers = vec![Buffer::empty(area), render(&app, Depth::True, size)];
+        let steps = (1..=50).map(|i| StepReport { step: fixture::STEP + i, loss: 0.21, lr: 0.001 }).collect();
+        let status = Status { step: fixture::STEP + 50, ..fixture::status(Phase::Running) };
+        let measurements = vec![fixture::measurement(fixture::STEP + 50)];
+        let update = Update { steps, measurements, status: Some(status), ..Update::default() };
+        app.update(Message::Worker(Box::new(update)));
+        buffers.push(render(&app, Depth::True, size));
+        let frame = |pair: &[Buffer]| {
+            let mut written = Vec::new();
+            CrosstermBackend::new(&mut written).draw(pair[0].diff(&pair[1]).into_iter()).unwrap();
+            written.len()
+        };
+        [frame(&buffers[..2]), frame(&buffers[1..])]
+    }
+    for size in SIZES {
+        let [(first, first_six), (next, next_six)] = {
+            let (none, six) = (bytes(fixture::compared_long(0), size), bytes(fixture::compared_long(6), size));
+            [(none[0], six[0]), (none[1], six[1])]
+        };
+        println!("{size:?}: first frame {first} and {first_six} bytes, next frame {next} and {next_six}");
+        assert!(first_six * 2 <= first * 3, "{size:?}: {first} and {first_six}");
+        assert!(next_six * 2 <= next * 3, "{size:?}: {next} and {next_six}");
+    }
 }
 
 #[test]

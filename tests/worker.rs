@@ -8,8 +8,8 @@ use std::time::Duration;
 use innerloop::optim::Optimiser;
 use innerloop::preset::{Claim, Quantity};
 use innerloop::reference::Reference;
-use innerloop::train::DeviceChoice;
-use innerloop::worker::{Order, Phase, Source, Update, Worker};
+use innerloop::train::{DeviceChoice, Experiment};
+use innerloop::worker::{Note, Order, Phase, Source, Update, Worker};
 
 /// The small preset with claims about its start, its middle and its end, trained to the end.
 fn start() -> (Worker, Receiver<Update>) {
@@ -58,6 +58,57 @@ fn claims_are_checked_at_their_steps_and_once() {
         assert!(update.checked.is_none());
         step = update.status.as_ref().map_or(step, |status| status.step);
         step == 7
+    });
+}
+
+#[test]
+fn several_runs_train_at_once_to_what_each_comes_to_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = |seed| {
+        let mut preset = support::preset();
+        (preset.train.steps, preset.train.seed) = (20, seed);
+        Source::Preset("tiny".to_owned(), Box::new(preset))
+    };
+    let (sender, updates) = mpsc::channel();
+    let post = move |update| drop(sender.send(update));
+    let worker = Worker::start_several(vec![source(1), source(2)], DeviceChoice::Cpu, post);
+    let mut finished = [false; 2];
+    until(&updates, |update| {
+        let status = update.status.as_ref();
+        finished[update.run] |= status.is_some_and(|status| status.phase == Phase::Finished);
+        finished == [true; 2]
+    });
+    worker.order(Order::Save { folder: folder.path().to_owned() });
+    let mut saved = vec![];
+    while saved.len() < 2 {
+        let update = updates.recv_timeout(Duration::from_secs(120)).expect("an update");
+        saved.extend(update.notes.into_iter().map(|note| (update.run, note)));
+    }
+    for (run, note) in saved {
+        let Note::Saved(path) = note else { panic!("{note:?}") };
+        let session = innerloop::session::load(&path).unwrap();
+        assert_eq!(session.checkpoint.seed, run as u64 + 1);
+        let Source::Preset(name, preset) = source(session.checkpoint.seed) else { panic!() };
+        let mut alone = Experiment::start(&name, *preset, DeviceChoice::Cpu).unwrap();
+        while !alone.finished() {
+            alone.advance(1).unwrap();
+        }
+        assert_eq!(session.checkpoint, alone.checkpoint().unwrap());
+        assert_eq!(session.history.train_loss, alone.history.train_loss);
+        assert_eq!(session.history.eval_loss, alone.history.eval_loss);
+    }
+    // The learning rate is that of the run in focus; a restart is for all.
+    worker.order(Order::Focus(1));
+    worker.order(Order::ScaleLr(0.5));
+    until(&updates, |update| {
+        assert!(update.lr_changes.is_empty() || update.run == 1);
+        !update.lr_changes.is_empty()
+    });
+    worker.order(Order::Restart { seed: Some(7) });
+    let mut seeds = [0; 2];
+    until(&updates, |update| {
+        seeds[update.run] = update.opened.as_ref().map_or(seeds[update.run], |opened| opened.seed);
+        seeds == [7, 7]
     });
 }
 

@@ -1,17 +1,7 @@
 //! Curves of a sweep over seeds: mean and standard deviation at every step.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use super::chart::{COLORS, Chart, Curve, Level, color_of};
-use crate::sweep::{Outcome, RunSpec, Spread};
-
-/// The runs of one preset with one combination of varied values that came to their last step.
-struct Group<'a> {
-    label: String,
-    outcomes: Vec<&'a Outcome>,
-}
+use crate::sweep::{Group, Outcome, RunSpec, Spread, groups, spreads};
 
 /// A chart of one curve: a line for the mean of each combination, a band of one standard deviation on either side. Of the
 /// loss also that of one step of gradient descent.
@@ -21,45 +11,16 @@ pub fn chart(runs: &[(RunSpec, Outcome)], curve: &str, title: &str) -> Chart {
     for (i, group) in groups.iter().enumerate() {
         let color = COLORS[i % COLORS.len()];
         let spreads = spreads(group, curve);
-        let points = spreads.iter().map(|(step, spread)| (*step, spread.mean)).collect();
-        let band =
-            spreads.iter().filter_map(|(step, Spread { mean, sd, .. })| sd.map(|sd| (*step, mean - sd, mean + sd)));
+        let points = spreads.iter().map(|(step, spread)| (*step as f64, spread.mean)).collect();
+        let band = spreads
+            .iter()
+            .filter_map(|(step, Spread { mean, sd, .. })| sd.map(|sd| (*step as f64, mean - sd, mean + sd)));
         chart.curves.push(Curve { label: group.label.clone(), color, width: 2, points, band: band.collect() });
     }
     if curve == "eval_loss" {
         chart.levels = levels(&groups);
     }
     chart
-}
-
-fn groups(runs: &[(RunSpec, Outcome)]) -> Vec<Group<'_>> {
-    let several = runs.iter().any(|(run, _)| run.preset_name != runs[0].0.preset_name);
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for (run, outcome) in runs.iter().filter(|(_, outcome)| outcome.status == "done") {
-        let values = run.varied.iter().map(|(key, value)| format!("{} {value}", key.rsplit('.').next().unwrap_or(key)));
-        let name = Some(run.preset_name.clone()).filter(|_| several || run.varied.is_empty());
-        let label = name.into_iter().chain(values).collect::<Vec<_>>().join(", ");
-        match groups.iter_mut().find(|group| group.label == label) {
-            Some(group) => group.outcomes.push(outcome),
-            None => groups.push(Group { label, outcomes: vec![outcome] }),
-        }
-    }
-    groups
-}
-
-/// Mean and deviation at the steps that every run has.
-fn spreads(group: &Group<'_>, curve: &str) -> Vec<(f64, Spread)> {
-    let mut at: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for outcome in &group.outcomes {
-        for bucket in outcome.curves.get(curve).and_then(Value::as_array).into_iter().flatten() {
-            let cell = |i: usize| bucket.get(i);
-            if let (Some(step), Some(mean)) = (cell(0).and_then(Value::as_u64), cell(2).and_then(Value::as_f64)) {
-                at.entry(step).or_default().push(mean);
-            }
-        }
-    }
-    let complete = at.into_iter().filter(|(_, values)| values.len() == group.outcomes.len());
-    complete.filter_map(|(step, values)| Some((step as f64, Spread::of(&values)?))).collect()
 }
 
 /// The loss of one step of gradient descent: one line if it is the same everywhere, else one for each combination, in its

@@ -11,18 +11,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::exit::Usage;
-use super::report::{Report, overrides};
+use super::report::Report;
 use super::sweep_table::aligned;
 use super::{completions, print};
 use crate::bounds;
-use crate::numbers::{count, percent, significant};
+use crate::comparison::{self, Compared, Row};
+use crate::numbers::significant;
 use crate::preset;
 use crate::session::{self, Session, Source};
 use crate::sweep::Folder;
 use crate::train::DeviceChoice;
-
-/// How far above a level a loss may be that counts as having reached it.
-const WITHIN: f64 = 0.01;
 
 /// Compare sessions on the same task in a table
 #[derive(Args, Debug)]
@@ -84,29 +82,6 @@ struct Comparison {
     runs: Vec<Row>,
 }
 
-/// One run.
-#[derive(Serialize)]
-struct Row {
-    file: String,
-    title: String,
-    preset: String,
-    seed: u64,
-    /// What was changed in the preset; `null` if there is no preset of that name.
-    overrides: Option<Vec<String>>,
-    step: u64,
-    eval_loss: Option<f64>,
-    loss_over_gd_1: Option<f64>,
-    nearest: String,
-    nearest_distance: Option<f64>,
-    /// The first measured step with a held-out loss within 1 % of the level or below; `null` if there is none.
-    steps_to_level: Option<u64>,
-    /// Seconds of training up to that step; `null` if the session does not hold them.
-    seconds_to_level: Option<f64>,
-    parameters: usize,
-    /// `null` if they are not known.
-    flops_per_query: Option<u64>,
-}
-
 /// A session and its file.
 struct Found {
     file: PathBuf,
@@ -147,7 +122,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Level::Loss(loss) => significant(*loss, 4),
         Level::Reference(name) => name.clone(),
     };
-    print(&aligned(&table(&comparison, &level)))
+    print(&aligned(&comparison::table(&comparison.runs, &level)))
 }
 
 /// The session in a file; the sessions in the folder of a sweep, with what those that have ended came to.
@@ -176,20 +151,16 @@ fn sessions(path: &Path) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Refuses sessions of different tasks: their losses mean different things.
+/// Refuses sessions of different tasks.
 fn same_task(found: &[Found]) -> Result<(), Usage> {
     let Some((one, rest)) = found.split_first() else { return Ok(()) };
-    let Some(two) = rest.iter().find(|two| two.session.preset.task != one.session.preset.task) else { return Ok(()) };
-    let task = |key: &String| key.starts_with("task");
-    let differences = |from: &Found, to: &Found| {
-        let all = preset::differences(&from.session.preset, &to.session.preset);
-        all.into_iter().filter(|(key, _)| task(key)).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    let different = |two: &Found| comparison::task_difference(&one.session.preset, &two.session.preset);
+    let Some((two, (first_task, other_task))) = rest.iter().find_map(|two| Some((two, different(two)?))) else {
+        return Ok(());
     };
     let [first, other] = [one, two].map(|found| bounds::line(&found.file.display().to_string()));
     Err(Usage(format!(
-        "{first} ({}) and {other} ({}) have different tasks, so their losses cannot be compared",
-        bounds::shortened(&differences(two, one).join(", "), 200),
-        bounds::shortened(&differences(one, two).join(", "), 200),
+        "{first} ({first_task}) and {other} ({other_task}) have different tasks, so their losses cannot be compared"
     )))
 }
 
@@ -197,67 +168,18 @@ fn number(report: &Value, path: &str) -> Option<f64> {
     report.pointer(path).and_then(Value::as_f64)
 }
 
-fn row(run: &Measured, level: f64) -> Row {
-    let Measured { file, session, report } = run;
-    let eval_loss = number(report, "/eval_loss");
-    let reached =
-        session.history.eval_loss.buckets().iter().find(|bucket| f64::from(bucket.mean) <= level * (1.0 + WITHIN));
-    let steps_to_level = reached.map(|bucket| bucket.step);
-    Row {
-        file: bounds::line(&file.display().to_string()),
-        title: session.preset.title.clone(),
-        preset: session.name.clone(),
+fn row(Measured { file, session, report }: &Measured, level: f64) -> Row {
+    let run = Compared {
+        file: Some(file),
+        name: &session.name,
+        preset: &session.preset,
+        overrides: preset::overridden(&session.name, &session.preset),
         seed: session.checkpoint.seed,
-        overrides: overrides(&session.name, &session.preset),
-        step: session.checkpoint.step,
-        eval_loss,
-        loss_over_gd_1: eval_loss.zip(number(report, "/references/gd-1/loss")).map(|(loss, descent)| loss / descent),
-        nearest: report.pointer("/equivalence/nearest").and_then(Value::as_str).unwrap_or("none").to_owned(),
-        nearest_distance: number(report, "/equivalence/nearest_distance"),
-        steps_to_level,
-        seconds_to_level: steps_to_level.and_then(|step| session.time.until(step)),
-        parameters: session.preset.parameters(),
-        flops_per_query: session.preset.query_flops(),
-    }
-}
-
-fn table(comparison: &Comparison, level: &str) -> Vec<Vec<String>> {
-    let (steps, seconds) = (format!("steps to {level}"), format!("seconds to {level}"));
-    let head = [
-        "run",
-        "seed",
-        "changed",
-        "step",
-        "loss",
-        "loss / gd-1",
-        "nearest",
-        &steps,
-        &seconds,
-        "parameters",
-        "operations per query",
-    ];
-    let none = || "–".to_owned();
-    let of_run = |row: &Row| {
-        let changed = match row.overrides.as_deref() {
-            None | Some([]) => none(),
-            Some(changed) => bounds::shortened(&changed.join(", "), 60),
-        };
-        let distance = row.nearest_distance.map_or_else(String::new, |distance| format!(" {}", percent(distance)));
-        vec![
-            row.preset.clone(),
-            row.seed.to_string(),
-            changed,
-            count(row.step),
-            row.eval_loss.map_or_else(none, |loss| significant(loss, 4)),
-            row.loss_over_gd_1.map_or_else(none, |over| significant(over, 4)),
-            format!("{}{distance}", row.nearest),
-            row.steps_to_level.map_or_else(|| "not reached".to_owned(), count),
-            row.seconds_to_level.map_or_else(none, |seconds| significant(seconds, 3)),
-            count(row.parameters as u64),
-            row.flops_per_query.map_or_else(none, count),
-        ]
+        history: &session.history,
+        time: &session.time,
+        measured: comparison::Measured::of_report(report),
     };
-    [head.map(str::to_owned).to_vec()].into_iter().chain(comparison.runs.iter().map(of_run)).collect()
+    Row::of(&run, level)
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::exit::Usage;
-use super::report::{Report, overrides};
-use super::sweep_table::lines;
+use super::report::Report;
 use super::{VERSION, completions, tell};
 use crate::bounds;
 use crate::export::{self, EndedRuns, Format, MeasuredRun};
+use crate::preset;
 use crate::session::{self, Session, Source};
 use crate::sweep::{self, Folder, summarise};
 use crate::system::files::{self, Existing};
@@ -145,7 +145,7 @@ fn measured(session: &Session, device: DeviceChoice) -> Result<MeasuredRun<'_>> 
     let snapshot = experiment.snapshot()?;
     let report = Report::of(&mut experiment, 0, Duration::ZERO)?.value()?;
     let distances = experiment.history.latest.as_ref().map(|latest| latest.equivalence.distances.clone());
-    let changed = overrides(&session.name, &session.preset);
+    let changed = preset::overridden(&session.name, &session.preset);
     let distances = distances.unwrap_or_default();
     Ok(MeasuredRun { session, report, distances, claims, snapshot, changed, version: VERSION })
 }
@@ -154,7 +154,13 @@ fn of_sweep(folder: &Folder, format: Format, output: &Output<'_>) -> Result<()> 
     let (ended, planned) = folder.ended()?;
     let name =
         folder.path().file_name().map_or_else(|| shown(folder.path()), |name| bounds::line(&name.to_string_lossy()));
-    let runs = EndedRuns { title: name, runs: &ended, planned, summary: lines(&summarise(&ended)), version: VERSION };
+    let runs = EndedRuns {
+        title: name,
+        runs: &ended,
+        planned,
+        summary: sweep::summary_table(&summarise(&ended)),
+        version: VERSION,
+    };
     if ended.is_empty() && format != Format::TensorBoard {
         bail!("{}: no run of this sweep has ended yet", shown(folder.path()));
     }

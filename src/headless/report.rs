@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::VERSION;
 use crate::bounds;
 use crate::numbers::{cosine, count, duration, percent, rate, significant};
-use crate::preset::{self, Preset};
+use crate::preset;
 use crate::reference::{Reference, Tuned};
 use crate::sweep;
 use crate::task::Objective;
@@ -31,6 +31,8 @@ pub struct Report {
     /// What was changed in it, as for `--set`; `null` if there is no preset of that name.
     overrides: Option<Vec<String>>,
     device: String,
+    /// Why `auto` chose this device, or why it trains more slowly than it could; `null` if there is nothing to say.
+    device_note: Option<String>,
     seed: u64,
     /// Steps done since the run's start.
     steps: u64,
@@ -212,8 +214,9 @@ impl Report {
             version: env!("CARGO_PKG_VERSION"),
             commit: commit(),
             preset: experiment.name.clone(),
-            overrides: overrides(&experiment.name, &experiment.preset),
+            overrides: preset::overridden(&experiment.name, &experiment.preset),
             device: experiment.device().to_owned(),
+            device_note: experiment.device_note().map(str::to_owned),
             seed: experiment.seed(),
             steps: experiment.step(),
             parameters: experiment.preset.parameters(),
@@ -350,12 +353,6 @@ pub fn named_parameters(tuned: &Tuned) -> serde_json::Map<String, serde_json::Va
         one("alpha", alpha),
     ];
     numbers.into_iter().flatten().collect()
-}
-
-/// Key and value of every field that was changed in the preset of this name; `None` if there is no such preset.
-pub fn overrides(name: &str, preset: &Preset) -> Option<Vec<String>> {
-    let (_, named) = preset::find(name).ok()?;
-    Some(preset::differences(&named, preset).into_iter().map(|(key, value)| format!("{key}={value}")).collect())
 }
 
 /// The commit of this program, from [`VERSION`].

@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::nearest::near;
 use super::parse_error::ParseError;
-use super::{Preset, ron_file, ron_spans};
+use super::{Preset, library, ron_file, ron_spans};
 use crate::bounds;
 
 /// Characters of a setting that a message quotes at most.
@@ -84,6 +84,9 @@ pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
         ..preset.clone()
     };
     let (from, to) = (strip(from), strip(to));
+    if from == to {
+        return Vec::new();
+    }
     let [from_text, to_text] = [&from, &to].map(|preset| ron_file::pretty(preset).unwrap_or_default());
     let value = |text: &str, key: &str| {
         let field = ron_spans::find(text, key)?;
@@ -94,6 +97,18 @@ pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
         (value(&from_text, &key).as_ref() != Some(&new)).then_some((key, new))
     });
     changed.collect()
+}
+
+/// Key and value of every field that was changed in the preset of this name, as for `--set`; `None` if there is no such
+/// preset.
+pub fn overridden(name: &str, preset: &Preset) -> Option<Vec<String>> {
+    let (_, named) = library::find(name).ok()?;
+    Some(settings(&named, preset))
+}
+
+/// Key and value of every field that differs, as for `--set`.
+pub fn settings(named: &Preset, preset: &Preset) -> Vec<String> {
+    differences(named, preset).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// The message for a key that does not exist, with the keys beside it.

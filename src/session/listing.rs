@@ -1,22 +1,24 @@
 //! The list of sessions: what it shows of a file, without reading all of it.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::de::DeserializeOwned;
 
-use super::store::{LARGEST, OPENING, check_schema, load};
-use super::{Content, Summary};
+use super::store::{LARGEST, OPENING, check_schema};
+use super::{Content, Digest, Summary};
 use crate::bounds;
-use crate::preset;
-use crate::series::Series;
+use crate::preset::{self, Preset};
+use crate::train::History;
 
-/// Bytes of a file whose curve is shown at most.
-const LARGEST_WITH_CURVE: u64 = 32 << 20;
+/// Bytes of a file that is read whole for a list at most.
+const LARGEST_READ_WHOLE: u64 = 32 << 20;
 
 /// The session files of a folder, newest first.
 pub fn files(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
@@ -31,45 +33,60 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
     files
 }
 
-/// The summary of a session from its first 64 KiB, without its curve. A file that cannot be read has its error.
-pub fn summary(path: PathBuf, modified: SystemTime) -> Summary {
-    let content = head(&path).map_err(|error| format!("{error:#}"));
-    Summary { path, modified, content }
+/// Reads the heads of session files; each preset that they name is read once.
+#[derive(Default)]
+pub struct Heads {
+    presets: HashMap<String, Option<Preset>>,
 }
 
-/// The sessions in a folder, newest first, without their curves.
-pub fn list(folder: &Path) -> Vec<Summary> {
-    files(folder).into_iter().map(|(path, modified)| summary(path, modified)).collect()
-}
-
-fn head(path: &Path) -> Result<Content> {
-    let name = bounds::line(&path.display().to_string());
-    let size = std::fs::metadata(path).with_context(|| name.clone())?.len();
-    ensure!(size <= LARGEST, "{name}: the file is too large: at most {} MiB are read", LARGEST >> 20);
-    if size <= OPENING {
-        return load(path).map(|session| session.content());
+impl Heads {
+    /// The summary of a session from its first 64 KiB. A file that cannot be read has its error.
+    pub fn summary(&mut self, path: PathBuf, modified: SystemTime) -> Summary {
+        let content = self.head(&path).map_err(|error| format!("{error:#}"));
+        Summary { path, modified, content }
     }
-    let mut opening = Vec::new();
-    File::open(path).and_then(|file| file.take(OPENING).read_to_end(&mut opening)).with_context(|| name.clone())?;
-    let text = String::from_utf8_lossy(&opening);
-    check_schema(&name, &text)?;
-    let content = |text| {
-        Some(Content {
-            name: field(text, "name")?,
-            title: field(text, "preset.title")?,
-            step: field(text, "checkpoint.step")?,
-            steps: field(text, "preset.train.steps")?,
-            seed: field(text, "checkpoint.seed")?,
-            final_loss: None,
-            curve: Vec::new(),
-        })
-    };
-    content(&text).ok_or_else(|| anyhow!("{name}: this is not a session"))
+
+    fn head(&mut self, path: &Path) -> Result<Content> {
+        let file = bounds::line(&path.display().to_string());
+        let size = std::fs::metadata(path).with_context(|| file.clone())?.len();
+        ensure!(size <= LARGEST, "{file}: the file is too large: at most {} MiB are read", LARGEST >> 20);
+        let mut opening = Vec::new();
+        File::open(path).and_then(|file| file.take(OPENING).read_to_end(&mut opening)).with_context(|| file.clone())?;
+        let text = String::from_utf8_lossy(&opening);
+        check_schema(&file, &text)?;
+        let found = || {
+            let (name, preset): (String, Preset) = (field(&text, "name")?, field(&text, "preset")?);
+            let digest = match field::<Option<Digest>>(&text, "digest").flatten() {
+                Some(digest) => digest,
+                None => Digest {
+                    step: field(&text, "checkpoint.step")?,
+                    seed: field(&text, "checkpoint.seed")?,
+                    eval_loss: None,
+                    nearest: None,
+                    curve: Vec::new(),
+                },
+            };
+            Some((name, preset, digest))
+        };
+        let (name, preset, digest) = found().ok_or_else(|| anyhow!("{file}: this is not a session"))?;
+        let named = self.presets.entry(name.clone()).or_insert_with_key(|name| Some(preset::find(name).ok()?.1));
+        let overrides = named.as_ref().map(|named| preset::settings(named, &preset));
+        Ok(Content { name, preset: Arc::new(preset), overrides, digest })
+    }
 }
 
-/// The held-out loss over the run, from the whole file; `None` if it is damaged or too large for a curve in a list.
-pub fn curve(path: &Path) -> Option<Series> {
-    field(&preset::read_bounded(path, LARGEST_WITH_CURVE).ok()?, "history.eval_loss")
+/// The sessions in a folder, newest first.
+pub fn list(folder: &Path) -> Vec<Summary> {
+    let mut heads = Heads::default();
+    files(folder).into_iter().map(|(path, modified)| heads.summary(path, modified)).collect()
+}
+
+/// The digest of a session that was saved without one, from the whole file; `None` if that is damaged or too large for a
+/// list.
+pub fn digest(path: &Path, known: &Digest) -> Option<Digest> {
+    let text = preset::read_bounded(path, LARGEST_READ_WHOLE).ok()?;
+    let history: History = field(&text, "history")?;
+    Some(Digest::of(known.step, known.seed, &history))
 }
 
 fn field<T: DeserializeOwned>(text: &str, path: &str) -> Option<T> {

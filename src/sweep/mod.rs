@@ -11,12 +11,14 @@
 //! | `results.csv` | one row a run |
 //! | `curves.csv` | one row for each bucket of steps of each curve of each run |
 
+mod bands;
 mod folder;
 mod plan;
 mod results;
 mod summary;
 
+pub use bands::{Dependence, Group, dependence, groups, keys, measures, spreads};
 pub use folder::Folder;
 pub use plan::{Axis, Plan, PlannedPreset, RunSpec};
 pub use results::{Outcome, buckets, curve_rows, curves, curves_csv, results_csv};
-pub use summary::{Spread, SummaryRow, summarise};
+pub use summary::{Spread, SummaryRow, summarise, summary_table};

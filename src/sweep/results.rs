@@ -41,7 +41,7 @@ pub fn curve_rows(curves: &Value) -> impl Iterator<Item = Vec<String>> {
 }
 
 /// Path and text of every single number, text and truth value of an object; lists are left out.
-fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, String)>) {
+pub(super) fn flatten(prefix: &str, value: &Value, out: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {

@@ -84,6 +84,44 @@ fn row(preset: &str, varied: &[(String, String)], outcomes: &[&Outcome]) -> Summ
     }
 }
 
+/// The cells of a table for people, the head first.
+pub fn summary_table(rows: &[SummaryRow]) -> Vec<Vec<String>> {
+    let keys: Vec<String> =
+        rows.first().map(|row| row.varied.iter().map(|(key, _)| key.clone()).collect()).unwrap_or_default();
+    let fixed = ["runs", "loss", "loss / gd-1", "distance to gd-1", "nearest"].map(str::to_owned);
+    let head: Vec<String> = ["preset".to_owned()].into_iter().chain(keys).chain(fixed).collect();
+    [head].into_iter().chain(rows.iter().map(cells)).collect()
+}
+
+fn cells(row: &SummaryRow) -> Vec<String> {
+    let runs = match row.ended - row.done {
+        0 => row.done.to_string(),
+        diverged => format!("{} ({diverged} diverged)", row.done),
+    };
+    let nearest = match row.nearest.as_slice() {
+        [] => "–".to_owned(),
+        [(name, _)] => name.clone(),
+        several => several.iter().map(|(name, count)| format!("{name} {count}×")).collect::<Vec<_>>().join(", "),
+    };
+    let varied = row.varied.iter().map(|(_, value)| value.clone());
+    let numbers = [row.eval_loss, row.over_gd_1, row.distance].map(spread);
+    [row.preset.clone()].into_iter().chain(varied).chain([runs]).chain(numbers).chain([nearest]).collect()
+}
+
+/// Four significant digits of the mean, the deviation to the same place.
+fn spread(spread: Option<Spread>) -> String {
+    let Some(Spread { n, mean, sd }) = spread else { return "–".to_owned() };
+    let size = if mean == 0.0 { 0 } else { mean.abs().log10().floor() as i32 };
+    if !(-4..6).contains(&size) {
+        return sd.map_or(format!("{mean:.2e} ({n})"), |sd| format!("{mean:.2e} ± {sd:.1e} ({n})"));
+    }
+    let digits = usize::try_from(3 - size).unwrap_or(0);
+    match sd {
+        Some(sd) => format!("{mean:.digits$} ± {sd:.digits$} ({n})"),
+        None => format!("{mean:.digits$} ({n})"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

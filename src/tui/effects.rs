@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
+use super::app::Ended;
 use super::event::{Event, TERMINAL_LOST};
-use super::listing::Lister;
+use super::listing::{self, Lister};
 use super::message::{EffectResult, Message, SystemEvent};
 use super::terminal::Screen;
 use crate::preset::Preset;
@@ -25,11 +26,21 @@ use crate::worker::{Order, Source, Update, Worker};
 pub enum Effect {
     /// Train from the start of a preset, or from where a session ended.
     Start(Source, DeviceChoice),
+    /// Train several runs at once.
+    StartSeveral(Vec<Source>, DeviceChoice),
     /// Read a session and start it.
     OpenSession(PathBuf, DeviceChoice),
     /// Show a session that another program trains: a file, or the latest one in a folder.
     Watch(PathBuf, DeviceChoice),
     ListSessions,
+    /// Read sessions that are to stand beside the run.
+    ReadKept(Vec<PathBuf>),
+    /// Read the folder of a sweep.
+    ReadSweep(PathBuf),
+    /// Give the file of a session another name.
+    Rename(PathBuf, String),
+    /// Delete the file of a session.
+    Delete(PathBuf),
     ReadResults,
     /// Store what a run of a preset came to.
     RecordResult(String, Arc<Preset>, ClaimRecord),
@@ -91,11 +102,13 @@ impl EffectRunner {
     pub fn perform(&mut self, effect: Effect) -> Option<Message> {
         let result = match effect {
             Effect::Start(source, device) => {
-                let title = match &source {
-                    Source::Preset(_, preset) => preset.title.clone(),
-                    Source::Session(_, session) => session.preset.title.clone(),
-                };
+                let title = source.preset().title.clone();
                 self.start(title, || Ok(source), device)
+            }
+            Effect::StartSeveral(sources, device) => {
+                let titles = sources.iter().map(|source| source.preset().title.clone()).collect();
+                self.replace(String::new(), |post| Worker::start_several(sources, device, post));
+                EffectResult::SeveralStarted(titles)
             }
             Effect::OpenSession(path, device) => {
                 let title = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -108,6 +121,20 @@ impl EffectRunner {
             Effect::ListSessions => {
                 self.lister.start(self.places.saves.clone(), self.events.clone());
                 return None;
+            }
+            Effect::ReadKept(paths) => {
+                listing::read_kept(paths, self.events.clone());
+                return None;
+            }
+            Effect::ReadSweep(folder) => {
+                let ended = Ended::read(folder).map(Box::new).map_err(|error| format!("{error:#}"));
+                EffectResult::SweepRead(ended)
+            }
+            Effect::Rename(path, name) => {
+                EffectResult::Renamed(session::rename(&path, &name).map_err(|error| format!("{error:#}")))
+            }
+            Effect::Delete(path) => {
+                EffectResult::Deleted(session::delete(&path).map(|()| path).map_err(|error| format!("{error:#}")))
             }
             Effect::ReadResults => EffectResult::ResultsRead(ResultCache::read(self.places.results.as_ref()?), now()),
             Effect::RecordResult(name, preset, record) => {

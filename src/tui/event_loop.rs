@@ -11,7 +11,7 @@ use crossterm::event::Event as Input;
 use super::app::App;
 use super::effects::{Effect, EffectRunner};
 use super::event::{Event, TERMINAL_LOST};
-use super::keymap::{self, Mode};
+use super::keymap;
 use super::message::{Action, GalleryAction, Message, SystemEvent};
 use super::pacer::Pacer;
 use super::theme::Theme;
@@ -97,8 +97,8 @@ impl<'a> EventLoop<'a> {
                 let action = keymap::action(self.app.mode(), &key);
                 action.into_iter().for_each(|action| self.update(Message::Key(action)));
             }
-            // Pasted text is text and never keys: it goes into a search or is dropped.
-            Input::Paste(text) if self.app.mode() == Mode::Search => {
+            // Pasted text is text and never keys: it goes into what is being typed or is dropped.
+            Input::Paste(text) if self.app.mode().takes_text() => {
                 text.chars().for_each(|c| self.update(Message::Key(Action::Gallery(GalleryAction::Type(c)))));
             }
             Input::Resize(..) => self.redraw = Redraw::Now,

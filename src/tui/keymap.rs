@@ -5,28 +5,56 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
-use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move};
+use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move, SweepAction as S};
 
 /// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// The presets.
     Gallery,
+    /// The saved sessions.
+    Sessions,
     /// A search is being typed.
     Search,
+    /// The name of a file is being typed.
+    Rename,
+    /// The question whether a session is to be deleted.
+    Delete,
     Lab,
+    /// The runs of a sweep.
+    Sweep,
     Help,
     /// The question about unsaved steps.
     Question,
 }
 
 impl Mode {
-    pub const ALL: [Self; 5] = [Self::Gallery, Self::Search, Self::Lab, Self::Help, Self::Question];
+    pub const ALL: [Self; 9] = [
+        Self::Gallery,
+        Self::Sessions,
+        Self::Search,
+        Self::Rename,
+        Self::Delete,
+        Self::Lab,
+        Self::Sweep,
+        Self::Help,
+        Self::Question,
+    ];
+
+    /// Whether letters are text and no keys.
+    pub fn takes_text(self) -> bool {
+        matches!(self, Self::Search | Self::Rename)
+    }
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Gallery => "Gallery",
+            Self::Sessions => "Sessions",
             Self::Search => "While searching",
+            Self::Rename => "While renaming",
+            Self::Delete => "Deleting",
             Self::Lab => "Lab",
+            Self::Sweep => "Sweep",
             Self::Help => "Help",
             Self::Question => "Unsaved steps",
         }
@@ -94,15 +122,19 @@ impl Key {
 }
 
 use Key::{Char, Code, Ctrl};
-use KeyCode::{BackTab, Backspace, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
+use KeyCode::{BackTab, Backspace, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
 
-const GALLERY: &[Mode] = &[Mode::Gallery];
+const GALLERY: &[Mode] = &[Mode::Gallery, Mode::Sessions];
+const SESSIONS: &[Mode] = &[Mode::Sessions];
+const RENAME: &[Mode] = &[Mode::Rename];
+const DELETE: &[Mode] = &[Mode::Delete];
 const SEARCH: &[Mode] = &[Mode::Search];
+const SWEEP: &[Mode] = &[Mode::Sweep];
 const LAB: &[Mode] = &[Mode::Lab];
 const QUESTION: &[Mode] = &[Mode::Question];
-const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Lab];
+const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab];
 /// Where no text is typed and no question is asked.
-const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Lab, Mode::Help];
+const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Help];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None }
@@ -126,6 +158,18 @@ pub static BINDINGS: &[Binding] = &[
         .hint("Tab", "presets / sessions"),
     bind(GALLERY, &[Char('d')], Action::Gallery(G::NextDevice), "where to compute: auto, cpu or cuda")
         .hint("d", "device"),
+    bind(SESSIONS, &[Char('o')], Action::Gallery(G::NextColumn), "sort by the next column").hint("o", "sort"),
+    bind(SESSIONS, &[Char('O')], Action::Gallery(G::ReverseOrder), "reverse the order"),
+    bind(SESSIONS, &[Char('m')], Action::Gallery(G::Mark), "mark: Enter then opens the selected session beside the marked")
+        .hint("m", "mark"),
+    bind(SESSIONS, &[Char('M')], Action::Gallery(G::ClearMarks), "take all marks away"),
+    bind(SESSIONS, &[Char('r')], Action::Gallery(G::Rename), "rename the file"),
+    bind(SESSIONS, &[Char('x'), Code(Delete)], Action::Gallery(G::Delete), "delete the session, after a question"),
+    bind(RENAME, &[Code(Enter)], Action::Gallery(G::AcceptName), "rename").hint("Enter", "rename"),
+    bind(RENAME, &[Code(Esc)], Action::Gallery(G::CancelName), "keep the old name").hint("Esc", "cancel"),
+    bind(RENAME, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty name: keep the old one"),
+    bind(DELETE, &[Char('y')], Action::Gallery(G::ConfirmDelete), "delete it").hint("y", "delete"),
+    bind(DELETE, &[Char('n'), Char('c'), Code(Esc)], Action::Gallery(G::CancelDelete), "cancel").hint("n", "cancel"),
     bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
     bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
@@ -146,6 +190,10 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
     bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
+    bind(LAB, &[Char('m')], Action::Lab(L::Keep), "keep this run's curves, to compare; at most six runs"),
+    bind(LAB, &[Char('M')], Action::Lab(L::DropKept), "drop the kept runs"),
+    bind(LAB, &[Char('u')], Action::Lab(L::NextRun), "of several runs that train at once: the next one in the panes"),
+    bind(LAB, &[Char('t')], Action::Lab(L::ShowRuns), "table of this run and the kept ones"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session").hint("s", "save"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
     bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
@@ -156,6 +204,15 @@ pub static BINDINGS: &[Binding] = &[
     bind(ANYWHERE, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "page down; in the lab: ten tokens on"),
     bind(ANYWHERE, &[Code(Home), Char('g')], Action::Move(Move::First), "first; in the lab: the first token"),
     bind(ANYWHERE, &[Code(End), Char('G')], Action::Move(Move::Last), "last; in the lab: the last token"),
+    bind(SWEEP, &[Char('n'), Code(Right)], Action::Sweep(S::NextMeasure), "the next measure").hint("n p", "measure"),
+    bind(SWEEP, &[Char('p'), Code(Left)], Action::Sweep(S::PreviousMeasure), "the measure before"),
+    bind(SWEEP, &[Char('x')], Action::Sweep(S::NextKey), "against the next varied field").hint("x", "field"),
+    bind(SWEEP, &[Char('c')], Action::Sweep(S::NextCurve), "the next curve").hint("c", "curve"),
+    bind(SWEEP, &[Char('a')], Action::Sweep(S::ToggleAxis), "logarithmic or linear axes").hint("a", "axes"),
+    bind(SWEEP, &[Char('r')], Action::Sweep(S::Read), "read the folder again").hint("r", "read again"),
+    bind(SWEEP, &[Char('b'), Code(Esc), Code(Backspace)], Action::Back, "back to the gallery").hint("b", "gallery"),
+    bind(SWEEP, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
+    bind(SWEEP, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
@@ -185,7 +242,7 @@ pub fn action(mode: Mode, event: &KeyEvent) -> Option<Action> {
     }
     match event.code {
         KeyCode::Char(c)
-            if mode == Mode::Search && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) =>
+            if mode.takes_text() && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) =>
         {
             Some(Action::Gallery(G::Type(c)))
         }

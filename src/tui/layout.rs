@@ -10,6 +10,8 @@ use super::pane::Pane;
 const LEAST: (u16, u16) = (60, 16);
 /// Columns and rows from which on it shows four panes.
 const FOUR: (u16, u16) = (110, 34);
+/// Rows of the details under the table of sessions.
+const DETAILS: u16 = 12;
 /// From this width on the status fits in one line.
 const ONE_LINE: u16 = 150;
 
@@ -68,6 +70,20 @@ pub struct GalleryPlaces {
     pub list: Rect,
     pub details: Option<Rect>,
     pub footer: Rect,
+}
+
+/// The areas of the table of sessions. On a low screen the details are left out.
+pub fn sessions(area: Rect) -> GalleryPlaces {
+    let details = if area.height >= FOUR.1 && area.width >= LEAST.0 { DETAILS } else { 0 };
+    let rows = [
+        Constraint::Length(1),
+        Constraint::Length(1),
+        Constraint::Fill(1),
+        Constraint::Length(details),
+        Constraint::Length(1),
+    ];
+    let [title, tabs, list, below, footer] = Layout::vertical(rows).areas(area);
+    GalleryPlaces { title, tabs, list, details: (details > 0).then_some(below), footer }
 }
 
 pub fn gallery(area: Rect) -> GalleryPlaces {

@@ -2,6 +2,9 @@
 //!
 //! Knows nothing of keys: [`keymap`](super::keymap) says which key leads to which [`Action`].
 
+use std::path::PathBuf;
+
+use super::app::{Ended, KeptRun};
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
 
@@ -31,6 +34,7 @@ pub enum Action {
     Move(Move),
     Gallery(GalleryAction),
     Lab(LabAction),
+    Sweep(SweepAction),
     /// From the lab to the gallery.
     LeaveLab,
     /// Trains from the start again, with the same seed or with the next.
@@ -63,6 +67,20 @@ pub enum GalleryAction {
     Erase,
     AcceptSearch,
     ClearSearch,
+    /// Sorts the sessions by the next column.
+    NextColumn,
+    ReverseOrder,
+    /// Marks the selected session, to be opened beside another, or takes the mark away.
+    Mark,
+    ClearMarks,
+    /// Begins to type another name for the file of the selected session.
+    Rename,
+    AcceptName,
+    CancelName,
+    /// Asks whether the selected session is to be deleted.
+    Delete,
+    ConfirmDelete,
+    CancelDelete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +101,27 @@ pub enum LabAction {
     MeasureShifts,
     /// Fits learners to the model's answers.
     Fit,
+    /// Keeps the run's curves on the screen, beside those of what follows.
+    Keep,
+    /// Drops all kept runs.
+    DropKept,
+    /// Brings the table of runs to the front.
+    ShowRuns,
+    /// Of several runs, shows the next one in the panes.
+    NextRun,
     Save,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepAction {
+    NextMeasure,
+    PreviousMeasure,
+    /// The next varied field along the axis.
+    NextKey,
+    NextCurve,
+    ToggleAxis,
+    /// Reads the folder again.
+    Read,
 }
 
 /// An answer to the question about unsaved steps.
@@ -99,8 +137,18 @@ pub enum Answer {
 pub enum EffectResult {
     /// A run was started; its first report will follow.
     Started { title: String },
+    /// Several runs were started, with these titles.
+    SeveralStarted(Vec<String>),
     /// The saved sessions, each with its age in seconds; the newest alone while the list is not complete.
     SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
+    /// Sessions that are to stand beside a run, or why they cannot be read.
+    KeptRead(Vec<Result<KeptRun, String>>),
+    /// A sweep as its folder is now.
+    SweepRead(Result<Box<Ended>, String>),
+    /// The new path of a session.
+    Renamed(Result<PathBuf, String>),
+    /// The path of a session that is no more.
+    Deleted(Result<PathBuf, String>),
     /// Earlier results of presets on this machine, and the present time in seconds since 1970.
     ResultsRead(ResultCache, u64),
 }

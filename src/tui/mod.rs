@@ -45,7 +45,7 @@ use crate::session::ResultCache;
 use crate::train::DeviceChoice;
 use crate::worker::{Order, Source};
 
-use app::App;
+use app::{App, Ended, SweepScreen};
 use capabilities::{BackgroundChoice, ColorChoice};
 use effects::{Effect, EffectRunner, Places};
 use event::Event;
@@ -57,10 +57,12 @@ use theme::Theme;
 
 /// How the front end starts.
 pub struct Options {
-    /// What the lab opens on; `None`: the gallery.
-    pub start: Option<Source>,
+    /// What the lab opens on, one run or several of one task; none: the gallery.
+    pub start: Vec<Source>,
     /// A session to show that another program trains, or a folder of sessions; nothing is started then.
     pub watch: Option<PathBuf>,
+    /// The folder of a sweep to show; nothing is started then.
+    pub sweep: Option<PathBuf>,
     /// The step to stop at, instead of the preset's last.
     pub stop_at: Option<u64>,
     pub device: DeviceChoice,
@@ -81,8 +83,11 @@ pub fn run(options: Options) -> Result<u8> {
         .with_glyphs(options.glyphs.glyphs(variable));
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
-    let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
-    app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
+    let mut choices = DeviceChoice::all();
+    if !choices.contains(&options.device) {
+        choices.push(options.device);
+    }
+    app.gallery.descriptions = choices.into_iter().map(|choice| (choice, choice.describe())).collect();
     // Before the terminal is taken: a signal that comes in between must not leave it in raw mode.
     event::read_signals(sender.clone())?;
     let frames = sender.clone();
@@ -95,9 +100,14 @@ pub fn run(options: Options) -> Result<u8> {
     event::read_input(sender.clone())?;
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);
-    let start = match options.watch {
-        Some(path) => Some(Effect::Watch(path, options.device)),
-        None => options.start.map(|source| Effect::Start(source, options.device)),
+    let mut sources = options.start;
+    if let Some(folder) = options.sweep {
+        app.sweep = Some(SweepScreen::new(Ended::read(folder)?));
+    }
+    let start = match (options.watch, sources.len()) {
+        (Some(path), _) => Some(Effect::Watch(path, options.device)),
+        (None, 0 | 1) => sources.pop().map(|source| Effect::Start(source, options.device)),
+        (None, _) => Some(Effect::StartSeveral(sources, options.device)),
     };
     let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
     // A list would compete with a run; leaving the lab lists anyway.

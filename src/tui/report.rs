@@ -1,17 +1,19 @@
 //! What stays in the scrollback after the lab: what was trained, and the result.
 
-use super::app::App;
+use super::app::{App, Lab};
 use super::labels;
 use super::numbers::{count, significant};
 use crate::bounds::printable;
 
-/// A few plain lines; none where nothing was trained.
+/// A few plain lines for each run; none where nothing was trained.
 pub fn lines(app: &App) -> Vec<String> {
-    let Some((lab, opened, status)) =
-        app.lab.as_ref().and_then(|lab| Some((lab, lab.opened.as_ref()?, lab.status.as_ref()?)))
-    else {
-        return vec![];
-    };
+    let mut runs: Vec<&Lab> = app.lab.iter().flat_map(Lab::every_run).collect();
+    runs.sort_by_key(|lab| lab.run);
+    runs.into_iter().flat_map(of_run).collect()
+}
+
+fn of_run(lab: &Lab) -> Vec<String> {
+    let (Some(opened), Some(status)) = (&lab.opened, &lab.status) else { return vec![] };
     let mut lines = vec![format!(
         "{} ({}), seed {}: step {} of {}",
         opened.preset.title,

@@ -25,7 +25,16 @@ pub enum Role {
     Sensitivity,
     LossGap,
     State,
+    /// A kept run, by its number from 0.
+    Kept(usize),
 }
+
+/// The colours of kept runs, as [`Role::rgb`].
+const KEPT: [(u8, u8, u8); 6] =
+    [(176, 96, 208), (128, 140, 0), (214, 90, 140), (0, 146, 156), (170, 110, 60), (116, 116, 230)];
+/// The same on a terminal of 16 colours: those that nothing near them has.
+const KEPT_ANSI: [Color; 6] =
+    [Color::Magenta, Color::LightGreen, Color::LightMagenta, Color::LightCyan, Color::LightBlue, Color::Reset];
 
 impl Role {
     /// Middle tones: contrast at least 3 : 1 on white as on black, and safe for the colour-blind (after Okabe and Ito).
@@ -39,6 +48,7 @@ impl Role {
             Self::Sensitivity => (176, 142, 0),
             Self::LossGap => (160, 116, 220),
             Self::State => (206, 96, 160),
+            Self::Kept(number) => KEPT[number % KEPT.len()],
         }
     }
 
@@ -53,6 +63,7 @@ impl Role {
             Self::Sensitivity => Color::LightBlue,
             Self::LossGap => Color::LightMagenta,
             Self::State => Color::Magenta,
+            Self::Kept(number) => KEPT_ANSI[number % KEPT_ANSI.len()],
         }
     }
 }

@@ -1,11 +1,10 @@
-//! The loop of the training thread: handles orders, trains, posts updates.
+//! One run in the training thread: handles orders, trains, posts updates.
 
 mod saving;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -21,51 +20,17 @@ const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// Snapshots may take one part in this many of the time.
 const SNAPSHOT_SHARE: u32 = 200;
 
-/// Runs until the sender of orders is dropped.
-pub fn run(
-    source: Source,
-    device: DeviceChoice,
-    orders: Receiver<Order>,
-    post: Post,
-    cancelled: &AtomicBool,
-) -> Result<()> {
-    let mut run_loop = RunLoop::open(source, device, post, cancelled)?;
-    loop {
-        loop {
-            match orders.try_recv() {
-                Ok(order) => run_loop.handle(order),
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return Ok(()),
-            }
-        }
-        if run_loop.measure_next_shift() {
-            continue;
-        }
-        if run_loop.phase != Phase::Running {
-            run_loop.post();
-            run_loop.check_claims();
-            match orders.recv() {
-                Ok(order) => run_loop.handle(order),
-                Err(_) => return Ok(()),
-            }
-            continue;
-        }
-        match run_loop.pace.wait() {
-            None => run_loop.advance(),
-            Some(wait) => match orders.recv_timeout(wait.min(run_loop.until_post())) {
-                Ok(order) => run_loop.handle(order),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            },
-        }
-        if run_loop.until_post().is_zero() {
-            run_loop.post();
-        }
-    }
+/// What a run did when it could work.
+pub enum Activity {
+    Worked,
+    /// Nothing: it is due after this time.
+    Waits(Duration),
+    /// Nothing, and so it will be until an order comes.
+    Stopped,
 }
 
 /// A run, and the update that is to be posted next.
-struct RunLoop<'a> {
+pub struct RunLoop<'a> {
     experiment: Experiment,
     phase: Phase,
     /// The step to stop at; `None` after an order to train beyond the last step.
@@ -102,7 +67,7 @@ struct RunLoop<'a> {
 type Post<'a> = &'a (dyn Fn(Update) + Sync);
 
 impl<'a> RunLoop<'a> {
-    fn open(source: Source, device: DeviceChoice, post: Post<'a>, cancelled: &AtomicBool) -> Result<Self> {
+    pub fn open(source: Source, device: DeviceChoice, post: Post<'a>, cancelled: &AtomicBool) -> Result<Self> {
         let percent = AtomicU32::new(0);
         let watch = |share: f64| {
             let present = (100.0 * share) as u32;
@@ -166,6 +131,7 @@ impl<'a> RunLoop<'a> {
                 references: experiment.references().to_vec(),
             }),
             history: Some(experiment.history.clone()),
+            time: Some(experiment.time.clone()),
             notes: std::mem::take(&mut self.pending.notes),
             ..Update::default()
         };
@@ -174,8 +140,34 @@ impl<'a> RunLoop<'a> {
         self.shifts.clear();
     }
 
-    fn handle(&mut self, order: Order) {
+    /// Does one piece of work, if one is due: a step, a measurement that was ordered, what comes after the last step.
+    pub fn work(&mut self) -> Activity {
+        if self.measure_next_shift() {
+            return Activity::Worked;
+        }
+        if self.phase != Phase::Running {
+            self.post();
+            self.check_claims();
+            return Activity::Stopped;
+        }
+        let wait = self.pace.wait();
+        if wait.is_none() {
+            self.advance();
+        }
+        if self.until_post().is_zero() {
+            self.post();
+        }
+        wait.map_or(Activity::Worked, |wait| Activity::Waits(wait.min(self.until_post())))
+    }
+
+    pub fn finished(&self) -> bool {
+        self.phase == Phase::Finished
+    }
+
+    pub fn handle(&mut self, order: Order) {
         match order {
+            // It is for those who share an order out.
+            Order::Focus(_) => {}
             Order::Pause => self.pause(),
             Order::Resume => {
                 if self.phase == Phase::Finished {
@@ -365,6 +357,9 @@ impl<'a> RunLoop<'a> {
             solved: self.experiment.solved(),
             gpu: self.gpu_status.clone(),
         });
+        if !self.pending.measurements.is_empty() {
+            self.pending.time = Some(self.experiment.time.clone());
+        }
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
     }

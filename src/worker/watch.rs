@@ -151,6 +151,7 @@ impl<'a> Watcher<'a> {
                 references: experiment.references().to_vec(),
             }),
             history: Some(experiment.history.clone()),
+            time: Some(experiment.time.clone()),
             snapshot: Some(Arc::new(snapshot)),
             status: Some(status),
             checked: (!verdicts.is_empty()).then_some(ClaimRecord { verdicts, seconds_per_step: None }),

@@ -3,8 +3,10 @@
 //! Owns what is listed and what is selected. Knows nothing of how it is rendered.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
-use crate::preset::{Entry, Family};
+use super::sessions::{SessionRow, SessionTable};
+use crate::preset::{self, Entry, Family, Preset};
 use crate::session::{PresetResults, ResultCache, Summary};
 use crate::train::DeviceChoice;
 use crate::tui::effects::Effect;
@@ -24,16 +26,10 @@ pub enum ListRow<'a> {
     Preset(usize, &'a Entry),
 }
 
-/// A saved session and its age in seconds when the list was made.
-pub struct SessionRow {
-    pub summary: Summary,
-    pub age: u64,
-}
-
 pub struct Gallery {
     pub tab: Tab,
     presets: Vec<Entry>,
-    sessions: Vec<SessionRow>,
+    pub sessions: SessionTable,
     /// Earlier results of presets on this machine, by their names.
     results: HashMap<String, PresetResults>,
     /// When the results were read, in seconds since 1970.
@@ -42,6 +38,12 @@ pub struct Gallery {
     pub search: String,
     /// Whether keys go into the search.
     pub typing: bool,
+    /// The new name of the selected session's file, while it is typed.
+    pub renaming: Option<String>,
+    /// The session that is to be deleted, while that is asked.
+    pub deleting: Option<PathBuf>,
+    /// The session to select once it is listed.
+    awaited: Option<PathBuf>,
     /// The selected index in each tab, among those that match: presets, sessions.
     selected: (usize, usize),
     pub device: DeviceChoice,
@@ -61,11 +63,14 @@ impl Gallery {
         Self {
             tab: Tab::Presets,
             presets,
-            sessions: Vec::new(),
+            sessions: SessionTable::default(),
             results: HashMap::new(),
             now: 0,
             search: String::new(),
             typing: false,
+            renaming: None,
+            deleting: None,
+            awaited: None,
             selected: (0, 0),
             device,
             descriptions: Vec::new(),
@@ -87,19 +92,47 @@ impl Gallery {
         self.results.get(name)
     }
 
+    /// What was changed in the preset of this name, as for `--set`; `None` if there is no such preset.
+    pub fn overrides(&self, name: &str, preset: &Preset) -> Option<Vec<String>> {
+        let entry = self.presets.iter().find(|entry| entry.name == name)?;
+        Some(preset::settings(entry.preset.as_ref().ok()?, preset))
+    }
+
     /// Where a run would compute.
     pub fn device_description(&self) -> String {
         let known = self.descriptions.iter().find(|(choice, _)| *choice == self.device);
         known.map_or_else(|| self.device.to_string(), |(_, description)| description.clone())
     }
 
-    /// Replaces the list, unless a list that is not complete would hide sessions.
+    /// Replaces the list, unless a list that is not complete would hide sessions. The selected session stays selected.
     pub fn set_sessions(&mut self, sessions: Vec<(Summary, u64)>, complete: bool) {
         if !complete && sessions.len() < self.sessions.len() {
             return;
         }
-        self.sessions = sessions.into_iter().map(|(summary, age)| SessionRow { summary, age }).collect();
+        let awaited = if complete { self.awaited.take() } else { None };
+        self.keep_selected(|table| table.set(sessions));
+        if let Some(at) = awaited.and_then(|path| self.position(&path)) {
+            self.selected.1 = at;
+        }
+    }
+
+    /// Changes the table, and selects the same session again.
+    fn keep_selected(&mut self, change: impl FnOnce(&mut SessionTable)) {
+        let path = self.selected_session().map(|row| row.summary.path.clone());
+        change(&mut self.sessions);
+        if let Some(at) = path.and_then(|path| self.position(&path)) {
+            self.selected.1 = at;
+        }
         self.clamp_selection();
+    }
+
+    fn position(&self, path: &Path) -> Option<usize> {
+        self.sessions().iter().position(|row| row.summary.path == path)
+    }
+
+    /// Selects a session as soon as it is listed.
+    pub fn await_session(&mut self, path: PathBuf) {
+        self.awaited = Some(path);
     }
 
     /// How many sessions there are, matching or not.
@@ -116,13 +149,9 @@ impl Gallery {
         self.presets.iter().filter(|entry| self.matches(&text(entry))).collect()
     }
 
-    /// The sessions that match the search, newest first.
+    /// The sessions that match the search, in the order of the table.
     pub fn sessions(&self) -> Vec<&SessionRow> {
-        let text = |row: &SessionRow| match &row.summary.content {
-            Ok(content) => format!("{} {} {}", row.summary.path.display(), content.name, content.title),
-            Err(_) => row.summary.path.display().to_string(),
-        };
-        self.sessions.iter().filter(|row| self.matches(&text(row))).collect()
+        self.sessions.rows().iter().filter(|row| self.matches(&row.text())).collect()
     }
 
     /// The presets that match, under the titles of their families; unreadable files come last.
@@ -165,7 +194,7 @@ impl Gallery {
 
     /// # Errors
     /// Why the selected file cannot be opened.
-    pub fn update(&mut self, action: GalleryAction) -> Result<Option<Effect>, String> {
+    pub fn update(&mut self, action: GalleryAction) -> Result<Vec<Effect>, String> {
         if action != GalleryAction::NextDevice {
             self.details_scroll = 0;
         }
@@ -174,17 +203,45 @@ impl Gallery {
             GalleryAction::NextTab => {
                 self.tab = if self.tab == Tab::Presets { Tab::Sessions } else { Tab::Presets };
             }
-            GalleryAction::NextDevice => self.device = next_device(self.device),
+            GalleryAction::NextDevice => self.device = next_device(self.device, &self.descriptions),
             GalleryAction::Search => self.typing = true,
             GalleryAction::Type(c) if c.is_control() => {}
-            GalleryAction::Type(c) => self.edit(|search| search.push(c)),
-            // Erasing in an empty search leaves it, for terminals that do not pass Esc on.
-            GalleryAction::Erase if self.search.is_empty() => self.typing = false,
-            GalleryAction::Erase => self.edit(|search| _ = search.pop()),
+            GalleryAction::Type(c) => match &mut self.renaming {
+                Some(name) => name.push(c),
+                None => self.edit(|search| search.push(c)),
+            },
+            GalleryAction::Erase => match &mut self.renaming {
+                // Erasing where nothing is left ends it, for terminals that do not pass Esc on.
+                Some(name) => self.renaming = name.pop().and(self.renaming.take()),
+                None if self.search.is_empty() => self.typing = false,
+                None => self.edit(|search| _ = search.pop()),
+            },
             GalleryAction::AcceptSearch => self.typing = false,
             GalleryAction::ClearSearch => self.clear_search(),
+            GalleryAction::NextColumn => self.keep_selected(SessionTable::sort_by_next),
+            GalleryAction::ReverseOrder => self.keep_selected(SessionTable::reverse),
+            GalleryAction::Mark => {
+                let Some(row) = self.selected_session() else { return Ok(vec![]) };
+                row.summary.content.clone()?;
+                let path = row.summary.path.clone();
+                self.sessions.toggle_mark(path)?;
+            }
+            GalleryAction::ClearMarks => self.sessions.clear_marks(),
+            GalleryAction::Rename => self.renaming = self.selected_session().map(SessionRow::stem),
+            GalleryAction::CancelName => self.renaming = None,
+            GalleryAction::AcceptName => {
+                let (row, name) = (self.selected_session(), self.renaming.clone());
+                let effect = row.zip(name).map(|(row, name)| Effect::Rename(row.summary.path.clone(), name));
+                self.renaming = None;
+                return Ok(effect.into_iter().collect());
+            }
+            GalleryAction::Delete => self.deleting = self.selected_session().map(|row| row.summary.path.clone()),
+            GalleryAction::CancelDelete => self.deleting = None,
+            GalleryAction::ConfirmDelete => {
+                return Ok(self.deleting.take().map(Effect::Delete).into_iter().collect());
+            }
         }
-        Ok(None)
+        Ok(vec![])
     }
 
     pub fn move_selection(&mut self, to: Move) {
@@ -201,22 +258,28 @@ impl Gallery {
             Move::Right => self.tab = Tab::Sessions,
             Move::First => self.select(0),
             Move::Last => self.select(usize::MAX),
+            // The table is long; the list of presets has details to read.
+            Move::PageUp if self.tab == Tab::Sessions => self.select(self.selected().saturating_sub(PAGE)),
+            Move::PageDown if self.tab == Tab::Sessions => self.select(self.selected() + PAGE),
             Move::PageUp | Move::PageDown => {}
         }
     }
 
-    /// The effect that opens what is selected; `None` where the list is empty.
-    fn open(&self) -> Result<Option<Effect>, String> {
+    /// The effects that open what is selected; none where the list is empty. Marked sessions are opened beside the selected
+    /// one.
+    fn open(&self) -> Result<Vec<Effect>, String> {
         match self.tab {
             Tab::Presets => {
-                let Some(Entry { name, preset }) = self.selected_preset() else { return Ok(None) };
+                let Some(Entry { name, preset }) = self.selected_preset() else { return Ok(vec![]) };
                 let source = Source::Preset(name.clone(), Box::new(preset.clone()?));
-                Ok(Some(Effect::Start(source, self.device)))
+                Ok(vec![Effect::Start(source, self.device)])
             }
             Tab::Sessions => {
-                let Some(SessionRow { summary, .. }) = self.selected_session() else { return Ok(None) };
-                summary.content.clone()?;
-                Ok(Some(Effect::OpenSession(summary.path.clone(), self.device)))
+                let Some(row) = self.selected_session() else { return Ok(vec![]) };
+                let beside = self.sessions.beside(row)?;
+                let open = Effect::OpenSession(row.summary.path.clone(), self.device);
+                let read = (!beside.is_empty()).then_some(Effect::ReadKept(beside));
+                Ok([open].into_iter().chain(read).collect())
             }
         }
     }
@@ -246,10 +309,26 @@ impl Gallery {
     }
 }
 
-fn next_device(device: DeviceChoice) -> DeviceChoice {
-    match device {
-        DeviceChoice::Auto => DeviceChoice::Cpu,
-        DeviceChoice::Cpu if cfg!(feature = "cuda") => DeviceChoice::Cuda(0),
-        DeviceChoice::Cpu | DeviceChoice::Cuda(_) => DeviceChoice::Auto,
+/// The choice after this one, of those that the machine offers.
+fn next_device(device: DeviceChoice, offered: &[(DeviceChoice, String)]) -> DeviceChoice {
+    let at = offered.iter().position(|(choice, _)| *choice == device).map_or(0, |at| at + 1);
+    offered.get(at).or(offered.first()).map_or(DeviceChoice::Auto, |(choice, _)| *choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_of_a_device_follow_each_other_round() {
+        let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Cuda(1)];
+        let offered = choices.map(|choice| (choice, choice.to_string()));
+        let mut device = DeviceChoice::Auto;
+        for choice in choices.into_iter().cycle().skip(1).take(5) {
+            device = next_device(device, &offered);
+            assert_eq!(device, choice);
+        }
+        assert_eq!(next_device(DeviceChoice::Cuda(7), &offered), DeviceChoice::Auto);
+        assert_eq!(next_device(DeviceChoice::Cpu, &[]), DeviceChoice::Auto);
     }
 }

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::kept::KeptRun;
 use crate::session::ClaimRecord;
-use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep};
+use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, TrainingTime};
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
@@ -30,12 +31,22 @@ pub struct Cursor {
 }
 
 pub struct Lab {
+    /// Which of several runs this is, from 0.
+    pub run: usize,
+    /// The runs that train at the same time.
+    pub others: Vec<Self>,
     /// What is being opened, until the run says so itself.
     pub title: String,
     /// How far the opening is, from 0 to 1.
     pub opening_share: f64,
     pub opened: Option<Opened>,
     pub history: History,
+    /// Wall-clock time of the training.
+    pub time: TrainingTime,
+    /// What was changed in the preset; `None` if there is no preset of that name.
+    pub overrides: Option<Vec<String>>,
+    /// Runs whose curves stay beside this one's, all of one task.
+    pub kept: Vec<KeptRun>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
     /// The claims that were checked in this run.
@@ -58,9 +69,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub fn new(title: String) -> Self {
+    pub fn new(title: String, kept: Vec<KeptRun>) -> Self {
         Self {
+            run: 0,
+            others: Vec::new(),
             title,
+            time: TrainingTime::default(),
+            overrides: None,
+            kept,
             opening_share: 0.0,
             opened: None,
             history: History::default(),
@@ -79,8 +95,13 @@ impl Lab {
         }
     }
 
-    /// Whether there are steps that no file holds.
+    /// Whether there are steps that no file holds, in any of the runs.
     pub fn unsaved(&self) -> bool {
+        self.every_run().any(Self::run_unsaved)
+    }
+
+    /// The same of this run alone.
+    pub fn run_unsaved(&self) -> bool {
         self.failure.is_none()
             && self.status.as_ref().is_some_and(|status| status.step > 0 && status.saved_step != Some(status.step))
     }
@@ -88,10 +109,14 @@ impl Lab {
     /// Whether leaving or restarting would lose unsaved steps: not where the run has finished and its preset and seed
     /// reproduce it exactly.
     pub fn would_lose_steps(&self) -> bool {
+        self.every_run().any(Self::run_would_lose_steps)
+    }
+
+    fn run_would_lose_steps(&self) -> bool {
         let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
         // The same numbers at every run are promised for the CPU only.
         let on_cpu = self.opened.as_ref().is_some_and(|opened| opened.device.starts_with("cpu"));
-        self.unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
+        self.run_unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
     }
 
     /// The effect that saves the run; `None` while it is opening.
@@ -110,6 +135,9 @@ impl Lab {
         self.opening_share = update.opening.unwrap_or(self.opening_share);
         if let Some(history) = update.history {
             self.history = history;
+        }
+        if let Some(time) = update.time {
+            self.time = time;
         }
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
@@ -206,6 +234,10 @@ impl Lab {
                 self.focus_on(Pane::Fit);
                 return self.opened.iter().map(|_| Effect::Order(Order::Fit)).collect();
             }
+            // The app answers these two, because they have something to say.
+            LabAction::Keep | LabAction::DropKept => {}
+            LabAction::NextRun => return self.focus_next_run().into_iter().collect(),
+            LabAction::ShowRuns => self.focus_on(Pane::Runs),
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,
             LabAction::ToggleZoom => self.zoom = !self.zoom,

@@ -3,17 +3,24 @@
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
 mod gallery;
+mod kept;
 mod lab;
+mod sessions;
+mod several;
+mod sweep;
 
-pub use gallery::{Gallery, ListRow, SessionRow, Tab};
+pub use gallery::{Gallery, ListRow, Tab};
+pub use kept::{KeptRun, MOST_KEPT, Overlaid};
 pub use lab::{Cursor, Lab, PACES};
+pub use sessions::{Column, SessionRow, SessionTable};
+pub use sweep::{Band, Ended, SweepScreen};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::effects::Effect;
 use super::keymap::{BINDINGS, Mode};
-use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SystemEvent};
+use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SweepAction, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
@@ -40,6 +47,10 @@ pub struct App {
     pub gallery: Gallery,
     /// The lab, while one is open; the gallery is behind it.
     pub lab: Option<Lab>,
+    /// The sweep that is shown; the gallery is behind it.
+    pub sweep: Option<SweepScreen>,
+    /// The kept runs, while no lab is open; otherwise the lab has them.
+    pub kept: Vec<KeptRun>,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
     /// The question about unsaved steps, while it is asked: what follows the answer.
@@ -53,7 +64,16 @@ pub struct App {
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         let gallery = Gallery::new(presets, device);
-        Self { gallery, lab: None, help: None, question: None, after_save: None, notice: None }
+        Self {
+            gallery,
+            lab: None,
+            sweep: None,
+            kept: Vec::new(),
+            help: None,
+            question: None,
+            after_save: None,
+            notice: None,
+        }
     }
 
     /// What keys mean now.
@@ -62,8 +82,12 @@ impl App {
             Self { question: Some(_), .. } => Mode::Question,
             Self { help: Some(_), .. } => Mode::Help,
             Self { lab: Some(_), .. } => Mode::Lab,
+            Self { sweep: Some(_), .. } => Mode::Sweep,
             Self { gallery, .. } if gallery.typing => Mode::Search,
-            _ => Mode::Gallery,
+            Self { gallery, .. } if gallery.renaming.is_some() => Mode::Rename,
+            Self { gallery, .. } if gallery.deleting.is_some() => Mode::Delete,
+            Self { gallery: Gallery { tab: Tab::Sessions, .. }, .. } => Mode::Sessions,
+            Self { gallery: Gallery { tab: Tab::Presets, .. }, .. } => Mode::Gallery,
         }
     }
 
@@ -74,10 +98,7 @@ impl App {
                 self.act(action)
             }
             Message::Worker(update) => self.updated(*update),
-            Message::Result(result) => {
-                self.resulted(result);
-                vec![]
-            }
+            Message::Result(result) => self.resulted(result),
             Message::System(SystemEvent::Terminate(code)) => self.terminate(code),
             Message::System(SystemEvent::Suspended) => vec![Effect::Suspend],
             Message::System(SystemEvent::Continued) => vec![Effect::Repaint],
@@ -98,10 +119,23 @@ impl App {
                 (None, None) => self.gallery.move_selection(to),
             },
             Action::Gallery(action) => match self.gallery.update(action) {
-                Ok(effect) => return effect.into_iter().collect(),
+                Ok(effects) => {
+                    // What was kept before makes way for the sessions that are opened together.
+                    if effects.iter().any(|effect| matches!(effect, Effect::ReadKept(_))) {
+                        self.kept.clear();
+                    }
+                    return effects;
+                }
                 Err(why) => self.notice = Some(printable(&why)),
             },
             Action::Lab(action) => return self.lab_action(action),
+            Action::Sweep(action) => {
+                let Some(screen) = &mut self.sweep else { return vec![] };
+                screen.update(action);
+                if action == SweepAction::Read {
+                    return vec![Effect::ReadSweep(screen.ended.folder.clone())];
+                }
+            }
             Action::LeaveLab => return self.go(Intent::LeaveLab),
             Action::Restart { next_seed } => return self.restart(next_seed),
             Action::Answer(answer) => return self.answer(answer),
@@ -113,6 +147,20 @@ impl App {
         let Some(lab) = &mut self.lab else { return vec![] };
         if action == LabAction::Save && lab.opening() {
             self.notice = Some("Still opening: there is nothing to save yet.".to_owned());
+        }
+        if action == LabAction::Keep {
+            self.notice = Some(lab.keep().unwrap_or_else(|why| why));
+        }
+        if action == LabAction::NextRun && lab.runs() == 1 {
+            self.notice = Some("One run trains: `innerloop run s4d mamba` trains several at once.".to_owned());
+        }
+        if action == LabAction::DropKept {
+            let dropped = std::mem::take(&mut lab.kept).len();
+            self.notice = Some(match dropped {
+                0 => "No run is kept: m keeps this one.".to_owned(),
+                1 => "Dropped 1 kept run.".to_owned(),
+                several => format!("Dropped {several} kept runs."),
+            });
         }
         lab.update(action)
     }
@@ -143,6 +191,7 @@ impl App {
         match &mut self.lab {
             Some(lab) if lab.zoom => lab.zoom = false,
             Some(_) => return self.go(Intent::LeaveLab),
+            None if self.sweep.take().is_some() => return vec![Effect::ListSessions],
             None => self.gallery.clear_search(),
         }
         vec![]
@@ -188,25 +237,63 @@ impl App {
             Intent::Exit(code) => vec![Effect::Exit(code)],
             Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
             Intent::LeaveLab => {
-                self.lab = None;
+                self.kept = self.lab.take().map(|lab| lab.kept).unwrap_or_default();
                 vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
             }
         }
     }
 
-    fn resulted(&mut self, result: EffectResult) {
+    fn resulted(&mut self, result: EffectResult) -> Vec<Effect> {
         match result {
-            EffectResult::Started { title } => self.lab = Some(Lab::new(printable(&title))),
+            EffectResult::Started { title } => {
+                let kept = self.lab.take().map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
+                self.lab = Some(Lab::new(printable(&title), kept));
+            }
+            EffectResult::SeveralStarted(titles) => {
+                let lab = |(run, title): (usize, &String)| Lab { run, ..Lab::new(printable(title), Vec::new()) };
+                let mut labs = titles.iter().enumerate().map(lab);
+                self.lab = labs.next().map(|first| Lab { others: labs.collect(), ..first });
+            }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
+            EffectResult::KeptRead(runs) => {
+                // The lab may have been left in the meantime.
+                let Some(lab) = &mut self.lab else { return vec![] };
+                let refused = runs.into_iter().filter_map(|run| run.and_then(|run| lab.add_kept(run)).err()).last();
+                let refused = refused.or_else(|| lab.kept_refusal());
+                self.notice = refused.map(|why| printable(&why)).or(self.notice.take());
+            }
+            EffectResult::SweepRead(Ok(ended)) => match &mut self.sweep {
+                Some(screen) => screen.renew(*ended),
+                None => self.sweep = Some(SweepScreen::new(*ended)),
+            },
+            EffectResult::SweepRead(Err(why)) => self.notice = Some(printable(&why)),
+            EffectResult::Renamed(Ok(path)) => {
+                self.notice = Some(printable(&format!("renamed to {}", path.display())));
+                self.gallery.await_session(path);
+                return vec![Effect::ListSessions];
+            }
+            EffectResult::Deleted(Ok(path)) => {
+                self.notice = Some(printable(&format!("deleted {}", path.display())));
+                self.gallery.sessions.remove(&path);
+                return vec![Effect::ListSessions];
+            }
+            EffectResult::Renamed(Err(why)) | EffectResult::Deleted(Err(why)) => self.notice = Some(printable(&why)),
         }
+        vec![]
     }
 
     fn updated(&mut self, update: Update) -> Vec<Effect> {
-        let Some(lab) = &mut self.lab else { return vec![] };
+        let run = update.run;
+        let Some(lab) = self.lab.as_mut().and_then(|lab| lab.run_mut(run)) else { return vec![] };
         let mut effects = vec![];
         let record = update.checked.clone();
+        let opens = update.opened.as_ref().map(|opened| self.gallery.overrides(&opened.name, &opened.preset));
         let notes = lab.apply(update);
+        if let Some(overrides) = opens {
+            lab.overrides = overrides;
+            self.notice = lab.kept_refusal().map(|why| printable(&why)).or(self.notice.take());
+        }
         if let (Some(record), Some(opened), true) = (record, &lab.opened, lab.is_unmodified()) {
             effects.push(Effect::RecordResult(opened.name.clone(), Arc::clone(&opened.preset), record));
         }
@@ -214,7 +301,9 @@ impl App {
             effects.extend(match note {
                 Note::Saved(path) => {
                     self.notice = Some(printable(&format!("saved to {}", path.display())));
-                    self.proceed_after_save()
+                    // Of several runs the last one to be saved goes on.
+                    let waits = self.lab.as_ref().is_some_and(|lab| lab.runs() > 1 && lab.unsaved());
+                    if waits { vec![] } else { self.proceed_after_save() }
                 }
                 Note::SavedElsewhere { path, why } => {
                     self.notice = Some(printable(&format!("{why}; saved to {} instead", path.display())));
@@ -226,7 +315,7 @@ impl App {
                 }
                 Note::SaveFailed(why) => self.save_failed(&why),
                 Note::Failed(why) => {
-                    if let Some(lab) = &mut self.lab {
+                    if let Some(lab) = self.lab.as_mut().and_then(|lab| lab.run_mut(run)) {
                         lab.failure = Some(printable(&why));
                     }
                     // Nothing is left that could be saved.

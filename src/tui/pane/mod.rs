@@ -59,10 +59,13 @@ panes! {
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
     Fit: fit, "fit", LowerLeft;
+    Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Claims: claims, "claims", LowerRight;
 }
+
+pub use loss::digit;
 
 impl Pane {
     /// The pane so many presses of Tab further on.

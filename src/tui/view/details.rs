@@ -138,20 +138,21 @@ fn session_lines(row: &SessionRow, theme: Theme, width: usize) -> Vec<Line<'stat
 }
 
 fn content_lines(content: &Content, file: &str, seconds: u64, theme: Theme, width: usize) -> Vec<Line<'static>> {
-    let spark = sparkline(&content.curve, width.min(60));
-    let mut lines = vec![
-        Line::styled(printable(&content.title), theme.focus()),
-        Line::default(),
-        Line::from(format!("step {} of {}   seed {}", count(content.step), count(content.steps), content.seed)),
-    ];
-    if let Some(loss) = content.final_loss {
-        lines.push(Line::from(format!("held-out loss {}", significant(f64::from(loss), 4))));
+    let (digest, preset) = (&content.digest, &content.preset);
+    let spark = sparkline(&digest.curve, width.min(60));
+    let facts = format!("step {} of {}   seed {}", count(digest.step), count(preset.train.steps), digest.seed);
+    let mut lines = vec![Line::styled(printable(&preset.title), theme.focus()), Line::from(facts)];
+    if let Some(changed) = content.overrides.as_ref().filter(|changed| !changed.is_empty()) {
+        let changed = format!("changed: {}", printable(&changed.join(", ")));
+        lines.extend(wrap(&changed, width).into_iter().map(Line::from));
+    }
+    if let Some(loss) = digest.eval_loss {
+        lines.push(Line::from(format!("held-out loss {}", significant(loss, 4))));
     }
     lines.extend([
-        Line::default(),
         Line::styled(spark, theme.role(Role::Model)),
         Line::styled("held-out loss over the run, logarithmic", theme.muted()),
-        Line::default(),
+        Line::styled(preset.task.describe(), theme.muted()),
         Line::styled(format!("{}   preset {}", age(seconds), printable(&content.name)), theme.muted()),
     ]);
     lines.extend(wrap(&printable(file), width).into_iter().map(|line| Line::styled(line, theme.muted())));

@@ -5,14 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::details;
+use super::{details, sessions};
 use crate::bounds::printable;
 use crate::preset::Preset;
-use crate::tui::app::{Gallery, ListRow, SessionRow, Tab};
+use crate::tui::app::{Gallery, ListRow, Tab};
 use crate::tui::layout;
-use crate::tui::numbers::{age, count, significant};
 use crate::tui::theme::{Role, Theme};
-use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::fit;
 
 /// From this width on each preset in the list has a line for its summary.
@@ -20,7 +18,10 @@ const SUMMARIES: u16 = 40;
 
 /// Renders all but the footer and returns the footer's area.
 pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
-    let places = layout::gallery(area);
+    let places = match gallery.tab {
+        Tab::Presets => layout::gallery(area),
+        Tab::Sessions => layout::sessions(area),
+    };
     let title = Line::from(vec![
         Span::styled(" innerloop", theme.role(Role::Model).patch(theme.focus())),
         Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.muted()),
@@ -29,7 +30,7 @@ pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) 
     render_tabs(gallery, theme, places.tabs, buffer);
     match gallery.tab {
         Tab::Presets => render_presets(gallery, theme, places.list, buffer),
-        Tab::Sessions => render_sessions(gallery, theme, places.list, buffer),
+        Tab::Sessions => sessions::render(gallery, theme, places.list, buffer),
     }
     if let Some(area) = places.details {
         details::render(gallery, theme, area, buffer);
@@ -94,38 +95,8 @@ fn tick(gallery: &Gallery, name: &str, preset: &Preset) -> &'static str {
     if !preset.claims.is_empty() && preset.claims.iter().all(held) { " ✓" } else { "" }
 }
 
-fn render_sessions(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let rows = gallery.sessions().into_iter().enumerate().map(|(index, row)| {
-        let style = if index == gallery.selected() { theme.selected() } else { Style::new() };
-        (session_line(row, theme, usize::from(area.width)), style)
-    });
-    let nothing =
-        if gallery.session_count() == 0 { "No saved sessions: in the lab, s saves one." } else { "Nothing found." };
-    render_list(rows.collect(), gallery.selected(), nothing, area, buffer);
-}
-
-/// Title, step, loss, and the sparkline and the age where they fit.
-fn session_line(row: &SessionRow, theme: Theme, width: usize) -> Line<'static> {
-    let Ok(content) = &row.summary.content else {
-        let name = row.summary.path.file_name().unwrap_or(row.summary.path.as_os_str()).to_string_lossy();
-        return Line::styled(format!("  {} (cannot be read)", one_line(&name)), theme.muted());
-    };
-    // A column stays free on either side.
-    let for_title = width.saturating_sub(20).min(14);
-    let title = fit(&one_line(&content.title), for_title);
-    let loss = content.final_loss.map_or_else(String::new, |loss| significant(f64::from(loss), 3));
-    let mut spans = vec![Span::raw(format!("  {title:<for_title$} {:>7} {loss:>7} ", count(content.step)))];
-    if width >= 46 {
-        spans.push(Span::styled(format!("{:<8} ", sparkline(&content.curve, 8)), theme.role(Role::Model)));
-    }
-    if width >= 58 {
-        spans.push(Span::styled(age(row.age), theme.muted()));
-    }
-    Line::from(spans)
-}
-
 /// Renders lines so that the selected one is visible.
-fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
+pub fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
     if lines.is_empty() {
         buffer.set_stringn(
             area.x,
@@ -147,6 +118,6 @@ fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, area: 
 }
 
 /// Text from a file, safe and on one line.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     printable(text).replace('\n', " ")
 }

@@ -7,14 +7,16 @@ mod details;
 mod gallery;
 mod help;
 mod lab;
+mod sessions;
 mod status;
+mod sweep;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::app::App;
+use super::app::{App, Lab};
 use super::keymap::{self, Mode};
 use super::theme::{Role, Theme};
 use super::widget::{hints, panel};
@@ -33,13 +35,18 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let text = "innerloop needs a larger window";
         return Paragraph::new(text).wrap(Wrap { trim: true }).render(area, buffer);
     }
-    let footer = match &app.lab {
-        Some(lab) => lab::render(lab, theme, area, buffer),
-        None => gallery::render(&app.gallery, theme, area, buffer),
+    let footer = match (&app.lab, &app.sweep) {
+        (Some(lab), _) => lab::render(lab, theme, area, buffer),
+        (None, Some(screen)) => sweep::render(screen, theme, area, buffer),
+        (None, None) => gallery::render(&app.gallery, theme, area, buffer),
     };
     render_footer(app, theme, footer, buffer);
     if let Some(scrolled) = app.help {
         help::render(scrolled, theme, area, buffer);
+    }
+    sessions::render_rename(&app.gallery, theme, area, buffer);
+    if let Some(path) = &app.gallery.deleting {
+        sessions::render_delete(path, theme, area, buffer);
     }
     if app.question.is_some() {
         render_question(app, theme, area, buffer);
@@ -71,7 +78,8 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
 }
 
 fn render_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let step = app.lab.as_ref().and_then(|lab| lab.status.as_ref()).map_or(0, |status| status.step);
+    let unsaved = app.lab.iter().flat_map(Lab::every_run).filter(|lab| lab.run_unsaved());
+    let step: u64 = unsaved.filter_map(|lab| lab.status.as_ref()).map(|status| status.step).sum();
     let mut lines = vec![Line::from(format!("{} steps are not saved.", super::numbers::count(step))), Line::default()];
     lines.extend(
         keymap::bindings(Mode::Question).filter(|row| row.hint.is_some()).map(|row| {

@@ -39,7 +39,10 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Where space is short, what changes least is cut.
 fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
-    let title = printable(title).replace('\n', " ");
+    let mut title = printable(title).replace('\n', " ");
+    if lab.runs() > 1 {
+        title += &format!(" ({} of {}, u: next)", lab.run + 1, lab.runs());
+    }
     let left = space.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
@@ -51,10 +54,11 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %".
+/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %"; "–" for a load that is not known.
 fn card(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
     let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
-    format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
+    let busy = busy.map_or_else(|| "–".to_owned(), |percent| percent.to_string());
+    format!(" {name}, {:.1} of {:.1} GB, busy {busy:>3} %", gigabytes(used), gigabytes(total))
 }
 
 /// As many of the groups that stand two spaces apart as fit: a number that is cut would be a wrong number.

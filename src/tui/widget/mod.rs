@@ -5,6 +5,7 @@ pub mod heatmap;
 pub mod hints;
 pub mod panel;
 pub mod plot;
+pub mod points;
 pub mod scale;
 pub mod sparkline;
 pub mod wrap;

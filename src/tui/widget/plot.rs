@@ -24,6 +24,9 @@ pub enum Trace<'a> {
     Curve(&'a Series, Stroke, Style),
     /// A character at each value, above all curves.
     Marks(&'a Series, &'static str, Style),
+    /// A character on a curve, at its first value from the cell `first` on and then every so many cells: it tells the curve
+    /// from others.
+    Glyphs { series: &'a Series, glyph: &'static str, first: u16, every: u16, style: Style },
     /// A horizontal line; a curve that lies on it keeps most of its colour.
     Level(f64, Stroke, Style),
 }
@@ -100,7 +103,7 @@ impl Plot<'_> {
             Trace::Extremes(series, style) => self.extremes(series, *style, raster),
             Trace::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
             // Characters are written after all dots.
-            Trace::Marks(..) => {}
+            Trace::Marks(..) | Trace::Glyphs { .. } => {}
             Trace::Level(value, stroke, style) => {
                 // A level outside is not shown: a line at the edge would show a wrong value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
@@ -148,12 +151,20 @@ impl Plot<'_> {
     }
 
     fn points(&self, trace: &Trace, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
-        let Trace::Marks(series, mark, style) = trace else { return };
+        let (series, mark, style, mut next, every) = match trace {
+            Trace::Marks(series, mark, style) => (series, mark, style, 0, 0),
+            Trace::Glyphs { series, glyph, first, every, style } => (series, glyph, style, *first, *every),
+            Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
+        };
         for bucket in series.buckets() {
             // A point outside is not shown: a mark at the edge would show a wrong value.
             let share = self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
             let Some((x, share)) = self.column(bucket.step, raster).zip(share) else { continue };
-            buffer.set_string(inner.x + (x / 2) as u16, inner.y + row_of(share, inner.height), mark, *style);
+            let cell = (x / 2) as u16;
+            if cell >= next {
+                buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
+                next = if every == 0 { 0 } else { cell + every };
+            }
         }
     }
 

@@ -1,0 +1,110 @@
+//! The table of this run and the kept ones: the numbers of `innerloop compare`.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::loss::digit;
+use crate::comparison;
+use crate::tui::app::Lab;
+use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::wrap::{width, wrap};
+
+/// The columns of the table by their importance: those that do not fit are left out from the end.
+const IMPORTANCE: [usize; 11] = [0, 1, 4, 5, 6, 7, 8, 2, 9, 10, 3];
+/// The column that is shortened where there is no space for all of its text: what was changed.
+const CHANGED: usize = 2;
+
+pub fn title(lab: &Lab, width: u16) -> String {
+    let whole = match (lab.runs(), lab.kept.len()) {
+        (1, 0) => "Runs".to_owned(),
+        (1, kept) => format!("Runs: this one and {kept} kept"),
+        (live, 0) => format!("Runs: {live} that train"),
+        (live, kept) => format!("Runs: {live} that train and {kept} kept"),
+    };
+    if whole.chars().count() <= usize::from(width) { whole } else { "Runs".to_owned() }
+}
+
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let space = usize::from(area.width.saturating_sub(2));
+    let (numbers, rows): (Vec<_>, Vec<_>) = lab.rows().into_iter().unzip();
+    let mut cells = comparison::table(&rows, "gd-1");
+    if let Some(head) = cells.first_mut() {
+        head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
+    }
+    let mut lines = lines(&cells, &numbers, theme, space);
+    if rows.len() < 2 {
+        let hint = match lab.kept_refusal() {
+            Some(refusal) => refusal,
+            None => "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
+                     are in this table. z fills the screen with it."
+                .to_owned(),
+        };
+        lines.push(Line::default());
+        lines.extend(wrap(&hint, space).into_iter().map(|line| Line::styled(line, theme.muted())));
+    }
+    for (row, line) in (area.top()..area.bottom()).zip(lines) {
+        buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
+    }
+}
+
+/// The lines of the table: as many columns as fit, the most important ones. The present run has no number.
+fn lines(cells: &[Vec<String>], numbers: &[Option<usize>], theme: Theme, space: usize) -> Vec<Line<'static>> {
+    let columns = columns(cells, space);
+    let line = |(i, row): (usize, &Vec<String>)| {
+        let (glyph, style) = match i.checked_sub(1).and_then(|i| numbers.get(i)) {
+            None => (" ", theme.muted()),
+            Some(None) => ("●", theme.role(Role::Model).patch(theme.focus())),
+            Some(Some(number)) => (digit(*number), theme.role(Role::Kept(*number))),
+        };
+        let text: String = columns.iter().filter_map(|&(column, width)| Some(cell(row.get(column)?, column, width))).collect();
+        let of_text = if i == 0 { theme.muted() } else { Style::new() };
+        Line::from(vec![Span::styled(glyph, style), Span::styled(text, of_text)])
+    };
+    cells.iter().enumerate().map(line).collect()
+}
+
+/// Text to the left, numbers to the right.
+fn cell(text: &str, column: usize, width: usize) -> String {
+    if matches!(column, 0 | CHANGED | 6) { format!(" {text:<width$} ") } else { format!(" {text:>width$} ") }
+}
+
+/// The columns that fit, in the order of the table, and their widths.
+fn columns(cells: &[Vec<String>], space: usize) -> Vec<(usize, usize)> {
+    let widest = |column: usize| cells.iter().filter_map(|row| row.get(column)).map(|text| width(text)).max().unwrap_or(0);
+    let mut left = space.saturating_sub(1);
+    let mut fitting = Vec::new();
+    for column in IMPORTANCE {
+        let width = widest(column);
+        if width + 2 <= left {
+            left -= width + 2;
+            fitting.push((column, width));
+        }
+    }
+    fitting.sort_unstable();
+    fitting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::capabilities::{Background, Depth};
+
+    #[test]
+    fn columns_that_do_not_fit_are_left_out_and_no_number_is_cut() {
+        let head: Vec<String> = ["run", "seed", "changed", "step", "loss", "over", "nearest", "steps", "seconds", "p", "o"]
+            .map(str::to_owned)
+            .to_vec();
+        let row = |name: &str| -> Vec<String> {
+            [name, "0", "–", "6,000", "0.2067", "1.003", "gd-1 1.8 %", "2,050", "1.2", "212", "640"].map(str::to_owned).to_vec()
+        };
+        let cells = [head, row("gd-ssm"), row("s4d")];
+        let shown = |space| {
+            let lines = lines(&cells, &[Some(0), None], Theme::new(Depth::None, Background::Dark), space);
+            lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(31), ["  run     seed    loss   over", "1 gd-ssm     0  0.2067  1.003", "● s4d        0  0.2067  1.003"]);
+        assert!(shown(200)[1].contains("gd-1 1.8 %") && shown(200)[1].contains("640"), "{:?}", shown(200));
+    }
+}
