@@ -8,6 +8,7 @@ mod parse_error;
 mod ron_file;
 mod ron_spans;
 mod shift;
+mod solvable;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
@@ -109,6 +110,7 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
+        solvable::check(self)?;
         self.measuring_fits_into(MEMORY, "a preset")
     }
 
