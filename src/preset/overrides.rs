@@ -3,6 +3,7 @@
 //! The preset is written as RON, the value replaces that of the field, and the text is parsed again. So a value has the
 //! same bounds and the same error messages as one in a file.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::nearest::near;
@@ -62,8 +63,11 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
 
 /// The keys of a preset that can be set to one value: `task.dim`, not `task` and not the parts of lists.
 pub fn keys(preset: &Preset) -> Vec<String> {
-    let text = ron_file::pretty(preset).unwrap_or_default();
-    let fields = ron_spans::fields(&text);
+    keys_in(&ron_file::pretty(preset).unwrap_or_default())
+}
+
+fn keys_in(text: &str) -> Vec<String> {
+    let fields = ron_spans::fields(text);
     let holds_keys =
         |path: &str| fields.iter().any(|other| other.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
     fields.iter().map(|field| &field.path).filter(|path| !path.contains('[') && !holds_keys(path)).cloned().collect()
@@ -88,13 +92,17 @@ pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
         return Vec::new();
     }
     let [from_text, to_text] = [&from, &to].map(|preset| ron_file::pretty(preset).unwrap_or_default());
-    let value = |text: &str, key: &str| {
-        let field = ron_spans::find(text, key)?;
-        Some(text[field.value].split_whitespace().collect::<Vec<_>>().join(" "))
+    let values = |text: &str| -> HashMap<String, String> {
+        let value = |field: ron_spans::Field| {
+            let value = text[field.value].split_whitespace().collect::<Vec<_>>().join(" ");
+            (field.path, value)
+        };
+        ron_spans::fields(text).into_iter().map(value).collect()
     };
-    let changed = keys(&to).into_iter().filter_map(|key| {
-        let new = value(&to_text, &key)?;
-        (value(&from_text, &key).as_ref() != Some(&new)).then_some((key, new))
+    let (old, mut new) = (values(&from_text), values(&to_text));
+    let changed = keys_in(&to_text).into_iter().filter_map(|key| {
+        let value = new.remove(&key)?;
+        (old.get(&key) != Some(&value)).then_some((key, value))
     });
     changed.collect()
 }
