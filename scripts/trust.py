@@ -42,6 +42,9 @@ class Lab:
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.chdir(folder)
+            # A signal that is ignored when the program starts stays ignored, and shells start background jobs so.
+            for name in ENDING:
+                signal.signal(getattr(signal, "SIG" + name), signal.SIG_DFL)
             os.execvpe(program, [program, *arguments], environment)
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
         self.code = None
@@ -146,7 +149,8 @@ def kills(options):
 
 def reach(state, program, folder):
     """The lab in a state."""
-    arguments = ["run", "gd-ssm"]
+    # So many steps that the run does not end before the signal.
+    arguments = ["run", "gd-ssm", "--set", "train.steps=1000000"]
     if state == "opening":
         arguments += ["--set", "task.dim=96", "--set", "task.context=96"]
     lab = Lab(program, arguments, folder)
@@ -154,7 +158,7 @@ def reach(state, program, folder):
         lab.until("opening")
         return lab
     # The step and the last step: training has begun.
-    lab.until("of 4,000")
+    lab.until("of 1,000,000")
     time.sleep(0.3)
     keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
     lab.press(keys[state])
