@@ -1,38 +1,40 @@
 #!/usr/bin/env bash
-# Everything that wants a graphics card, in one go: does the card compute what the CPU computes, do sessions cross over, are
-# errors errors, and what is it worth. Prints checks and a table; fails if a check does.
+# All that needs a GPU, in one command: whether it computes what the processor computes, whether two runs give the same bits, whether
+# errors are errors, what `--device auto` chooses, and how fast it is beside JAX and PyTorch. Prints checks and a table, writes the
+# section "On a GPU" of benches/RESULTS.md, and fails if a check fails.
 #
-#     benches/gpu.sh                    on a machine with a card, the CUDA toolkit and, for the last column, PyTorch
-#     DEVICE=cpu benches/gpu.sh         the same without a card, to try the script out
+#     benches/gpu.sh                                      on a machine with a GPU, the CUDA toolkit and python3
+#     TIME_LIMIT=480 benches/gpu.sh                       the same where the machine is lent for ten minutes
+#     DEVICE=cpu BATCHES=64 SECONDS_EACH=.2 benches/gpu.sh    without a GPU, to try the script out
 #
-# It takes a quarter of an hour to build and check, and then SECONDS_EACH (3) a few times for each number of the table.
-# DEVICE, BATCHES, PRESETS, CORES, SECONDS_EACH and PYTHON may be set. CORES (16) are what the program may use of the
-# processor, with a card and without.
+# Checks take about two minutes after the build. The table then takes what is left of TIME_LIMIT (3600 seconds, the build not
+# included), the most important numbers first: this program on the GPU, JAX, this program on the processor, PyTorch compiled with CUDA
+# graphs, PyTorch as it is. A number that was not reached is "–". JAX and PyTorch are measured where PYTHON has them.
+# DEVICE, BATCHES, PRESETS, CORES, SECONDS_EACH, TIME_LIMIT and PYTHON may be set. CORES (16) are what the program may use of the
+# processor.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 DEVICE=${DEVICE:-cuda:0}
-BATCHES=${BATCHES:-1024 16384 65536}
-PRESETS=${PRESETS:-gd-ssm linear-attention transformer}
-SECONDS_EACH=${SECONDS_EACH:-3}
+TIME_LIMIT=${TIME_LIMIT:-3600}
 PYTHON=${PYTHON:-python3}
 cores=$(nproc)
 RAYON_NUM_THREADS=$((cores < ${CORES:-16} ? cores : ${CORES:-16}))
-export RAYON_NUM_THREADS
+export DEVICE RAYON_NUM_THREADS
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-said() { # said NAME WORDS…: one line of the checks
-    printf '%-34s %s\n' "$1" "${*:2}"
+report() { # report NAME WORDS…: one line of the checks
+    printf '%-44s %s\n' "$1" "${*:2}"
 }
 
 check() { # check NAME COMMAND…: a command that must succeed
     local name=$1 && shift
     if "$@" >"$work/out" 2>&1; then
-        said "$name" passed
+        report "$name" passed
     else
-        said "$name" FAILED
+        report "$name" FAILED
         tail -n 5 "$work/out" | sed 's/^/    /'
         failed=1
     fi
@@ -44,11 +46,12 @@ refused() { # refused PATTERN COMMAND…: a command that must fail with exit cod
     [ $? -eq 1 ] && grep -q -- "$pattern" "$work/out" && ! grep -q panicked "$work/out"
 }
 
-filled() { # filled COMMAND…: a command while all but 2 GB of the card are taken
-    "$PYTHON" - "$DEVICE" "$work/held" 2>"$work/err" <<'PY' &
+filled() { # filled MIB COMMAND…: a command while all but so much of the GPU's memory is taken
+    local free=$1 && shift
+    "$PYTHON" - "$DEVICE" "$work/held" "$free" 2>"$work/err" <<'PY' &
 import sys, time, torch
 free, _ = torch.cuda.mem_get_info(sys.argv[1])
-held = torch.empty(free - (2 << 30), dtype=torch.uint8, device=sys.argv[1])
+held = torch.empty(free - (int(sys.argv[3]) << 20), dtype=torch.uint8, device=sys.argv[1])
 open(sys.argv[2], "w").close()
 time.sleep(600)
 PY
@@ -80,17 +83,21 @@ nvcc --version 2>/dev/null | tail -n 1
 echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1), $cores processor cores, $RAYON_NUM_THREADS used"
 git log -1 --format='commit %h of %cs' 2>/dev/null
 cargo build --release --locked "${features[@]}" || exit 1
-lab=target/release/innerloop
+lab=${CARGO_TARGET_DIR:-target}/release/innerloop
+[ "$DEVICE" = cpu ] || cargo test --release --locked "${features[@]}" --lib --no-run || exit 1
+SECONDS=0
 
 echo "== checks on $DEVICE"
-check 'agreement, every preset, 50 steps' cargo test --release --locked "${features[@]}" --lib trainer -- --nocapture
 if [ "$DEVICE" = cpu ]; then
-    said 'agreement on the card' 'not checked: no card was asked for'
-elif grep -q SKIPPED "$work/out"; then
-    said 'agreement on the card' "FAILED: $(grep -m 1 SKIPPED "$work/out")"
-    failed=1
+    report 'agreement with the processor' 'not checked: no GPU was asked for'
 else
-    said "the card's own words" "$(grep -o 'NVML: .*' "$work/out")"
+    check 'agreement, every preset, 50 steps' cargo test --release --locked "${features[@]}" --lib a_gpu -- --nocapture
+    if grep -q SKIPPED "$work/out"; then
+        report 'agreement on the GPU' "FAILED: $(grep -m 1 SKIPPED "$work/out")"
+        failed=1
+    else
+        report 'NVML' "$(sed -n 's/.*NVML: //p' "$work/out")"
+    fi
 fi
 
 crossing() { # A session goes on where it did not begin, and comes to the same.
@@ -102,54 +109,50 @@ crossing() { # A session goes on where it did not begin, and comes to the same.
 }
 check "a session from cpu to $DEVICE" crossing cpu "$DEVICE"
 check "a session from $DEVICE to cpu" crossing "$DEVICE" cpu
-check 'a card that is not there' refused '^error: .*--device cpu\|built without CUDA' "$lab" train first-look --device cuda:99 --steps 1
+
+same_bits() { # Two runs of one seed end with the same weights.
+    local preset=$1 run
+    for run in 1 2; do
+        rm -f "$work/$run.ron" "$work/$run.safetensors"
+        "$lab" train "$preset" --device "$DEVICE" --steps 200 --save "$work/$run.ron" || return 1
+        "$lab" export "$work/$run.ron" --to "$work/$run.safetensors" || return 1
+    done
+    cmp "$work/1.safetensors" "$work/2.safetensors"
+}
+for preset in gd-ssm transformer gd-ssm-sine; do
+    check "the same bits twice, $preset" same_bits "$preset"
+done
+
+check 'a GPU that is not there' refused '^error: .*--device cpu\|built without CUDA' "$lab" train first-look --device cuda:99 --steps 1
 if [ "$DEVICE" != cpu ]; then
+    check 'a batch of 1,048,576' "$lab" train gd-ssm --device "$DEVICE" --set train.batch=1048576 --steps 3
+    check 'd = 64 and N = 256' "$lab" train gd-ssm --device "$DEVICE" --set task.dim=64 --set task.context=256 --steps 3
     if "$PYTHON" -c 'import torch' 2>/dev/null; then
         # The session must be there all the same.
-        check 'out of memory' filled refused 'no memory left for a batch of 65536' "$lab" train linear-attention \
-            --device "$DEVICE" --set train.batch=65536 --set task.context=150 --steps 3 --save "$work/full.ron"
+        check 'out of memory' filled 600 refused 'no memory left for a batch of 65536' "$lab" train transformer \
+            --device "$DEVICE" --set train.batch=65536 --set task.context=256 --steps 3 --save "$work/full.ron"
         check 'the session after it' "$lab" train "$work/full.ron" --device "$DEVICE" --steps 1
     else
-        said 'out of memory' 'not checked: it takes PyTorch to fill the card'
+        report 'out of memory' 'not checked: it takes PyTorch to fill the GPU'
+    fi
+    if command -v compute-sanitizer >/dev/null; then
+        for tool in memcheck racecheck; do
+            for preset in gd-ssm linear-attention transformer gru mamba s5 gd-ssm-sine; do
+                check "compute-sanitizer $tool, $preset" timeout 60 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+                    "$lab" train "$preset" --device "$DEVICE" --set train.batch=64 --steps 3
+            done
+        done
+    else
+        report 'compute-sanitizer' 'not checked: it is not on this machine'
     fi
 fi
+echo "checks took $SECONDS s"
 
-seconds() { # seconds PRESET BATCH DEVICE STEPS: what the training took
-    "$lab" train "$1" --device "$3" --set train.batch="$2" --set train.measure_every=1000000 --steps "$4" --json \
-        2>"$work/err" >"$work/run.json" || return 1
-    number elapsed_s "$work/run.json"
-}
-
-ours() { # ours PRESET BATCH DEVICE: steps a second, without what only the first steps cost
-    local short=4 long begin end
-    begin=$(seconds "$1" "$2" "$3" $short) || { tail -n 1 "$work/err" >&2; echo -; return; }
-    end=$(seconds "$1" "$2" "$3" $((2 * short))) || { echo -; return; }
-    long=$(awk -v a="$begin" -v b="$end" -v s="$SECONDS_EACH" -v n=$short \
-        'BEGIN { each = (b - a) / n; if (each < 1e-4) each = 1e-4; n = int(s / each); print (n < 8 ? 8 : n > 20000 ? 20000 : n) }')
-    end=$(seconds "$1" "$2" "$3" $((short + long))) || { echo -; return; }
-    awk -v a="$begin" -v b="$end" -v n="$long" 'BEGIN { if (b > a) printf "%.1f\n", n / (b - a); else print "-" }'
-}
-
-torch() { # torch PRESET BATCH: steps a second of PyTorch, eager, on the same device
-    "$PYTHON" benches/peers/on_a_card.py "$1" "$2" "$DEVICE" "$SECONDS_EACH" 2>"$work/err" && return
-    tail -n 1 "$work/err" >&2
-    echo -
-}
-
-ratio() {
-    awk -v a="$1" -v b="$2" 'BEGIN { if (a == "-" || b == "-" || b == 0) print "-"; else printf "%.2f\n", a / b }'
-}
-
-echo "== steps a second, tasks drawn afresh in each"
-printf '%-18s %8s %12s %12s %12s %10s %10s\n' preset batch "$DEVICE" cpu "torch" 'to cpu' 'to torch'
-for preset in $PRESETS; do
-    for batch in $BATCHES; do
-        card=$(ours "$preset" "$batch" "$DEVICE")
-        cpu=$(ours "$preset" "$batch" cpu)
-        peer=$(torch "$preset" "$batch")
-        printf '%-18s %8s %12s %12s %12s %10s %10s\n' \
-            "$preset" "$batch" "$card" "$cpu" "$peer" "$(ratio "$card" "$cpu")" "$(ratio "$card" "$peer")"
-    done
-done
+if ! command -v "$PYTHON" >/dev/null; then
+    report 'the table' "not measured: there is no $PYTHON"
+else
+    left=$((TIME_LIMIT - SECONDS))
+    "$PYTHON" benches/gpu_table.py --program "$lab" --device "$DEVICE" --time-limit "$((left > 0 ? left : 0))" || failed=1
+fi
 [ $failed -eq 0 ] && echo 'all checks passed' || echo 'a check FAILED'
 exit $failed

@@ -48,7 +48,7 @@ bounded! {
     /// Radians per sample. Frequencies above π alias to lower ones.
     frequency: f64 = 1e-6..=std::f64::consts::PI;
     /// Sequences in a training batch.
-    batch: usize = 1..=65_536;
+    batch: usize = 1..=1_048_576;
     /// Training steps.
     steps: u64 = 0..=1_000_000_000;
     /// A learning rate.
@@ -63,6 +63,8 @@ bounded! {
     layers: usize = 1..=64;
     /// Units of a layer.
     units: usize = 1..=4096;
+    /// Pairs of a block.
+    block: usize = 1..=10_000;
     /// Heads of an attention layer.
     heads: usize = 1..=64;
     /// Channels of a model, or states of a channel.

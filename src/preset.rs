@@ -66,6 +66,7 @@ pub enum Family {
     FirstLesson,
     StateSpace,
     Attention,
+    FastWeights,
     Recurrent,
     FeedForward,
     Optimiser,
@@ -77,6 +78,7 @@ impl Family {
             Self::FirstLesson => "First lesson",
             Self::StateSpace => "State-space models",
             Self::Attention => "Attention",
+            Self::FastWeights => "Fast weights",
             Self::Recurrent => "Recurrent networks",
             Self::FeedForward => "Feed-forward",
             Self::Optimiser => "Optimisers",
@@ -107,12 +109,13 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
-        self.fits_into(MEMORY, "a preset")
+        self.measuring_fits_into(MEMORY, "a preset")
     }
 
-    /// Checks that a run needs at most this many bytes, which `by` allows.
+    /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by` allows
+    /// them.
     pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
-        let (shape, bytes) = (self.task.shape(), self.bytes());
+        let (shape, bytes) = (self.task.shape(), self.bytes(self.train.batch.max(bounds::HELD_OUT)));
         ensure!(
             bytes <= most,
             "d {}, N {} and batch {} together need about {}; {by} allows {}: \
@@ -126,12 +129,26 @@ impl Preset {
         Ok(())
     }
 
-    /// About how many bytes of tokens, states and parameters a run needs; what the references need comes to a few times
-    /// that of the held-out tasks.
-    fn bytes(&self) -> u128 {
+    /// The same for what every run needs: to measure the held-out tasks. A GPU trains on batches that it holds in part.
+    pub fn measuring_fits_into(&self, most: u128, by: &str) -> Result<()> {
+        let (shape, bytes) = (self.task.shape(), self.bytes(bounds::HELD_OUT));
+        ensure!(
+            bytes <= most,
+            "d {} and N {} together need about {}; {by} allows {}: make task.dim or task.context smaller",
+            shape.dim,
+            shape.context,
+            size(bytes),
+            size(most)
+        );
+        Ok(())
+    }
+
+    /// About how many bytes of tokens, states and parameters a run needs for so many sequences; what the references need
+    /// comes to a few times that of the held-out tasks.
+    fn bytes(&self, sequences: usize) -> u128 {
         let shape = self.task.shape();
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
-        let batch = self.train.batch.max(bounds::HELD_OUT) as u128;
+        let batch = sequences as u128;
         // Parameters are held with their gradient and two moments.
         4 * (batch * (tokens + self.model.activations(shape, self.layout))
             + 4 * self.model.parameters(shape, self.layout))

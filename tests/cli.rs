@@ -39,6 +39,7 @@ fn json_is_one_object_with_the_promised_keys() {
         "version",
         "commit",
         "overrides",
+        "device_note",
         "objective",
         "eval_loss_standard_error",
         "eval_median",

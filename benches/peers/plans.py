@@ -26,6 +26,10 @@ class Plan:
     devices: int = 1
     # PyTorch: torch.compile for the forward and backward pass.
     compiled: bool = False
+    # PyTorch: the compiled passes are recorded as CUDA graphs.
+    cuda_graphs: bool = False
+    # Where it runs: "cpu" or "cuda", with matrix products in full float32 precision.
+    device: str = "cpu"
 
     def describe(self):
         plain = asdict(Plan(self.form))
@@ -75,6 +79,12 @@ PLANS = {"jax": JAX, "torch": TORCH}
 def best(framework, preset, batch):
     small, large = PLANS[framework][preset]
     return small if batch <= SMALL else large
+
+
+def on_gpu(framework, preset):
+    """The plan for a GPU: the form that was fastest on a processor for a small batch, which is the one with the fewest operations."""
+    form = PLANS[framework][preset][0].form
+    return Plan(form, at_once=20 if framework == "jax" else 1, device="cuda")
 
 
 def safe(plan):

@@ -30,15 +30,24 @@ def prepare(framework, plan):
     """Threads must be set before a framework starts its own."""
     if framework == "jax":
         os.environ["NPROC"] = str(plan.threads)
-        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["JAX_PLATFORMS"] = plan.device
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         import jax
 
-        jax.config.update("jax_num_cpu_devices", plan.devices)
+        if plan.device == "cpu":
+            jax.config.update("jax_num_cpu_devices", plan.devices)
+        else:
+            jax.config.update("jax_default_matmul_precision", "highest")
         return jax.__version__
     os.environ["OMP_NUM_THREADS"] = str(plan.threads)
     import torch
 
     torch.set_num_threads(plan.threads)
+    if plan.device != "cpu":
+        # Weights, tasks and constants alike are made where this says.
+        torch.set_default_device(plan.device)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
     return torch.__version__
 
 

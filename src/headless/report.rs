@@ -29,6 +29,8 @@ pub struct Report {
     /// What was changed in it, as for `--set`; `null` if there is no preset of that name.
     overrides: Option<Vec<String>>,
     device: String,
+    /// Why `auto` chose this device, or why it trains more slowly than it could; `null` if there is nothing to say.
+    device_note: Option<String>,
     seed: u64,
     /// Steps done since the run's start.
     steps: u64,
@@ -200,6 +202,7 @@ impl Report {
             preset: experiment.name.clone(),
             overrides: preset::overridden(&experiment.name, &experiment.preset),
             device: experiment.device().to_owned(),
+            device_note: experiment.device_note().map(str::to_owned),
             seed: experiment.seed(),
             steps: experiment.step(),
             parameters: experiment.preset.parameters(),

@@ -62,6 +62,24 @@ pub struct Experiment {
     queue_depth: u64,
 }
 
+/// What a run is opened with.
+struct Opening<'a> {
+    name: &'a str,
+    preset: Preset,
+    /// The task that the weights were trained on.
+    trained_on: &'a Task,
+    device: DeviceChoice,
+    purpose: Purpose,
+    watch: Watch<'a>,
+}
+
+/// What a run is opened for. One that is only measured needs no kernel for training, and no memory for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Training,
+    Measuring,
+}
+
 /// A state that a run goes back to when it diverges or its device fails.
 struct GoodState {
     checkpoint: Checkpoint,
@@ -104,7 +122,8 @@ impl Experiment {
     /// The same; `watch` follows the opening and may cancel it, with the error [`Cancelled`](super::Cancelled).
     pub fn start_watched(name: &str, preset: Preset, device: DeviceChoice, watch: Watch) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
+        let mut experiment =
+            Self::open(Opening { name, preset, trained_on: &trained_on, device, purpose: Purpose::Training, watch })?;
         experiment.measure(Scope::Subset)?;
         experiment.keep(None)?;
         Ok(experiment)
@@ -123,7 +142,8 @@ impl Experiment {
         watch: Watch,
     ) -> Result<Self> {
         let trained_on = preset.task.clone();
-        let mut experiment = Self::open(name, preset, &trained_on, device, watch)?;
+        let mut experiment =
+            Self::open(Opening { name, preset, trained_on: &trained_on, device, purpose: Purpose::Training, watch })?;
         experiment.go_to(checkpoint, history)?;
         Ok(experiment)
     }
@@ -151,20 +171,29 @@ impl Experiment {
         trained_on: &Task,
         device: DeviceChoice,
     ) -> Result<Self> {
-        let mut experiment = Self::open(name, preset, trained_on, device, &|_| true)?;
+        let mut experiment =
+            Self::open(Opening { name, preset, trained_on, device, purpose: Purpose::Measuring, watch: &|_| true })?;
         experiment.go_to(checkpoint, History::default())?;
         Ok(experiment)
     }
 
     /// A run at step 0 that is not measured yet.
-    fn open(name: &str, preset: Preset, trained_on: &Task, device_choice: DeviceChoice, watch: Watch) -> Result<Self> {
+    fn open(opening: Opening<'_>) -> Result<Self> {
+        let Opening { name, preset, trained_on, device: device_choice, purpose, watch } = opening;
         preset.check()?;
-        let device = device_choice.open(&preset)?;
-        let (device_name, batch, seed) = (device.name(), preset.train.batch, preset.train.seed);
+        let opened = match purpose {
+            Purpose::Training => device_choice.open(&preset)?,
+            Purpose::Measuring => device_choice.open_to_measure(&preset)?,
+        };
+        let (device_name, batch, seed) = (opened.device.name(), preset.train.batch, preset.train.seed);
         let held_out = HeldOut::watched(&preset, trained_on, watch)?;
         let preset = Arc::new(preset);
-        let started = catch_panic(|| auto::start(device_choice, device, &preset, held_out.gd_constants()))
-            .map_err(|error| explained(error, &device_name, batch))?;
+        let gd_constants = held_out.gd_constants();
+        let started = catch_panic(|| match purpose {
+            Purpose::Training => auto::start(device_choice, opened, &preset, gd_constants),
+            Purpose::Measuring => auto::start_measuring(device_choice, opened, &preset, gd_constants),
+        })
+        .map_err(|error| explained(error, &device_name, batch))?;
         // What is measured beside this run is measured on the same device.
         let device_choice = started.choice;
         let run = GuardedRun { run: started.run, device: started.device, batch };

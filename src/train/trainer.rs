@@ -13,9 +13,11 @@ use dfdx::prelude::{Backward, HasShape, Rank0, SumTo, Trace, TryMul};
 use dfdx::tensor::{Cpu, NoneTape, OwnedTape, Tape};
 
 use super::batch::{BatchSampler, GpuSampler, TrainBatch};
+#[cfg(feature = "cuda")]
+use super::device::is_out_of_memory;
 use super::device::{OpenDevice, device_error};
 #[cfg(feature = "cuda")]
-use super::gpu::{WholeSteps, cuda::Engine};
+use super::gpu::{Engine, WholeSteps};
 use super::loss::{mean_loss, number};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
@@ -23,6 +25,9 @@ use crate::nn::{Device, GradTarget, Input, LayerStates, Matrix, Net, Scalar, Ten
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Batch, Shape, Stream, StreamKey, rng};
+
+/// Tasks on which the loss of a batch is measured, at most. A GPU trains on batches that need not fit into memory.
+const LOSS_TASKS: usize = 4096;
 
 /// One training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +52,7 @@ pub trait Run {
     fn reports(&mut self) -> Result<Vec<StepReport>>;
     /// Steps that may be queued before [`reports`](Self::reports) is called.
     fn queue_limit(&self) -> u64;
-    /// Loss of the present weights on the batch of a key.
+    /// Loss of the present weights on the batch of a key, of a large one on its first [`LOSS_TASKS`].
     fn batch_loss(&self, key: StreamKey) -> Result<f32>;
     /// Answers of the present weights: (B, d_out). Contexts may be shorter than those that the model is trained on.
     fn predict(&self, tasks: &Batch) -> Result<Vec<f32>>;
@@ -81,20 +86,30 @@ pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants)
             StartedRun { run: Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?), note: None }
         }
         #[cfg(feature = "cuda")]
-        OpenDevice::Cuda { device, number } => {
-            let network = Box::new(Trainer::new(device, Arc::clone(&preset), gd_constants)?);
-            match Engine::new(&preset, number) {
-                Ok(engine) => {
-                    let run = Box::new(WholeSteps::new(Box::new(engine), network, &preset));
-                    StartedRun { run, note: None }
-                }
-                // The same results, more slowly: compositions of dfdx's operations.
-                Err(why) => {
-                    let note = format!("cuda:{number} trains by dfdx's own kernels, which is slower, because {why:#}");
-                    StartedRun { run: network, note: Some(note) }
-                }
+        OpenDevice::Cuda { device, number } => match Engine::new(&preset, number) {
+            // The network is what is measured. The processor's kernels are faster at that than many small ones on the GPU, which
+            // is free to train.
+            Ok(engine) => {
+                let network = Box::new(Trainer::new(Cpu::default(), Arc::clone(&preset), gd_constants)?);
+                StartedRun { run: Box::new(WholeSteps::new(Box::new(engine), network, &preset)), note: None }
             }
-        }
+            // Compositions of dfdx's operations take more memory still.
+            Err(why) if is_out_of_memory(&why) => return Err(why),
+            // The same results, more slowly.
+            Err(why) => {
+                let note = format!("cuda:{number} trains by dfdx's own kernels, which is slower, because {why:#}");
+                StartedRun { run: Box::new(Trainer::new(device, preset, gd_constants)?), note: Some(note) }
+            }
+        },
+    })
+}
+
+/// The run of a preset that is measured and not trained.
+pub fn start_measuring(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<Box<dyn Run>> {
+    Ok(match device {
+        OpenDevice::Cpu => Box::new(Trainer::new(Cpu::default(), preset, gd_constants)?),
+        #[cfg(feature = "cuda")]
+        OpenDevice::Cuda { device, .. } => Box::new(Trainer::new(device, preset, gd_constants)?),
     })
 }
 
@@ -226,7 +241,7 @@ impl<D: GpuSampler> Run for Trainer<D> {
     }
 
     fn batch_loss(&self, key: StreamKey) -> Result<f32> {
-        Ok(number(&self.loss::<NoneTape>(self.sampler.sample(key))?))
+        Ok(number(&self.loss::<NoneTape>(self.sampler.first(LOSS_TASKS).sample(key))?))
     }
 
     fn predict(&self, tasks: &Batch) -> Result<Vec<f32>> {

@@ -83,8 +83,11 @@ pub fn run(options: Options) -> Result<u8> {
         .with_glyphs(options.glyphs.glyphs(variable));
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
-    let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), options.device];
-    app.gallery.descriptions = choices.map(|choice| (choice, choice.describe())).to_vec();
+    let mut choices = DeviceChoice::all();
+    if !choices.contains(&options.device) {
+        choices.push(options.device);
+    }
+    app.gallery.descriptions = choices.into_iter().map(|choice| (choice, choice.describe())).collect();
     // Before the terminal is taken: a signal that comes in between must not leave it in raw mode.
     event::read_signals(sender.clone())?;
     let frames = sender.clone();

@@ -38,7 +38,9 @@ class Trainer:
         training = experiment.training
         betas = (training.beta1, training.beta2)
         self.adam = torch.optim.Adam(self.weights, training.lr, betas, training.epsilon, fused=True)
-        self.loss = torch.compile(self.forward) if plan.compiled else self.forward
+        mode = "reduce-overhead" if plan.cuda_graphs else None
+        self.loss = torch.compile(self.forward, mode=mode) if plan.compiled else self.forward
+        self.cuda_graphs = plan.cuda_graphs
         self.steps = 0
         self.steps_in_a_call = 1
 
@@ -47,6 +49,9 @@ class Trainer:
 
     def step(self):
         training = self.experiment.training
+        if self.cuda_graphs:
+            # What the last step left in the graphs' memory may be overwritten.
+            torch.compiler.cudagraph_mark_step_begin()
         loss = self.loss(*sample(self.experiment.task, self.batch))
         self.adam.zero_grad(set_to_none=True)
         loss.backward()

@@ -17,7 +17,7 @@ mod spectrum;
 #[cfg(test)]
 mod tests;
 
-pub use sequence::{Selection, Sequence};
+pub use sequence::{Erased, Kept, Memory, Selection, Sequence};
 pub use spectrum::Discretization;
 
 use std::cell::RefCell;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::linear::OneMatrix;
 use super::*;
 use crate::nn::check::{Random, assert_close};
-use crate::nn::step::{Activation, Cell, Gru, Lstm, Rnn};
+use crate::nn::step::{Activation, Cell, Gru, Lstm, Rnn, VectorScale};
 use crate::nn::tensor::{GradTarget, Tensor3};
 use crate::simd::{Buffer, LANES, PackedBatch};
 
@@ -164,6 +164,108 @@ const SCANS: [Case; 3] = [
     Case { name: "by matrix", tokens: (5, 4), weights: HEADS, record: |x, w| selection(x, w).by_matrix() },
 ];
 
+/// A memory of five tokens' keys of three and values of two, of which the last is the query's.
+fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: Weights<'_>) -> Memory<'p, Cpu, Owned> {
+    let query = x.last(1).project(w(2));
+    Memory {
+        keys: x.project(w(0)),
+        values: Some(x.project(w(1))),
+        query,
+        erase: Erased::Nothing,
+        decay: Kept::Constant(0.9),
+        pairs: 5,
+        block: 1,
+    }
+}
+
+/// Rates of each token, between 0 and 1.
+fn rates<'p>(x: Sequence<'p, Cpu, Owned>, weight: Matrix<Cpu, Owned>) -> Sequence<'p, Cpu, Owned> {
+    x.project(weight).activate(Activation::Sigmoid)
+}
+
+const PAIRS: &[(usize, usize)] = &[(4, 3), (4, 2), (4, 3), (4, 3), (4, 3), (4, 1), (4, 3)];
+
+const MEMORIES: [Case; 13] = [
+    Case { name: "unit length", tokens: (3, 4), weights: &[], record: |x, _| x.unit_length() },
+    Case {
+        name: "rates",
+        tokens: (3, 4),
+        weights: &[(4, 1)],
+        record: |x, w| x.times_step_size(VectorScale::Rate, rates(x, w(0))),
+    },
+    Case {
+        name: "normalised rates",
+        tokens: (3, 4),
+        weights: &[(4, 1)],
+        record: |x, w| x.times_step_size(VectorScale::Normalised, rates(x, w(0))),
+    },
+    Case {
+        name: "implicit rates",
+        tokens: (3, 4),
+        weights: &[(4, 1)],
+        record: |x, w| x.times_step_size(VectorScale::Implicit, rates(x, w(0))),
+    },
+    Case {
+        name: "normaliser",
+        tokens: (3, 4),
+        weights: &[(4, 1)],
+        record: |x, w| x.times_step_size(VectorScale::Normaliser, x.project(w(0))),
+    },
+    Case {
+        name: "two pairs of each token, without values",
+        tokens: (3, 4),
+        weights: &[(4, 6), (4, 6), (4, 3)],
+        record: |x, w| {
+            let query = x.last(1).project(w(2));
+            let (keys, erase) = (x.project(w(0)).split(2), Erased::WithKeys(x.project(w(1)).split(2)));
+            Memory { keys, values: None, query, erase, decay: Kept::Constant(1.0), pairs: 4, block: 1 }.read()
+        },
+    },
+    Case {
+        name: "conjugate gradients",
+        tokens: (6, 4),
+        weights: &[(4, 3), (4, 2), (4, 3), (1, 3)],
+        record: |x, w| x.last(1).project(w(2)).solve([x.project(w(0)), x.project(w(1))], w(3), 2),
+    },
+    Case { name: "Hebb", tokens: (6, 4), weights: PAIRS, record: |x, w| memory(x, w).read() },
+    Case {
+        name: "decay",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| Memory { decay: Kept::Sequence(rates(x, w(5))), ..memory(x, w) }.read(),
+    },
+    Case {
+        name: "delta rule",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| Memory { erase: Erased::WithKeys(x.project(w(3))), ..memory(x, w) }.read(),
+    },
+    Case {
+        name: "delta rule with decay by channel",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| {
+            let erase = Erased::WithKeys(x.project(w(3)));
+            Memory { erase, decay: Kept::Sequence(rates(x, w(6))), ..memory(x, w) }.read()
+        },
+    },
+    Case {
+        name: "what is erased is apart from what is written",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| {
+            let erase = Erased::Apart([x.project(w(3)), x.project(w(4))]);
+            Memory { erase, decay: Kept::Sequence(rates(x, w(5))), ..memory(x, w) }.read()
+        },
+    },
+    Case {
+        name: "blocks",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| Memory { erase: Erased::WithKeys(x.project(w(3))), block: 2, ..memory(x, w) }.read(),
+    },
+];
+
 /// Values, and the gradients of a weighted sum of them by tokens and weights.
 fn measure(case: &Case, batch: usize, form: Form) -> Vec<Vec<f32>> {
     let (device, mut random) = (Cpu::default(), Random::new(11));
@@ -192,7 +294,7 @@ fn by_matrix(input: Input<Cpu, Owned>, graph: Graph<Cpu, Owned>) -> Matrix<Cpu, 
 
 #[test]
 fn both_forms_of_every_step_agree_in_value_and_gradient() {
-    for case in CASES.iter().chain(&SCANS).chain(&LINEAR) {
+    for case in CASES.iter().chain(&SCANS).chain(&MEMORIES).chain(&LINEAR) {
         // Two full blocks and a part of one, and a single sequence.
         for batch in [37, 1] {
             agree(case, batch, by_steps);
@@ -263,7 +365,7 @@ fn grads(case: &Case, input: Input<Cpu, Owned>, weights: &[Matrix<Cpu>], form: F
 #[test]
 fn what_is_needed_is_right_where_the_rest_is_left_out_and_where_the_batch_is_packed() {
     let (device, batch) = (Cpu::default(), 37);
-    for case in CASES.iter().chain(&SCANS).chain(&LINEAR) {
+    for case in CASES.iter().chain(&SCANS).chain(&MEMORIES).chain(&LINEAR) {
         println!("{}", case.name);
         let mut random = Random::new(3);
         let size = case.tokens.0 * case.tokens.1;

@@ -6,41 +6,60 @@
 mod architecture;
 mod bidirectional_gd_ssm;
 pub(super) mod canonical;
+mod delta_net;
+mod delta_product;
+mod fast_weights;
+mod gated_delta_net;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
 mod gru_attention;
 mod linear_attention;
+mod longhorn;
 mod lru;
 mod mamba;
 mod mamba2;
+mod mesa;
 mod mlp;
+mod mlstm;
 mod product_ssm;
 mod recurrent;
+mod retnet;
 mod ridge_layer;
+mod rwkv7;
 mod s4d;
 mod s5;
 pub(super) mod stack;
 mod transformer;
+mod ttt;
 
 pub use super::layer::glu::ChannelMixing;
 pub use architecture::{Architecture, Configured, GdConstants, Setting};
 pub use bidirectional_gd_ssm::BidirectionalGdSsmSpec;
+pub use delta_net::{DeltaNetSpec, StepSize};
+pub use delta_product::DeltaProductSpec;
+pub use gated_delta_net::GatedDeltaNetSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
+pub use longhorn::LonghornSpec;
 pub use lru::LruSpec;
 pub use mamba::MambaSpec;
 pub use mamba2::{Mamba2Spec, ScanForm};
+pub use mesa::MesaSpec;
 pub use mlp::MlpSpec;
+pub use mlstm::MLstmSpec;
 pub use product_ssm::ProductSsmSpec;
 pub use recurrent::RecurrentSpec;
+pub use retnet::{RetNetSpec, Retention};
 pub use ridge_layer::RidgeLayerSpec;
+pub use rwkv7::Rwkv7Spec;
 pub use s4d::S4dSpec;
 pub use s5::S5Spec;
 pub use transformer::TransformerSpec;
+pub use ttt::TttSpec;
 
 use anyhow::Result;
 use dfdx::tensor::Tape;
@@ -171,6 +190,15 @@ architectures! {
     Lstm(RecurrentSpec<Lstm>),
     Mlp(MlpSpec),
     RidgeLayer(RidgeLayerSpec),
+    DeltaNet(DeltaNetSpec),
+    GatedDeltaNet(GatedDeltaNetSpec),
+    DeltaProduct(DeltaProductSpec),
+    Longhorn(LonghornSpec),
+    Mesa(MesaSpec),
+    MLstm(MLstmSpec),
+    RetNet(RetNetSpec),
+    Rwkv7(Rwkv7Spec),
+    Ttt(TttSpec),
 }
 
 #[cfg(test)]

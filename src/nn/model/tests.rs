@@ -9,7 +9,7 @@ use crate::nn::{Activation, GradTarget, parameter_difference};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
 const STEP_SIZE: f64 = 0.3;
-const GD_CONSTANTS: GdConstants = GdConstants { step_size: STEP_SIZE, lambda: 0.0 };
+pub const GD_CONSTANTS: GdConstants = GdConstants { step_size: STEP_SIZE, lambda: 0.0 };
 
 /// A model with random weights.
 pub fn build<S: Architecture>(spec: &S, shape: Shape, layout: Layout) -> S::Net<Cpu> {
@@ -26,7 +26,7 @@ pub fn answers(net: &impl Net<Cpu>, tokens: Tensor3<Cpu>) -> Vec<f32> {
     net.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec()
 }
 
-fn task(outputs: Outputs) -> Task {
+pub fn task(outputs: Outputs) -> Task {
     Task::Linear(Linear {
         dim: 3,
         outputs,
@@ -57,6 +57,11 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
         all.extend(selective(2).map(|spec| (spec, Layout::Joined, task(Outputs::Scalar))));
         all.extend(selective(1).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
         all.extend(state_space(1, ChannelMixing::Gated).map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
+        for outputs in [Outputs::Scalar, Outputs::Vector] {
+            let product = DeltaProductSpec { products: 2, step: StepSize::Normalised };
+            let all_rules = fast_weights(init).into_iter().chain([ModelSpec::DeltaProduct(product)]);
+            all.extend(all_rules.map(|spec| (spec, Layout::Joined, task(outputs))));
+        }
         let features = ModelSpec::GdSsmMlp(GdSsmMlpSpec { features: 3, units: 4 });
         all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {
@@ -98,6 +103,23 @@ fn state_space(layers: usize, block: ChannelMixing) -> impl Iterator<Item = Mode
     [ModelSpec::Lru(lru), ModelSpec::S4d(s4d), ModelSpec::S5(s5)].into_iter()
 }
 
+/// Models that write pairs to fast weights, with each of their rules.
+pub fn fast_weights(init: Init) -> Vec<ModelSpec> {
+    let delta = |step| ModelSpec::DeltaNet(DeltaNetSpec { init, step });
+    let gated = |channel_wise| {
+        let step = StepSize::Normalised;
+        ModelSpec::GatedDeltaNet(GatedDeltaNetSpec { init, step, channel_wise })
+    };
+    let ttt = |block, step| ModelSpec::Ttt(TttSpec { init, block, step });
+    let mut all: Vec<_> = [StepSize::Normalised, StepSize::UnitKeys, StepSize::Plain].map(delta).into();
+    all.extend([gated(false), gated(true), ModelSpec::Longhorn(LonghornSpec { init })]);
+    all.extend([2, 3].map(|steps| ModelSpec::Mesa(MesaSpec { init, steps })));
+    all.extend([ttt(1, StepSize::Plain), ttt(3, StepSize::Plain), ttt(4, StepSize::Normalised)]);
+    all.extend([Retention::Fixed(0.7), Retention::Gated].map(|decay| ModelSpec::RetNet(RetNetSpec { init, decay })));
+    all.extend([ModelSpec::MLstm(MLstmSpec { init }), ModelSpec::Rwkv7(Rwkv7Spec { init })]);
+    all
+}
+
 /// Models whose recurrence depends on the token.
 fn selective(layers: usize) -> impl Iterator<Item = ModelSpec> {
     let (width, inner, states, heads, dt_min, dt_max) = (3, 4, 2, 2, 0.1, 0.5);
@@ -133,7 +155,7 @@ fn without_construction() -> impl Iterator<Item = ModelSpec> {
     .into_iter()
 }
 
-fn sample(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Tensor3<Cpu>) {
+pub fn sample(spec: &ModelSpec, layout: Layout, task: &Task) -> (Cpu, Model<Cpu>, Batch, Tensor3<Cpu>) {
     let (device, shape) = (Cpu::default(), task.shape());
     let model = start(spec, Setting { shape, layout, gd_constants: GD_CONSTANTS });
     let batch = task.sample(5, 2, Stream::Train, 0);

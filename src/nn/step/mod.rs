@@ -11,16 +11,20 @@ mod combine;
 mod convolution;
 mod decay_scan;
 mod diagonal_scan;
+mod fast_weights;
 mod layer_norm;
 mod linear_attention;
 mod masked_attention;
 mod matrix_vector;
+mod mesa;
 mod pad;
 mod project;
 mod recurrent;
+mod regroup;
 mod reverse;
 mod ridge;
 mod row;
+mod scale_vectors;
 mod selective_scan;
 mod slice;
 mod softmax_attention;
@@ -33,16 +37,20 @@ pub use combine::{Combination, Combine};
 pub use convolution::Convolution;
 pub use decay_scan::DecayScan;
 pub use diagonal_scan::{DiagonalScan, diagonal_states};
+pub use fast_weights::{Decay, Erase, FastWeights, Pairs, fast_weight_states};
 pub use layer_norm::{LayerNormalise, normalise_row};
 pub use linear_attention::LinearAttention;
 pub use masked_attention::MaskedAttention;
 pub use matrix_vector::MatrixVector;
+pub use mesa::Mesa;
 pub use pad::Pad;
 pub use project::Project;
 pub use recurrent::{Cell, CellState, Gru, Lstm, Recurrent, RecurrentSizes, Rnn};
+pub use regroup::Regroup;
 pub use reverse::Reverse;
 pub use ridge::{Ridge, lambda};
 pub use row::{Row, RowOperation};
+pub use scale_vectors::{ScaleVectors, VectorScale};
 pub use selective_scan::{HeadScan, Scan, SelectiveScan, head_expansion, selective_states};
 pub use slice::Slice;
 pub use softmax_attention::{Heads, SoftmaxAttention, attention_matrix};
@@ -192,6 +200,12 @@ impl<X> Grads<'_, X> {
             params.map_or_else(|_| [(); M].map(|()| &mut [][..]), |params| params.map(Vec::as_mut_slice)),
         )
     }
+
+    /// The same for sequences of which some are not there: those are empty.
+    pub fn of_some<const N: usize>(&mut self, nodes: [Option<NodeId>; N]) -> [&mut [X]; N] {
+        let places = nodes.map(|node| node.map_or(0..0, |node| self.places[node.0].clone()));
+        self.memory.get_disjoint_mut(places).unwrap_or_else(|_| [(); N].map(|()| &mut [][..]))
+    }
 }
 
 /// Makes the enum of all steps from one list, and implements [`Step`] for it by delegating to the variant.
@@ -277,4 +291,8 @@ steps! {
     WindowScan(WindowScan),
     WindowLayer(WindowLayer),
     Ridge(Ridge),
+    FastWeights(FastWeights),
+    ScaleVectors(ScaleVectors),
+    Regroup(Regroup),
+    Mesa(Mesa),
 }

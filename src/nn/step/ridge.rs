@@ -32,7 +32,7 @@ pub struct Ridge {
 }
 
 /// The least λ, with which A can be inverted where N < d.
-const FLOOR: f32 = 1e-6;
+pub(super) const FLOOR: f32 = 1e-6;
 
 /// λ from l.
 pub fn lambda(log: f32) -> f32 {
@@ -80,10 +80,10 @@ impl Step for Ridge {
 }
 
 /// A number of each sequence of a block in double precision.
-type Wide = [f64; LANES];
+pub(super) type Wide = [f64; LANES];
 
 #[inline(always)]
-fn wide(number: impl Fn(usize) -> f64) -> Wide {
+pub(super) fn wide(number: impl Fn(usize) -> f64) -> Wide {
     let mut lane = [0.0; LANES];
     for (l, value) in lane.iter_mut().enumerate() {
         *value = number(l);

@@ -94,7 +94,7 @@ mod cuda {
                 weight_scale: task.weight_scale as f32,
                 spread: match task.inputs {
                     InputDistribution::Uniform => task.range as f32,
-                    InputDistribution::Normal => InputDistribution::spread(task.range),
+                    InputDistribution::Normal => InputDistribution::std(task.range),
                 },
                 sequence: small(layout.tokens(shape) * layout.width(shape))?,
                 first_x: small(strides.x)?,

@@ -35,6 +35,11 @@ impl BatchSampler {
         Self { task: preset.task.clone(), layout: preset.layout, size: preset.train.batch }
     }
 
+    /// Samples the first `most` tasks of each batch.
+    pub fn first(&self, most: usize) -> Self {
+        Self { size: self.size.min(most), ..self.clone() }
+    }
+
     /// The batch of a key.
     pub fn sample(&self, key: StreamKey) -> TrainBatch {
         let (tokens, target) = self.task.sample_tokens(self.layout, self.size, key);

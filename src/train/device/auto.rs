@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::super::trainer::{self, Run, StartedRun};
-use super::{DeviceChoice, OpenDevice};
+use super::{DeviceChoice, OpenDevice, Opened, catch_panic};
 use crate::nn::model::GdConstants;
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey};
 
 /// How long each device is tried.
 const TRIAL: Duration = Duration::from_millis(120);
+/// Sequences of the processor's trial at most. From here on the time of its step grows in proportion to the batch.
+const TRIAL_BATCH: usize = 2048;
 
 /// A run on the device that was chosen.
 pub struct Started {
@@ -21,58 +23,97 @@ pub struct Started {
     pub device: String,
     /// The choice that names this device.
     pub choice: DeviceChoice,
-    /// The speeds that decided: "cpu: 18,000 steps/s, against 9,000 on cuda:0"; or what [`trainer::start`] says.
+    /// Why `auto` chose this device: "cpu: 18,000 steps/s, against 9,000 on cuda:0"; and what [`trainer::start`] says.
     pub note: Option<String>,
 }
 
 /// Starts a run at step 0 with the seed of its preset; of `auto`, on the faster device.
 ///
 /// # Errors
-/// The device failed.
+/// The device failed. Where `auto` finds that the GPU fails, it takes the CPU.
 pub fn start(
     choice: DeviceChoice,
-    device: OpenDevice,
+    Opened { device, note }: Opened,
     preset: &Arc<Preset>,
     gd_constants: GdConstants,
 ) -> Result<Started> {
     let name = device.name();
-    let StartedRun { run, note } = trainer::start(device, Arc::clone(preset), gd_constants)?;
-    let named = Candidate { choice: name.parse().unwrap_or(choice), device: name, run };
-    if choice != DeviceChoice::Auto || named.choice == DeviceChoice::Cpu {
-        return Ok(named.started(note));
+    let start = |device, preset: &Arc<Preset>| trainer::start(device, Arc::clone(preset), gd_constants);
+    let started = |name: String, started: StartedRun, why: Option<String>| Started {
+        run: started.run,
+        choice: name.parse().unwrap_or(choice),
+        device: name,
+        note: both(why, started.note),
+    };
+    if choice != DeviceChoice::Auto || name == "cpu" {
+        return Ok(started(name, start(device, preset)?, note));
     }
-    match DeviceChoice::Cpu.open(preset) {
-        Ok(cpu) => {
-            let on_cpu = trainer::start(cpu, Arc::clone(preset), gd_constants)?.run;
-            let on_cpu = Candidate { choice: DeviceChoice::Cpu, device: "cpu".to_owned(), run: on_cpu };
-            faster([named, on_cpu], preset)
-        }
+    let cpu = DeviceChoice::Cpu.open(preset);
+    let on_gpu = catch_panic(|| {
+        let mut gpu = start(device, preset)?;
+        let speed = if cpu.is_ok() { speed(&mut *gpu.run, preset)? } else { f64::INFINITY };
+        Ok((gpu, speed))
+    });
+    let (gpu, gpu_speed) = match (on_gpu, cpu) {
+        (Ok((gpu, gpu_speed)), Ok(_)) => (gpu, gpu_speed),
         // Too large for the processor's memory.
-        Err(_) => Ok(named.started(note)),
-    }
+        (Ok((gpu, _)), Err(why)) => return Ok(started(name.clone(), gpu, Some(format!("{name}: {why:#}")))),
+        (Err(why), Ok(_)) => {
+            let why = format!("cpu, because {name} failed: {why:#}");
+            return Ok(started("cpu".to_owned(), start(OpenDevice::Cpu, preset)?, Some(why)));
+        }
+        (Err(why), Err(_)) => return Err(why),
+    };
+    let trial = Arc::new(with_batch(preset, TRIAL_BATCH));
+    let share = trial.train.batch as f64 / preset.train.batch as f64;
+    let cpu_speed = share * speed(&mut *start(OpenDevice::Cpu, &trial)?.run, &trial)?;
+    let note = verdict(&name, gpu_speed, cpu_speed);
+    Ok(match gpu_speed >= cpu_speed {
+        true => started(name, gpu, Some(note)),
+        false => {
+            let note = both(Some(note), gpu.note);
+            drop(gpu.run);
+            started("cpu".to_owned(), start(OpenDevice::Cpu, preset)?, note)
+        }
+    })
 }
 
-/// A device that may be chosen, with its run.
-struct Candidate {
+/// Starts a run that is measured and not trained.
+///
+/// # Errors
+/// The device failed.
+pub fn start_measuring(
     choice: DeviceChoice,
-    device: String,
-    run: Box<dyn Run>,
+    Opened { device, note }: Opened,
+    preset: &Arc<Preset>,
+    gd_constants: GdConstants,
+) -> Result<Started> {
+    let name = device.name();
+    let run = trainer::start_measuring(device, Arc::clone(preset), gd_constants)?;
+    Ok(Started { run, choice: name.parse().unwrap_or(choice), device: name, note })
 }
 
-impl Candidate {
-    fn started(self, note: Option<String>) -> Started {
-        Started { run: self.run, device: self.device, choice: self.choice, note }
+/// The preset with at most so many sequences in a batch.
+fn with_batch(preset: &Preset, most: usize) -> Preset {
+    let mut preset = preset.clone();
+    preset.train.batch = preset.train.batch.min(most);
+    preset
+}
+
+/// Why the faster device is chosen, in a line.
+fn verdict(gpu: &str, gpu_speed: f64, cpu_speed: f64) -> String {
+    let (gpu_text, cpu_text) = (grouped(gpu_speed), grouped(cpu_speed));
+    match gpu_speed >= cpu_speed {
+        true => format!("{gpu}: {gpu_text} steps/s, against {cpu_text} on cpu"),
+        false => format!("cpu: {cpu_text} steps/s, against {gpu_text} on {gpu}"),
     }
 }
 
-/// The faster of two runs, at its initial weights again.
-fn faster([mut a, mut b]: [Candidate; 2], preset: &Preset) -> Result<Started> {
-    let (a_speed, b_speed) = (speed(&mut *a.run, preset)?, speed(&mut *b.run, preset)?);
-    let (best, best_speed, other, other_speed) =
-        if a_speed >= b_speed { (a, a_speed, b, b_speed) } else { (b, b_speed, a, a_speed) };
-    let (best_speed, other_speed) = (grouped(best_speed), grouped(other_speed));
-    let note = format!("{}: {best_speed} steps/s, against {other_speed} on {}", best.device, other.device);
-    Ok(best.started(Some(note)))
+fn both(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Steps per second of a run, which is at its initial weights again afterwards.
@@ -86,7 +127,7 @@ fn speed(run: &mut dyn Run, preset: &Preset) -> Result<f64> {
         next += steps;
         run.reports().map(|_| ())
     };
-    // The first steps compile kernels and take memory.
+    // The first steps load kernels and take memory.
     train(run, 2)?;
     let (began, mut steps, mut done) = (Instant::now(), 1, 0);
     while began.elapsed() < TRIAL {
@@ -99,9 +140,12 @@ fn speed(run: &mut dyn Run, preset: &Preset) -> Result<f64> {
     Ok(speed)
 }
 
-/// 18,340.2 as "18,000"; two digits are what a short trial is good for.
+/// 18,340.2 as "18,000" and 0.4321 as "0.43"; two digits are what a short trial is good for.
 fn grouped(speed: f64) -> String {
-    let unit = 10f64.powf((speed.max(1.0).log10().floor() - 1.0).max(0.0));
+    if speed < 10.0 {
+        return format!("{speed:.*}", usize::from(speed < 9.95) + usize::from(speed < 0.995));
+    }
+    let unit = 10f64.powf(speed.log10().floor() - 1.0);
     let digits = format!("{:.0}", (speed / unit).round() * unit);
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -116,80 +160,62 @@ fn grouped(speed: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::LayerStates;
     use crate::preset;
-    use crate::task::Batch;
-    use crate::train::{Checkpoint, SavedParameter, StepReport};
 
-    /// A run that waits before each step.
-    struct Slow(Box<dyn Run>);
-
-    impl Run for Slow {
-        fn step(&mut self, key: StreamKey, lr: f64) -> Result<()> {
-            std::thread::sleep(TRIAL / 4);
-            self.0.step(key, lr)
-        }
-        fn reports(&mut self) -> Result<Vec<StepReport>> {
-            self.0.reports()
-        }
-        fn queue_limit(&self) -> u64 {
-            self.0.queue_limit()
-        }
-        fn batch_loss(&self, key: StreamKey) -> Result<f32> {
-            self.0.batch_loss(key)
-        }
-        fn predict(&self, tasks: &Batch) -> Result<Vec<f32>> {
-            self.0.predict(tasks)
-        }
-        fn query_gradient(&self, tasks: &Batch, output_weights: Vec<f32>) -> Result<Vec<f32>> {
-            self.0.query_gradient(tasks, output_weights)
-        }
-        fn states(&self, tasks: &Batch) -> Result<Vec<LayerStates>> {
-            self.0.states(tasks)
-        }
-        fn parameter_difference(&self) -> Option<f64> {
-            self.0.parameter_difference()
-        }
-        fn parameters(&self) -> Result<Vec<SavedParameter>> {
-            self.0.parameters()
-        }
-        fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-            self.0.restore(checkpoint)
-        }
-        fn initialise(&mut self, seed: u64) -> Result<()> {
-            self.0.initialise(seed)
-        }
-        fn release(&mut self) {
-            self.0.release();
-        }
+    #[test]
+    fn the_faster_device_is_named_first_with_both_speeds() {
+        assert_eq!(verdict("cuda:0", 9_012.0, 18_340.0), "cpu: 18,000 steps/s, against 9,000 on cuda:0");
+        assert_eq!(verdict("cuda:1", 99_801.0, 18_340.0), "cuda:1: 100,000 steps/s, against 18,000 on cpu");
+        assert_eq!(verdict("cuda:0", 5.0, 5.0), "cuda:0: 5.0 steps/s, against 5.0 on cpu");
     }
 
     #[test]
-    fn the_faster_run_is_taken_at_its_initial_weights_and_the_reason_is_said() {
+    fn all_that_is_to_be_said_is_one_note() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(both(text("a"), text("b")), text("a; b"));
+        assert_eq!(both(None, text("b")), text("b"));
+        assert_eq!(both(text("a"), None), text("a"));
+        assert_eq!(both(None, None), None);
+    }
+
+    #[test]
+    fn a_trial_leaves_the_run_at_its_initial_weights() {
         let (_, mut preset) = preset::find("first-look").unwrap();
         preset.train.batch = 1;
+        let gd_constants = GdConstants { step_size: 0.3, lambda: 0.1 };
+        let mut run = trainer::start(OpenDevice::Cpu, Arc::new(preset.clone()), gd_constants).unwrap().run;
+        let initial = run.parameters().unwrap();
+        let found = speed(&mut *run, &preset).unwrap();
+        assert!(found > 0.0);
+        assert_eq!(run.parameters().unwrap(), initial);
+    }
+
+    #[test]
+    fn explicit_choices_are_obeyed_and_nothing_is_said_of_them() {
+        let (_, preset) = preset::find("first-look").unwrap();
         let preset = Arc::new(preset);
         let gd_constants = GdConstants { step_size: 0.3, lambda: 0.1 };
-        let fast = || trainer::start(OpenDevice::Cpu, Arc::clone(&preset), gd_constants).unwrap().run;
-        let initial = fast().parameters().unwrap();
-        let candidate = |device: &str, run| Candidate { choice: DeviceChoice::Cpu, device: device.to_owned(), run };
-        for slow_first in [true, false] {
-            let slow = candidate("slow", Box::new(Slow(fast())));
-            let fast = candidate("fast", fast());
-            let started = faster(if slow_first { [slow, fast] } else { [fast, slow] }, &preset).unwrap();
-            assert_eq!(started.device, "fast");
-            assert_eq!(started.run.parameters().unwrap(), initial);
-            let note = started.note.unwrap();
-            assert!(note.starts_with("fast: ") && note.ends_with(" on slow"), "{note}");
-        }
+        let opened = DeviceChoice::Cpu.open(&preset).unwrap();
+        let started = start(DeviceChoice::Cpu, opened, &preset, gd_constants).unwrap();
+        assert_eq!((started.device.as_str(), started.choice, started.note), ("cpu", DeviceChoice::Cpu, None));
+    }
+
+    #[test]
+    fn a_large_batch_is_tried_in_part() {
+        let (_, mut preset) = preset::find("first-look").unwrap();
+        preset.train.batch = 1 << 20;
+        assert_eq!(with_batch(&preset, TRIAL_BATCH).train.batch, TRIAL_BATCH);
+        preset.train.batch = 3;
+        assert_eq!(with_batch(&preset, TRIAL_BATCH).train.batch, 3);
     }
 
     #[test]
     fn speeds_have_two_digits_and_commas() {
-        let cases = [(0.4, "0"), (7.2, "7"), (42.0, "42"), (1_184.0, "1,200"), (18_340.0, "18,000")];
+        let cases = [(0.0432, "0.04"), (0.4321, "0.43"), (7.24, "7.2"), (42.0, "42"), (1_184.0, "1,200")];
         for (speed, text) in cases {
             assert_eq!(grouped(speed), text);
         }
+        assert_eq!(grouped(18_340.0), "18,000");
         assert_eq!(grouped(1_234_567.0), "1,200,000");
     }
 }

@@ -12,7 +12,7 @@ use crate::system::memory;
 /// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first GPU if it answers, else the CPU.
+    /// The GPU with the most free memory or the CPU, whichever trains the preset faster.
     #[default]
     Auto,
     Cpu,
@@ -55,11 +55,31 @@ impl DeviceChoice {
     ///
     /// # Errors
     /// The GPU does not answer or does not compute, or the preset needs more memory than the CPU may use.
-    pub fn open(self, preset: &Preset) -> Result<OpenDevice> {
+    pub fn open(self, preset: &Preset) -> Result<Opened> {
+        let without_note = |device| Opened { device, note: None };
         match self {
-            Self::Cpu => OpenDevice::cpu(preset),
-            Self::Auto => cuda::open(0).or_else(|_| OpenDevice::cpu(preset)),
-            Self::Cuda(number) => cuda::open(number),
+            Self::Cpu => OpenDevice::cpu(preset).map(without_note),
+            Self::Auto if !cfg!(feature = "cuda") => OpenDevice::cpu(preset).map(without_note),
+            Self::Auto => match cuda::open(cuda::most_free()) {
+                Ok(device) => Ok(without_note(device)),
+                Err(why) => Ok(Opened { device: OpenDevice::cpu(preset)?, note: Some(format!("cpu: {why:#}")) }),
+            },
+            Self::Cuda(number) => cuda::open(number).map(without_note),
+        }
+    }
+
+    /// The same for a run that is measured and not trained; of `auto` the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_to_measure(self, preset: &Preset) -> Result<Opened> {
+        match self {
+            Self::Auto | Self::Cpu => {
+                let limit = memory::for_a_run();
+                preset.measuring_fits_into(limit.bytes, limit.by)?;
+                Ok(Opened { device: OpenDevice::Cpu, note: None })
+            }
+            Self::Cuda(_) => self.open(preset),
         }
     }
 
@@ -68,10 +88,19 @@ impl DeviceChoice {
         let gpu = |number| gpu_status::name(number).map(|name| format!("cuda:{number}, {name}"));
         match self {
             Self::Cpu => "cpu".to_owned(),
-            Self::Auto => format!("auto: {}", gpu(0).unwrap_or_else(|why| format!("cpu, because {why}"))),
+            Self::Auto => match gpu(gpu_status::most_free_listed()) {
+                Ok(gpu) => format!("auto: the faster of cpu and {gpu}"),
+                Err(why) => format!("auto: cpu, because {why}"),
+            },
             Self::Cuda(number) => gpu(number).unwrap_or_else(|why| format!("{self}, but {why}")),
         }
     }
+}
+
+/// A device that answers, and why `auto` has not chosen a GPU.
+pub struct Opened {
+    pub device: OpenDevice,
+    pub note: Option<String>,
 }
 
 /// A device that answers.
@@ -109,8 +138,9 @@ mod cuda {
     use dfdx::prelude::{Axes2, Cache, PermuteTo, ReshapeTo, TensorFromVec, TryMatMul, TryStack};
     use dfdx::tensor::{Cuda, Tensor};
 
-    use super::super::cuda_loader;
     use super::super::failure::catch_panic;
+    pub use super::super::gpu_status::most_free;
+    use super::super::nvidia;
     use super::{OpenDevice, Result};
 
     /// Opens a GPU.
@@ -121,7 +151,7 @@ mod cuda {
     /// A GPU that answers and computes.
     fn device(number: usize) -> Result<Cuda> {
         let silent = |why: &str| anyhow!("cuda:{number} does not answer: {why}; --device cpu needs no GPU");
-        if let Some(missing) = cuda_loader::missing() {
+        if let Some(missing) = nvidia::missing() {
             return Err(silent(&missing));
         }
         // If there is no such GPU, the binding panics instead of returning an error.
@@ -163,6 +193,10 @@ mod cuda {
     use anyhow::bail;
 
     use super::{OpenDevice, Result};
+
+    pub fn most_free() -> usize {
+        0
+    }
 
     pub fn open(_number: usize) -> Result<OpenDevice> {
         bail!("this innerloop was built without CUDA: build it with `cargo build --release --features cuda`")

@@ -1,128 +1,18 @@
-//! NVIDIA's libraries, opened at run time.
+//! The functions of NVIDIA's libraries that dfdx's binding declares, defined: they call the library if it is present.
 //!
-//! dfdx uses a GPU through cudarc, which declares the functions below and links nothing. They are defined here, and
-//! call the driver, cuBLAS and NVRTC if these are present. So a program with CUDA support starts on a machine without a
-//! GPU.
+//! dfdx uses a GPU through cudarc, which links nothing. So a program with CUDA support starts on a machine without a GPU.
 //!
 //! Two behaviours differ from the driver's. Functions that free memory, streams and the like always succeed: on a GPU
 //! that is lost they fail, and dfdx would panic while it cleans up, which ends the program. The next call that computes
 //! something reports that the GPU is lost. And allocations of zero bytes do not call the driver.
 
-use std::env;
 use std::ffi::{c_char, c_int, c_longlong, c_uchar, c_uint, c_void};
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-
-/// A library that may be present.
-struct Found {
-    /// Its name in messages.
-    title: &'static str,
-    /// The names of its file, the preferred first.
-    files: &'static [&'static str],
-    /// The stem of a library that it needs from its own folder, which the system's loader may not search.
-    before: Option<&'static str>,
-    library: OnceLock<Option<Library>>,
-}
-
-/// Part of the driver.
-static DRIVER: Found = Found::new("the NVIDIA driver", &["libcuda.so.1"], None);
-/// Matrix products; part of the CUDA toolkit.
-static CUBLAS: Found =
-    Found::new("cuBLAS", &["libcublas.so.13", "libcublas.so.12", "libcublas.so.11"], Some("libcublasLt"));
-/// The compiler of kernels; part of the CUDA toolkit.
-static NVRTC: Found = Found::new("NVRTC", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"], None);
-
-impl Found {
-    const fn new(title: &'static str, files: &'static [&'static str], before: Option<&'static str>) -> Self {
-        Self { title, files, before, library: OnceLock::new() }
-    }
-
-    /// Message if this library is missing.
-    pub fn missing(&self) -> Option<String> {
-        let names = || self.files.join(", ");
-        self.library().is_none().then(|| format!("{} is not on this machine ({})", self.title, names()))
-    }
-
-    fn library(&self) -> Option<&Library> {
-        self.library.get_or_init(|| self.files.iter().find_map(|file| self.open(file))).as_ref()
-    }
-
-    /// Searches CUDA_PATH, then the system's library path, then the default folder of the toolkit.
-    fn open(&self, file: &str) -> Option<Library> {
-        let toolkits = [env::var_os("CUDA_PATH").map(PathBuf::from), None, Some(PathBuf::from("/usr/local/cuda"))];
-        toolkits.iter().find_map(|toolkit| match toolkit {
-            None => open(file.as_ref()),
-            Some(root) => ["lib64", "lib"].iter().find_map(|folder| {
-                let folder = root.join(folder);
-                if let (Some(stem), Some((_, version))) = (self.before, file.split_once(".so")) {
-                    // It stays open: the next library finds it by its name.
-                    std::mem::forget(open(&folder.join(format!("{stem}.so{version}"))));
-                }
-                open(&folder.join(file))
-            }),
-        })
-    }
-
-    /// The function of a name.
-    ///
-    /// # Safety
-    /// `F` must be the type of the function.
-    unsafe fn function<F: Copy>(&self, name: &str) -> Option<F> {
-        // SAFETY: the caller upholds that; the library stays open.
-        self.library().and_then(|library| unsafe { library.get::<F>(name.as_bytes()) }.ok()).map(|found| *found)
-    }
-}
-
-fn open(path: &std::path::Path) -> Option<Library> {
-    // SAFETY: NVIDIA's libraries may be opened at any time, and stay open.
-    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.ok()
-}
-
-/// Message if a library that a GPU needs is missing.
-pub fn missing() -> Option<String> {
-    [&DRIVER, &CUBLAS, &NVRTC].into_iter().find_map(Found::missing)
-}
-
-/// A function of the driver.
-///
-/// # Safety
-/// `F` must be the type of the function.
-pub unsafe fn driver_function<F: Copy>(name: &str) -> Option<F> {
-    // SAFETY: the caller's promise.
-    unsafe { DRIVER.function(name) }
-}
-
-/// A function of NVRTC.
-///
-/// # Safety
-/// `F` must be the type of the function.
-pub unsafe fn nvrtc_function<F: Copy>(name: &str) -> Option<F> {
-    // SAFETY: the caller's promise.
-    unsafe { NVRTC.function(name) }
-}
-
-/// The PCI bus identifier, "00000000:65:00.0", of the GPU with a number in CUDA, which depends on CUDA_VISIBLE_DEVICES
-/// and CUDA_DEVICE_ORDER. `None` before a run is open on a GPU.
-pub fn bus(number: usize) -> Option<String> {
-    type Device = unsafe extern "C" fn(*mut c_int, c_int) -> c_uint;
-    type Bus = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_uint;
-    let (mut device, mut text) = (0, [0; 32]);
-    // SAFETY: the signatures are those of NVIDIA's headers; the pointers are to a number, and to a text of the given
-    // length.
-    let found = unsafe {
-        let find = DRIVER.function::<Device>("cuDeviceGet")?;
-        let bus_id = DRIVER.function::<Bus>("cuDeviceGetPCIBusId")?;
-        find(&mut device, number.try_into().ok()?) == 0 && bus_id(text.as_mut_ptr(), text.len() as c_int, device) == 0
-    };
-    let bytes = text.map(|letter| letter as u8);
-    let text = std::ffi::CStr::from_bytes_until_nul(&bytes).ok()?;
-    found.then(|| text.to_string_lossy().into_owned())
-}
+use super::nvidia::{CUBLAS, DRIVER, NVRTC};
 
 /// CUDA_ERROR_NO_DEVICE, CUBLAS_STATUS_NOT_INITIALIZED and NVRTC_ERROR_INTERNAL_ERROR: returned if a library is
-/// missing, which [`missing`] rules out before the first call.
+/// missing, which [`super::nvidia::missing`] rules out before the first call.
 const NO_DEVICE: c_uint = 100;
 const NOT_INITIALIZED: c_uint = 1;
 const INTERNAL_ERROR: c_uint = 11;

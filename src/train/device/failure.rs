@@ -49,10 +49,14 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 
 /// The error; if the device is out of memory, with what to change: the batch of this many sequences.
 pub fn explained(error: anyhow::Error, device: &str, batch: usize) -> anyhow::Error {
-    let text = format!("{error:#}");
-    let full = ["OUT_OF_MEMORY", "ALLOC_FAILED", "OutOfMemory"].iter().any(|sign| text.contains(sign));
-    match full {
+    match is_out_of_memory(&error) {
         true => anyhow!("{device} has no memory left for a batch of {batch}: make train.batch smaller"),
         false => error,
     }
+}
+
+/// Whether a device has no memory left.
+pub fn is_out_of_memory(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    ["OUT_OF_MEMORY", "ALLOC_FAILED", "OutOfMemory"].iter().any(|sign| text.contains(sign))
 }

@@ -3,10 +3,16 @@
 pub mod auto;
 mod choice;
 #[cfg(feature = "cuda")]
-pub mod cuda_loader;
+mod cuda_loader;
 mod failure;
 mod gpu_status;
+#[cfg(any(test, feature = "cuda"))]
+pub mod nvidia;
+#[cfg(any(test, feature = "cuda"))]
+mod visible;
 
-pub use choice::{DeviceChoice, OpenDevice};
+pub use choice::{DeviceChoice, OpenDevice, Opened};
+#[cfg(feature = "cuda")]
+pub use failure::is_out_of_memory;
 pub use failure::{catch_panic, device_error, explained};
 pub use gpu_status::{Gpu, GpuStatus};

@@ -191,7 +191,7 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         eval_median: median(&losses),
         loss_by_pairs,
         equivalence,
-        loss_differences: held_out.losses().map(against).collect(),
+        loss_differences: held_out.losses().collect::<Vec<_>>().into_par_iter().map(against).collect(),
     })
 }
 
@@ -223,7 +223,20 @@ fn sensitivities(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize
 
 /// Whether a model's state is compared with Σ y xᵀ as its learnt read-out sees it, and not as it is.
 fn reads_state_through_weights(model: &ModelSpec) -> bool {
-    matches!(model, ModelSpec::LinearAttention(_) | ModelSpec::ProductSsm(_))
+    matches!(
+        model,
+        ModelSpec::LinearAttention(_)
+            | ModelSpec::ProductSsm(_)
+            | ModelSpec::DeltaNet(_)
+            | ModelSpec::GatedDeltaNet(_)
+            | ModelSpec::DeltaProduct(_)
+            | ModelSpec::Longhorn(_)
+            | ModelSpec::Mesa(_)
+            | ModelSpec::MLstm(_)
+            | ModelSpec::RetNet(_)
+            | ModelSpec::Rwkv7(_)
+            | ModelSpec::Ttt(_)
+    )
 }
 
 /// Mean |cosine| between the first layer's aligned states and Σ y xᵀ, over the first `size` tasks and all time steps at

@@ -38,7 +38,7 @@ pub fn measure(answers: &[f32], held_out: &HeldOut) -> Distances {
     let all: Vec<(Reference, f64)> = each.iter().map(|(reference, each)| (*reference, mean(each) / scale)).collect();
     let least = (0..all.len()).min_by(|a, b| all[*a].1.total_cmp(&all[*b].1));
     let Some(least) = least else { return Distances { all, least: Reference::Zero, ties: Vec::new() } };
-    let ties = (0..all.len()).filter(|other| {
+    let ties = (0..all.len()).into_par_iter().filter(|other| {
         let further = paired_difference(&each[*other].1, &each[least].1);
         *other != least && further.mean <= ERRORS * further.standard_error
     });

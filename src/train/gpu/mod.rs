@@ -2,18 +2,18 @@
 //!
 //! The engine then has the newest weights and moments. The network's tensors get them when they are asked for: to measure,
 //! to look at hidden states, and to save.
+//!
+//! All of it is compiled for tests, too: kernels run on the host there, and the driver is imitated.
+#![cfg(any(test, feature = "cuda"))]
 
-#[cfg(feature = "cuda")]
-pub mod cuda;
-#[cfg(any(test, feature = "cuda"))]
+mod driver;
+mod engine;
 mod networks;
-#[cfg(any(test, feature = "cuda"))]
+mod nvrtc;
 mod plan;
 #[cfg(test)]
 mod tests;
-
-#[cfg(any(test, feature = "cuda"))]
-pub use whole_steps::{Parameters, StepRates, WholeStepEngine, WholeSteps};
-
-#[cfg(any(test, feature = "cuda"))]
 mod whole_steps;
+
+pub use engine::Engine;
+pub use whole_steps::{Parameters, StepRates, WholeStepEngine, WholeSteps};

@@ -2,9 +2,7 @@
 
 use crate::nn::Activation;
 use crate::nn::graph::Discretization;
-use crate::nn::graph::gpu::program::{
-    CellKind, Derivation, Kernel, NodeId, Program, Size, WeightId, WeightNode, WeightSource,
-};
+use crate::nn::graph::gpu::program::{CellKind, Derivation, Kernel, NodeId, Program, Size, WeightId};
 use crate::nn::model::{GdSsmMlpSpec, LinearAttentionSpec, MlpSpec, ModelSpec, TransformerSpec};
 use crate::task::{Layout, Shape};
 
@@ -15,6 +13,7 @@ const WIDER: usize = 4;
 /// The least λ of the ridge layer.
 const FLOOR: f32 = 1e-6;
 
+mod fast_weights;
 mod stack;
 
 use self::stack::Layer;
@@ -57,6 +56,15 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
         ModelSpec::Lstm(spec) => b.recurrent(CellKind::Lstm, (spec.units, spec.layers), query, shape.outputs),
         ModelSpec::GruAttention(spec) => b.gru_attention(spec.units, query, shape.outputs),
         ModelSpec::Mlp(spec) => b.mlp(spec, shape.outputs),
+        ModelSpec::DeltaNet(spec) => b.delta_net(spec, shape),
+        ModelSpec::GatedDeltaNet(spec) => b.gated_delta_net(spec, shape),
+        ModelSpec::DeltaProduct(spec) => b.delta_product(spec, shape),
+        ModelSpec::Longhorn(_) => b.longhorn(shape),
+        ModelSpec::Mesa(spec) => b.mesa(spec, shape),
+        ModelSpec::MLstm(_) => b.mlstm(shape),
+        ModelSpec::RetNet(spec) => b.retnet(spec, shape),
+        ModelSpec::Rwkv7(_) => b.rwkv7(shape),
+        ModelSpec::Ttt(spec) => b.ttt(spec, shape),
         ModelSpec::RidgeLayer(_) => {
             let log = b.param(1, 1);
             b.push(Kernel::Ridge { x: 0, log, dim: shape.dim, floor: FLOOR }, 1, shape.outputs);
@@ -325,10 +333,4 @@ impl Builder {
         let decode = self.linear(spec.units, outputs);
         self.affine(units, decode);
     }
-}
-
-/// How many numbers each parameter has.
-pub fn parameter_shapes(program: &Program) -> Vec<(usize, usize)> {
-    let of = |weight: &WeightNode| matches!(weight.source, WeightSource::Parameter).then_some(weight.shape);
-    program.weights.iter().filter_map(of).collect()
 }

@@ -34,6 +34,55 @@ pub fn training(preset: &Preset) -> Training {
     }
 }
 
+/// Steps of one launch at most; of tasks that the host samples, fewer.
+const AT_ONCE: usize = 128;
+const ROWS_AT_ONCE: usize = 16;
+/// Numbers that the tokens of such steps may take: 256 MiB.
+const ROWS: usize = 1 << 26;
+
+/// Values of four bytes that an engine keeps on its GPU. Blocks loop over the batch, so none but the tokens that the host samples
+/// grow with it.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuMemory {
+    pub parameters: usize,
+    /// Sums of gradients, and the loss, of each block.
+    pub partials: usize,
+    pub squares: usize,
+    pub scratch: usize,
+    /// Steps of one launch, each with its loss and rates.
+    pub at_once: usize,
+    /// Tokens and targets of these steps, where the host samples.
+    pub rows: Option<[usize; 2]>,
+}
+
+impl GpuMemory {
+    pub fn of(training: &Training, source: &Source, batch: usize, blocks: usize) -> Self {
+        let tokens = batch * training.program.nodes[0].size.count();
+        let (at_once, rows) = match training.sampling {
+            Sampling::Own(_) => (AT_ONCE, None),
+            Sampling::Rows => {
+                let at_once = (ROWS / tokens.max(1)).clamp(1, ROWS_AT_ONCE);
+                (at_once, Some([at_once * tokens, at_once * batch * training.outputs]))
+            }
+        };
+        let parameters = source.parameters;
+        let partials = blocks * (parameters + 1);
+        Self { parameters, partials, squares: source.chunks, scratch: blocks * source.scratch, at_once, rows }
+    }
+
+    pub fn bytes(&self) -> usize {
+        let rows = self.rows.map_or(0, |[tokens, targets]| tokens + targets);
+        // Weights twice, two moments, where they lie transposed, and the gradient.
+        4 * (6 * self.parameters + self.partials + self.squares + self.scratch + 3 * self.at_once + rows + 1)
+    }
+}
+
+/// Blocks that share a batch as evenly as they can, of `most` that the GPU holds at once.
+pub fn blocks(source: &Source, batch: usize, most: usize) -> usize {
+    let groups = batch.div_ceil(source.lanes);
+    groups.div_ceil(groups.div_ceil(most))
+}
+
 /// Bytes of shared memory that a sequence takes where all of it lies there.
 fn bytes_of_lane(training: &Training, workers: usize) -> usize {
     let all = |lanes: usize| {

@@ -1,6 +1,8 @@
 //! The kernels on the host are held to the CPU: every preset, gradients and fifty steps.
 
 mod host;
+mod imitation;
+mod memory;
 
 use std::sync::Arc;
 
@@ -8,11 +10,12 @@ use anyhow::Result;
 use dfdx::tensor::Cpu;
 
 use self::host::{Compiled, State, compiler};
-use super::networks::parameter_shapes;
+use super::nvrtc;
 use super::plan::{GpuSize, plan, training};
 use super::{Parameters, StepRates, WholeStepEngine, WholeSteps};
 use crate::nn::AdamStep;
 use crate::nn::graph::gpu::orders::{Orders, Rate};
+use crate::nn::graph::gpu::program::{Program, WeightSource};
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, write};
 use crate::nn::model::GdConstants;
@@ -110,6 +113,12 @@ fn steps(run: &mut dyn Run, preset: &Preset, steps: std::ops::Range<u64>) {
         let key = StreamKey { seed: preset.train.seed, stream: Stream::Train, step };
         run.step(key, preset.train.lr_at(step)).unwrap();
     }
+}
+
+/// The shapes of a program's parameters, in the network's order.
+fn parameter_shapes(program: &Program) -> Vec<(usize, usize)> {
+    let parameters = program.weights.iter().filter(|weight| matches!(weight.source, WeightSource::Parameter));
+    parameters.map(|weight| weight.shape).collect()
 }
 
 fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
@@ -262,18 +271,22 @@ fn a_run_by_whole_steps_reports_measures_saves_and_goes_on_as_one_by_single_step
     }
 }
 
-/// Every preset, cut as an H200 would have it, fits and keeps its kernel's sizes.
+const H200: GpuSize = GpuSize { multiprocessors: 132, shared_block: 232_448, shared_multiprocessor: 233_472 };
+
+/// By the compiler that GPUs use, which needs no GPU: `CUDA_PATH=… cargo test --lib by_nvrtc -- --ignored --nocapture`.
 #[test]
-fn every_preset_has_a_plan_at_every_batch() {
-    for (name, preset) in presets() {
-        for batch in [1, 64, 2048, 65_536, 1_000_000] {
+#[ignore = "needs NVRTC, and takes minutes"]
+fn every_preset_compiles_by_nvrtc() {
+    for (name, mut preset) in presets() {
+        for batch in [64, 16_384] {
+            preset.train.batch = batch;
             let source = plan(&training(&preset), batch, H200);
-            assert!(source.shared <= H200.shared_block && source.threads <= 1024, "{name} {batch}");
+            let began = std::time::Instant::now();
+            let code = nvrtc::compile(&source.text, 90).unwrap_or_else(|error| panic!("{name} {batch}: {error:#}"));
+            eprintln!("{name} {batch}: {} bytes in {:.1} s", code.len(), began.elapsed().as_secs_f64());
         }
     }
 }
-
-const H200: GpuSize = GpuSize { multiprocessors: 132, shared_block: 232_448, shared_multiprocessor: 233_472 };
 
 /// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns; with no
 /// lanes, as they are planned for a batch in place of the workers.

@@ -84,6 +84,19 @@ fn the_portable_path_equals_the_cpu_kernels() {
     }
 }
 
+/// A GPU may train on batches that fit nowhere: their loss is that of the first tasks.
+#[test]
+fn the_loss_of_a_large_batch_is_that_of_its_first_tasks() {
+    for name in ["first-look", "gd-ssm-sine"] {
+        let (_, mut preset) = preset::find(name).unwrap();
+        let loss = |preset: &Preset| on_cpu(preset).batch_loss(key(7)).unwrap();
+        preset.train.batch = LOSS_TASKS;
+        let few = loss(&preset);
+        preset.train.batch = 2 * LOSS_TASKS + 5;
+        assert_eq!(loss(&preset), few, "{name}");
+    }
+}
+
 #[test]
 fn queued_steps_equal_steps_that_are_waited_for() {
     let (name, preset) = presets().into_iter().find(|(name, _)| name == "gd-ssm").unwrap();
@@ -123,8 +136,8 @@ fn a_divergence_among_queued_steps_is_seen() {
 fn a_gpu_has_a_name_and_a_load() {
     match crate::train::Gpu::of("cuda:0").and_then(|gpu| gpu.status()) {
         Some(gpu) => {
-            println!("NVML: {}, {} of {} bytes, busy {} %", gpu.name, gpu.used, gpu.total, gpu.busy);
-            assert!(!gpu.name.is_empty() && gpu.used <= gpu.total && gpu.busy <= 100);
+            println!("NVML: {}, {} of {} bytes, busy {:?} %", gpu.name, gpu.used, gpu.total, gpu.busy);
+            assert!(!gpu.name.is_empty() && gpu.used <= gpu.total && gpu.busy.is_none_or(|busy| busy <= 100));
             let describe = DeviceChoice::Cuda(0).describe();
             assert!(describe.contains(&gpu.name), "{describe}");
         }
@@ -132,23 +145,27 @@ fn a_gpu_has_a_name_and_a_load() {
     }
 }
 
-/// On a machine with a GPU: `cargo test --features cuda --lib trainer`.
+/// The GPU, on a machine that has one.
+#[cfg(feature = "cuda")]
+fn gpu(preset: &Preset) -> Option<OpenDevice> {
+    let opened = DeviceChoice::Cuda(0).open(preset);
+    opened.inspect_err(|error| eprintln!("SKIPPED, because no GPU answers: {error:#}")).ok().map(|opened| opened.device)
+}
+
+/// On a machine with a GPU: `cargo test --features cuda --lib a_gpu`.
 #[cfg(feature = "cuda")]
 #[test]
 fn a_gpu_equals_the_cpu() {
     for (name, preset) in presets() {
-        let device = match DeviceChoice::Cuda(0).open(&preset) {
-            Ok(device) => device,
-            Err(error) => {
-                eprintln!("SKIPPED, because no GPU answers: {error:#}");
-                return;
-            }
-        };
+        let Some(device) = gpu(&preset) else { return };
         let StartedRun { run: mut gpu, note } = start(device, Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
         assert_eq!(note, None, "{name}: whole steps");
         let mut cpu = on_cpu(&preset);
         let expected = train(&mut cpu, &preset);
-        assert_agree(&name, &train(&mut *gpu, &preset), &expected);
+        let found = train(&mut *gpu, &preset);
+        assert_agree(&name, &found, &expected);
+        let again = train(&mut *gpu, &preset);
+        assert!(found.reports == again.reports && found.moved == again.moved, "{name}: the same bits twice");
         // What is saved on one device continues on the other.
         let checkpoint = |run: &dyn Run| Checkpoint {
             seed: SEED,
@@ -166,27 +183,13 @@ fn a_gpu_equals_the_cpu() {
     }
 }
 
-/// What `auto` would choose, and why, on a machine with a GPU: `cargo test --release --features cuda --lib auto_on_a_gpu --
-/// --ignored --nocapture`.
+/// What a GPU trains by where its kernel cannot be compiled.
 #[cfg(feature = "cuda")]
 #[test]
-#[ignore = "measures"]
-fn auto_on_a_gpu() {
-    use crate::train::device::auto;
-    for (name, mut preset) in preset::all().into_iter().filter_map(|entry| Some((entry.name, entry.preset.ok()?))) {
-        let own = preset.train.batch;
-        let peers = ["gd-ssm", "linear-attention", "gru", "lstm", "lru", "s5", "mamba", "mamba2", "transformer"];
-        let batches = if peers.contains(&name.as_str()) { vec![own, 64, 2048, 16_384] } else { vec![own] };
-        for batch in batches {
-            preset.train.batch = batch;
-            let device = DeviceChoice::Cuda(0).open(&preset).unwrap();
-            let began = std::time::Instant::now();
-            let started = auto::start(DeviceChoice::Auto, device, &Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
-            println!(
-                "AUTO {name} {batch} {} [{:.1} s]",
-                started.note.unwrap_or_default(),
-                began.elapsed().as_secs_f64()
-            );
-        }
+fn compositions_on_a_gpu_equal_the_cpu() {
+    for (name, preset) in presets() {
+        let Some(OpenDevice::Cuda { device, .. }) = gpu(&preset) else { return };
+        let mut gpu = Trainer::new(device, Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
+        assert_agree(&name, &train(&mut gpu, &preset), &train(&mut on_cpu(&preset), &preset));
     }
 }

@@ -203,7 +203,7 @@ impl Gallery {
             GalleryAction::NextTab => {
                 self.tab = if self.tab == Tab::Presets { Tab::Sessions } else { Tab::Presets };
             }
-            GalleryAction::NextDevice => self.device = next_device(self.device),
+            GalleryAction::NextDevice => self.device = next_device(self.device, &self.descriptions),
             GalleryAction::Search => self.typing = true,
             GalleryAction::Type(c) if c.is_control() => {}
             GalleryAction::Type(c) => match &mut self.renaming {
@@ -309,10 +309,26 @@ impl Gallery {
     }
 }
 
-fn next_device(device: DeviceChoice) -> DeviceChoice {
-    match device {
-        DeviceChoice::Auto => DeviceChoice::Cpu,
-        DeviceChoice::Cpu if cfg!(feature = "cuda") => DeviceChoice::Cuda(0),
-        DeviceChoice::Cpu | DeviceChoice::Cuda(_) => DeviceChoice::Auto,
+/// The choice after this one, of those that the machine offers.
+fn next_device(device: DeviceChoice, offered: &[(DeviceChoice, String)]) -> DeviceChoice {
+    let at = offered.iter().position(|(choice, _)| *choice == device).map_or(0, |at| at + 1);
+    offered.get(at).or(offered.first()).map_or(DeviceChoice::Auto, |(choice, _)| *choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_of_a_device_follow_each_other_round() {
+        let choices = [DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Cuda(1)];
+        let offered = choices.map(|choice| (choice, choice.to_string()));
+        let mut device = DeviceChoice::Auto;
+        for choice in choices.into_iter().cycle().skip(1).take(5) {
+            device = next_device(device, &offered);
+            assert_eq!(device, choice);
+        }
+        assert_eq!(next_device(DeviceChoice::Cuda(7), &offered), DeviceChoice::Auto);
+        assert_eq!(next_device(DeviceChoice::Cpu, &[]), DeviceChoice::Auto);
     }
 }

@@ -54,10 +54,11 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %".
+/// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %"; "–" for a load that is not known.
 fn card(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
     let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
-    format!(" {name}, {:.1} of {:.1} GB, busy {busy:3} %", gigabytes(used), gigabytes(total))
+    let busy = busy.map_or_else(|| "–".to_owned(), |percent| percent.to_string());
+    format!(" {name}, {:.1} of {:.1} GB, busy {busy:>3} %", gigabytes(used), gigabytes(total))
 }
 
 /// As many of the groups that stand two spaces apart as fit: a number that is cut would be a wrong number.

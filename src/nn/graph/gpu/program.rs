@@ -117,6 +117,56 @@ pub enum Kernel {
         dim: usize,
         floor: f32,
     },
+    /// Every token times a factor, with the rates of the rule where it has them.
+    ScaleVectors {
+        x: NodeId,
+        rates: Option<NodeId>,
+        rule: ScaleRule,
+    },
+    FastWeights(FastWeightParts),
+    /// Keys, values and query of the mesa layer, and its log penalty.
+    Mesa {
+        parts: [NodeId; 3],
+        log: WeightId,
+        steps: usize,
+        floor: f32,
+    },
+}
+
+/// The rules of `scale_vectors.cu`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScaleRule {
+    Rate,
+    Normalised,
+    Implicit,
+    UnitLength,
+    Normaliser,
+}
+
+/// What a memory of pairs is written with, and its query.
+#[derive(Clone, Copy, Debug)]
+pub struct FastWeightParts {
+    pub keys: NodeId,
+    /// Without them every value is 1.
+    pub values: Option<NodeId>,
+    pub query: NodeId,
+    /// − (S e) bᵀ: e.
+    pub erase: Option<NodeId>,
+    /// b, where it is not the key.
+    pub beside: Option<NodeId>,
+    pub decay: Option<NodeId>,
+    /// What is kept without `decay`.
+    pub constant: f32,
+    pub pairs: usize,
+    /// Pairs of a block.
+    pub block: usize,
+}
+
+impl FastWeightParts {
+    /// All sequences, in the order of the kernel's arguments.
+    pub fn all(&self) -> [Option<NodeId>; 6] {
+        [Some(self.keys), self.values, Some(self.query), self.erase, self.beside, self.decay]
+    }
 }
 
 impl Kernel {
@@ -144,6 +194,9 @@ impl Kernel {
             Self::PlusToken(x, y) => vec![*x, *y],
             Self::SoftmaxAttend { parts, .. } => parts.to_vec(),
             Self::SelectiveScan { parts, .. } => parts.to_vec(),
+            Self::ScaleVectors { x, rates, .. } => [*x].into_iter().chain(*rates).collect(),
+            Self::FastWeights(parts) => parts.all().into_iter().flatten().collect(),
+            Self::Mesa { parts, .. } => parts.to_vec(),
         }
     }
 
@@ -160,6 +213,8 @@ impl Kernel {
             | Self::SoftmaxTokens(_)
             | Self::Contract(_)
             | Self::MatrixTimes(_)
+            | Self::ScaleVectors { .. }
+            | Self::FastWeights(_)
             | Self::Reverse(_) => false,
             Self::PlusRow(..)
             | Self::TimesRow(..)
@@ -173,6 +228,7 @@ impl Kernel {
             | Self::LinearAttend { .. }
             | Self::Recurrent { .. }
             | Self::DecayScan { .. }
+            | Self::Mesa { .. }
             | Self::Ridge { .. } => true,
         }
     }

@@ -14,7 +14,7 @@ use super::sampling::Sampling;
 type Text = (&'static str, &'static str);
 
 const FRAME: Text = ("src/nn/graph/gpu/frame.cu", include_str!("frame.cu"));
-const STEPS: [Text; 12] = [
+const STEPS: [Text; 15] = [
     ("src/nn/step/project.cu", include_str!("../../step/project.cu")),
     ("src/nn/step/entrywise.cu", include_str!("../../step/entrywise.cu")),
     ("src/nn/step/norm.cu", include_str!("../../step/norm.cu")),
@@ -27,6 +27,9 @@ const STEPS: [Text; 12] = [
     ("src/nn/step/recurrent.cu", include_str!("../../step/recurrent.cu")),
     ("src/nn/step/contract.cu", include_str!("../../step/contract.cu")),
     ("src/nn/step/ridge.cu", include_str!("../../step/ridge.cu")),
+    ("src/nn/step/scale_vectors.cu", include_str!("../../step/scale_vectors.cu")),
+    ("src/nn/step/fast_weights.cu", include_str!("../../step/fast_weights.cu")),
+    ("src/nn/step/mesa.cu", include_str!("../../step/mesa.cu")),
 ];
 const DERIVED: Text = ("src/nn/step/derived.cu", include_str!("../../step/derived.cu"));
 const SAMPLER: Text = ("src/nn/graph/gpu/sampler.cu", include_str!("sampler.cu"));

@@ -4,7 +4,7 @@ use super::super::program::{Kernel, NodeId, Size};
 use super::composite::{
     linear_attend_backward, recurrent_backward, selective_scan_backward, window_layer_backward, window_scan_backward,
 };
-use super::{Phase, Places, calls, curve, further, project_grad_x, project_grads};
+use super::{Phase, Places, calls, curve, fast_weights, further, project_grad_x, project_grads, scale};
 
 /// From the gradient by the result to those by inputs and weights.
 pub fn backward(p: &Places<'_>) -> Vec<Phase> {
@@ -160,6 +160,36 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::Reverse(x) => {
             let (mode, to) = by(*x);
             vec![calls([format!("reverse_backward<{mode}, {length}, {width}>(id, {grad}, {to})")])]
+        }
+        Kernel::ScaleVectors { x, rates, rule } => {
+            let (mode, to) = by(*x);
+            let none = || ("NONE", "nullptr".to_owned());
+            let (rate_mode, to_rates) = rates.map_or_else(none, by);
+            let rates = rates.map_or_else(|| "nullptr".to_owned(), v);
+            let sizes = format!("{mode}, {rate_mode}, {}, {length}, {width}", scale(*rule));
+            let x = v(*x);
+            vec![calls([format!("scale_vectors_backward<{sizes}>(id, {x}, {rates}, {grad}, {to}, {to_rates})")])]
+        }
+        Kernel::FastWeights(parts) => {
+            let (sizes, given) = fast_weights(p, parts);
+            let none = || ("NONE", "nullptr".to_owned());
+            let all = parts.all().map(|part| part.map_or_else(none, by));
+            let (modes, to): (Vec<&str>, Vec<String>) = all.into_iter().unzip();
+            let (modes, to, tokens) = (modes.join(", "), to.join(", "), p.size(parts.keys).length);
+            vec![calls([format!(
+                "fast_weights_backward<{modes}, {tokens}, {sizes}>(id, {given}, {kept}, {grad}, FastWeightGrads{{{to}}})"
+            )])]
+        }
+        Kernel::Mesa { parts: [keys, values, query], log, steps, floor } => {
+            let Size { length: tokens, width: n } = p.size(*keys);
+            let given = [v(*keys), v(*values), v(*query), w(*log)].join(", ");
+            let (modes, to): (Vec<&str>, Vec<String>) = [by(*keys), by(*values), by(*query)].into_iter().unzip();
+            let (modes, to) = (modes.join(", "), to.join(", "));
+            let sizes = format!("{modes}, {tokens}, {}, {n}, {width}, {steps}", tokens - 1);
+            vec![
+                calls([format!("mesa_backward<{sizes}>(id, {given}, {floor:?}f, {grad}, {to}, {scratch})")]),
+                calls([format!("sum_lanes<{n}>(id, {scratch}, {})", gw(*log))]),
+            ]
         }
         Kernel::Ridge { x, log, dim, .. } => {
             let sizes = format!("{}, {dim}, {count}", p.size(*x).length - 1);

@@ -1,7 +1,7 @@
 //! The phases of each step from its inputs to its result.
 
 use super::super::program::{CellKind, Kernel, Size, WeightId};
-use super::{Phase, Places, calls, cell, curve, further, past, project, windows};
+use super::{Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale, windows};
 
 /// From the inputs to the result.
 pub fn forward(p: &Places<'_>) -> Vec<Phase> {
@@ -128,6 +128,22 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             vec![calls([format!("decay_scan_forward<{sizes}>(id, {}, {}, {kept}, {own})", v(*x), w(*decay))])]
         }
         Kernel::Reverse(x) => vec![calls([format!("reverse_forward<{length}, {width}>(id, {}, {own})", v(*x))])],
+        Kernel::ScaleVectors { x, rates, rule } => {
+            let rates = rates.map_or_else(|| "nullptr".to_owned(), v);
+            let rule = scale(*rule);
+            vec![calls([format!("scale_vectors_forward<{rule}, {length}, {width}>(id, {}, {rates}, {own})", v(*x))])]
+        }
+        Kernel::FastWeights(parts) => {
+            let (sizes, given) = fast_weights(p, parts);
+            let query = v(parts.query);
+            vec![calls([format!("fast_weights_forward<{sizes}>(id, {given}, {query}, {kept}, {own})")])]
+        }
+        Kernel::Mesa { parts: [keys, values, query], log, steps, floor } => {
+            let Size { length: tokens, width: n } = p.size(*keys);
+            let given = [v(*keys), v(*values), v(*query), w(*log)].join(", ");
+            let sizes = format!("{}, {n}, {width}, {steps}", tokens - 1);
+            vec![calls([format!("mesa_forward<{sizes}>(id, {given}, {floor:?}f, {own})")])]
+        }
         Kernel::Ridge { x, log, dim, floor } => {
             let Size { length: tokens, width: wide } = p.size(*x);
             let (query, sizes) = (further(&v(*x), (tokens - 1) * wide), format!("{}, {dim}, {count}", tokens - 1));

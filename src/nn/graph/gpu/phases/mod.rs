@@ -12,7 +12,7 @@ pub use backward::backward;
 pub use derived::{derive, derive_backward};
 pub use forward::forward;
 
-use super::program::{CellKind, Kernel, Node, NodeId, Program, Size, WeightId};
+use super::program::{CellKind, FastWeightParts, Kernel, Node, NodeId, Program, ScaleRule, Size, WeightId};
 use crate::nn::graph::Discretization;
 use crate::nn::step::Activation;
 
@@ -136,7 +136,11 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
         | Kernel::SoftmaxTokens(_)
         | Kernel::Contract(_)
         | Kernel::MatrixTimes(_)
+        | Kernel::ScaleVectors { .. }
         | Kernel::Reverse(_) => Room::default(),
+        Kernel::FastWeights(parts) => {
+            Room { kept: parts.pairs.div_ceil(parts.block) * size(&parts.keys).width, scratch: 0 }
+        }
         Kernel::Normalise { x, .. } => Room { kept: 2 * size(x).length, scratch: 2 * own.width },
         Kernel::SoftmaxAttend { parts, heads } => {
             let matrices = heads * own.length * size(&parts[1]).length;
@@ -171,6 +175,7 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
             let each = size(x).length * own.width;
             Room { kept: (cell.gates() + 1 + extra) * each, scratch: own.width }
         }
+        Kernel::Mesa { parts, .. } => Room { kept: 0, scratch: size(&parts[0]).width },
         Kernel::DecayScan { .. } => Room { kept: own.width, scratch: 0 },
         Kernel::Ridge { dim, .. } => Room { kept: 2 * dim * dim + 2 * dim, scratch: dim + 1 },
     }
@@ -203,8 +208,32 @@ pub fn reads_inputs_again(node: &Node) -> bool {
         | Kernel::Recurrent { .. }
         | Kernel::Contract(_)
         | Kernel::MatrixTimes(_)
+        | Kernel::ScaleVectors { .. }
+        | Kernel::FastWeights(_)
+        | Kernel::Mesa { .. }
         | Kernel::Ridge { .. } => true,
     }
+}
+
+fn scale(rule: ScaleRule) -> &'static str {
+    match rule {
+        ScaleRule::Rate => "RATE",
+        ScaleRule::Normalised => "NORMALISED",
+        ScaleRule::Implicit => "IMPLICIT",
+        ScaleRule::UnitLength => "UNIT_LENGTH",
+        ScaleRule::Normaliser => "NORMALISER",
+    }
+}
+
+/// The sizes of a memory of pairs, and the structure of what is written to it.
+fn fast_weights(p: &Places<'_>, parts: &FastWeightParts) -> (String, String) {
+    let place = |node: Option<NodeId>| node.map_or_else(|| "nullptr".to_owned(), p.value);
+    let (n, m) = (p.size(parts.keys).width, parts.values.map_or(1, |values| p.size(values).width));
+    let decay = parts.decay.map_or(0, |decay| p.size(decay).width);
+    let (erases, apart, valued) = (parts.erase.is_some(), parts.beside.is_some(), parts.values.is_some());
+    let sizes = format!("{}, {n}, {m}, {decay}, {}, {erases}, {apart}, {valued}", parts.pairs, parts.block);
+    let given: Vec<String> = [Some(parts.keys), parts.values, parts.erase, parts.beside, parts.decay].map(place).into();
+    (sizes, format!("FastWeights{{{}, {:?}f}}", given.join(", "), parts.constant))
 }
 
 /// `window_parts` of window_scan.cu.

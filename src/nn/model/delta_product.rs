@@ -1,0 +1,85 @@
+//! DeltaProduct: several delta-rule steps for each token.
+//!
+//! | here | paper (2502.10297, equations 5 and 6) | shape |
+//! |---|---|---|
+//! | `Wq`, `Wk`, `Wv`, S | queries, P keys and values a token, and H: see [`super::fast_weights`] | |
+//! | `Wβ`, `bβ` | β = σ(e Wβ + bβ), the step size of each | (w, P), (1, P) |
+//!
+//! For j = 1 … P in turn S ← S + β_j (v_j − S k_j) k_jᵀ/‖k_j‖². The state's transition is a product of P generalised Householder
+//! matrices. With P = 1 it is DeltaNet.
+//!
+//! Deviations as in [`super::delta_net`]; β stays below 1, where the paper allows 2.
+
+use anyhow::Result;
+use dfdx::prelude::Tape;
+use serde::{Deserialize, Serialize};
+
+use super::delta_net::StepSize;
+use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
+use super::{Architecture, Configured, Init, Setting};
+use crate::bounds;
+use crate::nn::graph::{Memory, Sequence};
+use crate::nn::weights::weights;
+use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::task::{Layout, Shape};
+
+/// DeltaProduct in a preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeltaProductSpec {
+    /// P: steps for each token.
+    #[serde(deserialize_with = "bounds::layers")]
+    pub products: usize,
+    #[serde(default)]
+    pub step: StepSize,
+}
+
+impl Architecture for DeltaProductSpec {
+    type Net<D: Device> = DeltaProduct<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        fast_weights::check("DeltaProduct", layout)
+    }
+
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        fast_weights::activations(shape, layout, self.products * (1 + 2 * shape.dim))
+    }
+
+    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
+        fast_weights::costs(shape, tokens, self.products * (1 + 2 * shape.dim))
+    }
+}
+
+weights! {
+    /// The network.
+    pub struct DeltaProduct<D>(config: Configured<DeltaProductSpec>) {
+        let Configured { spec: DeltaProductSpec { products, step }, setting: Setting { shape, layout, .. } } = config;
+        let (width, activation) = (layout.width(shape), Activation::Sigmoid);
+        weights {
+            projections: Projections<D> = ProjectionConfig { products, ..ProjectionConfig::new(Init::Random, shape) },
+            rate: Gate<D> = GateConfig { symbol: "β", width, gates: products, activation, bias: 0.0 },
+        }
+        constants { step: StepSize = step, }
+    }
+}
+
+impl<D: Device> FastWeightModel<D> for DeltaProduct<D> {
+    fn projections(&self) -> &Projections<D> {
+        &self.projections
+    }
+
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+        let rates = self.projections.split(self.rate.of(tokens));
+        self.step.on(self.projections.memory(tokens), rates)
+    }
+}
+
+impl<D: Device> Net<D> for DeltaProduct<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
+        self.answers(input)
+    }
+
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
+        self.fast_weights(tokens)
+    }
+}

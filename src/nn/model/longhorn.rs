@@ -1,0 +1,89 @@
+//! Longhorn: fast weights that each pair moves by an implicit step, which takes the error after the step.
+//!
+//! | here | paper (2407.14207, equations 4 to 6) | shape |
+//! |---|---|---|
+//! | `Wq`, `Wk`, `Wv`, S | queries, keys, values and fast weights: see [`super::fast_weights`] | |
+//! | `Wβ`, `bβ` | β = softplus(e Wβ + bβ), how much the pair counts against the state | (w, 1), (1, 1) |
+//!
+//! S_t = argmin ‖S − S_{t−1}‖² + β_t ‖S k_t − v_t‖² = S_{t−1} + β_t/(1 + β_t ‖k_t‖²) (v_t − S_{t−1} k_t) k_tᵀ. It is stable for
+//! any β. For k = x, v = y and β = s_w²/σ² the first pair is read as by a Kalman filter, which is ridge regression; later ones
+//! are not, because the filter's covariance shrinks and this one stays I. Where β → ∞ it is normalised least mean squares.
+//!
+//! Deviations: one β a token and not one for each value, and k kᵀ as it is, where the paper's network keeps its diagonal so
+//! that all tokens can be scanned at once; β is positive without a bound, where the paper's σ keeps it below 1.
+
+use anyhow::Result;
+use dfdx::prelude::Tape;
+use serde::{Deserialize, Serialize};
+
+use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
+use super::{Architecture, Configured, Init, Setting};
+use crate::nn::graph::{Erased, Memory, Sequence};
+use crate::nn::step::VectorScale;
+use crate::nn::weights::weights;
+use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::task::{Layout, Shape};
+
+/// Longhorn in a preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LonghornSpec {
+    /// In the construction β = s_w²/σ².
+    pub init: Init,
+}
+
+/// β of the construction where there is no noise.
+const WITHOUT_NOISE: f64 = 1e6;
+
+impl Architecture for LonghornSpec {
+    type Net<D: Device> = Longhorn<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        fast_weights::check("Longhorn", layout)
+    }
+
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        fast_weights::activations(shape, layout, 1)
+    }
+
+    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
+        fast_weights::costs(shape, tokens, 1)
+    }
+}
+
+weights! {
+    /// The network.
+    pub struct Longhorn<D>(config: Configured<LonghornSpec>) {
+        let Configured { spec: LonghornSpec { init }, setting: Setting { shape, layout, gd_constants } } = config;
+        let rate = gd_constants.lambda.recip().min(WITHOUT_NOISE);
+        // The inverse of softplus: ln(e^β − 1).
+        let bias = match init { Init::Random => 1.0, Init::Constructed => (rate + (-(-rate).exp()).ln_1p()) as f32 };
+        let (width, activation) = (layout.width(shape), Activation::Softplus);
+        weights {
+            projections: Projections<D> = ProjectionConfig::new(init, shape),
+            rate: Gate<D> = GateConfig { symbol: "β", width, gates: 1, activation, bias },
+        }
+    }
+}
+
+impl<D: Device> FastWeightModel<D> for Longhorn<D> {
+    fn projections(&self) -> &Projections<D> {
+        &self.projections
+    }
+
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+        let memory = self.projections.memory(tokens);
+        let keys = memory.keys.times_step_size(VectorScale::Implicit, self.rate.of(tokens));
+        Memory { keys, erase: Erased::WithKeys(memory.keys), ..memory }
+    }
+}
+
+impl<D: Device> Net<D> for Longhorn<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
+        self.answers(input)
+    }
+
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
+        self.fast_weights(tokens)
+    }
+}

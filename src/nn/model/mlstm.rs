@@ -1,0 +1,94 @@
+//! mLSTM of xLSTM: a matrix memory with an input gate, a forget gate and a normaliser.
+//!
+//! | here | paper (2405.04517, equations 19 to 27) | shape |
+//! |---|---|---|
+//! | `Wq`, `Wk`, `Wv`, S | q, k, v and C: see [`super::fast_weights`] | |
+//! | `Wi`, `bi` | i = softplus(e Wi + bi), how strongly a pair is written | (w, 1), (1, 1) |
+//! | `Wf`, `bf` | f = σ(e Wf + bf), how much is kept | (w, 1), (1, 1) |
+//! | n | the normaliser, n_t = f_t n_{t−1} + i_t k_t | (d) |
+//!
+//! S_t = f_t S_{t−1} + i_t v_t k_tᵀ, ŷ = S q / max(|n·q|, 1): one step of gradient descent where |n·q| < 1, else an average of
+//! the values.
+//!
+//! Deviations: i = softplus(u) where the paper has exp(u), which needs a running maximum to stay finite; f = σ(u), one of the
+//! paper's two choices; no output gate.
+
+use anyhow::Result;
+use dfdx::prelude::Tape;
+use serde::{Deserialize, Serialize};
+
+use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
+use super::{Architecture, Configured, Init, Setting};
+use crate::nn::graph::{GraphBuilder, Kept, Memory, Sequence};
+use crate::nn::step::VectorScale;
+use crate::nn::weights::weights;
+use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::task::{Layout, Shape};
+
+/// mLSTM in a preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MLstmSpec {
+    /// The construction is a step of gradient descent where the normaliser is below 1.
+    pub init: Init,
+}
+
+/// The initial bias of the forget gate.
+const BIAS: f32 = 3.0;
+
+impl Architecture for MLstmSpec {
+    type Net<D: Device> = MLstm<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        fast_weights::check("MLstm", layout)
+    }
+
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        fast_weights::activations(shape, layout, 2)
+    }
+
+    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
+        fast_weights::costs(shape, tokens, 2)
+    }
+}
+
+weights! {
+    /// The network.
+    pub struct MLstm<D>(config: Configured<MLstmSpec>) {
+        let Configured { spec: MLstmSpec { init }, setting: Setting { shape, layout, gd_constants } } = config;
+        let projections = ProjectionConfig { value: gd_constants.step_size, ..ProjectionConfig::new(init, shape) };
+        let width = layout.width(shape);
+        // softplus(0.541) = 1.
+        let (input, forget) = match init { Init::Random => (0.541, BIAS), Init::Constructed => (0.541_324_85, OPEN) };
+        weights {
+            projections: Projections<D> = projections,
+            input: Gate<D> = GateConfig { symbol: "i", width, gates: 1, activation: Activation::Softplus, bias: input },
+            forget: Gate<D> = GateConfig { symbol: "f", width, gates: 1, activation: Activation::Sigmoid, bias: forget },
+        }
+    }
+}
+
+impl<D: Device> FastWeightModel<D> for MLstm<D> {
+    fn projections(&self) -> &Projections<D> {
+        &self.projections
+    }
+
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+        let memory = self.projections.memory(tokens);
+        let keys = memory.keys.times_step_size(VectorScale::Rate, self.input.of(tokens));
+        Memory { keys, decay: Kept::Sequence(self.forget.of(tokens)), ..memory }
+    }
+}
+
+impl<D: Device> Net<D> for MLstm<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
+        let builder = GraphBuilder::new(&input);
+        let memory = self.memory(builder.tokens());
+        let normaliser = Memory { values: None, ..memory }.read();
+        memory.read().times_step_size(VectorScale::Normaliser, normaliser).answer(input)
+    }
+
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
+        self.fast_weights(tokens)
+    }
+}

@@ -1,0 +1,97 @@
+//! RWKV-7: fast weights with a decay and a step size for each channel.
+//!
+//! | here | paper (2503.14456, equations 2 to 19) | shape |
+//! |---|---|---|
+//! | `Wq`, `Wk`, `Wv`, S | receptance r, key k, value v and the state: see [`super::fast_weights`] | |
+//! | `Ww`, `bw` | w = σ(e Ww + bw), what is kept of each column | (w, d), (1, d) |
+//! | `Wa`, `ba` | a = σ(e Wa + ba), the in-context learning rate | (w, d), (1, d) |
+//! | `ξ`, `ρ` | the removal key κ = k ⊙ ξ with length 1, and how far a scales the replacement key | (1, d) |
+//!
+//! k̃ = k ⊙ (1 + (a − 1) ⊙ ρ); S_t = S_{t−1} (diag(w_t) − κ̂_t (a_t ⊙ κ̂_t)ᵀ) + v_t k̃_tᵀ. With w = a = 1 and keys of length 1 it is
+//! DeltaNet with β = 1.
+//!
+//! Deviations: w = σ(u) where the paper's exp(−e^−½ σ(u)) stays above 0.545; gates are one affine map and not two of low rank; no
+//! token shift, no bonus term and no residual of the values of the first layer.
+
+use anyhow::Result;
+use dfdx::prelude::Tape;
+use serde::{Deserialize, Serialize};
+
+use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
+use super::{Architecture, Configured, Init, Setting};
+use crate::nn::graph::{Erased, Kept, Memory, Sequence};
+use crate::nn::layer::init::constant;
+use crate::nn::weights::{weight, weights};
+use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::task::{Layout, Shape};
+
+/// RWKV-7 in a preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rwkv7Spec {
+    pub init: Init,
+}
+
+/// The initial biases of w and a.
+const BIASES: [f32; 2] = [3.0, 0.0];
+
+impl Architecture for Rwkv7Spec {
+    type Net<D: Device> = Rwkv7<D>;
+
+    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
+        fast_weights::check("Rwkv7", layout)
+    }
+
+    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
+        fast_weights::activations(shape, layout, 2 * shape.dim)
+    }
+
+    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
+        fast_weights::costs(shape, tokens, 2 * shape.dim)
+    }
+}
+
+weights! {
+    /// The network.
+    pub struct Rwkv7<D>(config: Configured<Rwkv7Spec>) {
+        let Configured { spec: Rwkv7Spec { init }, setting: Setting { shape, layout, .. } } = config;
+        let (width, gates, activation) = (layout.width(shape), shape.dim, Activation::Sigmoid);
+        let [keep, rate] = match init { Init::Random => BIASES, Init::Constructed => [OPEN; 2] };
+        weights {
+            projections: Projections<D> = ProjectionConfig::new(init, shape),
+            keep: Gate<D> = GateConfig { symbol: "w", width, gates, activation, bias: keep },
+            rate: Gate<D> = GateConfig { symbol: "a", width, gates, activation, bias: rate },
+            removal: Param<D> = weight("ξ", (1, gates), constant(1.0)),
+            replacement: Param<D> = weight("ρ", (1, gates), constant(1.0)),
+        }
+    }
+}
+
+impl<D: Device> FastWeightModel<D> for Rwkv7<D> {
+    fn projections(&self) -> &Projections<D> {
+        &self.projections
+    }
+
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+        let memory = self.projections.memory(tokens);
+        let (keys, rate) = (memory.keys, self.rate.of(tokens));
+        let removal = keys.times_row(self.removal.taped()).unit_length();
+        let change = keys.times(rate).minus(keys).times_row(self.replacement.taped());
+        Memory {
+            keys: keys.plus(change),
+            erase: Erased::Apart([removal, removal.times(rate)]),
+            decay: Kept::Sequence(self.keep.of(tokens)),
+            ..memory
+        }
+    }
+}
+
+impl<D: Device> Net<D> for Rwkv7<D> {
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
+        self.answers(input)
+    }
+
+    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
+        self.fast_weights(tokens)
+    }
+}
