@@ -166,6 +166,10 @@ impl App {
             Action::Sweep(action) => {
                 let Some(screen) = &mut self.sweep else { return vec![] };
                 screen.update(action);
+                if action == SweepAction::NextKey && screen.keys.len() < 2 {
+                    let only = screen.keys.first().map_or_else(String::new, |key| printable(key));
+                    self.notice = Some(format!("Nothing but {only} differs between the runs."));
+                }
                 if action == SweepAction::Read {
                     return vec![Effect::ReadSweep(screen.ended.folder.clone())];
                 }
