@@ -10,10 +10,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, compare, completions, eval, export, fit, presets, sweep, tell, train, verify};
+use crate::headless::{check, compare, completions, eval, export, fit, minima, presets, sweep, tell, train, verify};
 use crate::preset;
 use crate::train::DeviceChoice;
-use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
+use crate::tui::capabilities::{BackgroundChoice, ColorChoice, Palette};
 use crate::tui::glyphs::GlyphChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
@@ -47,6 +47,7 @@ pub enum Command {
     Compare(compare::Options),
     Export(export::Options),
     Fit(fit::Options),
+    Minima(minima::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),
@@ -79,6 +80,15 @@ pub struct Lab {
     /// The characters to use; auto chooses by the locale
     #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
     pub glyphs: GlyphChoice,
+    /// The colours of heatmaps
+    #[arg(long, value_enum, value_name = "PALETTE", default_value_t)]
+    pub palette: Palette,
+    /// Show little, and large, for a projector
+    #[arg(long)]
+    pub projector: bool,
+    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// What is watched, and how it is shown.
@@ -99,6 +109,15 @@ pub struct Watch {
     /// The characters to use; auto chooses by the locale
     #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
     pub glyphs: GlyphChoice,
+    /// The colours of heatmaps
+    #[arg(long, value_enum, value_name = "PALETTE", default_value_t)]
+    pub palette: Palette,
+    /// Show little, and large, for a projector
+    #[arg(long)]
+    pub projector: bool,
+    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

@@ -8,11 +8,12 @@ mod parse_error;
 mod ron_file;
 mod ron_spans;
 mod shift;
+mod solvable;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
 pub use nearest::nearest;
-pub use overrides::{SetError, differences, keys, overridden, set, settings};
+pub use overrides::{SetError, allowed, differences, keys, overridden, set, settings, values};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -91,7 +92,7 @@ impl Family {
 const MEMORY: u128 = 64 << 30;
 
 /// "12 GiB", "300 MiB".
-fn size(bytes: u128) -> String {
+pub fn size(bytes: u128) -> String {
     if bytes < 10 << 30 {
         format!("{} MiB", bytes.div_ceil(1 << 20))
     } else {
@@ -109,13 +110,14 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
+        solvable::check(self)?;
         self.measuring_fits_into(MEMORY, "a preset")
     }
 
     /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by` allows
     /// them.
     pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
-        let (shape, bytes) = (self.task.shape(), self.bytes(self.train.batch.max(bounds::HELD_OUT)));
+        let (shape, bytes) = (self.task.shape(), self.memory());
         ensure!(
             bytes <= most,
             "d {}, N {} and batch {} together need about {}; {by} allows {}: \
@@ -141,6 +143,11 @@ impl Preset {
             size(most)
         );
         Ok(())
+    }
+
+    /// About how many bytes a run needs.
+    pub fn memory(&self) -> u128 {
+        self.bytes(self.train.batch.max(bounds::HELD_OUT))
     }
 
     /// About how many bytes of tokens, states and parameters a run needs for so many sequences; what the references need

@@ -81,7 +81,7 @@ fn constructible(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
     for outputs in [Outputs::Scalar, Outputs::Vector] {
         let attention = ModelSpec::LinearAttention(LinearAttentionSpec { init, layers: 1, query_in_sums: true });
         let models = [
-            (ModelSpec::GdSsm(GdSsmSpec { init }), Layout::Interleaved),
+            (ModelSpec::GdSsm(GdSsmSpec::new(init)), Layout::Interleaved),
             (stack(1), Layout::Interleaved),
             (stack(3), Layout::Interleaved),
             (both_ways.clone(), Layout::Interleaved),
