@@ -1,4 +1,4 @@
-//! Fast weights over packed sequences: from the last pair to the first with the query alone.
+//! The kernels of fast weights read by one query: from the last pair to the first with q, and back. See [`super`].
 
 use multiversion::multiversion;
 
