@@ -53,6 +53,12 @@ bounded! {
     steps: u64 = 0..=1_000_000_000;
     /// A learning rate.
     rate: f64 = 1e-12..=1e3;
+    /// Equations for each unknown that is solved for.
+    equations: usize = 2..=1_000_000;
+    /// Tasks of a step.
+    tasks: usize = 16..=1_000_000;
+    /// A penalty or a damping, relative to the curvature.
+    relative: f64 = 1e-14..=1e6;
     /// A fraction.
     fraction: f64 = 0.0..=1.0;
     /// The decay rate of a running mean.
@@ -79,6 +85,14 @@ pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
     #[serde(transparent)]
     struct Scale(#[serde(deserialize_with = "scale")] f64);
     Ok(Option::<Scale>::deserialize(deserializer)?.map(|Scale(value)| value))
+}
+
+/// An optional modulus of a stable eigenvalue.
+pub fn optional_modulus<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Modulus(#[serde(deserialize_with = "modulus")] f64);
+    Ok(Option::<Modulus>::deserialize(deserializer)?.map(|Modulus(value)| value))
 }
 
 /// A text of one or more lines. Control characters and characters that reorder text are replaced by `�`.

@@ -8,6 +8,7 @@ mod parse_error;
 mod ron_file;
 mod ron_spans;
 mod shift;
+mod solvable;
 
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
@@ -89,6 +90,8 @@ impl Family {
 /// Bytes of tokens, states and parameters that a run may need on any machine. The memory of the present machine is
 /// checked when a run is opened.
 const MEMORY: u128 = 64 << 30;
+/// Sequences of a batch that are counted for that; a GPU holds larger batches in part.
+const HELD_WHOLE: usize = 65_536;
 
 /// "12 GiB", "300 MiB".
 pub fn size(bytes: u128) -> String {
@@ -109,13 +112,18 @@ impl Preset {
         self.claims.iter().try_for_each(Claim::check)?;
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
-        self.measuring_fits_into(MEMORY, "a preset")
+        solvable::check(self)?;
+        self.fits(self.train.batch.min(HELD_WHOLE), MEMORY, "a preset")
     }
 
     /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by` allows
     /// them.
     pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
-        let (shape, bytes) = (self.task.shape(), self.memory());
+        self.fits(self.train.batch, most, by)
+    }
+
+    fn fits(&self, batch: usize, most: u128, by: &str) -> Result<()> {
+        let (shape, bytes) = (self.task.shape(), self.bytes(batch.max(bounds::HELD_OUT)));
         ensure!(
             bytes <= most,
             "d {}, N {} and batch {} together need about {}; {by} allows {}: \

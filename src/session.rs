@@ -195,6 +195,7 @@ impl Session {
             ("sensitivity_angle", last(&history.sensitivity_angle)),
             ("loss_gap", last(&history.loss_gap)),
             ("state_angle", last(&history.state_angle)),
+            ("operations", last(&history.operations)),
             ("latest", history.latest.as_ref().map_or(0, |latest| latest.step)),
             ("lr_changes", history.lr_changes.iter().map(|change| change.step).max().unwrap_or(0)),
         ];

@@ -23,7 +23,7 @@ use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
     DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
-    StepReport, TrainingTime,
+    Solved, StepReport, TrainingTime,
 };
 
 /// Updates a worker posts at most in a second.
@@ -111,6 +111,8 @@ pub struct Status {
     pub pace: Option<f64>,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
+    /// What the last step solved for, where the preset's optimiser does.
+    pub solved: Option<Solved>,
     /// The status of the GPU, if the run is on one that reports it.
     pub gpu: Option<GpuStatus>,
 }

@@ -14,6 +14,11 @@ fn presets() -> Vec<(String, Preset)> {
         preset.train.batch = 48;
         preset.train.steps = 16;
         preset.train.measure_every = 10;
+        match &mut preset.train.optimiser {
+            Optimiser::Adam { .. } | Optimiser::Sgd => {}
+            Optimiser::Solve { equations, least_tasks, .. } => (*equations, *least_tasks) = (2, 60),
+            Optimiser::LevenbergMarquardt { tasks, .. } => *tasks = 60,
+        }
         (name, preset)
     })
     .collect()
@@ -24,7 +29,8 @@ fn start(name: &str, preset: &Preset) -> Experiment {
 }
 
 fn advance(experiment: &mut Experiment, steps: u64) {
-    for _ in 0..steps {
+    let end = experiment.step() + steps;
+    while experiment.step() < end {
         assert!(experiment.advance(1).expect("a step").diverged.is_none());
     }
 }

@@ -5,6 +5,7 @@ mod support;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use innerloop::optim::Optimiser;
 use innerloop::preset::{Claim, Quantity};
 use innerloop::reference::Reference;
 use innerloop::train::{DeviceChoice, Experiment};
@@ -128,4 +129,39 @@ fn shifts_are_measured_on_the_same_weights_while_the_run_waits() {
     let ratio = of("range × ½").reference_loss / of("as trained").reference_loss;
     assert!((0.0..1.0).contains(&ratio), "{ratio}");
     assert!(of("N × 2").loss > 0.0);
+}
+
+/// A step that gathers equations for a while can be paused in its middle, and is one step.
+#[test]
+fn a_long_step_can_be_paused_and_is_done_once() {
+    let mut preset = support::preset();
+    preset.train.optimiser = Optimiser::Solve { equations: 2, least_tasks: 100_000, ridge: 1e-9 };
+    preset.train.clip = None;
+    (preset.train.batch, preset.train.steps, preset.claims) = (64, 100, vec![]);
+    let (sender, updates) = mpsc::channel();
+    let post = move |update| drop(sender.send(update));
+    let worker = Worker::start(Source::Preset("tiny".to_owned(), Box::new(preset)), DeviceChoice::Cpu, post);
+    let paused = |worker: &Worker, order| {
+        worker.order(order);
+        let mut status = None;
+        until(&updates, |update| {
+            status = update.status.clone().filter(|status| status.phase == Phase::Paused);
+            status.is_some()
+        });
+        status.unwrap()
+    };
+    let before = paused(&worker, Order::Pause);
+    assert!(before.step < 100);
+    let status = paused(&worker, Order::Pause);
+    assert_eq!(status.step, before.step, "nothing is trained while it is paused");
+    worker.order(Order::Step);
+    let mut after = None;
+    until(&updates, |update| {
+        after = update.status.clone().filter(|status| status.step > before.step && status.phase == Phase::Paused);
+        after.is_some()
+    });
+    let after = after.unwrap();
+    assert_eq!(after.step, before.step + 1);
+    let block = ["C", "D", "Q"][before.step as usize % 3];
+    assert_eq!(after.solved.unwrap().to_string(), format!("solved {block} from 100,000 tasks"));
 }

@@ -39,7 +39,8 @@ impl Progress {
             bar.set_position(step);
         }
         let Some(measurement) = &advance.measurement else { return };
-        let words = self.compared(measurement);
+        let solved = advance.solved.as_ref().map_or(String::new(), |solved| format!(", {solved}"));
+        let words = self.compared(measurement) + &solved;
         if let Some(bar) = &self.bar {
             bar.set_message(words);
         } else if step >= self.next_line || step == self.last {

@@ -15,7 +15,9 @@ use crate::preset;
 use crate::reference::{Reference, Tuned};
 use crate::sweep;
 use crate::task::Objective;
-use crate::train::{Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope};
+use crate::train::{
+    Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved,
+};
 use crate::uncertainty::with_error;
 
 /// The JSON object. A number that is not finite is `null`.
@@ -40,6 +42,11 @@ pub struct Report {
     elapsed_s: f64,
     /// Steps done by this command over `elapsed_s`.
     steps_per_s: f64,
+    /// What the last step solved for, where the optimiser does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solved: Option<LastSolve>,
+    /// Floating-point operations of training since the run's start, about.
+    operations: Option<f32>,
     /// The present weights on the batch of the next step.
     train_loss: f32,
     /// What the losses are: "squared-error" or "cross-entropy".
@@ -55,6 +62,13 @@ pub struct Report {
     /// Every curve as a list of buckets `[step, least, mean, greatest]`, with `--curves`.
     #[serde(skip_serializing_if = "Option::is_none")]
     curves: Option<serde_json::Value>,
+}
+
+/// The weights that a step solved for, and the tasks whose equations it solved.
+#[derive(Clone, Debug, Serialize)]
+struct LastSolve {
+    weights: String,
+    tasks: usize,
 }
 
 /// The references by name, in the order in which they were measured.
@@ -208,6 +222,8 @@ impl Report {
             parameters: experiment.preset.parameters(),
             elapsed_s,
             steps_per_s: if trained == 0 { 0.0 } else { trained as f64 / elapsed_s.max(1e-9) },
+            solved: experiment.solved().map(|Solved { weights, tasks }| LastSolve { weights, tasks }),
+            operations: experiment.history.operations.last().map(|(_, operations)| operations),
             train_loss: experiment.batch_loss()?,
             objective: experiment.preset.task.objective(),
             eval_loss,

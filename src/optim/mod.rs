@@ -1,6 +1,9 @@
 //! Optimisers whose whole state can be saved, and the schedule of their learning rate.
 
 mod schedule;
+mod solve;
+
+pub use solve::{Block, BlockEquations, Damping, Jacobian, MOST_UNKNOWNS, NormalEquations};
 
 pub use crate::nn::Moments;
 
@@ -57,6 +60,41 @@ pub enum Optimiser {
     },
     /// Plain stochastic gradient descent.
     Sgd,
+    /// Each step solves for one block of weights in which the answers are linear, one block after the other, by least
+    /// squares on fresh tasks (of the cross-entropy: one step of iteratively reweighted least squares). The learning
+    /// rate is the part of the way to the solution that the weights go: 1 is all of it.
+    Solve {
+        /// Equations of a step for each unknown weight: each output of a task is one. They determine how many fresh tasks
+        /// a step takes.
+        #[serde(default = "equations", deserialize_with = "bounds::equations")]
+        equations: usize,
+        /// Tasks of a step at least: the equations of one task are not independent, because they share its inputs.
+        #[serde(default = "least_tasks", deserialize_with = "bounds::tasks")]
+        least_tasks: usize,
+        /// λ of the penalty λ ‖w‖², relative to the mean of the diagonal of the normal equations.
+        #[serde(default = "ridge", deserialize_with = "bounds::relative")]
+        ridge: f64,
+    },
+    /// Each step solves the least-squares problem of the linearised answers for all weights at once, damped (Levenberg
+    /// 1944, Marquardt 1963). The learning rate is the part of the way to the solution, as above.
+    LevenbergMarquardt {
+        /// Fresh tasks of a step.
+        #[serde(default = "tasks", deserialize_with = "bounds::tasks")]
+        tasks: usize,
+        /// The damping at the start, relative to the mean of the diagonal of the normal equations. It is adapted from step to step.
+        #[serde(default = "damping", deserialize_with = "bounds::relative")]
+        damping: f64,
+    },
+}
+
+impl Optimiser {
+    /// Whether a step goes along the gradient of one batch; else it solves equations of many.
+    pub fn descends(&self) -> bool {
+        match self {
+            Self::Adam { .. } | Self::Sgd => true,
+            Self::Solve { .. } | Self::LevenbergMarquardt { .. } => false,
+        }
+    }
 }
 
 impl Default for Optimiser {
@@ -71,6 +109,26 @@ fn beta1() -> f64 {
 
 fn beta2() -> f64 {
     0.999
+}
+
+fn equations() -> usize {
+    400
+}
+
+fn least_tasks() -> usize {
+    1000
+}
+
+fn ridge() -> f64 {
+    1e-9
+}
+
+fn tasks() -> usize {
+    2000
+}
+
+fn damping() -> f64 {
+    1e-2
 }
 
 fn constant() -> f64 {
@@ -93,7 +151,7 @@ impl<D: Device> Optim<D> {
             Optimiser::Adam { .. } => {
                 net.params().into_iter().map(|param| Moments::zero(device, &param.value)).collect::<Result<_, _>>()?
             }
-            Optimiser::Sgd => Vec::new(),
+            Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => Vec::new(),
         };
         Ok(Self { rule: spec.optimiser.clone(), clip: spec.clip, moments })
     }
@@ -124,6 +182,8 @@ impl<D: Device> Optim<D> {
                     param.value = param.value.clone().try_sub(grad.try_mul(lr as f32)?)?;
                 }
             }
+            // They do not move along the gradient of a batch: see `solve/`.
+            Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => {}
         }
         Ok(())
     }

@@ -22,9 +22,12 @@ pub struct Outcome {
 /// Every curve of a run by its name: a list of buckets `[step, least, mean, greatest]`, each over the steps up to the
 /// next one.
 pub fn curves(history: &History) -> Value {
-    let buckets =
-        |series: &Series| -> Value { series.buckets().iter().map(|b| json!([b.step, b.min, b.mean, b.max])).collect() };
     Value::Object(history.named().map(|(name, series)| (name.to_owned(), buckets(series))).collect::<Map<_, _>>())
+}
+
+/// The buckets of one curve, as in [`curves`].
+pub fn buckets(series: &Series) -> Value {
+    series.buckets().iter().map(|b| json!([b.step, b.min, b.mean, b.max])).collect()
 }
 
 /// The cells `curve, step, min, mean, max` of every bucket of curves that [`curves`] has made.

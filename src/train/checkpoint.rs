@@ -14,6 +14,9 @@ pub struct Checkpoint {
     pub step: u64,
     /// The factor on the learning rate, set by hand.
     pub lr_factor: f64,
+    /// The damping of Levenberg–Marquardt's next step; none of other optimisers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damping: Option<f64>,
     pub parameters: Vec<SavedParameter>,
 }
 
@@ -55,6 +58,8 @@ impl Checkpoint {
     /// Checks that lists have the length of their shape, and that numbers are finite.
     pub fn check(&self) -> Result<()> {
         ensure!(self.lr_factor.is_finite() && self.lr_factor > 0.0, "lr_factor: {} is not a factor", self.lr_factor);
+        let damping = self.damping.is_none_or(|damping| damping.is_finite() && damping > 0.0);
+        ensure!(damping, "damping: {:?} is not a positive number", self.damping);
         for parameter in &self.parameters {
             let (name, (rows, columns)) = (&parameter.name, parameter.shape);
             let whole =

@@ -3,7 +3,9 @@
 //! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
 //! not used here.
 
+mod guarded_run;
 mod measures;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use self::guarded_run::GuardedRun;
+use self::recovery::GoodState;
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
-use super::divergence::{has_diverged, is_good};
+use super::divergence::has_diverged;
 use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
 use super::opening::Watch;
-use super::trainer::Run;
-use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, StepReport, TrainingTime};
+use super::trainer::StepProgress;
+use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, Solved, StepReport, TrainingTime};
 use crate::preset::Preset;
 use crate::task::{Stream, StreamKey, Task};
 
@@ -31,8 +35,11 @@ const TIME_PER_CALL: Duration = Duration::from_millis(25);
 /// What one call of [`Experiment::advance`] did.
 #[derive(Clone, Debug)]
 pub struct Advance {
-    /// The steps done: one on the CPU; on a GPU several, because waiting for each would slow it down.
+    /// The steps done: one on the CPU; on a GPU several, because waiting for each would slow it down; none while a long
+    /// step is under way.
     pub reports: Vec<StepReport>,
+    /// What the last of them solved for, where the preset's optimiser does.
+    pub solved: Option<Solved>,
     /// The measurement, if one was due after the last of them.
     pub measurement: Option<Measurement>,
     /// The run diverged, and went back to its last good state.
@@ -78,36 +85,6 @@ struct Opening<'a> {
 enum Purpose {
     Training,
     Measuring,
-}
-
-/// A state that a run goes back to when it diverges or its device fails.
-struct GoodState {
-    checkpoint: Checkpoint,
-    history: History,
-}
-
-/// A run whose device may fail: each failure, panics included, becomes an error that says what to change.
-struct GuardedRun {
-    run: Box<dyn Run>,
-    /// "cpu", "cuda:0".
-    device: String,
-    /// Sequences in a batch, for the message when memory is short.
-    batch: usize,
-}
-
-impl GuardedRun {
-    /// Computes on the device. After a failure the run may be anywhere between two steps.
-    fn attempt<R>(&mut self, work: impl FnOnce(&mut dyn Run) -> Result<R>) -> Result<R> {
-        catch_panic(|| work(&mut *self.run)).map_err(|error| {
-            self.run.release();
-            explained(error, &self.device, self.batch)
-        })
-    }
-
-    /// Reads from the device.
-    fn read<R>(&self, work: impl FnOnce(&dyn Run) -> Result<R>) -> Result<R> {
-        catch_panic(|| work(&*self.run)).map_err(|error| explained(error, &self.device, self.batch))
-    }
 }
 
 impl Experiment {
@@ -197,8 +174,8 @@ impl Experiment {
         // What is measured beside this run is measured on the same device.
         let device_choice = started.choice;
         let run = GuardedRun { run: started.run, device: started.device, batch };
-        let parameters = run.read(|run| run.parameters())?;
-        let checkpoint = Checkpoint { seed, step: 0, lr_factor: 1.0, parameters };
+        let (parameters, damping) = run.read(|run| Ok((run.parameters()?, run.damping())))?;
+        let checkpoint = Checkpoint { seed, step: 0, lr_factor: 1.0, damping, parameters };
         Ok(Self {
             name: name.to_owned(),
             preset,
@@ -258,60 +235,48 @@ impl Experiment {
         let began = Instant::now();
         let queue_limit = self.run.run.queue_limit();
         for _ in 0..queue_limit.min(self.queue_depth).min(most.max(1)) {
-            let (batch, lr) = (self.next_batch(), self.lr());
-            self.run.attempt(|run| run.step(batch, lr))?;
-            self.step += 1;
+            if self.step_until(began + TIME_PER_CALL)? == StepProgress::Partial {
+                break;
+            }
             if self.measures_now() || self.keeps_now() || began.elapsed() >= TIME_PER_CALL {
                 break;
             }
         }
         let reports = self.run.attempt(|run| run.reports())?;
+        if reports.is_empty() {
+            return Ok(Advance { reports, solved: None, measurement: None, diverged: None });
+        }
         // To queue a step takes a GPU no time; to compute it does.
         let fast = began.elapsed() < TIME_PER_CALL;
         self.queue_depth = if fast { (2 * self.queue_depth).min(queue_limit) } else { self.queue_depth.div_ceil(2) };
         if let Some(bad) = reports.iter().find(|report| has_diverged(report.loss, self.first_loss())) {
             let diverged = Some(self.diverge(bad.step, DivergenceCause::Loss)?);
-            return Ok(Advance { reports, measurement: None, diverged });
+            return Ok(Advance { reports, solved: None, measurement: None, diverged });
         }
         reports.iter().for_each(|report| self.history.record_step(report));
         let measurement = if self.measures_now() { Some(self.measure(Scope::Subset)?) } else { None };
         let diverged = if self.keeps_now() { self.keep(reports.last())? } else { None };
-        Ok(Advance { reports, measurement, diverged })
+        Ok(Advance { reports, solved: self.solved(), measurement, diverged })
     }
 
-    /// The loss of the first measurement.
-    fn first_loss(&self) -> f32 {
-        self.history.eval_loss.buckets().first().map_or(f32::MAX, |bucket| bucket.mean)
-    }
-
-    /// Goes back to the last good state.
-    fn diverge(&mut self, step: u64, cause: DivergenceCause) -> Result<Divergence> {
-        self.fall_back()?;
-        let divergence = Divergence { step, cause };
-        tracing::warn!(%divergence, step = self.step, "went back to the last good state");
-        Ok(divergence)
-    }
-
-    /// Goes back to the last good state if the present one cannot be saved or its loss has diverged. To be called at the
-    /// end of a run and before it is saved, because the loss of a step is that before its update.
-    ///
-    /// # Errors
-    /// The device failed: the run is back at its last good state.
-    pub fn settle(&mut self) -> Result<Option<Divergence>> {
-        // The first state is good by definition, and so is that of a lost device.
-        if self.device_lost || self.step == 0 {
-            return Ok(None);
+    /// Does the next step, or of a long one as much as there is time for.
+    fn step_until(&mut self, end: Instant) -> Result<StepProgress> {
+        let (batch, lr) = (self.next_batch(), self.lr());
+        loop {
+            match self.run.attempt(|run| run.step(batch, lr))? {
+                StepProgress::Complete => {
+                    self.step += 1;
+                    return Ok(StepProgress::Complete);
+                }
+                StepProgress::Partial if Instant::now() >= end => return Ok(StepProgress::Partial),
+                StepProgress::Partial => {}
+            }
         }
-        let settle = |experiment: &mut Self| {
-            let (step, numbers) = (experiment.step, experiment.checkpoint()?.not_finite());
-            let cause = match numbers {
-                Some(numbers) => DivergenceCause::State(numbers),
-                None if has_diverged(experiment.batch_loss()?, experiment.first_loss()) => DivergenceCause::Loss,
-                None => return Ok(None),
-            };
-            experiment.diverge(step, cause).map(Some)
-        };
-        settle(self).inspect_err(|_| self.recover())
+    }
+
+    /// What the last step solved for, where the preset's optimiser does.
+    pub fn solved(&self) -> Option<Solved> {
+        self.run.run.solved()
     }
 
     /// Whether a measurement is due after the step just done.
@@ -336,41 +301,6 @@ impl Experiment {
         let change = LrChange { step: self.step, factor: self.lr_factor };
         self.history.record_lr_change(change);
         change
-    }
-
-    /// Goes back to the last good state after the device failed.
-    fn recover(&mut self) {
-        self.device_lost = self.fall_back().is_err();
-    }
-
-    /// Goes back to the last good state; a learning rate that was lowered since stays low.
-    ///
-    /// # Errors
-    /// The device failed: step, seed and history are those of the last good state, the weights are not.
-    fn fall_back(&mut self) -> Result<()> {
-        let GoodState { checkpoint, history } = &self.last_good;
-        self.history.clone_from(history);
-        (self.seed, self.step) = (checkpoint.seed, checkpoint.step);
-        self.run.attempt(|run| run.restore(checkpoint))?;
-        let lowered = self.lr_factor / checkpoint.lr_factor;
-        self.lr_factor = checkpoint.lr_factor;
-        if lowered < 1.0 {
-            self.scale_lr(lowered);
-        }
-        Ok(())
-    }
-
-    /// Keeps the present state to go back to, unless the loss of the last step is far above that at the start. A state that
-    /// cannot be saved is a divergence.
-    fn keep(&mut self, last: Option<&StepReport>) -> Result<Option<Divergence>> {
-        let checkpoint = self.checkpoint()?;
-        if let Some(numbers) = checkpoint.not_finite() {
-            return self.diverge(self.step, DivergenceCause::State(numbers)).map(Some);
-        }
-        if last.is_none_or(|report| is_good(report.loss, self.first_loss())) {
-            self.last_good = GoodState { checkpoint, history: self.history.clone() };
-        }
-        Ok(None)
     }
 
     /// Whether the preset's last step is done.
@@ -412,7 +342,7 @@ impl Experiment {
         if self.device_lost {
             return Ok(self.last_good.checkpoint.clone());
         }
-        let parameters = self.run.read(|run| run.parameters())?;
-        Ok(Checkpoint { seed: self.seed, step: self.step, lr_factor: self.lr_factor, parameters })
+        let (parameters, damping) = self.run.read(|run| Ok((run.parameters()?, run.damping())))?;
+        Ok(Checkpoint { seed: self.seed, step: self.step, lr_factor: self.lr_factor, damping, parameters })
     }
 }

@@ -30,6 +30,10 @@ pub struct History {
     pub loss_gap: Series,
     /// 1 − state cosine.
     pub state_angle: Series,
+    /// Floating-point operations of training since the run's start, about; empty in sessions that were saved before this
+    /// was kept.
+    #[serde(default)]
+    pub operations: Series,
     pub latest: Option<Measurement>,
     pub lr_changes: Vec<LrChange>,
 }
@@ -44,6 +48,7 @@ impl History {
             ("sensitivity_angle", &self.sensitivity_angle),
             ("loss_gap", &self.loss_gap),
             ("state_angle", &self.state_angle),
+            ("operations", &self.operations),
         ];
         named.into_iter().filter(|(_, series)| !series.is_empty())
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a run with its history, which every front end drives | `experiment.rs` |
 //! | the training step | `trainer.rs`, and `loss.rs` |
+//! | steps that solve for weights | `solver.rs` |
 //! | how a training batch is sampled | `batch/` |
 //! | what is measured: equivalence, losses, hidden states, claims | `eval/` |
 //! | when a run has diverged | `divergence.rs` |
@@ -22,6 +23,7 @@ mod gpu;
 mod history;
 mod loss;
 mod opening;
+mod solver;
 mod trainer;
 mod training_time;
 
@@ -35,5 +37,6 @@ pub use eval::{
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};
 pub use opening::{Cancelled, Watch};
+pub use solver::Solved;
 pub use trainer::{StepReport, fits};
 pub use training_time::TrainingTime;

@@ -19,6 +19,7 @@ use super::device::{OpenDevice, device_error};
 #[cfg(feature = "cuda")]
 use super::gpu::{Engine, WholeSteps};
 use super::loss::{mean_loss, number};
+use super::solver::{Solved, Solver};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
 use crate::nn::{Device, GradTarget, Input, LayerStates, Matrix, Net, Scalar, Tensor3, numbers, parameter_difference};
@@ -40,14 +41,23 @@ pub struct StepReport {
     pub lr: f64,
 }
 
+/// Whether a call of [`Run::step`] completed its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepProgress {
+    Complete,
+    /// The same step has to be called for again.
+    Partial,
+}
+
 /// A model in training: what depends on the device, and nothing else.
 ///
 /// # Errors
 /// Of every method: the device failed. Some failures are panics of dfdx; [`super::device::catch_panic`] makes them
 /// errors.
 pub trait Run {
-    /// Queues one training step on the batch of a key, with a learning rate. The first step has `key.step` 0.
-    fn step(&mut self, key: StreamKey, lr: f64) -> Result<()>;
+    /// Queues one training step on the batch of a key, with a learning rate; or does a part of a long one, and has to be
+    /// called again. The first step has `key.step` 0.
+    fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress>;
     /// Waits for all queued steps and returns them in their order. A loss that is not finite is reported, not an error.
     fn reports(&mut self) -> Result<Vec<StepReport>>;
     /// Steps that may be queued before [`reports`](Self::reports) is called.
@@ -62,6 +72,16 @@ pub trait Run {
     fn states(&self, tasks: &Batch) -> Result<Vec<LayerStates>>;
     /// Distance of the weights from the construction's: see [`parameter_difference`].
     fn parameter_difference(&self) -> Option<f64>;
+    /// What the last step solved for, if it did.
+    fn solved(&self) -> Option<Solved> {
+        None
+    }
+    /// Floating-point operations of a step (from 0), about. A backward pass counts as two forward passes.
+    fn operations(&self, step: u64) -> f64;
+    /// The damping of Levenberg–Marquardt, where the run has one; with it a checkpoint continues.
+    fn damping(&self) -> Option<f64> {
+        None
+    }
     /// Weights, and the optimiser's moments.
     fn parameters(&self) -> Result<Vec<SavedParameter>>;
     /// Replaces weights and moments by those of a checkpoint, or leaves them as they are if it does not fit the model.
@@ -146,6 +166,8 @@ pub struct Trainer<D: Device> {
     sampler: BatchSampler,
     model: Model<D>,
     optim: Optim<D>,
+    /// Takes the steps of an optimiser that does not descend.
+    solver: Option<Solver>,
     queued: Vec<QueuedStep<D>>,
     /// The batch of the next step, if it has been sampled already.
     next_batch: Option<TrainBatch>,
@@ -162,8 +184,9 @@ impl<D: GpuSampler> Trainer<D> {
     pub fn new(device: D, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<Self> {
         let model = build(&device, &preset, preset.task.shape(), gd_constants, preset.train.seed)?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(device_error)?;
+        let solver = Solver::of(&preset, &model)?;
         let sampler = BatchSampler::new(&preset);
-        Ok(Self { device, preset, gd_constants, sampler, model, optim, queued: Vec::new(), next_batch: None })
+        Ok(Self { device, preset, gd_constants, sampler, model, optim, solver, queued: Vec::new(), next_batch: None })
     }
 
     /// The loss of the model on a batch from the host.
@@ -187,6 +210,18 @@ impl<D: GpuSampler> Trainer<D> {
         self.optim.update(&mut self.model, &mut gradients, lr, step).map_err(device_error)?;
         self.queued.push(QueuedStep { step, loss: value, lr });
         Ok(())
+    }
+
+    /// A part of a step of the solver; `None` if it descends.
+    fn solve(&mut self, key: StreamKey, lr: f64) -> Result<Option<StepProgress>> {
+        let Some(solver) = &mut self.solver else { return Ok(None) };
+        let with = (&self.device, &self.sampler, &*self.preset);
+        let Some(loss) = solver.advance(&mut self.model, key, lr, with)? else {
+            return Ok(Some(StepProgress::Partial));
+        };
+        let loss = self.device.try_tensor_from_vec(vec![loss], ()).map_err(device_error)?;
+        self.queued.push(QueuedStep { step: key.step + 1, loss, lr });
+        Ok(Some(StepProgress::Complete))
     }
 
     /// Tokens of a batch on the device: (B, tokens, width).
@@ -214,9 +249,13 @@ impl<D: Device> Drop for Trainer<D> {
 }
 
 impl<D: GpuSampler> Run for Trainer<D> {
-    fn step(&mut self, key: StreamKey, lr: f64) -> Result<()> {
+    fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress> {
+        if let Some(progress) = self.solve(key, lr)? {
+            return Ok(progress);
+        }
         if let Some(loss) = self.loss_on_device(key)? {
-            return self.update(loss, key.step + 1, lr);
+            self.update(loss, key.step + 1, lr)?;
+            return Ok(StepProgress::Complete);
         }
         let batch = self.next_batch.take().filter(|batch| batch.key == key);
         let batch = batch.unwrap_or_else(|| self.sampler.sample(key));
@@ -228,7 +267,7 @@ impl<D: GpuSampler> Run for Trainer<D> {
             self.update(self.loss(batch)?, next.step, lr)
         });
         self.next_batch = next_batch;
-        done
+        done.map(|()| StepProgress::Complete)
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {
@@ -274,6 +313,20 @@ impl<D: GpuSampler> Run for Trainer<D> {
         parameter_difference(&self.model.canonical(self.gd_constants))
     }
 
+    fn solved(&self) -> Option<Solved> {
+        self.solver.as_ref().and_then(Solver::last).cloned()
+    }
+
+    fn operations(&self, step: u64) -> f64 {
+        let preset = &self.preset;
+        let descent = || 3.0 * preset.train.batch as f64 * preset.query_flops().unwrap_or(0) as f64;
+        self.solver.as_ref().map_or_else(descent, |solver| solver.operations(step, preset))
+    }
+
+    fn damping(&self) -> Option<f64> {
+        self.solver.as_ref().and_then(Solver::damping)
+    }
+
     fn parameters(&self) -> Result<Vec<SavedParameter>> {
         let moments = |i: usize, pick: fn(&Moments<D>) -> &Matrix<D>| {
             self.optim.moments.get(i).map(|moments| pick(moments).as_vec()).unwrap_or_default()
@@ -303,6 +356,9 @@ impl<D: GpuSampler> Run for Trainer<D> {
             }
         }
         (self.model, self.optim) = (model, optim);
+        if let Some(solver) = &mut self.solver {
+            solver.restart(checkpoint.damping);
+        }
         self.queued.clear();
         Ok(())
     }
@@ -310,6 +366,9 @@ impl<D: GpuSampler> Run for Trainer<D> {
     fn initialise(&mut self, seed: u64) -> Result<()> {
         self.model = build(&self.device, &self.preset, self.preset.task.shape(), self.gd_constants, seed)?;
         self.optim = Optim::new(&self.preset.train, &self.device, &self.model).map_err(device_error)?;
+        if let Some(solver) = &mut self.solver {
+            solver.restart(None);
+        }
         self.queued.clear();
         Ok(())
     }

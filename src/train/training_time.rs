@@ -32,6 +32,11 @@ impl TrainingTime {
         }
     }
 
+    /// Seconds since the run's start, at the steps at which it was measured.
+    pub fn curve(&self) -> &Series {
+        &self.at
+    }
+
     pub fn seconds(&self) -> f64 {
         self.seconds
     }

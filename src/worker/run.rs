@@ -1,7 +1,8 @@
 //! One run in the training thread: handles orders, trains, posts updates.
 
+mod saving;
+
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use anyhow::Result;
 
 use super::pace::{Meter, Pace};
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{self, ClaimRecord, Session, SessionFile};
+use crate::session::{ClaimRecord, SessionFile};
 use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
 
 /// Time between two readings of the GPU's status.
@@ -34,6 +35,8 @@ pub struct RunLoop<'a> {
     phase: Phase,
     /// The step to stop at; `None` after an order to train beyond the last step.
     last_step: Option<u64>,
+    /// The step to pause at, after an order for one step.
+    pause_at: Option<u64>,
     /// Where it stops by itself after a restart.
     stop_at: u64,
     pace: Pace,
@@ -85,6 +88,7 @@ impl<'a> RunLoop<'a> {
         let mut run_loop = RunLoop {
             phase: if experiment.finished() { Phase::Finished } else { Phase::Running },
             last_step: Some(steps),
+            pause_at: None,
             stop_at: steps,
             pace: Pace::new(experiment.preset.train.pace),
             meter: Meter::default(),
@@ -170,14 +174,15 @@ impl<'a> RunLoop<'a> {
                     self.last_step = None;
                 }
                 self.phase = Phase::Running;
+                self.pause_at = None;
                 self.pace = Pace::new(self.pace.per_second());
                 self.meter.clear();
             }
             Order::Step => {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
+                self.pause_at = Some(self.experiment.step() + 1);
                 self.step(1);
-                self.pause();
             }
             Order::StopAt(step) => {
                 (self.stop_at, self.last_step) = (step, Some(step));
@@ -204,6 +209,7 @@ impl<'a> RunLoop<'a> {
     }
 
     fn pause(&mut self) {
+        self.pause_at = None;
         if self.phase == Phase::Running {
             self.phase = Phase::Paused;
         }
@@ -220,28 +226,6 @@ impl<'a> RunLoop<'a> {
         (self.file, self.elsewhere) = (None, None);
         self.saved_step = None;
         self.announce();
-    }
-
-    /// Saves the run to its file, or to a new one in this folder; where that fails, to the folder for temporary files.
-    fn save(&mut self, folder: &Path) {
-        self.settle();
-        let saved = Session::of(&self.experiment).and_then(|session| {
-            let Err(error) = save_in(&mut self.file, &session, |stem| SessionFile::new_in(folder, stem)) else {
-                return Ok(self.file.iter().map(|file| Note::Saved(file.path().to_owned())).collect());
-            };
-            let why = format!("{error:#}");
-            save_in(&mut self.elsewhere, &session, |_| SessionFile::elsewhere(&session.name, session.checkpoint.seed))
-                .map_err(|_| error)?;
-            let note = |file: &SessionFile| Note::SavedElsewhere { path: file.path().to_owned(), why };
-            Ok(self.elsewhere.as_ref().map(note).into_iter().collect::<Vec<_>>())
-        });
-        match saved {
-            Ok(notes) => {
-                self.saved_step = Some(self.experiment.step());
-                self.pending.notes.extend(notes);
-            }
-            Err(error) => self.pending.notes.push(Note::SaveFailed(format!("{error:#}"))),
-        }
     }
 
     /// Goes back to the last good state where the present one cannot be saved; says whether it did.
@@ -268,15 +252,25 @@ impl<'a> RunLoop<'a> {
         self.step(if self.pace.per_second().is_some() { 1 } else { most });
     }
 
+    /// Trains for so many steps at most, or does a part of a long step.
     fn step(&mut self, most: u64) {
+        self.train(most);
+        if self.pause_at.is_some_and(|at| self.experiment.step() >= at) {
+            self.pause();
+        }
+    }
+
+    fn train(&mut self, most: u64) {
         let (at, began) = (self.experiment.step(), Instant::now());
         let advance = match self.experiment.advance(most) {
             Ok(advance) => advance,
             Err(error) => return self.fail(at, &error),
         };
         self.made = (self.made.0 + advance.reports.len() as u64, self.made.1 + began.elapsed());
-        self.changed = true;
-        self.pace.stepped();
+        if !advance.reports.is_empty() {
+            self.changed = true;
+            self.pace.stepped();
+        }
         if let Some(divergence) = advance.diverged {
             self.announce();
             self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
@@ -360,6 +354,7 @@ impl<'a> RunLoop<'a> {
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
             saved_step: self.saved_step,
+            solved: self.experiment.solved(),
             gpu: self.gpu_status.clone(),
         });
         if !self.pending.measurements.is_empty() {
@@ -368,19 +363,4 @@ impl<'a> RunLoop<'a> {
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;
     }
-}
-
-/// Saves a session to a file; makes the file first where there is none.
-fn save_in(
-    file: &mut Option<SessionFile>,
-    session: &Session,
-    new: impl FnOnce(&str) -> Result<SessionFile>,
-) -> Result<()> {
-    let mut chosen = match file.take() {
-        Some(chosen) => chosen,
-        None => new(&session::stem(&session.name, session.checkpoint.seed))?,
-    };
-    let saved = chosen.save(session);
-    *file = Some(chosen);
-    saved
 }

@@ -171,6 +171,7 @@ impl<'a> Watcher<'a> {
             pace: None,
             // All that is shown is in the file.
             saved_step: Some(self.experiment.step()),
+            solved: None,
             gpu: None,
         }
     }

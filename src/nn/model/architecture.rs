@@ -4,6 +4,7 @@ use anyhow::Result;
 use dfdx::prelude::Cpu;
 use rand::RngCore;
 
+use super::LinearBlock;
 use crate::nn::weights::{Initialiser, Weights, count};
 use crate::nn::{Costs, Device, DeviceResult, Net};
 use crate::task::{Layout, Shape};
@@ -51,6 +52,10 @@ pub trait Architecture: Clone {
 
     /// Memory and operations for token number `tokens`.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs;
+
+    /// The blocks of weights in which the answers are affine, in the order in which they are solved for; empty where
+    /// there is none.
+    fn linear_blocks(&self) -> Vec<LinearBlock>;
 
     /// The steps of gradient descent that the construction takes.
     fn descent_steps(&self) -> u32 {

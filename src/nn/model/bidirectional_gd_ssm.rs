@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig, PairRows};
-use super::{Architecture, Configured, GdConstants, GdSsmSpec, Init, Setting};
+use super::{Architecture, Configured, GdConstants, GdSsmSpec, Init, LinearBlock, Setting};
 use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::weights::{Prefixed, weights};
 use crate::nn::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
@@ -52,10 +52,15 @@ impl Architecture for BidirectionalGdSsmSpec {
         4 * tokens + 4 * (shape.dim as u128).pow(2)
     }
 
+    /// C, D and Q of each direction.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        [LinearBlock::of_gd_ssm("→"), LinearBlock::of_gd_ssm("←")].concat()
+    }
+
     /// Twice a GD-SSM. The backward direction starts at the last token, so a new token restarts it: there is no step
     /// form.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
-        let mut costs = GdSsmSpec { init: self.init }.costs(shape, layout, tokens);
+        let mut costs = GdSsmSpec::new(self.init).costs(shape, layout, tokens);
         costs.step = None;
         if let Some(whole) = &mut costs.whole {
             (whole.kept, whole.flops) = (2 * whole.kept, 2 * whole.flops);

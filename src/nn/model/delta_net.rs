@@ -19,7 +19,7 @@ use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::nn::graph::{Erased, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
@@ -76,6 +76,10 @@ impl Architecture for DeltaNetSpec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, 1)
+    }
+
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        fast_weights::linear_blocks()
     }
 
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {

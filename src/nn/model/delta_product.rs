@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::graph::{Memory, Sequence};
 use crate::nn::weights::weights;
@@ -43,6 +43,10 @@ impl Architecture for DeltaProductSpec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, self.products * (1 + 2 * shape.dim))
+    }
+
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        fast_weights::linear_blocks()
     }
 
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {

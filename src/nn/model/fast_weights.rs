@@ -16,7 +16,7 @@
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape};
 
-use super::Init;
+use super::{Init, LinearBlock};
 use crate::nn::cost::matvec;
 use crate::nn::graph::{Erased, GraphBuilder, Kept, Memory, Sequence};
 use crate::nn::layer::init::{constant, entries, normal};
@@ -151,6 +151,12 @@ pub fn check(model: &str, layout: Layout) -> Result<()> {
     let fits = layout == Layout::Joined;
     ensure!(fits, "layout: {model} reads pairs [x; y], so it needs Joined, not {layout:?}");
     Ok(())
+}
+
+/// Wv and Wq: no gate reads values or the query, and S is linear in its values. Keys are multiplied with each other.
+pub fn linear_blocks() -> Vec<LinearBlock> {
+    let factor = |weight: &str, scale: &str| LinearBlock::Factor { weight: weight.to_owned(), scale: scale.to_owned() };
+    vec![factor("Wv", "Wq"), factor("Wq", "Wv")]
 }
 
 /// Keys twice, values, the query after every pair, and so many gates of every token.

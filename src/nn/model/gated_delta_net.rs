@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::nn::graph::{Erased, Kept, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
@@ -54,6 +54,10 @@ impl Architecture for GatedDeltaNetSpec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, 1 + self.decays(shape))
+    }
+
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        fast_weights::linear_blocks()
     }
 
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {

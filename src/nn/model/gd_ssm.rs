@@ -19,7 +19,8 @@ use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{Canonical, unit};
-use super::{Architecture, Configured, GdConstants, Init};
+use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
+use crate::bounds;
 use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, uniform, values};
 use crate::nn::step::window_states;
@@ -32,6 +33,16 @@ use crate::task::{Layout, Shape};
 #[serde(deny_unknown_fields)]
 pub struct GdSsmSpec {
     pub init: Init,
+    /// Every entry of Λ at the start. None: as `init` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::optional_modulus")]
+    pub decay: Option<f64>,
+}
+
+impl GdSsmSpec {
+    /// Λ starts as `init` has it.
+    pub fn new(init: Init) -> Self {
+        Self { init, decay: None }
+    }
 }
 
 impl Architecture for GdSsmSpec {
@@ -51,6 +62,11 @@ impl Architecture for GdSsmSpec {
     /// The query's window contains the pair before it.
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
+    }
+
+    /// C, D and Q. The answer has powers of Λ.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        LinearBlock::of_gd_ssm("").into()
     }
 
     /// Every second token completes a window: Q X, Xᵀ Q X and Λ ⊙ S. The answer takes X D, S X D and C S X D.
@@ -90,6 +106,8 @@ pub struct GdSsmConfig {
     /// d_out.
     pub outputs: usize,
     pub init: Init,
+    /// Every entry of Λ at the start.
+    pub decay: Option<f64>,
     pub pair_rows: PairRows,
     /// η/N of the construction.
     pub step_size: f64,
@@ -100,24 +118,28 @@ pub struct GdSsmConfig {
 impl GdSsmConfig {
     pub fn new(shape: Shape, init: Init, GdConstants { step_size, .. }: GdConstants) -> Self {
         let Shape { dim, outputs, .. } = shape;
-        Self { dim, outputs, init, pair_rows: PairRows::X_FIRST, step_size, read_scale: 1.0 }
+        Self { dim, outputs, init, decay: None, pair_rows: PairRows::X_FIRST, step_size, read_scale: 1.0 }
     }
 }
 
 impl From<Configured<GdSsmSpec>> for GdSsmConfig {
     fn from(Configured { spec, setting }: Configured<GdSsmSpec>) -> Self {
-        Self::new(setting.shape, spec.init, setting.gd_constants)
+        Self { decay: spec.decay, ..Self::new(setting.shape, spec.init, setting.gd_constants) }
     }
 }
 
 weights! {
     /// The network.
     pub struct GdSsm<D>(config: GdSsmConfig) {
-        let GdSsmConfig { dim: d, outputs, init, pair_rows, step_size, read_scale } = config;
+        let GdSsmConfig { dim: d, outputs, init, decay, pair_rows, step_size, read_scale } = config;
+        let decay = match decay {
+            Some(decay) => constant(decay as f32),
+            None => init.start(uniform(0.8, 1.0), constant(1.0)),
+        };
         let read_std = 0.1 / (d as f32).sqrt();
         weights {
             // Symbol, shape, random start, construction.
-            pub decay: Param<D> = weight("Λ", (d, d), init.start(uniform(0.8, 1.0), constant(1.0))),
+            pub decay: Param<D> = weight("Λ", (d, d), decay),
             pub mix: Param<D> = weight("Q", (3, 3), init.start(normal(0.3), values(pair_rows.product()))),
             pub pick: Param<D> = weight("D", (3, 1), init.start(normal(0.3), values([0.0, 0.0, 1.0]))),
             pub read: Param<D> = weight("C", (d, d), init.start(

@@ -19,7 +19,7 @@ use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::gd_ssm::{GdSsm, GdSsmConfig};
-use super::{Architecture, Configured, GdSsmSpec, Init, Setting};
+use super::{Architecture, Configured, GdSsmSpec, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
@@ -66,7 +66,7 @@ impl Architecture for GdSsmMlpSpec {
     /// Twice the embedding's sums, tanh and features; the state; the gated unit.
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let embedded = layout.tokens(shape) as u128 * (4 * self.units + 4 * self.features) as u128;
-        embedded + GdSsmSpec { init: Init::Random }.activations(self.inner(shape), layout) + 8 * self.units as u128
+        embedded + GdSsmSpec::new(Init::Random).activations(self.inner(shape), layout) + 8 * self.units as u128
     }
 
     /// See [`GdSsmSpec`].
@@ -74,10 +74,15 @@ impl Architecture for GdSsmMlpSpec {
         pairs > 0
     }
 
+    /// The decoder: every other weight comes before the gate.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wo", "bo"])]
+    }
+
     /// Those of the GD-SSM and of the linear layers.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let own: usize = self.sizes(shape, layout).into_iter().map(|(rows, columns)| matvec(rows, columns)).sum();
-        let mut costs = GdSsmSpec { init: Init::Random }.costs(self.inner(shape), layout, tokens);
+        let mut costs = GdSsmSpec::new(Init::Random).costs(self.inner(shape), layout, tokens);
         for cost in [&mut costs.step, &mut costs.whole].into_iter().flatten() {
             cost.flops += (own + 3 * self.units) as u64;
         }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig};
-use super::{Architecture, Configured, GdConstants, Init};
+use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
 use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::step::window_answers;
@@ -56,6 +56,11 @@ impl Architecture for GdSsmStackSpec {
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let tokens = (layout.tokens(shape) + 1) as u128 * shape.dim as u128;
         self.layers as u128 * (4 * tokens + 2 * (shape.dim as u128).pow(2))
+    }
+
+    /// Those of the last layer: what the others take off the targets is squared in its state.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        LinearBlock::of_gd_ssm(&format!("{}.", self.layers)).into()
     }
 
     /// One window per layer, with its residual. A new pair changes the residuals of all pairs, so there is no step

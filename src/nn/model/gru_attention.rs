@@ -17,7 +17,7 @@ use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::recurrent::Recurrent;
-use super::{Architecture, Configured, Gru, RecurrentSpec};
+use super::{Architecture, Configured, Gru, LinearBlock, RecurrentSpec};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
@@ -53,6 +53,11 @@ impl Architecture for GruAttentionSpec {
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let length = layout.tokens(shape);
         self.gru().activations(shape, layout) + 6 * (length * self.units) as u128 + (length * length) as u128 / 64
+    }
+
+    /// The decoders of h and of the attended context, which are added.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wo", "bo", "Wc"])]
     }
 
     /// Those of the GRU, and a cache of h and h Ua of every token, which each answer scores and sums.

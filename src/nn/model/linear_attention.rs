@@ -22,7 +22,7 @@ use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{Canonical, unit};
-use super::{Architecture, Configured, GdConstants, Init, Setting};
+use super::{Architecture, Configured, GdConstants, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::{GraphBuilder, Sequence};
@@ -74,6 +74,15 @@ impl Architecture for LinearAttentionSpec {
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let (length, width) = (layout.tokens(shape) as u128, layout.width(shape) as u128);
         self.layers as u128 * (8 * length * width + width * width)
+    }
+
+    /// Wo and Wq of the last layer. The answer is linear in its Wk and Wv as well, but any product Wq Wkᵀ can be reached
+    /// by Wq alone, and any product Wv Wo by Wo alone. Tokens of an earlier layer are multiplied with each other in the
+    /// last one.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        let prefix = if self.layers == 1 { String::new() } else { format!("{}.", self.layers) };
+        let name = |symbol: &str| format!("{prefix}{symbol}");
+        vec![LinearBlock::ReadOut(vec![name("Wo")]), LinearBlock::Factor { weight: name("Wq"), scale: name("Wo") }]
     }
 
     /// Four projections; one token adds to the memory Σ k vᵀ, and one query reads it. With more than one layer a new

@@ -17,7 +17,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
@@ -50,6 +50,11 @@ impl Architecture for MesaSpec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, 2) + (4 * self.steps * shape.dim) as u128
+    }
+
+    /// Wv. The iterations of the solution need not be linear in the query.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wv"])]
     }
 
     /// A pair adds k kᵀ and v kᵀ to two sums; an iteration is a product with H. All at once H is a product with all keys.

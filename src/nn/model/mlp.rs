@@ -13,7 +13,7 @@ use anyhow::Result;
 use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Configured, Setting};
+use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
@@ -53,6 +53,11 @@ impl Architecture for MlpSpec {
     /// Its weights depend on the number of positions.
     fn reads(&self, pairs: usize, context: usize) -> bool {
         pairs == context
+    }
+
+    /// The last layer.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wo", "bo"])]
     }
 
     /// All tokens at once only: the first layer reads the whole context.

@@ -18,7 +18,7 @@ use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::nn::graph::{GraphBuilder, Kept, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
@@ -45,6 +45,11 @@ impl Architecture for MLstmSpec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, 2)
+    }
+
+    /// Wv. The normaliser has the query, and so Wq, in its denominator.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wv"])]
     }
 
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {

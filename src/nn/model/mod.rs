@@ -15,6 +15,7 @@ mod gd_ssm_mlp;
 mod gd_ssm_stack;
 mod gru_attention;
 mod linear_attention;
+mod linear_block;
 mod longhorn;
 mod lru;
 mod mamba;
@@ -44,6 +45,7 @@ pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
+pub use linear_block::LinearBlock;
 pub use longhorn::LonghornSpec;
 pub use lru::LruSpec;
 pub use mamba::MambaSpec;
@@ -121,6 +123,10 @@ macro_rules! architectures {
 
             fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
                 match self { $(Self::$name(spec) => spec.costs(shape, layout, tokens),)* }
+            }
+
+            fn linear_blocks(&self) -> Vec<LinearBlock> {
+                match self { $(Self::$name(spec) => spec.linear_blocks(),)* }
             }
 
             fn descent_steps(&self) -> u32 {

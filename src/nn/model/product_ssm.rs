@@ -20,7 +20,7 @@ use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
-use super::{Architecture, Configured, GdConstants, Init, Setting};
+use super::{Architecture, Configured, GdConstants, Init, LinearBlock, Setting};
 use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform};
@@ -48,6 +48,12 @@ impl Architecture for ProductSsmSpec {
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let n = (shape.outputs * shape.dim) as u128;
         4 * n * layout.tokens(shape) as u128 + 4 * n
+    }
+
+    /// B and D. The answer is linear in C as well, but any product B C can be reached by B alone.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        let factor = |weight: &str| LinearBlock::Factor { weight: weight.to_owned(), scale: "C".to_owned() };
+        vec![factor("B"), factor("D")]
     }
 
     /// u B and Λ ⊙ s; for the answer s C, u D and their product.

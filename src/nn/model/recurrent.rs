@@ -17,7 +17,7 @@ use anyhow::Result;
 use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Configured, Setting};
+use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::{GraphBuilder, Sequence};
@@ -70,6 +70,11 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
         let length = layout.tokens(shape);
         let results = (5 * C::GATES.len() as u128 + 6) * (length * self.units) as u128;
         self.layers as u128 * (results + 2 * LayerStates::history_size((length, self.units)))
+    }
+
+    /// The decoder of h.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wo", "bo"])]
     }
 
     /// One token at a time only, because the recurrence is nonlinear. Each gate reads the token and h.

@@ -16,7 +16,7 @@ use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::graph::{Kept, Memory, Sequence};
 use crate::nn::weights::weights;
@@ -63,6 +63,10 @@ impl Architecture for RetNetSpec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, self.gates(shape))
+    }
+
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        fast_weights::linear_blocks()
     }
 
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {

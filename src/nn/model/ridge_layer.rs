@@ -19,7 +19,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
-use super::{Architecture, Configured, GdConstants, Setting};
+use super::{Architecture, Configured, GdConstants, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::GraphBuilder;
@@ -55,6 +55,11 @@ impl Architecture for RidgeLayerSpec {
     /// Without a pair there is nothing to solve.
     fn reads(&self, pairs: usize, _context: usize) -> bool {
         pairs > 0
+    }
+
+    /// None: λ stands within an inverse.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        Vec::new()
     }
 
     /// A pair adds x xᵀ and y xᵀ to two sums; the answer takes a Gaussian elimination.

@@ -18,7 +18,7 @@ use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, Setting};
+use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::nn::graph::{Erased, Kept, Memory, Sequence};
 use crate::nn::layer::init::constant;
 use crate::nn::weights::{weight, weights};
@@ -44,6 +44,10 @@ impl Architecture for Rwkv7Spec {
 
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         fast_weights::activations(shape, layout, 2 * shape.dim)
+    }
+
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        fast_weights::linear_blocks()
     }
 
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {

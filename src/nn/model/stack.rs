@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use anyhow::Result;
 use dfdx::prelude::{HasShape, NoneTape, Tape};
 
-use super::{Architecture, Configured, Setting};
+use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::nn::cost::matvec;
 use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::normal;
@@ -51,6 +51,11 @@ impl<S: LayerSpec> Architecture for S {
     fn activations(&self, shape: Shape, layout: Layout) -> u128 {
         let tokens = layout.tokens(shape);
         tokens as u128 * (2 * self.width() + self.layers() * self.layer_activations(tokens)) as u128
+    }
+
+    /// The decoder of the query.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["W_out"])]
     }
 
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {

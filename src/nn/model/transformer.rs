@@ -19,7 +19,7 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Configured, Setting};
+use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
@@ -65,6 +65,11 @@ impl Architecture for TransformerSpec {
         let rows = (length * self.units) as u128 * (20 + 4 * WIDER as u128);
         let matrices = 3 * (length as u128).pow(2) + LayerStates::history_size((length, length));
         self.layers as u128 * (rows + self.heads as u128 * matrices)
+    }
+
+    /// The last linear layer.
+    fn linear_blocks(&self) -> Vec<LinearBlock> {
+        vec![LinearBlock::read_out(["Wo", "bo"])]
     }
 
     /// Each layer: four projections, the perceptron, and scores and sums over all tokens so far. One token at a time it

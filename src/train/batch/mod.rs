@@ -25,7 +25,7 @@ pub struct BatchSampler {
 /// The tasks of one step, packed as a network reads them, on the host.
 pub struct TrainBatch {
     pub key: StreamKey,
-    tokens: PackedBatch,
+    tokens: Arc<PackedBatch>,
     /// (B, d_out).
     target: Vec<f32>,
 }
@@ -42,12 +42,27 @@ impl BatchSampler {
 
     /// The batch of a key.
     pub fn sample(&self, key: StreamKey) -> TrainBatch {
-        let (tokens, target) = self.task.sample_tokens(self.layout, self.size, key);
-        TrainBatch { key, tokens, target }
+        self.sample_some(key, self.size)
+    }
+
+    /// The batch of a key, of so many tasks.
+    pub fn sample_some(&self, key: StreamKey, tasks: usize) -> TrainBatch {
+        let (tokens, target) = self.task.sample_tokens(self.layout, tasks, key);
+        TrainBatch { key, tokens: Arc::new(tokens), target }
+    }
+
+    /// B.
+    pub fn size(&self) -> usize {
+        self.size
     }
 }
 
 impl TrainBatch {
+    /// The answers of a network, on its device: (B, w), with as many numbers as the network's read-out has.
+    pub fn forward<D: Device, T: Tape<f32, D>>(&self, device: &D, net: &impl Net<D>) -> DeviceResult<Matrix<D, T>, D> {
+        net.forward(Input::packed(device, Arc::clone(&self.tokens)))
+    }
+
     /// A network's answers and the targets, (B, d_out) both, on its device.
     pub fn answers<D: Device, T: Tape<f32, D>>(
         self,
@@ -56,7 +71,25 @@ impl TrainBatch {
     ) -> DeviceResult<(Matrix<D, T>, Matrix<D>), D> {
         let sequences = self.tokens.sequences;
         let outputs = self.target.len() / sequences;
-        let answers = net.forward(Input::packed(device, Arc::new(self.tokens)))?;
+        let answers = self.forward(device, net)?;
         Ok((answers, device.try_tensor_from_vec(self.target, (sequences, outputs))?))
+    }
+
+    /// The targets, (B, d_out) row-major.
+    pub fn target(&self) -> &[f32] {
+        &self.target
+    }
+
+    /// Its tasks, each as a batch.
+    pub fn singles(&self) -> impl Iterator<Item = Self> {
+        let PackedBatch { sequences, grid, .. } = *self.tokens;
+        let outputs = self.target.len() / sequences;
+        let rows = self.tokens.rows();
+        (0..sequences).map(move |task| {
+            let numbers = grid.0 * grid.1;
+            let tokens = PackedBatch::of_rows(&rows[task * numbers..][..numbers], grid);
+            let target = self.target[task * outputs..][..outputs].to_vec();
+            Self { key: self.key, tokens: Arc::new(tokens), target }
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::super::trainer::{self, Run, StartedRun};
+use super::super::trainer::{self, Run, StartedRun, StepProgress};
 use super::{DeviceChoice, OpenDevice, Opened, catch_panic};
 use crate::nn::model::GdConstants;
 use crate::preset::Preset;
@@ -37,6 +37,9 @@ pub fn start(
     preset: &Arc<Preset>,
     gd_constants: GdConstants,
 ) -> Result<Started> {
+    // A step that solves takes many small passes, each of which a GPU would wait for.
+    let solves = choice == DeviceChoice::Auto && !preset.train.optimiser.descends();
+    let Opened { device, note } = if solves { DeviceChoice::Cpu.open(preset)? } else { Opened { device, note } };
     let name = device.name();
     let start = |device, preset: &Arc<Preset>| trainer::start(device, Arc::clone(preset), gd_constants);
     let started = |name: String, started: StartedRun, why: Option<String>| Started {
@@ -122,7 +125,7 @@ fn speed(run: &mut dyn Run, preset: &Preset) -> Result<f64> {
     let mut train = |run: &mut dyn Run, steps: u64| {
         for step in next..next + steps {
             let key = StreamKey { seed: preset.train.seed, stream: Stream::Train, step };
-            run.step(key, preset.train.lr_at(step))?;
+            while run.step(key, preset.train.lr_at(step))? == StepProgress::Partial {}
         }
         next += steps;
         run.reports().map(|_| ())

@@ -12,6 +12,11 @@ impl Experiment {
     pub fn measure(&mut self, scope: Scope) -> Result<Measurement> {
         let measurement = self.measure_unrecorded(scope)?;
         self.history.record_measurement(&measurement);
+        let (before, operations) = self.history.operations.last().unwrap_or((0, 0.0));
+        let since: f64 = (before..self.step).map(|step| self.run.run.operations(step)).sum();
+        if self.step == 0 || since > 0.0 {
+            self.history.operations.push(self.step, (f64::from(operations) + since) as f32);
+        }
         Ok(measurement)
     }
 

@@ -6,7 +6,7 @@ use super::{Experiment, GuardedRun};
 use crate::nn::LayerStates;
 use crate::preset::{self, Preset};
 use crate::task::{Batch, StreamKey};
-use crate::train::trainer::{Run, StepReport};
+use crate::train::trainer::{Run, StepProgress, StepReport};
 use crate::train::{Checkpoint, DeviceChoice, SavedParameter};
 
 /// How the device fails at step 150, once.
@@ -54,8 +54,12 @@ impl Failing {
 }
 
 impl Run for Failing {
-    fn step(&mut self, key: StreamKey, lr: f64) -> Result<()> {
+    fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress> {
         self.before(key.step)?.step(key, lr)
+    }
+
+    fn operations(&self, step: u64) -> f64 {
+        self.run.operations(step)
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {

@@ -42,6 +42,7 @@ impl Engine {
     /// # Errors
     /// The GPU does not answer, the kernel does not compile or fit, or there is no memory left.
     pub fn new(preset: &Preset, number: usize) -> Result<Self> {
+        ensure!(preset.train.optimiser.descends(), "a step that solves for weights is no step of one batch");
         let gpu = Gpu::open(number)?;
         let training = training(preset);
         let source = plan(&training, preset.train.batch, gpu.size()?);
@@ -90,7 +91,8 @@ impl Engine {
                 let betas = [beta1, beta2];
                 (betas.map(|beta| beta as f32), betas.map(|beta| (1.0 - beta) as f32))
             }
-            Optimiser::Sgd => ([0.0; 2], [1.0; 2]),
+            // The last two never come here.
+            Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => ([0.0; 2], [1.0; 2]),
         };
         let [tokens, targets] = self.rows.as_ref().map(|rows| rows.each_ref().map(Memory::address)).unwrap_or_default();
         Orders {

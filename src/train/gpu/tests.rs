@@ -35,7 +35,8 @@ fn presets() -> Vec<(String, Preset)> {
         preset.train.batch = 21;
         (entry.name, preset)
     };
-    preset::all().into_iter().filter(|entry| wanted(&entry.name)).map(small).collect()
+    let all = preset::all().into_iter().filter(|entry| wanted(&entry.name)).map(small);
+    all.filter(|(_, preset)| preset.train.optimiser.descends()).collect()
 }
 
 /// Rates of so many steps.
@@ -45,7 +46,9 @@ fn rates(preset: &Preset, steps: std::ops::Range<u64>) -> Vec<Rate> {
             let (rate, unbiased) = AdamStep::new(preset.train.lr_at(step), step + 1, [beta1, beta2]).rates();
             Rate { rate, unbiased }
         }
-        Optimiser::Sgd => Rate { rate: preset.train.lr_at(step) as f32, unbiased: 1.0 },
+        Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => {
+            Rate { rate: preset.train.lr_at(step) as f32, unbiased: 1.0 }
+        }
     };
     steps.map(rate).collect()
 }
@@ -53,7 +56,7 @@ fn rates(preset: &Preset, steps: std::ops::Range<u64>) -> Vec<Rate> {
 fn orders(preset: &Preset, step: u64) -> Orders {
     let betas = match preset.train.optimiser {
         Optimiser::Adam { beta1, beta2 } => [beta1, beta2],
-        Optimiser::Sgd => [0.0, 0.0],
+        Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => [0.0, 0.0],
     };
     Orders {
         decay: betas.map(|beta| beta as f32),
@@ -139,7 +142,7 @@ fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
     // The first moment is a part of the gradient; plain descent keeps none, but moves along it.
     let gradient = match preset.train.optimiser {
         Optimiser::Adam { .. } => apart(&one.first, &flat(&after, |parameter| &parameter.moment1)),
-        Optimiser::Sgd => {
+        Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => {
             let moved = |to: &[f32]| to.iter().zip(&weights).map(|(a, b)| a - b).collect::<Vec<f32>>();
             apart(&moved(&one.weights), &moved(&flat(&after, |parameter| &parameter.values)))
         }
@@ -247,7 +250,7 @@ fn a_run_by_whole_steps_reports_measures_saves_and_goes_on_as_one_by_single_step
             let measured = run.predict(&tasks).unwrap();
             steps(run, &preset, 20..25);
             let parameters = run.parameters().unwrap();
-            let saved = Checkpoint { seed: 5, step: 25, lr_factor: 1.0, parameters };
+            let saved = Checkpoint { seed: 5, step: 25, lr_factor: 1.0, damping: None, parameters };
             steps(run, &preset, 25..30);
             report(run);
             run.restore(&saved).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::super::trainer::{Run, StepReport};
+use super::super::trainer::{Run, StepProgress, StepReport};
 use super::super::{Checkpoint, SavedParameter};
 use crate::nn::AdamStep;
 use crate::nn::LayerStates;
@@ -82,7 +82,8 @@ impl WholeSteps {
     fn rates(&self, lr: f64, step: u64) -> StepRates {
         let (rate, unbiased) = match self.optimiser {
             Optimiser::Adam { beta1, beta2 } => AdamStep::new(lr, step, [beta1, beta2]).rates(),
-            Optimiser::Sgd => (lr as f32, 1.0),
+            // The last two never come here: the engine refuses them.
+            Optimiser::Sgd | Optimiser::Solve { .. } | Optimiser::LevenbergMarquardt { .. } => (lr as f32, 1.0),
         };
         StepRates { lr, rate, unbiased }
     }
@@ -131,7 +132,7 @@ impl State {
     fn refresh(&mut self) -> Result<()> {
         let parameters = self.parameters()?;
         if self.is_ahead {
-            self.network.restore(&Checkpoint { seed: 0, step: 0, lr_factor: 1.0, parameters })?;
+            self.network.restore(&Checkpoint { seed: 0, step: 0, lr_factor: 1.0, damping: None, parameters })?;
             self.is_ahead = false;
         }
         Ok(())
@@ -157,7 +158,7 @@ impl State {
 }
 
 impl Run for WholeSteps {
-    fn step(&mut self, key: StreamKey, lr: f64) -> Result<()> {
+    fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress> {
         let rates = self.rates(lr, key.step + 1);
         let state = self.state.get_mut();
         let follows = |first: StreamKey| key == StreamKey { step: first.step + state.queued.len() as u64, ..first };
@@ -169,7 +170,11 @@ impl Run for WholeSteps {
         }
         state.key.get_or_insert(key);
         state.queued.push(rates);
-        Ok(())
+        Ok(StepProgress::Complete)
+    }
+
+    fn operations(&self, step: u64) -> f64 {
+        self.state.borrow().network.operations(step)
     }
 
     fn reports(&mut self) -> Result<Vec<StepReport>> {

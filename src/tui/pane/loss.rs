@@ -21,8 +21,8 @@ const WIDE: u16 = 50;
 /// A reference below the best other line by more than this factor does not extend a logarithmic axis: exact learners
 /// without noise reach 1e-30.
 const DEEPEST: f64 = 0.02;
-/// Columns between two of the digits that stand along the curve of a kept run.
-const BETWEEN_DIGITS: usize = 24;
+/// Columns between two of the digits that stand along a curve, at most.
+const BETWEEN_DIGITS: u16 = 24;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
@@ -62,7 +62,10 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     traces.push(Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
     traces.extend(references.iter().map(level));
     traces.push(Trace::Extremes(&history.train_loss, theme.faint(Role::Model)));
-    traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, (i, kept.len()), theme)));
+    // Each of several stands at other places.
+    let every = BETWEEN_DIGITS.min(area.width / 4).max(kept.len() as u16);
+    let first = |i: usize| 2 + (i * usize::from(every) / kept.len().max(1)) as u16;
+    traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, first(i), every, theme)));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
     if let Some(point) = super::value_at(lab, &history.eval_loss) {
         let value = f64::from(point.mean);
@@ -135,10 +138,9 @@ fn curve<'a>(run: &Overlaid<'a>, theme: Theme) -> Trace<'a> {
     Trace::Curve(&run.history.eval_loss, Stroke::Solid, theme.role(Role::Kept(run.number)))
 }
 
-/// The digit along the curve of a run; each of several stands at other places.
-fn glyphs<'a>(run: &Overlaid<'a>, (place, of): (usize, usize), theme: Theme) -> Trace<'a> {
+/// The digit along the curve of a run, from the cell `first` on in every so many.
+fn glyphs<'a>(run: &Overlaid<'a>, first: u16, every: u16, theme: Theme) -> Trace<'a> {
     let style = theme.role(Role::Kept(run.number)).patch(theme.focus());
-    let (first, every) = (3 + (place * BETWEEN_DIGITS / of.max(1)) as u16, BETWEEN_DIGITS as u16);
     Trace::Glyphs { series: &run.history.eval_loss, glyph: digit(run.number), first, every, style }
 }
 

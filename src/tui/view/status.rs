@@ -103,7 +103,8 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     if let Phase::Watched { age, writer } = &status.phase {
         return Line::from(vec![phase(status, theme), Span::raw(watched(&step, *age, writer.as_deref(), space))]);
     }
-    let (speed, left, lr) = (speed(status), time_left(status), format!("lr {}", short(status.lr)));
+    let lr = status.solved.as_ref().map_or_else(|| format!("lr {}", short(status.lr)), ToString::to_string);
+    let (speed, left) = (speed(status), time_left(status));
     let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
     let fits = phase.width() + width(&numbers) <= space;

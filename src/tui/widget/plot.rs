@@ -198,14 +198,12 @@ impl Plot<'_> {
             Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
         };
         for bucket in series.buckets() {
+            let cell = self.column(bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
             // A point outside is not shown: a mark at the edge would show a wrong value.
-            let share = self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
-            let Some((x, share)) = self.column(bucket.step, raster).zip(share) else { continue };
-            let cell = (x / 2) as u16;
-            if cell >= next {
-                buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
-                next = if every == 0 { 0 } else { cell + every };
-            }
+            let share = || self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
+            let Some((cell, share)) = cell.and_then(|cell| Some((cell, share()?))) else { continue };
+            buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
+            next = if every == 0 { 0 } else { cell + every };
         }
     }
 

@@ -144,7 +144,7 @@ fn fails() {
             let key = StreamKey { seed: preset.train.seed, stream: Stream::Train, step };
             run.step(key, preset.train.lr_at(step))
         };
-        (0..3).try_for_each(|i| step(&mut run, i))?;
+        (0..3).try_for_each(|i| step(&mut run, i).map(drop))?;
         run.reports()?;
         run.parameters().map(drop)
     };
@@ -188,7 +188,13 @@ fn goes_on() {
     run.initialise(preset.train.seed).unwrap();
     steps(&mut run, &preset, 0..10);
     run.reports().unwrap();
-    let saved = Checkpoint { seed: preset.train.seed, step: 10, lr_factor: 1.0, parameters: run.parameters().unwrap() };
+    let saved = Checkpoint {
+        seed: preset.train.seed,
+        step: 10,
+        lr_factor: 1.0,
+        damping: None,
+        parameters: run.parameters().unwrap(),
+    };
     let rest = |run: &mut WholeSteps| {
         steps(run, &preset, 10..20);
         run.reports().map(|reports| reports.into_iter().map(|report| report.loss).collect::<Vec<f32>>())
