@@ -1,9 +1,5 @@
 //! The steps that can be recorded, as methods of the sequence that they start from.
 
-mod memory;
-
-pub use self::memory::{Erased, Kept, Memory};
-
 use std::marker::PhantomData;
 use std::ops::Range;
 
