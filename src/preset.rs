@@ -90,6 +90,8 @@ impl Family {
 /// Bytes of tokens, states and parameters that a run may need on any machine. The memory of the present machine is
 /// checked when a run is opened.
 const MEMORY: u128 = 64 << 30;
+/// Sequences of a batch that are counted for that; a GPU holds larger batches in part.
+const HELD_WHOLE: usize = 65_536;
 
 /// "12 GiB", "300 MiB".
 pub fn size(bytes: u128) -> String {
@@ -111,13 +113,17 @@ impl Preset {
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
         solvable::check(self)?;
-        self.measuring_fits_into(MEMORY, "a preset")
+        self.fits(self.train.batch.min(HELD_WHOLE), MEMORY, "a preset")
     }
 
     /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by` allows
     /// them.
     pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
-        let (shape, bytes) = (self.task.shape(), self.memory());
+        self.fits(self.train.batch, most, by)
+    }
+
+    fn fits(&self, batch: usize, most: u128, by: &str) -> Result<()> {
+        let (shape, bytes) = (self.task.shape(), self.bytes(batch.max(bounds::HELD_OUT)));
         ensure!(
             bytes <= most,
             "d {}, N {} and batch {} together need about {}; {by} allows {}: \

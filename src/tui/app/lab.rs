@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::kept::KeptRun;
 use super::steps::StepsAxis;
-use crate::session::ClaimRecord;
+use crate::session::{self, ClaimRecord};
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, TrainingTime};
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
@@ -198,6 +198,12 @@ impl Lab {
     pub fn is_unmodified(&self) -> bool {
         let same_seed = self.opened.as_ref().is_some_and(|opened| opened.seed == opened.preset.train.seed);
         same_seed && self.history.lr_changes.is_empty()
+    }
+
+    /// "gd-ssm-seed0-step3412": what a file with the present screen is called.
+    pub fn screen_name(&self) -> String {
+        let name = self.opened.as_ref().map(|opened| session::stem(&opened.name, opened.seed));
+        format!("{}-step{}", name.unwrap_or_else(|| "lab".to_owned()), self.progress().0)
     }
 
     /// Whether the run has not reported yet.

@@ -29,7 +29,6 @@ use super::keymap::Mode;
 use super::message::{Action, Answer, EffectResult, LabAction, Message, SweepAction, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
-use crate::session;
 use crate::train::DeviceChoice;
 use crate::worker::{Note, Order, Source, Update};
 
@@ -137,7 +136,12 @@ impl App {
             Action::Help => self.open_help(HelpPage::Keys),
             Action::Explain => self.open_help(if self.lab.is_some() { HelpPage::Pane } else { HelpPage::Words }),
             Action::NextHelpPage { back } => self.next_help_page(back),
-            Action::WriteScreen(format) => return vec![Effect::WriteScreen { name: self.screen_name(), format }],
+            Action::WriteScreen(format) => {
+                return vec![Effect::WriteScreen {
+                    name: self.lab.as_ref().map_or_else(|| "gallery".to_owned(), Lab::screen_name),
+                    format,
+                }];
+            }
             Action::ToggleProjector => self.projector = !self.projector,
             Action::Back => return self.back(),
             Action::Quit => return self.quit(),
@@ -179,14 +183,6 @@ impl App {
             Action::Answer(answer) => return self.answer(answer),
         }
         vec![]
-    }
-
-    /// "gd-ssm-seed0-step3412": what a file with the present screen is called.
-    fn screen_name(&self) -> String {
-        let Some(lab) = &self.lab else { return "gallery".to_owned() };
-        let name = lab.opened.as_ref().map(|opened| session::stem(&opened.name, opened.seed));
-        let name = name.unwrap_or_else(|| "lab".to_owned());
-        format!("{name}-step{}", lab.progress().0)
     }
 
     fn lab_action(&mut self, action: LabAction) -> Vec<Effect> {

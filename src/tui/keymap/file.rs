@@ -19,21 +19,22 @@ use crate::preset;
 
 /// Bytes of the file at most.
 const LARGEST: u64 = 64 << 10;
-/// The names of keys that are no characters.
-const NAMED: [(&str, KeyCode); 13] = [
-    ("Enter", KeyCode::Enter),
-    ("Esc", KeyCode::Esc),
-    ("Tab", KeyCode::Tab),
-    ("Shift-Tab", KeyCode::BackTab),
-    ("Backspace", KeyCode::Backspace),
-    ("Home", KeyCode::Home),
-    ("End", KeyCode::End),
-    ("PgUp", KeyCode::PageUp),
-    ("PgDn", KeyCode::PageDown),
-    ("Left", KeyCode::Left),
-    ("Right", KeyCode::Right),
-    ("Up", KeyCode::Up),
-    ("Down", KeyCode::Down),
+/// The keys that are no characters and have a name, beside F1 to F24.
+const NAMED: [KeyCode; 14] = [
+    KeyCode::Enter,
+    KeyCode::Esc,
+    KeyCode::Tab,
+    KeyCode::BackTab,
+    KeyCode::Backspace,
+    KeyCode::Delete,
+    KeyCode::Home,
+    KeyCode::End,
+    KeyCode::PageUp,
+    KeyCode::PageDown,
+    KeyCode::Left,
+    KeyCode::Right,
+    KeyCode::Up,
+    KeyCode::Down,
 ];
 
 /// One row of the file.
@@ -75,7 +76,7 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error
 /// The key with this name: the inverse of [`Key::label`].
 fn named(name: &str) -> Result<Key, String> {
     let mut characters = name.chars();
-    let known = NAMED.iter().find(|(known, _)| *known == name).map(|(_, code)| Key::Code(*code));
+    let known = NAMED.into_iter().map(Key::Code).find(|known| known.label() == name);
     let function =
         || name.strip_prefix('F')?.parse().ok().filter(|n| (1..=24).contains(n)).map(|n| Key::Code(KeyCode::F(n)));
     let found = match (name, characters.next(), characters.next()) {
@@ -92,7 +93,7 @@ fn named(name: &str) -> Result<Key, String> {
         (_, Some(_) | None, _) => None,
     };
     found.ok_or_else(|| {
-        let names = NAMED.map(|(name, _)| name).join(", ");
+        let names = NAMED.map(|code| Key::Code(code).label()).join(", ");
         format!(
             "`{}` is no key: give a character, Space, {names}, F1 to F24 or Ctrl- with a letter",
             bounds::short(name)
@@ -193,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_row_gets_other_keys_and_the_footer_shows_them() {
-        let table = parse("keys.ron", r#"[(mode: "lab", key: "Space", keys: ["F2", "u"])] // mine"#).unwrap();
-        assert_eq!(keys_of(&table, "pause, and continue"), ["F2", "u"]);
+        let table = parse("keys.ron", r#"[(mode: "lab", key: "Space", keys: ["F2", "U"])] // mine"#).unwrap();
+        assert_eq!(keys_of(&table, "pause, and continue"), ["F2", "U"]);
         let row = table.iter().find(|binding| binding.help == "pause, and continue").unwrap();
         assert_eq!(row.hint, Some(("F2", "pause")));
         assert_eq!(table.len(), BINDINGS.len());
@@ -209,12 +210,12 @@ mod tests {
         assert!(unknown.starts_with("keys.ron:2:") && unknown.contains("`Entre` is no key: give"), "{unknown}");
         let place = message(r#"[(mode: "kitchen", key: "z", keys: ["x"])]"#);
         assert!(
-            place.starts_with("keys.ron:1:") && place.contains("allowed: gallery, while searching, lab"),
+            place.starts_with("keys.ron:1:") && place.contains("allowed: gallery, sessions, while searching"),
             "{place}"
         );
         let twice = message(r#"[(mode: "lab", key: "s", keys: ["f"])]"#);
         assert!(twice.contains("f has two meanings in \"lab\": fit learners"), "{twice}");
-        assert!(message(r#"[(mode: "lab", key: "y", keys: ["x"])]"#).contains("y does nothing in \"lab\""));
+        assert!(message(r#"[(mode: "lab", key: "Y", keys: ["X"])]"#).contains("Y does nothing in \"lab\""));
         assert!(message(r#"[(mode: "lab", key: "Ctrl-C", keys: ["x"])]"#).contains("always quits"));
         assert!(message(r#"[(mode: "while searching", key: "Enter", keys: ["x"])]"#).contains("x is text"));
         assert!(message(r#"[(mode: "lab", key: "s", keys: [])]"#).contains("at least one key"));
