@@ -59,8 +59,8 @@ pub enum Command {
 /// What the lab opens on, and how it runs.
 #[derive(Args, Clone, Debug)]
 pub struct Lab {
-    /// A preset's name, or the path of a preset or a session; up to four train at once; or the folder of a sweep; without
-    /// any, the gallery
+    /// A preset's name, or the path of a preset or a session; up to four train at once; or the folder of a sweep;
+    /// without any, the gallery
     #[arg(value_name = "PRESET|SESSION", num_args = 0..=4, add = completions::presets_and_files())]
     pub what: Vec<String>,
     #[command(flatten)]

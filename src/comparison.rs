@@ -155,8 +155,8 @@ pub fn table(rows: &[Row], level: &str) -> Vec<Vec<String>> {
     [head(level)].into_iter().chain(rows.iter().map(Row::cells)).collect()
 }
 
-/// How the tasks of two presets differ: what the first has, and what the second has instead; `None` if they are the same.
-/// Losses on different tasks mean different things.
+/// How the tasks of two presets differ: what the first has, and what the second has instead; `None` if they are the
+/// same. Losses on different tasks mean different things.
 pub fn task_difference(one: &Preset, two: &Preset) -> Option<(String, String)> {
     if one.task == two.task {
         return None;

@@ -16,8 +16,8 @@
 //! | commands without a screen | [`headless`] |
 //! | the lab itself | [`tui`] |
 //!
-//! Dependencies point one way, and `tests/architecture.rs` holds them to it:
-//! `cli → {tui, headless} → {worker, session} → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
+//! Dependencies point one way, and `tests/architecture.rs` holds them to it: `cli → {tui, headless} → {worker, session}
+//! → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
 
 pub mod bounds;
 pub mod cli;
@@ -146,7 +146,8 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
     tui::run(options).map(ExitCode::from)
 }
 
-/// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for it.
+/// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for
+/// it.
 fn in_pool<T: Send>(what: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| what())
 }

@@ -1,7 +1,7 @@
 //! `--log FILE`: a record of what the program does, to find out why it does not do what it should.
 //!
-//! A screen over SSH cannot print; a file can be read afterwards, or with `tail -f` meanwhile. Nothing is recorded without
-//! the option.
+//! A screen over SSH cannot print; a file can be read afterwards, or with `tail -f` meanwhile. Nothing is recorded
+//! without the option.
 
 use std::fs::File;
 use std::panic;

@@ -116,8 +116,8 @@ impl Preset {
         self.fits(self.train.batch.min(HELD_WHOLE), MEMORY, "a preset")
     }
 
-    /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by` allows
-    /// them.
+    /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by`
+    /// allows them.
     pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
         self.fits(self.train.batch, most, by)
     }
@@ -156,8 +156,8 @@ impl Preset {
         self.bytes(self.train.batch.max(bounds::HELD_OUT))
     }
 
-    /// About how many bytes of tokens, states and parameters a run needs for so many sequences; what the references need
-    /// comes to a few times that of the held-out tasks.
+    /// About how many bytes of tokens, states and parameters a run needs for so many sequences; what the references
+    /// need comes to a few times that of the held-out tasks.
     fn bytes(&self, sequences: usize) -> u128 {
         let shape = self.task.shape();
         let tokens = (self.layout.tokens(shape) * self.layout.width(shape)) as u128;
@@ -177,8 +177,8 @@ impl Preset {
         format!("{hash:016x}")
     }
 
-    /// Floating-point operations of the model for one query: all tokens, read at once if it can. `None` if it has no cost
-    /// for that.
+    /// Floating-point operations of the model for one query: all tokens, read at once if it can. `None` if it has no
+    /// cost for that.
     pub fn query_flops(&self) -> Option<u64> {
         let (shape, tokens) = (self.task.shape(), self.layout.tokens(self.task.shape()));
         let costs = self.model.costs(shape, self.layout, tokens);

@@ -151,8 +151,8 @@ impl Series {
         within.map(|b| (b.min, b.max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// The value at a step, or the last one before it: exact among the most recent points, elsewhere the bucket. `None` before
-    /// the first value.
+    /// The value at a step, or the last one before it: exact among the most recent points, elsewhere the bucket. `None`
+    /// before the first value.
     pub fn at(&self, step: u64) -> Option<Bucket> {
         let exact = self.tail.iter().rev().find(|point| point.0 <= step);
         let exact = exact.map(|&(step, value)| Bucket { step, min: value, max: value, mean: value, count: 1 });

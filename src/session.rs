@@ -62,7 +62,8 @@ pub struct Summary {
     pub content: Result<Content, String>,
 }
 
-/// What lists show of a run. It stands near the start of the file, before the weights, so that a list need not read those.
+/// What lists show of a run. It stands near the start of the file, before the weights, so that a list need not read
+/// those.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Digest {

@@ -1,7 +1,7 @@
 //! A measured number with its standard error, to the digits that it deserves.
 
-/// "0.158 ± 0.003": the error to one significant digit, two where it begins with a 1, and the number to the same decimals.
-/// Where there is no error, four significant digits.
+/// "0.158 ± 0.003": the error to one significant digit, two where it begins with a 1, and the number to the same
+/// decimals. Where there is no error, four significant digits.
 pub fn with_error(value: f64, standard_error: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();

@@ -107,7 +107,8 @@ fn a_claim_may_compare_two_presets_trained_with_the_same_seeds() {
     let output = innerloop(folder.path(), &["verify", "two.ron", "--seeds", "11,12"]);
     let out = stdout(&output);
     assert_eq!(output.status.code(), Some(0), "{out}{}", stderr(&output));
-    // The same preset with the same seeds: the quotient is 1 to the last bit. Only the preset that was asked for is shown.
+    // The same preset with the same seeds: the quotient is 1 to the last bit. Only the preset that was asked for is
+    // shown.
     assert!(out.contains("held 2 of 2") && out.contains("1.0000 ± 0 loss over that of the preset one.ron"), "{out}");
     assert!(out.ends_with("1 held, 0 failed\n"), "{out}");
     for line in ["one, seed 11:", "one, seed 12:", "two, seed 11:"] {

@@ -3,8 +3,8 @@
 use super::chart::{COLORS, Chart, Curve, Level, color_of};
 use crate::sweep::{Group, Outcome, RunSpec, Spread, groups, spreads};
 
-/// A chart of one curve: a line for the mean of each combination, a band of one standard deviation on either side. Of the
-/// loss also that of one step of gradient descent.
+/// A chart of one curve: a line for the mean of each combination, a band of one standard deviation on either side. Of
+/// the loss also that of one step of gradient descent.
 pub fn chart(runs: &[(RunSpec, Outcome)], curve: &str, title: &str) -> Chart {
     let groups = groups(runs);
     let mut chart = Chart { title: title.to_owned(), curves: Vec::new(), levels: Vec::new() };
@@ -23,8 +23,8 @@ pub fn chart(runs: &[(RunSpec, Outcome)], curve: &str, title: &str) -> Chart {
     chart
 }
 
-/// The loss of one step of gradient descent: one line if it is the same everywhere, else one for each combination, in its
-/// colour.
+/// The loss of one step of gradient descent: one line if it is the same everywhere, else one for each combination, in
+/// its colour.
 fn levels(groups: &[Group<'_>]) -> Vec<Level> {
     let loss = |group: &Group<'_>| group.outcomes.first()?.report.pointer("/references/gd-1/loss")?.as_f64();
     let losses: Vec<Option<f64>> = groups.iter().map(loss).collect();

@@ -1,7 +1,7 @@
 //! Runs and sweeps as files that other programs read.
 //!
-//! One file per format. What is measured for a file is measured by [`crate::headless`]; nothing is computed here that the
-//! reports do not have.
+//! One file per format. What is measured for a file is measured by [`crate::headless`]; nothing is computed here that
+//! the reports do not have.
 //!
 //! | ending | content | file |
 //! |---|---|---|

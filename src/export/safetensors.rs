@@ -8,8 +8,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::preset;
 use crate::session::Session;
 
-/// Every parameter as a tensor of rows × columns. The metadata holds the preset's name, the preset as RON, the seed, the
-/// step and the version of this program.
+/// Every parameter as a tensor of rows × columns. The metadata holds the preset's name, the preset as RON, the seed,
+/// the step and the version of this program.
 pub fn weights(session: &Session, version: &str) -> Result<Vec<u8>> {
     let bytes: Vec<(&str, Vec<usize>, Vec<u8>)> = session
         .checkpoint

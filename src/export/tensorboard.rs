@@ -1,7 +1,7 @@
 //! Curves as an event file for TensorBoard: records in the framing of TFRecord, each one a protocol buffer `Event`.
 //!
-//! Of the format only what a scalar needs is written: `Event { wall_time = 1, step = 2, file_version = 3, summary = 5 }`,
-//! `Summary { value = 1 }`, `Value { tag = 1, simple_value = 2 }`.
+//! Of the format only what a scalar needs is written: `Event { wall_time = 1, step = 2, file_version = 3, summary = 5
+//! }`, `Summary { value = 1 }`, `Value { tag = 1, simple_value = 2 }`.
 
 use crc::{CRC_32_ISCSI, Crc};
 

@@ -70,8 +70,8 @@ impl Changes {
         }
     }
 
-    /// The same for runs that train at once. They have one task, or they could not be compared, and presets one seed: that of
-    /// the first, where none is given.
+    /// The same for runs that train at once. They have one task, or they could not be compared, and presets one seed:
+    /// that of the first, where none is given.
     pub fn apply_to_all(&self, sources: Vec<Source>) -> Result<Vec<Source>> {
         let named = |source: Source| {
             let name = bounds::line(source.name());

@@ -17,15 +17,17 @@ use crate::train::{DeviceChoice, Experiment};
 
 /// Measure a session on other tasks, without training
 ///
-/// References keep the step sizes (η, γ) and penalties (λ) that were chosen on the task that the session was trained on, and
-/// so do the priors of the Kalman filter and Bayes: no reference is re-tuned for the new task, as the model is not.
+/// References keep the step sizes (η, γ) and penalties (λ) that were chosen on the task that the session was trained
+/// on, and so do the priors of the Kalman filter and Bayes: no reference is re-tuned for the new task, as the model is
+/// not.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop eval saves/gd-ssm-seed0.ron --set task.range=2")]
 pub struct Options {
     /// The path of a session
     #[arg(value_name = "SESSION", add = completions::session_files())]
     pub what: String,
-    /// Change a field of the task, for example task.range=4 or task.noise=0.5; what changes the weights' shapes is refused
+    /// Change a field of the task, for example task.range=4 or task.noise=0.5; what changes the weights' shapes is
+    /// refused
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting, add = completions::keys())]
     pub set: Vec<(String, String)>,
     /// Where to compute: auto, cpu, cuda or cuda:N

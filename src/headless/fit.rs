@@ -1,4 +1,5 @@
-//! `innerloop fit`: which learner explains a model's answers, and with which step size, forgetting, momentum or penalty.
+//! `innerloop fit`: which learner explains a model's answers, and with which step size, forgetting, momentum or
+//! penalty.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -21,8 +22,8 @@ use crate::train::{DeviceChoice, Experiment, Fit};
 
 /// Fit learners to a model's answers: which step size, forgetting, momentum or penalty explains them best
 ///
-/// A preset is trained first, a session is taken as it is. Parameters are fitted on half of the held-out tasks, and what they
-/// explain is measured on the other half.
+/// A preset is trained first, a session is taken as it is. Parameters are fitted on half of the held-out tasks, and
+/// what they explain is measured on the other half.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop fit gd-ssm --steps 1000")]
 pub struct Options {

@@ -17,8 +17,8 @@ use crate::sweep::{Folder, Outcome, RunSpec};
 
 /// Show which different ends the seeds of a sweep have
 ///
-/// Runs whose final losses follow each other closely are one end. Between the ends stand the losses of the learners that the
-/// preset names, and of those that an end is nearest to.
+/// Runs whose final losses follow each other closely are one end. Between the ends stand the losses of the learners
+/// that the preset names, and of those that an end is nearest to.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop sweep gd-ssm-2 --seeds 20 --out ends && innerloop minima ends")]
 pub struct Options {

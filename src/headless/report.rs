@@ -75,7 +75,8 @@ struct LastSolve {
 #[derive(Clone, Debug)]
 struct References(Vec<(String, Line)>);
 
-/// One reference: its loss on the held-out tasks, its parameters, what a query costs it, and the model's loss minus its own.
+/// One reference: its loss on the held-out tasks, its parameters, what a query costs it, and the model's loss minus its
+/// own.
 #[derive(Clone, Debug, Serialize)]
 struct Line {
     loss: f64,

@@ -1,5 +1,5 @@
-//! Signals that ask a command to end after the step that it is in. A second INT or QUIT, which a person sends by a key, ends
-//! it at once.
+//! Signals that ask a command to end after the step that it is in. A second INT or QUIT, which a person sends by a key,
+//! ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

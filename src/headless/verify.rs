@@ -38,8 +38,8 @@ pub struct Options {
     pub device: DeviceChoice,
 }
 
-/// Prints a line for each claim, or a row for each preset, and records them for the gallery; fails if one does not hold for
-/// as many seeds as it says.
+/// Prints a line for each claim, or a row for each preset, and records them for the gallery; fails if one does not hold
+/// for as many seeds as it says.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
     let result_cache = ResultCache::path(|name| std::env::var_os(name));

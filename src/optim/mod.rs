@@ -64,8 +64,8 @@ pub enum Optimiser {
     /// squares on fresh tasks (of the cross-entropy: one step of iteratively reweighted least squares). The learning
     /// rate is the part of the way to the solution that the weights go: 1 is all of it.
     Solve {
-        /// Equations of a step for each unknown weight: each output of a task is one. They determine how many fresh tasks
-        /// a step takes.
+        /// Equations of a step for each unknown weight: each output of a task is one. They determine how many fresh
+        /// tasks a step takes.
         #[serde(default = "equations", deserialize_with = "bounds::equations")]
         equations: usize,
         /// Tasks of a step at least: the equations of one task are not independent, because they share its inputs.
@@ -81,7 +81,8 @@ pub enum Optimiser {
         /// Fresh tasks of a step.
         #[serde(default = "tasks", deserialize_with = "bounds::tasks")]
         tasks: usize,
-        /// The damping at the start, relative to the mean of the diagonal of the normal equations. It is adapted from step to step.
+        /// The damping at the start, relative to the mean of the diagonal of the normal equations. It is adapted from
+        /// step to step.
         #[serde(default = "damping", deserialize_with = "bounds::relative")]
         damping: f64,
     },

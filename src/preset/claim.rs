@@ -62,10 +62,11 @@ pub enum Quantity {
     LossOverPreset(String),
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
-    /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about it
-    /// takes no bound and means 1.
+    /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about
+    /// it takes no bound and means 1.
     Nearest(Reference),
-    /// 1 if every reference is too far away to be called the nearest, else 0; a claim about it takes no bound and means 1.
+    /// 1 if every reference is too far away to be called the nearest, else 0; a claim about it takes no bound and means
+    /// 1.
     NearestNone,
 }
 

@@ -31,7 +31,8 @@ pub fn nearest(found: &str, names: &[String]) -> String {
     }
 }
 
-/// The names and how like they are to another, from 0 to 1, the likest first. Names that are equally like keep their order.
+/// The names and how like they are to another, from 0 to 1, the likest first. Names that are equally like keep their
+/// order.
 fn by_likeness<N: AsRef<str>>(found: &str, names: impl IntoIterator<Item = N>) -> Vec<(f64, N)> {
     let found = bounds::shortened(found, COMPARED).to_lowercase();
     let likeness = |name: &str| {

@@ -60,7 +60,8 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
     }
 }
 
-/// The keys of a preset that can be set to one value, `task.dim`, not `task` and not the parts of lists, each with its value.
+/// The keys of a preset that can be set to one value, `task.dim`, not `task` and not the parts of lists, each with its
+/// value.
 pub fn values(preset: &Preset) -> Vec<(String, String)> {
     let text = ron_file::pretty(preset).unwrap_or_default();
     let fields = ron_spans::fields(&text);
@@ -76,8 +77,8 @@ pub fn keys(preset: &Preset) -> Vec<String> {
     values(preset).into_iter().map(|(key, _)| key).collect()
 }
 
-/// What a field may be: "1 to 256", "Random, Constructed", "0.000001 to 1000000, or None". Found as the messages of [`set`] find
-/// it, by trying values that are not allowed. "any whole number" where every one is.
+/// What a field may be: "1 to 256", "Random, Constructed", "0.000001 to 1000000, or None". Found as the messages of
+/// [`set`] find it, by trying values that are not allowed. "any whole number" where every one is.
 pub fn allowed(preset: &Preset, key: &str) -> String {
     let text = ron_file::pretty(preset).unwrap_or_default();
     let Some(field) = ron_spans::find(&text, key) else { return String::new() };
@@ -96,8 +97,8 @@ pub fn allowed(preset: &Preset, key: &str) -> String {
     format!("{}{none}", found.unwrap_or_else(|| "any whole number".to_owned()))
 }
 
-/// Key and value, as for [`set`], of every field of a preset that differs from another one, without the words that describe
-/// it, its claims and its seed.
+/// Key and value, as for [`set`], of every field of a preset that differs from another one, without the words that
+/// describe it, its claims and its seed.
 pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
     let strip = |preset: &Preset| Preset {
         title: String::new(),

@@ -25,8 +25,8 @@ pub enum Reference {
     GdPlusPlus,
     /// The same, with the query among the columns of X: linear attention whose sums contain the query's own token.
     GdPlusPlusQuery,
-    /// A learner that divides its gain by N, on contexts of another length than it was tuned for, with the gain as tuned.
-    /// The plain name is the learner that divides by the new N.
+    /// A learner that divides its gain by N, on contexts of another length than it was tuned for, with the gain as
+    /// tuned. The plain name is the learner that divides by the new N.
     Frozen(Descent),
     /// Least mean squares, the delta rule: one gradient step for each pair, in order.
     Lms,

@@ -17,8 +17,8 @@
 //! b ← α² (1 − 2 β s² + β² q) b + 2 α γ (s² − β q) m + γ² (q E ‖W‖² + σ² d s²),
 //!
 //! and the expected loss is ½ s² (E ‖W_N‖² − 2 m + b) for each output. A step of the drift leaves both as they are. For
-//! normalised LMS x xᵀ / ‖x‖² takes the place of x xᵀ: s² and q become 1/d, by the symmetry of the coordinates, and without
-//! noise the recursion is exact again. Without noise and drift it makes loss₀ (1 − 1/d)ᵗ of it at η = 1.
+//! normalised LMS x xᵀ / ‖x‖² takes the place of x xᵀ: s² and q become 1/d, by the symmetry of the coordinates, and
+//! without noise the recursion is exact again. Without noise and drift it makes loss₀ (1 − 1/d)ᵗ of it at η = 1.
 //!
 //! From one step follows the best η of gradient descent in closed form: where weights stand still,
 //! η* = d s² / (E tr G² + σ² d s² / (N s_w²)), with G = X Xᵀ/N. Knows nothing of actual problems.
@@ -112,8 +112,8 @@ fn last_loss(learner: Online, prior: &Prior) -> Option<f64> {
     loss_by_pairs(learner, prior)?.last().copied()
 }
 
-/// The expected loss of minimum-norm least squares after 0, 1, …, N pairs without noise and drift: loss₀ (1 − t/d), and 0
-/// from t = d on. `None` where the prior does not determine it.
+/// The expected loss of minimum-norm least squares after 0, 1, …, N pairs without noise and drift: loss₀ (1 − t/d), and
+/// 0 from t = d on. `None` where the prior does not determine it.
 pub fn least_squares_by_pairs(prior: &Prior) -> Option<Vec<f64>> {
     let of = prior.isotropic().filter(|of| of.noise == 0.0)?;
     let left = |pairs: usize| (1.0 - pairs as f64 / of.dim).max(0.0);
@@ -141,7 +141,8 @@ fn best_step_with(prior: &Prior, forgetting: f64) -> Option<Step> {
     Some(if eta.is_finite() { step } else { Step { eta: 0.0, loss: zero } })
 }
 
-/// The best η and λ of one step with forgetting; `None` where the prior does not determine them. λ = 1 where nothing drifts.
+/// The best η and λ of one step with forgetting; `None` where the prior does not determine them. λ = 1 where nothing
+/// drifts.
 pub fn best_forgetting(prior: &Prior) -> Option<Online> {
     let of = prior.linear()?;
     let loss = |forgetting| best_step_with(prior, forgetting).map_or(f64::INFINITY, |step| step.loss);

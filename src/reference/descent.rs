@@ -1,7 +1,7 @@
 //! Gradient descent as the textbook writes it.
 //!
-//! L(W) = 1/(2N) Σ ‖W x_i − y_i‖², so ∇L = (W X − Y) Xᵀ / N. Owns the definitions that the fast forms are tested against;
-//! does not choose step sizes.
+//! L(W) = 1/(2N) Σ ‖W x_i − y_i‖², so ∇L = (W X − Y) Xᵀ / N. Owns the definitions that the fast forms are tested
+//! against; does not choose step sizes.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -18,10 +18,12 @@ pub fn steps(problem: &Problem, eta: f64, k: u32) -> DMatrix<f64> {
     weights
 }
 
-/// GD++ of one step: each input of the context and the query become (I − γ G) x with G = X Xᵀ/N, then one step of size η.
+/// GD++ of one step: each input of the context and the query become (I − γ G) x with G = X Xᵀ/N, then one step of size
+/// η.
 ///
-/// The paper (2212.07677, app. A.10) writes γ X Xᵀ; here it is divided by N, as η is, so that γ means the same for every
-/// context length. The weights that come back, (d_out, d), act on the query as it was: they contain its preconditioning.
+/// The paper (2212.07677, app. A.10) writes γ X Xᵀ; here it is divided by N, as η is, so that γ means the same for
+/// every context length. The weights that come back, (d_out, d), act on the query as it was: they contain its
+/// preconditioning.
 pub fn preconditioned(problem: &Problem, eta: f64, gamma: f64) -> DMatrix<f64> {
     let (d, pairs) = (problem.x.nrows(), problem.x.ncols().max(1) as f64);
     let preconditioner = DMatrix::identity(d, d) - gamma / pairs * &problem.x * problem.x.transpose();
@@ -29,8 +31,9 @@ pub fn preconditioned(problem: &Problem, eta: f64, gamma: f64) -> DMatrix<f64> {
     steps(&inner, eta, 1) * preconditioner
 }
 
-/// [`preconditioned`] with the query among the columns of X: each x becomes (I − γ G′) x with G′ = (X Xᵀ + x_q x_qᵀ)/N, as in
-/// linear attention whose sums contain the query's own token. W x_q is the answer; it is no linear function of x_q.
+/// [`preconditioned`] with the query among the columns of X: each x becomes (I − γ G′) x with G′ = (X Xᵀ + x_q x_qᵀ)/N,
+/// as in linear attention whose sums contain the query's own token. W x_q is the answer; it is no linear function of
+/// x_q.
 pub fn preconditioned_with_query(problem: &Problem, eta: f64, gamma: f64) -> DMatrix<f64> {
     let (d, pairs) = (problem.x.nrows(), problem.x.ncols().max(1) as f64);
     let gram = &problem.x * problem.x.transpose() + &problem.query * problem.query.transpose();

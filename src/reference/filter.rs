@@ -1,7 +1,7 @@
 //! What a batch learner makes of each direction of the data.
 //!
-//! With G = X Xᵀ/N = V diag(μ) Vᵀ and B = Y Xᵀ/N, these batch learners end with W = B V diag(φ(μ)) Vᵀ. Owns the functions
-//! φ; knows nothing of decompositions.
+//! With G = X Xᵀ/N = V diag(μ) Vᵀ and B = Y Xᵀ/N, these batch learners end with W = B V diag(φ(μ)) Vᵀ. Owns the
+//! functions φ; knows nothing of decompositions.
 
 /// Step sizes that a descent with free steps can have at most.
 pub const FREE_STEPS: usize = 3;

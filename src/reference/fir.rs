@@ -1,8 +1,8 @@
 //! The best linear filter of the last tokens of a sampled signal: what a linear recurrence should be held to.
 //!
-//! A filter of length L answers with a fixed linear function of the last L tokens, of which the newest is the query and the
-//! others are pairs: ŷ = H₀ x_q + Σ_{j=1}^{L−1} (H_j x_{N+1−j} + K_j y_{N+1−j}). H and K are those of the least mean squared
-//! error over tuning problems. Unlike the references it learns over tasks and not within one.
+//! A filter of length L answers with a fixed linear function of the last L tokens, of which the newest is the query and
+//! the others are pairs: ŷ = H₀ x_q + Σ_{j=1}^{L−1} (H_j x_{N+1−j} + K_j y_{N+1−j}). H and K are those of the least
+//! mean squared error over tuning problems. Unlike the references it learns over tasks and not within one.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -63,7 +63,8 @@ fn tokens(length: usize, problem: &Problem) -> DVector<f64> {
 mod tests {
     use super::*;
 
-    /// u = a cos ωt + b sin ωt at t = 0 … 5 with its slope, the query at 6: two earlier tokens determine it for fixed ω.
+    /// u = a cos ωt + b sin ωt at t = 0 … 5 with its slope, the query at 6: two earlier tokens determine it for fixed
+    /// ω.
     fn wave(a: f64, b: f64) -> Problem {
         let u = |t: f64| a * (0.5 * t).cos() + b * (0.5 * t).sin();
         let slope = |t: f64| 0.5 * (b * (0.5 * t).cos() - a * (0.5 * t).sin());

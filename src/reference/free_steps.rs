@@ -1,15 +1,15 @@
 //! The best step sizes of a few steps of gradient descent, each with a size of its own.
 //!
-//! The answer is φ₀ a₀ + φ₁ a₁ + …, with φ(μ) = Σ φⱼ μʲ the filter's polynomial and aⱼ = B Gʲ x_q, so the mean loss is a
-//! quadratic form in the coefficients. In each step size, the others being fixed, it is a parabola: each is set to its best
-//! value in turn until none moves. Owns that iteration; does not know where the form comes from.
+//! The answer is φ₀ a₀ + φ₁ a₁ + …, with φ(μ) = Σ φⱼ μʲ the filter's polynomial and aⱼ = B Gʲ x_q, so the mean loss is
+//! a quadratic form in the coefficients. In each step size, the others being fixed, it is a parabola: each is set to
+//! its best value in turn until none moves. Owns that iteration; does not know where the form comes from.
 
 use super::filter::FREE_STEPS;
 
 /// Passes over all step sizes at most; a pass costs next to nothing.
 const PASSES: usize = 20_000;
-/// Where the iteration starts, as multiples of the best size of a single step. Apart from each other: between equal sizes it
-/// could not tell which one is to grow.
+/// Where the iteration starts, as multiples of the best size of a single step. Apart from each other: between equal
+/// sizes it could not tell which one is to grow.
 const STARTS: [[f64; FREE_STEPS]; 3] = [[0.5, 1.0, 2.0], [1.0, 0.01, -0.01], [1.0, 0.1, 0.01]];
 
 /// The mean loss of a polynomial filter: constant − 2 linear · φ + φᵀ square φ.
@@ -36,10 +36,11 @@ impl QuadraticForm {
     }
 }
 
-/// The best sizes of `steps` steps, at most [`FREE_STEPS`], in rising order; 0 for those that are not made. `one` is the best
-/// size of a single step.
+/// The best sizes of `steps` steps, at most [`FREE_STEPS`], in rising order; 0 for those that are not made. `one` is
+/// the best size of a single step.
 pub fn best(form: &QuadraticForm, steps: usize, one: f64) -> [f64; FREE_STEPS] {
-    // The iteration stops in the nearest of several valleys: one of steps alike in size, one of a step and its corrections.
+    // The iteration stops in the nearest of several valleys: one of steps alike in size, one of a step and its
+    // corrections.
     let candidates = STARTS.map(|ratios| descend(form, steps.min(FREE_STEPS), ratios.map(|ratio| ratio * one)));
     let best = candidates.into_iter().min_by(|a, b| form.loss(a).total_cmp(&form.loss(b)));
     let mut etas = best.unwrap_or_default();

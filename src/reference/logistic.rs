@@ -5,16 +5,16 @@
 //! | W | one row a class, (C, d): the logits of x are W x |
 //! | `residual` R | softmax(W X) − Y, column by column: (C, N) |
 //!
-//! L(W) = −1/N Σ y_i · log softmax(W x_i), so ∇L = R Xᵀ / N. From W = 0 every class has the probability 1/C, and one step
-//! ends with W₁ = (η/N) Σ (y_i − 1/C) x_iᵀ: that of least squares, but for the same vector in every row, which changes no
-//! probability. Further steps have no closed form. Does not choose η.
+//! L(W) = −1/N Σ y_i · log softmax(W x_i), so ∇L = R Xᵀ / N. From W = 0 every class has the probability 1/C, and one
+//! step ends with W₁ = (η/N) Σ (y_i − 1/C) x_iᵀ: that of least squares, but for the same vector in every row, which
+//! changes no probability. Further steps have no closed form. Does not choose η.
 
 use nalgebra::{DMatrix, DVector};
 
 use super::Problem;
 
-/// W after k steps of size η from W = 0 on the first `pairs` pairs: (C, d). The divisor is the N of the whole context, so
-/// that step sizes keep their meaning on a part of it.
+/// W after k steps of size η from W = 0 on the first `pairs` pairs: (C, d). The divisor is the N of the whole context,
+/// so that step sizes keep their meaning on a part of it.
 pub fn steps(problem: &Problem, pairs: usize, eta: f64, k: u32) -> DMatrix<f64> {
     let (x, y) = (problem.x.columns(0, pairs), problem.y.columns(0, pairs));
     let (transposed, rate) = (x.transpose(), eta / problem.x.ncols().max(1) as f64);

@@ -1,8 +1,9 @@
 //! Textbook learners, exact and in f64: what a model is held against.
 //!
-//! Every reference reads a context (x₁,y₁,…,x_N,y_N) and ends with weights W (d_out, d), so that its answer to a query is
-//! W x_q and its sensitivity ∂ŷ/∂x_q is W itself. For classes the answer is their logits. Owns the algorithms and the choice
-//! of their parameters. Knows nothing of presets, of models, nor of how tasks are sampled; `train` brings them together.
+//! Every reference reads a context (x₁,y₁,…,x_N,y_N) and ends with weights W (d_out, d), so that its answer to a query
+//! is W x_q and its sensitivity ∂ŷ/∂x_q is W itself. For classes the answer is their logits. Owns the algorithms and
+//! the choice of their parameters. Knows nothing of presets, of models, nor of how tasks are sampled; `train` brings
+//! them together.
 //!
 //! | to find | look in |
 //! |---|---|

@@ -43,8 +43,8 @@ impl Online {
         weights
     }
 
-    /// S_N x_q, (d_out), from the last pair to the first. Reading a pair is S ← S A + c y xᵀ, so S_N x_q takes c y (x · q) of
-    /// it, and q ← A q is what the pairs before are asked for: N · d operations in place of N · d · d_out.
+    /// S_N x_q, (d_out), from the last pair to the first. Reading a pair is S ← S A + c y xᵀ, so S_N x_q takes c y (x ·
+    /// q) of it, and q ← A q is what the pairs before are asked for: N · d operations in place of N · d · d_out.
     pub fn answer(self, problem: &Problem) -> DVector<f64> {
         let mut query = problem.query.clone();
         let mut answer = DVector::zeros(problem.y.nrows());

@@ -73,8 +73,8 @@ impl Prior {
         })
     }
 
-    /// The same where weights stand still: then the expected loss of any filter of the spectrum follows from the eigenvalues
-    /// alone.
+    /// The same where weights stand still: then the expected loss of any filter of the spectrum follows from the
+    /// eigenvalues alone.
     pub(super) fn isotropic(&self) -> Option<Moments> {
         self.linear().filter(|moments| moments.drift == 0.0)
     }

@@ -9,11 +9,11 @@
 //! N(0, s_w²), each later one by those plus a step of N(0, τ²) per entry. A step after the last pair would not move the
 //! mean, so it is the answer whether or not weights drift once more before the query.
 //!
-//! With a forgetting factor λ below 1, P ← P/λ between two pairs: exponentially weighted recursive least squares, which ends
-//! with the weights of least Σ λ^(N−i) ‖y_i − W x_i‖² + λ^(N−1) (σ²/s_w²) ‖W‖².
+//! With a forgetting factor λ below 1, P ← P/λ between two pairs: exponentially weighted recursive least squares, which
+//! ends with the weights of least Σ λ^(N−i) ‖y_i − W x_i‖² + λ^(N−1) (σ²/s_w²) ‖W‖².
 //!
-//! Recursive least squares starts from P₀ = I/λ with noise 1. Scaling both by λ changes no gain, so here it is the filter
-//! with P₀ = I and σ² = λ, which exists at λ = 0 too. Owns the recursion; does not choose λ.
+//! Recursive least squares starts from P₀ = I/λ with noise 1. Scaling both by λ changes no gain, so here it is the
+//! filter with P₀ = I and σ² = λ, which exists at λ = 0 too. Owns the recursion; does not choose λ.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -62,7 +62,8 @@ impl State {
 
     /// Reads one pair.
     ///
-    /// Where the pair can say nothing new, because there is no noise and the answer is already known, it is passed over.
+    /// Where the pair can say nothing new, because there is no noise and the answer is already known, it is passed
+    /// over.
     pub fn read(&mut self, x: &DVector<f64>, y: &DVector<f64>) {
         let drift = self.gauss.drift.powi(2);
         if self.pairs > 0 && drift > 0.0 {

@@ -6,8 +6,8 @@ use nalgebra::{DMatrix, SVD};
 
 use super::Problem;
 
-/// Singular values of X below this share of the largest count as 0. Eigenvalues of X Xᵀ are their squares, and lose half
-/// of the digits: this is the square root of [`super::filter::RANK`], so that both forms see the same rank.
+/// Singular values of X below this share of the largest count as 0. Eigenvalues of X Xᵀ are their squares, and lose
+/// half of the digits: this is the square root of [`super::filter::RANK`], so that both forms see the same rank.
 const RANK: f64 = 1e-6;
 
 /// Iterations that a factorisation may take before it is given up.
@@ -35,7 +35,8 @@ pub fn ridge(problem: &Problem, lambda: f64) -> DMatrix<f64> {
     match normal.cholesky() {
         // The matrix is symmetric, so the right-hand side is solved for as columns.
         Some(factor) if lambda > 0.0 => factor.solve(&(&problem.x * problem.y.transpose())).transpose(),
-        // Rounding lets a singular matrix pass for a positive one: without λ the rank is for the singular values to tell.
+        // Rounding lets a singular matrix pass for a positive one: without λ the rank is for the singular values to
+        // tell.
         _ => least_squares(problem),
     }
 }

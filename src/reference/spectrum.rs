@@ -28,8 +28,8 @@ impl Spectrum {
         Self::of_pairs(problem, problem.x.ncols())
     }
 
-    /// Decomposes the first 0, 1, …, N pairs: N + 1 spectra. The divisor stays N, the length of the whole context, so that
-    /// step sizes keep their meaning and GD-1 is a running sum.
+    /// Decomposes the first 0, 1, …, N pairs: N + 1 spectra. The divisor stays N, the length of the whole context, so
+    /// that step sizes keep their meaning and GD-1 is a running sum.
     pub fn after_each_pair(problem: &Problem) -> impl Iterator<Item = Self> + '_ {
         (0..=problem.x.ncols()).map(|pairs| Self::of_pairs(problem, pairs))
     }
@@ -122,7 +122,8 @@ impl Spectrum {
         parts
     }
 
-    /// The weights after k iterations of conjugate gradients on W G = B, row by row from 0, along the directions: (d_out, m).
+    /// The weights after k iterations of conjugate gradients on W G = B, row by row from 0, along the directions:
+    /// (d_out, m).
     fn conjugate_gradients(&self, iterations: u32) -> DMatrix<f64> {
         let mut all = DMatrix::zeros(self.moment.nrows(), self.moment.ncols());
         for (mut solution, row) in all.row_iter_mut().zip(self.moment.row_iter()) {

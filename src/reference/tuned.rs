@@ -70,7 +70,8 @@ impl Tuned {
         Self { lambda: Some(lambda), forgetting: Some(forgetting), ..self }
     }
 
-    /// What it computes. Recursive least squares is ridge here, where it ends; [`Self::answers_by_pairs`] reads pair by pair.
+    /// What it computes. Recursive least squares is ridge here, where it ends; [`Self::answers_by_pairs`] reads pair by
+    /// pair.
     pub fn algorithm(&self) -> Algorithm {
         let eta = self.eta.unwrap_or(0.0);
         let lambda = self.lambda.unwrap_or(0.0);
@@ -109,8 +110,8 @@ impl Tuned {
         }
     }
 
-    /// The simplest reference that ends with the same weights on such tasks: beside [`Reference::simplest`], a learner that
-    /// could forget and does not is the one that cannot.
+    /// The simplest reference that ends with the same weights on such tasks: beside [`Reference::simplest`], a learner
+    /// that could forget and does not is the one that cannot.
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other reference is its own simplest form")]
     pub fn simplest(&self, prior: &Prior) -> Reference {
         let forgets = self.forgetting.is_some_and(|forgetting| forgetting < 1.0);
@@ -166,11 +167,11 @@ impl Tuned {
         }
     }
 
-    /// W x_q after 0, 1, …, N pairs: N + 1 vectors (d_out), the last of them [`Self::answer`] up to rounding. `spectra` are
-    /// those of [`Spectrum::after_each_pair`].
+    /// W x_q after 0, 1, …, N pairs: N + 1 vectors (d_out), the last of them [`Self::answer`] up to rounding. `spectra`
+    /// are those of [`Spectrum::after_each_pair`].
     ///
-    /// Batch descent on a part of the context keeps 1/N, with the N of the whole, before its sum: GD-1 is then the running
-    /// sum Σ_{i≤t} y_i x_iᵀ η/N, and a step size that suits N pairs cannot diverge on fewer.
+    /// Batch descent on a part of the context keeps 1/N, with the N of the whole, before its sum: GD-1 is then the
+    /// running sum Σ_{i≤t} y_i x_iᵀ η/N, and a step size that suits N pairs cannot diverge on fewer.
     pub fn answers_by_pairs(&self, problem: &Problem, spectra: &[Spectrum]) -> Vec<DVector<f64>> {
         let query = &problem.query;
         let applied = |all: Vec<DMatrix<f64>>| all.into_iter().map(|weights| weights * query).collect();
@@ -195,8 +196,8 @@ impl Tuned {
         }
     }
 
-    /// The filter that recursive least squares runs pair by pair, with noise: without it a filter loses to rounding what the
-    /// decomposition keeps.
+    /// The filter that recursive least squares runs pair by pair, with noise: without it a filter loses to rounding
+    /// what the decomposition keeps.
     fn sequential(&self) -> Option<Gauss> {
         self.gauss.filter(|gauss| gauss.noise > 0.0 && self.reference == Reference::RecursiveLeastSquares)
     }

@@ -81,8 +81,8 @@ impl Tuner {
         }
     }
 
-    /// The best constant η for k steps; 0 where it would have to climb. Below η = 2/μ_max of the worst problem descent converges; the search reaches
-    /// beyond, since a rare divergence can be worth faster steps elsewhere.
+    /// The best constant η for k steps; 0 where it would have to climb. Below η = 2/μ_max of the worst problem descent
+    /// converges; the search reaches beyond, since a rare divergence can be worth faster steps elsewhere.
     fn eta(&self, steps: u32) -> f64 {
         if self.prior.loss == Loss::CrossEntropy {
             return self.logistic_eta(steps);
@@ -97,9 +97,9 @@ impl Tuner {
         minimise(1e-6 / scale, 1e2 / scale, |eta| self.loss.parabola(Filter::Descent { eta, steps }).loss())
     }
 
-    /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm, so the
-    /// search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all problems
-    /// can be asked; further steps must be taken for every η that is tried.
+    /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm,
+    /// so the search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all
+    /// problems can be asked; further steps must be taken for every η that is tried.
     fn logistic_eta(&self, steps: u32) -> f64 {
         let scale = self.loss.scale();
         let (low, high) = (1e-2 / scale, 1e3 / scale);

@@ -1,7 +1,7 @@
 //! The mean loss over tuning problems as a function of the filter, cheap enough for a line search.
 //!
-//! The loss is a parabola in the size of φ, so that the best factor on a filter needs no search. Owns the sums; does not
-//! know which parameter is searched.
+//! The loss is a parabola in the size of φ, so that the best factor on a filter needs no search. Owns the sums; does
+//! not know which parameter is searched.
 
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -58,8 +58,8 @@ pub struct TuningLoss {
 
 impl TuningLoss {
     /// Where the prior allows it, weights, noise and query are averaged out by formula, which leaves only the inputs to
-    /// chance; else the loss is that of the problems' own queries. Of wide problems the first few are enough, since each has
-    /// as many eigenvalues as it is wide.
+    /// chance; else the loss is that of the problems' own queries. Of wide problems the first few are enough, since
+    /// each has as many eigenvalues as it is wide.
     pub fn new(prior: &Prior, problems: &[Problem]) -> Self {
         let expected = prior.isotropic();
         let size = prior.shape.dim.min(prior.shape.context).max(1);

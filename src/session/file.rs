@@ -48,8 +48,8 @@ impl SessionFile {
         Ok(Self { path: path.to_owned(), is_new, stem: None, _lock: lock })
     }
 
-    /// Takes a file that does not exist yet, for a run of a preset: `gd-ssm-seed0.ron`, and with `-2`, `-3`, … where that
-    /// is taken. Makes the folder where it is missing.
+    /// Takes a file that does not exist yet, for a run of a preset: `gd-ssm-seed0.ron`, and with `-2`, `-3`, … where
+    /// that is taken. Makes the folder where it is missing.
     ///
     /// # Errors
     /// The folder may not be made or written.

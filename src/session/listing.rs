@@ -81,8 +81,8 @@ pub fn list(folder: &Path) -> Vec<Summary> {
     files(folder).into_iter().map(|(path, modified)| heads.summary(path, modified)).collect()
 }
 
-/// The digest of a session that was saved without one, from the whole file; `None` if that is damaged or too large for a
-/// list.
+/// The digest of a session that was saved without one, from the whole file; `None` if that is damaged or too large for
+/// a list.
 pub fn digest(path: &Path, known: &Digest) -> Option<Digest> {
     let text = preset::read_bounded(path, LARGEST_READ_WHOLE).ok()?;
     let history: History = field(&text, "history")?;

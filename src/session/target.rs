@@ -26,8 +26,8 @@ pub fn is_session_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "ron")
 }
 
-/// Refuses to replace what is not an earlier state of the same run. With `force`, any session may be replaced, but no other
-/// file.
+/// Refuses to replace what is not an earlier state of the same run. With `force`, any session may be replaced, but no
+/// other file.
 pub fn may_replace(path: &Path, planned: &Planned, force: bool) -> Result<()> {
     let shown = bounds::line(&path.display().to_string());
     ensure!(!path.is_dir(), "{shown}: this is a folder, so no session can be saved here");

@@ -1,4 +1,5 @@
-//! What the runs of a sweep came to over its seeds: curves with a spread at each step, and measures against a varied field.
+//! What the runs of a sweep came to over its seeds: curves with a spread at each step, and measures against a varied
+//! field.
 //!
 //! Runs that did not come to their last step are no part of it.
 

@@ -1,7 +1,7 @@
 //! The right to write a file under one name, which one process has at a time.
 //!
-//! The lock is flock(2) on a hidden file beside the file itself, because saving replaces the file. The system releases it
-//! when its holder ends, however that happens.
+//! The lock is flock(2) on a hidden file beside the file itself, because saving replaces the file. The system releases
+//! it when its holder ends, however that happens.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};

@@ -14,8 +14,8 @@ pub struct MemoryLimit {
     pub by: &'static str,
 }
 
-/// The bytes that a run may take: half of what the process may, because a machine that swaps or a process that is killed
-/// is worse than an error.
+/// The bytes that a run may take: half of what the process may, because a machine that swaps or a process that is
+/// killed is worse than an error.
 pub fn for_a_run() -> MemoryLimit {
     let variable = |name: &str| std::env::var_os(name);
     let limits = [installed(), address_space(), granted_by_slurm(variable), allowed_by_cgroups(Path::new("/"))];
@@ -55,8 +55,8 @@ fn granted_by_slurm(variable: impl Fn(&str) -> Option<OsString>) -> Option<Memor
     Some(MemoryLimit { bytes: u128::from(mebibytes) << 20, by: "Slurm" })
 }
 
-/// The least limit of the control groups that the process is in and of all groups around them. `root` is the root of the
-/// file system.
+/// The least limit of the control groups that the process is in and of all groups around them. `root` is the root of
+/// the file system.
 fn allowed_by_cgroups(root: &Path) -> Option<MemoryLimit> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mount = root.join("sys/fs/cgroup");

@@ -1,7 +1,7 @@
 //! Which signals end a run, and which are left alone.
 //!
-//! Owns the list of them. A signal that is ignored when the program starts (`nohup`, a job in the background of a script)
-//! stays ignored. Knows nothing of what is done about a signal.
+//! Owns the list of them. A signal that is ignored when the program starts (`nohup`, a job in the background of a
+//! script) stays ignored. Knows nothing of what is done about a signal.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use signal_hook::consts::{
 };
 use signal_hook::flag;
 
-/// Upon these a run is saved, and the program ends with 128 + the number. Slurm and grid engines announce a time limit by
-/// USR1, USR2 or XCPU.
+/// Upon these a run is saved, and the program ends with 128 + the number. Slurm and grid engines announce a time limit
+/// by USR1, USR2 or XCPU.
 const ENDING: [(i32, &str); 7] = [
     (SIGINT, "INT"),
     (SIGTERM, "TERM"),

@@ -67,8 +67,8 @@ fn can_be_continued() -> bool {
     getsid(None) != Ok(getpgrp())
 }
 
-/// Stops the whole job until it is continued, as the terminal does upon Ctrl-Z: under `cargo run` the shell waits for cargo.
-/// The process itself receives the signal, too.
+/// Stops the whole job until it is continued, as the terminal does upon Ctrl-Z: under `cargo run` the shell waits for
+/// cargo. The process itself receives the signal, too.
 pub fn stop_job() -> io::Result<()> {
     if can_be_continued() {
         kill_process_group(getpgrp(), Signal::TSTP)?;

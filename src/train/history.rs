@@ -30,8 +30,8 @@ pub struct History {
     pub loss_gap: Series,
     /// 1 − state cosine.
     pub state_angle: Series,
-    /// Floating-point operations of training since the run's start, about; empty in sessions that were saved before this
-    /// was kept.
+    /// Floating-point operations of training since the run's start, about; empty in sessions that were saved before
+    /// this was kept.
     #[serde(default)]
     pub operations: Series,
     pub latest: Option<Measurement>,

@@ -1,4 +1,5 @@
-//! Watching and cancelling the opening of a run, in which every reference solves the held-out tasks: wide tasks take long.
+//! Watching and cancelling the opening of a run, in which every reference solves the held-out tasks: wide tasks take
+//! long.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -141,8 +141,8 @@ impl Solver {
         tasks * passes as f64 * pass + 2.0 * equations * unknowns.powi(2) + unknowns.powi(3) / 3.0
     }
 
-    /// Does a part of the step of a key: gathers the equations of one batch, or solves them. Returns the mean loss before
-    /// the step once it is done.
+    /// Does a part of the step of a key: gathers the equations of one batch, or solves them. Returns the mean loss
+    /// before the step once it is done.
     pub fn advance<D: Device>(
         &mut self,
         model: &mut Model<D>,

@@ -55,8 +55,8 @@ pub enum StepProgress {
 /// Of every method: the device failed. Some failures are panics of dfdx; [`super::device::catch_panic`] makes them
 /// errors.
 pub trait Run {
-    /// Queues one training step on the batch of a key, with a learning rate; or does a part of a long one, and has to be
-    /// called again. The first step has `key.step` 0.
+    /// Queues one training step on the batch of a key, with a learning rate; or does a part of a long one, and has to
+    /// be called again. The first step has `key.step` 0.
     fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress>;
     /// Waits for all queued steps and returns them in their order. A loss that is not finite is reported, not an error.
     fn reports(&mut self) -> Result<Vec<StepReport>>;
@@ -107,8 +107,8 @@ pub fn start(device: OpenDevice, preset: Arc<Preset>, gd_constants: GdConstants)
         }
         #[cfg(feature = "cuda")]
         OpenDevice::Cuda { device, number } => match Engine::new(&preset, number) {
-            // The network is what is measured. The processor's kernels are faster at that than many small ones on the GPU, which
-            // is free to train.
+            // The network is what is measured. The processor's kernels are faster at that than many small ones on the
+            // GPU, which is free to train.
             Ok(engine) => {
                 let network = Box::new(Trainer::new(Cpu::default(), Arc::clone(&preset), gd_constants)?);
                 StartedRun { run: Box::new(WholeSteps::new(Box::new(engine), network, &preset)), note: None }

@@ -104,7 +104,8 @@ impl EffectRunner {
         self.worker.is_some() && run == self.run
     }
 
-    /// Performs an effect; returns its result where it has one. `screen_as` gives the present screen as a file's content.
+    /// Performs an effect; returns its result where it has one. `screen_as` gives the present screen as a file's
+    /// content.
     pub fn perform(&mut self, effect: Effect, screen_as: &dyn Fn(ScreenFormat) -> String) -> Option<Message> {
         let result = match effect {
             Effect::Start(source, device) => {

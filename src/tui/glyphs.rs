@@ -9,8 +9,8 @@ use ratatui::buffer::Buffer;
 /// `--glyphs`: which characters to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum GlyphChoice {
-    /// ASCII without a UTF-8 locale, on the Linux console, and in Chinese, Japanese and Korean locales, whose terminals may
-    /// show lines and marks two columns wide.
+    /// ASCII without a UTF-8 locale, on the Linux console, and in Chinese, Japanese and Korean locales, whose terminals
+    /// may show lines and marks two columns wide.
     #[default]
     Auto,
     Unicode,

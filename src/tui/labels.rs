@@ -56,8 +56,8 @@ impl Closeness {
     }
 }
 
-/// The answer in a sentence: "equal to one GD step", "closest to 10 GD steps or 5 GD steps: predictions differ by 9.7 %".
-/// Names one GD step only where nothing else is nearer, and nothing at all where all are far away.
+/// The answer in a sentence: "equal to one GD step", "closest to 10 GD steps or 5 GD steps: predictions differ by 9.7
+/// %". Names one GD step only where nothing else is nearer, and nothing at all where all are far away.
 pub fn answer(equal: &Equivalence) -> String {
     let to = phrase(equal.reference);
     let distance = percent(equal.nearest_distance());

@@ -1,5 +1,5 @@
-//! Threads that read the saved sessions: for the list, their heads, newest first, and then those without a digest whole;
-//! and the sessions that are opened beside another.
+//! Threads that read the saved sessions: for the list, their heads, newest first, and then those without a digest
+//! whole; and the sessions that are opened beside another.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

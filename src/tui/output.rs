@@ -1,4 +1,5 @@
-//! The thread that writes to the terminal: where a terminal stops reading (a stalled link, Ctrl-S), only this thread waits.
+//! The thread that writes to the terminal: where a terminal stops reading (a stalled link, Ctrl-S), only this thread
+//! waits.
 //!
 //! Knows nothing of what is written.
 

@@ -1,8 +1,8 @@
 //! The terminal: taken, rendered to, and always given back as it was.
 //!
 //! Owns raw mode, the alternate screen, the panic hook and suspending. Nothing here waits for a terminal that does not
-//! read: a frame is handed to the thread that writes, and leaving waits for it for a limited time. Knows nothing of what
-//! is rendered.
+//! read: a frame is handed to the thread that writes, and leaving waits for it for a limited time. Knows nothing of
+//! what is rendered.
 
 use std::cell::Cell;
 use std::io::{self, Write};

@@ -54,8 +54,8 @@ const KEPT_ANSI: [Color; 6] =
     [Color::Magenta, Color::LightGreen, Color::LightMagenta, Color::LightCyan, Color::LightBlue, Color::Reset];
 
 impl Role {
-    /// Safe for the colour-blind (after Okabe and Ito), with these contrasts: at least 4.5 : 1 on a dark and on a light background, 7 : 1
-    /// where it is to be high; 3 : 1 on both where the background is not known.
+    /// Safe for the colour-blind (after Okabe and Ito), with these contrasts: at least 4.5 : 1 on a dark and on a light
+    /// background, 7 : 1 where it is to be high; 3 : 1 on both where the background is not known.
     fn rgb(self, background: Background, high: bool) -> Rgb {
         let [unknown, dark, light, dark_high, light_high] = match self {
             Self::Model => [(215, 95, 0), (240, 140, 40), (168, 78, 0), (255, 170, 80), (135, 0, 0)],
@@ -143,8 +143,8 @@ impl Theme {
         }
     }
 
-    /// Borders, axes, units: what should not attract attention, and is read all the same: its contrast is at least 4.5 : 1. Where the
-    /// terminal defines the colours, that can be promised of its own text only.
+    /// Borders, axes, units: what should not attract attention, and is read all the same: its contrast is at least 4.5
+    /// : 1. Where the terminal defines the colours, that can be promised of its own text only.
     pub fn muted(self) -> Style {
         match self.depth {
             Depth::None | Depth::Ansi => Style::new(),
@@ -188,8 +188,8 @@ impl Theme {
         self.depth != Depth::None
     }
 
-    /// One of the `2 × SHADES + 1` steps of the diverging ramp, at zero nearly the background's own colour; or, on a sequential ramp,
-    /// one of the `SHADES + 1` steps from zero up.
+    /// One of the `2 × SHADES + 1` steps of the diverging ramp, at zero nearly the background's own colour; or, on a
+    /// sequential ramp, one of the `SHADES + 1` steps from zero up.
     ///
     /// Contrast to the background grows with the magnitude as the hue does, so that the ramp reads in greys, too.
     /// Chosen by eye from the 256 at every depth: for a ramp of 17 steps truecolor would only double the bytes sent.
@@ -365,7 +365,8 @@ mod tests {
             [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
             [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
         ];
-        // A difference of about 2 is just seen. The palette for the colour-blind is twice as strong for the frequent kinds.
+        // A difference of about 2 is just seen. The palette for the colour-blind is twice as strong for the frequent
+        // kinds.
         for (palette, least) in [(Palette::BlueRed, [20.0, 20.0, 20.0]), (Palette::VioletGreen, [45.0, 45.0, 25.0])] {
             for background in [Background::Dark, Background::Light] {
                 let theme = Theme::new(Depth::Indexed, background).with_palette(palette);

@@ -70,8 +70,8 @@ pub fn run(
     }
 }
 
-/// The run whose turn it is: the present one until it has had more time than another by a turn. `spent` is `None` for a run
-/// that is stopped.
+/// The run whose turn it is: the present one until it has had more time than another by a turn. `spent` is `None` for a
+/// run that is stopped.
 fn next(spent: impl Iterator<Item = Option<Duration>> + Clone, present: usize) -> usize {
     let here = spent.clone().nth(present).flatten();
     let behind = spent.enumerate().filter_map(|(i, spent)| Some((spent?, i))).min();

@@ -1,7 +1,7 @@
 //! Presets trained with seeds and checked, as many at once as there are cores.
 //!
-//! A run by itself keeps several cores busy badly: its batches are small. So every core trains one of its own, in a pool of
-//! one thread; what comes of a run does not depend on that.
+//! A run by itself keeps several cores busy badly: its batches are small. So every core trains one of its own, in a
+//! pool of one thread; what comes of a run does not depend on that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,8 +11,8 @@ use crate::uncertainty::{mean_and_deviation, with_error};
 pub const HEAD: &str = "| preset | parameters | seeds | loss | GD-1 | best reference | nearest | claims held |\n\
                         |---|---|---|---|---|---|---|---|\n";
 
-/// A preset's row. The loss is the mean over the seeds ± their standard deviation; for one seed, ± the standard error over
-/// the held-out tasks.
+/// A preset's row. The loss is the mean over the seeds ± their standard deviation; for one seed, ± the standard error
+/// over the held-out tasks.
 pub fn row(name: &str, preset: &Preset, outcomes: &[Outcome]) -> String {
     let results: Vec<&Trained> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref()).collect();
     let losses: Vec<f64> = results.iter().map(|result| result.loss).collect();

@@ -29,8 +29,8 @@ pub struct OneMatrix {
 
 impl OneMatrix {
     /// The graph in this form, if it is linear, and cheaper so for as many sequences. In operations: one sequence for
-    /// each answer goes through the steps, and each of the batch is multiplied by the matrix; otherwise each of the batch goes
-    /// through the steps. The way back costs twice as much either way.
+    /// each answer goes through the steps, and each of the batch is multiplied by the matrix; otherwise each of the
+    /// batch goes through the steps. The way back costs twice as much either way.
     pub fn if_cheaper(nodes: &[Node], batch: usize) -> Option<Self> {
         let size = |node: Option<&Node>| node.map_or(0, |node| node.size.numbers());
         let (tokens, answers) = (size(nodes.first()), size(nodes.last()));

@@ -196,8 +196,8 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(AdditiveAttention { query, keys: keys_node, values, score, length, units }, units)
     }
 
-    /// The last tokens, as many as `query_len`, plus what they take from the first `key_len` by attention without softmax,
-    /// with Wq, Wk, Wv and Wo, (width, width) each. See [`LinearAttention`].
+    /// The last tokens, as many as `query_len`, plus what they take from the first `key_len` by attention without
+    /// softmax, with Wq, Wk, Wv and Wo, (width, width) each. See [`LinearAttention`].
     pub fn linear_attend(self, [wq, wk, wv, wo]: [Matrix<D, T>; 4], key_len: usize, query_len: usize) -> Self {
         let width = self.size.width;
         let [wq, wv, wo] = [wq, wv, wo].map(|weight| self.graph.param(weight));
@@ -286,8 +286,8 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         )
     }
 
-    /// What pairs answer to this query, one token, by ridge regression with a log penalty (1, width), computed by so many
-    /// iterations of conjugate gradients. The last key and value, the query's own, are not read. See [`Mesa`].
+    /// What pairs answer to this query, one token, by ridge regression with a log penalty (1, width), computed by so
+    /// many iterations of conjugate gradients. The last key and value, the query's own, are not read. See [`Mesa`].
     pub fn solve(self, [keys, values]: [Self; 2], log_penalty: Matrix<D, T>, steps: usize) -> Self {
         let log_penalty = self.graph.param(log_penalty);
         let (pairs, size) = (keys.size.length - 1, Size { length: 1, width: values.size.width });

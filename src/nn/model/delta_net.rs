@@ -5,14 +5,14 @@
 //! | `Wq`, `Wk`, `Wv`, S | queries, keys, values and fast weights: see [`super::fast_weights`] | |
 //! | `Wβ`, `bβ` | β = σ(e Wβ + bβ), the step size | (w, 1), (1, 1) |
 //!
-//! S_t = S_{t−1} + β_t (v_t − S_{t−1} k_t) k_tᵀ: one gradient step on ½ ‖S k_t − v_t‖² for each pair, in order. With constant
-//! β and k = x this is the least-mean-squares algorithm of Widrow and Hoff.
+//! S_t = S_{t−1} + β_t (v_t − S_{t−1} k_t) k_tᵀ: one gradient step on ½ ‖S k_t − v_t‖² for each pair, in order. With
+//! constant β and k = x this is the least-mean-squares algorithm of Widrow and Hoff.
 //!
 //! The papers give keys and queries the length 1 ([`StepSize::UnitKeys`]). Values keep their length, so a regression on
 //! them loses the length of x: no rate makes it normalised least mean squares. Deviation, as the default: the step is
-//! divided by ‖k‖² instead ([`StepSize::Normalised`]), which is the same where keys have length 1, and with β = 1, k = q = x
-//! and v = y it is normalised least mean squares. Another deviation: β has a bias, because it does not depend on the
-//! sign of a token in these tasks.
+//! divided by ‖k‖² instead ([`StepSize::Normalised`]), which is the same where keys have length 1, and with β = 1, k =
+//! q = x and v = y it is normalised least mean squares. Another deviation: β has a bias, because it does not depend on
+//! the sign of a token in these tasks.
 
 use anyhow::Result;
 use dfdx::prelude::Tape;

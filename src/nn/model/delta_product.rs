@@ -5,8 +5,8 @@
 //! | `Wq`, `Wk`, `Wv`, S | queries, P keys and values a token, and H: see [`super::fast_weights`] | |
 //! | `Wβ`, `bβ` | β = σ(e Wβ + bβ), the step size of each | (w, P), (1, P) |
 //!
-//! For j = 1 … P in turn S ← S + β_j (v_j − S k_j) k_jᵀ/‖k_j‖². The state's transition is a product of P generalised Householder
-//! matrices. With P = 1 it is DeltaNet.
+//! For j = 1 … P in turn S ← S + β_j (v_j − S k_j) k_jᵀ/‖k_j‖². The state's transition is a product of P generalised
+//! Householder matrices. With P = 1 it is DeltaNet.
 //!
 //! Deviations as in [`super::delta_net`]; β stays below 1, where the paper allows 2.
 

@@ -9,9 +9,9 @@
 //! ŷ = S_N q. A model is these projections, its gates, and the rule by which a pair changes S.
 //!
 //! Deviations, the same in all of these models: one layer and one head, so that S is one map from x to y and can be
-//! compared with a textbook learner; no short convolution and no SiLU on keys and queries, which would make them nonlinear
-//! in x; no normalisation, no gate and no projection of the output, which Wv makes superfluous; the query's token is read
-//! and not written, because its y is missing and not zero.
+//! compared with a textbook learner; no short convolution and no SiLU on keys and queries, which would make them
+//! nonlinear in x; no normalisation, no gate and no projection of the output, which Wv makes superfluous; the query's
+//! token is read and not written, because its y is missing and not zero.
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, NoneTape, Tape};
@@ -164,8 +164,8 @@ pub fn activations(shape: Shape, layout: Layout, gates: usize) -> u128 {
     ((2 * layout.width(shape) + 6 * shape.dim + 2 * gates) * layout.tokens(shape)) as u128
 }
 
-/// Of a memory that erases, with so many gates: a step predicts, corrects and reads. All at once the answer is the sum of
-/// all values, and the query passes each pair.
+/// Of a memory that erases, with so many gates: a step predicts, corrects and reads. All at once the answer is the sum
+/// of all values, and the query passes each pair.
 pub fn costs(shape: Shape, tokens: usize, gates: usize) -> Costs {
     let (d, outputs) = (shape.dim, shape.outputs);
     let w = d + outputs;

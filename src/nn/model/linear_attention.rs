@@ -9,13 +9,14 @@
 //! e ← e + Wo Σ_j (Wv e_j)(Wk e_j · Wq e), k layers; ŷ is the y part of the query's token after the last.
 //! With Wq = Wk = [I 0; 0 0], Wv = [0 0; 0 I] and Wo = (η/N) I one layer is one step of gradient descent.
 //!
-//! The sum over j includes the query's own token, as in the paper's equation 2, or leaves it out, as the paper's code does
-//! by default (`query_in_sums`). In the first layer that token has no y and adds nothing to the answer; from the second
-//! layer on it matters.
+//! The sum over j includes the query's own token, as in the paper's equation 2, or leaves it out, as the paper's code
+//! does by default (`query_in_sums`). In the first layer that token has no y and adds nothing to the answer; from the
+//! second layer on it matters.
 //!
-//! Deviation: ŷ is read with a plus sign, where the paper's tokens hold −ŷ. For one layer the sign moves into Wo. With more
-//! layers the choice matters: a first layer that leaves y_j − W x_j for the next adds −W x_q to the query's token. At d = 5,
-//! N = 10 the best two layers have a loss of 0.063 with the plus sign and 0.042 with the minus sign (minimised numerically).
+//! Deviation: ŷ is read with a plus sign, where the paper's tokens hold −ŷ. For one layer the sign moves into Wo. With
+//! more layers the choice matters: a first layer that leaves y_j − W x_j for the next adds −W x_q to the query's token.
+//! At d = 5, N = 10 the best two layers have a loss of 0.063 with the plus sign and 0.042 with the minus sign
+//! (minimised numerically).
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
@@ -76,9 +77,9 @@ impl Architecture for LinearAttentionSpec {
         self.layers as u128 * (8 * length * width + width * width)
     }
 
-    /// Wo and Wq of the last layer. The answer is linear in its Wk and Wv as well, but any product Wq Wkᵀ can be reached
-    /// by Wq alone, and any product Wv Wo by Wo alone. Tokens of an earlier layer are multiplied with each other in the
-    /// last one.
+    /// Wo and Wq of the last layer. The answer is linear in its Wk and Wv as well, but any product Wq Wkᵀ can be
+    /// reached by Wq alone, and any product Wv Wo by Wo alone. Tokens of an earlier layer are multiplied with each
+    /// other in the last one.
     fn linear_blocks(&self) -> Vec<LinearBlock> {
         let prefix = if self.layers == 1 { String::new() } else { format!("{}.", self.layers) };
         let name = |symbol: &str| format!("{prefix}{symbol}");
@@ -234,8 +235,8 @@ fn product(a: &[f32], b: &[f32], n: usize) -> Vec<f32> {
     a.chunks(n).flat_map(|row| (0..columns).map(move |j| entry(row, j))).collect()
 }
 
-/// The definition of the memory: Σ_{j≤t} (e_j Wk)ᵀ (e_j Wv) after each token, for one sequence; only the first `key_len`
-/// tokens add to it.
+/// The definition of the memory: Σ_{j≤t} (e_j Wk)ᵀ (e_j Wv) after each token, for one sequence; only the first
+/// `key_len` tokens add to it.
 fn memories(sequence: &[f32], (width, key_len): (usize, usize), [_, wk, wv, _]: &[Vec<f32>; 4]) -> Vec<Vec<f32>> {
     let mut memory = vec![0.0; width * width];
     let step = |(number, token): (usize, &[f32])| {

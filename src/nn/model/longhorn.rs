@@ -5,12 +5,14 @@
 //! | `Wq`, `Wk`, `Wv`, S | queries, keys, values and fast weights: see [`super::fast_weights`] | |
 //! | `Wβ`, `bβ` | β = softplus(e Wβ + bβ), how much the pair counts against the state | (w, 1), (1, 1) |
 //!
-//! S_t = argmin ‖S − S_{t−1}‖² + β_t ‖S k_t − v_t‖² = S_{t−1} + β_t/(1 + β_t ‖k_t‖²) (v_t − S_{t−1} k_t) k_tᵀ. It is stable for
-//! any β. For k = x, v = y and β = s_w²/σ² the first pair is read as by a Kalman filter, which is ridge regression; later ones
-//! are not, because the filter's covariance shrinks and this one stays I. Where β → ∞ it is normalised least mean squares.
+//! S_t = argmin ‖S − S_{t−1}‖² + β_t ‖S k_t − v_t‖² = S_{t−1} + β_t/(1 + β_t ‖k_t‖²) (v_t − S_{t−1} k_t) k_tᵀ. It is
+//! stable for any β. For k = x, v = y and β = s_w²/σ² the first pair is read as by a Kalman filter, which is ridge
+//! regression; later ones are not, because the filter's covariance shrinks and this one stays I. Where β → ∞ it is
+//! normalised least mean squares.
 //!
-//! Deviations: one β a token and not one for each value, and k kᵀ as it is, where the paper's network keeps its diagonal so
-//! that all tokens can be scanned at once; β is positive without a bound, where the paper's σ keeps it below 1.
+//! Deviations: one β a token and not one for each value, and k kᵀ as it is, where the paper's network keeps its
+//! diagonal so that all tokens can be scanned at once; β is positive without a bound, where the paper's σ keeps it
+//! below 1.
 
 use anyhow::Result;
 use dfdx::prelude::Tape;

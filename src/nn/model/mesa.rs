@@ -6,8 +6,9 @@
 //! | `l` | Λ = diag(exp(l) + 10⁻⁶), the penalty | (1, d) |
 //! | `steps` | iterations of conjugate gradients | |
 //!
-//! ŷ = G (H + Λ)⁻¹ q with G = Σ v kᵀ and H = Σ k kᵀ. After d iterations the solution is exact, and with k = q = x, v = y and
-//! Λ = σ²/s_w² I the answer is ridge regression after every pair; after one it is a gradient step of the best length.
+//! ŷ = G (H + Λ)⁻¹ q with G = Σ v kᵀ and H = Σ k kᵀ. After d iterations the solution is exact, and with k = q = x, v =
+//! y and Λ = σ²/s_w² I the answer is ridge regression after every pair; after one it is a gradient step of the best
+//! length.
 //!
 //! Deviations: no gates β and γ, because pairs count alike; iterations begin at zero and not at Λ⁻¹ q.
 
@@ -57,7 +58,8 @@ impl Architecture for MesaSpec {
         vec![LinearBlock::read_out(["Wv"])]
     }
 
-    /// A pair adds k kᵀ and v kᵀ to two sums; an iteration is a product with H. All at once H is a product with all keys.
+    /// A pair adds k kᵀ and v kᵀ to two sums; an iteration is a product with H. All at once H is a product with all
+    /// keys.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (d, outputs, w) = (shape.dim, shape.outputs, layout.width(shape));
         let token = matvec(w, 2 * d + outputs) + matvec(d, d + outputs);

@@ -7,11 +7,11 @@
 //! | `Wf`, `bf` | f = σ(e Wf + bf), how much is kept | (w, 1), (1, 1) |
 //! | n | the normaliser, n_t = f_t n_{t−1} + i_t k_t | (d) |
 //!
-//! S_t = f_t S_{t−1} + i_t v_t k_tᵀ, ŷ = S q / max(|n·q|, 1): one step of gradient descent where |n·q| < 1, else an average of
-//! the values.
+//! S_t = f_t S_{t−1} + i_t v_t k_tᵀ, ŷ = S q / max(|n·q|, 1): one step of gradient descent where |n·q| < 1, else an
+//! average of the values.
 //!
-//! Deviations: i = softplus(u) where the paper has exp(u), which needs a running maximum to stay finite; f = σ(u), one of the
-//! paper's two choices; no output gate.
+//! Deviations: i = softplus(u) where the paper has exp(u), which needs a running maximum to stay finite; f = σ(u), one
+//! of the paper's two choices; no output gate.
 
 use anyhow::Result;
 use dfdx::prelude::Tape;

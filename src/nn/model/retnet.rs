@@ -5,11 +5,11 @@
 //! | `Wq`, `Wk`, `Wv`, S | Q, K, V and S: see [`super::fast_weights`] | |
 //! | `decay` α | γ, a constant; in GLA σ(e Wα + bα), one for each column | (w, d), (1, d) |
 //!
-//! S_t = S_{t−1} diag(α_t) + v_t k_tᵀ: Hebb's rule with forgetting. With k = x and v = (η/N) y it is one step of gradient
-//! descent in which a pair counts α times less for each later one.
+//! S_t = S_{t−1} diag(α_t) + v_t k_tᵀ: Hebb's rule with forgetting. With k = x and v = (η/N) y it is one step of
+//! gradient descent in which a pair counts α times less for each later one.
 //!
-//! Deviations: no rotation of keys and queries by their position and no group norm; GLA's σ without its root of order 16, for
-//! which a larger initial bias stands.
+//! Deviations: no rotation of keys and queries by their position and no group norm; GLA's σ without its root of order
+//! 16, for which a larger initial bias stands.
 
 use anyhow::Result;
 use dfdx::prelude::Tape;

@@ -7,11 +7,11 @@
 //! | `Wa`, `ba` | a = σ(e Wa + ba), the in-context learning rate | (w, d), (1, d) |
 //! | `ξ`, `ρ` | the removal key κ = k ⊙ ξ with length 1, and how far a scales the replacement key | (1, d) |
 //!
-//! k̃ = k ⊙ (1 + (a − 1) ⊙ ρ); S_t = S_{t−1} (diag(w_t) − κ̂_t (a_t ⊙ κ̂_t)ᵀ) + v_t k̃_tᵀ. With w = a = 1 and keys of length 1 it is
-//! DeltaNet with β = 1.
+//! k̃ = k ⊙ (1 + (a − 1) ⊙ ρ); S_t = S_{t−1} (diag(w_t) − κ̂_t (a_t ⊙ κ̂_t)ᵀ) + v_t k̃_tᵀ. With w = a = 1 and keys of
+//! length 1 it is DeltaNet with β = 1.
 //!
-//! Deviations: w = σ(u) where the paper's exp(−e^−½ σ(u)) stays above 0.545; gates are one affine map and not two of low rank; no
-//! token shift, no bonus term and no residual of the values of the first layer.
+//! Deviations: w = σ(u) where the paper's exp(−e^−½ σ(u)) stays above 0.545; gates are one affine map and not two of
+//! low rank; no token shift, no bonus term and no residual of the values of the first layer.
 
 use anyhow::Result;
 use dfdx::prelude::Tape;

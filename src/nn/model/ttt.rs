@@ -9,8 +9,8 @@
 //! After each block S ← S − Σ η_t (S k_t − v_t) k_tᵀ, with the S from before the block. With b = 1 it is DeltaNet, the
 //! least-mean-squares algorithm; with b = N and S = 0 one step of gradient descent on the whole context.
 //!
-//! Deviations: the inner model is S k, without the layer norm and the residual connection that the paper adds; the step may
-//! be divided by ‖k‖² (see [`super::StepSize`]).
+//! Deviations: the inner model is S k, without the layer norm and the residual connection that the paper adds; the step
+//! may be divided by ‖k‖² (see [`super::StepSize`]).
 
 use anyhow::Result;
 use dfdx::prelude::Tape;

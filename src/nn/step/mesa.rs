@@ -9,9 +9,9 @@
 //! | z, r, p | the solution, its residual q − (H + Λ) z, the direction; z = 0, r = p = q at first | (n) |
 //!
 //! One iteration: α = r·r / p·(H + Λ)p, z ← z + α p, r ← r − α (H + Λ) p, β = r·r / (r·r before), p ← r + β p. After n
-//! iterations z is the exact solution, and ŷ is ridge regression. Source: MesaNet 2506.05233, section 3, which also starts
-//! from Λ⁻¹ q; Hestenes & Stiefel 1952. The backward pass goes back through the iterations; on the CPU all of it is in double
-//! precision, because α and β divide by residuals that vanish.
+//! iterations z is the exact solution, and ŷ is ridge regression. Source: MesaNet 2506.05233, section 3, which also
+//! starts from Λ⁻¹ q; Hestenes & Stiefel 1952. The backward pass goes back through the iterations; on the CPU all of it
+//! is in double precision, because α and β divide by residuals that vanish.
 
 use dfdx::prelude::*;
 use multiversion::multiversion;
@@ -224,7 +224,8 @@ fn forward(problem: &Problem<'_>, steps: usize, out: &mut [Lane]) {
     }
 }
 
-/// Back through the iterations. A gradient ∂u by u = (H + Λ) p is one by k of (k · p) ∂u + (k · ∂u) p, and by λ of p ⊙ ∂u.
+/// Back through the iterations. A gradient ∂u by u = (H + Λ) p is one by k of (k · p) ∂u + (k · ∂u) p, and by λ of p ⊙
+/// ∂u.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn backward(
     problem: &Problem<'_>,

@@ -95,8 +95,8 @@ pub trait Step: Clone + Debug + Send + Sync + 'static {
     /// Adds the gradients of one block that follow from ∂out to `grads`. `saved` is not read afterwards.
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>);
 
-    /// Lanes in which the backward passes of several blocks may add up gradients by the weights, the sequences still apart:
-    /// a sum over lanes costs more than a product of lanes. They are [`Grads::sums`], zeros at first.
+    /// Lanes in which the backward passes of several blocks may add up gradients by the weights, the sequences still
+    /// apart: a sum over lanes costs more than a product of lanes. They are [`Grads::sums`], zeros at first.
     fn sums(&self) -> usize {
         0
     }

@@ -1,4 +1,5 @@
-//! Every vector times a number that follows from its squared length s = ‖x‖² and, in most rules, from a rate β of its own.
+//! Every vector times a number that follows from its squared length s = ‖x‖² and, in most rules, from a rate β of its
+//! own.
 //!
 //! | rule | factor | what S ← S + (v − S k) (factor k)ᵀ is |
 //! |---|---|---|

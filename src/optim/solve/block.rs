@@ -151,8 +151,8 @@ impl Block {
         Ok(())
     }
 
-    /// The equations of a batch, from the answers of networks that differ from `net` in this block. Where the answers are
-    /// known to be zero without the block, `has_offset` is false.
+    /// The equations of a batch, from the answers of networks that differ from `net` in this block. Where the answers
+    /// are known to be zero without the block, `has_offset` is false.
     pub fn equations<D: Device, N: Net<D> + Clone>(
         &self,
         net: &N,
@@ -188,8 +188,8 @@ impl Block {
         Ok(rows)
     }
 
-    /// The answers where a few entries are 1, less those where the block is zero. An unknown of a read-out is tried at a
-    /// different output each, so that one pass tells of as many as there are outputs.
+    /// The answers where a few entries are 1, less those where the block is zero. An unknown of a read-out is tried at
+    /// a different output each, so that one pass tells of as many as there are outputs.
     fn by_entries<D: Device, N: Net<D> + Clone>(
         &self,
         net: &N,

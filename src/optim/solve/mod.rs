@@ -17,6 +17,6 @@ pub use damping::Damping;
 pub use jacobian::Jacobian;
 pub use normal_equations::NormalEquations;
 
-/// Weights that are solved for at once, at most: their normal equations take memory with the square of their number, and
-/// time with its cube (about a second for as many).
+/// Weights that are solved for at once, at most: their normal equations take memory with the square of their number,
+/// and time with its cube (about a second for as many).
 pub const MOST_UNKNOWNS: usize = 2000;

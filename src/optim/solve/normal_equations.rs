@@ -66,9 +66,9 @@ impl NormalEquations {
         self.solve(lambda, &(&self.moment - weights * lambda))
     }
 
-    /// The change Δ that minimises ‖J Δ − r‖² + μ ‖Δ‖² (Levenberg 1944), with μ relative to the mean of the diagonal of A.
-    /// Marquardt's scaling by the diagonal itself leaves weights almost undamped that hardly matter yet, as those of a
-    /// GD-SSM at its small random start. `None` as above.
+    /// The change Δ that minimises ‖J Δ − r‖² + μ ‖Δ‖² (Levenberg 1944), with μ relative to the mean of the diagonal of
+    /// A. Marquardt's scaling by the diagonal itself leaves weights almost undamped that hardly matter yet, as those of
+    /// a GD-SSM at its small random start. `None` as above.
     pub fn damped_change(&self, relative: f64) -> Option<DMatrix<f64>> {
         self.solve(relative * self.gram.trace() / self.unknowns() as f64, &self.moment)
     }

@@ -24,8 +24,8 @@ pub(super) enum Kind {
 }
 
 impl Tuner {
-    /// η, and what is forgotten, of a learner that reads pair by pair: by formula where there is one, else on the tuning
-    /// problems.
+    /// η, and what is forgotten, of a learner that reads pair by pair: by formula where there is one, else on the
+    /// tuning problems.
     pub(super) fn online(&self, plain: Tuned, kind: Kind) -> Tuned {
         let by_formula = match kind {
             Kind::Forgetting => closed_form::best_forgetting(&self.prior),
@@ -76,8 +76,8 @@ impl Tuner {
         learner(Some(linear / square).filter(|eta| eta.is_finite()).unwrap_or(0.0))
     }
 
-    /// λ of the penalty and of the forgetting, for recursive least squares. Where weights are known to stand still there is
-    /// nothing to forget.
+    /// λ of the penalty and of the forgetting, for recursive least squares. Where weights are known to stand still
+    /// there is nothing to forget.
     pub(super) fn forgetting_squares(&self, plain: Tuned) -> Tuned {
         let tuned = |lambda: f64, forgetting: f64| plain.with_forgetting(lambda, forgetting);
         if let Some(lambda) = self.prior.bayes_lambda() {

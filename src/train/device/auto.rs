@@ -1,4 +1,5 @@
-//! `--device auto`: a short trial of the GPU and of the CPU, for it depends on the preset and its batch which is faster.
+//! `--device auto`: a short trial of the GPU and of the CPU, for it depends on the preset and its batch which is
+//! faster.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

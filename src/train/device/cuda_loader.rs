@@ -1,6 +1,7 @@
 //! The functions of NVIDIA's libraries that dfdx's binding declares, defined: they call the library if it is present.
 //!
-//! dfdx uses a GPU through cudarc, which links nothing. So a program with CUDA support starts on a machine without a GPU.
+//! dfdx uses a GPU through cudarc, which links nothing. So a program with CUDA support starts on a machine without a
+//! GPU.
 //!
 //! Two behaviours differ from the driver's. Functions that free memory, streams and the like always succeed: on a GPU
 //! that is lost they fail, and dfdx would panic while it cleans up, which ends the program. The next call that computes

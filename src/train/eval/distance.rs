@@ -25,8 +25,8 @@ pub fn standard_error(values: &[f64]) -> f64 {
     (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
 }
 
-/// A mean difference of values that were measured on the same tasks, with its standard error: what the tasks have in common
-/// cancels, so it is far smaller than that of either mean.
+/// A mean difference of values that were measured on the same tasks, with its standard error: what the tasks have in
+/// common cancels, so it is far smaller than that of either mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairedDifference {
     /// mean (a − b).

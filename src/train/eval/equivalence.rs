@@ -72,8 +72,8 @@ pub struct Equivalence {
     pub reference: Reference,
     /// mean ‖f(x_q) − g(x_q)‖₂.
     pub prediction_difference: f64,
-    /// The same, divided by the mean norm of the true answers: one scale for all references. Of classes, by the mean norm of
-    /// the logits of the reference that models are compared with.
+    /// The same, divided by the mean norm of the true answers: one scale for all references. Of classes, by the mean
+    /// norm of the logits of the reference that models are compared with.
     pub prediction_difference_relative: f64,
     /// mean cosine between ∂f/∂x_q and ∂g/∂x_q, output by output.
     pub sensitivity_cosine: f64,
@@ -84,8 +84,8 @@ pub struct Equivalence {
     /// Its standard error, over the same tasks for f and g; NaN in sessions that were saved before this was measured.
     #[serde(default = "nan")]
     pub loss_gap_standard_error: f64,
-    /// mean |cosine| between the hidden state and Σ y xᵀ over tasks and tokens; `None` if a model has no such state, or none
-    /// that can be compared as it is.
+    /// mean |cosine| between the hidden state and Σ y xᵀ over tasks and tokens; `None` if a model has no such state, or
+    /// none that can be compared as it is.
     pub state_cosine: Option<f64>,
     /// The same for a state that is read through weights that the model learns: what its read-out makes of it.
     #[serde(default)]

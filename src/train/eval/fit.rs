@@ -1,8 +1,9 @@
 //! Which learner explains a model's answers best, whatever its step size, forgetting, momentum or penalty.
 //!
-//! References choose their parameters so that their own loss is least. Here each chooses them so that its answers are as
-//! near to the model's as they can be: on the first half of the held-out tasks; how well that works is measured on the
-//! second half. Explained is 1 − Σ ‖f − g‖² / Σ ‖f‖², the share of the answers' variance, whose mean is zero by symmetry.
+//! References choose their parameters so that their own loss is least. Here each chooses them so that its answers are
+//! as near to the model's as they can be: on the first half of the held-out tasks; how well that works is measured on
+//! the second half. Explained is 1 − Σ ‖f − g‖² / Σ ‖f‖², the share of the answers' variance, whose mean is zero by
+//! symmetry.
 
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
@@ -16,7 +17,8 @@ use crate::task::Objective;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     pub tuned: Tuned,
-    /// The share of the variance of the model's answers that it explains, at most 1; negative where it explains nothing.
+    /// The share of the variance of the model's answers that it explains, at most 1; negative where it explains
+    /// nothing.
     pub explained: f64,
     /// mean ‖f − g‖₂ over the scale of all distances: what is left.
     pub distance: f64,

@@ -84,9 +84,9 @@ impl Solvable {
 
 impl HeldOut {
     /// Samples the tasks of a preset and solves them by every reference that applies. References choose step sizes and
-    /// penalties on tasks like `trained_on`, which may differ from the preset's. Where its contexts have another length,
-    /// learners whose gain is divided by N are here twice: with the gain of the new length, and frozen, with that of the
-    /// old one.
+    /// penalties on tasks like `trained_on`, which may differ from the preset's. Where its contexts have another
+    /// length, learners whose gain is divided by N are here twice: with the gain of the new length, and frozen, with
+    /// that of the old one.
     ///
     /// # Errors
     /// It was cancelled by `watch`.
@@ -175,8 +175,8 @@ impl HeldOut {
         &self.losses[self.main]
     }
 
-    /// What distances between answers are divided by: the mean norm of the true answers, one number for all references; for
-    /// classes, whose logits have no true answer, the mean norm of the main reference's logits.
+    /// What distances between answers are divided by: the mean norm of the true answers, one number for all references;
+    /// for classes, whose logits have no true answer, the mean norm of the main reference's logits.
     pub fn scale(&self) -> f64 {
         self.scale
     }

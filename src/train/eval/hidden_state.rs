@@ -152,8 +152,8 @@ fn layer_state(
     LayerState { state, aligned: fitted, added, cosine: Some(cosine) }
 }
 
-/// The factor that brings a state closest to the accumulator, in the least-squares sense: its sign and scale are free, because the
-/// readout can divide them out.
+/// The factor that brings a state closest to the accumulator, in the least-squares sense: its sign and scale are free,
+/// because the readout can divide them out.
 fn scale_to(state: &[f32], accumulator: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     dot(state, accumulator) / dot(state, state).max(f32::MIN_POSITIVE)

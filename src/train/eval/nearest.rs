@@ -1,7 +1,7 @@
 //! Which reference a model's answers are nearest to, and whether another is as near.
 //!
-//! All distances are mean ‖f(x_q) − g(x_q)‖₂ over one scale, [`HeldOut::scale`]: the mean norm of the true answers. Divided
-//! by its own norm instead, a reference with answers of larger norm would look nearer than one with smaller.
+//! All distances are mean ‖f(x_q) − g(x_q)‖₂ over one scale, [`HeldOut::scale`]: the mean norm of the true answers.
+//! Divided by its own norm instead, a reference with answers of larger norm would look nearer than one with smaller.
 
 use rayon::prelude::*;
 

@@ -25,7 +25,8 @@ pub struct Shift {
     /// Relative prediction difference between the two.
     pub difference: f64,
     /// The reference with the smallest relative prediction difference. On contexts of another length than in training a
-    /// learner whose gain is divided by N is compared twice, [`Reference::Frozen`] with the gain that it had in training.
+    /// learner whose gain is divided by N is compared twice, [`Reference::Frozen`] with the gain that it had in
+    /// training.
     pub nearest: Reference,
     /// Its relative prediction difference.
     pub nearest_distance: f64,

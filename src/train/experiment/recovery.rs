@@ -26,8 +26,8 @@ impl Experiment {
         Ok(divergence)
     }
 
-    /// Goes back to the last good state if the present one cannot be saved or its loss has diverged. To be called at the
-    /// end of a run and before it is saved, because the loss of a step is that before its update.
+    /// Goes back to the last good state if the present one cannot be saved or its loss has diverged. To be called at
+    /// the end of a run and before it is saved, because the loss of a step is that before its update.
     ///
     /// # Errors
     /// The device failed: the run is back at its last good state.
@@ -70,8 +70,8 @@ impl Experiment {
         Ok(())
     }
 
-    /// Keeps the present state to go back to, unless the loss of the last step is far above that at the start. A state that
-    /// cannot be saved is a divergence.
+    /// Keeps the present state to go back to, unless the loss of the last step is far above that at the start. A state
+    /// that cannot be saved is a divergence.
     pub(super) fn keep(&mut self, last: Option<&StepReport>) -> Result<Option<Divergence>> {
         let checkpoint = self.checkpoint()?;
         if let Some(numbers) = checkpoint.not_finite() {

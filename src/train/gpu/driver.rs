@@ -24,7 +24,8 @@ const SHARED_BLOCK: c_uint = 97;
 /// CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES.
 const DYNAMIC_SHARED: c_uint = 8;
 
-/// Calls a function of the driver, found by its name; a code that is not zero is an error with the driver's name for it.
+/// Calls a function of the driver, found by its name; a code that is not zero is an error with the driver's name for
+/// it.
 macro_rules! driver {
     ($name:ident($($argument:expr => $kind:ty),* $(,)?)) => {{
         type Function = unsafe extern "C" fn($($kind),*) -> c_uint;

@@ -1,7 +1,7 @@
 //! Training by whole steps on a GPU: so many at a time, in one launch of one kernel.
 //!
-//! The engine then has the newest weights and moments. The network's tensors get them when they are asked for: to measure,
-//! to look at hidden states, and to save.
+//! The engine then has the newest weights and moments. The network's tensors get them when they are asked for: to
+//! measure, to look at hidden states, and to save.
 //!
 //! All of it is compiled for tests, too: kernels run on the host there, and the driver is imitated.
 #![cfg(any(test, feature = "cuda"))]

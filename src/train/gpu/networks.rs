@@ -114,7 +114,8 @@ impl Builder {
         if length == size.length { x } else { self.push(Kernel::Part { x, first: 0, factor: 1.0 }, length, size.width) }
     }
 
-    /// x W. Of a product with a matrix that widens, the two matrices are multiplied first: they are fewer than the tokens.
+    /// x W. Of a product with a matrix that widens, the two matrices are multiplied first: they are fewer than the
+    /// tokens.
     fn project(&mut self, x: NodeId, weight: WeightId) -> NodeId {
         let (length, (_, columns)) = (self.size(x).length, self.shape(weight));
         if let Kernel::Project { x: from, weight: first, bias: None } = self.program.nodes[x].kernel {

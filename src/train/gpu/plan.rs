@@ -40,8 +40,8 @@ const ROWS_AT_ONCE: usize = 16;
 /// Numbers that the tokens of such steps may take: 256 MiB.
 const ROWS: usize = 1 << 26;
 
-/// Values of four bytes that an engine keeps on its GPU. Blocks loop over the batch, so none but the tokens that the host samples
-/// grow with it.
+/// Values of four bytes that an engine keeps on its GPU. Blocks loop over the batch, so none but the tokens that the
+/// host samples grow with it.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuMemory {
     pub parameters: usize,
@@ -92,8 +92,9 @@ fn bytes_of_lane(training: &Training, workers: usize) -> usize {
     (all(8) - all(4)) / 4
 }
 
-/// The kernel for a preset's batch. Two blocks of 256 threads on each multiprocessor hide each other's waiting better than one of
-/// 512, as long as half of the shared memory holds what is used most; see docs/gpu.md for what was measured.
+/// The kernel for a preset's batch. Two blocks of 256 threads on each multiprocessor hide each other's waiting better
+/// than one of 512, as long as half of the shared memory holds what is used most; see docs/gpu.md for what was
+/// measured.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only window recurrences share rows")]
 pub fn plan(training: &Training, batch: usize, gpu: GpuSize) -> Source {
     let lane = bytes_of_lane(training, 256).max(1);

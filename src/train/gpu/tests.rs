@@ -291,8 +291,8 @@ fn every_preset_compiles_by_nvrtc() {
     }
 }
 
-/// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns; with no
-/// lanes, as they are planned for a batch in place of the workers.
+/// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns;
+/// with no lanes, as they are planned for a batch in place of the workers.
 #[test]
 #[ignore]
 fn dump_kernels() {

@@ -1,5 +1,5 @@
-//! Levenberg–Marquardt: all weights at once, towards the solution of the linearised least-squares problem. A step that does
-//! not lower the loss of its own tasks is tried again, with more damping.
+//! Levenberg–Marquardt: all weights at once, towards the solution of the linearised least-squares problem. A step that
+//! does not lower the loss of its own tasks is tried again, with more damping.
 
 use dfdx::prelude::HasShape;
 use dfdx::tensor::OwnedTape;
@@ -40,7 +40,8 @@ impl LevenbergMarquardt {
         self.damping = Damping::new(self.before);
     }
 
-    /// What a step of a model with so many weights computes: a forward and a backward pass for each output, and a trial.
+    /// What a step of a model with so many weights computes: a forward and a backward pass for each output, and a
+    /// trial.
     pub fn work(&self, weights: usize, outputs: usize) -> Work {
         Work { tasks: self.tasks, passes: 3 * outputs + 1, equations: self.tasks * outputs, unknowns: weights }
     }

@@ -1,6 +1,7 @@
 //! The editor of an experiment's fields: what they are, what they may be, and what a change costs.
 //!
-//! A value is checked as `--set` checks it, so that its bounds and messages are the same. Knows nothing of how it is rendered.
+//! A value is checked as `--set` checks it, so that its bounds and messages are the same. Knows nothing of how it is
+//! rendered.
 
 use super::{App, Intent, Tab};
 use crate::bounds::printable;
@@ -157,8 +158,8 @@ impl App {
     }
 }
 
-/// The fields of a preset beside those of its file. What a field may be does not change with its value: `known` has it for the
-/// fields that were there before.
+/// The fields of a preset beside those of its file. What a field may be does not change with its value: `known` has it
+/// for the fields that were there before.
 fn fields(original: &Preset, preset: &Preset, known: &[Field]) -> Vec<Field> {
     let from = preset::values(original);
     let wanted = |key: &str| SECTIONS.iter().any(|section| key.starts_with(section));

@@ -270,8 +270,8 @@ impl Gallery {
         }
     }
 
-    /// The effects that open what is selected; none where the list is empty. Marked sessions are opened beside the selected
-    /// one.
+    /// The effects that open what is selected; none where the list is empty. Marked sessions are opened beside the
+    /// selected one.
     fn open(&self) -> Result<Vec<Effect>, String> {
         match self.tab {
             Tab::Presets => {

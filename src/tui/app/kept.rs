@@ -1,6 +1,7 @@
 //! Runs whose curves stay on the screen beside those of the present run.
 //!
-//! Owns how many there may be, how they are called, and which may stand beside which. Knows nothing of how they are drawn.
+//! Owns how many there may be, how they are called, and which may stand beside which. Knows nothing of how they are
+//! drawn.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,8 +46,8 @@ impl KeptRun {
         Self { name, preset, seed, overrides, file: Some(file), history, time }
     }
 
-    /// What the table of runs shows; `descent_loss` is that of one step of gradient descent on the run's task. `None` if
-    /// the run was never measured.
+    /// What the table of runs shows; `descent_loss` is that of one step of gradient descent on the run's task. `None`
+    /// if the run was never measured.
     pub fn compared(&self, descent_loss: Option<f64>) -> Option<Compared<'_>> {
         let Self { name, preset, seed, overrides, file, history, time } = self;
         Some(Compared {
@@ -67,8 +68,8 @@ impl KeptRun {
     }
 }
 
-/// The words that the name of a run is made of: preset, seed, and each changed field without the part of the preset that
-/// it is in.
+/// The words that the name of a run is made of: preset, seed, and each changed field without the part of the preset
+/// that it is in.
 pub fn words(name: &str, seed: u64, overrides: Option<&[String]>) -> Vec<String> {
     let short = |setting: &String| {
         let (key, value) = setting.split_once('=').unwrap_or((setting, ""));

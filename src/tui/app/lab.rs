@@ -140,8 +140,8 @@ impl Lab {
         self.run_unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
     }
 
-    /// The panes in the third row, left and right, on a screen with space for six: the ones in the lower corners, where the second
-    /// row does not show them anyway.
+    /// The panes in the third row, left and right, on a screen with space for six: the ones in the lower corners, where
+    /// the second row does not show them anyway.
     pub fn third_row(&self) -> (Pane, Pane) {
         let left = if self.lower.0 == Pane::Distance { Pane::Context } else { self.lower.0 };
         let right = if self.lower.1 == Pane::Predictions { Pane::Claims } else { self.lower.1 };

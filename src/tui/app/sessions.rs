@@ -68,8 +68,8 @@ impl SessionRow {
         self.summary.content.as_ref().ok().map(|content| &content.digest)
     }
 
-    /// Ascending by a column, newest first where two are the same there. What is not known, and files that cannot be read,
-    /// come last in either direction.
+    /// Ascending by a column, newest first where two are the same there. What is not known, and files that cannot be
+    /// read, come last in either direction.
     fn order(&self, other: &Self, column: Column, reversed: bool) -> Ordering {
         let directed = |order: Ordering| if reversed { order.reverse() } else { order };
         fn last<T>(a: Option<T>, b: Option<T>, order: impl Fn(T, T) -> Ordering) -> Ordering {

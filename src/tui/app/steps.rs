@@ -91,7 +91,8 @@ impl StepsAxis {
         self.window = Some(self.within(scale, (low + moved, high + moved), end));
     }
 
-    /// The window between two positions on the axis, moved between the first step and `end`, and cut where it is larger.
+    /// The window between two positions on the axis, moved between the first step and `end`, and cut where it is
+    /// larger.
     fn within(&self, scale: Scale, (low, high): (f64, f64), end: f64) -> (f64, f64) {
         let (first, last) = (scale.position(if self.log { 1.0 } else { 0.0 }), scale.position(end));
         let size = (high - low).min(last - first);

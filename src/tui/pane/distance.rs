@@ -162,8 +162,8 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
     Plot { x, unit: "step", y, traces, labels, gutter: 3, marks: vec![], cursor, muted }.render(area, buffer);
 }
 
-/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is within
-/// the sampling error; "none within 15 %:" where all are farther.
+/// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is
+/// within the sampling error; "none within 15 %:" where all are farther.
 fn nearest(equal: &Equivalence, theme: Theme, space: usize) -> Line<'static> {
     let mut distances: Vec<_> = equal.distances.iter().filter(|(_, distance)| distance.is_finite()).collect();
     distances.sort_by(|a, b| a.1.total_cmp(&b.1));

@@ -162,7 +162,8 @@ fn gutter(wide: bool, kept: bool) -> u16 {
     }
 }
 
-/// A loss at the right end. Half a number is a wrong number: where space is short, one with an exponent gives up digits.
+/// A loss at the right end. Half a number is a wrong number: where space is short, one with an exponent gives up
+/// digits.
 fn digits(loss: f64, wide: bool) -> String {
     match wide {
         true => significant(loss, 4),

@@ -104,8 +104,8 @@ impl Pane {
         self.render_content(lab, theme, inner, buffer);
     }
 
-    /// The panes that Tab brings to the front in the same place: " Tab: context ". With fewer than four panes, Tab simply leads to
-    /// the next one.
+    /// The panes that Tab brings to the front in the same place: " Tab: context ". With fewer than four panes, Tab
+    /// simply leads to the next one.
     fn others_in_place(self, lab: &Lab, shown: &[Self]) -> String {
         let changing = match shown.len() {
             4 => lab.lower,

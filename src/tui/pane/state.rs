@@ -187,7 +187,8 @@ fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
     }
 }
 
-/// The largest magnitude over the whole sequence of values of a time step and the one before it: one scale for every token and step.
+/// The largest magnitude over the whole sequence of values of a time step and the one before it: one scale for every
+/// token and step.
 fn scale_of(lab: &Lab, values: impl Fn(&TimeStep, Option<&TimeStep>) -> Vec<f32>) -> f32 {
     let probe = lab.snapshot.as_ref().and_then(|snapshot| {
         snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first())

@@ -1,4 +1,5 @@
-//! The lab for a projector: the answer, one number, one curve and one map, large and in strong colours, and nothing else.
+//! The lab for a projector: the answer, one number, one curve and one map, large and in strong colours, and nothing
+//! else.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};

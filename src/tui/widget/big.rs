@@ -42,8 +42,8 @@ pub fn size(text: &str, scale: u16) -> (u16, u16) {
     (across.saturating_sub(1) * 2 * scale, SIZE.1 * scale)
 }
 
-/// Renders digits, points, signs and `%`; returns whether all of it fits. Where it does not, nothing is rendered: half a number is a
-/// wrong number.
+/// Renders digits, points, signs and `%`; returns whether all of it fits. Where it does not, nothing is rendered: half
+/// a number is a wrong number.
 pub fn render(text: &str, scale: u16, style: Style, area: Rect, buffer: &mut Buffer) -> bool {
     let (width, height) = size(text, scale);
     if width > area.width || height > area.height {

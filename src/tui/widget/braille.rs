@@ -79,7 +79,8 @@ impl Raster {
         self.dot(x, y, taken.filter(|_| (x / 2) % 3 != 0).unwrap_or(style));
     }
 
-    /// A dot of a curve: in every third column, a curve that has been there before keeps its colour, so that both are seen.
+    /// A dot of a curve: in every third column, a curve that has been there before keeps its colour, so that both are
+    /// seen.
     fn dot_over(&mut self, x: i32, y: i32, style: Style) {
         let at = (y / 4).max(0) as usize * self.area.width as usize + (x / 2).max(0) as usize;
         let before = self.cells.get(at).filter(|(bits, _)| *bits != 0).map(|&(_, of)| of);

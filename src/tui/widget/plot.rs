@@ -26,8 +26,8 @@ pub enum Trace<'a> {
     Curve(&'a Series, Stroke, Style),
     /// A character at each value, above all curves.
     Marks(&'a Series, &'static str, Style),
-    /// A character on a curve, at its first value from the cell `first` on and then every so many cells: it tells the curve
-    /// from others.
+    /// A character on a curve, at its first value from the cell `first` on and then every so many cells: it tells the
+    /// curve from others.
     Glyphs { series: &'a Series, glyph: &'static str, first: u16, every: u16, style: Style },
     /// A horizontal line; a curve that lies on it keeps most of its colour.
     Level(f64, Stroke, Style),

@@ -152,7 +152,8 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
     all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
 }
 
-/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections alone.
+/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections
+/// alone.
 pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let large = program.nodes[node].size.count() >= LARGE;
     let cheap = matches!(
@@ -164,8 +165,8 @@ pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool
     large && cheap && analysis.wanted[node] && !all.is_empty() && all.into_iter().all(projects)
 }
 
-/// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each number
-/// just before it writes its gradient, and the step itself does not look at its result again.
+/// Whether the gradient by a step's result may stand where the result stood: the one step that reads it reads each
+/// number just before it writes its gradient, and the step itself does not look at its result again.
 #[expect(clippy::wildcard_enum_match_arm, reason = "only these steps can write in place")]
 pub fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let mut readers = readers(program, analysis, node);

@@ -63,7 +63,8 @@ fn pack(buffers: &[Buffer], members: &[usize]) -> (Vec<usize>, usize) {
     (at, end)
 }
 
-/// Places for all buffers; as many as fit in `budget` numbers of each sequence are in shared memory, the largest are not.
+/// Places for all buffers; as many as fit in `budget` numbers of each sequence are in shared memory, the largest are
+/// not.
 pub fn lay_out(buffers: &[Buffer], budget: usize) -> Layout {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(buffers[*i].count), *i));

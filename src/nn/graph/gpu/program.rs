@@ -1,5 +1,5 @@
-//! What a network does, as the GPU's kernels know it: steps on sequences of known sizes, and weights, some of which are made
-//! of others.
+//! What a network does, as the GPU's kernels know it: steps on sequences of known sizes, and weights, some of which are
+//! made of others.
 
 use crate::nn::graph::Discretization;
 use crate::nn::step::Activation;
@@ -306,7 +306,8 @@ impl WeightNode {
     }
 }
 
-/// A network over sequences. The answer is the last token's last numbers of the last node, as many as there are outputs.
+/// A network over sequences. The answer is the last token's last numbers of the last node, as many as there are
+/// outputs.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     pub nodes: Vec<Node>,

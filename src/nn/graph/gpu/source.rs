@@ -1,4 +1,5 @@
-//! The text of the one kernel that trains a network: constants, the steps' files, and the block's phases in their order.
+//! The text of the one kernel that trains a network: constants, the steps' files, and the block's phases in their
+//! order.
 
 mod passes;
 

@@ -183,7 +183,8 @@ fn every_model_equals_its_recurrence() {
                 .collect();
             println!("{spec:?}");
             assert_close(&answers(&model, tokens.clone()), &expected, 1e-4);
-            // What is shown of the hidden states implies the answers, too, where no normaliser and no unit query comes after.
+            // What is shown of the hidden states implies the answers, too, where no normaliser and no unit query comes
+            // after.
             let exact = !matches!(&spec, ModelSpec::MLstm(_) | ModelSpec::Mesa(_))
                 && !matches!(&spec, ModelSpec::DeltaNet(spec) if spec.step == StepSize::UnitKeys);
             if exact {

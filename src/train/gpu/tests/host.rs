@@ -64,7 +64,8 @@ impl Compiled {
         Self { library, source, folder }
     }
 
-    /// Trains; `rows` are tokens and targets where the kernel does not sample. `last_first`: in which order threads take turns.
+    /// Trains; `rows` are tokens and targets where the kernel does not sample. `last_first`: in which order threads
+    /// take turns.
     pub fn train(
         &self,
         state: &mut State,

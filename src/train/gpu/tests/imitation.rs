@@ -113,7 +113,8 @@ fn the_engine_trains_as_the_cpu() {
 #[ignore = "in a process of its own"]
 fn trains() {
     let Some(imitation) = Imitation::here() else { return };
-    // Adam and a sampler of its own; tasks that the host samples; a clipped gradient; a batch that is no multiple of a block's.
+    // Adam and a sampler of its own; tasks that the host samples; a clipped gradient; a batch that is no multiple of a
+    // block's.
     for (name, batch) in [("gd-ssm", 64), ("gd-ssm-sine", 21), ("gru", 37)] {
         let preset = small(name, batch);
         let expected = trained(&mut on_cpu(&preset), &preset);

@@ -1,7 +1,7 @@
 //! Each step as phases of its `.cu` file: the one list that says which functions run, with which sizes, in which order.
 //!
-//! Between two phases all threads of a block wait for each other, so a phase reads what earlier ones wrote. Calls within
-//! one phase do not depend on each other.
+//! Between two phases all threads of a block wait for each other, so a phase reads what earlier ones wrote. Calls
+//! within one phase do not depend on each other.
 
 mod backward;
 mod composite;
