@@ -157,8 +157,8 @@ def reach(state, program, folder):
     if state == "opening":
         lab.until("opening")
         return lab
-    # The step and the last step: training has begun.
-    lab.until("of 1,000,000")
+    # The title of a pane: training has begun.
+    lab.until("Hidden state")
     time.sleep(0.3)
     keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
     lab.press(keys[state])

@@ -13,7 +13,7 @@ use crate::headless::exit::{self, Usage};
 use crate::headless::{check, compare, completions, eval, export, fit, minima, presets, sweep, tell, train, verify};
 use crate::preset;
 use crate::train::DeviceChoice;
-use crate::tui::capabilities::{BackgroundChoice, ColorChoice};
+use crate::tui::capabilities::{BackgroundChoice, ColorChoice, Palette};
 use crate::tui::glyphs::GlyphChoice;
 
 /// Watch sequence models learn gradient descent inside their forward pass.
@@ -80,6 +80,15 @@ pub struct Lab {
     /// The characters to use; auto chooses by the locale
     #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
     pub glyphs: GlyphChoice,
+    /// The colours of heatmaps
+    #[arg(long, value_enum, value_name = "PALETTE", default_value_t)]
+    pub palette: Palette,
+    /// Show little, and large, for a projector
+    #[arg(long)]
+    pub projector: bool,
+    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// What is watched, and how it is shown.
@@ -100,6 +109,15 @@ pub struct Watch {
     /// The characters to use; auto chooses by the locale
     #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
     pub glyphs: GlyphChoice,
+    /// The colours of heatmaps
+    #[arg(long, value_enum, value_name = "PALETTE", default_value_t)]
+    pub palette: Palette,
+    /// Show little, and large, for a projector
+    #[arg(long)]
+    pub projector: bool,
+    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
+    #[arg(long)]
+    pub mouse: bool,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

@@ -90,7 +90,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, color, background, glyphs } = lab;
+    let Lab { what, changes, device, saves, color, background, glyphs, palette, projector, mouse } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let sweep = match what.as_slice() {
         [folder] if sweep::Folder::open(Path::new(folder)).is_ok() => Some(PathBuf::from(folder)),
@@ -104,13 +104,26 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    tui::run(tui::Options { start, watch: None, sweep, stop_at, device, saves, color, background, glyphs })
-        .map(ExitCode::from)
+    let options = tui::Options {
+        start,
+        watch: None,
+        sweep,
+        stop_at,
+        device,
+        saves,
+        color,
+        background,
+        glyphs,
+        palette,
+        projector,
+        mouse,
+    };
+    tui::run(options).map(ExitCode::from)
 }
 
 /// Opens the lab on a run that another program trains.
 fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
-    let Watch { what, device, color, background, glyphs } = watch;
+    let Watch { what, device, color, background, glyphs, palette, projector, mouse } = watch;
     // What is wrong with the file is said before the screen is taken.
     let file = worker::latest(&what)?;
     let folder = system::files::folder(&file).to_owned();
@@ -126,6 +139,9 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
         color,
         background,
         glyphs,
+        palette,
+        projector,
+        mouse,
     };
     tui::run(options).map(ExitCode::from)
 }

@@ -13,7 +13,7 @@ mod solvable;
 pub use claim::{Claim, Quantity};
 pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
 pub use nearest::nearest;
-pub use overrides::{SetError, differences, keys, overridden, set, settings};
+pub use overrides::{SetError, allowed, differences, keys, overridden, set, settings, values};
 pub use parse_error::ParseError;
 pub use ron_file::{parse, pretty, read_bounded};
 pub use ron_spans::{find as find_field, opens_with};
@@ -90,9 +90,11 @@ impl Family {
 /// Bytes of tokens, states and parameters that a run may need on any machine. The memory of the present machine is
 /// checked when a run is opened.
 const MEMORY: u128 = 64 << 30;
+/// Sequences of a batch that are counted for that; a GPU holds larger batches in part.
+const HELD_WHOLE: usize = 65_536;
 
 /// "12 GiB", "300 MiB".
-fn size(bytes: u128) -> String {
+pub fn size(bytes: u128) -> String {
     if bytes < 10 << 30 {
         format!("{} MiB", bytes.div_ceil(1 << 20))
     } else {
@@ -111,13 +113,17 @@ impl Preset {
         self.task.check(self.layout)?;
         self.model.check(shape, self.layout)?;
         solvable::check(self)?;
-        self.measuring_fits_into(MEMORY, "a preset")
+        self.fits(self.train.batch.min(HELD_WHOLE), MEMORY, "a preset")
     }
 
     /// Checks that a run needs at most this many bytes of a device that holds a whole batch, as the CPU does; `by` allows
     /// them.
     pub fn fits_into(&self, most: u128, by: &str) -> Result<()> {
-        let (shape, bytes) = (self.task.shape(), self.bytes(self.train.batch.max(bounds::HELD_OUT)));
+        self.fits(self.train.batch, most, by)
+    }
+
+    fn fits(&self, batch: usize, most: u128, by: &str) -> Result<()> {
+        let (shape, bytes) = (self.task.shape(), self.bytes(batch.max(bounds::HELD_OUT)));
         ensure!(
             bytes <= most,
             "d {}, N {} and batch {} together need about {}; {by} allows {}: \
@@ -143,6 +149,11 @@ impl Preset {
             size(most)
         );
         Ok(())
+    }
+
+    /// About how many bytes a run needs.
+    pub fn memory(&self) -> u128 {
+        self.bytes(self.train.batch.max(bounds::HELD_OUT))
     }
 
     /// About how many bytes of tokens, states and parameters a run needs for so many sequences; what the references need

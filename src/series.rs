@@ -142,7 +142,21 @@ impl Series {
 
     /// Minimum and maximum of all values; `None` if there are none.
     pub fn range(&self) -> Option<(f32, f32)> {
-        self.buckets.iter().map(|b| (b.min, b.max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        self.range_within(0, u64::MAX)
+    }
+
+    /// Minimum and maximum of the buckets that begin within these steps, both included; `None` if there are none.
+    pub fn range_within(&self, first: u64, last: u64) -> Option<(f32, f32)> {
+        let within = self.buckets.iter().filter(|bucket| (first..=last).contains(&bucket.step));
+        within.map(|b| (b.min, b.max)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// The value at a step, or the last one before it: exact among the most recent points, elsewhere the bucket. `None` before
+    /// the first value.
+    pub fn at(&self, step: u64) -> Option<Bucket> {
+        let exact = self.tail.iter().rev().find(|point| point.0 <= step);
+        let exact = exact.map(|&(step, value)| Bucket { step, min: value, max: value, mean: value, count: 1 });
+        exact.or_else(|| self.buckets.iter().rev().find(|bucket| bucket.step <= step).copied())
     }
 }
 
@@ -171,6 +185,18 @@ mod tests {
         }
         assert!(series.buckets().len() <= BUCKETS);
         assert!(series.buckets().windows(2).all(|w| w[0].step < w[1].step));
+    }
+
+    #[test]
+    fn a_value_is_looked_up_at_its_step_or_before_it() {
+        let mut series = Series::default();
+        (0..4_000u64).for_each(|i| series.push(10 * i, i as f32));
+        assert_eq!(series.at(39_987).map(|point| (point.step, point.mean, point.count)), Some((39_980, 3_998.0, 1)));
+        let old = series.at(5_000).unwrap();
+        assert!(old.count > 1 && old.step <= 5_000 && old.min <= 500.0 && 500.0 <= old.max, "{old:?}");
+        assert_eq!(Series::default().at(7), None);
+        let (least, most) = series.range_within(1_000, 2_000).unwrap();
+        assert!(least >= 100.0 && most <= 220.0, "{least} {most}");
     }
 
     #[test]

@@ -105,7 +105,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("ratatui::", &["tui"]),
     ("crossterm::", &["tui"]),
     ("ron::", &["preset", "session", "tui/keymap"]),
-    ("nalgebra::", &["reference", "optim/solve", "train", "nn/model/ridge_layer"]),
+    ("nalgebra::", &["reference", "optim/solve", "train", "nn/model/ridge_layer", "nn/model/mesa"]),
     ("clap::", &["cli", "headless", "lib", "tui/capabilities", "tui/glyphs"]),
     ("indicatif::", &["headless"]),
     ("thread::spawn", &["worker", "tui"]),

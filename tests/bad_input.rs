@@ -244,7 +244,8 @@ fn session_said(text: &str, piece: &str, by: &str) -> String {
 
 #[test]
 fn every_way_to_spoil_a_session_is_told() {
-    let text = preset::pretty(&support::session(12)).unwrap();
+    // Without the digest, in which a step stands, too.
+    let text = preset::pretty(&session::Session { digest: None, ..support::session(12) }).unwrap();
     assert!(session::understand("s.ron", &text).is_ok());
     let at = |piece: &str| {
         let before = &text[..text.find(piece).unwrap()];

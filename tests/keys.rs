@@ -4,14 +4,17 @@ mod fixture;
 
 use std::path::PathBuf;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use innerloop::session::Summary;
 use innerloop::train::DeviceChoice;
-use innerloop::tui::app::{App, Column, Intent, PACES, Tab};
+use innerloop::tui::app::{App, Column, HelpPage, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
-use innerloop::tui::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SystemEvent};
+use innerloop::tui::message::{
+    Action, EditorAction, EffectResult, GalleryAction, LabAction, Message, Move, ScreenFormat, SystemEvent,
+};
+use innerloop::tui::mouse;
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
@@ -35,17 +38,22 @@ fn type_text(app: &mut App, text: &str) -> Vec<Effect> {
 fn app_in(mode: Mode) -> App {
     let mut app = match mode {
         Mode::Gallery | Mode::Search | Mode::Sessions | Mode::Rename | Mode::Delete => fixture::gallery(),
-        Mode::Lab | Mode::Help | Mode::Question => fixture::lab(),
+        Mode::Lab | Mode::Values | Mode::Editor | Mode::Typing | Mode::Help | Mode::Question => fixture::lab(),
         Mode::Sweep => fixture::sweep(),
     };
     match mode {
         Mode::Search => drop(app.update(Message::Key(Action::Gallery(GalleryAction::Search)))),
         Mode::Help => drop(app.update(Message::Key(Action::Help))),
         Mode::Question => drop(app.update(Message::Key(Action::Quit))),
+        Mode::Values => drop(app.update(Message::Key(Action::Lab(LabAction::ToggleValues)))),
+        Mode::Editor | Mode::Typing => drop(app.update(Message::Key(Action::OpenEditor))),
         Mode::Sessions => drop(type_text(&mut app, "l")),
         Mode::Rename => drop(type_text(&mut app, "lr")),
         Mode::Delete => drop(type_text(&mut app, "lx")),
         Mode::Gallery | Mode::Lab | Mode::Sweep => {}
+    }
+    if mode == Mode::Typing {
+        app.update(Message::Key(Action::Editor(EditorAction::Edit)));
     }
     assert_eq!(app.mode(), mode);
     app
@@ -141,17 +149,24 @@ fn nothing_needs_esc_or_ctrl() {
 }
 
 /// Apps in one of which each action of a mode has something to change: at the start, and after some keys.
-fn states(mode: Mode) -> Vec<App> {
-    let prepared = |keys: &[KeyEvent]| {
+fn states(mode: Mode) -> impl Iterator<Item = App> {
+    let prepared = move |keys: Vec<KeyEvent>| {
         let mut app = app_in(mode);
-        keys.iter().for_each(|key| drop(press(&mut app, *key)));
+        keys.into_iter().for_each(|key| drop(press(&mut app, key)));
         app
     };
-    let middle = [KeyCode::Left.into(), KeyCode::Down.into()];
-    let searched = [char('/'), char('g'), KeyCode::Enter.into()];
-    let keys: [&[KeyEvent]; 7] =
-        [&[], &[char('m')], &[KeyCode::Home.into()], &[KeyCode::Right.into()], &middle, &searched, &[char('J')]];
-    keys.into_iter().map(prepared).collect()
+    let keys = [
+        vec![],
+        vec![char('m')],
+        vec![KeyCode::Home.into()],
+        vec![KeyCode::Right.into()],
+        vec![KeyCode::Left.into(), KeyCode::Down.into()],
+        vec![char('/'), char('g'), KeyCode::Enter.into()],
+        vec![char('J')],
+        vec![char('+'), KeyCode::Left.into()],
+        vec![KeyCode::Enter.into(), char('5'), KeyCode::Enter.into()],
+    ];
+    keys.into_iter().map(prepared)
 }
 
 #[test]
@@ -171,7 +186,7 @@ fn every_action_changes_the_screen_or_asks_for_an_effect() {
                 let effects = app.update(Message::Key(row.action.clone()));
                 !effects.is_empty() || screen(&app) != before
             };
-            assert!(states(mode).into_iter().any(changes), "{mode:?}: {} does nothing", row.help);
+            assert!(states(mode).any(changes), "{mode:?}: {} does nothing", row.help);
         }
     }
 }
@@ -190,7 +205,7 @@ fn a_footer_has_seven_hints_at_most_and_always_a_way_on() {
 fn the_table_for_the_readme_has_every_row() {
     let table = keymap::markdown_table();
     assert_eq!(table.lines().count(), BINDINGS.len() + 2);
-    assert!(table.contains("| `Space` | pause, and continue | lab |"), "{table}");
+    assert!(table.contains("| `Space` | pause, and continue | lab, value cursor |"), "{table}");
 }
 
 #[test]
@@ -618,6 +633,145 @@ fn arrows_scrub_tokens_and_layers_and_n_turns_the_probe() {
     assert_eq!(app.lab.as_ref().unwrap().cursor.probe, 1);
     type_text(&mut app, "nnp");
     assert_eq!(app.lab.as_ref().unwrap().cursor.probe, 0);
+}
+
+#[test]
+fn a_value_cursor_reads_the_curves_and_zooms_into_their_steps() {
+    let mut app = fixture::lab();
+    let cursor = |app: &App| app.lab.as_ref().unwrap().steps.cursor;
+    type_text(&mut app, "c");
+    assert_eq!((app.mode(), cursor(&app)), (Mode::Values, Some(fixture::STEP)));
+    press(&mut app, KeyCode::Left);
+    assert_eq!(cursor(&app), Some(3_350));
+    press(&mut app, KeyCode::Home);
+    assert_eq!(cursor(&app), Some(0));
+    press(&mut app, KeyCode::End);
+    let whole = app.lab.as_ref().unwrap().steps_scale();
+    type_text(&mut app, "++");
+    let (low, high) = app.lab.as_ref().unwrap().steps.visible();
+    assert!(high - low <= 1_501 && (low..=high).contains(&fixture::STEP), "{low} {high}");
+    type_text(&mut app, "0");
+    assert_eq!(app.lab.as_ref().unwrap().steps_scale(), whole);
+    // The keys of the lab keep their meaning where the cursor has no use for them.
+    assert_eq!(type_text(&mut app, " "), [Effect::Order(Order::Pause)]);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!((app.mode(), cursor(&app)), (Mode::Lab, None));
+}
+
+/// Sets a field in the editor that is open.
+fn set_field(app: &mut App, key: &str, value: &str) {
+    press(app, KeyCode::Home);
+    while app.editor.as_ref().unwrap().selected_field().unwrap().key != key {
+        press(app, KeyCode::Down);
+    }
+    press(app, KeyCode::Enter);
+    while app.editor.as_ref().unwrap().typed.as_deref() != Some("") {
+        press(app, KeyCode::Backspace);
+    }
+    type_text(app, value);
+    press(app, KeyCode::Enter);
+}
+
+#[test]
+fn an_experiment_is_changed_on_the_screen_and_starts_again() {
+    let mut app = fixture::lab();
+    type_text(&mut app, "e");
+    assert_eq!(type_text(&mut app, "r"), [], "nothing is changed yet");
+    assert!(app.notice.is_some());
+    set_field(&mut app, "task.context", "0");
+    assert_eq!(app.mode(), Mode::Typing, "what was refused can be corrected");
+    assert!(app.editor.as_ref().unwrap().error.as_ref().unwrap().contains("from 1 to"));
+    press(&mut app, KeyCode::Esc);
+    set_field(&mut app, "task.context", "20");
+    // The run has unsaved steps.
+    assert_eq!((type_text(&mut app, "r"), app.mode()), (vec![], Mode::Question));
+    type_text(&mut app, "c");
+    assert_eq!(app.mode(), Mode::Editor);
+    type_text(&mut app, "r");
+    let effects = type_text(&mut app, "n");
+    let [Effect::Start(Source::Preset(name, changed), DeviceChoice::Auto)] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((name.as_str(), changed.task.shape().context), ("gd-ssm", 20));
+    // The new run says what was changed, and is looked at through the same panes.
+    app.lab.as_mut().unwrap().zoom = true;
+    app.update(Message::Result(EffectResult::Started { title: "GD-SSM".to_owned() }));
+    let opened = Opened { preset: changed.clone().into(), ..fixture::opened() };
+    app.update(Message::Worker(Box::new(Update { opened: Some(opened), ..Update::default() })));
+    let lab = app.lab.as_ref().unwrap();
+    assert!(lab.zoom);
+    assert_eq!(lab.overrides, Some(vec!["task.context=20".to_owned()]));
+    let area = Rect::new(0, 0, 80, 24);
+    let mut buffer = Buffer::empty(area);
+    view::render(&app, Theme::new(Depth::True, Background::Dark), area, &mut buffer);
+    let shown: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
+    assert!(shown.contains("changed: context 20"), "{shown}");
+}
+
+#[test]
+fn in_the_gallery_a_preset_is_changed_before_it_starts() {
+    let mut app = fixture::gallery();
+    type_text(&mut app, "e");
+    set_field(&mut app, "train.lr", "0.5");
+    let effects = type_text(&mut app, "r");
+    assert!(
+        matches!(&effects[..], [Effect::Start(Source::Preset(_, changed), _)] if changed.train.lr == 0.5),
+        "{effects:?}"
+    );
+    assert_eq!(app.mode(), Mode::Gallery);
+    type_text(&mut app, "Ge");
+    assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("did you mean")), "{:?}", app.notice);
+    type_text(&mut app, "le");
+    assert!(app.editor.is_none(), "a session continues as it began");
+}
+
+#[test]
+fn i_explains_the_pane_in_focus_and_help_has_pages() {
+    let mut app = fixture::lab();
+    press(&mut app, KeyCode::Tab);
+    type_text(&mut app, "i");
+    assert_eq!((app.mode(), app.help_page), (Mode::Help, HelpPage::Pane));
+    let pages: Vec<HelpPage> = (0..4).map(|_| (app.help_page, press(&mut app, KeyCode::Tab)).0).collect();
+    assert_eq!(pages, [HelpPage::Pane, HelpPage::Preset, HelpPage::Words, HelpPage::Keys]);
+    press(&mut app, KeyCode::BackTab);
+    assert_eq!(app.help_page, HelpPage::Keys);
+    press(&mut app, KeyCode::Esc);
+    assert_eq!(app.mode(), Mode::Lab);
+    // In the gallery there is no pane: the words are explained.
+    let mut gallery = fixture::gallery();
+    type_text(&mut gallery, "i");
+    assert_eq!((gallery.help_page, gallery.help_pages().len()), (HelpPage::Words, 2));
+}
+
+#[test]
+fn the_screen_goes_to_a_file_that_is_named_after_the_run() {
+    let mut app = fixture::lab();
+    let file = |name: &str, format| Effect::WriteScreen { name: name.to_owned(), format };
+    assert_eq!(type_text(&mut app, "w"), [file("gd-ssm-seed0-step3412", ScreenFormat::Svg)]);
+    assert_eq!(type_text(&mut fixture::gallery(), "W"), [file("gallery", ScreenFormat::Text)]);
+    app.update(Message::Result(EffectResult::ScreenWritten(Ok(PathBuf::from("saves/x.svg")))));
+    assert_eq!(app.notice.as_deref(), Some("this screen is in saves/x.svg"));
+    app.update(Message::Result(EffectResult::ScreenWritten(Err("saves: disk full".to_owned()))));
+    assert_eq!(app.notice.as_deref(), Some("the screen was not written: saves: disk full"));
+}
+
+#[test]
+fn the_mouse_focuses_panes_and_its_wheel_moves() {
+    let area = Rect::new(0, 0, 160, 48);
+    let event = |kind, column, row| MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    let (left, wheel) = (MouseEventKind::Down(MouseButton::Left), MouseEventKind::ScrollDown);
+    let mut lab = fixture::lab();
+    let focus = |pane| Some(Action::Lab(LabAction::Focus(pane)));
+    assert_eq!(mouse::action(&lab, &event(left, 5, 10), area), focus(Pane::Loss));
+    assert_eq!(mouse::action(&lab, &event(left, 150, 10), area), focus(Pane::State));
+    assert_eq!(mouse::action(&lab, &event(left, 5, 47), area), None, "the footer");
+    assert_eq!(mouse::action(&lab, &event(wheel, 5, 10), area), Some(Action::Move(Move::Right)));
+    lab.update(Message::Key(Action::Lab(LabAction::Focus(Pane::Context))));
+    assert_eq!(lab.lab.as_ref().unwrap().lower.0, Pane::Context);
+    type_text(&mut lab, "?");
+    assert_eq!(mouse::action(&lab, &event(left, 5, 10), area), None);
+    assert_eq!(mouse::action(&fixture::gallery(), &event(wheel, 5, 10), area), Some(Action::Move(Move::Down)));
+    assert_eq!(mouse::action(&app_in(Mode::Question), &event(wheel, 5, 10), area), None);
 }
 
 #[test]

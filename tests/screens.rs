@@ -9,7 +9,8 @@ use innerloop::train::{
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::glyphs::Glyphs;
-use innerloop::tui::message::{Action, EffectResult, GalleryAction as G, LabAction, Message, Move};
+use innerloop::tui::layout;
+use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction as G, LabAction, Message, Move};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
@@ -44,6 +45,30 @@ fn with_phase(phase: Phase) -> App {
     updated(fixture::lab(), Update { status: Some(fixture::status(phase)), ..Update::default() })
 }
 
+/// The lab with its value cursor some way back, and a part of the steps shown.
+fn values() -> App {
+    let mut app = fixture::lab();
+    let keys = [
+        Action::Lab(LabAction::ToggleValues),
+        Action::Lab(LabAction::ZoomSteps { closer: true }),
+        Action::Move(Move::PageUp),
+        Action::Move(Move::Left),
+    ];
+    keys.into_iter().for_each(|action| drop(app.update(Message::Key(action))));
+    app
+}
+
+/// The editor with one value that is changed, and one that was refused.
+fn editor_with_error() -> App {
+    let mut app = fixture::lab();
+    let keys = [EditorAction::Edit, EditorAction::Type('5'), EditorAction::Accept].map(Action::Editor);
+    let next = [Action::Move(Move::Down), Action::Move(Move::Down)];
+    let again = [EditorAction::Edit, EditorAction::Type('x'), EditorAction::Accept].map(Action::Editor);
+    let all = [Action::OpenEditor].into_iter().chain(keys).chain(next).chain(again);
+    all.for_each(|action| drop(app.update(Message::Key(action))));
+    app
+}
+
 /// Every screen that there is, by name.
 fn screens() -> Vec<(&'static str, App)> {
     let after = |mut app: App, actions: &[Action]| {
@@ -67,7 +92,16 @@ fn screens() -> Vec<(&'static str, App)> {
         ("diverged", with_phase(Phase::Diverged { at: 345, cause: DivergenceCause::Loss })),
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
+        ("help-gallery", after(fixture::gallery(), &[Action::Help])),
+        ("help-pane", after(fixture::lab(), &[Action::Lab(LabAction::FocusNext), Action::Explain])),
+        ("help-preset", after(fixture::lab(), &[Action::Explain, Action::NextHelpPage { back: false }])),
+        ("help-words", after(fixture::gallery(), &[Action::Explain])),
         ("question", after(fixture::lab(), &[Action::Quit])),
+        ("values", values()),
+        ("added", after(fixture::lab(), &[Action::Lab(LabAction::ToggleAdded), Action::Move(Move::Left)])),
+        ("projector", after(fixture::lab(), &[Action::ToggleProjector])),
+        ("editor", after(fixture::lab(), &[Action::OpenEditor])),
+        ("editor-typing", editor_with_error()),
         ("zoomed-loss", zoomed(Pane::Loss)),
         ("zoomed-state", zoomed(Pane::State)),
         ("zoomed-distance", zoomed(Pane::Distance)),
@@ -98,7 +132,8 @@ fn the_screens_look_like_this() {
     for (name, app) in screens() {
         for size in SIZES {
             // The large sizes of the rare screens would say nothing new.
-            let often = ["gallery", "sessions", "lab", "finished", "help", "compared", "sweep"].contains(&name);
+            let often =
+                ["gallery", "sessions", "lab", "finished", "help", "values", "compared", "sweep"].contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
                 insta::assert_snapshot!(name, text(&render(&app, Depth::True, size)));
@@ -162,8 +197,15 @@ fn every_size_renders_without_a_panic() {
 fn numbers_that_are_none_are_gaps_and_not_panics() {
     let nan = f32::NAN;
     let grid = || Grid { rows: 2, columns: 3, values: vec![nan, f32::INFINITY, 0.0, -1.0], axes: ("y", "x") };
-    let layer = LayerState { state: grid(), aligned: Some(grid()), cosine: Some(f64::NAN) };
-    let stop = TimeStep { token: 1, label: "x\u{1b}[31m".to_owned(), accumulator: grid(), layers: vec![layer] };
+    let layer = LayerState { state: grid(), aligned: Some(grid()), added: Some(grid()), cosine: Some(f64::NAN) };
+    let stop = TimeStep {
+        token: 1,
+        label: "x\u{1b}[31m".to_owned(),
+        pairs: 1,
+        last_pair: None,
+        accumulator: grid(),
+        layers: vec![layer],
+    };
     let none = TimeStep { layers: vec![], ..stop.clone() };
     let mut measurement = fixture::measurement(10);
     measurement.eval_loss = f64::NAN;
@@ -285,7 +327,94 @@ fn the_footer_says_what_the_space_bar_does_now() {
     let footer = |app: &App| text(&render(app, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
     let (loss_by_pairs, paused) = (footer(&fixture::lab()), footer(&with_phase(Phase::Paused)));
     assert!(loss_by_pairs.contains("Space pause") && paused.contains("Space train"), "{paused}");
-    assert_eq!(loss_by_pairs.find("step"), paused.find("step"));
+    assert_eq!(loss_by_pairs.find("speed").unwrap(), paused.find("speed").unwrap());
+}
+
+#[test]
+fn the_value_cursor_shows_the_values_of_every_curve_at_one_step() {
+    let app = values();
+    let step = app.lab.as_ref().unwrap().steps.cursor.unwrap();
+    let history = &app.lab.as_ref().unwrap().history;
+    let loss = history.eval_loss.at(step).unwrap();
+    let difference = history.prediction_difference.at(step).unwrap();
+    assert_eq!((loss.step, loss.count), (step, 1));
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    let number = innerloop::numbers::count(step);
+    for words in [
+        format!("Loss at step {number}"),
+        format!("Distance to GD-1 at step {number}"),
+        format!("model, held out {:.4}", loss.mean),
+        format!("predictions  differ by {}", innerloop::numbers::percent(f64::from(difference.mean))),
+        format!(" {number} "),
+    ] {
+        assert!(shown.contains(&words), "{words}: {shown}");
+    }
+    assert!(shown.contains('┊'));
+    let narrow = text(&render(&app, Depth::True, SIZES[0]));
+    assert!(narrow.contains(&format!("Loss at step {number}")), "{narrow}");
+}
+
+#[test]
+fn the_help_begins_with_the_keys_of_the_screen_that_is_open() {
+    let first = |app: App, actions: &[Action]| {
+        let mut app = app;
+        actions.iter().for_each(|action| drop(app.update(Message::Key(action.clone()))));
+        text(&render(&app, Depth::True, SIZES[0])).lines().nth(1).unwrap().to_owned()
+    };
+    let values = Action::Lab(LabAction::ToggleValues);
+    assert!(first(fixture::gallery(), &[Action::Help]).contains("Gallery"));
+    assert!(first(fixture::lab(), &[Action::Help]).contains("Lab"));
+    assert!(first(fixture::lab(), &[values, Action::Help]).contains("Value cursor"));
+    assert!(first(fixture::lab(), &[Action::OpenEditor, Action::Help]).contains("Experiment"));
+}
+
+#[test]
+fn every_pane_explains_itself() {
+    for &pane in Pane::ALL {
+        let about = pane.about();
+        assert!(about.len() > 100 && about.ends_with('.'), "{pane:?}");
+        // What would be seen if the model were equal to the reference.
+        let says = ["Equal", "equal", "held"].iter().any(|word| about.contains(word));
+        assert!(says, "{pane:?}: {about}");
+    }
+}
+
+#[test]
+fn the_token_under_the_cursor_is_the_same_in_every_pane() {
+    let mut app = fixture::lab();
+    let keys = [Action::Lab(LabAction::ToggleAdded), Action::Move(Move::First), Action::Move(Move::Right)];
+    keys.into_iter().for_each(|action| drop(app.update(Message::Key(action))));
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    for words in
+        ["Added by token 3 of 21 (x2)", "added to the state", "y xᵀ", "x 0.00 0.00", "y −0.20", "Loss after 1 example,"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+#[test]
+fn the_larger_the_screen_the_more_panes() {
+    let app = fixture::lab();
+    let lab = app.lab.as_ref().unwrap();
+    for (size, count) in [((80, 24), 2), ((120, 36), 4), ((149, 60), 4), ((160, 48), 6), ((200, 60), 6)] {
+        let panes = layout::lab(lab, Rect::new(0, 0, size.0, size.1)).panes;
+        assert_eq!(panes.len(), count, "{size:?}");
+        for (i, (pane, area)) in panes.iter().enumerate() {
+            let others = &panes[i + 1..];
+            assert!(others.iter().all(|(other, place)| pane != other && !area.intersects(*place)), "{size:?} {pane:?}");
+        }
+        let covered: u32 = panes.iter().map(|(_, area)| area.area()).sum();
+        let top = panes.iter().map(|(_, area)| area.top()).min().unwrap();
+        assert_eq!(covered, u32::from(size.0) * u32::from(size.1 - 1 - top), "no gap at {size:?}");
+    }
+}
+
+#[test]
+fn the_difference_from_the_accumulator_is_shown_on_small_screens() {
+    for (size, depth) in [((80, 24), Depth::True), ((100, 30), Depth::True), ((80, 24), Depth::None)] {
+        let shown = text(&render(&fixture::lab(), depth, size));
+        assert!(shown.contains("diff") && shown.contains("Σ y xᵀ"), "{size:?} {depth:?}: {shown}");
+    }
 }
 
 #[test]
@@ -295,7 +424,7 @@ fn a_spike_of_one_step_is_seen() {
     let struck = updated(fixture::lab(), Update { steps: vec![spike], ..Update::default() });
     let dots = |app: &App| {
         let screen = text(&render(app, Depth::True, SIZES[2]));
-        let cells = screen.lines().skip(4).take(6).flat_map(|line| line.chars().skip(30).take(20));
+        let cells = screen.lines().skip(4).take(5).flat_map(|line| line.chars().skip(30).take(20));
         cells.filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count()
     };
     assert_eq!(dots(&fixture::lab()), 0);

@@ -54,6 +54,11 @@ fn a_grid_over_seeds_has_a_row_a_run_with_the_numbers_of_train() {
             "{path}"
         );
     }
+    // The lab shows the folder; what is no sweep is refused before the screen is taken.
+    let error = stderr(&innerloop(folder.path(), &["run", "out"]));
+    assert!(error.contains("the lab needs a terminal"), "{error}");
+    let error = stderr(&innerloop(folder.path(), &["run", "out/runs"]));
+    assert!(!error.contains("the lab needs a terminal"), "{error}");
     let curves = fs::read_to_string(folder.path().join("out/curves.csv")).unwrap();
     assert!(curves.starts_with("preset,task.context,seed,curve,step,min,mean,max\n"), "{curves}");
     assert!(curves.contains("\ntiny,4,2,eval_loss,40,"), "{curves}");
@@ -129,6 +134,19 @@ fn what_does_not_fit_is_refused_and_nothing_is_touched() {
     assert!(code == Some(1) && error.contains("holds another sweep"), "{error}");
     let (code, error) = said(&["sweep", "--collect", "used"]);
     assert!(code == Some(1) && error.contains("holds no sweep"), "{error}");
+}
+
+#[test]
+fn runs_of_different_tasks_do_not_train_at_once() {
+    let folder = folder();
+    fs::write(folder.path().join("other.ron"), support::PRESET.replace("context: 3", "context: 4")).unwrap();
+    let output = innerloop(folder.path(), &["run", "tiny.ron", "other.ron"]);
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("tiny (task.context=3) and other (task.context=4) have different tasks"), "{error}");
+    assert!(error.contains("this makes them the same: --set task.context=3"), "{error}");
+    let error = stderr(&innerloop(folder.path(), &["run", "tiny.ron", "other.ron", "--set", "task.context=3"]));
+    assert!(error.contains("the lab needs a terminal"), "{error}");
 }
 
 #[test]

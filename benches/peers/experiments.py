@@ -14,6 +14,9 @@ class Task:
     outputs: int
     context: int
     range: float
+    # Standard deviations of the targets' noise and of the step that W takes after each pair.
+    noise: float = 0.0
+    drift: float = 0.0
 
     @property
     def width(self):
@@ -45,11 +48,15 @@ class Experiment:
 
 FIVE = Task(dim=5, outputs=1, context=10, range=2.0)
 
+DRIFTING = Task(dim=5, outputs=5, context=20, range=2.0, noise=0.1, drift=0.3)
+
 EXPERIMENTS = {
     experiment.preset: experiment
     for experiment in [
         Experiment("gd-ssm", Task(10, 10, 10, 1.0), Training(0.002, 4000, 800, 0.01)),
         Experiment("linear-attention", Task(10, 1, 10, 2.0), Training(0.003, 2000, 50, 0.01)),
+        Experiment("deltanet", Task(10, 1, 10, 2.0), Training(0.01, 2000, 50, 0.01), {"gated": False}),
+        Experiment("gated-deltanet", DRIFTING, Training(0.01, 2000, 100, 0.01), {"gated": True}),
         Experiment("gru", FIVE, Training(0.01, 2000, 50, 0.0, clip=1.0), {"units": 32}),
         Experiment("lstm", FIVE, Training(0.01, 2000, 50, 0.0, clip=1.0), {"units": 32}),
         Experiment("lru", FIVE, Training(0.003, 1000, 50, 0.0), {"width": 16, "states": 32}),

@@ -52,6 +52,8 @@ def jax_large(form, chunk=128):
 JAX = {
     "gd-ssm": (jax_small("closed"), jax_large("closed")),
     "linear-attention": (jax_small("reordered"), jax_large("reordered")),
+    "deltanet": (jax_small("attention"), jax_large("attention")),
+    "gated-deltanet": (jax_small("attention"), jax_large("attention")),
     "gru": (jax_small("scan"), jax_large("scan")),
     "lstm": (jax_small("unrolled"), jax_large("unrolled")),
     "lru": (jax_small("kernel"), jax_large("kernel")),
@@ -64,6 +66,8 @@ JAX = {
 TORCH = {
     "gd-ssm": (Plan("closed"), Plan("closed", threads=2)),
     "linear-attention": (Plan("reordered"), Plan("reordered", threads=2)),
+    "deltanet": (Plan("parallel"), Plan("parallel", threads=2)),
+    "gated-deltanet": (Plan("parallel"), Plan("parallel", threads=2)),
     "gru": (Plan("cell"), Plan("cell", threads=2)),
     "lstm": (Plan("library"), Plan("library", threads=2)),
     "lru": (Plan("kernel"), Plan("kernel", compiled=True)),

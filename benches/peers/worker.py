@@ -16,6 +16,8 @@ from plans import Plan
 FILES = {
     "gd-ssm": "gd_ssm",
     "linear-attention": "linear_attention",
+    "deltanet": "delta_net",
+    "gated-deltanet": "delta_net",
     "gru": "recurrent",
     "lstm": "recurrent",
     "lru": "diagonal",

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::nearest::near;
-use super::parse_error::ParseError;
+use super::parse_error::{self, ParseError};
 use super::{Preset, library, ron_file, ron_spans};
 use crate::bounds;
 
@@ -60,13 +60,40 @@ pub fn set<'a>(preset: &Preset, settings: impl IntoIterator<Item = (&'a str, &'a
     }
 }
 
-/// The keys of a preset that can be set to one value: `task.dim`, not `task` and not the parts of lists.
-pub fn keys(preset: &Preset) -> Vec<String> {
+/// The keys of a preset that can be set to one value, `task.dim`, not `task` and not the parts of lists, each with its value.
+pub fn values(preset: &Preset) -> Vec<(String, String)> {
     let text = ron_file::pretty(preset).unwrap_or_default();
     let fields = ron_spans::fields(&text);
     let holds_keys =
         |path: &str| fields.iter().any(|other| other.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
-    fields.iter().map(|field| &field.path).filter(|path| !path.contains('[') && !holds_keys(path)).cloned().collect()
+    let single = fields.iter().filter(|field| !field.path.contains('[') && !holds_keys(&field.path));
+    let value = |field: &ron_spans::Field| text[field.value.clone()].split_whitespace().collect::<Vec<_>>().join(" ");
+    single.map(|field| (field.path.clone(), value(field))).collect()
+}
+
+/// The keys of [`values`].
+pub fn keys(preset: &Preset) -> Vec<String> {
+    values(preset).into_iter().map(|(key, _)| key).collect()
+}
+
+/// What a field may be: "1 to 256", "Random, Constructed", "0.000001 to 1000000, or None". Found as the messages of [`set`] find
+/// it, by trying values that are not allowed. "any whole number" where every one is.
+pub fn allowed(preset: &Preset, key: &str) -> String {
+    let text = ron_file::pretty(preset).unwrap_or_default();
+    let Some(field) = ron_spans::find(&text, key) else { return String::new() };
+    let attempt = |value: &str| {
+        let candidate = [&text[..field.value.start], value, &text[field.value.end..]].concat();
+        ron_file::attempt::<Preset>(&candidate).err().map(|error| error.message)
+    };
+    let list = |message: String| {
+        let range = message.split_once("give a number from ").map(|(_, range)| range.to_owned());
+        let names = message.split_once("allowed: ").map(|(_, names)| names.to_owned());
+        let either = message.contains("`true` or `false`").then(|| "true, false".to_owned());
+        range.or(names).or(either)
+    };
+    let found = [parse_error::TOO_GREAT, parse_error::UNKNOWN].into_iter().filter_map(attempt).find_map(list);
+    let none = if attempt("None").is_none() { ", or None" } else { "" };
+    format!("{}{none}", found.unwrap_or_else(|| "any whole number".to_owned()))
 }
 
 /// Key and value, as for [`set`], of every field of a preset that differs from another one, without the words that describe
@@ -87,16 +114,8 @@ pub fn differences(from: &Preset, to: &Preset) -> Vec<(String, String)> {
     if from == to {
         return Vec::new();
     }
-    let [from_text, to_text] = [&from, &to].map(|preset| ron_file::pretty(preset).unwrap_or_default());
-    let value = |text: &str, key: &str| {
-        let field = ron_spans::find(text, key)?;
-        Some(text[field.value].split_whitespace().collect::<Vec<_>>().join(" "))
-    };
-    let changed = keys(&to).into_iter().filter_map(|key| {
-        let new = value(&to_text, &key)?;
-        (value(&from_text, &key).as_ref() != Some(&new)).then_some((key, new))
-    });
-    changed.collect()
+    let before = values(&from);
+    values(&to).into_iter().filter(|field| !before.contains(field)).collect()
 }
 
 /// Key and value of every field that was changed in the preset of this name, as for `--set`; `None` if there is no such
@@ -136,5 +155,29 @@ fn unknown(text: &str, key: &str) -> String {
         format!("`{holder}` holds no keys")
     } else {
         format!("there is no such key; {hint}allowed: {list}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_allowed_is_what_setting_allows() {
+        let (_, preset) = crate::preset::find("gd-ssm").unwrap();
+        let allowed = |key: &str| allowed(&preset, key);
+        assert_eq!(allowed("task.dim"), "1 to 256");
+        assert_eq!(allowed("train.final_lr"), "0 to 1");
+        assert_eq!(allowed("train.clip"), "0.000001 to 1000000, or None");
+        assert_eq!(allowed("train.seed"), "any whole number");
+        assert!(allowed("model.init").starts_with("Random, "), "{}", allowed("model.init"));
+        assert_eq!(allowed("nothing"), "");
+        // The ends of a range are inside it, and what is beyond is not.
+        for (key, value, good) in
+            [("task.dim", "256", true), ("task.dim", "257", false), ("train.final_lr", "1.0", true)]
+        {
+            assert_eq!(set(&preset, [(key, value)]).is_ok(), good, "{key} {value}");
+        }
+        assert!(values(&preset).iter().any(|(key, value)| key == "task.dim" && value == "10"));
     }
 }

@@ -14,9 +14,9 @@ use super::ron_spans;
 use crate::bounds;
 
 /// A name that no type has.
-const UNKNOWN: &str = "__";
+pub(super) const UNKNOWN: &str = "__";
 /// A number that is out of all bounds.
-const TOO_GREAT: &str = "18446744073709551615";
+pub(super) const TOO_GREAT: &str = "18446744073709551615";
 /// Characters of a file that a message quotes at most.
 const QUOTE: usize = 32;
 /// Characters of a message at most: all names of models with what is around them.

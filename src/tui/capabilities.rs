@@ -34,7 +34,7 @@ pub enum Depth {
 /// `--background`: what colours stand on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BackgroundChoice {
-    /// What `COLORFGBG` says, else dark.
+    /// What `COLORFGBG` says, else colours for both.
     #[default]
     Auto,
     Dark,
@@ -43,9 +43,20 @@ pub enum BackgroundChoice {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Background {
+    /// The terminal does not say: colours that can be read on both, and heatmaps as on dark.
     #[default]
+    Unknown,
     Dark,
     Light,
+}
+
+/// `--palette`: the colours of heatmaps, below and above zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Palette {
+    #[default]
+    BlueRed,
+    /// The two sides differ more for people who do not tell all colours apart
+    VioletGreen,
 }
 
 impl ColorChoice {
@@ -105,7 +116,11 @@ impl BackgroundChoice {
             Self::Auto => {
                 let colors = variable("COLORFGBG").unwrap_or_default();
                 let number = colors.rsplit(';').next().and_then(|number| number.parse::<u8>().ok());
-                if matches!(number, Some(7 | 9..=15)) { Background::Light } else { Background::Dark }
+                match number {
+                    Some(7 | 9..=15) => Background::Light,
+                    Some(0..=6 | 8) => Background::Dark,
+                    Some(16..) | None => Background::Unknown,
+                }
             }
         }
     }
@@ -156,12 +171,12 @@ mod tests {
             choice.background(|name| colors.filter(|_| name == "COLORFGBG").map(str::to_owned))
         };
         for (colors, expected) in [
-            (None, Background::Dark),
+            (None, Background::Unknown),
             (Some("15;0"), Background::Dark),
             (Some("0;15"), Background::Light),
             (Some("0;default;7"), Background::Light),
             (Some("12;8"), Background::Dark),
-            (Some("nonsense"), Background::Dark),
+            (Some("nonsense"), Background::Unknown),
         ] {
             assert_eq!(background(BackgroundChoice::Auto, colors), expected, "{colors:?}");
         }

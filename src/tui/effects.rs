@@ -14,6 +14,7 @@ use super::app::Ended;
 use super::event::{Event, TERMINAL_LOST};
 use super::listing::{self, Lister};
 use super::message::{EffectResult, Message, SystemEvent};
+use super::screen_file::{self, ScreenFormat};
 use super::terminal::Screen;
 use crate::preset::Preset;
 use crate::session::{self, ClaimRecord, ResultCache};
@@ -47,6 +48,11 @@ pub enum Effect {
     Order(Order),
     /// Save the run to its file; a run without one gets a new file in the folder of sessions.
     Save,
+    /// Write the present screen to a new file with this name in the folder of sessions.
+    WriteScreen {
+        name: String,
+        format: ScreenFormat,
+    },
     /// Send [`SystemEvent::SaveOverdue`] after this time.
     StartTimer(Duration),
     /// End the training thread.
@@ -98,8 +104,8 @@ impl EffectRunner {
         self.worker.is_some() && run == self.run
     }
 
-    /// Performs an effect; returns its result where it has one.
-    pub fn perform(&mut self, effect: Effect) -> Option<Message> {
+    /// Performs an effect; returns its result where it has one. `screen_as` gives the present screen as a file's content.
+    pub fn perform(&mut self, effect: Effect, screen_as: &dyn Fn(ScreenFormat) -> String) -> Option<Message> {
         let result = match effect {
             Effect::Start(source, device) => {
                 let title = source.preset().title.clone();
@@ -144,6 +150,11 @@ impl EffectRunner {
             }
             Effect::Order(order) => return self.order(order),
             Effect::Save => return self.order(Order::Save { folder: self.places.saves.clone() }),
+            Effect::WriteScreen { name, format } => {
+                let written = screen_file::write_new(&self.places.saves, &name, format, &screen_as(format));
+                let folder = self.places.saves.display();
+                EffectResult::ScreenWritten(written.map_err(|error| format!("{folder}: {error}")))
+            }
             Effect::StartTimer(limit) => {
                 self.timer = Some(Instant::now() + limit);
                 return None;

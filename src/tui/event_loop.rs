@@ -7,13 +7,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use crossterm::event::Event as Input;
+use ratatui::buffer::Buffer;
 
 use super::app::App;
 use super::effects::{Effect, EffectRunner};
 use super::event::{Event, TERMINAL_LOST};
 use super::keymap;
-use super::message::{Action, GalleryAction, Message, SystemEvent};
+use super::message::{Message, SystemEvent};
+use super::mouse;
 use super::pacer::Pacer;
+use super::screen_file::ScreenFormat;
 use super::theme::Theme;
 use super::view;
 
@@ -97,12 +100,17 @@ impl<'a> EventLoop<'a> {
                 let action = keymap::action(self.app.mode(), &key);
                 action.into_iter().for_each(|action| self.update(Message::Key(action)));
             }
-            // Pasted text is text and never keys: it goes into what is being typed or is dropped.
-            Input::Paste(text) if self.app.mode().takes_text() => {
-                text.chars().for_each(|c| self.update(Message::Key(Action::Gallery(GalleryAction::Type(c)))));
+            // Pasted text is text and never keys: it goes where text is typed or is dropped.
+            Input::Paste(text) => {
+                let mode = self.app.mode();
+                text.chars().filter_map(|c| mode.typed(c)).for_each(|action| self.update(Message::Key(action)));
             }
             Input::Resize(..) => self.redraw = Redraw::Now,
-            Input::Paste(_) | Input::Mouse(_) | Input::FocusGained | Input::FocusLost => {}
+            Input::Mouse(event) => {
+                let action = mouse::action(self.app, &event, self.effect_runner.screen.area());
+                action.into_iter().for_each(|action| self.update(Message::Key(action)));
+            }
+            Input::FocusGained | Input::FocusLost => {}
         }
     }
 
@@ -118,7 +126,13 @@ impl<'a> EventLoop<'a> {
 
     fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
-            let result = self.effect_runner.perform(effect);
+            let (app, theme, area) = (&*self.app, self.theme, self.effect_runner.screen.area());
+            let screen_as = |format: ScreenFormat| {
+                let mut buffer = Buffer::empty(area);
+                view::render(app, theme, area, &mut buffer);
+                format.content(&buffer, theme.background())
+            };
+            let result = self.effect_runner.perform(effect, &screen_as);
             result.into_iter().for_each(|message| self.update(message));
         }
     }

@@ -2,10 +2,18 @@
 //!
 //! Knows nothing of what an action does.
 
+mod file;
+
+pub use file::{path, read};
+
+use std::sync::OnceLock;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
-use super::message::{Action, Answer, GalleryAction as G, LabAction as L, Move, SweepAction as S};
+use super::message::{
+    Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, Move, ScreenFormat, SweepAction as S,
+};
 
 /// What keys mean at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +29,12 @@ pub enum Mode {
     /// The question whether a session is to be deleted.
     Delete,
     Lab,
+    /// The fields of an experiment.
+    Editor,
+    /// The value of a field is being typed.
+    Typing,
+    /// The value cursor moves along the curves of the lab.
+    Values,
     /// The runs of a sweep.
     Sweep,
     Help,
@@ -29,13 +43,16 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Gallery,
         Self::Sessions,
         Self::Search,
         Self::Rename,
         Self::Delete,
         Self::Lab,
+        Self::Values,
+        Self::Editor,
+        Self::Typing,
         Self::Sweep,
         Self::Help,
         Self::Question,
@@ -43,7 +60,24 @@ impl Mode {
 
     /// Whether letters are text and no keys.
     pub fn takes_text(self) -> bool {
-        matches!(self, Self::Search | Self::Rename)
+        matches!(self, Self::Search | Self::Rename | Self::Typing)
+    }
+
+    /// The action that a typed character is, where letters are text.
+    pub fn typed(self, c: char) -> Option<Action> {
+        match self {
+            Self::Search | Self::Rename => Some(Action::Gallery(G::Type(c))),
+            Self::Typing => Some(Action::Editor(E::Type(c))),
+            Self::Gallery
+            | Self::Sessions
+            | Self::Delete
+            | Self::Lab
+            | Self::Values
+            | Self::Editor
+            | Self::Sweep
+            | Self::Help
+            | Self::Question => None,
+        }
     }
 
     pub fn title(self) -> &'static str {
@@ -54,6 +88,9 @@ impl Mode {
             Self::Rename => "While renaming",
             Self::Delete => "Deleting",
             Self::Lab => "Lab",
+            Self::Values => "Value cursor",
+            Self::Editor => "Experiment",
+            Self::Typing => "While typing a value",
             Self::Sweep => "Sweep",
             Self::Help => "Help",
             Self::Question => "Unsaved steps",
@@ -62,6 +99,7 @@ impl Mode {
 }
 
 /// One row of the table: in these modes, any of these keys does this.
+#[derive(Clone, Debug)]
 pub struct Binding {
     pub modes: &'static [Mode],
     pub keys: &'static [Key],
@@ -69,6 +107,8 @@ pub struct Binding {
     pub help: &'static str,
     /// Keys and a word for the footer, where the row has one of its seven places.
     pub hint: Option<(&'static str, &'static str)>,
+    /// The modes whose footers show the hint.
+    hint_in: &'static [Mode],
 }
 
 impl Binding {
@@ -130,20 +170,38 @@ const RENAME: &[Mode] = &[Mode::Rename];
 const DELETE: &[Mode] = &[Mode::Delete];
 const SEARCH: &[Mode] = &[Mode::Search];
 const SWEEP: &[Mode] = &[Mode::Sweep];
-const LAB: &[Mode] = &[Mode::Lab];
+/// Whether or not the value cursor is shown.
+const LAB: &[Mode] = &[Mode::Lab, Mode::Values];
+const TOKENS: &[Mode] = &[Mode::Lab];
+const VALUES: &[Mode] = &[Mode::Values];
+const EDITOR: &[Mode] = &[Mode::Editor];
+const TYPING: &[Mode] = &[Mode::Typing];
+const HELP: &[Mode] = &[Mode::Help];
 const QUESTION: &[Mode] = &[Mode::Question];
+const PRESETS: &[Mode] = &[Mode::Gallery];
 const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab];
+/// Where the arrows move through lists, texts and tokens.
+const MOVES: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Editor, Mode::Help];
 /// Where no text is typed and no question is asked.
-const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Help];
+const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Values, Mode::Editor, Mode::Help];
+/// The same with the sweep, whose other keys are its own.
+const SCREENS: &[Mode] =
+    &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Values, Mode::Editor, Mode::Sweep, Mode::Help];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
-    Binding { modes, keys, action, help, hint: None }
+    Binding { modes, keys, action, help, hint: None, hint_in: &[] }
 }
 
 impl Binding {
     /// The same row with keys and a word for the footer.
     const fn hint(self, keys: &'static str, word: &'static str) -> Self {
-        Self { hint: Some((keys, word)), ..self }
+        let modes = self.modes;
+        self.hint_in(modes, keys, word)
+    }
+
+    /// The same for the footers of some of the row's modes.
+    const fn hint_in(self, modes: &'static [Mode], keys: &'static str, word: &'static str) -> Self {
+        Self { hint: Some((keys, word)), hint_in: modes, ..self }
     }
 }
 
@@ -173,19 +231,36 @@ pub static BINDINGS: &[Binding] = &[
     bind(SEARCH, &[Code(Enter)], Action::Gallery(G::AcceptSearch), "keep what is found").hint("Enter", "keep"),
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
     bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
-    bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue").hint("Space", "pause"),
-    bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause").hint(".", "step"),
-    bind(LAB, &[Char('[')], Action::Lab(L::Slower), "slower: fewer steps per second").hint("[ ]", "speed"),
+    bind(PRESETS, &[Char('e')], Action::OpenEditor, "change the preset's fields, and start").hint("e", "change"),
+    bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue")
+        .hint_in(TOKENS, "Space", "pause"),
+    bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause"),
+    bind(LAB, &[Char('[')], Action::Lab(L::Slower), "slower: fewer steps per second")
+        .hint_in(TOKENS, "[ ]", "speed"),
     bind(LAB, &[Char(']')], Action::Lab(L::Faster), "faster: more steps per second"),
-    bind(LAB, &[Char('-')], Action::Lab(L::LrDown), "halve the learning rate"),
-    bind(LAB, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
+    bind(TOKENS, &[Char('-')], Action::Lab(L::LrDown), "halve the learning rate"),
+    bind(TOKENS, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
     bind(LAB, &[Char('r')], Action::Restart { next_seed: false }, "restart with the same seed"),
     bind(LAB, &[Char('R')], Action::Restart { next_seed: true }, "restart with the next seed"),
+    bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart").hint_in(TOKENS, "e", "change"),
     bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
+    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis), "logarithmic or linear steps").hint_in(VALUES, "x", "log steps"),
+    bind(TOKENS, &[Char('c')], Action::Lab(L::ToggleValues), "a value cursor on the curves").hint("c", "values"),
+    bind(VALUES, &[Code(Left), Char('h')], Action::Move(Move::Left), "the value before").hint("Left Right", "value"),
+    bind(VALUES, &[Code(Right), Char('l')], Action::Move(Move::Right), "the next value"),
+    bind(VALUES, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "half of the axis back"),
+    bind(VALUES, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "half of the axis on"),
+    bind(VALUES, &[Code(Home), Char('g')], Action::Move(Move::First), "the first step"),
+    bind(VALUES, &[Code(End), Char('G')], Action::Move(Move::Last), "the last step"),
+    bind(VALUES, &[Char('+'), Char('='), Code(Up), Char('k')], Action::Lab(L::ZoomSteps { closer: true }),
+        "half as many steps around the cursor").hint("+ -", "zoom"),
+    bind(VALUES, &[Char('-'), Code(Down), Char('j')], Action::Lab(L::ZoomSteps { closer: false }), "twice as many steps"),
+    bind(VALUES, &[Char('0')], Action::Lab(L::AllSteps), "all steps of the run").hint("0", "all steps"),
+    bind(VALUES, &[Char('c')], Action::Lab(L::ToggleValues), "hide the value cursor").hint("c", "close"),
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint("Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
-    bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back")
-        .hint("z", "zoom"),
+    bind(LAB, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
+    bind(LAB, &[Char('y')], Action::Lab(L::ToggleAdded), "the state, or what the last token added to it"),
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
@@ -194,16 +269,23 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('M')], Action::Lab(L::DropKept), "drop the kept runs"),
     bind(LAB, &[Char('u')], Action::Lab(L::NextRun), "of several runs that train at once: the next one in the panes"),
     bind(LAB, &[Char('t')], Action::Lab(L::ShowRuns), "table of this run and the kept ones"),
-    bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session").hint("s", "save"),
+    bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
     bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
     bind(GALLERY_AND_LAB, &[Code(Right), Char('l')], Action::Move(Move::Right), "sessions; in the lab: next token"),
-    bind(ANYWHERE, &[Code(Up), Char('k')], Action::Move(Move::Up), "up; in the lab: the layer above"),
-    bind(ANYWHERE, &[Code(Down), Char('j')], Action::Move(Move::Down), "down; in the lab: the layer below"),
-    bind(ANYWHERE, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "page up; in the lab: ten tokens back"),
-    bind(ANYWHERE, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "page down; in the lab: ten tokens on"),
-    bind(ANYWHERE, &[Code(Home), Char('g')], Action::Move(Move::First), "first; in the lab: the first token"),
-    bind(ANYWHERE, &[Code(End), Char('G')], Action::Move(Move::Last), "last; in the lab: the last token"),
+    bind(MOVES, &[Code(Up), Char('k')], Action::Move(Move::Up), "up; in the lab: the layer above"),
+    bind(MOVES, &[Code(Down), Char('j')], Action::Move(Move::Down), "down; in the lab: the layer below"),
+    bind(MOVES, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "page up; in the lab: ten tokens back"),
+    bind(MOVES, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "page down; in the lab: ten tokens on"),
+    bind(MOVES, &[Code(Home), Char('g')], Action::Move(Move::First), "first; in the lab: the first token"),
+    bind(MOVES, &[Code(End), Char('G')], Action::Move(Move::Last), "last; in the lab: the last token"),
+    bind(EDITOR, &[Code(Enter)], Action::Editor(E::Edit), "change the selected value").hint("Enter", "change"),
+    bind(EDITOR, &[Char('u')], Action::Editor(E::Reset), "the preset's value again").hint("u", "preset's value"),
+    bind(EDITOR, &[Char('r')], Action::StartEdited, "train with these values from the start").hint("r", "train"),
+    bind(EDITOR, &[Char('e')], Action::Back, "close; nothing is changed").hint("e", "close"),
+    bind(TYPING, &[Code(Enter)], Action::Editor(E::Accept), "accept the value").hint("Enter", "accept"),
+    bind(TYPING, &[Code(Esc)], Action::Editor(E::Cancel), "keep the value as it was").hint("Esc", "cancel"),
+    bind(TYPING, &[Code(Backspace)], Action::Editor(E::Erase), "erase; in an empty value: keep it as it was"),
     bind(SWEEP, &[Char('n'), Code(Right)], Action::Sweep(S::NextMeasure), "the next measure").hint("n p", "measure"),
     bind(SWEEP, &[Char('p'), Code(Left)], Action::Sweep(S::PreviousMeasure), "the measure before"),
     bind(SWEEP, &[Char('x')], Action::Sweep(S::NextKey), "against the next varied field").hint("x", "field"),
@@ -216,22 +298,43 @@ pub static BINDINGS: &[Binding] = &[
     bind(QUESTION, &[Char('y'), Code(Enter)], Action::Answer(Answer::Save), "save the steps first").hint("y", "save"),
     bind(QUESTION, &[Char('n')], Action::Answer(Answer::Discard), "discard the steps").hint("n", "discard"),
     bind(QUESTION, &[Char('c'), Code(Esc)], Action::Answer(Answer::Stay), "cancel").hint("c", "cancel"),
+    bind(LAB, &[Char('v')], Action::ToggleProjector, "large, for a projector, and back"),
+    bind(LAB, &[Char('i')], Action::Explain, "explain this pane").hint_in(TOKENS, "i", "explain"),
+    bind(GALLERY, &[Char('i')], Action::Explain, "the words of the screens"),
+    bind(HELP, &[Code(Tab), Code(Right), Char('l')], Action::NextHelpPage { back: false }, "next page"),
+    bind(HELP, &[Code(BackTab), Code(Left), Char('h')], Action::NextHelpPage { back: true }, "previous page"),
+    bind(SCREENS, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
+    bind(SCREENS, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
-    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, zoom, lab, gallery"),
+    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, experiment, value cursor, zoom, lab, gallery"),
     bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(&Mode::ALL, &[Ctrl('c')], Action::Quit, "quit; twice: without saving"),
     bind(&Mode::ALL, &[Ctrl('z'), Char('Z')], Action::Suspend, "suspend to the shell; fg comes back"),
     bind(&Mode::ALL, &[Ctrl('l'), Char('L')], Action::Repaint, "repaint the screen"),
 ];
 
+/// The table with the user's changes, once they are read.
+static CHANGED: OnceLock<Vec<Binding>> = OnceLock::new();
+
+/// Uses the table with the user's changes from here on.
+pub fn use_table(table: Vec<Binding>) {
+    // There is one front end in a program, and so one table.
+    let _ = CHANGED.set(table);
+}
+
+/// The keys as they are used: with the user's changes, where there are any.
+pub fn table() -> &'static [Binding] {
+    CHANGED.get().map_or(BINDINGS, Vec::as_slice)
+}
+
 /// The rows of a mode, in order.
 pub fn bindings(mode: Mode) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().filter(move |binding| binding.modes.contains(&mode))
+    table().iter().filter(move |binding| binding.modes.contains(&mode))
 }
 
 /// The keys and words in the footer of a mode.
 pub fn hints(mode: Mode) -> impl Iterator<Item = (&'static str, &'static str)> {
-    bindings(mode).filter_map(|binding| binding.hint)
+    bindings(mode).filter(move |binding| binding.hint_in.contains(&mode)).filter_map(|binding| binding.hint)
 }
 
 /// What a key does in a mode; `None` where it does nothing.
@@ -244,7 +347,7 @@ pub fn action(mode: Mode, event: &KeyEvent) -> Option<Action> {
         KeyCode::Char(c)
             if mode.takes_text() && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) =>
         {
-            Some(Action::Gallery(G::Type(c)))
+            mode.typed(c)
         }
         KeyCode::Char(c) => bound(mode, event).or_else(|| {
             // On a layout without Latin letters the position of the key counts.

@@ -10,6 +10,12 @@ use super::pane::Pane;
 const LEAST: (u16, u16) = (60, 16);
 /// Columns and rows from which on it shows four panes.
 const FOUR: (u16, u16) = (110, 34);
+/// Columns and rows from which on it shows six: three rows.
+const SIX: (u16, u16) = (150, 44);
+/// Rows of the hidden state among six panes.
+const STATE_ROWS: u16 = 16;
+/// Columns from which on the six stand in three columns.
+const THREE_COLUMNS: u16 = 180;
 /// Rows of the details under the table of sessions.
 const DETAILS: u16 = 12;
 /// From this width on the status fits in one line.
@@ -38,6 +44,8 @@ fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
     let [left, right] = columns(middle);
     if lab.zoom {
         vec![(lab.focus, middle)]
+    } else if area.width >= SIX.0 && area.height >= SIX.1 {
+        six_panes(lab, middle)
     } else if area.width >= FOUR.0 && area.height >= FOUR.1 {
         // The upper row has the odd line: a matrix of ten rows needs it at 120x36.
         let upper = middle.height.div_ceil(2);
@@ -52,6 +60,39 @@ fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
     } else {
         vec![(Pane::Loss, left), (lab.companion, right)]
     }
+}
+
+/// Two columns of three panes, or three columns of two. The third row has what Tab brings to the front.
+fn six_panes(lab: &Lab, middle: Rect) -> Vec<(Pane, Rect)> {
+    let (third_left, third_right) = lab.third_row();
+    if middle.width >= THREE_COLUMNS {
+        let [left, centre, right]: [Rect; 3] = Layout::horizontal([Constraint::Fill(1); 3]).areas(middle);
+        let halves = |column: Rect| -> [Rect; 2] { Layout::vertical([Constraint::Fill(1); 2]).areas(column) };
+        let ([loss, distance], [state, context]) = (halves(left), halves(centre));
+        // Predictions are square, and a table is short.
+        let [predictions, last] = Layout::vertical([Constraint::Fill(2), Constraint::Fill(1)]).areas(right);
+        return vec![
+            (Pane::Loss, loss),
+            (Pane::State, state),
+            (Pane::Distance, distance),
+            (third_left, context),
+            (Pane::Predictions, predictions),
+            (third_right, last),
+        ];
+    }
+    let [left, right] = columns(middle);
+    let [loss, distance, context] = Layout::vertical([Constraint::Fill(1); 3]).areas(left);
+    // Matrices of ten rows at double size.
+    let rows = [Constraint::Length(STATE_ROWS), Constraint::Fill(1), Constraint::Fill(1)];
+    let [state, predictions, last] = Layout::vertical(rows).areas(right);
+    vec![
+        (Pane::Loss, loss),
+        (Pane::State, state),
+        (Pane::Distance, distance),
+        (third_left, context),
+        (Pane::Predictions, predictions),
+        (third_right, last),
+    ]
 }
 
 /// The right column is wide enough for two matrices of ten columns at double size, from 110 columns on for three.

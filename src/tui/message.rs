@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 
 use super::app::{Ended, KeptRun};
+use super::pane::Pane;
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
+
+pub use super::screen_file::ScreenFormat;
 
 /// What [`App::update`](super::app::App::update) reacts to.
 #[derive(Clone, Debug)]
@@ -24,8 +27,19 @@ pub enum Message {
 /// What a key asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Opens the keys, or closes the help screen.
     Help,
-    /// One step out: help → zoom → lab → gallery.
+    /// Opens what explains the screen: the pane in focus, or the words.
+    Explain,
+    /// The page of the help screen so many pages further on.
+    NextHelpPage {
+        back: bool,
+    },
+    /// Little, and large, for a projector; or all of it.
+    ToggleProjector,
+    /// Writes the present screen to a file.
+    WriteScreen(ScreenFormat),
+    /// One step out: help → editor → value cursor → zoom → lab → gallery.
     Back,
     Quit,
     Suspend,
@@ -42,6 +56,11 @@ pub enum Action {
         next_seed: bool,
     },
     Answer(Answer),
+    /// Opens the editor of the experiment's fields.
+    OpenEditor,
+    Editor(EditorAction),
+    /// Trains the edited experiment from the start.
+    StartEdited,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +111,20 @@ pub enum LabAction {
     LrDown,
     LrUp,
     ToggleAxis,
+    /// Logarithmic or linear steps.
+    ToggleStepsAxis,
+    /// Shows or hides the value cursor of the curves.
+    ToggleValues,
+    /// Shows half or twice as many steps.
+    ZoomSteps {
+        closer: bool,
+    },
+    /// Shows all steps of the run.
+    AllSteps,
+    /// Shows the whole state, or what the last token added to it.
+    ToggleAdded,
     ToggleZoom,
+    Focus(Pane),
     FocusNext,
     FocusPrevious,
     NextProbe,
@@ -110,6 +142,18 @@ pub enum LabAction {
     /// Of several runs, shows the next one in the panes.
     NextRun,
     Save,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditorAction {
+    /// Begins to change the selected value.
+    Edit,
+    Type(char),
+    Erase,
+    Accept,
+    Cancel,
+    /// Sets the selected field to the preset's own value.
+    Reset,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +185,8 @@ pub enum EffectResult {
     SeveralStarted(Vec<String>),
     /// The saved sessions, each with its age in seconds; the newest alone while the list is not complete.
     SessionsListed { rows: Vec<(Summary, u64)>, complete: bool },
+    /// The file that holds the screen, or why it could not be written.
+    ScreenWritten(Result<PathBuf, String>),
     /// Sessions that are to stand beside a run, or why they cannot be read.
     KeptRead(Vec<Result<KeptRun, String>>),
     /// A sweep as its folder is now.

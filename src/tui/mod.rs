@@ -18,6 +18,7 @@ pub mod effects;
 mod escape;
 mod event;
 mod event_loop;
+mod glossary;
 pub mod glyphs;
 pub mod keymap;
 mod labels;
@@ -25,10 +26,12 @@ pub mod layout;
 mod layouts;
 mod listing;
 pub mod message;
+pub mod mouse;
 mod output;
 mod pacer;
 pub mod pane;
 mod report;
+mod screen_file;
 mod terminal;
 pub mod theme;
 pub mod view;
@@ -46,7 +49,7 @@ use crate::train::DeviceChoice;
 use crate::worker::{Order, Source};
 
 use app::{App, Ended, SweepScreen};
-use capabilities::{BackgroundChoice, ColorChoice};
+use capabilities::{BackgroundChoice, ColorChoice, Palette};
 use effects::{Effect, EffectRunner, Places};
 use event::Event;
 use event_loop::EventLoop;
@@ -71,6 +74,11 @@ pub struct Options {
     pub color: ColorChoice,
     pub background: BackgroundChoice,
     pub glyphs: GlyphChoice,
+    pub palette: Palette,
+    /// Start with the view for a projector.
+    pub projector: bool,
+    /// Report what the mouse does.
+    pub mouse: bool,
 }
 
 /// Runs until the user leaves or a signal ends the process; returns the exit code.
@@ -80,9 +88,15 @@ pub struct Options {
 pub fn run(options: Options) -> Result<u8> {
     let variable = |name: &str| std::env::var(name).ok();
     let theme = Theme::new(options.color.depth(variable), options.background.background(variable))
-        .with_glyphs(options.glyphs.glyphs(variable));
+        .with_glyphs(options.glyphs.glyphs(variable))
+        .with_palette(options.palette);
+    // What is wrong with it is said before the terminal is taken.
+    if let Some(path) = keymap::path(|name| std::env::var_os(name)) {
+        keymap::use_table(keymap::read(&path)?);
+    }
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
+    app.projector = options.projector;
     let mut choices = DeviceChoice::all();
     if !choices.contains(&options.device) {
         choices.push(options.device);
@@ -96,7 +110,7 @@ pub fn run(options: Options) -> Result<u8> {
         // The receiver is gone only while the program ends.
         let _ = frames.send(if result.is_ok() { Event::FrameWritten } else { lost });
     };
-    let screen = Screen::take(written).context("taking the terminal")?;
+    let screen = Screen::take(options.mouse, written).context("taking the terminal")?;
     event::read_input(sender.clone())?;
     let places = Places { saves: options.saves, results: ResultCache::path(|name| std::env::var_os(name)) };
     let effect_runner = EffectRunner::new(screen, places, sender);

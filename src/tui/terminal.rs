@@ -15,19 +15,23 @@ use std::thread;
 use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::queue;
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
 };
 use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal};
 
 use super::output::Output;
 
 /// Whether this program has taken the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the terminal is asked to report its mouse.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 
 /// The thread that writes; one for the whole program, since the panic hook needs it, too.
 static OUTPUT: OnceLock<Output> = OnceLock::new();
@@ -44,7 +48,8 @@ pub struct Screen {
 impl Screen {
     /// Takes the terminal. It is given back when this is dropped, and by the panic hook. `written` is called in another
     /// thread when a frame has been written.
-    pub fn take(written: impl Fn(io::Result<()>) + Send + 'static) -> io::Result<Self> {
+    pub fn take(mouse: bool, written: impl Fn(io::Result<()>) + Send + 'static) -> io::Result<Self> {
+        MOUSE.store(mouse, Ordering::SeqCst);
         give_back_on_panic();
         // The theme reduces colours to what the terminal can show. Under NO_COLOR crossterm itself would replace each
         // colour by a full reset, which ends bold and reverse as well.
@@ -61,6 +66,11 @@ impl Screen {
     /// Whether the terminal has taken the last frame.
     pub fn is_ready(&self) -> bool {
         OUTPUT.get().is_none_or(Output::is_idle)
+    }
+
+    /// The place of everything on the screen.
+    pub fn area(&mut self) -> Rect {
+        self.terminal.get_frame().area()
     }
 
     /// Renders a frame, sends what differs from the last one, and returns the number of bytes sent.
@@ -124,6 +134,9 @@ fn enter() -> io::Result<()> {
     }
     enable_raw_mode()?;
     queue!(bytes, EnableBracketedPaste, Hide)?;
+    if MOUSE.load(Ordering::SeqCst) {
+        queue!(bytes, EnableMouseCapture)?;
+    }
     send(bytes);
     Ok(())
 }
@@ -132,6 +145,9 @@ fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         let mut bytes = Vec::new();
         // If the terminal is gone nothing can be done, and a part of this is better than nothing.
+        if MOUSE.load(Ordering::SeqCst) {
+            let _ = queue!(bytes, DisableMouseCapture);
+        }
         let _ = queue!(bytes, EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
         send(bytes);
         wait();
@@ -197,7 +213,7 @@ mod tests {
     #[test]
     fn a_panic_gives_the_terminal_back_and_its_message_is_read_there() {
         if env::var_os(INSIDE).is_some() {
-            let _screen = Screen::take(drop).expect("a screen");
+            let _screen = Screen::take(true, drop).expect("a screen");
             panic!("panicked on purpose");
         }
         let pair = native_pty_system().openpty(PtySize::default()).expect("a pseudo-terminal");
@@ -220,6 +236,7 @@ mod tests {
         parser.process(&output);
         let shown = parser.screen();
         assert!(String::from_utf8_lossy(&output).contains("\u{1b}[?1049h"), "the screen was taken");
+        assert_eq!(shown.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
         assert!(!shown.alternate_screen() && !shown.hide_cursor() && !shown.bracketed_paste());
         assert!(shown.contents().contains("panicked on purpose"), "{}", shown.contents());
         let modes = format!("{:?}", pair.master.get_termios().expect("modes").local_flags);

@@ -14,12 +14,20 @@ def sample(key, task, batch):
 
     The batch comes last, so that every loop of the processor runs along it: in this order XLA draws numbers four times as fast.
     """
-    key_w, key_x = jax.random.split(key)
+    key_w, key_x, key_drift, key_noise = jax.random.split(key, 4)
     w = jax.random.normal(key_w, (task.outputs, task.dim, batch))
     half = task.range / 2
     x = jax.random.uniform(key_x, (task.context + 1, task.dim, batch), minval=-half, maxval=half)
     # Written as a product and a sum, XLA fuses it; as a batched product it does not.
-    y = (x[:, None, :, :] * w[None, :, :, :]).sum(2)
+    if task.drift > 0.0:
+        # W takes a step after each pair; the query asks for where it is then.
+        steps = task.drift * jax.random.normal(key_drift, (task.context, *w.shape))
+        w = w + jnp.concatenate([jnp.zeros_like(w)[None], jnp.cumsum(steps, 0)])
+    else:
+        w = w[None]
+    y = (x[:, None, :, :] * w).sum(2)
+    if task.noise > 0.0:
+        y = y.at[:-1].add(task.noise * jax.random.normal(key_noise, (task.context, task.outputs, batch)))
     return x, y
 
 

@@ -9,7 +9,16 @@ def sample(task, batch):
     """x (B, N+1, d) with the query last, y (B, N+1, d_out) with the query's answer last."""
     w = torch.randn(batch, task.dim, task.outputs)
     x = torch.empty(batch, task.context + 1, task.dim).uniform_(-task.range / 2, task.range / 2)
-    return x, torch.bmm(x, w)
+    if task.drift > 0.0:
+        # W takes a step after each pair; the query asks for where it is then.
+        steps = task.drift * torch.randn(batch, task.context + 1, task.dim, task.outputs)
+        steps[:, 0] = w
+        y = torch.einsum("btd,btdo->bto", x, steps.cumsum(1))
+    else:
+        y = torch.bmm(x, w)
+    if task.noise > 0.0:
+        y[:, :-1] += task.noise * torch.randn(batch, task.context, task.outputs)
+    return x, y
 
 
 def joined(x, y):

@@ -84,7 +84,7 @@ fn states(page: &mut Page, snapshot: &Snapshot) {
     let most = |grid: &Grid| grid.values.iter().filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()));
     let name = snapshot.layer_names.first().map_or("the model", String::as_str);
     let at = format!("After token {} of {} ({})", time_step.token, snapshot.tokens, time_step.label);
-    let LayerState { state, aligned, cosine: closeness } = layer;
+    let LayerState { state, aligned, added: _, cosine: closeness } = layer;
     let Some(aligned) = aligned else {
         let map = Map { title: format!("state of {name}"), grid: state, most: most(state) };
         let axes = format!("rows {}, columns {}", state.axes.0, state.axes.1);

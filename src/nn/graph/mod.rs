@@ -10,6 +10,7 @@ pub mod cpu;
 #[cfg(any(test, feature = "cuda"))]
 pub mod gpu;
 mod linear;
+mod memory;
 mod param;
 pub mod portable;
 mod sequence;
@@ -17,7 +18,8 @@ mod spectrum;
 #[cfg(test)]
 mod tests;
 
-pub use sequence::{Erased, Kept, Memory, Selection, Sequence};
+pub use memory::{Erased, Kept, Memory};
+pub use sequence::{Selection, Sequence};
 pub use spectrum::Discretization;
 
 use std::cell::RefCell;

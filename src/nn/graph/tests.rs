@@ -279,7 +279,8 @@ fn measure(case: &Case, batch: usize, form: Form) -> Vec<Vec<f32>> {
     let sum = random.matrix(&device, *out.shape());
     let mut gradients = (out * sum).sum::<Rank0, _>().backward();
     let grad_tokens = gradients.get_or_alloc_mut(&tokens).unwrap().to_vec();
-    let grad_weights = weights.iter().map(|weight| gradients.get(weight).as_vec());
+    // Zeros of a weight that the graph does not need.
+    let grad_weights = weights.iter().map(|weight| gradients.get_or_alloc_mut(weight).unwrap().to_vec());
     [values, grad_tokens].into_iter().chain(grad_weights).collect()
 }
 

@@ -15,12 +15,14 @@
 //! from the last pair to the first with q alone: S_t q = S_{t−1} (a_t ⊙ q − e_t (b_t · q)) + v_t (k_t · q), so that the
 //! answer is Σ v_t (k_t · q_t), the attention form of 2406.06484, and a pair costs n + m operations in place of n m.
 
-use dfdx::prelude::*;
-use multiversion::multiversion;
+mod kernel;
 
+use dfdx::prelude::*;
+
+use self::kernel::{backward, forward};
 use super::{Grads, NodeId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, join, slice};
-use crate::simd::{Buffer, LANES, Lane, ZERO, each, lanewise, plus, plus_product, product, split_mut};
+use crate::simd::Lane;
 
 #[derive(Clone, Debug)]
 pub struct FastWeights {
@@ -245,140 +247,11 @@ impl Step for FastWeights {
     }
 }
 
-impl Pairs<'_, Lane> {
-    /// Row `t` of a sequence of vectors, empty if that is not there.
-    #[inline(always)]
-    fn row<'a>(&self, all: &'a [Lane], t: usize) -> &'a [Lane] {
-        let n = self.sizes[1];
-        if all.is_empty() { &[] } else { &all[t * n..][..n] }
-    }
-
-    /// How much of column `i` is kept where the block of token `t` begins.
-    #[inline(always)]
-    fn kept(&self, t: usize, i: usize) -> Lane {
-        match self.sizes[2] {
-            0 => [self.constant; LANES],
-            1 => self.decay[t],
-            width => self.decay[t * width + i],
-        }
-    }
-
-    #[inline(always)]
-    fn value(&self, t: usize) -> &[Lane] {
-        let m = self.sizes[0];
-        if self.values.is_empty() { &[[1.0; LANES]] } else { &self.values[t * m..][..m] }
-    }
-
-    /// b_t: the key, where the two are one.
-    #[inline(always)]
-    fn beside(&self, t: usize) -> &[Lane] {
-        if self.erase[1].is_empty() { self.row(self.keys, t) } else { self.row(self.erase[1], t) }
-    }
-}
-
-#[inline(always)]
-fn dot(a: &[Lane], b: &[Lane]) -> Lane {
-    let mut sum = ZERO;
-    for (a, b) in a.iter().zip(b) {
-        lanewise();
-        sum = plus_product(&sum, a, b);
-    }
-    sum
-}
-
-/// to += factor · from.
-#[inline(always)]
-fn add(to: &mut [Lane], factor: &Lane, from: &[Lane]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        lanewise();
-        *to = plus_product(to, factor, from);
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward(pairs: &Pairs<'_, Lane>, query: &[Lane], saved: &mut [Lane], out: &mut [Lane]) {
-    let n = pairs.sizes[1];
-    out.fill(ZERO);
-    let blocks = pairs.pairs.div_ceil(pairs.block);
-    if let Some(last) = saved.chunks_exact_mut(n).next_back() {
-        last.copy_from_slice(query);
-    }
-    for block in (0..blocks).rev() {
-        let (earlier, q) = saved[..(block + 1) * n].split_at_mut(block * n);
-        let first = block * pairs.block;
-        let mut before = earlier.chunks_exact_mut(n).next_back();
-        if let Some(before) = &mut before {
-            for (i, (before, q)) in before.iter_mut().zip(&*q).enumerate() {
-                lanewise();
-                *before = product(&pairs.kept(first, i), q);
-            }
-        }
-        for t in first..pairs.pairs.min(first + pairs.block) {
-            let along = dot(pairs.row(pairs.keys, t), q);
-            add(out, &along, pairs.value(t));
-            if let Some(before) = &mut before {
-                let beside = if pairs.erase[1].is_empty() { along } else { dot(pairs.beside(t), q) };
-                add(before, &each(|l| -beside[l]), pairs.row(pairs.erase[0], t));
-            }
-        }
-    }
-}
-
-/// From the first block to the last with g, the gradient by q before the block: there ∂a = g ⊙ q, ∂e = −(b · q) g,
-/// ∂b = −(e · g) q, ∂k = (v · ∂out) q, ∂v = (k · q) ∂out, and g ← a ⊙ g − Σ (e · g) b + Σ (v · ∂out) k.
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward(
-    pairs: &Pairs<'_, Lane>,
-    saved: &[Lane],
-    grad_out: &[Lane],
-    [grad_keys, grad_values, grad_query, grad_e, grad_b, grad_decay]: [&mut [Lane]; 6],
-) {
-    let [m, n, decay_width] = pairs.sizes;
-    let mut memory = Buffer::zeros(2 * n);
-    let [grad, after] = split_mut(&mut memory, [n, n]);
-    for (block, q) in saved.chunks_exact(n).enumerate() {
-        let first = block * pairs.block;
-        for i in 0..n {
-            lanewise();
-            after[i] = product(&pairs.kept(first, i), &grad[i]);
-            if decay_width > 0 {
-                let at = first * decay_width + i % decay_width;
-                grad_decay[at] = plus_product(&grad_decay[at], &grad[i], &q[i]);
-            }
-        }
-        for t in first..pairs.pairs.min(first + pairs.block) {
-            let (key, beside, e) = (pairs.row(pairs.keys, t), pairs.beside(t), pairs.row(pairs.erase[0], t));
-            let along = dot(key, q);
-            let mut by_key = dot(pairs.value(t), grad_out);
-            if !pairs.values.is_empty() {
-                add(&mut grad_values[t * m..][..m], &along, grad_out);
-            }
-            if !e.is_empty() {
-                let (asked, by_beside) = (dot(beside, q), dot(e, grad));
-                let (asked, by_beside) = (each(|l| -asked[l]), each(|l| -by_beside[l]));
-                add(&mut grad_e[t * n..][..n], &asked, grad);
-                if pairs.erase[1].is_empty() {
-                    by_key = plus(&by_key, &by_beside);
-                } else {
-                    add(&mut grad_b[t * n..][..n], &by_beside, q);
-                    add(after, &by_beside, beside);
-                }
-            }
-            add(&mut grad_keys[t * n..][..n], &by_key, q);
-            add(after, &by_key, key);
-        }
-        grad.copy_from_slice(after);
-    }
-    for (sum, grad) in grad_query.iter_mut().zip(&*grad) {
-        lanewise();
-        *sum = plus(sum, grad);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nn::check::{assert_close, lanes_of};
+    use crate::simd::ZERO;
 
     fn numbers(count: usize, seed: f32) -> Vec<f32> {
         (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()

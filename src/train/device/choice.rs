@@ -9,6 +9,9 @@ use super::gpu_status;
 use crate::preset::Preset;
 use crate::system::memory;
 
+/// What is said where a GPU was asked for and does not answer.
+const HINT: &str = "; --device cpu needs no GPU";
+
 /// The value of `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -62,7 +65,11 @@ impl DeviceChoice {
             Self::Auto if !cfg!(feature = "cuda") => OpenDevice::cpu(preset).map(without_note),
             Self::Auto => match cuda::open(cuda::most_free()) {
                 Ok(device) => Ok(without_note(device)),
-                Err(why) => Ok(Opened { device: OpenDevice::cpu(preset)?, note: Some(format!("cpu: {why:#}")) }),
+                Err(why) => {
+                    let why = format!("{why:#}");
+                    let note = Some(format!("cpu, because {}", why.trim_end_matches(HINT)));
+                    Ok(Opened { device: OpenDevice::cpu(preset)?, note })
+                }
             },
             Self::Cuda(number) => cuda::open(number).map(without_note),
         }
@@ -141,7 +148,7 @@ mod cuda {
     use super::super::failure::catch_panic;
     pub use super::super::gpu_status::most_free;
     use super::super::nvidia;
-    use super::{OpenDevice, Result};
+    use super::{HINT, OpenDevice, Result};
 
     /// Opens a GPU.
     pub fn open(number: usize) -> Result<OpenDevice> {
@@ -150,7 +157,7 @@ mod cuda {
 
     /// A GPU that answers and computes.
     fn device(number: usize) -> Result<Cuda> {
-        let silent = |why: &str| anyhow!("cuda:{number} does not answer: {why}; --device cpu needs no GPU");
+        let silent = |why: &str| anyhow!("cuda:{number} does not answer: {why}{HINT}");
         if let Some(missing) = nvidia::missing() {
             return Err(silent(&missing));
         }

@@ -27,10 +27,21 @@ pub struct TimeStep {
     pub token: usize,
     /// The last token read, as in the task: "y₆", "query".
     pub label: String,
+    /// The number of pairs read so far.
+    pub pairs: usize,
+    /// The pair that was read last; `None` before the first.
+    pub last_pair: Option<ContextPair>,
     /// Σ y xᵀ over the pairs read so far, in the orientation of the states; of classes, less their mean.
     pub accumulator: Grid,
     /// One per layer.
     pub layers: Vec<LayerState>,
+}
+
+/// One pair of a context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContextPair {
+    pub x: Vec<f32>,
+    pub y: Vec<f32>,
 }
 
 /// The state of one layer at one time step.
@@ -41,6 +52,8 @@ pub struct LayerState {
     /// The state in the coordinates of the accumulator, scaled to fit it best; `None` if there is no
     /// such reading.
     pub aligned: Option<Grid>,
+    /// What has come to the state since the time step before, in the scale of `aligned`; at the first, all of it.
+    pub added: Option<Grid>,
     /// |cosine| between the state and the accumulator.
     pub cosine: Option<f64>,
 }
@@ -93,11 +106,16 @@ fn time_steps(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usi
     let comparable = |matrix, columns| comparable_state(preset.task.objective(), matrix, columns, shape.outputs);
     let time_step = |(index, time_step): (usize, &StateAt)| {
         let pairs = preset.layout.pairs_in(shape, time_step.read.clone());
-        let values = embedded(&batch.accumulator(probe, pairs), first.aligned_shape);
+        let values = embedded(&batch.accumulator(probe, pairs.clone()), first.aligned_shape);
+        let (read, last) = (pairs.len(), pairs.end.checked_sub(1).filter(|_| !pairs.is_empty()));
         let accumulator = grid(first.aligned_shape, ("y", "x"), comparable(values, first.aligned_shape.1));
         let layers = layers.iter().map(|layer| layer_state(layer, (index, probe), &accumulator, &comparable)).collect();
         let label = preset.layout.token(shape, time_step.place).to_string();
-        TimeStep { token: time_step.place + 1, label, accumulator, layers }
+        let last_pair = last.map(|pair| ContextPair {
+            x: batch.x[(probe * shape.context + pair) * shape.dim..][..shape.dim].to_vec(),
+            y: batch.y[(probe * shape.context + pair) * shape.outputs..][..shape.outputs].to_vec(),
+        });
+        TimeStep { token: time_step.place + 1, label, pairs: read, last_pair, accumulator, layers }
     };
     first.time_steps.iter().enumerate().map(time_step).collect()
 }
@@ -118,18 +136,53 @@ fn layer_state(
     let time_step = &layer.time_steps[index];
     let state = grid(layer.shape, layer.axes, part(&time_step.values, layer.shape));
     if time_step.aligned.is_empty() {
-        return LayerState { state, aligned: None, cosine: None };
+        return LayerState { state, aligned: None, added: None, cosine: None };
     }
     let aligned = comparable(part(&time_step.aligned, layer.aligned_shape), layer.aligned_shape.1);
     let cosine = cosine(&aligned, &accumulator.values).abs();
-    let fitted = scaled_to(&aligned, &accumulator.values);
-    LayerState { state, aligned: Some(grid(layer.aligned_shape, accumulator.axes, fitted)), cosine: Some(cosine) }
+    let scale = scale_to(&aligned, &accumulator.values);
+    let before =
+        index.checked_sub(1).map(|before| &layer.time_steps[before].aligned).filter(|before| !before.is_empty());
+    let before = before.map(|before| comparable(part(before, layer.aligned_shape), layer.aligned_shape.1));
+    let added =
+        aligned.iter().enumerate().map(|(i, now)| scale * (now - before.as_ref().map_or(0.0, |before| before[i])));
+    let matrix = |values: Vec<f32>| Some(grid(layer.aligned_shape, accumulator.axes, values));
+    let added = matrix(added.collect());
+    let fitted = matrix(aligned.iter().map(|value| scale * value).collect());
+    LayerState { state, aligned: fitted, added, cosine: Some(cosine) }
 }
 
-/// A state times the factor that brings it closest to the accumulator, in the least-squares sense: its sign and scale
-/// are free, because the readout can divide them out.
-fn scaled_to(state: &[f32], accumulator: &[f32]) -> Vec<f32> {
+/// The factor that brings a state closest to the accumulator, in the least-squares sense: its sign and scale are free, because the
+/// readout can divide them out.
+fn scale_to(state: &[f32], accumulator: &[f32]) -> f32 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    let scale = dot(state, accumulator) / dot(state, state).max(f32::MIN_POSITIVE);
-    state.iter().map(|value| scale * value).collect()
+    dot(state, accumulator) / dot(state, state).max(f32::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::preset;
+    use crate::train::{DeviceChoice, Experiment};
+
+    #[test]
+    fn constructed_weights_add_y_times_x_at_every_pair() {
+        let (name, mut preset) = preset::find("gd-ssm-constructed").unwrap();
+        preset.references.truncate(1);
+        let mut experiment = Experiment::start(&name, preset, DeviceChoice::Cpu).unwrap();
+        let snapshot = experiment.snapshot().unwrap();
+        for probe in &snapshot.probes {
+            for steps in probe.time_steps.windows(2) {
+                let (before, now) = (&steps[0], &steps[1]);
+                let Some(pair) = now.last_pair.as_ref().filter(|_| now.pairs > before.pairs) else { continue };
+                let added = now.layers[0].added.as_ref().unwrap();
+                let product = |i: usize| pair.y[i / added.columns] * pair.x[i % added.columns];
+                let sum = |i: usize| now.accumulator.values[i] - before.accumulator.values[i];
+                for (i, value) in added.values.iter().enumerate() {
+                    assert!((sum(i) - product(i)).abs() < 1e-5, "{} {i}", now.label);
+                    assert!((value - product(i)).abs() < 1e-4, "{} {i}: {value} {}", now.label, product(i));
+                }
+            }
+            assert_eq!(probe.time_steps.last().unwrap().pairs, 10);
+        }
+    }
 }

@@ -15,6 +15,6 @@ pub use claims::ClaimCheck;
 pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
 pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};
-pub use hidden_state::{Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
+pub use hidden_state::{ContextPair, Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
 pub use nearest::NEAR;
 pub use off_distribution::{Shift, Shifted, shifts};

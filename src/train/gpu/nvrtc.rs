@@ -48,6 +48,9 @@ impl Target {
     }
 }
 
+/// Code by the text and the target that it was compiled for.
+type Compiled = HashMap<(String, Target), Vec<u8>>;
+
 /// A text as NVRTC has it.
 struct Program(Handle);
 
@@ -62,7 +65,7 @@ impl Drop for Program {
 /// # Errors
 /// There is no NVRTC, it does not know GPUs this old, or the text does not compile.
 pub fn compile(text: &str, capability: usize) -> Result<Vec<u8>> {
-    static COMPILED: Mutex<Option<HashMap<(String, Target), Vec<u8>>>> = Mutex::new(None);
+    static COMPILED: Mutex<Option<Compiled>> = Mutex::new(None);
     let target = Target::of(capability, &known()?)
         .with_context(|| format!("NVRTC compiles nothing for GPUs of compute capability {capability}"))?;
     let key = (text.to_owned(), target);

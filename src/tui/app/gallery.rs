@@ -140,6 +140,11 @@ impl Gallery {
         self.sessions.len()
     }
 
+    /// The preset with this name, whether or not it matches the search.
+    pub fn preset(&self, name: &str) -> Option<&Preset> {
+        self.presets.iter().find(|entry| entry.name == name)?.preset.as_ref().ok()
+    }
+
     /// The presets that match the search.
     pub fn presets(&self) -> Vec<&Entry> {
         let text = |entry: &Entry| match &entry.preset {

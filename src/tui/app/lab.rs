@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use super::kept::KeptRun;
-use crate::session::ClaimRecord;
+use super::steps::StepsAxis;
+use crate::session::{self, ClaimRecord};
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, TrainingTime};
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
+use crate::tui::widget::scale::Scale;
 use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
 
 /// Steps per second, from the slowest up; above the last is no limit.
@@ -65,6 +67,10 @@ pub struct Lab {
     /// The focused pane fills the screen.
     pub zoom: bool,
     pub log_axis: bool,
+    /// The axis of all curves over the run, with its value cursor.
+    pub steps: StepsAxis,
+    /// The state pane shows what the last token added, and not the whole state.
+    pub added: bool,
     pub cursor: Cursor,
 }
 
@@ -91,8 +97,23 @@ impl Lab {
             lower: (Pane::Distance, Pane::Predictions),
             zoom: false,
             log_axis: true,
+            steps: StepsAxis::default(),
+            added: false,
             cursor: Cursor::default(),
         }
+    }
+
+    /// The same panes and axes as another lab.
+    pub fn with_view_of(self, other: &Self) -> Self {
+        let Self { focus, companion, lower, zoom, log_axis, .. } = *other;
+        let mut steps = StepsAxis::default();
+        steps.log = other.steps.log;
+        Self { focus, companion, lower, zoom, log_axis, steps, ..self }
+    }
+
+    /// Whether another program trains the run.
+    pub fn is_watched(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| matches!(status.phase, Phase::Watched { .. }))
     }
 
     /// Whether there are steps that no file holds, in any of the runs.
@@ -117,6 +138,14 @@ impl Lab {
         // The same numbers at every run are promised for the CPU only.
         let on_cpu = self.opened.as_ref().is_some_and(|opened| opened.device.starts_with("cpu"));
         self.run_unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
+    }
+
+    /// The panes in the third row, left and right, on a screen with space for six: the ones in the lower corners, where the second
+    /// row does not show them anyway.
+    pub fn third_row(&self) -> (Pane, Pane) {
+        let left = if self.lower.0 == Pane::Distance { Pane::Context } else { self.lower.0 };
+        let right = if self.lower.1 == Pane::Predictions { Pane::Claims } else { self.lower.1 };
+        (left, right)
     }
 
     /// The effect that saves the run; `None` while it is opening.
@@ -171,6 +200,12 @@ impl Lab {
         same_seed && self.history.lr_changes.is_empty()
     }
 
+    /// "gd-ssm-seed0-step3412": what a file with the present screen is called.
+    pub fn screen_name(&self) -> String {
+        let name = self.opened.as_ref().map(|opened| session::stem(&opened.name, opened.seed));
+        format!("{}-step{}", name.unwrap_or_else(|| "lab".to_owned()), self.progress().0)
+    }
+
     /// Whether the run has not reported yet.
     pub fn opening(&self) -> bool {
         self.opened.is_none() && self.failure.is_none()
@@ -209,6 +244,14 @@ impl Lab {
         time_steps.get(index).map(|time_step| (index, time_steps.len(), time_step))
     }
 
+    /// The time step before the one under the cursor, of the same sequence.
+    pub fn time_step_before(&self) -> Option<&TimeStep> {
+        let (index, _, _) = self.time_step()?;
+        let snapshot = self.snapshot.as_ref()?;
+        let probe = snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?;
+        probe.time_steps.get(index.checked_sub(1)?)
+    }
+
     /// The layer under the cursor: its index and its state.
     pub fn layer(&self) -> Option<(usize, &LayerState)> {
         let (_, _, time_step) = self.time_step()?;
@@ -240,7 +283,19 @@ impl Lab {
             LabAction::ShowRuns => self.focus_on(Pane::Runs),
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,
+            LabAction::ToggleStepsAxis => self.steps.log = !self.steps.log,
+            LabAction::ToggleValues => self.steps.toggle_cursor(self.progress().0),
+            LabAction::ZoomSteps { closer } => {
+                let (step, planned) = self.extent();
+                self.steps.zoom(closer, step, planned);
+            }
+            LabAction::ToggleAdded => {
+                self.added = !self.added;
+                self.focus_on(Pane::State);
+            }
+            LabAction::AllSteps => self.steps.show_all(),
             LabAction::ToggleZoom => self.zoom = !self.zoom,
+            LabAction::Focus(pane) => self.focus_on(pane),
             LabAction::FocusNext => self.focus_on(self.focus.shifted(1)),
             LabAction::FocusPrevious => self.focus_on(self.focus.shifted(Pane::ALL.len() - 1)),
             LabAction::NextProbe => self.change_probe(true),
@@ -280,8 +335,31 @@ impl Lab {
         self.companion = pane;
     }
 
-    /// Moves among the tokens and layers of the snapshot.
+    /// The step of the run, and its last step; zeros before the first report.
+    pub fn progress(&self) -> (u64, u64) {
+        self.status.as_ref().map_or((0, 0), |status| (status.step, status.steps))
+    }
+
+    /// The last step of all curves that are shown, and the run's planned one.
+    fn extent(&self) -> (u64, u64) {
+        let (step, planned) = self.progress();
+        let (shown, _) = self.overlaid();
+        let last = shown.iter().filter_map(|run| run.history.eval_loss.last()).map(|(step, _)| step);
+        (last.fold(step, u64::max), planned)
+    }
+
+    /// The axis of steps of every curve over the run.
+    pub fn steps_scale(&self) -> Scale {
+        let (step, planned) = self.extent();
+        self.steps.scale(step, planned)
+    }
+
+    /// Moves the value cursor where there is one, else among the tokens and layers of the snapshot.
     pub fn move_cursor(&mut self, to: Move) {
+        if self.steps.cursor.is_some() {
+            let (step, planned) = self.extent();
+            return self.steps.move_cursor(to, &self.history.eval_loss, step, planned);
+        }
         let Some((index, time_steps, time_step)) = self.time_step() else { return };
         let (last, last_layer) = (time_steps - 1, time_step.layers.len().saturating_sub(1));
         let layer = self.cursor.layer.min(last_layer);

@@ -2,35 +2,38 @@
 //!
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
+mod editor;
 mod gallery;
+mod help;
 mod kept;
 mod lab;
 mod sessions;
 mod several;
+mod steps;
 mod sweep;
 
+pub use editor::{Editor, Field};
 pub use gallery::{Gallery, ListRow, Tab};
+pub use help::HelpPage;
 pub use kept::{KeptRun, MOST_KEPT, Overlaid};
 pub use lab::{Cursor, Lab, PACES};
 pub use sessions::{Column, SessionRow, SessionTable};
+pub use steps::StepsAxis;
 pub use sweep::{Band, Ended, SweepScreen};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::effects::Effect;
-use super::keymap::{BINDINGS, Mode};
-use super::message::{Action, Answer, EffectResult, LabAction, Message, Move, SweepAction, SystemEvent};
+use super::keymap::Mode;
+use super::message::{Action, Answer, EffectResult, LabAction, Message, SweepAction, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
-use crate::worker::{Note, Order, Update};
+use crate::worker::{Note, Order, Source, Update};
 
 /// How long a terminated program waits for its save.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
-
-/// Rows that a long text is scrolled by at once.
-const PAGE: usize = 8;
 
 /// What the user is about to do, while unsaved steps are in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub enum Intent {
     Exit(u8),
     /// Restart the run; `None` keeps its seed.
     Restart(Option<u64>),
+    /// Start the experiment of the editor.
+    StartEdited,
 }
 
 /// The whole state of the front end.
@@ -51,8 +56,14 @@ pub struct App {
     pub sweep: Option<SweepScreen>,
     /// The kept runs, while no lab is open; otherwise the lab has them.
     pub kept: Vec<KeptRun>,
+    /// The lab is shown for a projector: little, and large.
+    pub projector: bool,
     /// Rows that the help screen is scrolled by, while it is open.
     pub help: Option<usize>,
+    /// What the help screen shows, while it is open.
+    pub help_page: HelpPage,
+    /// The editor of an experiment, while it is open.
+    pub editor: Option<Editor>,
     /// The question about unsaved steps, while it is asked: what follows the answer.
     pub question: Option<Intent>,
     /// What follows the save that is under way.
@@ -67,9 +78,12 @@ impl App {
         Self {
             gallery,
             lab: None,
+            projector: false,
             sweep: None,
             kept: Vec::new(),
             help: None,
+            help_page: HelpPage::Keys,
+            editor: None,
             question: None,
             after_save: None,
             notice: None,
@@ -81,6 +95,16 @@ impl App {
         match self {
             Self { question: Some(_), .. } => Mode::Question,
             Self { help: Some(_), .. } => Mode::Help,
+            Self { .. } => self.mode_without_help(),
+        }
+    }
+
+    /// What keys mean on the screen behind the help.
+    pub fn mode_without_help(&self) -> Mode {
+        match self {
+            Self { editor: Some(editor), .. } if editor.typed.is_some() => Mode::Typing,
+            Self { editor: Some(_), .. } => Mode::Editor,
+            Self { lab: Some(lab), .. } if lab.steps.cursor.is_some() => Mode::Values,
             Self { lab: Some(_), .. } => Mode::Lab,
             Self { sweep: Some(_), .. } => Mode::Sweep,
             Self { gallery, .. } if gallery.typing => Mode::Search,
@@ -108,15 +132,26 @@ impl App {
 
     fn act(&mut self, action: Action) -> Vec<Effect> {
         match action {
-            Action::Help => self.help = if self.help.is_some() { None } else { Some(0) },
+            Action::Help if self.help.is_some() => self.help = None,
+            Action::Help => self.open_help(HelpPage::Keys),
+            Action::Explain => self.open_help(if self.lab.is_some() { HelpPage::Pane } else { HelpPage::Words }),
+            Action::NextHelpPage { back } => self.next_help_page(back),
+            Action::WriteScreen(format) => {
+                return vec![Effect::WriteScreen {
+                    name: self.lab.as_ref().map_or_else(|| "gallery".to_owned(), Lab::screen_name),
+                    format,
+                }];
+            }
+            Action::ToggleProjector => self.projector = !self.projector,
             Action::Back => return self.back(),
             Action::Quit => return self.quit(),
             Action::Suspend => return vec![Effect::SuspendJob],
             Action::Repaint => return vec![Effect::Repaint],
-            Action::Move(to) => match (&mut self.help, &mut self.lab) {
-                (Some(scrolled), _) => *scrolled = scroll(*scrolled, to),
-                (None, Some(lab)) => lab.move_cursor(to),
-                (None, None) => self.gallery.move_selection(to),
+            Action::Move(to) => match (&mut self.help, &mut self.editor, &mut self.lab) {
+                (Some(scrolled), _, _) => *scrolled = help::scroll(*scrolled, to),
+                (None, Some(editor), _) => editor.move_selection(to),
+                (None, None, Some(lab)) => lab.move_cursor(to),
+                (None, None, None) => self.gallery.move_selection(to),
             },
             Action::Gallery(action) => match self.gallery.update(action) {
                 Ok(effects) => {
@@ -129,9 +164,16 @@ impl App {
                 Err(why) => self.notice = Some(printable(&why)),
             },
             Action::Lab(action) => return self.lab_action(action),
+            Action::OpenEditor => self.open_editor(),
+            Action::Editor(action) => self.editor.iter_mut().for_each(|editor| editor.update(action)),
+            Action::StartEdited => return self.start_edited(),
             Action::Sweep(action) => {
                 let Some(screen) = &mut self.sweep else { return vec![] };
                 screen.update(action);
+                if action == SweepAction::NextKey && screen.keys.len() < 2 {
+                    let only = screen.keys.first().map_or_else(String::new, |key| printable(key));
+                    self.notice = Some(format!("Nothing but {only} differs between the runs."));
+                }
                 if action == SweepAction::Read {
                     return vec![Effect::ReadSweep(screen.ended.folder.clone())];
                 }
@@ -188,7 +230,11 @@ impl App {
         if self.help.take().is_some() {
             return vec![];
         }
+        if self.editor.take().is_some() {
+            return vec![];
+        }
         match &mut self.lab {
+            Some(lab) if lab.steps.cursor.is_some() => lab.steps.cursor = None,
             Some(lab) if lab.zoom => lab.zoom = false,
             Some(_) => return self.go(Intent::LeaveLab),
             None if self.sweep.take().is_some() => return vec![Effect::ListSessions],
@@ -236,6 +282,10 @@ impl App {
         match intent {
             Intent::Exit(code) => vec![Effect::Exit(code)],
             Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
+            Intent::StartEdited => {
+                let Some(Editor { name, preset, .. }) = self.editor.take() else { return vec![] };
+                vec![Effect::Start(Source::Preset(name, Box::new(preset)), self.gallery.device)]
+            }
             Intent::LeaveLab => {
                 self.kept = self.lab.take().map(|lab| lab.kept).unwrap_or_default();
                 vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
@@ -246,8 +296,14 @@ impl App {
     fn resulted(&mut self, result: EffectResult) -> Vec<Effect> {
         match result {
             EffectResult::Started { title } => {
-                let kept = self.lab.take().map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
-                self.lab = Some(Lab::new(printable(&title), kept));
+                let before = self.lab.take();
+                let view = before.as_ref().map(|before| Lab::new(String::new(), Vec::new()).with_view_of(before));
+                let kept = before.map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
+                let lab = Lab::new(printable(&title), kept);
+                self.lab = Some(match &view {
+                    Some(view) => lab.with_view_of(view),
+                    None => lab,
+                });
             }
             EffectResult::SeveralStarted(titles) => {
                 let lab = |(run, title): (usize, &String)| Lab { run, ..Lab::new(printable(title), Vec::new()) };
@@ -255,6 +311,12 @@ impl App {
                 self.lab = labs.next().map(|first| Lab { others: labs.collect(), ..first });
             }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
+            EffectResult::ScreenWritten(Ok(path)) => {
+                self.notice = Some(printable(&format!("this screen is in {}", path.display())));
+            }
+            EffectResult::ScreenWritten(Err(why)) => {
+                self.notice = Some(printable(&format!("the screen was not written: {why}")));
+            }
             EffectResult::ResultsRead(results, now) => self.gallery.set_results(&results, now),
             EffectResult::KeptRead(runs) => {
                 // The lab may have been left in the meantime.
@@ -334,18 +396,4 @@ impl App {
             Some(_) | None => vec![],
         }
     }
-}
-
-/// Rows that the help screen is scrolled by after a key; rendering stops at its end.
-fn scroll(scrolled: usize, to: Move) -> usize {
-    let scrolled = match to {
-        Move::Up => scrolled.saturating_sub(1),
-        Move::Down => scrolled + 1,
-        Move::PageUp => scrolled.saturating_sub(PAGE),
-        Move::PageDown => scrolled + PAGE,
-        Move::First => 0,
-        Move::Last => usize::MAX,
-        Move::Left | Move::Right => scrolled,
-    };
-    scrolled.min(BINDINGS.len())
 }

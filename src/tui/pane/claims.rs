@@ -15,6 +15,12 @@ use crate::worker::Phase;
 /// Columns for what is measured, and for the value.
 const COLUMNS: (usize, usize) = (31, 9);
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "What the preset says will be seen, each as a measured number with its bounds. ✓ held, ✗ did not hold, · not \
+     checked yet. They are measured on all held-out tasks when their step is reached. In a run whose fields were \
+     changed they need not hold.";
+
 pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.claims_held() {
         (_, 0) => "Claims".to_owned(),

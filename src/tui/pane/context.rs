@@ -11,7 +11,7 @@ use crate::tui::labels;
 use crate::tui::numbers::{count, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
-use crate::tui::widget::plot::{EndLabel, Trace, Plot};
+use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
 use crate::tui::widget::scale::Scale;
 
 /// From this width on labels are written out.
@@ -23,8 +23,24 @@ const MARKED: usize = 3;
 /// The axis ends at this factor below the lowest loss of an iterative learner: exact learners reach 1e-30.
 const DEEPEST: f64 = 0.02;
 
-pub fn title(_lab: &Lab, _width: u16) -> String {
-    "Loss after each example, and cost per query".to_owned()
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The loss after the first 0, 1, …, N pairs of the context, of the model and of the references, and below it the \
+     floating-point operations that one query costs each. Equal: the model's marks lie on those of a reference at \
+     every number of pairs. ↓ is a curve that lies below the axis.";
+
+pub fn title(lab: &Lab, _width: u16) -> String {
+    match pairs_at_cursor(lab) {
+        Some(1) => "Loss after 1 example, and cost per query".to_owned(),
+        Some(pairs) => format!("Loss after {pairs} examples, and cost per query"),
+        None => "Loss after each example, and cost per query".to_owned(),
+    }
+}
+
+/// The pairs that have been read at the token under the cursor; `None` at the end of the sequence.
+fn pairs_at_cursor(lab: &Lab) -> Option<usize> {
+    lab.cursor.time_step?;
+    lab.time_step().map(|(_, _, time_step)| time_step.pairs)
 }
 
 /// One learner: its curve, its mark, and its line in the table.
@@ -47,7 +63,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let table = table(&learners, theme, area.width >= WIDE);
     let rows = (table.len() as u16).min(area.height.saturating_sub(CURVES));
     let plot = Rect { height: area.height - rows, ..area };
-    render_curves(&learners, opened.preset.task.shape().context, theme, plot, buffer);
+    let pairs = (opened.preset.task.shape().context, pairs_at_cursor(lab));
+    render_curves(&learners, pairs, theme, plot, buffer);
     for (row, line) in (plot.bottom()..area.bottom()).zip(table) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
     }
@@ -79,7 +96,14 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
     model.into_iter().chain(references).collect()
 }
 
-fn render_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+/// The curves over the pairs of a context, with a cursor at so many of them.
+fn render_curves(
+    learners: &[Learner],
+    (pairs, cursor): (usize, Option<usize>),
+    theme: Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let wide = area.width >= WIDE;
     let y = axis(learners);
     let series: Vec<Series> = learners.iter().map(|learner| series(&learner.losses, y)).collect();
@@ -93,14 +117,17 @@ fn render_curves(learners: &[Learner], pairs: usize, theme: Theme, area: Rect, b
         traces.extend(both().map(|(learner, series)| Trace::Marks(series, learner.mark, learner.style)));
     }
     let labels = learners.iter().filter_map(|learner| {
-        let value = learner.losses.last().copied().filter(|loss| loss.is_finite())?;
+        let value = cursor.map_or_else(|| learner.losses.last(), |pairs| learner.losses.get(pairs));
+        let value = value.copied().filter(|loss| loss.is_finite())?;
         let below = y.share(value).is_none_or(|share| share < -1e-9);
         let text = format!("{}{} {}", if below { "↓ " } else { "" }, learner.mark, learner.name);
         let text = if wide { format!("{text} {}", significant(value, if below { 1 } else { 3 })) } else { text };
         Some(EndLabel { value, text, style: learner.style })
     });
+    let style = theme.selected().patch(theme.focus());
+    let cursor = cursor.map(|pairs| ValueCursor { at: pairs as f64, style });
     let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
-    Plot { x, unit: "after", y, traces, labels, gutter, marks: vec![], muted: theme.muted() }.render(area, buffer);
+    Plot { x, unit: "after", y, traces, labels, gutter, marks: vec![], cursor, muted: theme.muted() }.render(area, buffer);
 }
 
 /// A curve that ends where it leaves the axis: along its edge it would show a wrong value.

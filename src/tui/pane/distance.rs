@@ -12,16 +12,27 @@ use crate::tui::labels;
 use crate::tui::numbers::{cosine, count, percent, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
-use crate::tui::widget::plot::{EndLabel, Trace, Plot};
-use crate::tui::widget::scale::{Scale, steps_axis};
+use crate::tui::widget::plot::{EndLabel, Plot, Trace};
+use crate::tui::widget::scale::Scale;
 use crate::tui::widget::wrap::width;
 use crate::uncertainty::with_error;
 
 /// The low end of the axis: what is below is rounding.
 const FLOOR: f64 = 1e-6;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "Four distances between the model and the reference over the training steps, on a logarithmic axis: of their \
+     predictions, of their sensitivities (1 − cosine), of their losses, and of the hidden state and Σ y xᵀ (1 − \
+     cosine). Equal: all of them fall and stay low. Below stand the latest numbers, and the references in the order \
+     of their distance.";
+
 pub fn title(lab: &Lab, _width: u16) -> String {
-    format!("Distance to {} (cosines: 1 − cos)", super::measured_against(lab))
+    let reference = super::measured_against(lab);
+    match lab.steps.cursor {
+        Some(step) => format!("Distance to {reference} at step {}", count(step)),
+        None => format!("Distance to {reference} (cosines: 1 − cos)"),
+    }
 }
 
 /// One measure: its curve, its mark, its colour, and its line in the table.
@@ -46,7 +57,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
             Span::raw(fitting(&measure.text, usize::from(area.width).saturating_sub(3))),
         ])
     });
-    let latest = lab.history.latest.iter();
+    // Only of the latest measurement are the distances to all references known.
+    let latest = lab.history.latest.iter().filter(|_| lab.steps.cursor.is_none());
     let nearest = latest.map(|latest| nearest(&latest.equivalence, theme, usize::from(area.width)));
     for (row, line) in (plot.bottom()..area.bottom()).zip(lines.chain(nearest)) {
         buffer.set_line(area.x, row, &line, area.width);
@@ -97,7 +109,25 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
             text(&|equal| format!("{name}cosine {}{}", cosine(value), averaged_over(equal)))
         }));
     }
+    if lab.steps.cursor.is_some() {
+        measures.iter_mut().for_each(|measure| measure.text = text_at_cursor(lab, measure));
+    }
     measures
+}
+
+/// The value that a curve has at the value cursor.
+fn text_at_cursor(lab: &Lab, measure: &Measure) -> String {
+    let Some(point) = super::value_at(lab, measure.series) else { return String::new() };
+    let value = f64::from(point.mean);
+    let text = match measure.role {
+        Role::Model => format!("predictions  differ by {}", percent(value)),
+        Role::LossGap => format!("loss         gap ±{}", percent(value)),
+        Role::Sensitivity => format!("sensitivity  1 − cosine {}", significant(value, 3)),
+        Role::State | Role::Gd | Role::LeastSquares | Role::Zero | Role::Warning | Role::Kept(_) => {
+            format!("state        1 − cosine {}", significant(value, 3))
+        }
+    };
+    if lab.steps.cursor == Some(point.step) { text } else { format!("{text}, at step {}", count(point.step)) }
 }
 
 /// ", 64 tasks": what sensitivities and states are averaged over.
@@ -109,7 +139,8 @@ fn averaged_over(equal: &Equivalence) -> String {
 }
 
 fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let ranges = || measures.iter().filter_map(|measure| measure.series.range());
+    let (first, last) = lab.steps.visible();
+    let ranges = || measures.iter().filter_map(|measure| measure.series.range_within(first, last));
     let most = ranges().map(|(_, most)| f64::from(most)).fold(1.0, f64::max).min(100.0);
     let least = ranges().map(|(least, _)| f64::from(least)).fold(1e-2, f64::min).max(FLOOR);
     // Whole decades, so that the axis rarely moves.
@@ -123,12 +154,12 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
         .map(|m| Trace::Curve(m.series, if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
         .collect();
     let labels = measures.iter().filter_map(|measure| {
-        let value = f64::from(measure.series.last()?.1);
+        let value = f64::from(super::value_at(lab, measure.series)?.mean);
         Some(EndLabel { value, text: measure.mark.to_owned(), style: line(&measure) })
     });
-    let (step, planned) = lab.status.as_ref().map_or((0, 0), |status| (status.step, status.steps));
-    let (x, labels, muted) = (steps_axis(step, planned), labels.collect(), theme.muted());
-    Plot { x, unit: "step", y, traces, labels, gutter: 3, marks: vec![], muted }.render(area, buffer);
+    let (x, labels, muted) = (lab.steps_scale(), labels.collect(), theme.muted());
+    let cursor = super::value_cursor(lab, theme);
+    Plot { x, unit: "step", y, traces, labels, gutter: 3, marks: vec![], cursor, muted }.render(area, buffer);
 }
 
 /// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is within

@@ -13,6 +13,12 @@ use crate::tui::numbers::{count, percent, significant};
 use crate::tui::theme::Theme;
 use crate::tui::widget::wrap::wrap;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The key f fits learners to the answers of the present weights, each with the step size, forgetting, momentum \
+     or penalty that explains them best. The first column is the share of the answers' variance, the second is what \
+     it does not explain. Equal: 100 % explained.";
+
 pub fn title(lab: &Lab, _width: u16) -> String {
     match &lab.fitted {
         Some(fitted) => format!("Fit, step {}", count(fitted.step)),

@@ -7,6 +7,8 @@ use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::app::Lab;
 use super::theme::Theme;
+use super::widget::plot::ValueCursor;
+use crate::series::{Bucket, Series};
 
 /// A corner of the lab on a screen with space for four panes. Each lower corner shows one of several panes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub enum Corner {
 }
 
 /// Makes everything about a pane from its line in the list: the module `file` has its
-/// `title(&Lab, width: u16) -> String` and its `render(&Lab, Theme, Rect, &mut Buffer)`.
+/// `ABOUT: &str`, its `title(&Lab, width: u16) -> String` and its `render(&Lab, Theme, Rect, &mut Buffer)`.
 macro_rules! panes {
     ($($pane:ident: $file:ident, $name:literal, $corner:ident;)*) => {
         $(mod $file;)*
@@ -38,6 +40,11 @@ macro_rules! panes {
 
             pub fn corner(self) -> Corner {
                 match self { $(Self::$pane => Corner::$corner,)* }
+            }
+
+            /// What the pane shows, and what equal would look like.
+            pub fn about(self) -> &'static str {
+                match self { $(Self::$pane => $file::ABOUT,)* }
             }
 
             /// The title, in at most `width` columns.
@@ -74,16 +81,20 @@ impl Pane {
         Self::ALL[(here + by) % Self::ALL.len()]
     }
 
-    /// Renders the pane with its border; where there are `several`, the one with the focus stands out.
-    pub fn render(self, lab: &Lab, several: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
-        let focused = several > 1 && self == lab.focus;
+    /// The title where there is enough space for it.
+    pub fn heading(self, lab: &Lab) -> String {
+        self.title(lab, u16::MAX)
+    }
+
+    /// Renders the pane with its border; of several that are `shown`, the one with the focus stands out.
+    pub fn render(self, lab: &Lab, shown: &[Self], theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let focused = shown.len() > 1 && self == lab.focus;
         // A heavier line as well as a brighter one, which without colours may look the same.
         let (border, style) =
             if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
         let title = Line::styled(format!(" {} ", self.title(lab, area.width.saturating_sub(4))), theme.title());
         let mut block = Block::bordered().border_type(border).border_style(style);
-        // With fewer than four panes, Tab simply leads to the next one.
-        let others = if several == 4 { self.others_in_corner() } else { String::new() };
+        let others = self.others_in_place(lab, shown);
         if title.width() + others.len() + 3 <= usize::from(area.width) {
             block = block.title(Line::styled(others, theme.muted()).right_aligned());
         }
@@ -93,12 +104,43 @@ impl Pane {
         self.render_content(lab, theme, inner, buffer);
     }
 
-    /// The panes that Tab brings to the front in the same corner: " Tab: context ".
-    fn others_in_corner(self) -> String {
-        let others = Self::ALL.iter().filter(|other| **other != self && other.corner() == self.corner());
+    /// The panes that Tab brings to the front in the same place: " Tab: context ". With fewer than four panes, Tab simply leads to
+    /// the next one.
+    fn others_in_place(self, lab: &Lab, shown: &[Self]) -> String {
+        let changing = match shown.len() {
+            4 => lab.lower,
+            6 => lab.third_row(),
+            _ => return String::new(),
+        };
+        if self != changing.0 && self != changing.1 {
+            return String::new();
+        }
+        let hidden = Self::ALL.iter().filter(|other| !shown.contains(other));
+        let others = hidden.filter(|other| other.corner() == self.corner());
         let names: Vec<_> = others.map(|other| other.name()).collect();
         if names.is_empty() { String::new() } else { format!(" Tab: {} ", names.join(", ")) }
     }
+}
+
+/// The loss for a projector.
+pub fn render_large_loss(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    loss::render_large(lab, theme, area, buffer);
+}
+
+/// The model's state alone, as large as it can be.
+pub fn render_state_map(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    state::render_one(lab, theme, area, buffer);
+}
+
+/// The value of a curve over the run at the value cursor; without a cursor, the latest.
+fn value_at(lab: &Lab, series: &Series) -> Option<Bucket> {
+    series.at(lab.steps.cursor.unwrap_or(u64::MAX))
+}
+
+/// The value cursor of a plot over the run.
+fn value_cursor(lab: &Lab, theme: Theme) -> Option<ValueCursor> {
+    let style = theme.selected().patch(theme.focus());
+    lab.steps.cursor.map(|step| ValueCursor { at: step as f64, style })
 }
 
 /// The reference of the equivalence measures, by its short name.

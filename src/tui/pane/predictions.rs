@@ -15,6 +15,12 @@ const TEXT: (u16, u16) = (22, 3);
 /// Rows of the smallest plot that has text beside or below it.
 const LEAST: u16 = 6;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "Each point is one answer to a held-out query: the reference's to the right, the model's upwards. Equal: all \
+     points lie on the diagonal. A line that is less steep means smaller answers; a cloud means that another rule \
+     is used.";
+
 pub fn title(lab: &Lab, _width: u16) -> String {
     format!("Predictions: model against {}", super::measured_against(lab))
 }

@@ -16,6 +16,12 @@ const IMPORTANCE: [usize; 11] = [0, 1, 4, 5, 6, 7, 8, 2, 9, 10, 3];
 /// The column that is shortened where there is no space for all of its text: what was changed.
 const CHANGED: usize = 2;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The runs that are shown together: this one, those that train with it, and those that were kept. Each has a digit, \
+     a colour, and a row with its loss, the nearest reference, its steps and its size. Equal runs have equal losses, \
+     within the standard error. The key m keeps this run, M drops the kept ones, and u shows the next of several runs.";
+
 pub fn title(lab: &Lab, width: u16) -> String {
     let whole = match (lab.runs(), lab.kept.len()) {
         (1, 0) => "Runs".to_owned(),

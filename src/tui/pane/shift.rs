@@ -15,6 +15,12 @@ use crate::tui::widget::wrap::wrap;
 /// From this width on the nearest reference is shown.
 const WIDE: u16 = 56;
 
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The key o tests the present weights on tasks unlike those of the training. Each line has the loss of the model \
+     and of the reference, how much their predictions differ, and the nearest reference. A model that has learnt \
+     the algorithm stays equal; one that has learnt only the training tasks does not.";
+
 pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.shifts.last() {
         Some(shift) => format!("Off-distribution, step {}", count(shift.step)),

@@ -5,10 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::bounds::printable;
-use crate::train::{Grid, LayerState, TimeStep};
+use crate::train::{ContextPair, Grid, LayerState, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::numbers::cosine;
-use crate::tui::theme::{Role, Theme};
+use crate::tui::theme::{Ramp, Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::scale::snap_up_finely;
 use crate::tui::widget::wrap::width as width_of;
@@ -17,8 +17,19 @@ use crate::tui::widget::wrap::width as width_of;
 const GAP: u16 = 1;
 /// How much the difference is magnified: on the scale of the others, a good model's would look empty.
 const MAGNIFIED: f32 = 10.0;
+/// Columns for the cosine beside the legend.
+const COSINE: u16 = 18;
 /// Rows that are not maps: a caption, a legend, a line on the axes.
 const TEXT: u16 = 3;
+
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "The hidden state after one token of a probe sequence, beside the sum Σ y xᵀ of the pairs read so far. Each \
+     small field is one number: one colour below zero, another above, the background's colour at zero. The state is \
+     scaled by the factor that fits the sum best, as the readout can undo any factor. The third map is their \
+     difference, ten times as strong: it is empty where they are equal, and |cosine| is 1. Left and Right move \
+     through the tokens, n and p through the probe sequences. Where a state cannot be compared with the sum, it is \
+     shown alone.";
 
 /// "Hidden state after token 13 of 21 (x₇)".
 pub fn title(lab: &Lab, _width: u16) -> String {
@@ -28,7 +39,8 @@ pub fn title(lab: &Lab, _width: u16) -> String {
     // The label of a pair has its own brackets.
     let label = printable(&time_step.label);
     let label = if label.starts_with('(') { label } else { format!("({label})") };
-    format!("Hidden state after token {} of {} {label}", time_step.token, snapshot.tokens)
+    let what = if lab.added { "Added by token" } else { "Hidden state after token" };
+    format!("{what} {} of {} {label}", time_step.token, snapshot.tokens)
 }
 
 /// A matrix with its title, colour and scale.
@@ -46,13 +58,15 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height < 5 {
         return;
     }
-    buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme), area.width.saturating_sub(1));
+    buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme, usize::from(area.width)), area.width.saturating_sub(1));
     let maps = maps(lab, time_step, layer);
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - TEXT };
     render_maps(&maps, theme, space, buffer);
     let foot = area.bottom() - 2;
     let most = maps.first().map_or(1.0, |map| map.most);
-    heatmap::legend(most, theme, Rect { x: area.x + 1, y: foot, width: area.width / 2 + 4, height: 1 }, buffer);
+    let ramp = maps.first().map_or(Ramp::Diverging, |map| heatmap::ramp(&map.grid));
+    let width = area.width.saturating_sub(COSINE);
+    heatmap::legend(most, ramp, theme, Rect { x: area.x + 1, y: foot, width, height: 1 }, buffer);
     if let Some(value) = layer.cosine {
         let text = format!("|cosine| {}", cosine(value));
         let x = area.right().saturating_sub(text.len() as u16 + 1).max(area.x);
@@ -73,9 +87,22 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.muted());
 }
 
+/// The model's state alone, as large as it can be.
+pub fn render_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
+    if let Some(map) = maps(lab, time_step, layer).first() {
+        render_alone(map, theme, area, buffer);
+    }
+}
+
 /// "layer 1 (1 of 2)   probe 1 of 8".
-fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme) -> Line<'static> {
+fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<'static> {
     let Some(snapshot) = &lab.snapshot else { return Line::default() };
+    if let Some(pair) = new_pair(lab, time_step) {
+        let space = (width.saturating_sub(3) / 2).saturating_sub(2);
+        let [x, y] = [&pair.x, &pair.y].map(|numbers| values(numbers, space));
+        return Line::styled(format!("x {x}   y {y}"), theme.muted());
+    }
     let mut labels = Vec::new();
     if time_step.layers.len() > 1 {
         let layer = lab.cursor.layer.min(time_step.layers.len() - 1);
@@ -89,8 +116,51 @@ fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme) -> Line<'static> {
     Line::styled(labels.join("   "), theme.muted())
 }
 
+/// The pair that the last token completed, where that is what the pane is about.
+fn new_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
+    let before = lab.time_step_before().map_or(0, |before| before.pairs);
+    time_step.last_pair.as_ref().filter(|_| lab.added && time_step.pairs > before)
+}
+
+/// "0.31 −0.82 …": as many whole numbers as fit.
+fn values(numbers: &[f32], most: usize) -> String {
+    let mut text = String::new();
+    for (i, value) in numbers.iter().enumerate() {
+        let number = format!("{value:.2}").replace('-', "−");
+        // Space for the dots that stand for the others.
+        let for_dots = if i + 1 < numbers.len() { 2 } else { 0 };
+        if width_of(&text) + width_of(&number) + 1 + for_dots > most {
+            return format!("{text} …").trim_start().to_owned();
+        }
+        text += if i == 0 { "" } else { " " };
+        text += &number;
+    }
+    text
+}
+
+/// What the last token added to the state, and to Σ y xᵀ: y xᵀ where it completes a pair, else nothing.
+fn added_maps(lab: &Lab, time_step: &TimeStep, added: &Grid) -> Vec<Map> {
+    let own = time_step.accumulator.clone();
+    let product = lab.time_step_before().and_then(|before| subtract(&own, &before.accumulator)).unwrap_or(own);
+    let most = scale_of(lab, |time_step, before| match before {
+        Some(before) => subtract(&time_step.accumulator, &before.accumulator).map_or_else(Vec::new, |grid| grid.values),
+        None => time_step.accumulator.values.clone(),
+    });
+    let difference = subtract(added, &product).map(|grid| {
+        let (title, short_title) = ("difference ×10".to_owned(), "diff. ×10");
+        Map { title, short_title, role: Role::Zero, grid, most: most / MAGNIFIED }
+    });
+    let (title, short_title) = ("added to the state".to_owned(), "model");
+    let model = Map { title, short_title, role: Role::Model, grid: added.clone(), most };
+    let product = Map { title: "y xᵀ".to_owned(), short_title: "y xᵀ", role: Role::Gd, grid: product, most };
+    [model, product].into_iter().chain(difference).collect()
+}
+
 fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
-    let most = whole_scale(lab);
+    if let (true, Some(added)) = (lab.added, &layer.added) {
+        return added_maps(lab, time_step, added);
+    }
+    let most = scale_of(lab, |time_step, _| time_step.accumulator.values.clone());
     match &layer.aligned {
         Some(aligned) => {
             let (title, short_title) = ("Σ y xᵀ".to_owned(), "Σ y xᵀ");
@@ -117,12 +187,14 @@ fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
     }
 }
 
-/// The largest magnitude in the accumulator over the whole sequence: one scale for every token and every step.
-fn whole_scale(lab: &Lab) -> f32 {
-    let time_steps = lab.snapshot.as_ref().and_then(|snapshot| {
-        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()).map(|probe| &probe.time_steps)
+/// The largest magnitude over the whole sequence of values of a time step and the one before it: one scale for every token and step.
+fn scale_of(lab: &Lab, values: impl Fn(&TimeStep, Option<&TimeStep>) -> Vec<f32>) -> f32 {
+    let probe = lab.snapshot.as_ref().and_then(|snapshot| {
+        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first())
     });
-    let values = time_steps.into_iter().flatten().flat_map(|time_step| &time_step.accumulator.values);
+    let time_steps = probe.map_or(&[][..], |probe| &probe.time_steps);
+    let with_before = time_steps.iter().enumerate().map(|(i, now)| (now, i.checked_sub(1).map(|i| &time_steps[i])));
+    let values = with_before.flat_map(|(now, before)| values(now, before));
     snap_up_finely(f64::from(values.filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs())))) as f32
 }
 
@@ -131,35 +203,48 @@ fn subtract(a: &Grid, b: &Grid) -> Option<Grid> {
     ((a.rows, a.columns) == (b.rows, b.columns)).then(|| Grid { values, ..a.clone() })
 }
 
-/// Side by side, or one above the other where that shows them larger; the last ones are left out where not all fit at a
-/// visible size.
+/// Maps in rows and columns.
+struct Arrangement {
+    /// How many are shown.
+    maps: u16,
+    /// How many stand side by side.
+    abreast: u16,
+    size: CellSize,
+}
+
+impl Arrangement {
+    /// The one that shows so many maps largest; of equals the one with the fewest rows.
+    fn best(maps: u16, shape: (usize, usize), space: Rect, theme: Theme) -> Option<Self> {
+        let with_rows = |rows: u16| {
+            let abreast = maps.div_ceil(rows);
+            let width = space.width.checked_sub(GAP * (abreast - 1))? / abreast;
+            let size = CellSize::largest(theme, shape, (width, (space.height / rows).checked_sub(1)?))?;
+            Some(Self { maps, abreast, size })
+        };
+        (1..=maps).filter_map(with_rows).max_by_key(|found| (found.size.extent(theme), found.abreast))
+    }
+}
+
+/// As large as they can be; the last ones are left out where not all fit at a visible size.
 fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
     if let [map] = maps {
         return render_alone(map, theme, space, buffer);
     }
     let rows = maps.iter().map(|map| map.grid.rows).max().unwrap_or(1);
     let columns = maps.iter().map(|map| map.grid.columns).max().unwrap_or(1);
-    let fit = |maps: u16, across: bool| {
-        let (abreast, height) = if across { (maps, space.height) } else { (1, space.height / maps) };
-        let size = CellSize::fitting(theme, (rows, columns), abreast, GAP, (space.width, height.saturating_sub(1)))?;
-        Some((size, maps, across))
-    };
+    let best = |maps: u16| Arrangement::best(maps, (rows, columns), space, theme);
     let all = maps.len() as u16;
     // Three at a visible size, else two, else three however small.
-    let visible = |(size, _, _): &(CellSize, u16, bool)| size.is_visible();
-    let best = |maps: u16| {
-        [fit(maps, true), fit(maps, false)].into_iter().flatten().max_by_key(|(size, _, across)| (*size, *across))
-    };
+    let visible = |found: &Arrangement| found.size.is_visible(theme);
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
-    let Some((size, shown, across)) = chosen.or_else(|| best(1)) else {
+    let Some(Arrangement { maps: shown, abreast, size }) = chosen.or_else(|| best(1)) else {
         return maps.first().map_or((), |map| render_alone(map, theme, space, buffer));
     };
     let (wide, high) = (size.width(columns), size.height(theme, rows as u16));
-    for (i, map) in maps.iter().take(usize::from(shown)).enumerate() {
-        let i = i as u16;
-        let (x, y) = if across { (space.x + i * (wide + GAP), space.y) } else { (space.x, space.y + i * (high + 1)) };
+    for (i, map) in (0..shown).zip(maps) {
+        let (x, y) = (space.x + i % abreast * (wide + GAP), space.y + i / abreast * (high + 1));
         let width = space.right().saturating_sub(x);
-        let name_width = if across { width.min(wide) } else { width };
+        let name_width = if abreast > 1 { width.min(wide) } else { width };
         let title = if usize::from(name_width) < width_of(&map.title) { map.short_title } else { &map.title };
         buffer.set_stringn(x, y, title, usize::from(name_width), theme.role(map.role));
         heatmap::render(&map.grid, map.most, size, theme, Rect::new(x, y + 1, width, high), buffer);
@@ -180,4 +265,17 @@ fn render_alone(map: &Map, theme: Theme, space: Rect, buffer: &mut Buffer) {
     };
     buffer.set_stringn(space.x, space.y, title, usize::from(space.width), theme.role(map.role));
     heatmap::render(&grid, map.most, size, theme, Rect { y: space.y + 1, height, ..space }, buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::values;
+
+    #[test]
+    fn numbers_are_shown_whole_or_not_at_all() {
+        assert_eq!(values(&[0.314, -0.82], 20), "0.31 −0.82");
+        assert_eq!(values(&[0.314, -0.82, 1.0], 12), "0.31 −0.82 …");
+        assert_eq!(values(&[0.314, -0.82, 1.0], 11), "0.31 …");
+        assert_eq!((values(&[1.0], 2), values(&[], 9)), ("…".to_owned(), String::new()));
+    }
 }

@@ -34,6 +34,11 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// The answer in a sentence.
+pub fn headline(lab: &Lab, theme: Theme) -> Line<'static> {
+    content(lab, theme, true).0
+}
+
 /// The headline, and the numbers behind it.
 fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>) {
     let status = lab.status.as_ref();

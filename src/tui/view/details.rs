@@ -52,7 +52,12 @@ fn entry_lines(entry: &Entry, gallery: &Gallery, theme: Theme, width: usize) -> 
 }
 
 /// The most important first: on a small screen the rest is scrolled to.
-fn preset_lines((name, preset): (&str, &Preset), gallery: &Gallery, theme: Theme, width: usize) -> Vec<Line<'static>> {
+pub(super) fn preset_lines(
+    (name, preset): (&str, &Preset),
+    gallery: &Gallery,
+    theme: Theme,
+    width: usize,
+) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(printable(&preset.title), theme.focus()), Line::default()];
     lines.extend(printable(&preset.recurrence).lines().flat_map(|line| formula(line, width)));
     lines.push(Line::default());

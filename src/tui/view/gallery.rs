@@ -11,7 +11,7 @@ use crate::preset::Preset;
 use crate::tui::app::{Gallery, ListRow, Tab};
 use crate::tui::layout;
 use crate::tui::theme::{Role, Theme};
-use crate::tui::widget::wrap::fit;
+use crate::tui::widget::wrap::{fit, wrap};
 
 /// From this width on each preset in the list has a line for its summary.
 const SUMMARIES: u16 = 40;
@@ -79,8 +79,9 @@ fn render_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buff
                 lines.push((line, if selected { theme.selected() } else { Style::new() }));
                 // On a narrow screen a summary would be cut, and without it the list shows more presets.
                 if let (Ok(preset), true) = (&entry.preset, area.width >= SUMMARIES) {
-                    let summary = fit(&format!("    {}", one_line(&preset.summary)), space);
-                    lines.push((Line::styled(summary, theme.muted()), Style::new()));
+                    let rows = wrap(&one_line(&preset.summary), space.saturating_sub(4));
+                    let rows = rows.into_iter().map(|row| Line::styled(format!("    {row}"), theme.muted()));
+                    lines.extend(rows.map(|row| (row, Style::new())));
                 }
             }
         }
@@ -108,8 +109,8 @@ pub fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, ar
         return;
     }
     let height = usize::from(area.height.saturating_sub(1));
-    // The line under the selected one belongs to it.
-    let skipped = (selected + 2).saturating_sub(height).min(selected);
+    // The lines under the selected one belong to it.
+    let skipped = (selected + 3).saturating_sub(height).min(selected);
     for (i, (line, style)) in lines.into_iter().skip(skipped).take(height).enumerate() {
         let place = Rect { y: area.y + 1 + i as u16, height: 1, width: area.width.saturating_sub(1), ..area };
         buffer.set_line(place.x, place.y, &line, place.width);

@@ -7,6 +7,7 @@ use ratatui::text::Line;
 use super::{answer, status};
 use crate::tui::app::Lab;
 use crate::tui::layout;
+use crate::tui::pane::Pane;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 
@@ -15,8 +16,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
     let places = layout::lab(lab, area);
     status::render(lab, theme, places.status, buffer);
     answer::render(lab, theme, places.answer, buffer);
+    let shown: Vec<Pane> = places.panes.iter().map(|(pane, _)| *pane).collect();
     for (pane, area) in &places.panes {
-        pane.render(lab, places.panes.len(), theme, *area, buffer);
+        pane.render(lab, &shown, theme, *area, buffer);
     }
     if let Some(why) = &lab.failure {
         let mut lines: Vec<Line> = why.lines().map(Line::from).collect();

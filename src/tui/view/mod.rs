@@ -4,9 +4,11 @@
 
 mod answer;
 mod details;
+mod editor;
 mod gallery;
 mod help;
 mod lab;
+mod projector;
 mod sessions;
 mod status;
 mod sweep;
@@ -26,6 +28,7 @@ use crate::worker::Phase;
 const LEAST: (u16, u16) = (20, 6);
 
 pub fn render(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let theme = if app.projector { theme.with_high_contrast() } else { theme };
     render_unicode(app, theme, area, buffer);
     theme.glyphs().apply(buffer);
 }
@@ -36,13 +39,17 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         return Paragraph::new(text).wrap(Wrap { trim: true }).render(area, buffer);
     }
     let footer = match (&app.lab, &app.sweep) {
+        (Some(lab), _) if app.projector => projector::render(lab, theme, area, buffer),
         (Some(lab), _) => lab::render(lab, theme, area, buffer),
         (None, Some(screen)) => sweep::render(screen, theme, area, buffer),
         (None, None) => gallery::render(&app.gallery, theme, area, buffer),
     };
+    if let Some(editor) = &app.editor {
+        editor::render(editor, theme, area, buffer);
+    }
     render_footer(app, theme, footer, buffer);
     if let Some(scrolled) = app.help {
-        help::render(scrolled, theme, area, buffer);
+        help::render(app, scrolled, theme, area, buffer);
     }
     sessions::render_rename(&app.gallery, theme, area, buffer);
     if let Some(path) = &app.gallery.deleting {
@@ -68,10 +75,16 @@ fn render_footer(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Help comes last, where the footer never drops it.
 fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     let status = app.lab.as_ref().and_then(|lab| lab.status.as_ref());
-    let stopped = app.mode() == Mode::Lab && status.is_some_and(|status| status.phase != Phase::Running);
+    let stopped =
+        matches!(app.mode(), Mode::Lab | Mode::Values) && status.is_some_and(|status| status.phase != Phase::Running);
     // As long as the word it replaces, so that the hints beside it do not move.
     let now = |(key, word)| if stopped && word == "pause" { (key, "train") } else { (key, word) };
-    let (help, mut hints): (Vec<_>, Vec<_>) = keymap::hints(app.mode()).map(now).partition(|(key, _)| *key == "?");
+    // For a projector, only what a lecture needs.
+    let large = app.projector && app.mode() == Mode::Lab;
+    let shown = |hint: &(&str, &str)| !large || ["Space", "?"].contains(&hint.0);
+    let all = keymap::hints(app.mode()).filter(shown).map(now);
+    let (help, mut hints): (Vec<_>, Vec<_>) = all.partition(|(key, _)| *key == "?");
+    hints.extend(large.then_some(("v", "all panes")));
     hints.truncate(hints::MOST - help.len());
     hints.extend(help);
     hints

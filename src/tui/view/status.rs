@@ -48,10 +48,31 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     if let Some(opened) = &lab.opened {
         let card = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(card).unwrap_or_default();
         let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
-        let rest = format!("   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
+        let changes = changes(lab.overrides.as_deref().unwrap_or_default());
+        let rest = format!("{changes}   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));
     }
     Line::from(spans)
+}
+
+/// Fields that the status names at most.
+const NAMED: usize = 3;
+
+/// "   changed: dim 5, lr 0.01": what differs from the preset's file, each as `task.dim=5`.
+fn changes(overrides: &[String]) -> String {
+    if overrides.is_empty() {
+        return String::new();
+    }
+    let name = |text: &String| match text.split_once('=') {
+        Some((key, value)) => format!("{} {value}", key.rsplit('.').next().unwrap_or(key)),
+        None => text.clone(),
+    };
+    let named = overrides.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
+    let more = match overrides.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    printable(&format!("   changed: {named}{more}"))
 }
 
 /// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %"; "–" for a load that is not known.

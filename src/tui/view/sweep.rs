@@ -86,9 +86,9 @@ fn render_bands(screen: &SweepScreen, theme: Theme, area: Rect, buffer: &mut Buf
         traces.push(Trace::Curve(&band.mean, Stroke::Solid, theme.role(Role::Kept(i)).patch(theme.focus())));
     }
     let end = |(i, band): (usize, &Band)| {
-        let Spread { mean, sd, .. } = band.last?;
-        let sd = sd.map_or_else(String::new, |sd| format!(" ± {}", significant(sd, 2)));
-        let text = format!("{} {}{sd} {}", digit(i), significant(mean, 4), line(&band.label));
+        // The deviation is in the table: here the name would be cut for it.
+        let mean = band.last?.mean;
+        let text = format!("{} {} {}", digit(i), significant(mean, 4), line(&band.label));
         Some(EndLabel { value: mean, text: fit(&text, usize::from(GUTTER - 1)), style: theme.role(Role::Kept(i)) })
     };
     let last = bands().filter_map(|(_, band)| band.mean.last()).map(|(step, _)| step).max().unwrap_or(0);
@@ -100,6 +100,7 @@ fn render_bands(screen: &SweepScreen, theme: Theme, area: Rect, buffer: &mut Buf
         labels: bands().filter_map(end).collect(),
         gutter: GUTTER,
         marks: vec![],
+        cursor: None,
         muted: theme.muted(),
     }
     .render(inner, buffer);

@@ -11,6 +11,8 @@ use ratatui::style::Style;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stroke {
     Solid,
+    /// Solid, and several dots wide.
+    Thick,
     /// Three on, three off.
     Dashed,
     /// One on, three off.
@@ -22,7 +24,7 @@ pub enum Stroke {
 impl Stroke {
     pub fn on(self, along: i32) -> bool {
         match self {
-            Self::Solid => true,
+            Self::Solid | Self::Thick => true,
             Self::Dashed => along.rem_euclid(6) < 3,
             Self::Dotted => along.rem_euclid(4) == 0,
             Self::DashDot => !matches!(along.rem_euclid(10), 5 | 6 | 8 | 9),
@@ -77,15 +79,21 @@ impl Raster {
         self.dot(x, y, taken.filter(|_| (x / 2) % 3 != 0).unwrap_or(style));
     }
 
+    /// A dot of a curve: in every third column, a curve that has been there before keeps its colour, so that both are seen.
+    fn dot_over(&mut self, x: i32, y: i32, style: Style) {
+        let at = (y / 4).max(0) as usize * self.area.width as usize + (x / 2).max(0) as usize;
+        let before = self.cells.get(at).filter(|(bits, _)| *bits != 0).map(|&(_, of)| of);
+        self.dot(x, y, before.filter(|_| (x / 2) % 3 == 0).unwrap_or(style));
+    }
+
     /// A straight line. The dashes run along x, so that pieces of a curve join.
     pub fn line(&mut self, from: (i32, i32), to: (i32, i32), stroke: Stroke, style: Style) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.abs().max(dy.abs()).max(1);
         for i in 0..=length {
             let (x, y) = (from.0 + dx * i / length, from.1 + dy * i / length);
-            if stroke.on(x) {
-                self.dot(x, y, style);
-            }
+            let rows = if stroke == Stroke::Thick { y - 1..=y + 1 } else { y..=y };
+            rows.filter(|_| stroke.on(x)).for_each(|y| self.dot_over(x, y, style));
         }
     }
 
@@ -98,5 +106,24 @@ impl Raster {
             let dots = char::from_u32(0x2800 + u32::from(bits)).unwrap_or(' ');
             cell.set_char(dots).set_style(style);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::style::Color;
+
+    use super::*;
+
+    #[test]
+    fn two_curves_in_the_same_cells_are_both_seen() {
+        let area = Rect::new(0, 0, 12, 2);
+        let (mut raster, mut buffer) = (Raster::new(area), Buffer::empty(area));
+        let [first, second] = [Color::Indexed(20), Color::Indexed(30)].map(|colour| Style::new().fg(colour));
+        raster.line((0, 2), (23, 2), Stroke::Solid, first);
+        raster.line((0, 3), (23, 3), Stroke::Solid, second);
+        raster.render(&mut buffer);
+        let count = |style: Style| buffer.content.iter().filter(|cell| Some(cell.fg) == style.fg).count();
+        assert_eq!((count(first), count(second)), (4, 8));
     }
 }

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::train::Grid;
-use crate::tui::theme::{SHADES, Theme};
+use crate::tui::theme::{Ramp, SHADES, Theme};
 
 /// Columns that one value may be wide.
 const WIDEST: u16 = 12;
@@ -28,12 +28,26 @@ pub struct CellSize {
 }
 
 impl CellSize {
-    /// From this width on a pattern is seen from a distance.
-    pub const VISIBLE: u16 = 2;
-
     /// A value as high as it is wide: a cell is twice as high as wide.
     fn square(theme: Theme, wide: u16) -> Self {
         Self { wide, high: if theme.shades() { wide } else { wide.div_ceil(2) } }
+    }
+
+    /// The largest at which a grid of this shape fits, with values at most twice as long one way as the other.
+    pub fn largest(theme: Theme, (rows, columns): (usize, usize), space: (u16, u16)) -> Option<Self> {
+        let (rows, columns) = (u16::try_from(rows).ok()?.max(1), u16::try_from(columns).ok()?.max(1));
+        let half_rows = if theme.shades() { 2 * space.1 } else { space.1 };
+        let (wide, high) = ((space.0 / columns).min(WIDEST), half_rows / rows);
+        // Half rows are as high as a column is wide, rows twice that.
+        let halves = if theme.shades() { 1 } else { 2 };
+        let size =
+            Self { wide: wide.min(2 * halves * high), high: high.min(if theme.shades() { 2 * wide } else { wide }) };
+        (size.wide > 0 && size.high > 0).then_some(size)
+    }
+
+    /// Columns times half rows that a value takes.
+    pub fn extent(self, theme: Theme) -> u16 {
+        self.wide * self.high * if theme.shades() { 1 } else { 2 }
     }
 
     /// The largest at which `maps` grids of this shape stand side by side, `gap` columns apart, with square values.
@@ -67,8 +81,9 @@ impl CellSize {
         })
     }
 
-    pub fn is_visible(self) -> bool {
-        self.wide >= Self::VISIBLE
+    /// Whether a pattern of such values is seen from a distance.
+    pub fn is_visible(self, theme: Theme) -> bool {
+        self.extent(theme) >= 2
     }
 
     pub fn width(self, columns: usize) -> u16 {
@@ -81,10 +96,16 @@ impl CellSize {
     }
 }
 
+/// Weights of attention have no negative values.
+pub fn ramp(grid: &Grid) -> Ramp {
+    if grid.axes.0 == "query" { Ramp::Sequential } else { Ramp::Diverging }
+}
+
 /// Renders a grid at the top left of `area`; `most` is the value at the ends of the ramp.
 pub fn render(grid: &Grid, most: f32, size: CellSize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let height = size.height(theme, grid.rows as u16);
     let area = Rect::new(area.x, area.y, area.width.min(size.width(grid.columns)), area.height.min(height));
+    let ramp = ramp(grid);
     let at = |row: u16, column: u16| -> Option<i8> {
         let row = usize::from(row);
         let value =
@@ -98,13 +119,13 @@ pub fn render(grid: &Grid, most: f32, size: CellSize, theme: Theme, area: Rect, 
                 // A missing value (a last half row, a value that is not finite) shows the terminal's background.
                 match (at(2 * y / size.high, x), at((2 * y + 1) / size.high, x)) {
                     (Some(top), Some(low)) if top == low => {
-                        cell.set_char(' ').set_style(Style::new().bg(theme.shade(top)))
+                        cell.set_char(' ').set_style(Style::new().bg(theme.shade(ramp, top)))
                     }
                     (Some(top), Some(low)) => {
-                        cell.set_char('▀').set_style(Style::new().fg(theme.shade(top)).bg(theme.shade(low)))
+                        cell.set_char('▀').set_style(Style::new().fg(theme.shade(ramp, top)).bg(theme.shade(ramp, low)))
                     }
-                    (Some(top), None) => cell.set_char('▀').set_style(Style::new().fg(theme.shade(top))),
-                    (None, Some(low)) => cell.set_char('▄').set_style(Style::new().fg(theme.shade(low))),
+                    (Some(top), None) => cell.set_char('▀').set_style(Style::new().fg(theme.shade(ramp, top))),
+                    (None, Some(low)) => cell.set_char('▄').set_style(Style::new().fg(theme.shade(ramp, low))),
                     (None, None) => cell.set_char('?'),
                 };
             } else {
@@ -131,25 +152,34 @@ pub fn condense(grid: &Grid, (rows, columns): (usize, usize)) -> (Grid, (usize, 
     (Grid { rows, columns, values, axes: grid.axes }, block)
 }
 
-/// The ramp from −most to +most in one line.
-pub fn legend(most: f32, theme: Theme, area: Rect, buffer: &mut Buffer) {
+/// The ramp from −most to +most, or from 0 to most, in one line.
+pub fn legend(most: f32, ramp: Ramp, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let number = crate::tui::numbers::short(f64::from(most));
-    let (low, high) = (format!("−{number} "), format!(" +{number}"));
-    let steps = if theme.shades() { i16::from(SHADES) * 2 + 1 } else { GLYPHS.len() as i16 };
+    let (low, high) = match ramp {
+        Ramp::Diverging => (format!("−{number} "), format!(" +{number}")),
+        Ramp::Sequential => ("0 ".to_owned(), format!(" {number}")),
+    };
+    let first = match ramp {
+        Ramp::Diverging => -SHADES,
+        Ramp::Sequential => 0,
+    };
     let (low_width, high_width) = (low.chars().count() as u16, high.chars().count() as u16);
-    if area.height == 0 || area.width < low_width + steps as u16 + high_width {
-        return;
-    }
+    let every = |stride: usize| (first..=SHADES).step_by(stride).collect::<Vec<i8>>();
+    let space = usize::from(area.width.saturating_sub(low_width + high_width));
+    // Every second step where space is short.
+    let strides = if theme.shades() { 1..=2 } else { 2..=2 };
+    let Some(levels) = strides.map(every).find(|levels| levels.len() <= space && area.height > 0) else { return };
+    let steps = levels.len() as u16;
     buffer.set_string(area.x, area.y, &low, theme.muted());
-    for i in 0..steps {
+    for (i, level) in levels.into_iter().enumerate() {
         let Some(cell) = buffer.cell_mut((area.x + low_width + i as u16, area.y)) else { continue };
         if theme.shades() {
-            cell.set_char(' ').set_style(Style::new().bg(theme.shade(i as i8 - SHADES)));
+            cell.set_char(' ').set_style(Style::new().bg(theme.shade(ramp, level)));
         } else {
-            cell.set_char(GLYPHS[i as usize]);
+            cell.set_char(glyph(level));
         }
     }
-    buffer.set_string(area.x + low_width + steps as u16, area.y, &high, theme.muted());
+    buffer.set_string(area.x + low_width + steps, area.y, &high, theme.muted());
 }
 
 /// The step of the ramp, from −SHADES to SHADES; `None` for a value that is not finite.
@@ -191,6 +221,20 @@ mod tests {
         assert_eq!(fitting((62, 10)), Some(CellSize { wide: 2, high: 2 }));
         assert_eq!(fitting((62, 9)), Some(CellSize { wide: 1, high: 1 }));
         assert_eq!(fitting((5, 5)), None);
+    }
+
+    #[test]
+    fn values_may_be_twice_as_long_one_way() {
+        let theme = Theme::new(Depth::True, Background::Dark);
+        let largest = |space| CellSize::largest(theme, (10, 10), space);
+        assert_eq!(largest((13, 13)), Some(CellSize { wide: 1, high: 2 }));
+        assert_eq!(largest((23, 9)), Some(CellSize { wide: 2, high: 1 }));
+        assert_eq!(largest((62, 10)), Some(CellSize { wide: 4, high: 2 }));
+        assert_eq!((largest((9, 9)), largest((10, 4))), (None, None));
+        let plain = Theme::new(Depth::None, Background::Dark);
+        let size = CellSize::largest(plain, (10, 10), (13, 13)).unwrap();
+        assert_eq!((size, size.is_visible(plain)), (CellSize { wide: 1, high: 1 }, true));
+        assert!(!CellSize { wide: 1, high: 1 }.is_visible(theme));
     }
 
     #[test]

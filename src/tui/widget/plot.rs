@@ -8,8 +8,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::braille::{Raster, Stroke};
-use super::scale::{Scale, tick_label};
+use super::scale::{Scale, short_tick_label, tick_label};
+use super::wrap::{fit, width};
 use crate::series::Series;
+use crate::tui::numbers::count;
 
 /// Columns for the numbers on the left axis, the axis itself included.
 const AXIS: u16 = 6;
@@ -38,6 +40,13 @@ pub struct EndLabel {
     pub style: Style,
 }
 
+/// The place at which values are read.
+pub struct ValueCursor {
+    pub at: f64,
+    /// The style of its number on the horizontal axis.
+    pub style: Style,
+}
+
 pub struct Plot<'a> {
     pub x: Scale,
     /// What the horizontal axis counts, in at most five letters.
@@ -49,6 +58,7 @@ pub struct Plot<'a> {
     pub gutter: u16,
     /// Words on the top edge, each at a value of x.
     pub marks: Vec<(f64, String)>,
+    pub cursor: Option<ValueCursor>,
     pub muted: Style,
 }
 
@@ -64,6 +74,7 @@ impl Plot<'_> {
         self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
         raster.render(buffer);
         self.traces.iter().for_each(|trace| self.points(trace, inner, &raster, buffer));
+        self.cursor(inner, buffer);
         self.marks(inner, buffer);
         if gutter > 0 {
             self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
@@ -78,24 +89,50 @@ impl Plot<'_> {
         for tick in self.y.ticks(usize::from(inner.height / 2)) {
             let Some(share) = self.y.share(tick) else { continue };
             let row = inner.top() + row_of(share, inner.height);
-            let text = tick_label(tick);
+            let text = short_tick_label(tick, usize::from(AXIS - 1));
             let width = text.chars().count().min(usize::from(AXIS - 1)) as u16;
             buffer.set_stringn(axis - width, row, &text, usize::from(width), self.muted);
             buffer.set_string(axis, row, "┤", self.muted);
         }
         buffer.set_string(inner.x - AXIS, inner.bottom(), self.unit, self.muted);
         let mut free = inner.x;
+        let cursor = self.cursor_label(inner).map(|(_, place)| place);
         for tick in self.x.ticks(usize::from(inner.width / 12)) {
             let Some(share) = self.x.share(tick) else { continue };
             let text = tick_label(tick);
             let width = text.chars().count() as u16;
             let centre = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
             let left = centre.saturating_sub(width / 2).min((inner.right() + 1).saturating_sub(width)).max(inner.x - 1);
-            if left >= free || tick == 0.0 {
+            let covered = cursor.is_some_and(|place| left < place.right() && left + width > place.left());
+            if (left >= free || tick == 0.0) && !covered {
                 buffer.set_string(left, inner.bottom(), &text, self.muted);
                 free = left + width + 1;
             }
         }
+    }
+
+    /// A vertical line behind the curves, and its place on the axis in digits.
+    fn cursor(&self, inner: Rect, buffer: &mut Buffer) {
+        let (Some(ValueCursor { at, style }), Some((column, place))) = (&self.cursor, self.cursor_label(inner)) else {
+            return;
+        };
+        for row in inner.top()..inner.bottom() {
+            let Some(cell) = buffer.cell_mut((column, row)) else { continue };
+            if cell.symbol() == " " {
+                cell.set_char('┊').set_style(self.muted);
+            }
+        }
+        buffer.set_stringn(place.x, place.y, cursor_text(*at), usize::from(place.width), *style);
+    }
+
+    /// The column of the cursor, and the place of its number on the axis.
+    fn cursor_label(&self, inner: Rect) -> Option<(u16, Rect)> {
+        let at = self.cursor.as_ref()?.at;
+        let share = self.x.share(at).filter(|share| (0.0..=1.0).contains(share))?;
+        let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+        let width = (cursor_text(at).chars().count() as u16).min(inner.width);
+        let left = column.saturating_sub(width / 2).min(inner.right() - width).max(inner.x - 1);
+        Some((column, Rect::new(left, inner.bottom(), width, 1)))
     }
 
     fn trace(&self, trace: &Trace, raster: &mut Raster) {
@@ -108,7 +145,10 @@ impl Plot<'_> {
                 // A level outside is not shown: a line at the edge would show a wrong value.
                 let inside = self.y.share(*value).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
                 if let Some(y) = inside.map(|share| dot_row(share, raster)) {
-                    (0..raster.width()).filter(|&x| stroke.on(x)).for_each(|x| raster.dot_through(x, y, *style));
+                    let rows = if *stroke == Stroke::Thick { y..=y + 1 } else { y..=y };
+                    for y in rows {
+                        (0..raster.width()).filter(|&x| stroke.on(x)).for_each(|x| raster.dot_through(x, y, *style));
+                    }
                 }
             }
         }
@@ -138,16 +178,17 @@ impl Plot<'_> {
     }
 
     fn curve(&self, series: &Series, stroke: Stroke, style: Style, raster: &mut Raster) {
-        let mut before: Option<(i32, i32)> = None;
+        let dot = |(x, y): (f64, f64)| ((x * f64::from(raster.width() - 1)).round() as i32, dot_row(y, raster));
+        let mut pieces = Vec::new();
+        let mut before: Option<(f64, f64)> = None;
         for bucket in series.buckets() {
-            let y = self.y.clamped(f64::from(bucket.mean)).map(|share| dot_row(share, raster));
-            let Some(here) = self.column(bucket.step, raster).zip(y) else {
-                before = None;
-                continue;
-            };
-            raster.line(before.unwrap_or(here), here, stroke, style);
-            before = Some(here);
+            let here = self.x.share(bucket.step as f64).zip(self.y.clamped(f64::from(bucket.mean)));
+            if let Some(here) = here {
+                pieces.extend(clipped(before.unwrap_or(here), here).map(|(from, to)| (dot(from), dot(to))));
+            }
+            before = here;
         }
+        pieces.into_iter().for_each(|(from, to)| raster.line(from, to, stroke, style));
     }
 
     fn points(&self, trace: &Trace, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
@@ -157,14 +198,12 @@ impl Plot<'_> {
             Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
         };
         for bucket in series.buckets() {
+            let cell = self.column(bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
             // A point outside is not shown: a mark at the edge would show a wrong value.
-            let share = self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
-            let Some((x, share)) = self.column(bucket.step, raster).zip(share) else { continue };
-            let cell = (x / 2) as u16;
-            if cell >= next {
-                buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
-                next = if every == 0 { 0 } else { cell + every };
-            }
+            let share = || self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
+            let Some((cell, share)) = cell.and_then(|cell| Some((cell, share()?))) else { continue };
+            buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
+            next = if every == 0 { 0 } else { cell + every };
         }
     }
 
@@ -201,8 +240,32 @@ impl Plot<'_> {
         });
         for (label, row) in labels.iter().zip(apart(wanted.collect(), gutter.height)) {
             let space = usize::from(gutter.width - 1);
-            buffer.set_stringn(gutter.x + 1, gutter.y + row, &label.text, space, label.style);
+            buffer.set_stringn(gutter.x + 1, gutter.y + row, with_whole_number(&label.text, space), space, label.style);
         }
+    }
+}
+
+fn cursor_text(at: f64) -> String {
+    format!(" {} ", count(at as u64))
+}
+
+/// The part of a line from left to right whose x is between 0 and 1.
+fn clipped(from: (f64, f64), to: (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
+    let at = |x: f64| {
+        let share = if to.0 > from.0 { (x - from.0) / (to.0 - from.0) } else { 0.0 };
+        (x, from.1 + share * (to.1 - from.1))
+    };
+    let (low, high) = (from.0.max(0.0), to.0.min(1.0));
+    (low <= high).then(|| (at(low), at(high)))
+}
+
+/// The text, or less of its words and all of the number at its end: half a number is a wrong number.
+fn with_whole_number(text: &str, most: usize) -> String {
+    match text.rsplit_once(' ') {
+        Some((words, number)) if width(text) > most && width(number) + 2 < most => {
+            format!("{} {number}", fit(words, most - width(number) - 1))
+        }
+        Some(_) | None => fit(text, most),
     }
 }
 
@@ -231,7 +294,22 @@ fn dot_row(share: f64, raster: &Raster) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::apart;
+    use super::{apart, clipped, with_whole_number};
+
+    #[test]
+    fn a_label_loses_words_before_digits() {
+        assert_eq!(with_whole_number("least squares 0.1234", 13), "least… 0.1234");
+        assert_eq!(with_whole_number("GD-1 0.2061", 13), "GD-1 0.2061");
+        assert_eq!(with_whole_number("0.123456789", 5), "0.12…");
+    }
+
+    #[test]
+    fn a_line_that_leaves_the_axis_is_cut_there() {
+        assert_eq!(clipped((-1.0, 0.0), (1.0, 1.0)), Some(((0.0, 0.5), (1.0, 1.0))));
+        assert_eq!(clipped((0.5, 0.0), (1.5, 1.0)), Some(((0.5, 0.0), (1.0, 0.5))));
+        assert_eq!(clipped((0.3, 0.7), (0.3, 0.7)), Some(((0.3, 0.7), (0.3, 0.7))));
+        assert_eq!((clipped((-2.0, 0.0), (-1.0, 1.0)), clipped((1.1, 0.0), (1.2, 1.0))), (None, None));
+    }
 
     #[test]
     fn labels_do_not_cover_each_other() {

@@ -32,6 +32,36 @@ impl Scale {
         Self::Log { low: if low < high { low } else { high / 10.0 }, high }
     }
 
+    /// The value at the low end and the value at the high end.
+    pub fn ends(self) -> (f64, f64) {
+        match self {
+            Self::Linear { low, high } | Self::Log { low, high } => (low, high),
+        }
+    }
+
+    /// Where a value lies on the axis, up to a factor and a shift: the value, or its logarithm.
+    pub fn position(self, value: f64) -> f64 {
+        match self {
+            Self::Linear { .. } => value,
+            Self::Log { .. } => value.max(f64::MIN_POSITIVE).ln(),
+        }
+    }
+
+    /// The value at a [`position`](Self::position).
+    pub fn at_position(self, position: f64) -> f64 {
+        match self {
+            Self::Linear { .. } => position,
+            Self::Log { .. } => position.exp(),
+        }
+    }
+
+    /// The value at a share of the axis: the inverse of [`share`](Self::share).
+    pub fn value(self, share: f64) -> f64 {
+        let (low, high) = self.ends();
+        let [low, high] = [low, high].map(|end| self.position(end));
+        self.at_position(low + share * (high - low))
+    }
+
     /// Where a value lies: 0 at the low end, 1 at the high end, beyond them outside.
     pub fn share(self, value: f64) -> Option<f64> {
         let share = match self {
@@ -75,6 +105,12 @@ pub fn tick_label(tick: f64) -> String {
         t if t > 0.0 && t < 0.000_99 => format!("{t:.0e}"),
         t => short(t),
     }
+}
+
+/// The same in at most so many characters: digits that are cut off would make it another number.
+pub fn short_tick_label(tick: f64, most: usize) -> String {
+    let text = tick_label(tick);
+    if text.chars().count() <= most { text } else { format!("{tick:.0e}") }
 }
 
 fn linear_ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
@@ -137,7 +173,7 @@ pub fn steps_axis(step: u64, planned: u64) -> Scale {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scale, snap_up, snap_up_finely, steps_axis, tick_label};
+    use super::{Scale, short_tick_label, snap_up, snap_up_finely, steps_axis, tick_label};
 
     #[test]
     fn ends_snap_to_one_two_and_five() {
@@ -157,6 +193,21 @@ mod tests {
         assert_eq!(scale.share(f64::NAN), None);
         assert!((scale.share(0.1f64.sqrt()).unwrap_or(0.0) - 0.5).abs() < 1e-12);
         assert!(Scale::Log { low: 1e-8, high: 1.0 }.ticks(5).len() <= 5);
+    }
+
+    #[test]
+    fn a_label_that_is_too_long_is_written_shorter_and_not_cut() {
+        assert_eq!([short_tick_label(20_000.0, 5), short_tick_label(2_000.0, 5)], ["2e4", "2,000"]);
+        assert_eq!(short_tick_label(0.0015, 5), "2e-3");
+    }
+
+    #[test]
+    fn shares_and_values_are_inverse() {
+        for scale in [Scale::Linear { low: -1.0, high: 3.0 }, Scale::Log { low: 0.1, high: 40.0 }] {
+            for share in [0.0, 0.3, 1.0] {
+                assert!((scale.share(scale.value(share)).unwrap() - share).abs() < 1e-12);
+            }
+        }
     }
 
     #[test]

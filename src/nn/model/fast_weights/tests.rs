@@ -65,6 +65,7 @@ fn corrected(state: &Matrix, rate: f64, key: &Vector, value: &Vector) -> Matrix 
 }
 
 /// The answer of a model to one sequence of tokens, the query's last.
+#[expect(clippy::wildcard_enum_match_arm, reason = "models without fast weights")]
 fn answer(spec: &ModelSpec, w: &Named, tokens: &[Vector], outputs: usize) -> Vector {
     let (query, pairs) = tokens.split_last().unwrap();
     let mut q = w.map(query, "Wq");
@@ -218,6 +219,7 @@ fn learnt(batch: &Batch, read: impl Fn(Matrix, &Vector, &Vector) -> Matrix) -> V
 }
 
 #[test]
+#[expect(clippy::wildcard_enum_match_arm, reason = "models without a construction")]
 fn a_construction_equals_its_learner() {
     // `sample` builds models for these.
     let GdConstants { step_size, .. } = super::super::tests::GD_CONSTANTS;
