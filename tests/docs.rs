@@ -114,6 +114,7 @@ fn every_option_that_the_documents_name_exists() {
         "fit",
         "sweep",
         "compare",
+        "minima",
         "export",
         "verify",
         "presets",
