@@ -41,6 +41,7 @@ fn json_is_one_object_with_the_promised_keys() {
         "overrides",
         "device_note",
         "objective",
+        "operations",
         "eval_loss_standard_error",
         "eval_median",
         "loss_by_pairs",
