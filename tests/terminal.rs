@@ -215,8 +215,10 @@ fn four_hundred_sessions_and_a_hostile_file_leave_the_gallery_responsive() {
     terminal.until("First look");
     terminal.press("l");
     terminal.until("Sessions (402)");
+    // Files that cannot be read stand last.
+    terminal.press("G");
     terminal.until("cannot be read:");
-    terminal.press("G\r");
+    terminal.press("g\r");
     terminal.until("Hidden state");
 }
 

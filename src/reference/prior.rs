@@ -1,6 +1,6 @@
 //! What a reference may know of the tasks before it reads a context.
 //!
-//! Owns the description, which whoever draws the tasks fills in. Must not know how they are drawn.
+//! Owns the description, which the task fills in. Must not know how they are drawn.
 
 use super::Gauss;
 

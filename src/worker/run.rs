@@ -80,7 +80,7 @@ impl<'a> RunLoop<'a> {
             Source::Preset(name, preset) => (Experiment::start_watched(&name, *preset, device, &watch)?, None),
             Source::Session(file, session) => (session.resume_watched(device, &watch)?, Some(SessionFile::take(&file))),
         };
-        // The state that was saved is the present one, whoever writes the file from here on.
+        // The state that was saved is the present one, even if another process writes the file from here on.
         let saved_step = file.as_ref().map(|_| experiment.step());
         let (file, not_ours) = file.transpose().map_or_else(|error| (None, Some(error)), |file| (file, None));
         let now = Instant::now();

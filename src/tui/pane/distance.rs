@@ -98,12 +98,12 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
         measure(&history.loss_gap, "▲", Role::LossGap, Stroke::Dashed, {
             text(&|equal| {
                 let gap = with_error(100.0 * equal.loss_gap, 100.0 * equal.loss_gap_standard_error);
-                format!("loss         gap {gap} %, {} tasks", count(HELD_OUT as u64))
+                format!("loss         gap {} %, {} tasks", gap.replace('-', "−"), count(HELD_OUT as u64))
             })
         }),
     ];
     let (raw, read) = equal.map_or((None, None), |equal| (equal.state_cosine, equal.read_state_cosine));
-    for (name, value) in [("state        ", raw), ("state as read", read)] {
+    for (name, value) in [("state        ", raw), ("state, read  ", read)] {
         let Some(value) = value else { continue };
         measures.push(measure(&history.state_angle, "■", Role::State, Stroke::Dotted, {
             text(&|equal| format!("{name}cosine {}{}", cosine(value), averaged_over(equal)))

@@ -77,7 +77,7 @@ impl Compiled {
         type Train = unsafe extern "C" fn(*const Orders, i32, i32, *mut f32);
         // SAFETY: the type is that of kernel.cu.
         let train: Symbol<Train> = unsafe { self.library.get(b"train") }.unwrap();
-        // Not a number: whoever reads before it is written is found out.
+        // Not a number, so that a read before the write shows.
         let mut memory = vec![f32::NAN; blocks * self.source.shared / 4];
         let mut scratch = vec![f32::NAN; blocks * self.source.scratch];
         let mut partials = vec![f32::NAN; blocks * (self.source.parameters + 1)];
