@@ -157,9 +157,9 @@ def reach(state, program, folder):
     if state == "opening":
         lab.until("opening")
         return lab
-    # The title of a pane: training has begun.
-    lab.until("Hidden state")
-    time.sleep(0.3)
+    # The sign of a run that trains; while it opens the panes are there, but it is not.
+    lab.until("▶")
+    time.sleep(0.5)
     keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
     lab.press(keys[state])
     lab.read(random.uniform(0.0, 0.1))
