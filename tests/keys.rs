@@ -870,6 +870,10 @@ fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
     let effects = app.update(Message::System(SystemEvent::Terminate(143)));
     assert!(matches!(&effects[..], [first, Effect::StartTimer(_)] if *first == Effect::Save), "{effects:?}");
     assert_eq!(app.update(Message::System(SystemEvent::Terminate(129))), []);
+    // A key that was pressed just before the signal does not abandon its save.
+    for key in ['q', 'q', 'b', 'r', 'n'] {
+        assert_eq!(press(&mut app, char(key)), [], "{key}");
+    }
     assert_eq!(saved(&mut app), [Effect::Exit(143)]);
 
     let mut overdue = fixture::lab();

@@ -7,6 +7,7 @@ mod gallery;
 mod help;
 mod kept;
 mod lab;
+mod leaving;
 mod sessions;
 mod several;
 mod steps;
@@ -22,18 +23,14 @@ pub use steps::StepsAxis;
 pub use sweep::{Band, Ended, SweepScreen};
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::effects::Effect;
 use super::keymap::Mode;
-use super::message::{Action, Answer, EffectResult, LabAction, Message, SweepAction, SystemEvent};
+use super::message::{Action, EffectResult, LabAction, Message, SweepAction, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
-use crate::worker::{Note, Order, Source, Update};
-
-/// How long a terminated program waits for its save.
-const SAVE_WITHIN: Duration = Duration::from_secs(5);
+use crate::worker::{Note, Update};
 
 /// What the user is about to do, while unsaved steps are in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +114,8 @@ impl App {
 
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
         match message {
+            // A key that was pressed before a signal must not abandon the signal's save.
+            Message::Key(_) if self.terminating() => vec![],
             Message::Key(action) => {
                 self.notice = None;
                 self.act(action)
@@ -213,19 +212,6 @@ impl App {
         self.go(Intent::Restart(seed))
     }
 
-    fn answer(&mut self, answer: Answer) -> Vec<Effect> {
-        let intent = self.question.take();
-        match answer {
-            Answer::Save => {
-                self.after_save = intent;
-                let save = self.lab.as_ref().and_then(Lab::save);
-                [Effect::Order(Order::Pause)].into_iter().chain(save).collect()
-            }
-            Answer::Discard => intent.map_or_else(Vec::new, |intent| self.proceed(intent)),
-            Answer::Stay => vec![],
-        }
-    }
-
     fn back(&mut self) -> Vec<Effect> {
         if self.help.take().is_some() {
             return vec![];
@@ -241,56 +227,6 @@ impl App {
             None => self.gallery.clear_search(),
         }
         vec![]
-    }
-
-    /// A second quit exits at once.
-    fn quit(&mut self) -> Vec<Effect> {
-        if self.question.is_some() || self.after_save.is_some() {
-            return self.proceed(Intent::Exit(0));
-        }
-        self.go(Intent::Exit(0))
-    }
-
-    /// Does it, or asks first where steps would be lost.
-    fn go(&mut self, intent: Intent) -> Vec<Effect> {
-        if self.lab.as_ref().is_some_and(Lab::would_lose_steps) {
-            self.help = None;
-            self.question = Some(intent);
-            return vec![];
-        }
-        self.proceed(intent)
-    }
-
-    /// A signal leaves no time for a question: what is unsaved is saved.
-    fn terminate(&mut self, code: u8) -> Vec<Effect> {
-        if matches!(self.after_save, Some(Intent::Exit(code)) if code != 0) {
-            // A lost terminal is reported twice, by a signal and by the end of input; the save is under way already.
-            return vec![];
-        }
-        let save = self.lab.as_ref().filter(|lab| lab.unsaved()).and_then(Lab::save);
-        let Some(save) = save else { return self.proceed(Intent::Exit(code)) };
-        (self.question, self.after_save) = (None, Some(Intent::Exit(code)));
-        vec![save, Effect::StartTimer(SAVE_WITHIN)]
-    }
-
-    fn proceed_after_save(&mut self) -> Vec<Effect> {
-        self.after_save.take().map_or_else(Vec::new, |intent| self.proceed(intent))
-    }
-
-    fn proceed(&mut self, intent: Intent) -> Vec<Effect> {
-        (self.question, self.after_save) = (None, None);
-        match intent {
-            Intent::Exit(code) => vec![Effect::Exit(code)],
-            Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
-            Intent::StartEdited => {
-                let Some(Editor { name, preset, .. }) = self.editor.take() else { return vec![] };
-                vec![Effect::Start(Source::Preset(name, Box::new(preset)), self.gallery.device)]
-            }
-            Intent::LeaveLab => {
-                self.kept = self.lab.take().map(|lab| lab.kept).unwrap_or_default();
-                vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
-            }
-        }
     }
 
     fn resulted(&mut self, result: EffectResult) -> Vec<Effect> {
@@ -386,14 +322,5 @@ impl App {
             });
         }
         effects
-    }
-
-    fn save_failed(&mut self, why: &str) -> Vec<Effect> {
-        self.notice = Some(printable(&format!("not saved: {why}")));
-        match self.after_save.take() {
-            // Terminated by a signal: the user cannot choose another way.
-            Some(intent @ Intent::Exit(code)) if code != 0 => self.proceed(intent),
-            Some(_) | None => vec![],
-        }
     }
 }
