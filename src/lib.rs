@@ -80,6 +80,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
         Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Minima(options)) => headless::minima::run(&options),
+        Some(Command::Cost(options)) => in_pool(|| headless::cost::run(&options)),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeldOut, Measurement, ReferenceResult};
+use super::{CellWeights, HeldOut, Measurement, ReferenceResult};
 use crate::preset::{Claim, Quantity};
 use crate::reference::Reference;
 
@@ -41,6 +41,10 @@ fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> 
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
         Quantity::LossOverFir(length) => measurement.eval_loss / held_out.fir_loss(length),
         Quantity::LossOverPreset(_) => f64::NAN,
+        Quantity::WeightAboveOverBeside => {
+            let cells = measurement.cell_weights.as_ref();
+            cells.and_then(CellWeights::above_over_beside).unwrap_or(f64::NAN)
+        }
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
         Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),
         Quantity::NearestNone => f64::from(equal.nearest_within().is_none()),

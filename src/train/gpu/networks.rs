@@ -14,6 +14,7 @@ const WIDER: usize = 4;
 const FLOOR: f32 = 1e-6;
 
 mod fast_weights;
+mod grid;
 mod stack;
 
 use self::stack::Layer;
@@ -30,6 +31,7 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
         ModelSpec::GdSsmStack(spec) => b.gd_ssm_stack(spec.layers, length, width),
         ModelSpec::GdSsmMlp(spec) => b.gd_ssm_mlp(spec, shape, length),
         ModelSpec::BidirectionalGdSsm(_) => b.bidirectional(query, length, width),
+        ModelSpec::GridSsm(spec) => b.grid_ssm(spec.scan, query, shape),
         ModelSpec::ProductSsm(_) => b.product_ssm(shape, length, width),
         ModelSpec::LinearAttention(spec) => b.linear_attention(spec, length, width),
         ModelSpec::Lru(spec) => {

@@ -22,6 +22,7 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(*one), label(*other)),
         Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
         Quantity::LossOverPreset(name) => format!("loss over that of {name}"),
+        Quantity::WeightAboveOverBeside => "weight of a cell above over one beside".to_owned(),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
         Quantity::NearestNone => "no reference is near".to_owned(),
@@ -46,7 +47,8 @@ fn unit(quantity: &Quantity) -> Unit {
         | Quantity::MedianOver(_)
         | Quantity::ReferenceLossOver(..)
         | Quantity::LossOverFir(_)
-        | Quantity::LossOverPreset(_) => Unit::Factor,
+        | Quantity::LossOverPreset(_)
+        | Quantity::WeightAboveOverBeside => Unit::Factor,
         Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }

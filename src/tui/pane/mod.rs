@@ -69,6 +69,7 @@ panes! {
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
+    Cells: cells, "cells", LowerRight;
     Claims: claims, "claims", LowerRight;
 }
 

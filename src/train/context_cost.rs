@@ -1,0 +1,135 @@
+//! What the length of the context costs a model: time measured on this machine, memory and operations by their formulas.
+//!
+//! The time is that of a training step, sampling, forward and backward pass and update, with all tokens at once. Token
+//! by token a model that has such a form would read a sequence as it arrives; the lab trains in parallel and has no
+//! such reader that is worth timing, so of that form there are operations and memory alone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use dfdx::prelude::Cpu;
+use serde::Serialize;
+
+use super::trainer::{Run, StepProgress, Trainer};
+use crate::nn::model::{Architecture, GdConstants};
+use crate::nn::{Cost, Costs};
+use crate::preset::{self, Preset};
+use crate::task::{Stream, StreamKey};
+
+/// N, the lengths that are measured.
+pub const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
+
+/// Presets whose architectures differ in how they cost: sums, attention, gated and diagonal scans, fast weights.
+pub const PRESETS: [&str; 8] =
+    ["gd-ssm", "linear-attention", "deltanet", "s5", "mamba2", "gru", "gru-attention", "transformer"];
+
+/// Sequences in a step: one block of sixteen for each of two cores.
+const BATCH: usize = 32;
+/// Each length is measured for this long at least, and this often.
+const TIME: Duration = Duration::from_millis(60);
+const TIMES: usize = 3;
+
+/// One model at one length of the context.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ContextCost {
+    /// N.
+    pub context: usize,
+    /// Tokens of a sequence.
+    pub tokens: usize,
+    /// Seconds of a training step for each token of its batch: the median of several steps.
+    pub training_seconds_per_token: f64,
+    /// All tokens at once; `None` where the model reads them only one by one.
+    pub whole: Option<FormCost>,
+    /// Token by token; `None` where a new token changes what was made of the earlier ones.
+    pub step: Option<FormCost>,
+}
+
+/// What one form of a model costs, by formula.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FormCost {
+    /// Floating-point operations of the last token of the context.
+    pub flops_per_token: u64,
+    /// Numbers in single precision that are kept: between two tokens where they come one by one, else while a sequence
+    /// is read.
+    pub bytes: u64,
+}
+
+impl From<Cost> for FormCost {
+    fn from(Cost { kept, flops }: Cost) -> Self {
+        Self { flops_per_token: flops, bytes: kept.saturating_mul(4) }
+    }
+}
+
+/// The preset with a context of N pairs.
+///
+/// # Errors
+/// Its task has no such field, or its model cannot read so many.
+pub fn with_context(preset: &Preset, context: usize) -> Result<Preset> {
+    preset::set(preset, [("task.context", &*context.to_string())]).map_err(|error| anyhow!("{error}"))
+}
+
+impl ContextCost {
+    /// Measures the training of a preset as it is.
+    pub fn measure(preset: Preset) -> Result<Self> {
+        let (shape, layout) = (preset.task.shape(), preset.layout);
+        let tokens = layout.tokens(shape);
+        let Costs { step, whole } = preset.model.costs(shape, layout, tokens);
+        let seconds = seconds_per_step(preset)?;
+        Ok(Self {
+            context: shape.context,
+            tokens,
+            training_seconds_per_token: seconds / (BATCH * tokens) as f64,
+            whole: whole.map(FormCost::from),
+            step: step.map(FormCost::from),
+        })
+    }
+}
+
+/// The median of some steps, after one that fills the caches and the pool of memory.
+fn seconds_per_step(mut preset: Preset) -> Result<f64> {
+    preset.train.batch = BATCH;
+    let seed = preset.train.seed;
+    let mut trainer = Trainer::new(Cpu::default(), Arc::new(preset), GdConstants { step_size: 1.0, lambda: 1.0 })?;
+    let mut step = |number: u64| -> Result<f64> {
+        let began = Instant::now();
+        let key = StreamKey { seed, stream: Stream::Train, step: number };
+        // So small a rate leaves the weights, and what they cost, about as they are.
+        while trainer.step(key, 1e-9)? == StepProgress::Partial {}
+        trainer.reports()?;
+        Ok(began.elapsed().as_secs_f64())
+    };
+    step(0)?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while times.len() < TIMES || began.elapsed() < TIME {
+        times.push(step(1 + times.len() as u64)?);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recurrence_keeps_its_state_and_attention_a_cache() {
+        let cost = |name: &str, context| {
+            let (_, preset) = preset::find(name).unwrap();
+            ContextCost::measure(with_context(&preset, context).unwrap()).unwrap()
+        };
+        let bytes = |cost: &ContextCost| cost.step.unwrap().bytes;
+        for (name, grows) in [("gd-ssm", false), ("transformer", true)] {
+            let (short, long) = (cost(name, 8), cost(name, 32));
+            assert_eq!((short.context, long.context), (8, 32));
+            assert!(short.training_seconds_per_token > 0.0 && long.training_seconds_per_token.is_finite());
+            assert_eq!(bytes(&long) > bytes(&short), grows, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_task_without_a_context_is_refused() {
+        let (_, preset) = preset::find("grid-axes").unwrap();
+        assert!(with_context(&preset, 8).unwrap_err().to_string().contains("task.context"));
+    }
+}
