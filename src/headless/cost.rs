@@ -19,7 +19,7 @@ use crate::train::context_cost::{self, ContextCost, FormCost, LENGTHS};
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop cost gd-ssm transformer")]
 pub struct Options {
-    /// Presets; without any, eight that differ in how they cost
+    /// Presets; without any, six that differ in how they cost
     #[arg(value_name = "PRESET", add = completions::presets_and_files())]
     pub presets: Vec<String>,
     /// Print one JSON object a line, each as soon as it is measured
@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn lengths(name: &str) -> Result<(String, Vec<Preset>)> {
     let (name, preset) = crate::preset::find(name)?;
     let all = LENGTHS.iter().map(|context| context_cost::with_context(&preset, *context));
-    let all = all.collect::<Result<_>>().with_context(|| format!("{name} has no context to lengthen"))?;
+    let all = all.collect::<Result<_>>().with_context(|| name.clone())?;
     Ok((name, all))
 }
 

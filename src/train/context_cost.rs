@@ -20,9 +20,9 @@ use crate::task::{Stream, StreamKey};
 /// N, the lengths that are measured.
 pub const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
 
-/// Presets whose architectures differ in how they cost: sums, attention, gated and diagonal scans, fast weights.
-pub const PRESETS: [&str; 8] =
-    ["gd-ssm", "linear-attention", "deltanet", "s5", "mamba2", "gru", "gru-attention", "transformer"];
+/// Presets whose architectures differ in how they cost: sums, linear attention, fast weights, a gated scan, a recurrent
+/// cell, attention.
+pub const PRESETS: [&str; 6] = ["gd-ssm", "linear-attention", "deltanet", "mamba2", "gru", "transformer"];
 
 /// Sequences in a step: one block of sixteen for each of two cores.
 const BATCH: usize = 32;
@@ -45,6 +45,24 @@ pub struct ContextCost {
     pub step: Option<FormCost>,
 }
 
+/// The same of a model that has a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelCost {
+    /// Of its preset.
+    pub name: String,
+    pub cost: ContextCost,
+}
+
+impl ModelCost {
+    /// Adds it to what was measured; where the same was measured already, that is of an earlier time, and is dropped.
+    pub fn record(self, costs: &mut Vec<Self>) {
+        if costs.iter().any(|known| known.name == self.name && known.cost.context == self.cost.context) {
+            costs.clear();
+        }
+        costs.push(self);
+    }
+}
+
 /// What one form of a model costs, by formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct FormCost {
@@ -61,16 +79,18 @@ impl From<Cost> for FormCost {
     }
 }
 
-/// The preset with a context of N pairs.
+/// The preset with a context of N pairs, and with the batch that is measured.
 ///
 /// # Errors
 /// Its task has no such field, or its model cannot read so many.
 pub fn with_context(preset: &Preset, context: usize) -> Result<Preset> {
-    preset::set(preset, [("task.context", &*context.to_string())]).map_err(|error| anyhow!("{error}"))
+    let settings = [("train.batch", BATCH.to_string()), ("task.context", context.to_string())];
+    let settings = settings.iter().map(|(key, value)| (*key, value.as_str()));
+    preset::set(preset, settings).map_err(|error| anyhow!("{error}"))
 }
 
 impl ContextCost {
-    /// Measures the training of a preset as it is.
+    /// Measures the training of a preset from [`with_context`].
     pub fn measure(preset: Preset) -> Result<Self> {
         let (shape, layout) = (preset.task.shape(), preset.layout);
         let tokens = layout.tokens(shape);
@@ -87,8 +107,7 @@ impl ContextCost {
 }
 
 /// The median of some steps, after one that fills the caches and the pool of memory.
-fn seconds_per_step(mut preset: Preset) -> Result<f64> {
-    preset.train.batch = BATCH;
+fn seconds_per_step(preset: Preset) -> Result<f64> {
     let seed = preset.train.seed;
     let mut trainer = Trainer::new(Cpu::default(), Arc::new(preset), GdConstants { step_size: 1.0, lambda: 1.0 })?;
     let mut step = |number: u64| -> Result<f64> {
@@ -125,6 +144,17 @@ mod tests {
             assert!(short.training_seconds_per_token > 0.0 && long.training_seconds_per_token.is_finite());
             assert_eq!(bytes(&long) > bytes(&short), grows, "{name}");
         }
+    }
+
+    #[test]
+    fn measuring_again_starts_anew() {
+        let cost = |context| ModelCost {
+            name: "gd-ssm".to_owned(),
+            cost: ContextCost { context, tokens: 1, training_seconds_per_token: 1.0, whole: None, step: None },
+        };
+        let mut costs = Vec::new();
+        [8, 16, 8].into_iter().for_each(|context| cost(context).record(&mut costs));
+        assert_eq!(costs, [cost(8)]);
     }
 
     #[test]
