@@ -10,7 +10,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, compare, completions, eval, export, fit, minima, presets, sweep, tell, train, verify};
+use crate::headless::{
+    check, compare, completions, eval, export, fit, lessons, minima, presets, sweep, tell, train, verify,
+};
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice, Palette};
@@ -48,6 +50,7 @@ pub enum Command {
     Export(export::Options),
     Fit(fit::Options),
     Minima(minima::Options),
+    Lessons(lessons::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),

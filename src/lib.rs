@@ -7,6 +7,7 @@
 //! | architectures and the operations they are made of | [`nn`] |
 //! | optimisers and learning-rate schedules | [`optim`] |
 //! | one experiment as a file | [`preset`] |
+//! | a question and the experiments that settle it, as a file | [`lesson`] |
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
 //! | many runs, repeated over seeds | [`sweep`] |
@@ -16,7 +17,7 @@
 //! | commands without a screen | [`headless`] |
 //! | the lab itself | [`tui`] |
 //!
-//! Dependencies point one way, and `tests/architecture.rs` holds them to it: `cli → {tui, headless} → {worker, session}
+//! Dependencies point one way, and `tests/architecture.rs` holds them to it: `cli → {tui, headless} → {worker, session, lesson}
 //! → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
 
 pub mod bounds;
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod comparison;
 pub mod export;
 pub mod headless;
+pub mod lesson;
 mod logging;
 pub mod nn;
 pub mod numbers;
@@ -80,6 +82,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
         Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Minima(options)) => headless::minima::run(&options),
+        Some(Command::Lessons(options)) => headless::lessons::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),
