@@ -206,7 +206,9 @@ fn record(result_cache: Option<&PathBuf>, name: &str, preset: &Preset, outcomes:
     };
     let verdicts = summaries(preset, outcomes).into_iter().map(check).collect();
     let seconds_per_step = outcomes.first().and_then(|outcome| outcome.seconds_per_step);
-    if let Err(error) = ResultCache::record(path, (name, preset), ClaimRecord { verdicts, seconds_per_step }, now) {
+    if let Err(error) =
+        ResultCache::record(path, (name, preset), ClaimRecord { verdicts, loss: None, seconds_per_step }, now)
+    {
         tell(&format!("{}: not recorded: {error:#}", path.display()));
     }
 }
