@@ -128,6 +128,7 @@ fn every_option_that_the_documents_name_exists() {
         "export",
         "verify",
         "presets",
+        "lesson",
         "lessons",
         "check",
         "completions",

@@ -37,10 +37,10 @@ fn type_text(app: &mut App, text: &str) -> Vec<Effect> {
 /// An app in which the keys of this mode are live.
 fn app_in(mode: Mode) -> App {
     let mut app = match mode {
-        Mode::Lessons => fixture::lessons(),
-        Mode::Choice => fixture::question(),
-        Mode::Lesson => fixture::lesson(),
-        Mode::Reveal => fixture::answer(),
+        Mode::Lessons => fixture::lessons::list(),
+        Mode::Choice => fixture::lessons::question(),
+        Mode::Lesson => fixture::lessons::lesson(),
+        Mode::Reveal => fixture::lessons::answer(),
         Mode::Gallery | Mode::Search | Mode::Sessions | Mode::Rename | Mode::Delete => fixture::gallery(),
         Mode::Lab | Mode::Values | Mode::Editor | Mode::Typing | Mode::Help | Mode::Question => fixture::lab(),
         Mode::Sweep => fixture::sweep(),

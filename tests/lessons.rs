@@ -89,10 +89,10 @@ fn what_is_wrong_with_a_lesson_is_said_with_its_place() {
         (
             "panes: [Loss, State]",
             "panes: [Loss, Stat]",
-            "so.ron:17:87: stages[0].panes: `Stat`",
+            "so.ron:17:88: stages[0].panes: `Stat`",
             "did you mean `State`?",
         ),
-        ("until: Step(4)", "until: Step(3)", "so.ron:18:54: stages[1].until: a claim about `tiny`", "Step(4)"),
+        ("until: Step(4)", "until: Step(3)", "so.ron:18:47: stages[1].until: a claim about `tiny`", "Step(4)"),
         (r#"runs: ["tiny", "other"]"#, r#"runs: ["tiny", "othe"]"#, "so.ron:17:16: stages[0].runs: ", "`othe`"),
         (
             r#"runs: ["tiny", "other"]"#,
@@ -100,7 +100,7 @@ fn what_is_wrong_with_a_lesson_is_said_with_its_place() {
             "so.ron:16:13: stages: the experiment `other` runs in none",
             "",
         ),
-        ("The loss.", "", "so.ron:17:46: stages[0].look_for: this text is empty", ""),
+        ("The loss.", "", "so.ron:17:45: stages[0].look_for: this text is empty", ""),
         (
             "preset: \"tiny\", claims: [",
             "preset: \"tiny\", preset_claims: [LossGap], claims: [",

@@ -85,12 +85,12 @@ fn screens() -> Vec<(&'static str, App)> {
     let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
     vec![
         ("gallery", fixture::gallery()),
-        ("lessons", fixture::lessons()),
-        ("lesson-question", fixture::question()),
-        ("lesson", fixture::lesson()),
-        ("lesson-ended", fixture::ended()),
-        ("lesson-projector", after(fixture::lesson(), &[Action::ToggleProjector])),
-        ("lesson-answer", fixture::answer()),
+        ("lessons", fixture::lessons::list()),
+        ("lesson-question", fixture::lessons::question()),
+        ("lesson", fixture::lessons::lesson()),
+        ("lesson-ended", fixture::lessons::ended()),
+        ("lesson-projector", after(fixture::lessons::lesson(), &[Action::ToggleProjector])),
+        ("lesson-answer", fixture::lessons::answer()),
         ("sessions", after(fixture::gallery(), &[Action::Gallery(G::NextTab)])),
         ("rename", after(fixture::gallery(), &[G::NextTab, G::Rename].map(Action::Gallery))),
         ("delete", after(fixture::gallery(), &[G::NextTab, G::Mark, G::Delete].map(Action::Gallery))),
@@ -156,13 +156,20 @@ fn the_screens_look_like_this() {
 #[test]
 fn no_answer_is_on_the_screen_before_it_is_revealed() {
     let spoils = |screen: &str| {
-        let texts = ["claims held", fixture::RIGHT, fixture::REVEAL, "Equal to one step", "is the nearest", "●  equal"];
+        let texts = [
+            "claims held",
+            fixture::lessons::RIGHT,
+            fixture::lessons::REVEAL,
+            "Equal to one step",
+            "is the nearest",
+            "●  equal",
+        ];
         let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
         texts.into_iter().find(|text| flat.contains(text))
     };
     // What is looked for is what is seen without a lesson.
     assert_eq!(spoils(&text(&render(&fixture::finished(), Depth::None, (120, 36)))), Some("claims held"));
-    for (mut app, name) in [(fixture::lesson(), "running"), (fixture::ended(), "ended")] {
+    for (mut app, name) in [(fixture::lessons::lesson(), "running"), (fixture::lessons::ended(), "ended")] {
         for _ in Pane::ALL {
             for size in SIZES {
                 let seen = text(&render(&app, Depth::None, size));
@@ -177,10 +184,17 @@ fn no_answer_is_on_the_screen_before_it_is_revealed() {
             app.update(Message::Key(Action::NextHelpPage { back: false }));
         }
     }
-    let question = text(&render(&fixture::question(), Depth::None, (80, 24)));
-    assert!(question.contains(fixture::RIGHT) && !question.contains(fixture::REVEAL) && !question.contains('✓'));
-    let answer = text(&render(&fixture::answer(), Depth::None, (80, 24)));
-    assert!(answer.contains(&format!("✓ 2  {}", fixture::RIGHT)) && answer.contains("← your answer"), "{answer}");
+    let question = text(&render(&fixture::lessons::question(), Depth::None, (80, 24)));
+    assert!(
+        question.contains(fixture::lessons::RIGHT)
+            && !question.contains(fixture::lessons::REVEAL)
+            && !question.contains('✓')
+    );
+    let answer = text(&render(&fixture::lessons::answer(), Depth::None, (80, 24)));
+    assert!(
+        answer.contains(&format!("✓ 2  {}", fixture::lessons::RIGHT)) && answer.contains("← your answer"),
+        "{answer}"
+    );
 }
 
 /// Nothing of the lessons that come with the program is cut at 80x24.

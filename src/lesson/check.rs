@@ -12,7 +12,7 @@ use crate::preset::{self, Preset, Quantity};
 const QUESTION: usize = 140;
 const BACKGROUND: usize = 420;
 const ANSWER: usize = 140;
-const CAPTION: usize = 145;
+const CAPTION: usize = 140;
 const REVEAL: usize = 560;
 /// Answers to choose from.
 const ANSWERS: std::ops::RangeInclusive<usize> = 2..=4;
@@ -21,7 +21,7 @@ const RUNS: std::ops::RangeInclusive<usize> = 1..=4;
 /// Panes that are shown at once at most.
 const PANES: usize = 4;
 /// Claims of a lesson at most: as many as are shown with the answer.
-const CLAIMS: usize = 7;
+const CLAIMS: usize = 6;
 
 /// The lesson with its presets.
 ///

@@ -77,7 +77,16 @@ pub fn render_caption(caption: &Caption, theme: Theme, area: Rect, buffer: &mut 
 pub fn render_answer(screen: &LessonScreen, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let above = Rect { height: area.height.saturating_sub(1), ..area };
     let width = usize::from(above.width.min(WIDEST).saturating_sub(4));
-    let lines = answer_lines(screen, theme, width);
+    let inside = usize::from(above.height.saturating_sub(2));
+    let mut lines = answer_lines(screen, theme, width, Answers::All);
+    if lines.len() > inside {
+        lines = answer_lines(screen, theme, width, Answers::RightAndChosen);
+        // Empty lines go where all is visible without them.
+        let empty = lines.iter().filter(|line| line.width() == 0).count();
+        if lines.len() > inside && lines.len() - empty <= inside {
+            lines.retain(|line| line.width() > 0);
+        }
+    }
     let height = (lines.len() as u16 + 2).min(above.height);
     let panel = Rect {
         x: above.x + above.width.saturating_sub(WIDEST) / 2,
@@ -98,12 +107,22 @@ pub fn render_answer(screen: &LessonScreen, theme: Theme, area: Rect, buffer: &m
     }
 }
 
-fn answer_lines(screen: &LessonScreen, theme: Theme, width: usize) -> Vec<Line<'static>> {
+/// Which of the answers are shown again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    All,
+    RightAndChosen,
+}
+
+fn answer_lines(screen: &LessonScreen, theme: Theme, width: usize, answers: Answers) -> Vec<Line<'static>> {
     let lesson = &screen.lesson;
     let mut lines = question(screen, theme, width);
     lines.push(Line::default());
     for (place, answer) in lesson.answers.iter().enumerate() {
         let chosen = screen.chosen == Some(place);
+        if answers == Answers::RightAndChosen && !answer.right && !chosen {
+            continue;
+        }
         let (mark, style) = match (answer.right, chosen) {
             (true, _) => ("✓", theme.focus()),
             (false, true) => ("✗", theme.role(Role::Warning)),
