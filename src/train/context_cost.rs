@@ -63,6 +63,12 @@ impl ModelCost {
     }
 }
 
+/// Whether every one of [`PRESETS`] has been measured at all [`LENGTHS`].
+pub fn has_all(costs: &[ModelCost]) -> bool {
+    let is_measured = |name, context| costs.iter().any(|model| model.name == name && model.cost.context == context);
+    PRESETS.iter().all(|name| LENGTHS.iter().all(|context| is_measured(*name, *context)))
+}
+
 /// What one form of a model costs, by formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct FormCost {

@@ -22,6 +22,8 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(*one), label(*other)),
         Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
         Quantity::LossOverPreset(name) => format!("loss over that of {name}"),
+        Quantity::KeptOver(pairs, others) => format!("memory at {pairs} pairs over {others}"),
+        Quantity::OperationsOver(pairs, others) => format!("operations at {pairs} pairs over {others}"),
         Quantity::WeightAboveOverBeside => "weight of a cell above over one beside".to_owned(),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
@@ -48,6 +50,8 @@ fn unit(quantity: &Quantity) -> Unit {
         | Quantity::ReferenceLossOver(..)
         | Quantity::LossOverFir(_)
         | Quantity::LossOverPreset(_)
+        | Quantity::KeptOver(..)
+        | Quantity::OperationsOver(..)
         | Quantity::WeightAboveOverBeside => Unit::Factor,
         Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
