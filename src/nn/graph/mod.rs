@@ -71,7 +71,6 @@ impl<D: Backend, T: Tape<f32, D>> GraphBuilder<D, T> {
         Self { nodes: RefCell::new(vec![Node { step: None, size }]), params: RefCell::default() }
     }
 
-
     /// What the graph reads.
     pub fn tokens(&self) -> Sequence<'_, D, T> {
         let size = self.nodes.borrow()[TOKENS.0].size;

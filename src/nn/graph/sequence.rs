@@ -10,9 +10,9 @@ use super::param::{Derived, Groups};
 use super::{Discretization, Graph, GraphBuilder, Node, Size};
 use crate::nn::step::{
     Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
-    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, ParamId, Project,
-    Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Scan, SelectiveScan, Slice,
-    SoftmaxAttention, Step, VectorScale, WindowLayer, WindowScan, WindowWeights,
+    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, ParamId,
+    Project, Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Scan, SelectiveScan,
+    Slice, SoftmaxAttention, Step, VectorScale, WindowLayer, WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
 

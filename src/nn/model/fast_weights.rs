@@ -22,7 +22,9 @@ use crate::nn::graph::{Erased, GraphBuilder, Kept, Memory, Sequence};
 use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::step::{Pairs, fast_weight_states};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Param, StateAt, Tensor3};
+use crate::nn::{
+    Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Param, StateAt, Tensor3,
+};
 use crate::task::{Layout, Shape};
 
 /// What the projections are built from.

@@ -9,8 +9,9 @@ use super::program::{CellKind, Derivation, FastWeightParts, Kernel, NodeId, Prog
 use crate::nn::graph::param::{Derived, ParamSource};
 use crate::nn::graph::{Graph, Size};
 use crate::nn::step::{
-    self, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Decay, Erase, FLOOR, FastWeights, HeadScan,
-    MaskedAttention, ParamId, Project, Recurrent, Row, RowOperation, Scan, Slice, Step, VectorScale, WindowWeights,
+    self, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Decay, Erase, FLOOR, FastWeights,
+    HeadScan, MaskedAttention, ParamId, Project, Recurrent, Row, RowOperation, Scan, Slice, Step, VectorScale,
+    WindowWeights,
 };
 use crate::nn::tensor::Matrix;
 
@@ -126,16 +127,12 @@ impl Lowering {
                 let of = self.weight(*of);
                 (Derivation::NegativeExp(of), self.program.weights[of].shape)
             }
-            Derived::Repeat(row, groups) => {
-                (Derivation::Repeat(self.weight(*row), groups.each), (1, groups.numbers()))
-            }
+            Derived::Repeat(row, groups) => (Derivation::Repeat(self.weight(*row), groups.each), (1, groups.numbers())),
             Derived::Grouped(column, groups) => {
                 let shape = (2 * groups.numbers(), groups.count);
                 (Derivation::Grouped(self.weight(*column), groups.count), shape)
             }
-            Derived::Spread(groups) => {
-                (Derivation::Spread { each: groups.each }, (groups.count, 2 * groups.numbers()))
-            }
+            Derived::Spread(groups) => (Derivation::Spread { each: groups.each }, (groups.count, 2 * groups.numbers())),
         };
         self.program.derive(derivation, shape)
     }
