@@ -146,8 +146,7 @@ impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
             direction.net.on(if direction.backwards { read.reverse() } else { read })
         });
         // Without a window to read the answer is zero, as that of a scan over no windows.
-        let answer = answers.reduce(Sequence::plus).unwrap_or_else(|| self.forward.on(tokens.last(1)));
-        answer
+        answers.reduce(Sequence::plus).unwrap_or_else(|| self.forward.on(tokens.last(1)))
     }
 
     /// The state of each direction that has a window to read, in the order in which it reads.
