@@ -164,8 +164,7 @@ impl<D: Device> LinearAttentionLayer<D> {
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        let mut tokens = tokens;
+    fn record<'g, T: Tape<f32, D>>(&self, mut tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         for (number, layer) in self.layers.iter().enumerate() {
             // Only the query's token is read after the last layer.
             let query_len = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
