@@ -16,7 +16,7 @@ use crate::reference::{Reference, Tuned};
 use crate::sweep;
 use crate::task::Objective;
 use crate::train::{
-    Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved,
+    Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved, TrainingTime,
 };
 use crate::uncertainty::with_error;
 
@@ -238,8 +238,8 @@ impl Report {
     }
 
     /// The same with the curves of a run.
-    pub fn with_curves(self, history: &History) -> Self {
-        Self { curves: Some(sweep::curves(history)), ..self }
+    pub fn with_curves(self, history: &History, time: &TrainingTime) -> Self {
+        Self { curves: Some(sweep::curves(history, time)), ..self }
     }
 
     /// One JSON object and the end of the line.

@@ -13,6 +13,7 @@ use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::session::Session;
 use crate::train::{History, ReferenceResult, TrainingTime};
+use crate::tui::widget::along::{Along, RunCurve};
 
 /// Kept runs at most: as many as there are colours for them.
 pub const MOST_KEPT: usize = 6;
@@ -37,6 +38,15 @@ pub struct Overlaid<'a> {
     pub number: usize,
     pub name: String,
     pub history: &'a History,
+    /// Where its steps lie on the axis of the curves.
+    pub along: Along<'a>,
+}
+
+impl<'a> Overlaid<'a> {
+    /// Its held-out loss.
+    pub fn eval_loss(&self) -> RunCurve<'a> {
+        RunCurve { series: &self.history.eval_loss, along: self.along }
+    }
 }
 
 impl KeptRun {
@@ -122,17 +132,22 @@ impl Lab {
     }
 
     /// The runs whose curves are shown beside this one's, those that train with it first, and a short name of this one.
-    pub fn overlaid(&self) -> (Vec<Overlaid<'_>>, String) {
+    pub fn overlaid<'a>(&'a self) -> (Vec<Overlaid<'a>>, String) {
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
         let own = self.words().filter(|_| !self.others.is_empty() || !kept.is_empty());
         let Some(own) = own else { return (vec![], String::new()) };
-        let live = self.others.iter().filter_map(|other| Some((other.run, &other.history, other.words()?)));
-        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (number, &run.history, run.words()));
+        let along = |history, time| self.steps.unit.along(history, time);
+        let of_live =
+            |other: &'a Self| Some((other.run, &other.history, along(&other.history, &other.time), other.words()?));
+        let live = self.others.iter().filter_map(of_live);
+        let of_kept =
+            |(number, run): (usize, &'a KeptRun)| (number, &run.history, along(&run.history, &run.time), run.words());
+        let kept = (self.first_kept()..).zip(kept).map(of_kept);
         let runs: Vec<_> = live.chain(kept).collect();
         let words: Vec<_> = runs.iter().map(|(.., words)| words.clone()).chain([own]).collect();
         let mut names = names(&words);
         let name = names.pop().unwrap_or_default();
-        let overlaid = |((number, history, _), name)| Overlaid { number, name, history };
+        let overlaid = |((number, history, along, _), name)| Overlaid { number, name, history, along };
         (runs.into_iter().zip(names).map(overlaid).collect(), name)
     }
 

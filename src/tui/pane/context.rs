@@ -111,10 +111,10 @@ fn render_curves(
     let both = || learners.iter().zip(&series).rev();
     let stroke = |learner: &Learner| if theme.colours() { Stroke::Solid } else { learner.stroke };
     let mut traces: Vec<Trace> =
-        both().map(|(learner, series)| Trace::Curve(series, stroke(learner), learner.style)).collect();
+        both().map(|(learner, series)| Trace::Curve(series.into(), stroke(learner), learner.style)).collect();
     let gutter = if wide { 26 } else { 16 };
     if usize::from(area.width.saturating_sub(gutter)) >= MARKED * (pairs + 1) {
-        traces.extend(both().map(|(learner, series)| Trace::Marks(series, learner.mark, learner.style)));
+        traces.extend(both().map(|(learner, series)| Trace::Marks(series.into(), learner.mark, learner.style)));
     }
     let labels = learners.iter().filter_map(|learner| {
         let value = cursor.map_or_else(|| learner.losses.last(), |pairs| learner.losses.get(pairs));

@@ -1,5 +1,6 @@
 //! Parts of panes. They know numbers, styles and areas, and nothing of runs and references.
 
+pub mod along;
 pub mod big;
 pub mod braille;
 pub mod heatmap;
