@@ -106,6 +106,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-state", zoomed(Pane::State)),
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
+        ("zoomed-cost", zoomed(Pane::Cost)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (

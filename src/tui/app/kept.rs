@@ -37,6 +37,7 @@ pub struct Overlaid<'a> {
     /// From 0: it has the digit and the colour of this number everywhere.
     pub number: usize,
     pub name: String,
+    pub preset: &'a Preset,
     pub history: &'a History,
     /// Where its steps lie on the axis of the curves.
     pub along: Along<'a>,
@@ -132,23 +133,27 @@ impl Lab {
     }
 
     /// The runs whose curves are shown beside this one's, those that train with it first, and a short name of this one.
-    pub fn overlaid<'a>(&'a self) -> (Vec<Overlaid<'a>>, String) {
+    pub fn overlaid(&self) -> (Vec<Overlaid<'_>>, String) {
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
         let own = self.words().filter(|_| !self.others.is_empty() || !kept.is_empty());
         let Some(own) = own else { return (vec![], String::new()) };
-        let along = |history, time| self.steps.unit.along(history, time);
-        let of_live =
-            |other: &'a Self| Some((other.run, &other.history, along(&other.history, &other.time), other.words()?));
-        let live = self.others.iter().filter_map(of_live);
-        let of_kept =
-            |(number, run): (usize, &'a KeptRun)| (number, &run.history, along(&run.history, &run.time), run.words());
-        let kept = (self.first_kept()..).zip(kept).map(of_kept);
-        let runs: Vec<_> = live.chain(kept).collect();
-        let words: Vec<_> = runs.iter().map(|(.., words)| words.clone()).chain([own]).collect();
+        let unit = self.steps.unit;
+        let live = self.others.iter().filter_map(|other| {
+            let (number, history, along) = (other.run, &other.history, unit.along(&other.history, &other.time));
+            let preset = &other.opened.as_ref()?.preset;
+            Some((Overlaid { number, name: String::new(), preset, history, along }, other.words()?))
+        });
+        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| {
+            let KeptRun { preset, history, time, .. } = run;
+            let along = unit.along(history, time);
+            (Overlaid { number, name: String::new(), preset, history, along }, run.words())
+        });
+        let (mut runs, mut words): (Vec<_>, Vec<_>) = live.chain(kept).unzip();
+        words.push(own);
         let mut names = names(&words);
         let name = names.pop().unwrap_or_default();
-        let overlaid = |((number, history, along, _), name)| Overlaid { number, name, history, along };
-        (runs.into_iter().zip(names).map(overlaid).collect(), name)
+        runs.iter_mut().zip(names).for_each(|(run, name)| run.name = name);
+        (runs, name)
     }
 
     /// What tells this run from others; `None` until it is open.

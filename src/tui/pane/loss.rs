@@ -15,7 +15,7 @@ use crate::tui::widget::braille::Stroke;
 use crate::series::Bucket;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
 use crate::tui::widget::scale::Scale;
-use crate::tui::widget::wrap::fit;
+use crate::tui::widget::wrap::{fit, width};
 
 /// From this width on labels are written out, and the title has a legend.
 const WIDE: u16 = 50;
@@ -29,7 +29,7 @@ const BETWEEN_DIGITS: u16 = 24;
 pub const ABOUT: &str =
     "The loss over the training. The line is the loss on held-out tasks, the dots are the least and the \
      greatest training loss of each column. The horizontal lines are the losses of the references on the same \
-     held-out tasks. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
+     held-out tasks, the dotted grey ones what theory expects of them, where there is a closed form. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
      rate. The key a changes the axis of the loss and x that of the steps, X makes it seconds or operations (– where \
      a run has none), and c reads values.";
 
@@ -69,6 +69,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let along = lab.along();
     let own = |series| RunCurve { series, along };
     traces.push(Trace::Curve(own(&history.eval_loss), Stroke::Solid, model.patch(theme.focus())));
+    // Beneath the measured losses, from which they differ by the sampling error.
+    let theory = |result: &&ReferenceResult| Some(Trace::Level(result.expected_loss()?, Stroke::Dotted, theme.muted()));
+    traces.extend(references.iter().filter_map(theory));
     traces.extend(references.iter().map(level));
     traces.push(Trace::Extremes(own(&history.train_loss), theme.faint(Role::Model)));
     // Each of several stands at other places.
@@ -205,8 +208,10 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
         (Reference::LeastSquares, false) => format!("{arrow}least sq."),
         (_, false) => format!("{arrow}{} {}", labels::label(reference), significant(result.loss, 3)),
         (_, true) => {
-            let digits = significant(result.loss, if below { 1 } else { 4 });
-            format!("{arrow}{} {digits}", labels::label(reference))
+            let text = format!("{arrow}{} {}", labels::label(reference), significant(result.loss, if below { 1 } else { 4 }));
+            // Where there is no space for both, the measured loss stays.
+            let theory = result.expected_loss().filter(|_| !below).map(|loss| format!("{text} theory {}", significant(loss, 4)));
+            theory.filter(|both| width(both) < usize::from(gutter(wide, true))).unwrap_or(text)
         }
     };
     EndLabel { value: result.loss, text, style: theme.role(labels::role(reference)) }

@@ -67,6 +67,7 @@ panes! {
     State: state, "state", UpperRight;
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
+    Cost: cost, "cost", LowerLeft;
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;

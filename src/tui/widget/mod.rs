@@ -9,5 +9,6 @@ pub mod panel;
 pub mod plot;
 pub mod points;
 pub mod scale;
+pub mod scatter;
 pub mod sparkline;
 pub mod wrap;

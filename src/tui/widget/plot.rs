@@ -63,12 +63,15 @@ pub struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    pub fn render(&self, area: Rect, buffer: &mut Buffer) {
+    /// The area between the axes and the labels; `None` if there is no space for it.
+    pub fn inner(&self, area: Rect) -> Option<Rect> {
         let gutter = if area.width > AXIS + self.gutter + 12 { self.gutter } else { 0 };
-        if area.width < AXIS + 2 + gutter || area.height < 3 {
-            return;
-        }
-        let inner = Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1);
+        let fits = area.width >= AXIS + 2 + gutter && area.height >= 3;
+        fits.then(|| Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1))
+    }
+
+    pub fn render(&self, area: Rect, buffer: &mut Buffer) {
+        let Some(inner) = self.inner(area) else { return };
         self.axes(inner, buffer);
         let mut raster = Raster::new(inner);
         self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
@@ -76,8 +79,9 @@ impl Plot<'_> {
         self.traces.iter().for_each(|trace| self.points(trace, inner, &raster, buffer));
         self.cursor(inner, buffer);
         self.marks(inner, buffer);
-        if gutter > 0 {
-            self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
+        if inner.right() < area.right() {
+            let gutter = Rect::new(inner.right(), area.y, area.right() - inner.right(), inner.height);
+            self.end_labels(gutter, buffer);
         }
     }
 
