@@ -10,6 +10,7 @@ use super::theme::Theme;
 use super::widget::along::{Along, RunCurve};
 use super::widget::plot::ValueCursor;
 use super::widget::wrap::wrap;
+use crate::lesson::PaneName;
 use crate::series::{Bucket, Series};
 
 /// A corner of the lab on a screen with space for four panes. Each lower corner shows one of several panes.
@@ -30,6 +31,12 @@ macro_rules! panes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Pane {
             $($pane,)*
+        }
+
+        impl From<PaneName> for Pane {
+            fn from(name: PaneName) -> Self {
+                match name { $(PaneName::$pane => Self::$pane,)* }
+            }
         }
 
         impl Pane {
