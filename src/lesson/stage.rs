@@ -65,6 +65,7 @@ pub enum PaneName {
     Distance,
     Context,
     Cost,
+    ContextCost,
     Fit,
     Runs,
     Predictions,

@@ -6,7 +6,8 @@ use nalgebra::{DMatrix, DVector};
 
 use super::filter::FREE_STEPS;
 use super::{
-    Descent, Field, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, descent, logistic, recursive,
+    Descent, Field, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, closed_form, descent, logistic,
+    recursive,
 };
 
 /// A reference with its parameters chosen.
@@ -211,6 +212,36 @@ impl Tuned {
                 reads.map(|read| field.by_distance(problem, read) * query).collect()
             }
             (Algorithm::Kriging(field), None) => reads.map(|read| field.kriging(problem, read) * query).collect(),
+        }
+    }
+
+    /// The expected loss after 0, 1, …, N pairs, by formula; `None` where there is no closed form for such tasks. The mean
+    /// over many tasks of the loss of [`Self::answers_by_pairs`] tends to it.
+    pub fn expected_by_pairs(&self, prior: &Prior) -> Option<Vec<f64>> {
+        let one_step = |eta| closed_form::loss_by_pairs(Online::Forgetting { eta, forgetting: 1.0 }, prior);
+        let least_squares = || {
+            let equal = self.simplest(prior) == Reference::LeastSquares;
+            equal.then(|| closed_form::least_squares_by_pairs(prior)).flatten()
+        };
+        match self.algorithm() {
+            Algorithm::Spectral(Filter::Zero) => one_step(0.0),
+            Algorithm::Spectral(Filter::Descent { eta, steps: 1 }) => one_step(eta),
+            Algorithm::Online(online) => closed_form::loss_by_pairs(online, prior),
+            Algorithm::Spectral(Filter::LeastSquares | Filter::Ridge { .. }) | Algorithm::ConjugateGradients { .. } => {
+                least_squares()
+            }
+            Algorithm::Spectral(
+                Filter::Descent { .. }
+                | Filter::Free { .. }
+                | Filter::Momentum { .. }
+                | Filter::Preconditioned { .. }
+                | Filter::Newton { .. },
+            )
+            | Algorithm::QueryJoined { .. }
+            | Algorithm::Recursive(_)
+            | Algorithm::Logistic { .. }
+            | Algorithm::ByDistance(_)
+            | Algorithm::Kriging(_) => None,
         }
     }
 

@@ -29,10 +29,10 @@ use serde::{Deserialize, Serialize};
 use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{normal, uniform};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A state-space model of a grid in a preset.
@@ -227,9 +227,7 @@ impl<D: Device> GridSsm<D> {
 }
 
 impl<D: Device> Net<D> for GridSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let tokens = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let u = tokens.project(self.write_y.taped()).times(tokens.project(self.write_x.taped()));
         let state = match (self.scan, &self.across) {
             (ScanOrder::Axes { rows, columns }, Some(across)) => {
@@ -239,7 +237,7 @@ impl<D: Device> Net<D> for GridSsm<D> {
             (ScanOrder::Axes { .. } | ScanOrder::Raster, _) => self.along.gather(u, self.query),
         };
         let query = tokens.slice(self.query..self.query + 1).project(self.pick.taped());
-        state.project(self.read.taped()).times_vector(query).answer(input)
+        state.project(self.read.taped()).times_vector(query)
     }
 
     /// S from the first cells on, row by row, and the weights that it implies for a query.
