@@ -205,7 +205,9 @@ impl Lab {
         let descent_loss = self.descent_loss();
         // Steps of gradient descent, and what is to be reached, are those of a run's own task.
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
-        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (Some(number), descent_loss, run.compared(descent_loss)));
+        let kept = (self.first_kept()..)
+            .zip(kept)
+            .map(|(number, run)| (Some(number), descent_loss, run.compared(descent_loss)));
         let live = self.others.iter().map(|other| (Some(other.run), other.descent_loss(), other.compared()));
         let runs = live.chain(kept).chain([(None, descent_loss, self.compared())]);
         let row = |(number, level, run): (_, Option<f64>, Option<Compared<'_>>)| {

@@ -164,7 +164,8 @@ impl Plot<'_> {
         for bucket in curve.series.buckets() {
             let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(curve.value(end)));
             let [Some(high), Some(low)] = ends.map(|share| share.map(|share| dot_row(share, raster))) else { continue };
-            let Some(column) = self.column(curve.along, bucket.step, raster).and_then(|x| columns.get_mut(x as usize)) else {
+            let Some(column) = self.column(curve.along, bucket.step, raster).and_then(|x| columns.get_mut(x as usize))
+            else {
                 continue;
             };
             *column = Some(column.map_or((high, low), |(top, foot)| (high.min(top), low.max(foot))));
@@ -203,7 +204,8 @@ impl Plot<'_> {
             Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
         };
         for bucket in curve.series.buckets() {
-            let cell = self.column(curve.along, bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
+            let cell =
+                self.column(curve.along, bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
             // A point outside is not shown: a mark at the edge would show a wrong value.
             let share = || self.y.share(curve.value(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
             let Some((cell, share)) = cell.and_then(|cell| Some((cell, share()?))) else { continue };
