@@ -60,8 +60,8 @@ pub enum Quantity {
     /// Held-out loss divided by that of another preset of the same task after its own last claim, trained with the same
     /// seed. Only `innerloop verify`, which trains both, checks it.
     LossOverPreset(String),
-    /// What the model keeps from one token to the next after a context of so many pairs, over what it keeps after so many
-    /// others: 1 for a state of fixed size. A model that reads all tokens at once: what it keeps meanwhile.
+    /// What the model keeps from one token to the next after a context of so many pairs, over what it keeps after so
+    /// many others: 1 for a state of fixed size. A model that reads all tokens at once: what it keeps meanwhile.
     KeptOver(usize, usize),
     /// Operations of the last token of a context of so many pairs, over those with so many others.
     OperationsOver(usize, usize),

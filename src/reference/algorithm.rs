@@ -249,8 +249,8 @@ mod tests {
     fn names_are_those_of_the_json() {
         let names: Vec<String> = Reference::ALL.iter().map(ToString::to_string).collect();
         let expected = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd-2-free gd-3-free gd-1-forgetting gd-1-distance gd++ \
-                        gd++-query lms nlms leaky-lms cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 least-squares ridge \
-                        recursive-least-squares rls-forgetting kalman kriging bayes";
+                        gd++-query lms nlms leaky-lms cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 \
+                        least-squares ridge recursive-least-squares rls-forgetting kalman kriging bayes";
         assert_eq!(names.join(" "), expected);
         assert_eq!(format!("{:>6}|{:<6}|", Reference::Gd(1), Reference::Zero), "  gd-1|zero  |");
         assert_eq!(Reference::Frozen(Descent::Gd(3)).to_string(), "gd-3-frozen");

@@ -2,7 +2,7 @@
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | K, k | covariance of an entry of W between two cells, and between the cells and the query's: s_w² exp(−r²/2ℓ²) | (N, N), (N) |
+//! | K, k | covariance of W between cells, and with the query's: s_w² exp(−r²/2ℓ²) | (N, N), (N) |
 //! | g | the weight of each cell in a gradient step | (N) |
 //!
 //! **Kriging** is Gaussian-process regression of W at the query's cell (Matheron 1963; Rasmussen & Williams 2006, eq.

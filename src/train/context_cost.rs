@@ -1,4 +1,4 @@
-//! What the length of the context costs a model: time measured on this machine, memory and operations by their formulas.
+//! What the length of the context costs a model: time measured on this machine, memory and operations by formula.
 //!
 //! The time is that of a training step, sampling, forward and backward pass and update, with all tokens at once. Token
 //! by token a model that has such a form would read a sequence as it arrives; the lab trains in parallel and has no
@@ -7,15 +7,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, bail};
 use dfdx::prelude::Cpu;
 use serde::Serialize;
 
 use super::trainer::{Run, StepProgress, Trainer};
 use crate::nn::model::{Architecture, GdConstants};
 use crate::nn::{Cost, Costs};
-use crate::preset::{self, Preset};
-use crate::task::{Stream, StreamKey};
+use crate::preset::Preset;
+use crate::task::{Classification, Differentiation, Linear, Sine, Stream, StreamKey, Task};
 
 /// N, the lengths that are measured.
 pub const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -85,14 +85,26 @@ impl From<Cost> for FormCost {
     }
 }
 
-/// The preset with a context of N pairs, and with the batch that is measured.
+/// The preset with a context of N pairs, and with the batch that is measured. How much memory a preset may take is not
+/// checked: the states of all tokens, which the lab shows and which take the most, are not made here.
 ///
 /// # Errors
-/// Its task has no such field, or its model cannot read so many.
+/// Its task has no length, or its model cannot read so many pairs.
 pub fn with_context(preset: &Preset, context: usize) -> Result<Preset> {
-    let settings = [("train.batch", BATCH.to_string()), ("task.context", context.to_string())];
-    let settings = settings.iter().map(|(key, value)| (*key, value.as_str()));
-    preset::set(preset, settings).map_err(|error| anyhow!("{error}"))
+    let task = match preset.task.clone() {
+        Task::Linear(task) => Task::Linear(Linear { context, ..task }),
+        Task::Sine(task) => Task::Sine(Sine { context, ..task }),
+        Task::Classification(task) => Task::Classification(Classification { context, ..task }),
+        Task::Differentiation(task) => Task::Differentiation(Differentiation { context, ..task }),
+        Task::LinearGrid(_) => {
+            bail!("task: the context of a grid is all of its cells, so its length cannot be changed")
+        }
+    };
+    task.check(preset.layout)?;
+    preset.model.check(task.shape(), preset.layout)?;
+    let mut preset = Preset { task, ..preset.clone() };
+    preset.train.batch = BATCH;
+    Ok(preset)
 }
 
 impl ContextCost {
@@ -136,6 +148,7 @@ fn seconds_per_step(preset: Preset) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preset;
 
     #[test]
     fn a_recurrence_keeps_its_state_and_attention_a_cache() {
@@ -166,6 +179,6 @@ mod tests {
     #[test]
     fn a_task_without_a_context_is_refused() {
         let (_, preset) = preset::find("grid-axes").unwrap();
-        assert!(with_context(&preset, 8).unwrap_err().to_string().contains("task.context"));
+        assert!(with_context(&preset, 8).unwrap_err().to_string().contains("grid"));
     }
 }

@@ -3,24 +3,24 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | e_ij = [x; y] | token of a cell, [x_q; 0] of the query's | (w), w = d + d_out |
-//! | `write_y` By, `write_x` Bx | input matrices, whose results are multiplied: u_ij = (e_ij By) ⊙ (e_ij Bx) | (w, n), n = d_out · d |
+//! | `write_y` By, `write_x` Bx | input matrices: u_ij = (e_ij By) ⊙ (e_ij Bx) | (w, n), n = d_out · d |
 //! | `Λ→`, `Λ←` | decay per cell, from cells before and after the query's | (1, n) each |
 //! | `Λ↓`, `Λ↑` | decay per row, from rows above and below, of a scan along both axes | (1, n) each |
 //! | `read` C | output matrix, whose result is read as (d_out, d) | (n, n) |
 //! | `pick` D | projection of the query's token | (w, d) |
 //!
-//! ŷ = (S C) (e_q D) with S = Σ_ij λ_ij ⊙ u_ij. With Λ = 1 and weights that select y and x, S is Σ y xᵀ and ŷ one step of
-//! gradient descent; the decays weigh each cell in it. They differ by [`ScanOrder`]:
+//! ŷ = (S C) (e_q D) with S = Σ_ij λ_ij ⊙ u_ij. With Λ = 1 and weights that select y and x, S is Σ y xᵀ and ŷ one
+//! step of gradient descent; the decays weigh each cell in it. They differ by [`ScanOrder`]:
 //!
-//! - along both axes λ_ij = Λ↕^|i − q| ⊙ Λ↔^|j − q|, the arrows by the side on which the cell lies. It is the sum of four
-//!   recurrences h_ij = a h_{i−1,j} + b h_{i,j−1} − a b h_{i−1,j−1} + u_ij, one from each corner, and is computed as scans
-//!   of every row, and one scan of their results;
-//! - in raster order, row by row, both ways, λ_ij = Λ^k with k the tokens between: a cell above the query's is `columns`
-//!   of them away, a cell beside it one.
+//! - along both axes λ_ij = Λ↕^|i − q| ⊙ Λ↔^|j − q|, the arrows by the side on which the cell lies. It is the sum of
+//!   four recurrences h_ij = a h_{i−1,j} + b h_{i,j−1} − a b h_{i−1,j−1} + u_ij, one from each corner, and is computed
+//!   as scans of every row, and one scan of their results;
+//! - in raster order, row by row, both ways, λ_ij = Λ^k with k the tokens between: a cell above the query's is
+//!   `columns` of them away, a cell beside it one.
 //!
-//! Sources: multidimensional recurrent networks, Graves et al. 2007 (0705.2011); separable state-space models of images,
-//! S4ND (2210.06583) and 2-D SSM (2306.06635); decay by the distance along both axes, RMT (2309.11523). Here one layer
-//! whose Λ do not depend on the token, as in [`super::gd_ssm`].
+//! Sources: multidimensional recurrent networks, Graves et al. 2007 (0705.2011); separable state-space models of
+//! images, S4ND (2210.06583) and 2-D SSM (2306.06635); decay by the distance along both axes, RMT (2309.11523). Here
+//! one layer whose Λ do not depend on the token, as in [`super::gd_ssm`].
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
@@ -89,8 +89,8 @@ impl Architecture for GridSsmSpec {
         vec![factor("By", "C"), factor("Bx", "C"), factor("C", "D"), factor("D", "C")]
     }
 
-    /// u and its sum; for the answer S C, e D and their product. What comes after the query is read towards it, so a new
-    /// token restarts that way: there is no step form.
+    /// u and its sum; for the answer S C, e D and their product. What comes after the query is read towards it, so a
+    /// new token restarts that way: there is no step form.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let (n, width) = (shape.outputs * shape.dim, layout.width(shape));
         let flops = 2 * matvec(width, n) + 3 * n + matvec(n, n) + matvec(width, shape.dim) + 2 * n;

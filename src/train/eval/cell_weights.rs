@@ -1,7 +1,7 @@
 //! How much each cell of a grid counts in an answer, of a model and of the references.
 //!
-//! A gradient step weighted by g answers ŷ = Σ_c g_c y_c (x_c · x_q), so that ∂ŷ/∂y_c = g_c (x_c · x_q). Of any learner the
-//! weight of a cell is the slope of ∂ŷ/∂y_c against x_c · x_q over held-out tasks, through the origin:
+//! A gradient step weighted by g answers ŷ = Σ_c g_c y_c (x_c · x_q), so that ∂ŷ/∂y_c = g_c (x_c · x_q). Of any learner
+//! the weight of a cell is the slope of ∂ŷ/∂y_c against x_c · x_q over held-out tasks, through the origin:
 //! g_c = Σ (∂ŷ/∂y_c) (x_c · x_q) / Σ (x_c · x_q)², averaged over outputs.
 
 use anyhow::Result;

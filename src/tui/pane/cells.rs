@@ -52,7 +52,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     ];
     // Each map has a scale of its own: a model's answers may be smaller than the references' and weigh cells alike.
     let space = (inside.width, inside.height - TEXT);
-    let Some(size) = CellSize::fitting(theme, (cells.rows, cells.columns), maps.len() as u16, GAP, space) else { return };
+    let shape = (cells.rows, cells.columns);
+    let Some(size) = CellSize::fitting(theme, shape, maps.len() as u16, GAP, space) else { return };
     let width = size.width(cells.columns);
     let step = (width + GAP).max((inside.width / maps.len() as u16).min(width + 4 * GAP));
     for (x, (title, short, role, weights)) in (inside.x..).step_by(usize::from(step)).zip(maps) {
