@@ -114,6 +114,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-state", zoomed(Pane::State)),
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
+        ("zoomed-cost", zoomed(Pane::Cost)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
@@ -125,6 +126,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ),
         ("zoomed-claims", zoomed(Pane::Claims)),
         ("compared", fixture::compared(3)),
+        ("over-seconds", fixture::over_seconds()),
         ("several", fixture::several()),
         ("sweep", fixture::sweep()),
         ("runs", after(fixture::compared(3), &[Action::Lab(LabAction::ShowRuns)])),
@@ -436,6 +438,31 @@ fn the_value_cursor_shows_the_values_of_every_curve_at_one_step() {
     assert!(shown.contains('┊'));
     let narrow = text(&render(&app, Depth::True, SIZES[0]));
     assert!(narrow.contains(&format!("Loss at step {number}")), "{narrow}");
+}
+
+#[test]
+fn curves_over_seconds_lie_at_their_seconds_and_a_run_without_them_says_so() {
+    let mut app = fixture::over_seconds();
+    app.update(Message::Key(Action::Lab(LabAction::ToggleValues)));
+    // At 6.8 seconds of both; the kept run was twice as fast, and had ended before.
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    let lab = app.lab.as_ref().unwrap();
+    let last = lab.kept[0].history.eval_loss.last().unwrap().1;
+    for words in ["Loss at step 3,400", "6.8", "2 – seed 2", &format!("1 {last:.4} seed 1"), "┃sec "] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    // Half way back on the axis of seconds, of 10: 1.8 s, step 900 here, and 1,800 there.
+    app.update(Message::Key(Action::Move(Move::PageUp)));
+    let lab = app.lab.as_ref().unwrap();
+    let step = lab.steps.cursor.unwrap();
+    let other = lab.kept[0].history.eval_loss.at(2 * step).unwrap().mean;
+    assert_eq!(step, 900);
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    assert!(shown.contains(&format!("1 {other:.4} seed 1")), "{other} {shown}");
+    // Operations are not known of any of them: the run was kept without.
+    app.update(Message::Key(Action::Lab(LabAction::NextAxisUnit)));
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    assert!(shown.contains("not known: X"), "{shown}");
 }
 
 #[test]

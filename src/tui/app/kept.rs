@@ -13,6 +13,7 @@ use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::session::Session;
 use crate::train::{History, ReferenceResult, TrainingTime};
+use crate::tui::widget::along::{Along, RunCurve};
 
 /// Kept runs at most: as many as there are colours for them.
 pub const MOST_KEPT: usize = 6;
@@ -36,7 +37,17 @@ pub struct Overlaid<'a> {
     /// From 0: it has the digit and the colour of this number everywhere.
     pub number: usize,
     pub name: String,
+    pub preset: &'a Preset,
     pub history: &'a History,
+    /// Where its steps lie on the axis of the curves.
+    pub along: Along<'a>,
+}
+
+impl<'a> Overlaid<'a> {
+    /// Its held-out loss.
+    pub fn eval_loss(&self) -> RunCurve<'a> {
+        RunCurve { series: &self.history.eval_loss, along: self.along }
+    }
 }
 
 impl KeptRun {
@@ -126,14 +137,23 @@ impl Lab {
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
         let own = self.words().filter(|_| !self.others.is_empty() || !kept.is_empty());
         let Some(own) = own else { return (vec![], String::new()) };
-        let live = self.others.iter().filter_map(|other| Some((other.run, &other.history, other.words()?)));
-        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (number, &run.history, run.words()));
-        let runs: Vec<_> = live.chain(kept).collect();
-        let words: Vec<_> = runs.iter().map(|(.., words)| words.clone()).chain([own]).collect();
+        let unit = self.steps.unit;
+        let live = self.others.iter().filter_map(|other| {
+            let (number, history, along) = (other.run, &other.history, unit.along(&other.history, &other.time));
+            let preset = &other.opened.as_ref()?.preset;
+            Some((Overlaid { number, name: String::new(), preset, history, along }, other.words()?))
+        });
+        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| {
+            let KeptRun { preset, history, time, .. } = run;
+            let along = unit.along(history, time);
+            (Overlaid { number, name: String::new(), preset, history, along }, run.words())
+        });
+        let (mut runs, mut words): (Vec<_>, Vec<_>) = live.chain(kept).unzip();
+        words.push(own);
         let mut names = names(&words);
         let name = names.pop().unwrap_or_default();
-        let overlaid = |((number, history, _), name)| Overlaid { number, name, history };
-        (runs.into_iter().zip(names).map(overlaid).collect(), name)
+        runs.iter_mut().zip(names).for_each(|(run, name)| run.name = name);
+        (runs, name)
     }
 
     /// What tells this run from others; `None` until it is open.

@@ -5,16 +5,17 @@ use ratatui::layout::Rect;
 
 use crate::reference::Reference;
 use crate::task::Objective;
-use crate::train::ReferenceResult;
-use crate::tui::app::{Lab, Overlaid};
+use crate::train::{LrChange, ReferenceResult};
+use crate::tui::app::{AxisUnit, Lab, Overlaid};
 use crate::tui::labels;
 use crate::tui::numbers::{count, short, significant};
 use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::along::{Along, RunCurve};
 use crate::tui::widget::braille::Stroke;
-use crate::series::{Bucket, Series};
+use crate::series::Bucket;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
 use crate::tui::widget::scale::Scale;
-use crate::tui::widget::wrap::fit;
+use crate::tui::widget::wrap::{fit, width};
 
 /// From this width on labels are written out, and the title has a legend.
 const WIDE: u16 = 50;
@@ -26,10 +27,11 @@ const BETWEEN_DIGITS: u16 = 24;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "The loss over the training steps. The line is the loss on held-out tasks, the dots are the least and the \
+    "The loss over the training. The line is the loss on held-out tasks, the dots are the least and the \
      greatest training loss of each column. The horizontal lines are the losses of the references on the same \
-     held-out tasks. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
-     rate. The key a changes the axis of the loss, x that of the steps, and c reads values.";
+     held-out tasks, the dotted grey ones what theory expects of them, where there is a closed form. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
+     rate. The key a changes the axis of the loss and x that of the steps, X makes it seconds or operations (– where \
+     a run has none), and c reads values.";
 
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
@@ -41,9 +43,14 @@ pub fn title(lab: &Lab, width: u16) -> String {
     if let Some(step) = lab.steps.cursor {
         return format!("{name} at step {}", count(step));
     }
+    let over = match lab.steps.unit {
+        AxisUnit::Steps => "",
+        AxisUnit::Seconds => " over seconds",
+        AxisUnit::Operations => " over operations",
+    };
     // The legend is left out first.
-    let whole = format!("{name}, {axis}{legend}");
-    if whole.chars().count() <= usize::from(width) { whole } else { format!("{name}, {axis}") }
+    let whole = format!("{name}{over}, {axis}{legend}");
+    if whole.chars().count() <= usize::from(width) { whole } else { format!("{name}{over}, {axis}") }
 }
 
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -59,9 +66,14 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Trace::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
     };
     let mut traces: Vec<Trace> = kept.iter().map(|run| curve(run, theme)).collect();
-    traces.push(Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
+    let along = lab.along();
+    let own = |series| RunCurve { series, along };
+    traces.push(Trace::Curve(own(&history.eval_loss), Stroke::Solid, model.patch(theme.focus())));
+    // Beneath the measured losses, from which they differ by the sampling error.
+    let theory = |result: &&ReferenceResult| Some(Trace::Level(result.expected_loss()?, Stroke::Dotted, theme.muted()));
+    traces.extend(references.iter().filter_map(theory));
     traces.extend(references.iter().map(level));
-    traces.push(Trace::Extremes(&history.train_loss, theme.faint(Role::Model)));
+    traces.push(Trace::Extremes(own(&history.train_loss), theme.faint(Role::Model)));
     // Each of several stands at other places.
     let every = BETWEEN_DIGITS.min(area.width / 4).max(kept.len() as u16);
     let first = |i: usize| 2 + (i * usize::from(every) / kept.len().max(1)) as u16;
@@ -79,10 +91,12 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         labels.push(EndLabel { value: f64::from(point.mean), text: training_label(&point, wide), style: model });
     }
     labels.extend(kept.iter().filter_map(|run| kept_label(lab, run, theme, wide)));
-    let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
+    let mark = |change: &LrChange| Some((along.at(change.step)?, format!("lr ×{}", short(change.factor))));
+    let marks = history.lr_changes.iter().filter_map(mark);
     let gutter = gutter(wide, !kept.is_empty());
     let (x, marks, cursor, muted) = (lab.steps_scale(), marks.collect(), super::value_cursor(lab, theme), theme.muted());
-    Plot { x, unit: "step", y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
+    Plot { x, unit: lab.steps.unit.label(), y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
+    super::say_unknown_axis(lab, theme, Rect { width: area.width.saturating_sub(gutter), ..area }, buffer);
 }
 
 /// The loss for a projector: a thick curve, and the lines of the main reference and of zero.
@@ -97,7 +111,8 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let model = theme.role(Role::Model).patch(theme.focus());
     let level = |result: &&ReferenceResult| Trace::Level(result.loss, Stroke::Thick, style(result.tuned.reference));
     let mut traces: Vec<Trace> = references.iter().map(level).collect();
-    traces.push(Trace::Curve(&lab.history.eval_loss, Stroke::Thick, model));
+    let curve = RunCurve { series: &lab.history.eval_loss, along: lab.along() };
+    traces.push(Trace::Curve(curve, Stroke::Thick, model));
     let label = |name: String, value: f64, style| EndLabel { value, text: format!("{name} {}", significant(value, 3)), style };
     let named = |result: &&ReferenceResult| {
         label(labels::label(result.tuned.reference), result.loss, style(result.tuned.reference))
@@ -106,7 +121,8 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let point = super::value_at(lab, &lab.history.eval_loss);
     labels.extend(point.map(|point| label("model".to_owned(), f64::from(point.mean), model)));
     let (x, cursor, muted) = (lab.steps_scale(), super::value_cursor(lab, theme), theme.muted());
-    Plot { x, unit: "step", y, traces, labels, gutter: 14, marks: vec![], cursor, muted }.render(area, buffer);
+    let unit = lab.steps.unit.label();
+    Plot { x, unit, y, traces, labels, gutter: 14, marks: vec![], cursor, muted }.render(area, buffer);
 }
 
 /// The held-out loss at the value cursor, else the latest; with its step where that is not the cursor's.
@@ -135,20 +151,25 @@ pub fn digit(number: usize) -> &'static str {
 }
 
 fn curve<'a>(run: &Overlaid<'a>, theme: Theme) -> Trace<'a> {
-    Trace::Curve(&run.history.eval_loss, Stroke::Solid, theme.role(Role::Kept(run.number)))
+    Trace::Curve(run.eval_loss(), Stroke::Solid, theme.role(Role::Kept(run.number)))
 }
 
 /// The digit along the curve of a run, from the cell `first` on in every so many.
 fn glyphs<'a>(run: &Overlaid<'a>, first: u16, every: u16, theme: Theme) -> Trace<'a> {
     let style = theme.role(Role::Kept(run.number)).patch(theme.focus());
-    Trace::Glyphs { series: &run.history.eval_loss, glyph: digit(run.number), first, every, style }
+    Trace::Glyphs { curve: run.eval_loss(), glyph: digit(run.number), first, every, style }
 }
 
-/// "1 0.2067 seed 1": the number stands first, so that it is never cut.
+/// "1 0.2067 seed 1": the number stands first, so that it is never cut. "1 – seed 1" where its place is not known.
 fn kept_label(lab: &Lab, run: &Overlaid, theme: Theme, wide: bool) -> Option<EndLabel> {
     let space = usize::from(gutter(wide, true)) - 1;
-    let value = f64::from(super::value_at(lab, &run.history.eval_loss)?.mean);
-    let text = fit(&format!("{} {} {}", digit(run.number), digits(value, wide), run.name), space);
+    let known = super::value_of_other(lab, run.eval_loss()).filter(|_| !matches!(run.along, Along::Unknown));
+    let value = f64::from(known.or_else(|| run.history.eval_loss.at(u64::MAX))?.mean);
+    let text = match known {
+        Some(_) => format!("{} {} {}", digit(run.number), digits(value, wide), run.name),
+        None => format!("{} – {}", digit(run.number), run.name),
+    };
+    let text = fit(&text, space);
     Some(EndLabel { value, text, style: theme.role(Role::Kept(run.number)) })
 }
 
@@ -187,8 +208,10 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
         (Reference::LeastSquares, false) => format!("{arrow}least sq."),
         (_, false) => format!("{arrow}{} {}", labels::label(reference), significant(result.loss, 3)),
         (_, true) => {
-            let digits = significant(result.loss, if below { 1 } else { 4 });
-            format!("{arrow}{} {digits}", labels::label(reference))
+            let text = format!("{arrow}{} {}", labels::label(reference), significant(result.loss, if below { 1 } else { 4 }));
+            // Where there is no space for both, the measured loss stays.
+            let theory = result.expected_loss().filter(|_| !below).map(|loss| format!("{text} theory {}", significant(loss, 4)));
+            theory.filter(|both| width(both) < usize::from(gutter(wide, true))).unwrap_or(text)
         }
     };
     EndLabel { value: result.loss, text, style: theme.role(labels::role(reference)) }
@@ -196,13 +219,17 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
 
 /// Around the visible part of the curves, and those references that are not far below them.
 fn axis(lab: &Lab, kept: &[Overlaid], references: &[&ReferenceResult]) -> Scale {
-    let (history, (first_step, last_step)) = (&lab.history, lab.steps.visible());
-    let range = |series: &Series| series.range_within(first_step, last_step);
-    let others = || kept.iter().filter_map(|run| range(&run.history.eval_loss));
-    let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(range);
+    let (history, along) = (&lab.history, lab.along());
+    let range = |RunCurve { series, along }: RunCurve| {
+        let (first, last) = lab.steps.visible(along);
+        series.range_within(first, last)
+    };
+    let others = || kept.iter().filter_map(|run| range(run.eval_loss()));
+    let own = |series| range(RunCurve { series, along });
+    let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(own);
     let curves = curves.chain(others());
     // The variation between batches must not move the axis: the held-out curve and the references set its low end.
-    let low = range(&history.eval_loss).into_iter().chain(others()).map(|(least, _)| f64::from(least));
+    let low = own(&history.eval_loss).into_iter().chain(others()).map(|(least, _)| f64::from(least));
     let levels = || references.iter().map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
     let gd = references.iter().filter(|result| matches!(result.tuned.reference, Reference::Gd(_)));
     let gd = gd.map(|result| result.loss).filter(|loss| loss.is_finite() && *loss > 0.0);
