@@ -2,7 +2,7 @@
 
 use super::{LessonPhase, LessonScreen};
 use crate::lesson::{Extra, Lesson};
-use crate::tui::app::App;
+use crate::tui::app::{App, StepsAxis};
 use crate::tui::effects::Effect;
 use crate::tui::message::LessonAction;
 use crate::tui::pane::Pane;
@@ -111,6 +111,9 @@ impl App {
         // The last one that is brought to the front has the focus.
         stage.panes.iter().rev().for_each(|pane| lab.focus_on(Pane::from(*pane)));
         lab.zoom = stage.zoom;
+        if let Some(axis) = stage.axis {
+            lab.steps = StepsAxis::of(axis.into(), stage.log);
+        }
         for extra in &stage.measure {
             // What was measured before is not of this stage.
             match extra {
