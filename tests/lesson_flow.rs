@@ -150,14 +150,15 @@ fn what_a_stage_measures_is_ordered_for_every_run_and_waited_for() {
         report(&mut app, Update { run, opened: Some(opened), ..Update::default() });
     }
     assert_eq!(at_step(&mut app, 0, 3_000, Phase::Running), [], "the other run is behind");
-    let orders = at_step(&mut app, 1, 3_000, Phase::Running);
+    assert_eq!(at_step(&mut app, 1, 3_000, Phase::Running), [], "the second stage has begun");
+    let mut orders = vec![];
+    for run in [0, 1] {
+        at_step(&mut app, run, fixture::STEPS, Phase::Finished);
+        orders = report(&mut app, Update { run, checked: Some(fixture::outcome()), ..Update::default() });
+    }
     let focus = |run| Effect::Order(Order::Focus(run));
     let fit = || Effect::Order(Order::Fit);
     assert_eq!(orders, [focus(0), fit(), focus(1), fit(), focus(0)]);
-    for run in [0, 1] {
-        at_step(&mut app, run, fixture::STEPS, Phase::Finished);
-        report(&mut app, Update { run, checked: Some(fixture::outcome()), ..Update::default() });
-    }
     assert!(!app.lab.as_ref().unwrap().caption.as_ref().unwrap().waits, "the fits are not there");
     for run in [0, 1] {
         let fitted = innerloop::worker::Fitted { step: 1, fits: Err("x".to_owned()) };

@@ -32,7 +32,7 @@ pub struct Stage {
     /// That axis is logarithmic.
     #[serde(default)]
     pub log: bool,
-    /// What is measured when the stage begins. The stage lasts until that is done.
+    /// What is measured when `until` holds. The stage lasts until that is done.
     #[serde(default)]
     pub measure: Vec<Extra>,
     /// Training pauses at the end of the stage, and the next one waits for a key.
