@@ -107,6 +107,8 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
+        ("zoomed-weights", zoomed(Pane::Weights)),
+        ("zoomed-probes", zoomed(Pane::Probes)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
             "shifted",

@@ -60,6 +60,8 @@ pub enum Quantity {
     /// Held-out loss divided by that of another preset of the same task after its own last claim, trained with the same
     /// seed. Only `innerloop verify`, which trains both, checks it.
     LossOverPreset(String),
+    /// R² of a learner's answers as a linear map of the query's token after so many layers; 0 is the embedding.
+    LinearProbe { layer: usize, learner: Reference },
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
     /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about
@@ -155,6 +157,7 @@ impl fmt::Display for Quantity {
             Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),
             Self::LossOverFir(length) => write!(f, "loss over that of the best linear filter of {length} tokens"),
             Self::LossOverPreset(name) => write!(f, "loss over that of the preset {name}"),
+            Self::LinearProbe { layer, learner } => write!(f, "R² of {learner} in layer {layer}"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
             Self::NearestNone => f.write_str("no reference is near"),

@@ -62,6 +62,8 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
             let all_rules = fast_weights(init).into_iter().chain([ModelSpec::DeltaProduct(product)]);
             all.extend(all_rules.map(|spec| (spec, Layout::Joined, task(outputs))));
         }
+        let shorter = [1, 2].map(|window| ModelSpec::GdSsm(GdSsmSpec { window, ..GdSsmSpec::new(init) }));
+        all.extend(shorter.map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
         let features = ModelSpec::GdSsmMlp(GdSsmMlpSpec { features: 3, units: 4 });
         all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {

@@ -16,7 +16,7 @@
 //! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Configured, LinearBlock, Setting};
@@ -29,7 +29,7 @@ use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
 use crate::nn::step::attention_matrix;
 use crate::nn::weights::{numbered, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Matrix, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer in a preset.
@@ -173,16 +173,34 @@ impl<D: Device> TransformerLayer<D> {
     }
 }
 
+impl<D: Device> Transformer<D> {
+    /// The query's token after the first `layers` layers: one token.
+    fn query_after<'g, T: Tape<f32, D>>(&self, layers: usize, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let mut tokens = self.embedding.on(tokens.slice(0..self.query + 1));
+        for (number, layer) in self.layers[..layers].iter().enumerate() {
+            // After the last layer only the query is read.
+            let asked = if number + 1 == layers { 1 } else { tokens.length() };
+            tokens = layer.last(tokens, asked, &self.spec);
+        }
+        tokens.last(1)
+    }
+}
+
 impl<D: Device> Net<D> for Transformer<D> {
     fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
         let builder = GraphBuilder::new(&input);
-        let mut tokens = self.embedding.on(builder.tokens().slice(0..self.query + 1));
-        for (number, layer) in self.layers.iter().enumerate() {
-            // After the last layer only the query is read.
-            let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
-            tokens = layer.last(tokens, asked, &self.spec);
-        }
-        self.decoder.on(self.last_norm.on(tokens.last(1))).answer(input)
+        let query = self.query_after(self.layers.len(), builder.tokens());
+        self.decoder.on(self.last_norm.on(query)).answer(input)
+    }
+
+    fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
+        let latent = |layers: usize| {
+            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let query = self.query_after(layers, builder.tokens()).run(input)?;
+            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
+        };
+        (0..=self.layers.len()).map(latent).collect()
     }
 
     /// The attention matrix of each head; the state at token t has its first t rows.

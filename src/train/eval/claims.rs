@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeldOut, Measurement, ReferenceResult};
+use super::{HeldOut, LinearProbes, Measurement, ReferenceResult};
 use crate::preset::{Claim, Quantity};
 use crate::reference::Reference;
 
@@ -16,15 +16,24 @@ pub struct ClaimCheck {
     pub held: bool,
 }
 
+/// What claims are checked against.
+#[derive(Clone, Copy)]
+pub struct Measured<'a> {
+    pub measurement: &'a Measurement,
+    pub held_out: &'a HeldOut,
+    /// Where a claim needs them and the network has layers.
+    pub probes: Option<&'a LinearProbes>,
+}
+
 impl ClaimCheck {
-    pub fn new(claim: &Claim, measurement: &Measurement, held_out: &HeldOut) -> Self {
-        let value = value(&claim.measure, measurement, held_out);
+    pub fn new(claim: &Claim, measured: Measured<'_>) -> Self {
+        let value = value(&claim.measure, measured);
         Self { held: claim.holds(value), claim: claim.clone(), value }
     }
 }
 
 /// The measured value of a quantity; NaN if there is none, and for those that need another run.
-fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> f64 {
+fn value(quantity: &Quantity, Measured { measurement, held_out, probes }: Measured<'_>) -> f64 {
     let equal = &measurement.equivalence;
     let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
         held_out.references().iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
@@ -41,6 +50,9 @@ fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> 
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
         Quantity::LossOverFir(length) => measurement.eval_loss / held_out.fir_loss(length),
         Quantity::LossOverPreset(_) => f64::NAN,
+        Quantity::LinearProbe { layer, learner } => {
+            probes.and_then(|probes| probes.r_squared(layer, learner)).unwrap_or(f64::NAN)
+        }
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
         Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),
         Quantity::NearestNone => f64::from(equal.nearest_within().is_none()),

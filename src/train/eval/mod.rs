@@ -7,14 +7,16 @@ mod equivalence;
 mod fit;
 mod held_out;
 mod hidden_state;
+pub mod linear_probes;
 mod loss_by_pairs;
 mod nearest;
 mod off_distribution;
 
-pub use claims::ClaimCheck;
+pub use claims::{ClaimCheck, Measured};
 pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
 pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};
-pub use hidden_state::{ContextPair, Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
+pub use hidden_state::{ContextPair, Grid, LayerState, ProbeSequence, Snapshot, TimeStep, WeightGrids, snapshot};
+pub use linear_probes::LinearProbes;
 pub use nearest::NEAR;
 pub use off_distribution::{Shift, Shifted, shifts};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 
 use super::Experiment;
-use crate::train::eval::{self, ClaimCheck, Fit, Measurement, Scope, Shift, Shifted, Snapshot};
+use crate::preset::Quantity;
+use crate::train::eval::{self, ClaimCheck, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted, Snapshot};
 
 impl Experiment {
     /// Measures the present weights on the held-out tasks and records the result.
@@ -72,8 +73,12 @@ impl Experiment {
                 &mut shifted
             };
             let measurement = experiment.measure_unrecorded(Scope::All)?;
-            let claims = due().filter(|claim| claim.set == *set);
-            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
+            let claims = || due().filter(|claim| claim.set == *set);
+            let probed = claims().any(|claim| matches!(claim.measure, Quantity::LinearProbe { .. }));
+            let probes = if probed { experiment.linear_probes()? } else { None };
+            let measured =
+                Measured { measurement: &measurement, held_out: &experiment.held_out, probes: probes.as_ref() };
+            checks.extend(claims().map(|claim| ClaimCheck::new(claim, measured)));
         }
         Ok(checks)
     }
@@ -84,8 +89,15 @@ impl Experiment {
         self.run.attempt(|run| run.batch_loss(batch))
     }
 
-    /// Hidden states and answers of the present weights.
-    pub fn snapshot(&mut self) -> Result<Snapshot> {
-        self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))
+    /// Hidden states and answers of the present weights, with linear probes where they are asked for.
+    pub fn snapshot(&mut self, with_probes: bool) -> Result<Snapshot> {
+        let linear_probes = if with_probes { self.linear_probes()? } else { None };
+        let snapshot = self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))?;
+        Ok(Snapshot { linear_probes, ..snapshot })
+    }
+
+    /// Which iterates of the textbook algorithms can be read out of each layer; `None` for a network without layers.
+    pub fn linear_probes(&mut self) -> Result<Option<LinearProbes>> {
+        self.run.attempt(|run| eval::linear_probes::measure(run, &self.held_out))
     }
 }

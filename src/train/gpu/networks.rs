@@ -4,6 +4,7 @@ use crate::nn::Activation;
 use crate::nn::graph::Discretization;
 use crate::nn::graph::gpu::program::{CellKind, Derivation, Kernel, NodeId, Program, Size, WeightId};
 use crate::nn::model::{GdSsmMlpSpec, LinearAttentionSpec, MlpSpec, ModelSpec, TransformerSpec};
+use crate::nn::step::Window;
 use crate::task::{Layout, Shape};
 
 /// Taps of the short convolutions.
@@ -24,11 +25,11 @@ pub fn program(spec: &ModelSpec, shape: Shape, layout: Layout) -> Program {
     let query = layout.query_place(shape);
     let mut b = Builder { program: Program::new(length, width) };
     match spec {
-        ModelSpec::GdSsm(_) => {
-            b.gd_ssm(0, length, width);
+        ModelSpec::GdSsm(spec) => {
+            b.gd_ssm(0, spec.window(), width);
         }
         ModelSpec::GdSsmStack(spec) => b.gd_ssm_stack(spec.layers, length, width),
-        ModelSpec::GdSsmMlp(spec) => b.gd_ssm_mlp(spec, shape, length),
+        ModelSpec::GdSsmMlp(spec) => b.gd_ssm_mlp(spec, shape),
         ModelSpec::BidirectionalGdSsm(_) => b.bidirectional(query, length, width),
         ModelSpec::ProductSsm(_) => b.product_ssm(shape, length, width),
         ModelSpec::LinearAttention(spec) => b.linear_attention(spec, length, width),
@@ -157,24 +158,23 @@ impl Builder {
     }
 
     /// Reads x with Λ, Q, the pick and C, new parameters: (1, d).
-    fn gd_ssm(&mut self, x: NodeId, length: usize, d: usize) -> NodeId {
-        let weights = self.window();
-        let [decay, mix, pick, read] = weights(self, d);
-        let _ = length;
-        let gathered = self.push(Kernel::WindowScan { x, weights: [decay, mix, pick] }, 1, d);
+    fn gd_ssm(&mut self, x: NodeId, window: Window, d: usize) -> NodeId {
+        let [decay, mix, pick, read] = self.window_weights(window, d);
+        let gathered = self.push(Kernel::WindowScan { x, window, weights: [decay, mix, pick] }, 1, d);
         let turned = self.program.derive(Derivation::Transposed(read), (d, d));
         self.push(Kernel::Project { x: gathered, weight: turned, bias: None }, 1, d)
     }
 
-    fn window(&self) -> impl Fn(&mut Self, usize) -> [WeightId; 4] + use<> {
-        |b, d| [b.param(d, d), b.param(3, 3), b.param(3, 1), b.param(d, d)]
+    /// Λ, Q, the pick and C.
+    fn window_weights(&mut self, window: Window, d: usize) -> [WeightId; 4] {
+        let w = window.rows();
+        [self.param(d, d), self.param(w, w), self.param(w, 1), self.param(d, d)]
     }
 
     fn gd_ssm_stack(&mut self, layers: usize, length: usize, d: usize) {
         let mut tokens = self.push(Kernel::Part { x: 0, first: 0, factor: 1.0 }, length + 1, d);
         for _ in 0..layers {
-            let weights = self.window();
-            let [decay, mix, pick, read] = weights(self, d);
+            let [decay, mix, pick, read] = self.window_weights(Window::Three, d);
             let answers = self.push(Kernel::WindowLayer { x: tokens, weights: [decay, mix, pick] }, length + 1, d);
             let turned = self.program.derive(Derivation::Transposed(read), (d, d));
             let read = self.push(Kernel::Project { x: answers, weight: turned, bias: None }, length + 1, d);
@@ -184,13 +184,13 @@ impl Builder {
         self.push(Kernel::Part { x: tokens, first: length * d, factor: -1.0 }, 1, d);
     }
 
-    fn gd_ssm_mlp(&mut self, spec: &GdSsmMlpSpec, shape: Shape, length: usize) {
+    fn gd_ssm_mlp(&mut self, spec: &GdSsmMlpSpec, shape: Shape) {
         let (m, n, width) = (spec.features, spec.units, self.size(0).width);
         let (bend, embed) = (self.linear(width, n), self.linear(n, m));
         let bent = self.affine(0, bend);
         let bent = self.apply(Activation::Tanh, bent);
         let embedded = self.affine(bent, embed);
-        let said = self.gd_ssm(embedded, length, m);
+        let said = self.gd_ssm(embedded, Window::Three, m);
         let (value, gate, decode) = (self.linear(m, n), self.linear(m, n), self.linear(n, shape.outputs));
         let gate = self.affine(said, gate);
         let gate = self.apply(Activation::Gelu, gate);
@@ -205,8 +205,7 @@ impl Builder {
         for (places, backwards) in ways.into_iter().zip([false, true]) {
             if places.len() < 3 {
                 // Parameters that nothing reads.
-                let weights = self.window();
-                weights(self, d);
+                self.window_weights(Window::Three, d);
                 continue;
             }
             let part = Kernel::Part { x: 0, first: places.start * d, factor: 1.0 };
@@ -214,7 +213,7 @@ impl Builder {
             if backwards {
                 tokens = self.push(Kernel::Reverse(tokens), places.len(), d);
             }
-            answers.push(self.gd_ssm(tokens, places.len(), d));
+            answers.push(self.gd_ssm(tokens, Window::Three, d));
         }
         if let [x, y] = answers[..] {
             self.plus(x, y);

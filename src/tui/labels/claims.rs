@@ -22,6 +22,7 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(*one), label(*other)),
         Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
         Quantity::LossOverPreset(name) => format!("loss over that of {name}"),
+        Quantity::LinearProbe { layer, learner } => format!("R² of {} in layer {layer}", label(*learner)),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
         Quantity::NearestNone => "no reference is near".to_owned(),
@@ -47,7 +48,10 @@ fn unit(quantity: &Quantity) -> Unit {
         | Quantity::ReferenceLossOver(..)
         | Quantity::LossOverFir(_)
         | Quantity::LossOverPreset(_) => Unit::Factor,
-        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
+        Quantity::SensitivityCosine
+        | Quantity::StateCosine
+        | Quantity::ReadStateCosine
+        | Quantity::LinearProbe { .. } => Unit::Cosine,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }
 }

@@ -68,6 +68,8 @@ panes! {
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
+    Weights: weights, "weights", LowerRight;
+    Probes: linear_probes, "linear probes", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Claims: claims, "claims", LowerRight;
 }
