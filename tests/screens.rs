@@ -109,6 +109,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-weights", zoomed(Pane::Weights)),
         ("zoomed-probes", zoomed(Pane::Probes)),
+        ("zoomed-impulse", zoomed(Pane::Impulse)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
             "shifted",

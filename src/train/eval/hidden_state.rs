@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::super::trainer::Run;
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
+use super::impulse_response::{self, ImpulseResponse};
 use super::linear_probes::LinearProbes;
 use crate::nn::{Canonical, LayerStates, StateAt, parameter_difference};
 use crate::preset::Preset;
@@ -87,6 +88,8 @@ pub struct Snapshot {
     pub probes: Vec<ProbeSequence>,
     /// The weights of a model that can be compared with a construction's.
     pub weights: Vec<WeightGrids>,
+    /// Of a network that reads a sampled signal.
+    pub impulse_response: Option<ImpulseResponse>,
     /// Where they were asked for, of a network with layers.
     pub linear_probes: Option<LinearProbes>,
     /// (reference, model) answers to held-out queries, one pair per output.
@@ -109,6 +112,7 @@ pub fn snapshot(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64) -
         tokens: preset.layout.tokens(preset.task.shape()),
         layer_names: layers.iter().map(|layer| layer.name.clone()).collect(),
         probes: probes.collect(),
+        impulse_response: impulse_response::measure(run, preset, held_out)?,
         linear_probes: None,
         weights: run.canonical().into_iter().map(weight_grids).collect(),
         parity: solved.iter().copied().zip(answers).collect(),

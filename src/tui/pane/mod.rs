@@ -66,6 +66,7 @@ panes! {
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
     Fit: fit, "fit", LowerLeft;
+    Impulse: impulse_response, "impulse response", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Weights: weights, "weights", LowerRight;
