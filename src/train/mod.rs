@@ -31,7 +31,7 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse, LayerState, LinearProbes,
+    ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse, LayerState, LinearProbes,
     LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope, Shift, Shifted, Snapshot,
     TimeStep, WeightGrids, shifts,
 };

@@ -25,6 +25,14 @@ pub struct Measured<'a> {
     pub probes: Option<&'a LinearProbes>,
 }
 
+/// What the claims for one step came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClaimChecks {
+    pub checks: Vec<ClaimCheck>,
+    /// The loss on all held-out tasks; `None` if no claim is about them at this step.
+    pub loss: Option<f64>,
+}
+
 impl ClaimCheck {
     pub fn new(claim: &Claim, measured: Measured<'_>) -> Self {
         let value = value(&claim.measure, measured);

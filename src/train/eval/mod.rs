@@ -13,7 +13,7 @@ mod loss_by_pairs;
 mod nearest;
 mod off_distribution;
 
-pub use claims::{ClaimCheck, Measured};
+pub use claims::{ClaimCheck, ClaimChecks, Measured};
 pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
 pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};
