@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::Result;
 
 use crate::preset::Preset;
+use crate::series::Series;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
@@ -160,6 +161,8 @@ pub struct Update {
     pub history: Option<History>,
     /// Replaces the time of the training; comes with the history and with each measurement.
     pub time: Option<TrainingTime>,
+    /// Replaces the curve of the operations of training; comes with each measurement.
+    pub operations: Option<Series>,
     pub steps: Vec<StepReport>,
     pub measurements: Vec<Measurement>,
     pub lr_changes: Vec<LrChange>,

@@ -31,9 +31,9 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse, LayerState, LinearProbes,
-    LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope, Shift, Shifted, Snapshot,
-    TimeStep, WeightGrids, shifts,
+    ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse, LayerState,
+    LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope, Shift, Shifted,
+    Snapshot, TimeStep, WeightGrids, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};

@@ -30,7 +30,7 @@ use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{entries, normal};
 use crate::nn::weights::{numbered, weight, weights};
 use crate::nn::{
-    Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Matrix, Net, Param, StateAt, Tensor3,
+    Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Param, StateAt, Tensor3,
 };
 use crate::task::{Layout, Shape};
 
@@ -178,10 +178,9 @@ impl<D: Device> LinearAttention<D> {
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let tokens = self.query_after(self.layers.len(), builder.tokens());
-        tokens.columns(self.dim..tokens.width()).answer(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let query = self.query_after(self.layers.len(), tokens);
+        query.columns(self.dim..query.width())
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {

@@ -29,7 +29,7 @@ use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
 use crate::nn::step::attention_matrix;
 use crate::nn::weights::{numbered, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Matrix, Net, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer in a preset.
@@ -187,10 +187,8 @@ impl<D: Device> Transformer<D> {
 }
 
 impl<D: Device> Net<D> for Transformer<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let query = self.query_after(self.layers.len(), builder.tokens());
-        self.decoder.on(self.last_norm.on(query)).answer(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        self.decoder.on(self.last_norm.on(self.query_after(self.layers.len(), tokens)))
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {

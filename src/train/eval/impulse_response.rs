@@ -42,7 +42,6 @@ pub struct FilterResponse {
 }
 
 /// That of the present weights; `None` where inputs are no signal.
-#[expect(clippy::wildcard_enum_match_arm, reason = "one task of signals")]
 pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut) -> Result<Option<ImpulseResponse>> {
     let Task::Differentiation(_) = &preset.task else { return Ok(None) };
     let shape = preset.task.shape();

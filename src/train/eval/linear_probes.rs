@@ -44,7 +44,6 @@ impl LinearProbes {
 }
 
 /// Whether the answers of an algorithm are an iterate of descent or of Newton's method, or what both lead to.
-#[expect(clippy::wildcard_enum_match_arm, reason = "few of the references are iterates")]
 fn is_iterate(reference: Reference) -> bool {
     matches!(reference, Reference::Gd(_) | Reference::Newton(_) | Reference::LeastSquares)
 }
@@ -88,7 +87,7 @@ fn explained(features: &DMatrix<f64>, targets: &DMatrix<f64>, outputs: usize) ->
     };
     let map = cholesky.solve(&fitted.tr_mul(&targets.rows(0, half)));
     let truth = targets.rows(half, half);
-    let rest = &truth - judged * map;
+    let rest = truth - judged * map;
     let share = |group: usize| {
         let columns = group * outputs..(group + 1) * outputs;
         let unexplained: f64 = columns.clone().map(|column| rest.column(column).norm_squared()).sum();

@@ -6,7 +6,9 @@ use anyhow::{Result, anyhow};
 
 use super::Experiment;
 use crate::preset::Quantity;
-use crate::train::eval::{self, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted, Snapshot};
+use crate::train::eval::{
+    self, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted, Snapshot,
+};
 
 impl Experiment {
     /// Measures the present weights on the held-out tasks and records the result.

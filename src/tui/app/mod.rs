@@ -22,7 +22,7 @@ pub use kept::{KeptRun, MOST_KEPT, Overlaid};
 pub use lab::{Cursor, Lab, PACES};
 pub use lesson::{Caption, LessonPhase, LessonScreen};
 pub use sessions::{Column, SessionRow, SessionTable};
-pub use steps::StepsAxis;
+pub use steps::{AxisUnit, StepsAxis};
 pub use sweep::{Band, Ended, SweepScreen};
 
 use std::sync::Arc;

@@ -43,10 +43,10 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The responses to one input: of the model, and of each filter by the number of its tokens.
-fn of_input<'a>(
-    response: &'a ImpulseResponse,
+fn of_input(
+    response: &ImpulseResponse,
     pick: fn(&Response) -> &Vec<f64>,
-) -> impl Iterator<Item = (String, Role, &'a Vec<f64>)> {
+) -> impl Iterator<Item = (String, Role, &Vec<f64>)> {
     let filters = response.filters.iter();
     let filters = filters.map(move |filter| {
         (format!("{}-token filter", filter.tokens), Role::LeastSquares, pick(&filter.response))
