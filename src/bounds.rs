@@ -69,6 +69,8 @@ bounded! {
     interval: u64 = 1..=1_000_000;
     /// Layers of a model.
     layers: usize = 1..=64;
+    /// Tokens of a window.
+    window: usize = 1..=3;
     /// Units of a layer.
     units: usize = 1..=4096;
     /// Pairs of a block.

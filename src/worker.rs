@@ -56,6 +56,8 @@ pub enum Order {
     ContextCosts,
     /// Fits learners to the answers of the present weights.
     Fit,
+    /// Whether snapshots have linear probes from here on.
+    Probe(bool),
     /// Writes the session to the run's file; a run without one gets a new file in this folder.
     Save {
         folder: PathBuf,

@@ -118,6 +118,9 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-context", zoomed(Pane::Context)),
         ("zoomed-cost", zoomed(Pane::Cost)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
+        ("zoomed-weights", zoomed(Pane::Weights)),
+        ("zoomed-probes", zoomed(Pane::Probes)),
+        ("zoomed-impulse", zoomed(Pane::Impulse)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
             "shifted",

@@ -20,7 +20,7 @@ mod weights;
 pub use cost::{Cost, Costs};
 pub use device::{AdamStep, Device, Moments};
 pub use model::canonical::{Canonical, parameter_difference};
-pub use states::{LayerStates, StateAt};
+pub use states::{Latent, LayerStates, StateAt};
 pub use step::Activation;
 pub use tensor::{DeviceResult, GradTarget, Input, Matrix, Param, Scalar, Tensor3, numbers};
 pub use weights::Weights;
@@ -44,6 +44,14 @@ pub trait Net<D: Device>: Weights<D> {
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates>;
+
+    /// The query's token before the first layer and after each; empty for networks without layers.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn latents(&self, _tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
+        Ok(Vec::new())
+    }
 
     /// The learnt weights beside the values that the construction gives them; empty where there is no construction.
     fn canonical(&self, _gd_constants: GdConstants) -> Vec<Canonical> {

@@ -16,6 +16,25 @@ pub struct LayerStates {
     pub time_steps: Vec<StateAt>,
 }
 
+/// The query's token between the layers of a network, over a batch: what the next layer, or the decoder, reads of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latent {
+    /// "layer 1"; "embedding" before the first layer.
+    pub name: String,
+    /// Numbers of a token.
+    pub width: usize,
+    /// (batch, width).
+    pub values: Vec<f32>,
+}
+
+impl Latent {
+    /// After so many layers.
+    pub fn after(layers: usize, width: usize, values: Vec<f32>) -> Self {
+        let name = if layers == 0 { "embedding".to_owned() } else { format!("layer {layers}") };
+        Self { name, width, values }
+    }
+}
+
 /// The states of one layer, over a batch, after one step of its recurrence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StateAt {

@@ -69,6 +69,8 @@ pub enum Quantity {
     OperationsOver(usize, usize),
     /// On a grid, how much the cells right above and below the query's count, over those right beside it.
     WeightAboveOverBeside,
+    /// R² of a learner's answers as a linear map of the query's token after so many layers; 0 is the embedding.
+    LinearProbe { layer: usize, learner: Reference },
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
     /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about
@@ -170,6 +172,7 @@ impl fmt::Display for Quantity {
                 write!(f, "operations of a token at {pairs} pairs over those at {others}")
             }
             Self::WeightAboveOverBeside => f.write_str("weight of the cells above and below over that of those beside"),
+            Self::LinearProbe { layer, learner } => write!(f, "R² of {learner} in layer {layer}"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
             Self::NearestNone => f.write_str("no reference is near"),

@@ -37,6 +37,19 @@ impl Fir {
         Self { length, taps: inverse.map_or_else(|_| DMatrix::zeros(outputs, width), |inverse| cross * inverse) }
     }
 
+    /// What the first output answers to an impulse in the first number of x, 0, 1, … tokens before the query, and of y,
+    /// 1, 2, … tokens before it.
+    pub fn impulse(&self) -> (Vec<f64>, Vec<f64>) {
+        let outputs = self.taps.nrows();
+        let tap = |column: usize| self.taps.get((0, column)).copied().unwrap_or(0.0);
+        let earlier = self.length.saturating_sub(1);
+        // d + (L − 1)(d + d_out) columns.
+        let dim = (self.taps.ncols() - earlier * outputs) / self.length.max(1);
+        let token = |back: usize| if back == 0 { 0 } else { dim + (back - 1) * (dim + outputs) };
+        let signal = (0..self.length).map(|back| tap(token(back))).collect();
+        (signal, (1..=earlier).map(|back| tap(token(back) + dim)).collect())
+    }
+
     /// ŷ: (d_out).
     pub fn answer(&self, problem: &Problem) -> DVector<f64> {
         &self.taps * tokens(self.length, problem)
@@ -84,5 +97,9 @@ mod tests {
         assert!(error(1) > 0.05, "the query alone: {}", error(1));
         assert!(error(2) < 1e-6, "a token more: {}", error(2));
         assert!(error(9) < 1e-6, "more tokens than there are");
+        let filter = Fir::best(2, &waves);
+        let (signal, slope) = filter.impulse();
+        let answer = signal[0] * other.query[0] + signal[1] * other.x[5] + slope[0] * other.y[5];
+        assert!((answer - filter.answer(&other)[0]).abs() < 1e-12);
     }
 }

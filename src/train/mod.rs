@@ -32,8 +32,9 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement,
-    NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
+    CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse,
+    LayerState, LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope, Shift,
+    Shifted, Snapshot, TimeStep, WeightGrids, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};

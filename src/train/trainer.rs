@@ -22,7 +22,7 @@ use super::loss::{mean_loss, number};
 use super::solver::{Solved, Solver};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
-use crate::nn::{Device, GradTarget, Input, LayerStates, Matrix, Net, Scalar, Tensor3, numbers, parameter_difference};
+use crate::nn::{Canonical, Device, GradTarget, Input, Latent, LayerStates, Matrix, Net, Scalar, Tensor3, numbers};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Batch, Shape, Stream, StreamKey, rng};
@@ -70,8 +70,10 @@ pub trait Run {
     fn query_gradient(&self, tasks: &Batch, output_weights: Vec<f32>) -> Result<Vec<f32>>;
     /// Hidden states of every layer.
     fn states(&self, tasks: &Batch) -> Result<Vec<LayerStates>>;
-    /// Distance of the weights from the construction's: see [`parameter_difference`].
-    fn parameter_difference(&self) -> Option<f64>;
+    /// The query's token between layers: see [`Net::latents`].
+    fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>>;
+    /// The weights without their symmetries, beside the construction's: see [`Net::canonical`].
+    fn canonical(&self) -> Vec<Canonical>;
     /// What the last step solved for, if it did.
     fn solved(&self) -> Option<Solved> {
         None
@@ -309,8 +311,12 @@ impl<D: GpuSampler> Run for Trainer<D> {
         Ok(self.model.states(&self.tokens(tasks)?))
     }
 
-    fn parameter_difference(&self) -> Option<f64> {
-        parameter_difference(&self.model.canonical(self.gd_constants))
+    fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>> {
+        self.model.latents(&self.tokens(tasks)?).map_err(device_error)
+    }
+
+    fn canonical(&self) -> Vec<Canonical> {
+        self.model.canonical(self.gd_constants)
     }
 
     fn solved(&self) -> Option<Solved> {

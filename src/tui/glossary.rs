@@ -12,6 +12,10 @@ pub const TERMS: &[(&str, &str)] = &[
         "The model finds the rule of a task while it reads the pairs, in its forward pass. Its weights do not change.",
     ),
     ("token", "One column of numbers that the model reads: x, y, or both, as the layout of the preset says."),
+    (
+        "window",
+        "The neighbouring tokens that a GD-SSM multiplies with each other. With three it sees a pair and the input after it.",
+    ),
     ("query", "The last input of a sequence. The model answers it from the pairs before it."),
     ("d, N", "d is the number of entries of x, N the number of pairs before the query."),
     ("loss", "Half the squared error of an answer, in the mean over outputs and tasks; of classes the cross-entropy."),
@@ -56,7 +60,11 @@ pub const TERMS: &[(&str, &str)] = &[
         "cosine",
         "1 if two arrays of numbers differ by a factor only, 0 if they have nothing in common. It is cut and never rounded up.",
     ),
-    ("probe", "One of eight held-out sequences whose hidden states are shown."),
+    ("probe sequence", "One of eight held-out sequences whose hidden states are shown."),
+    (
+        "linear probe",
+        "A linear map, fitted over tasks, from the query's token between two layers to the answer of an algorithm. Its R² on other       tasks says whether that answer stands in the token.",
+    ),
     ("reference", "A textbook algorithm that solves the same tasks: what the model is compared with."),
     (
         "nearest",

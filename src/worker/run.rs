@@ -50,6 +50,8 @@ pub struct RunLoop<'a> {
     pending: Update,
     /// Whether weights have changed since the last snapshot.
     changed: bool,
+    /// Whether snapshots have linear probes.
+    probed: bool,
     /// The step whose claims were checked last.
     checked: Option<u64>,
     /// Shifts that are still to be measured; training waits, so that all are of the same weights.
@@ -104,6 +106,7 @@ impl<'a> RunLoop<'a> {
             experiment,
             pending: Update::default(),
             changed: true,
+            probed: false,
             checked: None,
             shifts: VecDeque::new(),
             cost_jobs: VecDeque::new(),
@@ -207,6 +210,12 @@ impl<'a> RunLoop<'a> {
                 let fits = self.experiment.fits().map_err(|error| format!("{error:#}"));
                 self.pending.fitted = Some(Fitted { step: self.experiment.step(), fits });
                 self.meter.clear();
+            }
+            Order::Probe(wanted) => {
+                self.probed = wanted;
+                // With the next update, whatever the last snapshot cost.
+                self.changed |= wanted;
+                self.next_snapshot = Instant::now();
             }
             Order::Save { folder } => self.save(&folder),
         }
@@ -340,7 +349,7 @@ impl<'a> RunLoop<'a> {
     fn post(&mut self) {
         let now = Instant::now();
         if self.changed && (now >= self.next_snapshot || self.phase != Phase::Running) {
-            match self.experiment.snapshot() {
+            match self.experiment.snapshot(self.probed) {
                 Ok(snapshot) => self.pending.snapshot = Some(Arc::new(snapshot)),
                 Err(error) => self.fail(self.experiment.step(), &error),
             }

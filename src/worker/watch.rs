@@ -32,6 +32,7 @@ pub fn watch(
     let mut watcher = Watcher::open(path, device, post, cancelled)?;
     loop {
         match orders.recv_timeout(POLL) {
+            Ok(Order::Probe(wanted)) => watcher.probe(wanted)?,
             Ok(_) => watcher.refuse(),
             Err(RecvTimeoutError::Timeout) => watcher.poll(),
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -69,6 +70,8 @@ struct Watcher<'a> {
     modified: SystemTime,
     experiment: Experiment,
     steps_per_second: f64,
+    /// Whether snapshots have linear probes.
+    probed: bool,
     /// The status that was posted last.
     posted: Option<Status>,
     /// The error that was posted last.
@@ -86,9 +89,9 @@ impl<'a> Watcher<'a> {
         let steps_per_second = rate(&session);
         let experiment = resume(session, device, cancelled)?;
         let path = path.to_owned();
-        let (posted, error) = (None, None);
+        let (probed, posted, error) = (false, None, None);
         let mut watcher =
-            Self { path, device, file, modified, experiment, steps_per_second, posted, error, post, cancelled };
+            Self { path, device, file, modified, experiment, steps_per_second, probed, posted, error, post, cancelled };
         watcher.show()?;
         Ok(watcher)
     }
@@ -136,7 +139,7 @@ impl<'a> Watcher<'a> {
 
     /// Posts all that is known of the run.
     fn show(&mut self) -> Result<()> {
-        let snapshot = self.experiment.snapshot()?;
+        let snapshot = self.experiment.snapshot(self.probed)?;
         let ClaimChecks { checks: verdicts, loss } = self.experiment.check_claims()?;
         let (experiment, status) = (&self.experiment, self.status());
         self.posted = Some(status.clone());
@@ -176,7 +179,13 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The answer to every order.
+    /// Shows the weights again with linear probes, or without them from the next ones on.
+    fn probe(&mut self, wanted: bool) -> Result<()> {
+        self.probed = wanted;
+        if wanted { self.show() } else { Ok(()) }
+    }
+
+    /// The answer to every other order.
     fn refuse(&self) {
         let words = "this run is only watched: `innerloop run FILE` opens a session for training".to_owned();
         (self.post)(Update { notes: vec![Note::ReadOnly(words)], status: self.posted.clone(), ..Update::default() });

@@ -12,7 +12,7 @@ use crate::nn::step::{
     Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
     HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, ParamId,
     Project, Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Scan, SelectiveScan,
-    Slice, SoftmaxAttention, Step, VectorScale, WindowLayer, WindowScan, WindowWeights,
+    Slice, SoftmaxAttention, Step, VectorScale, Window, WindowLayer, WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
 
@@ -280,9 +280,9 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
     }
 
     /// The last state of a GD-SSM times its query, with Λ, Q and D: one token. See [`WindowScan`].
-    pub fn window_scan(self, weights: [Matrix<D, T>; 3]) -> Self {
+    pub fn window_scan(self, window: Window, weights: [Matrix<D, T>; 3]) -> Self {
         let (weights, Size { length, width }) = (self.window_weights(weights), self.size);
-        let step = WindowScan { tokens: self.node, weights, dim: width, windows: length.saturating_sub(1) / 2 };
+        let step = WindowScan { tokens: self.node, weights, window, dim: width, windows: window.count(length) };
         self.graph.record(step, Size { length: 1, width })
     }
 

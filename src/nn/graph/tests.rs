@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::linear::OneMatrix;
 use super::*;
 use crate::nn::check::{Random, assert_close};
-use crate::nn::step::{Activation, Cell, Gru, Lstm, Rnn, VectorScale};
+use crate::nn::step::{Activation, Cell, Gru, Lstm, Rnn, VectorScale, Window};
 use crate::nn::tensor::{GradTarget, Tensor3};
 use crate::simd::{Buffer, LANES, PackedBatch};
 
@@ -53,6 +53,11 @@ fn spectrum<'p>(
     x.scan(Discretization::ZeroOrderHold, [0, 1, 2].map(|i| weight(first + i)), asked)
 }
 
+/// A scan with Λ, Q and D.
+fn windows<'p>(window: Window, x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Sequence<'p, Cpu, Owned> {
+    x.window_scan(window, [0, 1, 2].map(weight))
+}
+
 /// Two layers of a recurrent cell with three units, of which the second shows the last two h.
 fn recur<'p, C: Cell>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Sequence<'p, Cpu, Owned> {
     let gates = |first: usize| (0..C::GATES.len()).map(|g| [0, 1, 2].map(|i| weight(first + 3 * g + i))).collect();
@@ -69,6 +74,8 @@ fn layer<'p>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>, asked: usize) -> 
 
 const LAYER: &[(usize, usize)] = &[(3, 4), (4, 10), (1, 5), (1, 5), (1, 5), (10, 4), (1, 4), (4, 2)];
 const WINDOW: &[(usize, usize)] = &[(7, 7), (3, 3), (3, 1)];
+const WINDOW_OF_TWO: &[(usize, usize)] = &[(7, 7), (2, 2), (2, 1)];
+const WINDOW_OF_ONE: &[(usize, usize)] = &[(7, 7), (1, 1), (1, 1)];
 const GATE: [(usize, usize); 3] = [(3, 3), (3, 3), (1, 3)];
 const RNN: &[(usize, usize)] = [GATE; 2].as_flattened();
 const GRU: &[(usize, usize)] = [GATE; 6].as_flattened();
@@ -76,7 +83,7 @@ const LSTM: &[(usize, usize)] = [GATE; 8].as_flattened();
 const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
 const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
 
-const CASES: [Case; 41] = [
+const CASES: [Case; 43] = [
     Case { name: "last", tokens: (5, 3), weights: &[], record: |x, _| x.last(2) },
     Case { name: "plus", tokens: (3, 2), weights: &[], record: |x, _| x.plus(x).plus(x) },
     Case { name: "times", tokens: (3, 2), weights: &[], record: |x, _| x.times(x).times(x) },
@@ -155,7 +162,9 @@ const CASES: [Case; 41] = [
     Case { name: "rnn", tokens: (4, 3), weights: RNN, record: recur::<Rnn> },
     Case { name: "gru", tokens: (4, 3), weights: GRU, record: recur::<Gru> },
     Case { name: "lstm", tokens: (4, 3), weights: LSTM, record: recur::<Lstm> },
-    Case { name: "window scan", tokens: (9, 7), weights: WINDOW, record: |x, w| x.window_scan([0, 1, 2].map(w)) },
+    Case { name: "window scan", tokens: (9, 7), weights: WINDOW, record: |x, w| windows(Window::Three, x, w) },
+    Case { name: "windows of two", tokens: (9, 7), weights: WINDOW_OF_TWO, record: |x, w| windows(Window::Two, x, w) },
+    Case { name: "windows of one", tokens: (9, 7), weights: WINDOW_OF_ONE, record: |x, w| windows(Window::One, x, w) },
     Case { name: "window layer", tokens: (8, 7), weights: WINDOW, record: |x, w| x.window_layer([0, 1, 2].map(w)) },
     Case { name: "ridge", tokens: (6, 5), weights: &[(1, 1)], record: |x, w| x.ridge(w(0), 3) },
     Case { name: "convolve", tokens: (6, 3), weights: &[(4, 3), (1, 3)], record: |x, w| x.convolve(w(0), w(1)) },

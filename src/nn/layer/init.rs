@@ -41,8 +41,9 @@ pub fn entries(entry: impl Fn(usize, usize) -> f32 + 'static) -> Start {
 }
 
 /// These values, row-major.
-pub fn values<const N: usize>(values: [f32; N]) -> Start {
-    Start::new(move |_, _| values.into())
+pub fn values(values: impl Into<Vec<f32>>) -> Start {
+    let values = values.into();
+    Start::new(move |_, _| values.clone())
 }
 
 /// `value` where row = first + column, 0 elsewhere: it selects the entries of a row from `first` on.

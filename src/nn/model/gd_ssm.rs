@@ -3,16 +3,23 @@
 //! | here | paper (2410.11687, sec. 3) | shape |
 //! |---|---|---|
 //! | `decay` Λ | the diagonal of the recurrence A(s): one number per entry of the state | (d, d) |
-//! | `mix` Q | the multiplicative input B over the sliding window | (3, 3) |
-//! | `pick` D | the multiplicative readout over the last window | (3, 1) |
+//! | `mix` Q | the multiplicative input B over the sliding window | (w, w) |
+//! | `pick` D | the multiplicative readout over the last window | (w, 1) |
 //! | `read` C | output projection, which includes the learning rate | (d, d) |
 //!
-//! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t with X_t the window (x_t, y_t, x_{t+1}); ŷ = C S_N X_Nᵀ D.
+//! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t with X_t the window (x_t, y_t, x_{t+1}), w = 3; ŷ = C S_N X_Nᵀ D.
 //! With Λ = 1, Q = e₂e₁ᵀ, D = e₃ and C = (η/N) I the state is Σ y xᵀ and ŷ is one step of gradient descent.
+//!
+//! Windows of two or one stand at every token (see [`Window`]), and there is no such construction. Of two, the entry of Q
+//! that adds y_t x_tᵀ at (x_t, y_t) also adds x_{t+1} y_tᵀ at (y_t, x_{t+1}); `shorter_windows.rs` derives what that
+//! costs. Of one, all that is added is even in y, while the answer has to be odd: nothing can be learnt.
 //!
 //! Deviations: Λ is an unconstrained real matrix, where the paper's code has a diagonal exp(Δ·(−½)), so that Λ = 1,
 //! which the construction needs, is not only a limit. Random weights start small: from larger ones a row of C can
 //! converge to the wrong sign, and for small d it then does not recover.
+
+#[cfg(test)]
+mod shorter_windows;
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
@@ -22,8 +29,8 @@ use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
 use crate::nn::graph::Sequence;
-use crate::nn::layer::init::{constant, normal, shifted_diagonal, uniform, values};
-use crate::nn::step::window_states;
+use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform, values};
+use crate::nn::step::{Window, window_states};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Cost, Costs, Device, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
@@ -36,12 +43,23 @@ pub struct GdSsmSpec {
     /// Every entry of Λ at the start. None: as `init` has it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "bounds::optional_modulus")]
     pub decay: Option<f64>,
+    /// w, the tokens of a window.
+    #[serde(default = "three", deserialize_with = "bounds::window")]
+    pub window: usize,
+}
+
+fn three() -> usize {
+    Window::Three.rows()
 }
 
 impl GdSsmSpec {
-    /// Λ starts as `init` has it.
+    /// Windows of three tokens; Λ starts as `init` has it.
     pub fn new(init: Init) -> Self {
-        Self { init, decay: None }
+        Self { init, decay: None, window: three() }
+    }
+
+    pub fn window(&self) -> Window {
+        Window::of(self.window)
     }
 }
 
@@ -51,6 +69,12 @@ impl Architecture for GdSsmSpec {
     fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
         let fits = layout == Layout::Interleaved;
         ensure!(fits, "layout: GdSsm reads windows (x_t, y_t, x_{{t+1}}), so it needs Interleaved, not {layout:?}");
+        let constructible = self.init == Init::Random || self.window() == Window::Three;
+        ensure!(
+            constructible,
+            "model.init: only a window of three has a construction; with {} give Random",
+            self.window
+        );
         Ok(())
     }
 
@@ -69,12 +93,14 @@ impl Architecture for GdSsmSpec {
         LinearBlock::of_gd_ssm("").into()
     }
 
-    /// Every second token completes a window: Q X, Xᵀ Q X and Λ ⊙ S. The answer takes X D, S X D and C S X D.
+    /// Every token, or of windows of three every second one, completes a window: Q X, Xᵀ Q X and Λ ⊙ S. The answer
+    /// takes X D, S X D and C S X D.
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        let (d, wide) = (shape.dim, shape.dim * shape.dim);
-        let (window, answer) = (18 * d + 8 * wide, 6 * d + 4 * wide);
-        let mut costs = Costs::scan(Cost::new(wide + 2 * d, window / 2 + answer), (wide / 2, false), tokens);
-        costs.whole = costs.whole.map(|whole| Cost { kept: ((tokens - 1) / 2 * wide) as u64, ..whole });
+        let (d, wide, w, stride) = (shape.dim, shape.dim * shape.dim, self.window, self.window().stride());
+        let (window, answer) = (2 * w * w * d + 2 * (w + 1) * wide, 2 * w * d + 4 * wide);
+        let step = Cost::new(wide + (w - 1) * d, window / stride + answer);
+        let mut costs = Costs::scan(step, (wide / stride, false), tokens);
+        costs.whole = costs.whole.map(|whole| Cost { kept: (self.window().count(tokens) * wide) as u64, ..whole });
         costs
     }
 }
@@ -92,9 +118,9 @@ impl PairRows {
     /// (x_t, y_t, x_{t+1}).
     pub const X_FIRST: Self = Self { x: 0, y: 1 };
 
-    /// Q of the construction, which multiplies y with x.
-    fn product(self) -> [f32; 9] {
-        std::array::from_fn(|i| f32::from(u8::from(i == 3 * self.y + self.x)))
+    /// Q of the construction, which multiplies y with x, in a window of w tokens; of one token it is zero.
+    fn product(self, w: usize) -> Vec<f32> {
+        (0..w * w).map(|i| if w > 1 && i == w * self.y + self.x { 1.0 } else { 0.0 }).collect()
     }
 }
 
@@ -109,6 +135,7 @@ pub struct GdSsmConfig {
     /// Every entry of Λ at the start.
     pub decay: Option<f64>,
     pub pair_rows: PairRows,
+    pub window: Window,
     /// η/N of the construction.
     pub step_size: f64,
     /// A factor of the random start of C.
@@ -118,20 +145,22 @@ pub struct GdSsmConfig {
 impl GdSsmConfig {
     pub fn new(shape: Shape, init: Init, GdConstants { step_size, .. }: GdConstants) -> Self {
         let Shape { dim, outputs, .. } = shape;
-        Self { dim, outputs, init, decay: None, pair_rows: PairRows::X_FIRST, step_size, read_scale: 1.0 }
+        let (pair_rows, window) = (PairRows::X_FIRST, Window::Three);
+        Self { dim, outputs, init, decay: None, pair_rows, window, step_size, read_scale: 1.0 }
     }
 }
 
 impl From<Configured<GdSsmSpec>> for GdSsmConfig {
     fn from(Configured { spec, setting }: Configured<GdSsmSpec>) -> Self {
-        Self { decay: spec.decay, ..Self::new(setting.shape, spec.init, setting.gd_constants) }
+        Self { decay: spec.decay, window: spec.window(), ..Self::new(setting.shape, spec.init, setting.gd_constants) }
     }
 }
 
 weights! {
     /// The network.
     pub struct GdSsm<D>(config: GdSsmConfig) {
-        let GdSsmConfig { dim: d, outputs, init, decay, pair_rows, step_size, read_scale } = config;
+        let GdSsmConfig { dim: d, outputs, init, decay, pair_rows, window, step_size, read_scale } = config;
+        let w = window.rows();
         let decay = match decay {
             Some(decay) => constant(decay as f32),
             None => init.start(uniform(0.8, 1.0), constant(1.0)),
@@ -140,8 +169,8 @@ weights! {
         weights {
             // Symbol, shape, random start, construction.
             pub decay: Param<D> = weight("Λ", (d, d), decay),
-            pub mix: Param<D> = weight("Q", (3, 3), init.start(normal(0.3), values(pair_rows.product()))),
-            pub pick: Param<D> = weight("D", (3, 1), init.start(normal(0.3), values([0.0, 0.0, 1.0]))),
+            pub mix: Param<D> = weight("Q", (w, w), init.start(normal(0.3), values(pair_rows.product(w)))),
+            pub pick: Param<D> = weight("D", (w, 1), init.start(normal(0.3), shifted_diagonal(w - 1, 1.0))),
             pub read: Param<D> = weight("C", (d, d), init.start(
                 normal(read_std).map(move |c| read_scale * c),
                 shifted_diagonal(0, step_size),
@@ -150,6 +179,7 @@ weights! {
         constants {
             outputs: usize = outputs,
             pair_rows: PairRows = pair_rows,
+            window: Window = window,
         }
     }
 }
@@ -162,7 +192,7 @@ impl<D: Device> GdSsm<D> {
 
     /// S after each window of one sequence, (d, d) each.
     pub fn history(&self, tokens: &[f32], dim: usize) -> Vec<Vec<f32>> {
-        window_states(tokens, dim, &self.decay.value.as_vec(), &self.mix.value.as_vec())
+        window_states(self.window, tokens, dim, &self.decay.value.as_vec(), &self.mix.value.as_vec())
     }
 
     /// Q → aQ, D → bD and C → C/(ab) give the same model: Q and D are scaled to norm 1, and C takes their factors. Only
@@ -170,21 +200,28 @@ impl<D: Device> GdSsm<D> {
     fn canonical_weights(&self, step_size: f64) -> Vec<Canonical> {
         let dim = self.decay.value.shape().0;
         let first = dim - self.outputs;
-        let (constructed_mix, constructed_pick) = (self.pair_rows.product().to_vec(), vec![0.0, 0.0, 1.0]);
+        let w = self.window.rows();
+        let constructed_mix = self.pair_rows.product(w);
+        let constructed_pick = shifted_diagonal_values((w, 1), w - 1, 1.0);
         let (mix, in_mix) = unit(&self.mix.value.as_vec(), &constructed_mix);
         let (pick, in_pick) = unit(&self.pick.value.as_vec(), &constructed_pick);
         let read = self.read.value.as_vec();
         let cells = || (first..dim).flat_map(|row| (first..dim).map(move |column| (row, column)));
         let learnt_read = cells().map(|(row, column)| read[row * dim + column] * in_mix * in_pick);
         let constructed_read = cells().map(|(row, column)| if row == column { step_size as f32 } else { 0.0 });
-        let part = |param: &Param<D>, learnt, constructed| Canonical { name: param.name.clone(), learnt, constructed };
+        let part = |param: &Param<D>, columns, learnt: Vec<f32>, constructed| Canonical {
+            name: param.name.clone(),
+            shape: (learnt.len() / columns, columns),
+            learnt,
+            constructed: (self.window == Window::Three).then_some(constructed),
+        };
         let decay = self.decay.value.as_vec()[first * dim..].to_vec();
         let ones = vec![1.0; decay.len()];
         vec![
-            part(&self.decay, decay, ones),
-            part(&self.mix, mix, constructed_mix),
-            part(&self.pick, pick, constructed_pick),
-            part(&self.read, learnt_read.collect(), constructed_read.collect()),
+            part(&self.decay, dim, decay, ones),
+            part(&self.mix, w, mix, constructed_mix),
+            part(&self.pick, 1, pick, constructed_pick),
+            part(&self.read, self.outputs, learnt_read.collect(), constructed_read.collect()),
         ]
     }
 }
@@ -192,7 +229,7 @@ impl<D: Device> GdSsm<D> {
 impl<D: Device> GdSsm<D> {
     /// The answer of the whole model to the tokens of a graph: one token of d_out numbers.
     pub fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        tokens.window_scan(self.window_weights()).read_out(self.read.taped(), self.outputs)
+        tokens.window_scan(self.window, self.window_weights()).read_out(self.read.taped(), self.outputs)
     }
 
     /// Λ, Q and D.
@@ -209,9 +246,9 @@ impl<D: Device> Net<D> for GdSsm<D> {
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
         let sequences: Vec<_> = tokens.as_vec().chunks(length * dim).map(|tokens| self.history(tokens, dim)).collect();
-        let time_steps = (0..(length - 1) / 2).map(|t| {
+        let time_steps = (0..self.window.count(length)).map(|t| {
             let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            StateAt::after(2 * t + 3, values.clone(), values)
+            StateAt::after(self.window.tokens_read(t), values.clone(), values)
         });
         vec![LayerStates {
             name: "state S".to_owned(),

@@ -17,17 +17,17 @@
 //! to the answer.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
-use crate::nn::graph::Sequence;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::step::window_answers;
 use crate::nn::weights::{Prefixed, weights};
-use crate::nn::{Cost, Costs, Device, LayerStates, Net, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A stack of GD-SSM layers in a preset.
@@ -103,6 +103,21 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
         }
         let answer = answer.unwrap_or(tokens.last(1));
         answer.columns(dim - self.outputs..dim)
+    }
+
+    fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
+        let latent = |layers: usize| {
+            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let mut tokens = builder.tokens().pad(1);
+            for layer in &self.layers[..layers] {
+                let taken = tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), tokens.width());
+                tokens = tokens.minus(taken);
+            }
+            let query = tokens.last(1).run(input)?;
+            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
+        };
+        (0..=self.layers.len()).map(latent).collect()
     }
 
     /// S of each layer after each window: Σ y xᵀ in the first layer, Σ (residual) xᵀ in the later ones.

@@ -19,17 +19,19 @@
 //! (minimised numerically).
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::Sequence;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{entries, normal};
 use crate::nn::weights::{numbered, weight, weights};
-use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, StateAt, Tensor3};
+use crate::nn::{
+    Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Param, StateAt, Tensor3,
+};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention in a preset.
@@ -163,14 +165,32 @@ impl<D: Device> LinearAttentionLayer<D> {
     }
 }
 
-impl<D: Device> Net<D> for LinearAttention<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, mut tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        for (number, layer) in self.layers.iter().enumerate() {
+impl<D: Device> LinearAttention<D> {
+    /// The query's token after the first `layers` layers: one token.
+    fn query_after<'g, T: Tape<f32, D>>(&self, layers: usize, mut tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        for (number, layer) in self.layers[..layers].iter().enumerate() {
             // Only the query's token is read after the last layer.
-            let query_len = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
+            let query_len = if number + 1 == layers { 1 } else { tokens.length() };
             tokens = layer.on(tokens, self.key_len, query_len);
         }
-        tokens.columns(self.dim..tokens.width())
+        tokens.last(1)
+    }
+}
+
+impl<D: Device> Net<D> for LinearAttention<D> {
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let query = self.query_after(self.layers.len(), tokens);
+        query.columns(self.dim..query.width())
+    }
+
+    fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
+        let latent = |layers: usize| {
+            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let query = self.query_after(layers, builder.tokens()).run(input)?;
+            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
+        };
+        (0..=self.layers.len()).map(latent).collect()
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -218,10 +238,15 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         let vo = product(&wv, &wo, width);
         let vo = (0..width * outputs).map(|i| vo[i / outputs * width + dim + i % outputs] * factor / size);
         let constructed_vo = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, gd_constants.step_size));
-        let part = |name: &str, learnt, constructed| Canonical { name: name.to_owned(), learnt, constructed };
+        let part = |name: &str, columns, learnt: Vec<f32>, constructed| Canonical {
+            name: name.to_owned(),
+            shape: (learnt.len() / columns, columns),
+            learnt,
+            constructed: Some(constructed),
+        };
         vec![
-            part("Wq Wkᵀ", qk.iter().map(|entry| entry * size).collect(), constructed_qk),
-            part("Wv Wo", vo.collect(), constructed_vo.collect()),
+            part("Wq Wkᵀ", width, qk.iter().map(|entry| entry * size).collect(), constructed_qk),
+            part("Wv Wo", outputs, vo.collect(), constructed_vo.collect()),
         ]
     }
 }

@@ -162,10 +162,15 @@ impl<D: Device> Net<D> for ProductSsm<D> {
             shifted_diagonal_values((width, dim), states, 1.0),
         ];
         let [write_there, read_there, pick_there] = constructed;
-        let part = |name: &str, learnt, constructed| Canonical { name: name.to_owned(), learnt, constructed };
+        let part = |name: &str, columns, learnt: Vec<f32>, constructed| Canonical {
+            name: name.to_owned(),
+            shape: (learnt.len() / columns, columns),
+            learnt,
+            constructed: Some(constructed),
+        };
         vec![
-            part("Λ", decay, vec![1.0; states]),
-            part("B C Dᵀ", whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
+            part("Λ", states, decay, vec![1.0; states]),
+            part("B C Dᵀ", width, whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
         ]
     }
 }

@@ -142,8 +142,9 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         vec![Canonical {
             name: "λ".to_owned(),
+            shape: (1, 1),
             learnt: vec![self.lambda()],
-            constructed: vec![gd_constants.lambda as f32],
+            constructed: Some(vec![gd_constants.lambda as f32]),
         }]
     }
 }

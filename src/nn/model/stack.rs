@@ -14,7 +14,7 @@ use crate::nn::cost::matvec;
 use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::normal;
 use crate::nn::weights::{Weights, numbered, weight, weights};
-use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Net, Param, StateAt, Tensor3};
+use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The spec of a stack of layers of one kind. Its [`Architecture`] follows from it.
@@ -127,6 +127,17 @@ impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
             None => tokens.last(1),
         };
         query.project(self.decode.taped())
+    }
+
+    fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
+        let latent = |layers: usize| {
+            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let read = builder.tokens().slice(0..self.query + 1);
+            let query = self.after(layers, read).last(1).run(input)?;
+            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
+        };
+        (0..=self.layers.len()).map(latent).collect()
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

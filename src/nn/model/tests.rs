@@ -68,6 +68,8 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
             let spec = ModelSpec::GridSsm(GridSsmSpec { scan });
             all.extend([Outputs::Scalar, Outputs::Vector].map(|out| (spec.clone(), Layout::QueryMiddle, task(out))));
         }
+        let shorter = [1, 2].map(|window| ModelSpec::GdSsm(GdSsmSpec { window, ..GdSsmSpec::new(init) }));
+        all.extend(shorter.map(|spec| (spec, Layout::Interleaved, task(Outputs::Vector))));
         let features = ModelSpec::GdSsmMlp(GdSsmMlpSpec { features: 3, units: 4 });
         all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {

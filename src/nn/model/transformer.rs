@@ -16,20 +16,20 @@
 //! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, Tape};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
-use crate::nn::graph::Sequence;
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
 use crate::nn::step::attention_matrix;
 use crate::nn::weights::{numbered, weights};
-use crate::nn::{Cost, Costs, Device, LayerStates, Net, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer in a preset.
@@ -173,15 +173,32 @@ impl<D: Device> TransformerLayer<D> {
     }
 }
 
-impl<D: Device> Net<D> for Transformer<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+impl<D: Device> Transformer<D> {
+    /// The query's token after the first `layers` layers: one token.
+    fn query_after<'g, T: Tape<f32, D>>(&self, layers: usize, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let mut tokens = self.embedding.on(tokens.slice(0..self.query + 1));
-        for (number, layer) in self.layers.iter().enumerate() {
+        for (number, layer) in self.layers[..layers].iter().enumerate() {
             // After the last layer only the query is read.
-            let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
+            let asked = if number + 1 == layers { 1 } else { tokens.length() };
             tokens = layer.last(tokens, asked, &self.spec);
         }
-        self.decoder.on(self.last_norm.on(tokens.last(1)))
+        tokens.last(1)
+    }
+}
+
+impl<D: Device> Net<D> for Transformer<D> {
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        self.decoder.on(self.last_norm.on(self.query_after(self.layers.len(), tokens)))
+    }
+
+    fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
+        let latent = |layers: usize| {
+            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
+            let builder = GraphBuilder::new(&input);
+            let query = self.query_after(layers, builder.tokens()).run(input)?;
+            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
+        };
+        (0..=self.layers.len()).map(latent).collect()
     }
 
     /// The attention matrix of each head; the state at token t has its first t rows.

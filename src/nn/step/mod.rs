@@ -55,7 +55,7 @@ pub use selective_scan::{HeadScan, Scan, SelectiveScan, head_expansion, selectiv
 pub use slice::Slice;
 pub use softmax_attention::{Heads, SoftmaxAttention, attention_matrix};
 pub use window_layer::{WindowLayer, window_answers};
-pub use window_scan::{WindowScan, WindowWeights, window_states};
+pub use window_scan::{Window, WindowScan, WindowWeights, window_states};
 
 use std::fmt::Debug;
 use std::ops::Range;

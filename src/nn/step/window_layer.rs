@@ -12,7 +12,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::window_scan::{Weights, back_through_windows, last_state, run_windows};
-use super::{Grads, NodeId, Step, Tensors, Values, WindowWeights, window_states};
+use super::{Grads, NodeId, Step, Tensors, Values, Window, WindowWeights, window_states};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
 use crate::simd::{Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, inner};
 
@@ -29,7 +29,9 @@ pub struct WindowLayer {
 /// The definition, for one sequence of (2N+2, d): what the result is at every token.
 pub fn window_answers(tokens: &[f32], dim: usize, [decay, mix, pick]: [&[f32]; 3]) -> Vec<f32> {
     let mut answers = vec![0.0; tokens.len()];
-    let Some(state) = window_states(&tokens[..tokens.len() - dim], dim, decay, mix).pop() else { return answers };
+    let Some(state) = window_states(Window::Three, &tokens[..tokens.len() - dim], dim, decay, mix).pop() else {
+        return answers;
+    };
     for (place, answer) in answers.chunks_mut(dim).enumerate().filter(|(place, _)| !place.is_multiple_of(2)) {
         // The window before y_{t+1} begins three places earlier; the first one is cut off.
         for (a, pick) in pick.iter().enumerate().filter(|(a, _)| place + a >= 3) {
@@ -94,7 +96,7 @@ impl Step for WindowLayer {
 impl WindowLayer {
     fn weights<'a>(&self, given: &Values<'a>) -> Weights<'a> {
         let [decay, mix, pick] = self.weights.all().map(|param| given.param(param));
-        Weights { dim: self.dim, windows: self.pairs, decay, mix, pick }
+        Weights { dim: self.dim, window: Window::Three, windows: self.pairs, decay, mix, pick }
     }
 }
 
@@ -163,7 +165,7 @@ mod tests {
         let (dim, pairs) = (4, 3);
         let tokens = numbers((2 * pairs + 2) * dim, 0.1);
         let (decay, mix, pick) = (numbers(dim * dim, 0.2), numbers(9, 0.3), numbers(3, 0.4));
-        let weights = Weights { dim, windows: pairs, decay: &decay, mix: &mix, pick: &pick };
+        let weights = Weights { dim, window: Window::Three, windows: pairs, decay: &decay, mix: &mix, pick: &pick };
         let (mut state, mut out) = (vec![ZERO; dim * dim], vec![ZERO; tokens.len()]);
         run_windows(weights, &lanes_of(&tokens), &mut state, &mut []);
         answer(weights, &lanes_of(&tokens), &state, &mut out);

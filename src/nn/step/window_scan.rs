@@ -3,9 +3,9 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `decay` Λ | what is kept of each entry of the state | (d, d) |
-//! | `mix` Q | how the rows of a window multiply each other | (3, 3) |
-//! | `pick` D | which row of the last window is the query | (3, 1) |
-//! | X_t | the window (x_t, y_t, x_{t+1}), stride two | (3, d) |
+//! | `mix` Q | how the rows of a window multiply each other | (w, w) |
+//! | `pick` D | which row of the last window is the query | (w, 1) |
+//! | X_t | window t: see [`Window`] | (w, d) |
 //!
 //! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t, and the result is S_N (X_Nᵀ D): (d). Source: arXiv 2410.11687, section 3.
 //!
@@ -15,7 +15,7 @@
 //! with ∂answer.
 //!
 //! Without S_N, as Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]), the answer takes 3 multiplications instead of 4 for
-//! each t, i and j. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs S_N.
+//! each t, i and j with w = 3. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs S_N.
 
 mod portable;
 mod sums;
@@ -34,10 +34,58 @@ use crate::simd::{
     split, split_mut, total,
 };
 
+/// The tokens that a state is made of at once: w = 1, 2 or 3 neighbours.
+///
+/// A window of three is (x_t, y_t, x_{t+1}), one for each pair. Shorter ones stand at every token: if they moved by two
+/// as well, the last one would hold either no pair or no query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    One,
+    Two,
+    Three,
+}
+
+impl Window {
+    pub const ALL: [Self; 3] = [Self::One, Self::Two, Self::Three];
+
+    /// A window of this many tokens. Three if there is none.
+    pub fn of(rows: usize) -> Self {
+        Self::ALL.into_iter().find(|window| window.rows() == rows).unwrap_or(Self::Three)
+    }
+
+    /// w, its tokens.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+
+    /// By how many tokens one begins after the one before.
+    pub fn stride(self) -> usize {
+        match self {
+            Self::One | Self::Two => 1,
+            Self::Three => 2,
+        }
+    }
+
+    /// How many there are in so many tokens.
+    pub fn count(self, tokens: usize) -> usize {
+        if tokens < self.rows() { 0 } else { (tokens - self.rows()) / self.stride() + 1 }
+    }
+
+    /// The tokens that have been read after window t, from 0.
+    pub fn tokens_read(self, t: usize) -> usize {
+        self.stride() * t + self.rows()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct WindowScan {
     pub tokens: NodeId,
     pub weights: WindowWeights,
+    pub window: Window,
     /// d.
     pub dim: usize,
     /// N; without a window the result is zero.
@@ -59,17 +107,18 @@ impl WindowWeights {
 }
 
 /// The definition: every state S₁ … S_N of one sequence of (tokens, d), each (d, d), row-major.
-pub fn window_states(tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> Vec<Vec<f32>> {
+pub fn window_states(window: Window, tokens: &[f32], dim: usize, decay: &[f32], mix: &[f32]) -> Vec<Vec<f32>> {
+    let w = window.rows();
     let mut state = vec![0.0; dim * dim];
     let mut states = Vec::new();
-    for t in 0..(tokens.len() / dim - 1) / 2 {
-        let window = &tokens[2 * t * dim..][..3 * dim];
+    for t in 0..window.count(tokens.len() / dim) {
+        let window = &tokens[window.stride() * t * dim..][..w * dim];
         // Q X_t
-        let mixed = |a: usize, j: usize| (0..3).map(|b| mix[a * 3 + b] * window[b * dim + j]).sum::<f32>();
-        let mixed: Vec<f32> = (0..3 * dim).map(|at| mixed(at / dim, at % dim)).collect();
+        let mixed = |a: usize, j: usize| (0..w).map(|b| mix[a * w + b] * window[b * dim + j]).sum::<f32>();
+        let mixed: Vec<f32> = (0..w * dim).map(|at| mixed(at / dim, at % dim)).collect();
         for i in 0..dim {
             for j in 0..dim {
-                let update: f32 = (0..3).map(|a| window[a * dim + i] * mixed[a * dim + j]).sum();
+                let update: f32 = (0..w).map(|a| window[a * dim + i] * mixed[a * dim + j]).sum();
                 state[i * dim + j] = decay[i * dim + j] * state[i * dim + j] + update;
             }
         }
@@ -84,7 +133,7 @@ impl Step for WindowScan {
     }
 
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
-        portable::answer(given.of::<T>(self.tokens), self.weights.all().map(|param| given.param(param)))
+        portable::answer(self.window, given.of::<T>(self.tokens), self.weights.all().map(|param| given.param(param)))
     }
 
     fn saved(&self) -> usize {
@@ -99,7 +148,7 @@ impl Step for WindowScan {
         let for_weights = matches!(given.grad_target, Some(GradTarget::Weights | GradTarget::All));
         let [query, grad_pick, state, grad_decay, grad_mix] = split_mut(saved, self.parts());
         run_windows(weights, tokens, state, if for_weights { grad_decay } else { &mut [] });
-        ask(weights, &tokens[weights.last()..][..3 * self.dim], state, [out, query, grad_pick]);
+        ask(weights, &tokens[weights.last()..][..self.window.rows() * self.dim], state, [out, query, grad_pick]);
         if for_weights {
             run_back(weights, tokens, query, grad_mix);
         }
@@ -142,19 +191,20 @@ impl Step for WindowScan {
 impl WindowScan {
     /// Numbers of Λ, Q and D.
     fn weight_sizes(&self) -> [usize; 3] {
-        [self.dim * self.dim, 9, 3]
+        let w = self.window.rows();
+        [self.dim * self.dim, w * w, w]
     }
 
-    /// Lanes of each sum: the query X_Nᵀ D (d), ∂answer/∂D = S_N X_Nᵀ (3 · d) and S_N (d · d); for gradients by the
-    /// weights R_N = ∂S_N/∂Λ (d · d) and ∂answer/∂Q (9 · d), too.
+    /// Lanes of each sum: the query X_Nᵀ D (d), ∂answer/∂D = S_N X_Nᵀ (w · d) and S_N (d · d); for gradients by the
+    /// weights R_N = ∂S_N/∂Λ (d · d) and ∂answer/∂Q (w² · d), too.
     fn parts(&self) -> [usize; 5] {
-        let (dim, wide) = (self.dim, self.dim * self.dim);
-        [dim, 3 * dim, wide, wide, 9 * dim]
+        let (dim, wide, w) = (self.dim, self.dim * self.dim, self.window.rows());
+        [dim, w * dim, wide, wide, w * w * dim]
     }
 
     fn weights<'a>(&self, given: &Values<'a>) -> Weights<'a> {
         let [decay, mix, pick] = self.weights.all().map(|param| given.param(param));
-        Weights { dim: self.dim, windows: self.windows, decay, mix, pick }
+        Weights { dim: self.dim, window: self.window, windows: self.windows, decay, mix, pick }
     }
 }
 
@@ -226,27 +276,27 @@ pub fn back_through_windows(
     mut grad_state: Vec<Lane>,
     (grad_tokens, grad_mix): (&mut [Lane], Option<&mut [f32]>),
 ) {
-    let dim = weights.dim;
-    // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (3, d) lanes each.
-    let (mut right, mut left) = (vec![ZERO; 3 * dim], vec![ZERO; 3 * dim]);
+    let (dim, w) = (weights.dim, weights.window.rows());
+    // right[b] = ∂S X_tᵀ e_b and left[a] = ∂Sᵀ X_tᵀ e_a: (w, d) lanes each.
+    let (mut right, mut left) = (vec![ZERO; w * dim], vec![ZERO; w * dim]);
     let mut mix_sums = [ZERO; 9];
     for t in (first..weights.windows).rev() {
-        let at = 2 * t * dim;
-        let window = &tokens[at..][..3 * dim];
+        let at = weights.window.stride() * t * dim;
+        let window = &tokens[at..][..w * dim];
         right.fill(ZERO);
         add_times(&grad_state, dim, window, &mut right);
         left.fill(ZERO);
         add_transposed_times(&grad_state, dim, window, &mut left);
         for (ab, q) in weights.mix.iter().enumerate() {
-            let (a, b) = (ab / 3 * dim, ab % 3 * dim);
+            let (a, b) = (ab / w * dim, ab % w * dim);
             for i in 0..dim {
                 add_scaled(&mut grad_tokens[at + a + i], *q, &right[b + i]);
                 add_scaled(&mut grad_tokens[at + b + i], *q, &left[a + i]);
             }
         }
         if grad_mix.is_some() {
-            for (ab, sum) in mix_sums.iter_mut().enumerate() {
-                let (a, b) = (ab / 3 * dim, ab % 3 * dim);
+            for (ab, sum) in mix_sums[..w * w].iter_mut().enumerate() {
+                let (a, b) = (ab / w * dim, ab % w * dim);
                 for i in 0..dim {
                     add_product(sum, &window[a + i], &right[b + i]);
                 }
@@ -269,18 +319,21 @@ mod tests {
     #[test]
     fn the_kernel_is_the_last_state_of_the_definition_at_the_query() {
         let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
-        let (dim, pick) = (4, [0.0, 0.0, 1.0]);
+        let dim = 4;
         // More windows than are taken at once, too.
-        for windows in [1, 3, 35] {
-            let tokens = numbers((2 * windows + 1) * dim, 0.1);
-            let (decay, mix) = (numbers(dim * dim, 0.2), numbers(9, 0.3));
-            let state = window_states(&tokens, dim, &decay, &mix).pop().unwrap();
-            let query = &tokens[2 * windows * dim..];
+        for (window, windows) in Window::ALL.into_iter().flat_map(|window| [1, 3, 35].map(|count| (window, count))) {
+            let w = window.rows();
+            let tokens = numbers(window.tokens_read(windows - 1) * dim, 0.1);
+            assert_eq!(window.count(tokens.len() / dim), windows);
+            let (decay, mix) = (numbers(dim * dim, 0.2), numbers(w * w, 0.3));
+            let state = window_states(window, &tokens, dim, &decay, &mix).pop().unwrap();
+            let query = &tokens[tokens.len() - dim..];
             let expected: Vec<f32> =
                 state.chunks(dim).map(|row| row.iter().zip(query).map(|(s, x)| s * x).sum()).collect();
-            let params = [decay, mix, pick.to_vec()];
+            let pick = (1..=w).map(|row| if row == w { 1.0 } else { 0.0 }).collect();
+            let params = [decay, mix, pick];
             let weights = WindowWeights { decay: ParamId(0), mix: ParamId(1), pick: ParamId(2) };
-            let step = WindowScan { tokens: TOKENS, weights, dim, windows };
+            let step = WindowScan { tokens: TOKENS, weights, window, dim, windows };
             let (mut saved, mut out) = (vec![ZERO; step.saved()], vec![ZERO; dim]);
             let tokens = lanes_of(&tokens);
             let given = Values { tokens: &tokens, memory: &[], places: &[], params: &params, grad_target: None };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CellWeights, HeldOut, Measurement, ReferenceResult};
+use super::{CellWeights, HeldOut, LinearProbes, Measurement, ReferenceResult};
 use crate::nn::Cost;
 use crate::nn::model::Architecture;
 use crate::preset::{Claim, Preset, Quantity};
@@ -19,6 +19,16 @@ pub struct ClaimCheck {
     pub held: bool,
 }
 
+/// What claims are checked against.
+#[derive(Clone, Copy)]
+pub struct Measured<'a> {
+    pub preset: &'a Preset,
+    pub measurement: &'a Measurement,
+    pub held_out: &'a HeldOut,
+    /// Where a claim needs them and the network has layers.
+    pub probes: Option<&'a LinearProbes>,
+}
+
 /// What the claims for one step came to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClaimChecks {
@@ -28,14 +38,14 @@ pub struct ClaimChecks {
 }
 
 impl ClaimCheck {
-    pub fn new(claim: &Claim, preset: &Preset, measurement: &Measurement, held_out: &HeldOut) -> Self {
-        let value = value(&claim.measure, preset, measurement, held_out);
+    pub fn new(claim: &Claim, measured: Measured<'_>) -> Self {
+        let value = value(&claim.measure, measured);
         Self { held: claim.holds(value), claim: claim.clone(), value }
     }
 }
 
 /// The measured value of a quantity; NaN if there is none, and for those that need another run.
-fn value(quantity: &Quantity, preset: &Preset, measurement: &Measurement, held_out: &HeldOut) -> f64 {
+fn value(quantity: &Quantity, Measured { preset, measurement, held_out, probes }: Measured<'_>) -> f64 {
     let equal = &measurement.equivalence;
     let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
         held_out.references().iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
@@ -60,6 +70,9 @@ fn value(quantity: &Quantity, preset: &Preset, measurement: &Measurement, held_o
         Quantity::WeightAboveOverBeside => {
             let cells = measurement.cell_weights.as_ref();
             cells.and_then(CellWeights::above_over_beside).unwrap_or(f64::NAN)
+        }
+        Quantity::LinearProbe { layer, learner } => {
+            probes.and_then(|probes| probes.r_squared(layer, learner)).unwrap_or(f64::NAN)
         }
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
         Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),

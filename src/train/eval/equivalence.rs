@@ -15,6 +15,7 @@ use super::held_out::HeldOut;
 use super::loss_by_pairs;
 use super::nearest::{self, Distances, NEAR};
 use crate::nn::model::ModelSpec;
+use crate::nn::parameter_difference;
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
@@ -182,7 +183,7 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         state_cosine,
         read_state_cosine,
         compared_tasks: tasks,
-        parameter_difference: run.parameter_difference(),
+        parameter_difference: parameter_difference(&run.canonical()),
         nearest: least,
         ties,
         distances: all,

@@ -217,9 +217,14 @@ impl HeldOut {
         problems(&self.batch)
     }
 
-    /// The mean loss of the best linear filter of the last `length` tokens, fitted to tasks like those of training.
+    /// The best linear filter of the last `length` tokens on tasks like those of training.
+    pub fn fir(&self, length: usize) -> Fir {
+        Fir::best(length, &problems(&self.trained_on.sample(TUNING, SEED, Stream::Tune, 0)))
+    }
+
+    /// The mean loss of [`Self::fir`].
     pub fn fir_loss(&self, length: usize) -> f64 {
-        let filter = Fir::best(length, &problems(&self.trained_on.sample(TUNING, SEED, Stream::Tune, 0)));
+        let filter = self.fir(length);
         let outputs = self.batch.shape.outputs;
         let answers: Vec<f32> = self
             .problems()

@@ -5,7 +5,9 @@ use anyhow::Result;
 use super::super::trainer::Run;
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
-use crate::nn::{LayerStates, StateAt};
+use super::impulse_response::{self, ImpulseResponse};
+use super::linear_probes::LinearProbes;
+use crate::nn::{Canonical, LayerStates, StateAt, parameter_difference};
 use crate::preset::Preset;
 use crate::task::Batch;
 
@@ -64,6 +66,18 @@ pub struct ProbeSequence {
     pub time_steps: Vec<TimeStep>,
 }
 
+/// One weight, its symmetries divided out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightGrids {
+    /// "Λ", "2.C".
+    pub name: String,
+    pub learnt: Grid,
+    /// `None` if the model has no construction.
+    pub constructed: Option<Grid>,
+    /// Relative to the norm of the constructed one; see [`parameter_difference`].
+    pub distance: Option<f64>,
+}
+
 /// The model's states after a number of steps, and its answers beside the main reference's.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -72,6 +86,12 @@ pub struct Snapshot {
     pub tokens: usize,
     pub layer_names: Vec<String>,
     pub probes: Vec<ProbeSequence>,
+    /// The weights of a model that can be compared with a construction's.
+    pub weights: Vec<WeightGrids>,
+    /// Of a network that reads a sampled signal.
+    pub impulse_response: Option<ImpulseResponse>,
+    /// Where they were asked for, of a network with layers.
+    pub linear_probes: Option<LinearProbes>,
     /// (reference, model) answers to held-out queries, one pair per output.
     pub parity: Vec<(f32, f32)>,
 }
@@ -92,6 +112,9 @@ pub fn snapshot(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64) -
         tokens: preset.layout.tokens(preset.task.shape()),
         layer_names: layers.iter().map(|layer| layer.name.clone()).collect(),
         probes: probes.collect(),
+        impulse_response: impulse_response::measure(run, preset, held_out)?,
+        linear_probes: None,
+        weights: run.canonical().into_iter().map(weight_grids).collect(),
         parity: solved.iter().copied().zip(answers).collect(),
     })
 }
@@ -122,6 +145,13 @@ fn time_steps(layers: &[LayerStates], preset: &Preset, batch: &Batch, probe: usi
 
 fn grid((rows, columns): (usize, usize), axes: (&'static str, &'static str), values: Vec<f32>) -> Grid {
     Grid { rows, columns, values, axes }
+}
+
+fn weight_grids(weight: Canonical) -> WeightGrids {
+    let distance = parameter_difference(std::slice::from_ref(&weight));
+    let grid = |values| grid(weight.shape, ("row", "column"), values);
+    let (learnt, constructed) = (grid(weight.learnt), weight.constructed.map(grid));
+    WeightGrids { name: weight.name, learnt, constructed, distance }
 }
 
 fn layer_state(
@@ -169,7 +199,7 @@ mod tests {
         let (name, mut preset) = preset::find("gd-ssm-constructed").unwrap();
         preset.references.truncate(1);
         let mut experiment = Experiment::start(&name, preset, DeviceChoice::Cpu).unwrap();
-        let snapshot = experiment.snapshot().unwrap();
+        let snapshot = experiment.snapshot(false).unwrap();
         for probe in &snapshot.probes {
             for steps in probe.time_steps.windows(2) {
                 let (before, now) = (&steps[0], &steps[1]);

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 
 use super::Experiment;
-use crate::train::eval::{self, ClaimCheck, ClaimChecks, Fit, Measurement, Scope, Shift, Shifted, Snapshot};
+use crate::preset::Quantity;
+use crate::train::eval::{
+    self, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted, Snapshot,
+};
 
 impl Experiment {
     /// Measures the present weights on the held-out tasks and records the result.
@@ -75,10 +78,12 @@ impl Experiment {
             if set.is_empty() {
                 loss = Some(measurement.eval_loss);
             }
-            let claims = due().filter(|claim| claim.set == *set && claim.other_preset().is_none());
-            checks.extend(
-                claims.map(|claim| ClaimCheck::new(claim, &experiment.preset, &measurement, &experiment.held_out)),
-            );
+            let claims = || due().filter(|claim| claim.set == *set && claim.other_preset().is_none());
+            let probed = claims().any(|claim| matches!(claim.measure, Quantity::LinearProbe { .. }));
+            let probes = if probed { experiment.linear_probes()? } else { None };
+            let (preset, held_out) = (&*experiment.preset, &experiment.held_out);
+            let measured = Measured { preset, measurement: &measurement, held_out, probes: probes.as_ref() };
+            checks.extend(claims().map(|claim| ClaimCheck::new(claim, measured)));
         }
         Ok(ClaimChecks { checks, loss })
     }
@@ -89,8 +94,15 @@ impl Experiment {
         self.run.attempt(|run| run.batch_loss(batch))
     }
 
-    /// Hidden states and answers of the present weights.
-    pub fn snapshot(&mut self) -> Result<Snapshot> {
-        self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))
+    /// Hidden states and answers of the present weights, with linear probes where they are asked for.
+    pub fn snapshot(&mut self, with_probes: bool) -> Result<Snapshot> {
+        let linear_probes = if with_probes { self.linear_probes()? } else { None };
+        let snapshot = self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))?;
+        Ok(Snapshot { linear_probes, ..snapshot })
+    }
+
+    /// Which iterates of the textbook algorithms can be read out of each layer; `None` for a network without layers.
+    pub fn linear_probes(&mut self) -> Result<Option<LinearProbes>> {
+        self.run.attempt(|run| eval::linear_probes::measure(run, &self.held_out))
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::{Experiment, GuardedRun};
-use crate::nn::LayerStates;
+use crate::nn::{Canonical, Latent, LayerStates};
 use crate::preset::{self, Preset};
 use crate::task::{Batch, StreamKey};
 use crate::train::trainer::{Run, StepProgress, StepReport};
@@ -86,8 +86,12 @@ impl Run for Failing {
         self.run()?.states(tasks)
     }
 
-    fn parameter_difference(&self) -> Option<f64> {
-        self.run.parameter_difference()
+    fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>> {
+        self.run.latents(tasks)
+    }
+
+    fn canonical(&self) -> Vec<Canonical> {
+        self.run.canonical()
     }
 
     fn parameters(&self) -> Result<Vec<SavedParameter>> {

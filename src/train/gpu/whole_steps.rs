@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::trainer::{Run, StepProgress, StepReport};
 use super::super::{Checkpoint, SavedParameter};
 use crate::nn::AdamStep;
-use crate::nn::LayerStates;
+use crate::nn::{Canonical, Latent, LayerStates};
 use crate::optim::Optimiser;
 use crate::preset::Preset;
 use crate::task::{Batch, StreamKey};
@@ -203,8 +203,12 @@ impl Run for WholeSteps {
         self.look(|network| network.states(tasks))
     }
 
-    fn parameter_difference(&self) -> Option<f64> {
-        self.look(|network| Ok(network.parameter_difference())).ok().flatten()
+    fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>> {
+        self.look(|network| network.latents(tasks))
+    }
+
+    fn canonical(&self) -> Vec<Canonical> {
+        self.look(|network| Ok(network.canonical())).unwrap_or_default()
     }
 
     fn parameters(&self) -> Result<Vec<SavedParameter>> {

@@ -72,6 +72,8 @@ pub struct Lab {
     pub log_axis: bool,
     /// The axis of all curves over the run, with its value cursor.
     pub steps: StepsAxis,
+    /// Whether the run measures linear probes: while their pane may be on the screen.
+    pub probed: bool,
     /// The state pane shows what the last token added, and not the whole state.
     pub added: bool,
     pub cursor: Cursor,
@@ -105,6 +107,7 @@ impl Lab {
             log_axis: true,
             steps: StepsAxis::default(),
             added: false,
+            probed: false,
             cursor: Cursor::default(),
             caption: None,
         }
@@ -323,6 +326,16 @@ impl Lab {
             Corner::LowerRight => self.lower.1 = pane,
         }
         self.companion = pane;
+    }
+
+    /// The order that begins or ends linear probes, where what is shown has changed.
+    pub fn order_probes(&mut self) -> Option<Effect> {
+        let wanted = [self.focus, self.companion, self.lower.1].contains(&Pane::Probes);
+        if self.opened.is_none() || wanted == self.probed {
+            return None;
+        }
+        self.probed = wanted;
+        Some(Effect::Order(Order::Probe(wanted)))
     }
 
     /// The step of the run, and its last step; zeros before the first report.

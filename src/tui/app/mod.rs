@@ -123,6 +123,12 @@ impl App {
     }
 
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        let mut effects = self.react(message);
+        effects.extend(self.lab.as_mut().and_then(Lab::order_probes));
+        effects
+    }
+
+    fn react(&mut self, message: Message) -> Vec<Effect> {
         match message {
             // A key that was pressed before a signal must not abandon the signal's save.
             Message::Key(_) if self.terminating() => vec![],

@@ -28,6 +28,7 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::KeptOver(pairs, others) => format!("memory at {pairs} pairs over {others}"),
         Quantity::OperationsOver(pairs, others) => format!("operations at {pairs} pairs over {others}"),
         Quantity::WeightAboveOverBeside => "weight of a cell above over one beside".to_owned(),
+        Quantity::LinearProbe { layer, learner } => format!("R² of {} in layer {layer}", label(*learner)),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
         Quantity::NearestNone => "no reference is near".to_owned(),
@@ -57,7 +58,10 @@ fn unit(quantity: &Quantity) -> Unit {
         | Quantity::KeptOver(..)
         | Quantity::OperationsOver(..)
         | Quantity::WeightAboveOverBeside => Unit::Factor,
-        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
+        Quantity::SensitivityCosine
+        | Quantity::StateCosine
+        | Quantity::ReadStateCosine
+        | Quantity::LinearProbe { .. } => Unit::Cosine,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }
 }

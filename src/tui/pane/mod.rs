@@ -77,8 +77,11 @@ panes! {
     Cost: cost, "cost", LowerLeft;
     ContextCost: context_cost, "context cost", LowerLeft;
     Fit: fit, "fit", LowerLeft;
+    Impulse: impulse_response, "impulse response", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
+    Weights: weights, "weights", LowerRight;
+    Probes: linear_probes, "linear probes", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Cells: cells, "cells", LowerRight;
     Claims: claims, "claims", LowerRight;

@@ -33,6 +33,11 @@ impl CellSize {
         Self { wide, high: if theme.shades() { wide } else { wide.div_ceil(2) } }
     }
 
+    /// Values this wide and one row high.
+    pub fn bar(theme: Theme, wide: u16) -> Self {
+        Self { wide, high: if theme.shades() { 2 } else { 1 } }
+    }
+
     /// The largest at which a grid of this shape fits, with values at most twice as long one way as the other.
     pub fn largest(theme: Theme, (rows, columns): (usize, usize), space: (u16, u16)) -> Option<Self> {
         let (rows, columns) = (u16::try_from(rows).ok()?.max(1), u16::try_from(columns).ok()?.max(1));
@@ -96,9 +101,9 @@ impl CellSize {
     }
 }
 
-/// Weights of attention have no negative values.
+/// Weights of attention have no negative values, and shares of a variance none that matter.
 pub fn ramp(grid: &Grid) -> Ramp {
-    if grid.axes.0 == "query" { Ramp::Sequential } else { Ramp::Diverging }
+    if ["query", "layer"].contains(&grid.axes.0) { Ramp::Sequential } else { Ramp::Diverging }
 }
 
 /// Renders a grid at the top left of `area`; `most` is the value at the ends of the ramp.

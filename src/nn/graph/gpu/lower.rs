@@ -266,7 +266,7 @@ impl Lowering {
             AnyStep::Lstm(step) => self.recurrent(CellKind::Lstm, step, size),
             AnyStep::WindowScan(step) => {
                 let weights = self.window(&step.weights);
-                self.push(Kernel::WindowScan { x: self.node(step.tokens), weights }, size)
+                self.push(Kernel::WindowScan { x: self.node(step.tokens), window: step.window, weights }, size)
             }
             AnyStep::WindowLayer(step) => {
                 let weights = self.window(&step.weights);

@@ -2,7 +2,7 @@
 //! made of others.
 
 use crate::nn::graph::Discretization;
-use crate::nn::step::Activation;
+use crate::nn::step::{Activation, Window};
 
 /// A step, by its number.
 pub type NodeId = usize;
@@ -76,9 +76,10 @@ pub enum Kernel {
     /// Λ, Q and the pick; S_N read at the last window.
     WindowScan {
         x: NodeId,
+        window: Window,
         weights: [WeightId; 3],
     },
-    /// The same, read at every window.
+    /// The same with windows of three, read at every window.
     WindowLayer {
         x: NodeId,
         weights: [WeightId; 3],

@@ -2,33 +2,38 @@
 
 use dfdx::prelude::*;
 
+use super::Window;
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
 
 /// All windows at once and without the states, because a GPU is fast where few large operations need little memory.
 /// With q = X_Nᵀ D, S_N q = Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]).
 pub fn answer<D: Backend, T: Tape<f32, D>>(
+    window: Window,
     tokens: Tensor3<D, T>,
     [decay, mix, pick]: [Matrix<D, T>; 3],
 ) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, dim) = *tokens.shape();
-    let count = (length - 1) / 2;
+    let (count, w) = (window.count(length), window.rows());
     if count == 0 {
         return Ok(tokens.device().try_zeros_like(&(batch, 1, dim))?.retaped::<T>());
     }
-    let [windows, last] = windows(tokens)?;
+    let [windows, last] = match window {
+        Window::One | Window::Two => windows_of_neighbours(w, tokens)?,
+        Window::Three => windows_of_pairs(tokens)?,
+    };
     let pick = pick.try_permute::<_, Axes2<1, 0>>()?;
     let query = pick.try_matmul(last)?.try_reshape_like(&(batch, dim))?; // q
 
-    let all = (3 * count, batch, dim);
+    let all = (w * count, batch, dim);
     let mixed = mix.try_matmul(windows.retaped::<T>())?.try_reshape_like(&all)?; // Q X_t
     let asked = mixed.try_mul(query.try_broadcast_like::<_, Axis<0>>(&all)?)?;
-    let powers = powers(&decay, count)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (3N, d, d)
+    let powers = powers(&decay, count, w)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (wN, d, d)
     let answer = asked.try_matmul(powers)?.try_mul(windows.try_reshape_like(&all)?)?;
     join(answer.try_sum::<(usize, usize), Axis<0>>()?, decay).try_reshape_like(&(batch, 1, dim))
 }
 
 /// All x_t, then all y_t, then all x_{t+1}, time before sequences: (3, N·B·d); and the last window: (3, B·d).
-fn windows<D: Backend, T: Tape<f32, D>>(tokens: Tensor3<D, T>) -> DeviceResult<[Matrix<D, T>; 2], D> {
+fn windows_of_pairs<D: Backend, T: Tape<f32, D>>(tokens: Tensor3<D, T>) -> DeviceResult<[Matrix<D, T>; 2], D> {
     let (batch, length, dim) = *tokens.shape();
     let (count, wide) = ((length - 1) / 2, batch * dim);
     let by_time = tokens.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(1, length, wide))?;
@@ -46,8 +51,22 @@ fn windows<D: Backend, T: Tape<f32, D>>(tokens: Tensor3<D, T>) -> DeviceResult<[
     Ok([join(windows, by_time), last])
 }
 
-/// Λ^{N−1}, …, Λ, 1, entry by entry, three times: (3N, d, d).
-fn powers<D: Backend, T: Tape<f32, D>>(decay: &Matrix<D, T>, count: usize) -> DeviceResult<Tensor3<D, T>, D> {
+/// The same of windows of w tokens at every token: (w, N·B·d), and the last window (w, B·d).
+fn windows_of_neighbours<D: Backend, T: Tape<f32, D>>(
+    w: usize,
+    tokens: Tensor3<D, T>,
+) -> DeviceResult<[Matrix<D, T>; 2], D> {
+    let (batch, length, dim) = *tokens.shape();
+    let (count, wide) = (length + 1 - w, batch * dim);
+    let by_time = tokens.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(1, length, wide))?;
+    let row = |first: usize| slice(by_time.retaped::<T>(), (0..1, first..first + count, 0..wide));
+    let windows = (0..w).map(row).collect::<Result<Vec<_>, _>>()?.try_stack()?.try_reshape_like(&(w, count * wide))?;
+    let last = slice(by_time.retaped::<T>(), (0..1, length - w..length, 0..wide))?.try_reshape_like(&(w, wide))?;
+    Ok([join(windows, by_time), last])
+}
+
+/// Λ^{N−1}, …, Λ, 1, entry by entry, w times: (wN, d, d).
+fn powers<D: Backend, T: Tape<f32, D>>(decay: &Matrix<D, T>, count: usize, w: usize) -> DeviceResult<Tensor3<D, T>, D> {
     let (dim, _) = *decay.shape();
     let ones: Matrix<D, T> = decay.device().try_ones_like(&(dim, dim))?.retaped::<T>();
     // Each by itself, so that none waits for the one before.
@@ -56,8 +75,8 @@ fn powers<D: Backend, T: Tape<f32, D>>(decay: &Matrix<D, T>, count: usize) -> De
     let once = powers.try_stack()?; // (N, d, d)
     // Products with one, because dfdx does not stack a tensor on itself.
     let again = || once.retaped::<T>().try_mul(1.0f32);
-    let thrice = vec![again()?, again()?, again()?].try_stack()?;
-    Ok(join(thrice.try_reshape_like(&(3 * count, dim, dim))?, once))
+    let repeated = (0..w).map(|_| again()).collect::<Result<Vec<_>, _>>()?.try_stack()?;
+    Ok(join(repeated.try_reshape_like(&(w * count, dim, dim))?, once))
 }
 
 /// S_N, one window after the other: (B, d, d).

@@ -6,6 +6,7 @@
 
 use multiversion::multiversion;
 
+use super::Window;
 use crate::simd::{Buffer, Lane, ZERO, each, lanewise, plus_product, plus_scaled, product};
 
 /// Windows whose rows stay in the cache.
@@ -15,6 +16,7 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Copy)]
 pub struct Weights<'a> {
     pub dim: usize,
+    pub window: Window,
     pub windows: usize,
     pub decay: &'a [f32],
     pub mix: &'a [f32],
@@ -24,14 +26,14 @@ pub struct Weights<'a> {
 impl Weights<'_> {
     /// Where the last window begins among the tokens' lanes.
     pub fn last(&self) -> usize {
-        (2 * self.windows - 2) * self.dim
+        self.window.stride() * (self.windows - 1) * self.dim
     }
 }
 
 /// Some neighbouring windows of a block.
 #[derive(Clone, Copy)]
 struct Part<'a> {
-    /// (2n + 1) tokens of d lanes.
+    /// The tokens of n windows, d lanes each.
     tokens: &'a [Lane],
     /// What has been computed of each, once for all sums.
     prepared: &'a [Lane],
@@ -42,28 +44,43 @@ struct Part<'a> {
 /// S_N, and R_N unless `grad_decay` is empty.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn run_windows(weights: Weights<'_>, tokens: &[Lane], state: &mut [Lane], grad_decay: &mut [Lane]) {
-    let dim = weights.dim;
     if weights.windows == 0 {
         state.fill(ZERO);
         grad_decay.fill(ZERO);
     }
-    let mut mixed = Buffer::uninit(3 * dim * AT_ONCE.min(weights.windows));
+    match weights.window {
+        Window::One => add_windows::<1, 1>(weights, tokens, state, grad_decay),
+        Window::Two => add_windows::<2, 1>(weights, tokens, state, grad_decay),
+        Window::Three => add_windows::<3, 2>(weights, tokens, state, grad_decay),
+    }
+}
+
+/// [`run_windows`] of windows of `W` tokens, each `S` tokens after the one before.
+#[inline(always)]
+fn add_windows<const W: usize, const S: usize>(
+    weights: Weights<'_>,
+    tokens: &[Lane],
+    state: &mut [Lane],
+    grad_decay: &mut [Lane],
+) {
+    let dim = weights.dim;
+    let mut mixed = Buffer::uninit(W * dim * AT_ONCE.min(weights.windows));
     for first in (0..weights.windows).step_by(AT_ONCE) {
         let count = AT_ONCE.min(weights.windows - first);
-        let tokens = &tokens[2 * first * dim..][..(2 * count + 1) * dim];
-        let mixed = &mut mixed[..3 * dim * count];
-        mix(weights, tokens, mixed);
+        let tokens = &tokens[S * first * dim..][..(S * (count - 1) + W) * dim];
+        let mixed = &mut mixed[..W * dim * count];
+        mix::<W, S>(weights, tokens, mixed);
         let part = Part { tokens, prepared: mixed, is_first: first == 0 };
         for i in 0..dim {
             let mut j = 0;
             while j < dim {
                 j += match (dim - j, grad_decay.is_empty()) {
-                    (4.., false) => add_columns::<4, true>(weights, part, (i, j), state, grad_decay),
-                    (2.., false) => add_columns::<2, true>(weights, part, (i, j), state, grad_decay),
-                    (_, false) => add_columns::<1, true>(weights, part, (i, j), state, grad_decay),
-                    (4.., true) => add_columns::<4, false>(weights, part, (i, j), state, grad_decay),
-                    (2.., true) => add_columns::<2, false>(weights, part, (i, j), state, grad_decay),
-                    (_, true) => add_columns::<1, false>(weights, part, (i, j), state, grad_decay),
+                    (4.., false) => add_columns::<W, S, 4, true>(weights, part, (i, j), state, grad_decay),
+                    (2.., false) => add_columns::<W, S, 2, true>(weights, part, (i, j), state, grad_decay),
+                    (_, false) => add_columns::<W, S, 1, true>(weights, part, (i, j), state, grad_decay),
+                    (4.., true) => add_columns::<W, S, 4, false>(weights, part, (i, j), state, grad_decay),
+                    (2.., true) => add_columns::<W, S, 2, false>(weights, part, (i, j), state, grad_decay),
+                    (_, true) => add_columns::<W, S, 1, false>(weights, part, (i, j), state, grad_decay),
                 };
             }
         }
@@ -72,14 +89,18 @@ pub fn run_windows(weights: Weights<'_>, tokens: &[Lane], state: &mut [Lane], gr
 
 /// Q X_t of some windows.
 #[inline(always)]
-fn mix(weights: Weights<'_>, tokens: &[Lane], mixed: &mut [Lane]) {
+fn mix<const W: usize, const S: usize>(weights: Weights<'_>, tokens: &[Lane], mixed: &mut [Lane]) {
     let dim = weights.dim;
-    for (t, mixed) in mixed.chunks_exact_mut(3 * dim).enumerate() {
-        let [x0, x1, x2] = rows(&tokens[2 * t * dim..], dim);
-        for (mixed, q) in mixed.chunks_exact_mut(dim).zip(weights.mix.chunks_exact(3)) {
-            for (((mixed, x0), x1), x2) in mixed.iter_mut().zip(x0).zip(x1).zip(x2) {
+    for (t, mixed) in mixed.chunks_exact_mut(W * dim).enumerate() {
+        let x: [&[Lane]; W] = rows(&tokens[S * t * dim..], dim);
+        for (mixed, q) in mixed.chunks_exact_mut(dim).zip(weights.mix.chunks_exact(W)) {
+            for (j, mixed) in mixed.iter_mut().enumerate() {
                 lanewise();
-                *mixed = each(|l| q[0] * x0[l] + q[1] * x1[l] + q[2] * x2[l]);
+                let mut sum = each(|l| q[0] * x[0][j][l]);
+                for a in 1..W {
+                    sum = plus_scaled(&sum, q[a], &x[a][j]);
+                }
+                *mixed = sum;
             }
         }
     }
@@ -87,7 +108,7 @@ fn mix(weights: Weights<'_>, tokens: &[Lane], mixed: &mut [Lane]) {
 
 /// `J` numbers of S in row i from column j on, and of R where it is wanted, over some windows. Returns `J`.
 #[inline(always)]
-fn add_columns<const J: usize, const R: bool>(
+fn add_columns<const W: usize, const S: usize, const J: usize, const R: bool>(
     weights: Weights<'_>,
     part: Part<'_>,
     (i, j): (usize, usize),
@@ -104,19 +125,24 @@ fn add_columns<const J: usize, const R: bool>(
             r.copy_from_slice(&grad_decay[at..][..J]);
         }
     }
-    for (t, mixed) in part.prepared.chunks_exact(3 * dim).enumerate() {
+    for (t, mixed) in part.prepared.chunks_exact(W * dim).enumerate() {
         lanewise();
-        let [x0, x1, x2] = rows(&part.tokens[2 * t * dim..], dim);
-        let [m0, m1, m2] = rows(mixed, dim);
-        let (x0, x1, x2) = (x0[i], x1[i], x2[i]);
-        let (m0, m1, m2) = (&m0[j..][..J], &m1[j..][..J], &m2[j..][..J]);
+        let (window, mixed): ([_; W], [_; W]) = (rows(&part.tokens[S * t * dim..], dim), rows(mixed, dim));
+        let (mut x, mut m) = ([ZERO; W], [&[][..]; W]);
+        for a in 0..W {
+            (x[a], m[a]) = (window[a][i], &mixed[a][j..][..J]);
+        }
         for c in 0..J {
             lanewise();
-            let (k, [m0, m1, m2]) = (decay[c], [m0[c], m1[c], m2[c]]);
+            let k = decay[c];
             if R {
                 r[c] = each(|l| k * r[c][l] + s[c][l]);
             }
-            s[c] = each(|l| k * s[c][l] + (x0[l] * m0[l] + x1[l] * m1[l] + x2[l] * m2[l]));
+            let mut added = product(&x[0], &m[0][c]);
+            for a in 1..W {
+                added = plus_product(&added, &x[a], &m[a][c]);
+            }
+            s[c] = each(|l| k * s[c][l] + added[l]);
         }
     }
     state[at..][..J].copy_from_slice(&s);
@@ -126,25 +152,41 @@ fn add_columns<const J: usize, const R: bool>(
     J
 }
 
-/// ∂(S_N q)/∂Q = Σ_t (X_t e_a) ⊙ (Λ^{N−t} (q ⊙ X_tᵀ e_b)), powers entry by entry: (9 · d) lanes.
+/// ∂(S_N q)/∂Q = Σ_t (X_t e_a) ⊙ (Λ^{N−t} (q ⊙ X_tᵀ e_b)), powers entry by entry: (w² · d) lanes.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn run_back(weights: Weights<'_>, tokens: &[Lane], query: &[Lane], grad_mix: &mut [Lane]) {
+    match weights.window {
+        Window::One => add_back::<1, 1>(weights, tokens, query, grad_mix),
+        Window::Two => add_back::<2, 1>(weights, tokens, query, grad_mix),
+        Window::Three => add_back::<3, 2>(weights, tokens, query, grad_mix),
+    }
+}
+
+/// [`run_back`] of windows of `W` tokens, each `S` tokens after the one before.
+#[inline(always)]
+fn add_back<const W: usize, const S: usize>(
+    weights: Weights<'_>,
+    tokens: &[Lane],
+    query: &[Lane],
+    grad_mix: &mut [Lane],
+) {
     let dim = weights.dim;
+    let tokens_of = |windows: usize| S * (windows - 1) + W;
     let mut powers = vec![1.0; dim * dim];
-    let mut asked = Buffer::uninit((2 * AT_ONCE.min(weights.windows) + 1) * dim);
+    let mut asked = Buffer::uninit(tokens_of(AT_ONCE.min(weights.windows)) * dim);
     let mut end = weights.windows;
     while end > 0 {
         let count = AT_ONCE.min(end);
         end -= count;
-        let tokens = &tokens[2 * end * dim..][..(2 * count + 1) * dim];
+        let tokens = &tokens[S * end * dim..][..tokens_of(count) * dim];
         let asked = &mut asked[..tokens.len()];
         ask(tokens, query, asked);
         let part = Part { tokens, prepared: asked, is_first: end + count == weights.windows };
         let mut i = 0;
         while i < dim {
             i += match dim - i {
-                2.. => add_rows::<2>(weights, part, i, &mut powers, grad_mix),
-                _ => add_rows::<1>(weights, part, i, &mut powers, grad_mix),
+                2.. => add_rows::<W, S, 2>(weights, (part, count), i, &mut powers, grad_mix),
+                _ => add_rows::<W, S, 1>(weights, (part, count), i, &mut powers, grad_mix),
             };
         }
     }
@@ -163,57 +205,60 @@ fn ask(tokens: &[Lane], query: &[Lane], asked: &mut [Lane]) {
 
 /// `I` numbers of each sum, from i on, over some windows, the last first. Returns `I`.
 #[inline(always)]
-fn add_rows<const I: usize>(
+fn add_rows<const W: usize, const S: usize, const I: usize>(
     weights: Weights<'_>,
-    part: Part<'_>,
+    (part, windows): (Part<'_>, usize),
     i: usize,
     powers: &mut [f32],
     grad_mix: &mut [Lane],
 ) -> usize {
     let dim = weights.dim;
     let (powers, decay) = (&mut powers[i * dim..][..I * dim], &weights.decay[i * dim..][..I * dim]);
-    let mut sums = [[ZERO; 9]; I];
+    let mut sums = [[[ZERO; W]; W]; I];
     if !part.is_first {
         for row in 0..I {
-            for ab in 0..9 {
-                sums[row][ab] = grad_mix[ab * dim + i + row];
+            for ab in 0..W * W {
+                sums[row][ab / W][ab % W] = grad_mix[ab * dim + i + row];
             }
         }
     }
-    for t in (0..part.tokens.len() / dim / 2).rev() {
-        let window = rows(&part.tokens[2 * t * dim..], dim);
-        let [a0, a1, a2] = rows(&part.prepared[2 * t * dim..], dim);
-        let mut p = [[ZERO; 3]; I];
-        for (j, ((a0, a1), a2)) in a0.iter().zip(a1).zip(a2).enumerate() {
+    for t in (0..windows).rev() {
+        let window: [&[Lane]; W] = rows(&part.tokens[S * t * dim..], dim);
+        let asked: [&[Lane]; W] = rows(&part.prepared[S * t * dim..], dim);
+        let mut p = [[ZERO; W]; I];
+        for j in 0..dim {
             lanewise();
-            let (a0, a1, a2) = (*a0, *a1, *a2);
             for row in 0..I {
                 let power = powers[row * dim + j];
-                p[row][0] = plus_scaled(&p[row][0], power, &a0);
-                p[row][1] = plus_scaled(&p[row][1], power, &a1);
-                p[row][2] = plus_scaled(&p[row][2], power, &a2);
+                for b in 0..W {
+                    p[row][b] = plus_scaled(&p[row][b], power, &asked[b][j]);
+                }
             }
         }
         for row in 0..I {
-            for a in 0..3 {
+            for a in 0..W {
                 let x = window[a][i + row];
-                for b in 0..3 {
-                    sums[row][3 * a + b] = plus_product(&sums[row][3 * a + b], &x, &p[row][b]);
+                for b in 0..W {
+                    sums[row][a][b] = plus_product(&sums[row][a][b], &x, &p[row][b]);
                 }
             }
         }
         powers.iter_mut().zip(decay).for_each(|(power, decay)| *power *= decay);
     }
     for row in 0..I {
-        for ab in 0..9 {
-            grad_mix[ab * dim + i + row] = sums[row][ab];
+        for ab in 0..W * W {
+            grad_mix[ab * dim + i + row] = sums[row][ab / W][ab % W];
         }
     }
     I
 }
 
-/// The three rows of a window.
+/// The rows of a window.
 #[inline(always)]
-fn rows(window: &[Lane], dim: usize) -> [&[Lane]; 3] {
-    [&window[..dim], &window[dim..2 * dim], &window[2 * dim..3 * dim]]
+fn rows<const W: usize>(window: &[Lane], dim: usize) -> [&[Lane]; W] {
+    let mut rows = [&[][..]; W];
+    for (row, values) in rows.iter_mut().enumerate() {
+        *values = &window[row * dim..][..dim];
+    }
+    rows
 }

@@ -119,7 +119,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
             vec![calls([back]), calls([format!("sum_lanes<{}>(id, {scratch}, {})", 2 * width, gw(*spectrum))])]
         }
         Kernel::SelectiveScan { parts, rate, heads } => selective_scan_backward(p, *parts, *rate, *heads),
-        Kernel::WindowScan { x, weights } => window_scan_backward(p, *x, *weights),
+        Kernel::WindowScan { x, window, weights } => window_scan_backward(p, (*x, *window), *weights),
         Kernel::WindowLayer { x, weights } => window_layer_backward(p, *x, *weights),
         Kernel::LinearAttend { x, keys, qk, vo } => linear_attend_backward(p, *x, *keys, [*qk, *vo]),
         Kernel::Recurrent { x, cell, gates } => recurrent_backward(p, *x, *cell, gates),

@@ -1,7 +1,8 @@
 //! The backward phases of scans, window recurrences, linear attention and recurrent cells.
 
 use super::super::program::{CellKind, NodeId, WeightId};
-use super::{GradMode, Phase, Places, calls, cell, further, past, project_grad_x, windows};
+use super::{GradMode, Phase, Places, calls, cell, further, past, project_grad_x};
+use crate::nn::step::Window;
 
 pub fn selective_scan_backward(p: &Places<'_>, parts: [NodeId; 4], rate: WeightId, heads: usize) -> Vec<Phase> {
     let [step, x, write, read] = parts;
@@ -38,47 +39,54 @@ pub fn selective_scan_backward(p: &Places<'_>, parts: [NodeId; 4], rate: WeightI
 }
 
 /// The scratch of a window recurrence: ∂S, then ∂asked, then sums, then what leads to them.
-pub fn window_scan_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [WeightId; 3]) -> Vec<Phase> {
-    let (d, n) = (p.node.size.width, windows(p.size(x).length));
+pub fn window_scan_backward(
+    p: &Places<'_>,
+    (x, window): (NodeId, Window),
+    [decay, mix, pick]: [WeightId; 3],
+) -> Vec<Phase> {
+    let (d, n, w) = (p.node.size.width, window.count(p.size(x).length), window.rows());
     let (kept, grad) = (&p.kept, &p.grad);
     let state = &p.scratch;
     let asked = further(state, d * d);
     let sums = further(state, d * d + d);
-    let rest = further(state, d * d + d + 12);
-    let left = further(state, d * d + d + 12 + 3 * n * d);
-    let (tokens, last) = ((p.value)(x), further(&(p.value)(x), (2 * n - 2) * d));
+    let rest = further(state, d * d + d + w * w + w);
+    let left = further(state, d * d + d + w * w + w + w * n * d);
+    let (tokens, last) = ((p.value)(x), further(&(p.value)(x), window.stride() * (n - 1) * d));
     let [lambda, q, picks] = [decay, mix, pick].map(|weight| (p.weight)(weight));
     let (mode, to) = (p.grad_of)(x);
     let start = calls([
         format!("window_grad_asked<{d}>(id, {kept}, {grad}, {asked})"),
-        format!("window_grad_state<{d}>(id, {last}, {picks}, {grad}, {state})"),
+        format!("window_grad_state<{w}, {d}>(id, {last}, {picks}, {grad}, {state})"),
     ]);
     let by_decay = format!("window_grad_decay<{d}>(id, {kept}, {state}, {})", (p.grad_weight)(decay));
     let mut phases = vec![start];
     if mode == GradMode::None {
-        phases.push(calls([by_decay, format!("window_grad_mix<{n}, {d}>(id, {tokens}, {lambda}, {state}, {rest})")]));
-        phases.push(calls([format!("window_sum_parts<{d}>(id, {last}, {asked}, {rest}, {sums})")]));
+        phases.push(calls([
+            by_decay,
+            format!("window_grad_mix<{w}, {n}, {d}>(id, {tokens}, {lambda}, {state}, {rest})"),
+        ]));
+        phases.push(calls([format!("window_sum_parts<{w}, {d}>(id, {last}, {asked}, {rest}, {sums})")]));
     } else {
         phases.push(calls([
             by_decay,
-            format!("window_grad_rows<{n}, {d}>(id, {tokens}, {lambda}, {state}, {rest})"),
-            format!("window_grad_columns<{n}, {d}>(id, {tokens}, {lambda}, {state}, {left})"),
+            format!("window_grad_rows<{w}, {n}, {d}>(id, {tokens}, {lambda}, {state}, {rest})"),
+            format!("window_grad_columns<{w}, {n}, {d}>(id, {tokens}, {lambda}, {state}, {left})"),
         ]));
         phases.push(calls([
-            format!("window_sum_mix<{n}, {d}>(id, {tokens}, {rest}, {sums})"),
-            format!("window_sum_pick<{d}>(id, {last}, {asked}, {})", further(&sums, 9)),
-            format!("window_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {rest}, {left}, {asked}, {to})", mode.name()),
+            format!("window_sum_mix<{w}, {n}, {d}>(id, {tokens}, {rest}, {sums})"),
+            format!("window_sum_pick<{w}, {d}>(id, {last}, {asked}, {})", further(&sums, w * w)),
+            format!("window_grad_x<{}, {w}, {n}, {d}>(id, {q}, {picks}, {rest}, {left}, {asked}, {to})", mode.name()),
         ]));
     }
     phases.push(calls([
-        format!("sum_lanes<9>(id, {sums}, {})", (p.grad_weight)(mix)),
-        format!("sum_lanes<3>(id, {}, {})", further(&sums, 9), (p.grad_weight)(pick)),
+        format!("sum_lanes<{}>(id, {sums}, {})", w * w, (p.grad_weight)(mix)),
+        format!("sum_lanes<{w}>(id, {}, {})", further(&sums, w * w), (p.grad_weight)(pick)),
     ]));
     phases
 }
 
 pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [WeightId; 3]) -> Vec<Phase> {
-    let (d, n) = (p.node.size.width, windows(p.size(x).length - 1));
+    let (d, n) = (p.node.size.width, Window::Three.count(p.size(x).length - 1));
     let (kept, grad, state) = (&p.kept, &p.grad, &p.scratch);
     let asked = further(state, d * d);
     let sums = further(state, d * d + (n + 1) * d);
@@ -94,11 +102,11 @@ pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [Wei
         ]),
         calls([
             format!("window_grad_decay<{d}>(id, {kept}, {state}, {})", (p.grad_weight)(decay)),
-            format!("window_grad_rows<{n}, {d}>(id, {tokens}, {lambda}, {state}, {right})"),
-            format!("window_grad_columns<{n}, {d}>(id, {tokens}, {lambda}, {state}, {left})"),
+            format!("window_grad_rows<3, {n}, {d}>(id, {tokens}, {lambda}, {state}, {right})"),
+            format!("window_grad_columns<3, {n}, {d}>(id, {tokens}, {lambda}, {state}, {left})"),
         ]),
         calls([
-            format!("window_sum_mix<{n}, {d}>(id, {tokens}, {right}, {sums})"),
+            format!("window_sum_mix<3, {n}, {d}>(id, {tokens}, {right}, {sums})"),
             format!("window_layer_sum_pick<{n}, {d}>(id, {tokens}, {asked}, {})", further(&sums, 9)),
             format!("window_layer_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {right}, {left}, {asked}, {to})", mode.name()),
         ]),

@@ -1,7 +1,8 @@
 //! The phases of each step from its inputs to its result.
 
 use super::super::program::{CellKind, Kernel, Size, WeightId};
-use super::{Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale, windows};
+use super::{Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale};
+use crate::nn::step::Window;
 
 /// From the inputs to the result.
 pub fn forward(p: &Places<'_>) -> Vec<Phase> {
@@ -61,16 +62,17 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
                 calls([format!("selective_read<{length}, {t}, {e}, {n}>(id, {}, {kept}, {own})", v(*read))]),
             ]
         }
-        Kernel::WindowScan { x, weights: [decay, mix, pick] } => {
-            let n = windows(p.size(*x).length);
-            let last = further(&v(*x), (2 * n - 2) * width);
-            let states = format!("window_states<{n}, {width}>(id, {}, {}, {}, {kept})", v(*x), w(*decay), w(*mix));
-            let read = format!("window_read<{width}>(id, {last}, {}, {kept}, {own})", w(*pick));
+        Kernel::WindowScan { x, window, weights: [decay, mix, pick] } => {
+            let (n, rows) = (window.count(p.size(*x).length), window.rows());
+            let last = further(&v(*x), window.stride() * (n - 1) * width);
+            let given = format!("{}, {}, {}", v(*x), w(*decay), w(*mix));
+            let states = format!("window_states<{rows}, {n}, {width}>(id, {given}, {kept})");
+            let read = format!("window_read<{rows}, {width}>(id, {last}, {}, {kept}, {own})", w(*pick));
             vec![calls([states]), calls([read])]
         }
         Kernel::WindowLayer { x, weights: [decay, mix, pick] } => {
-            let n = windows(length - 1);
-            let states = format!("window_states<{n}, {width}>(id, {}, {}, {}, {kept})", v(*x), w(*decay), w(*mix));
+            let n = Window::Three.count(length - 1);
+            let states = format!("window_states<3, {n}, {width}>(id, {}, {}, {}, {kept})", v(*x), w(*decay), w(*mix));
             let read = format!("window_answers<{n}, {width}>(id, {}, {}, {kept}, {own})", v(*x), w(*pick));
             vec![calls([states]), calls([read])]
         }

@@ -14,7 +14,7 @@ pub use forward::forward;
 
 use super::program::{CellKind, FastWeightParts, Kernel, Node, NodeId, Program, ScaleRule, Size, WeightId};
 use crate::nn::graph::Discretization;
-use crate::nn::step::Activation;
+use crate::nn::step::{Activation, Window};
 
 /// What a block does before it waits.
 #[derive(Clone, Debug)]
@@ -113,11 +113,6 @@ fn further(place: &str, count: usize) -> String {
     format!("{place} + {count} * LANES")
 }
 
-/// N of a window recurrence over so many tokens.
-fn windows(tokens: usize) -> usize {
-    (tokens - 1) / 2
-}
-
 /// What a step keeps. `by_input`: whether the gradient by its input is needed.
 pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> Room {
     let size = |node: &NodeId| program.nodes[*node].size;
@@ -156,14 +151,14 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
             let scratch = if *heads > 0 { x.width + x.count() } else { x.width * write.width };
             Room { kept: states, scratch }
         }
-        Kernel::WindowScan { x, .. } => {
-            let (d, n) = (own.width, windows(size(x).length));
+        Kernel::WindowScan { x, window, .. } => {
+            let (d, n, w) = (own.width, window.count(size(x).length), window.rows());
             // ∂S, ∂asked, sums, and what leads to the sums.
-            let rest = if by_input { 6 * n * d } else { 9 * d * window_parts(d, workers) };
-            Room { kept: 2 * d * d, scratch: d * d + d + 12 + rest }
+            let rest = if by_input { 2 * w * n * d } else { w * w * d * window_parts(d, workers) };
+            Room { kept: 2 * d * d, scratch: d * d + d + w * w + w + rest }
         }
         Kernel::WindowLayer { x, .. } => {
-            let (d, n) = (own.width, windows(size(x).length - 1));
+            let (d, n) = (own.width, Window::Three.count(size(x).length - 1));
             Room { kept: 2 * d * d, scratch: d * d + (n + 1) * d + 12 + 6 * n * d }
         }
         Kernel::LinearAttend { keys, .. } => {

@@ -1,0 +1,134 @@
+//! Which iterates of the textbook algorithms can be read out of each layer, layer by layer.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::bounds::printable;
+use crate::reference::Reference;
+use crate::train::{Grid, LinearProbes};
+use crate::tui::app::Lab;
+use crate::tui::labels::label;
+use crate::tui::theme::Theme;
+use crate::tui::widget::heatmap::{self, CellSize};
+use crate::tui::widget::wrap::{fit, wrap};
+
+/// Columns of a number.
+const NUMBER: usize = 4;
+/// R² from which on an answer counts as read.
+const READ: f64 = 0.9;
+
+/// What the pane shows, and what equal would look like.
+pub const ABOUT: &str =
+    "Linear probes: whether the answer of each textbook algorithm stands in the query's token after each layer. A \
+     linear map from the token to that answer is fitted on 512 held-out tasks; the number is R², the share of the \
+     answers' variance that it explains on 512 others: 1.0 is equal, 0 is nothing. Rows are layers, from the \
+     embedding on; columns are steps of gradient descent, iterations of Newton's method, and least squares (LS), to which \
+     both lead. A network that steps through iterates has its highest number further right in each row. The probes \
+     are computed only while this pane is on the screen, and take at most 0.5 % of the time.";
+
+pub fn title(_lab: &Lab, _width: u16) -> String {
+    "Linear probes: R² of each iterate in each layer".to_owned()
+}
+
+pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(snapshot) = &lab.snapshot else { return };
+    let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
+    match &snapshot.linear_probes {
+        Some(probes) => table(probes, theme, space, buffer),
+        None => {
+            let text = "Linear probes look into networks with layers of tokens: transformers, linear attention, stacks of \
+                        recurrent layers. This one has none, or it is being measured.";
+            for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
+                buffer.set_string(space.x, y, line, theme.muted());
+            }
+        }
+    }
+}
+
+fn table(probes: &LinearProbes, theme: Theme, space: Rect, buffer: &mut Buffer) {
+    // A number and its colour take a row each where there is space for that.
+    let rows = probes.layers.len() as u16;
+    let colours = 2 * rows + 3 <= space.height;
+    let columns = probes.learners.len();
+    let numbers = NUMBER * columns;
+    let name = usize::from(space.width).saturating_sub(numbers).min(10);
+    let shown = (usize::from(space.width) - name) / NUMBER;
+    let left = space.x + name as u16;
+    let at = |column: usize| left + (NUMBER * column) as u16;
+    for (column, learner) in probes.learners.iter().enumerate().take(shown) {
+        let (group, number) = heading(*learner);
+        let first = column == 0 || heading(probes.learners[column - 1]).0 != group;
+        if first {
+            buffer.set_stringn(at(column), space.y, group, usize::from(space.right() - at(column)), theme.muted());
+        }
+        buffer.set_string(at(column), space.y + 1, format!("{number:>3}"), theme.muted());
+    }
+    let height = if colours { 2 } else { 1 };
+    for (row, (layer, values)) in probes.layers.iter().zip(probes.rows()).enumerate() {
+        let y = space.y + 2 + height * row as u16;
+        if y + height > space.bottom() {
+            break;
+        }
+        buffer.set_string(space.x, y, fit(&printable(layer), name), theme.muted());
+        let best = values.iter().copied().fold(0.0, f64::max);
+        for (column, value) in values.iter().enumerate().take(shown) {
+            let style = if *value == best { theme.focus() } else { theme.muted() };
+            buffer.set_string(at(column), y, format!("{:>3}", r_squared(*value)), style);
+        }
+        if colours {
+            let values = values.iter().take(shown).map(|value| value.max(0.0) as f32).collect::<Vec<_>>();
+            let grid = Grid { rows: 1, columns: values.len(), values, axes: ("layer", "iterate") };
+            let place = Rect { x: left, y: y + 1, width: space.right() - left, height: 1 };
+            heatmap::render(&grid, 1.0, CellSize::bar(theme, NUMBER as u16), theme, place, buffer);
+        }
+    }
+    let y = space.y + 2 + height * rows;
+    for (y, line) in (y..space.bottom()).zip(wrap(&summary(probes), usize::from(space.width))) {
+        buffer.set_string(space.x, y, line, theme.focus());
+    }
+}
+
+/// "Read best after layer 1: GD-1 (.99); after layer 2: GD-3 (.97)."
+fn summary(probes: &LinearProbes) -> String {
+    let best = |(layer, values): (&String, &[f64])| {
+        let (learner, value) = probes.learners.iter().zip(values).max_by(|a, b| a.1.total_cmp(b.1))?;
+        let text = format!("{} {} ({})", printable(layer), label(*learner), r_squared(*value));
+        (*value >= READ).then_some(text)
+    };
+    let best: Vec<_> = probes.layers.iter().zip(probes.rows()).filter_map(best).collect();
+    match best.is_empty() {
+        true => "No iterate can be read out yet.".to_owned(),
+        false => format!("Read best: {}.", best.join(", ")),
+    }
+}
+
+/// The name over a group of columns, and that of the column.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only iterates are probed")]
+fn heading(learner: Reference) -> (&'static str, String) {
+    match learner {
+        Reference::Gd(k) => ("GD steps", k.to_string()),
+        Reference::Newton(k) => ("Newton steps", k.to_string()),
+        _ => ("", "LS".to_owned()),
+    }
+}
+
+/// In three characters: "1.0", ".97", "0".
+fn r_squared(value: f64) -> String {
+    match value {
+        value if value >= 0.995 => "1.0".to_owned(),
+        value if value >= 0.005 => format!("{value:.2}").trim_start_matches('0').to_owned(),
+        value if value.is_nan() => "?".to_owned(),
+        _ => "0".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::r_squared;
+
+    #[test]
+    fn shares_take_three_characters() {
+        let shown = [0.9951, 0.9949, 0.5, 0.0051, -3.0, f64::NAN].map(r_squared);
+        assert_eq!(shown, ["1.0", ".99", ".50", ".01", "0", "?"]);
+    }
+}
