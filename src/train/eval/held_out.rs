@@ -250,11 +250,15 @@ fn prior(task: &Task) -> Prior {
     let shape = shape_of(task.shape());
     let unknown = Prior { shape, loss, weight_scale: None, noise: 0.0, drift: 0.0, moments: None, distractors: 0 };
     match task {
+        // With noise that has a memory, or weights that drifted in an order that is lost, ridge and the Kalman filter are
+        // learners like others, and no posterior means.
         Task::Linear(linear) => Prior {
-            weight_scale: Some(linear.weight_scale),
+            weight_scale: Some(linear.weight_scale)
+                .filter(|_| linear.noise_correlation == 0.0 && !(linear.shuffled && linear.drift > 0.0)),
             noise: linear.noise,
             drift: linear.drift,
-            moments: Some(linear.inputs.moments(linear.range)),
+            // Closed forms are for coordinates that are alike.
+            moments: Some(linear.inputs.moments(linear.range)).filter(|_| linear.condition == 1.0),
             distractors: linear.distractors,
             ..unknown
         },

@@ -17,4 +17,4 @@ pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};
 pub use hidden_state::{ContextPair, Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
 pub use nearest::NEAR;
-pub use off_distribution::{Shift, Shifted, shifts};
+pub use off_distribution::{Shift, Shifted, moved, shifts};

@@ -28,7 +28,7 @@ impl Sampling {
     pub fn of(task: &Task, layout: Layout) -> Self {
         let shape = task.shape();
         match task {
-            Task::Linear(linear) if linear.distractors <= MOST_DISTRACTORS => {
+            Task::Linear(linear) if linear.distractors <= MOST_DISTRACTORS && linear.is_standard() => {
                 Self::Own(OwnSampling { task: linear.clone(), layout, shape })
             }
             Task::Linear(_) | Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => Self::Rows,
