@@ -63,6 +63,7 @@ pub enum PaneName {
     Distance,
     Context,
     Cost,
+    Map,
     Fit,
     Runs,
     Predictions,

@@ -75,6 +75,7 @@ panes! {
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
     Cost: cost, "cost", LowerLeft;
+    Map: map, "map", LowerLeft;
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
