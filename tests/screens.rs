@@ -2,7 +2,9 @@
 
 mod fixture;
 
-use innerloop::preset::{Entry, Preset};
+use std::sync::Arc;
+
+use innerloop::preset::{self, Entry, Preset};
 use innerloop::train::{
     DeviceChoice, DivergenceCause, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep,
 };
@@ -464,6 +466,27 @@ fn curves_over_seconds_lie_at_their_seconds_and_a_run_without_them_says_so() {
     app.update(Message::Key(Action::Lab(LabAction::NextAxisUnit)));
     let shown = text(&render(&app, Depth::True, SIZES[2]));
     assert!(shown.contains("not known: X"), "{shown}");
+}
+
+#[test]
+fn losses_of_runs_with_different_tasks_are_shares_of_predicting_zero() {
+    let mut app = fixture::several();
+    let held_out = |app: &App| {
+        let lab = app.lab.as_ref().unwrap();
+        let (others, _) = lab.overlaid();
+        (lab.loss_curve(&lab.history.eval_loss).value(1.0), others[0].eval_loss().value(1.0))
+    };
+    assert_eq!(held_out(&app), (1.0, 1.0));
+    assert!(!text(&render(&app, Depth::True, (120, 36))).contains("÷ zero's"));
+    let other = &mut app.lab.as_mut().unwrap().others[0];
+    let opened = other.opened.as_mut().unwrap();
+    let changed = preset::set(&opened.preset, [("task.dim", "3")]).unwrap();
+    opened.preset = Arc::new(changed);
+    opened.references[0].loss = 0.5;
+    assert_eq!(held_out(&app), (1.0 / 0.4167, 2.0));
+    let screen = text(&render(&app, Depth::True, (120, 36)));
+    // Zero's loss is 1, that of GD-1 its share.
+    assert!(screen.contains("÷ zero's") && screen.contains("zero 1.000") && screen.contains("GD-1 0.4946"), "{screen}");
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn value_at(lab: &Lab, series: &Series) -> Option<Bucket> {
 }
 
 /// The value of another run's curve at the place of the value cursor on the axis; without a cursor, the latest.
-fn value_of_other(lab: &Lab, RunCurve { series, along }: RunCurve) -> Option<Bucket> {
+fn value_of_other(lab: &Lab, RunCurve { series, along, .. }: RunCurve) -> Option<Bucket> {
     let Some(cursor) = lab.steps.cursor else { return series.at(u64::MAX) };
     // A step that lies at the same place is not to be missed by rounding.
     let step = lab.along().at(cursor).and_then(|place| along.step(place))? + 1e-3;

@@ -48,17 +48,30 @@ impl Along<'_> {
     }
 }
 
-/// A curve and where its steps lie.
+/// A curve, where its steps lie, and what its values are multiplied by.
 #[derive(Clone, Copy, Debug)]
 pub struct RunCurve<'a> {
     pub series: &'a Series,
     pub along: Along<'a>,
+    pub factor: f64,
+}
+
+impl<'a> RunCurve<'a> {
+    /// A curve with its values as they are.
+    pub fn new(series: &'a Series, along: Along<'a>) -> Self {
+        Self { series, along, factor: 1.0 }
+    }
+
+    /// A value as it is shown.
+    pub fn value(&self, value: f32) -> f64 {
+        f64::from(value) * self.factor
+    }
 }
 
 /// A curve whose steps lie at their numbers.
 impl<'a> From<&'a Series> for RunCurve<'a> {
     fn from(series: &'a Series) -> Self {
-        Self { series, along: Along::Steps }
+        Self::new(series, Along::Steps)
     }
 }
 

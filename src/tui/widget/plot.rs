@@ -159,12 +159,13 @@ impl Plot<'_> {
     }
 
     /// An outline and not a filled band, so that the curve in its middle stays visible.
-    fn extremes(&self, RunCurve { series, along }: RunCurve, style: Style, raster: &mut Raster) {
+    fn extremes(&self, curve: RunCurve, style: Style, raster: &mut Raster) {
         let mut columns: Vec<Option<(i32, i32)>> = vec![None; raster.width() as usize];
-        for bucket in series.buckets() {
-            let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(f64::from(end)));
+        for bucket in curve.series.buckets() {
+            let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(curve.value(end)));
             let [Some(high), Some(low)] = ends.map(|share| share.map(|share| dot_row(share, raster))) else { continue };
-            let Some(column) = self.column(along, bucket.step, raster).and_then(|x| columns.get_mut(x as usize)) else {
+            let Some(column) = self.column(curve.along, bucket.step, raster).and_then(|x| columns.get_mut(x as usize))
+            else {
                 continue;
             };
             *column = Some(column.map_or((high, low), |(top, foot)| (high.min(top), low.max(foot))));
@@ -181,13 +182,13 @@ impl Plot<'_> {
         }
     }
 
-    fn curve(&self, RunCurve { series, along }: RunCurve, stroke: Stroke, style: Style, raster: &mut Raster) {
+    fn curve(&self, curve: RunCurve, stroke: Stroke, style: Style, raster: &mut Raster) {
         let dot = |(x, y): (f64, f64)| ((x * f64::from(raster.width() - 1)).round() as i32, dot_row(y, raster));
         let mut pieces = Vec::new();
         let mut before: Option<(f64, f64)> = None;
-        for bucket in series.buckets() {
-            let place = along.at(bucket.step).and_then(|place| self.x.share(place));
-            let here = place.zip(self.y.clamped(f64::from(bucket.mean)));
+        for bucket in curve.series.buckets() {
+            let place = curve.along.at(bucket.step).and_then(|place| self.x.share(place));
+            let here = place.zip(self.y.clamped(curve.value(bucket.mean)));
             if let Some(here) = here {
                 pieces.extend(clipped(before.unwrap_or(here), here).map(|(from, to)| (dot(from), dot(to))));
             }
@@ -197,15 +198,16 @@ impl Plot<'_> {
     }
 
     fn points(&self, trace: &Trace, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
-        let (RunCurve { series, along }, mark, style, mut next, every) = match trace {
+        let (curve, mark, style, mut next, every) = match trace {
             Trace::Marks(curve, mark, style) => (*curve, mark, style, 0, 0),
             Trace::Glyphs { curve, glyph, first, every, style } => (*curve, glyph, style, *first, *every),
             Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
         };
-        for bucket in series.buckets() {
-            let cell = self.column(along, bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
+        for bucket in curve.series.buckets() {
+            let cell =
+                self.column(curve.along, bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
             // A point outside is not shown: a mark at the edge would show a wrong value.
-            let share = || self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
+            let share = || self.y.share(curve.value(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
             let Some((cell, share)) = cell.and_then(|cell| Some((cell, share()?))) else { continue };
             buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
             next = if every == 0 { 0 } else { cell + every };
