@@ -8,6 +8,7 @@
 //! | β, γ | write strengths; γ_t = α_1 ⋯ α_t, what is left at t of what was there before the chunk | (C) |
 //! | D | D_ti = γ_t/γ_i for i ≤ t, else 0 | (C, C) |
 //! | S | the fast weights | (m, n) |
+#![cfg(test)]
 
 use nalgebra::{DMatrix, DVector};
 
