@@ -26,7 +26,13 @@ pub struct Stage {
     /// The pane with the focus fills the screen.
     #[serde(default)]
     pub zoom: bool,
-    /// What is measured when the stage begins. The stage lasts until that is done.
+    /// What the axis of the curves measures; `None`: as before, at first steps.
+    #[serde(default)]
+    pub axis: Option<AxisName>,
+    /// That axis is logarithmic.
+    #[serde(default)]
+    pub log: bool,
+    /// What is measured when `until` holds. The stage lasts until that is done.
     #[serde(default)]
     pub measure: Vec<Extra>,
     /// Training pauses at the end of the stage, and the next one waits for a key.
@@ -44,6 +50,16 @@ pub enum Until {
     /// All its runs have finished.
     #[default]
     End,
+}
+
+/// What the axis of the curves over a run measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AxisName {
+    Steps,
+    /// Wall-clock seconds of training.
+    Seconds,
+    /// Floating-point operations of training.
+    Operations,
 }
 
 /// What can be measured beside the curves.

@@ -55,6 +55,8 @@ pub enum Quantity {
     MedianOver(Reference),
     /// The loss of one reference divided by that of another; independent of the model.
     ReferenceLossOver(Reference, Reference),
+    /// The floating-point operations of one reference for a query divided by those of another; independent of the model.
+    ReferenceOperationsOver(Reference, Reference),
     /// Held-out loss divided by that of the best linear filter of so many tokens, the query among them.
     LossOverFir(usize),
     /// Held-out loss divided by that of another preset of the same task after its own last claim, trained with the same
@@ -153,6 +155,7 @@ impl fmt::Display for Quantity {
             Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
             Self::MedianOver(reference) => write!(f, "median loss over that of {reference}"),
             Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),
+            Self::ReferenceOperationsOver(one, other) => write!(f, "operations of {one} over those of {other}"),
             Self::LossOverFir(length) => write!(f, "loss over that of the best linear filter of {length} tokens"),
             Self::LossOverPreset(name) => write!(f, "loss over that of the preset {name}"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),

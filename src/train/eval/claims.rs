@@ -47,6 +47,9 @@ fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> 
         Quantity::LossOver(reference) => measurement.eval_loss / of(reference, |result| result.loss),
         Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
+        Quantity::ReferenceOperationsOver(one, other) => {
+            of(one, |result| result.flops as f64) / of(other, |result| result.flops as f64)
+        }
         Quantity::LossOverFir(length) => measurement.eval_loss / held_out.fir_loss(length),
         Quantity::LossOverPreset(_) => f64::NAN,
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),

@@ -20,6 +20,9 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::LossOver(reference) => format!("loss over {}'s", label(*reference)),
         Quantity::MedianOver(reference) => format!("median loss over {}'s", label(*reference)),
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(*one), label(*other)),
+        Quantity::ReferenceOperationsOver(one, other) => {
+            format!("operations of {} over {}'s", label(*one), label(*other))
+        }
         Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
         Quantity::LossOverPreset(name) => format!("loss over that of {name}"),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
@@ -45,6 +48,7 @@ fn unit(quantity: &Quantity) -> Unit {
         Quantity::LossOver(_)
         | Quantity::MedianOver(_)
         | Quantity::ReferenceLossOver(..)
+        | Quantity::ReferenceOperationsOver(..)
         | Quantity::LossOverFir(_)
         | Quantity::LossOverPreset(_) => Unit::Factor,
         Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
