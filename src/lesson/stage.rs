@@ -69,6 +69,8 @@ pub enum Extra {
     Shifts,
     /// The learner that explains the answers best.
     Fits,
+    /// What the length of the context costs, of the first run's model and of others.
+    Costs,
 }
 
 /// The panes of the lab by their names.
@@ -80,9 +82,11 @@ pub enum PaneName {
     Context,
     Cost,
     Map,
+    ContextCost,
     Fit,
     Runs,
     Predictions,
     Shift,
+    Cells,
     Claims,
 }

@@ -6,6 +6,7 @@ mod classification;
 mod differentiation;
 mod inputs;
 mod linear;
+mod linear_grid;
 mod objective;
 mod random;
 mod rng_x16;
@@ -19,6 +20,7 @@ pub use classification::Classification;
 pub use differentiation::Differentiation;
 pub use inputs::InputDistribution;
 pub use linear::{Linear, Outputs};
+pub use linear_grid::LinearGrid;
 pub use objective::Objective;
 pub use random::{Stream, StreamKey, rng};
 pub use sine::Sine;
@@ -43,6 +45,8 @@ pub enum Task {
     Classification(Classification),
     /// y = dx/dt of a sampled signal x(t).
     Differentiation(Differentiation),
+    /// y = W x + σ ε in every cell of a grid, where W is a smooth random field.
+    LinearGrid(LinearGrid),
 }
 
 /// The sizes of a task.
@@ -96,6 +100,7 @@ impl Task {
             Self::Sine(task) => task.shape(),
             Self::Classification(task) => task.shape(),
             Self::Differentiation(task) => task.shape(),
+            Self::LinearGrid(task) => task.shape(),
         }
     }
 
@@ -105,14 +110,21 @@ impl Task {
             (Self::Linear(own), Self::Linear(other)) => {
                 !own.shuffled && other.shuffled && Linear { shuffled: false, ..other.clone() } == *own
             }
-            (Self::Linear(_) | Self::Sine(_) | Self::Classification(_) | Self::Differentiation(_), _) => false,
+            (
+                Self::Linear(_)
+                | Self::Sine(_)
+                | Self::Classification(_)
+                | Self::Differentiation(_)
+                | Self::LinearGrid(_),
+                _,
+            ) => false,
         }
     }
 
     /// The loss of the task.
     pub fn objective(&self) -> Objective {
         match self {
-            Self::Linear(_) | Self::Sine(_) | Self::Differentiation(_) => Objective::SquaredError,
+            Self::Linear(_) | Self::Sine(_) | Self::Differentiation(_) | Self::LinearGrid(_) => Objective::SquaredError,
             Self::Classification(_) => Objective::CrossEntropy,
         }
     }
@@ -122,6 +134,7 @@ impl Task {
         match self {
             Self::Linear(task) => task.check()?,
             Self::Sine(task) => task.check()?,
+            Self::LinearGrid(task) => task.check()?,
             Self::Classification(_) | Self::Differentiation(_) => {}
         }
         let (width, outputs) = (layout.width(self.shape()), self.shape().outputs);
@@ -136,6 +149,7 @@ impl Task {
             Self::Sine(task) => task.describe(),
             Self::Classification(task) => task.describe(),
             Self::Differentiation(task) => task.describe(),
+            Self::LinearGrid(task) => task.describe(),
         }
     }
 
@@ -185,6 +199,7 @@ impl Task {
                     Self::Sine(task) => task.sample(&mut rng, x, y, query, target),
                     Self::Classification(task) => task.sample(&mut rng, x, y, query, target),
                     Self::Differentiation(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::LinearGrid(task) => task.sample(&mut rng, x, y, query, target),
                 }
             }
         });

@@ -15,6 +15,7 @@
 
 mod batch;
 mod checkpoint;
+pub mod context_cost;
 mod device;
 mod divergence;
 mod eval;
@@ -31,8 +32,8 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR,
-    ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, best_learner, shifts,
+    CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement,
+    NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, best_learner, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};

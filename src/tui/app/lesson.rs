@@ -8,7 +8,7 @@ use super::Lab;
 use crate::lesson::{Extra, Lesson, Stage, Until};
 use crate::preset::Claim;
 use crate::session::ClaimRecord;
-use crate::train::{self, ClaimCheck};
+use crate::train::{self, ClaimCheck, context_cost};
 use crate::tui::message::Move;
 use crate::worker::Phase;
 
@@ -185,6 +185,7 @@ impl LessonScreen {
                 run.shifts.len() >= all
             }
             Extra::Fits => run.fitted.is_some(),
+            Extra::Costs => run.run > 0 || context_cost::has_all(&run.context_costs),
         };
         lab.every_run().all(|run| stage.measure.iter().all(|extra| has(run, extra)))
     }

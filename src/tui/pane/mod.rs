@@ -76,10 +76,12 @@ panes! {
     Context: context, "context", LowerLeft;
     Cost: cost, "cost", LowerLeft;
     Map: map, "map", LowerLeft;
+    ContextCost: context_cost, "context cost", LowerLeft;
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
+    Cells: cells, "cells", LowerRight;
     Claims: claims, "claims", LowerRight;
 }
 

@@ -187,18 +187,23 @@ impl App {
 fn measure(screen: &LessonScreen, lab: &mut Lab) -> Vec<Effect> {
     let mut effects = Vec::new();
     for extra in screen.stage().iter().flat_map(|stage| &stage.measure) {
-        let order = match extra {
+        let (order, runs) = match extra {
             Extra::Shifts => {
                 lab.for_every_run(|run| run.shifts.clear());
-                Order::Shift
+                (Order::Shift, lab.runs())
             }
             Extra::Fits => {
                 lab.for_every_run(|run| run.fitted = None);
-                Order::Fit
+                (Order::Fit, lab.runs())
+            }
+            // Those of the other runs' models are the same.
+            Extra::Costs => {
+                lab.for_every_run(|run| run.context_costs.clear());
+                (Order::ContextCosts, 1)
             }
         };
         let of_run = |run| [Order::Focus(run), order.clone()];
-        let orders = (0..lab.runs()).flat_map(of_run).chain([Order::Focus(lab.run)]);
+        let orders = (0..runs).flat_map(of_run).chain([Order::Focus(lab.run)]);
         effects.extend(orders.map(Effect::Order));
     }
     effects
