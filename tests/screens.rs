@@ -117,6 +117,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
         ("zoomed-cost", zoomed(Pane::Cost)),
+        ("zoomed-map", zoomed(Pane::Map)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-weights", zoomed(Pane::Weights)),
         ("zoomed-probes", zoomed(Pane::Probes)),
@@ -312,6 +313,9 @@ fn numbers_that_are_none_are_gaps_and_not_panics() {
                 layer_names: vec![],
                 probes,
                 parity: vec![(nan, 1.0), (0.0, f32::INFINITY), (0.0, 0.0)],
+                weights: vec![],
+                linear_probes: None,
+                impulse_response: None,
             };
             let update = Update {
                 opened: Some(opened.clone()),

@@ -33,8 +33,8 @@ pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
     CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse,
-    LayerState, LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope, Shift,
-    Shifted, Snapshot, TimeStep, WeightGrids, shifts,
+    LayerState, LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope,
+    Shift, Shifted, Snapshot, TimeStep, WeightGrids, best_learner, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{History, LrChange};

@@ -13,13 +13,15 @@ mod linear;
 mod memory;
 mod param;
 pub mod portable;
+mod selection;
 mod sequence;
 mod spectrum;
 #[cfg(test)]
 mod tests;
 
 pub use memory::{Erased, Kept, Memory};
-pub use sequence::{ChannelScan, Selection, Sequence};
+pub use selection::Selection;
+pub use sequence::{ChannelScan, Sequence};
 pub use spectrum::Discretization;
 
 use std::cell::RefCell;

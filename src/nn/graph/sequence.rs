@@ -10,9 +10,9 @@ use super::param::{Derived, Groups};
 use super::{Discretization, Graph, GraphBuilder, Node, Size};
 use crate::nn::step::{
     Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
-    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, ParamId,
-    Project, Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Scan, SelectiveScan,
-    Slice, SoftmaxAttention, Step, VectorScale, Window, WindowLayer, WindowScan, WindowWeights,
+    Heads, LayerNormalise, LinearAttention, MatrixVector, Mesa, NodeId, Pad, ParamId, Project, Recurrent,
+    RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Slice, SoftmaxAttention, Step,
+    VectorScale, Window, WindowLayer, WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
 
@@ -95,7 +95,7 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
     }
 
     /// The nodes of these, with a copy in place of one that is there already: a step adds to all their gradients.
-    fn distinct<const N: usize>(sequences: [Self; N]) -> [NodeId; N] {
+    pub(super) fn distinct<const N: usize>(sequences: [Self; N]) -> [NodeId; N] {
         let mut nodes = sequences.map(|sequence| sequence.node);
         for i in 1..N {
             if nodes[..i].contains(&nodes[i]) {
@@ -364,39 +364,4 @@ pub struct ChannelScan<D: Backend, T> {
     pub step: Matrix<D, T>,
     /// What the real and then the imaginary parts of the states are read with: (2·H·N, 1).
     pub read: Matrix<D, T>,
-}
-
-/// Δ, x, B, C and log(−A) of a scan whose recurrence depends on the token. Answers come as many as C has tokens.
-pub struct Selection<'g, D: Backend, T> {
-    pub delta: Sequence<'g, D, T>,
-    pub x: Sequence<'g, D, T>,
-    pub b: Sequence<'g, D, T>,
-    pub c: Sequence<'g, D, T>,
-    pub log_a: Matrix<D, T>,
-}
-
-impl<'g, D: Backend, T: Tape<f32, D>> Selection<'g, D, T> {
-    fn record<S: Into<AnyStep>>(self, step: fn(Scan) -> S) -> Sequence<'g, D, T> {
-        let Self { delta, x, b, c, log_a } = self;
-        let (graph, states) = (delta.graph, b.size.width);
-        let size = Size { length: c.size.length, width: x.size.width };
-        let [delta, x, b, c] = Sequence::distinct([delta, x, b, c]);
-        let a = graph.derive(Derived::NegativeExp(graph.param(log_a)));
-        graph.record(step(Scan { delta, x, b, c, a, states }), size)
-    }
-
-    /// One A for each channel and state.
-    pub fn by_channel(self) -> Sequence<'g, D, T> {
-        self.record(SelectiveScan)
-    }
-
-    /// One Δ and one A for each head, one token after the other.
-    pub fn by_head(self) -> Sequence<'g, D, T> {
-        self.record(HeadScan)
-    }
-
-    /// One Δ and one A for each head, all tokens at once.
-    pub fn by_matrix(self) -> Sequence<'g, D, T> {
-        self.record(MaskedAttention)
-    }
 }

@@ -22,5 +22,5 @@ pub use held_out::{HeldOut, ReferenceResult};
 pub use hidden_state::{ContextPair, Grid, LayerState, ProbeSequence, Snapshot, TimeStep, WeightGrids, snapshot};
 pub use impulse_response::{FilterResponse, ImpulseResponse, Response};
 pub use linear_probes::LinearProbes;
-pub use nearest::NEAR;
-pub use off_distribution::{Shift, Shifted, shifts};
+pub use nearest::{NEAR, best_learner};
+pub use off_distribution::{Shift, Shifted, moved, shifts};

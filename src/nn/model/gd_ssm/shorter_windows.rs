@@ -91,6 +91,9 @@ fn the_closed_form_is_the_loss_of_the_network() {
         noise: 0.0,
         distractors: 0,
         drift: 0.0,
+        condition: 1.0,
+        noise_correlation: 0.0,
+        shuffled: false,
     })
     .sample(tasks, 7, Stream::HeldOut, 0);
     let tokens = Layout::Interleaved.encode(&batch);
