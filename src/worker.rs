@@ -44,6 +44,10 @@ pub enum Order {
     Pace(Option<f64>),
     /// Multiplies the learning rate from here on.
     ScaleLr(f64),
+    /// Goes to one of the states that are kept, and pauses there.
+    GoTo(StateChoice),
+    /// Goes on from the present state with other fields of the preset.
+    Fork(Box<Preset>),
     /// Restarts at step 0, with another seed or, if `None`, the same.
     Restart {
         seed: Option<u64>,
@@ -56,6 +60,26 @@ pub enum Order {
     Save {
         folder: PathBuf,
     },
+}
+
+/// Which of the states that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateChoice {
+    /// The last one before the present step.
+    Before,
+    /// The first one after the present step.
+    After,
+    /// The one whose step is nearest to this one.
+    Nearest(u64),
+}
+
+/// Why a run's curves are replaced by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// The run went to another of its states; what came after that can still come, bit by bit.
+    Rewound,
+    /// The run went on with other fields.
+    Forked,
 }
 
 /// What is fixed for the length of a run, known once it is open.
@@ -128,6 +152,8 @@ pub enum Note {
     },
     /// A save failed; the run continues.
     SaveFailed(String),
+    /// The run goes on as it was: it cannot go on with other fields, for this reason.
+    NotForked(String),
     /// Why a device was chosen, or why it is slow.
     Device(String),
     /// The session that was opened is not this run's to write, for this reason.
@@ -154,12 +180,18 @@ pub struct Update {
     pub opening: Option<f64>,
     /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
+    /// Comes with `opened` and `history` where the run was not restarted.
+    pub jump: Option<Jump>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
     pub history: Option<History>,
     /// Replaces the time of the training; comes with the history and with each measurement.
     pub time: Option<TrainingTime>,
     pub steps: Vec<StepReport>,
     pub measurements: Vec<Measurement>,
+    /// A measurement of the present weights between two that the run records, while it is paused.
+    pub present: Option<Measurement>,
+    /// The steps of the states that are kept, if they have changed.
+    pub kept_states: Option<Vec<u64>>,
     pub lr_changes: Vec<LrChange>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,

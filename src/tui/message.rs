@@ -61,6 +61,8 @@ pub enum Action {
     Editor(EditorAction),
     /// Trains the edited experiment from the start.
     StartEdited,
+    /// Trains the edited experiment from the present state on.
+    ForkEdited,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +107,12 @@ pub enum GalleryAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabAction {
     TogglePause,
+    /// Goes to the kept state before the present step.
+    GoBack,
+    /// Goes to the kept state after the present step.
+    GoAhead,
+    /// Goes to the kept state nearest to the value cursor.
+    GoToCursor,
     StepOnce,
     Slower,
     Faster,

@@ -1,5 +1,6 @@
 //! One run in the training thread: handles orders, trains, posts updates.
 
+mod rewinding;
 mod saving;
 
 use std::collections::VecDeque;
@@ -12,7 +13,7 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{ClaimRecord, SessionFile};
-use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
+use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
 
 /// Time between two readings of the GPU's status.
 const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,6 +56,13 @@ pub struct RunLoop<'a> {
     shifts: VecDeque<Shifted>,
     /// Steps done since the run was opened, and the time they took.
     made: (u64, Duration),
+    /// States to go back to, and the time that keeping them took.
+    states: KeptStates,
+    keeping: Duration,
+    /// Whether states have come or gone since the last update.
+    states_changed: bool,
+    /// Whether to measure the present weights, if the run is stopped.
+    measures_present: bool,
     next_post: Instant,
     next_snapshot: Instant,
     gpu: Option<Gpu>,
@@ -104,6 +112,10 @@ impl<'a> RunLoop<'a> {
             checked: None,
             shifts: VecDeque::new(),
             made: (0, Duration::ZERO),
+            states: KeptStates::default(),
+            keeping: Duration::ZERO,
+            states_changed: false,
+            measures_present: false,
             next_post: now,
             next_snapshot: now,
             post,
@@ -111,6 +123,7 @@ impl<'a> RunLoop<'a> {
         let warning = |error| Note::ReadOnly(format!("{error:#}; what is saved here gets a new file"));
         run_loop.pending.notes.extend(run_loop.experiment.device_note().map(|note| Note::Device(note.to_owned())));
         run_loop.pending.notes.extend(not_ours.map(warning));
+        run_loop.keep();
         run_loop.announce();
         run_loop.post();
         run_loop.check_claims();
@@ -182,6 +195,7 @@ impl<'a> RunLoop<'a> {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
                 self.pause_at = Some(self.experiment.step() + 1);
+                self.measures_present = true;
                 self.step(1);
             }
             Order::StopAt(step) => {
@@ -193,9 +207,12 @@ impl<'a> RunLoop<'a> {
                 self.meter.clear();
             }
             Order::ScaleLr(factor) => {
+                self.forget_after(self.experiment.step());
                 let change = self.experiment.scale_lr(factor);
                 self.pending.lr_changes.push(change);
             }
+            Order::GoTo(choice) => self.go_to(choice),
+            Order::Fork(preset) => self.fork(*preset),
             Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
             Order::Fit => {
@@ -225,6 +242,8 @@ impl<'a> RunLoop<'a> {
         self.meter.clear();
         (self.file, self.elsewhere) = (None, None);
         self.saved_step = None;
+        self.states.clear();
+        self.keep();
         self.announce();
     }
 
@@ -234,6 +253,7 @@ impl<'a> RunLoop<'a> {
         match self.experiment.settle() {
             Ok(None) => false,
             Ok(Some(divergence)) => {
+                self.forget_after(self.experiment.step());
                 self.announce();
                 self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
                 true
@@ -256,6 +276,7 @@ impl<'a> RunLoop<'a> {
     fn step(&mut self, most: u64) {
         self.train(most);
         if self.pause_at.is_some_and(|at| self.experiment.step() >= at) {
+            self.keep();
             self.pause();
         }
     }
@@ -272,9 +293,14 @@ impl<'a> RunLoop<'a> {
             self.pace.stepped();
         }
         if let Some(divergence) = advance.diverged {
+            self.forget_after(self.experiment.step());
             self.announce();
             self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
             return;
+        }
+        advance.reports.iter().for_each(|report| self.states.observe(report.loss));
+        if !advance.reports.is_empty() {
+            self.keep_if_affordable();
         }
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
@@ -290,6 +316,7 @@ impl<'a> RunLoop<'a> {
 
     /// The device failed after this step. The run is back at its last good state.
     fn fail(&mut self, at: u64, error: &anyhow::Error) {
+        self.forget_after(self.experiment.step());
         self.announce();
         self.phase = Phase::Failed { at, why: format!("{error:#}") };
         // Snapshots and claims need the device, too.
@@ -333,6 +360,7 @@ impl<'a> RunLoop<'a> {
 
     /// Posts all that has happened, with a snapshot if one is affordable or the run is not training.
     fn post(&mut self) {
+        self.measure_present();
         let now = Instant::now();
         if self.changed && (now >= self.next_snapshot || self.phase != Phase::Running) {
             match self.experiment.snapshot() {
@@ -357,6 +385,9 @@ impl<'a> RunLoop<'a> {
             solved: self.experiment.solved(),
             gpu: self.gpu_status.clone(),
         });
+        if std::mem::take(&mut self.states_changed) {
+            self.pending.kept_states = Some(self.states.steps());
+        }
         if !self.pending.measurements.is_empty() {
             self.pending.time = Some(self.experiment.time.clone());
         }

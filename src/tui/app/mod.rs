@@ -8,6 +8,8 @@ mod help;
 mod kept;
 mod lab;
 mod leaving;
+mod pace;
+mod rewinding;
 mod sessions;
 mod several;
 mod steps;
@@ -17,7 +19,8 @@ pub use editor::{Editor, Field};
 pub use gallery::{Gallery, ListRow, Tab};
 pub use help::HelpPage;
 pub use kept::{KeptRun, MOST_KEPT, Overlaid};
-pub use lab::{Cursor, Lab, PACES};
+pub use lab::{Cursor, Lab};
+pub use pace::PACES;
 pub use sessions::{Column, SessionRow, SessionTable};
 pub use steps::StepsAxis;
 pub use sweep::{Band, Ended, SweepScreen};
@@ -166,6 +169,7 @@ impl App {
             Action::OpenEditor => self.open_editor(),
             Action::Editor(action) => self.editor.iter_mut().for_each(|editor| editor.update(action)),
             Action::StartEdited => return self.start_edited(),
+            Action::ForkEdited => return self.fork_edited(),
             Action::Sweep(action) => {
                 let Some(screen) = &mut self.sweep else { return vec![] };
                 screen.update(action);
@@ -202,6 +206,15 @@ impl App {
                 1 => "Dropped 1 kept run.".to_owned(),
                 several => format!("Dropped {several} kept runs."),
             });
+        }
+        if lab.leaves_ahead(action) {
+            match lab.keep_ahead() {
+                Ok(kept) => self.notice = Some(kept),
+                Err(why) => {
+                    self.notice = Some(why);
+                    return vec![];
+                }
+            }
         }
         lab.update(action)
     }
@@ -287,10 +300,11 @@ impl App {
         let mut effects = vec![];
         let record = update.checked.clone();
         let opens = update.opened.as_ref().map(|opened| self.gallery.overrides(&opened.name, &opened.preset));
+        let said = lab.prepare_jump(&update);
         let notes = lab.apply(update);
         if let Some(overrides) = opens {
             lab.overrides = overrides;
-            self.notice = lab.kept_refusal().map(|why| printable(&why)).or(self.notice.take());
+            self.notice = said.or_else(|| lab.kept_refusal()).map(|why| printable(&why)).or(self.notice.take());
         }
         if let (Some(record), Some(opened), true) = (record, &lab.opened, lab.is_unmodified()) {
             effects.push(Effect::RecordResult(opened.name.clone(), Arc::clone(&opened.preset), record));
@@ -309,6 +323,10 @@ impl App {
                 }
                 Note::ReadOnly(why) | Note::Device(why) => {
                     self.notice = Some(printable(&why));
+                    vec![]
+                }
+                Note::NotForked(why) => {
+                    self.notice = Some(printable(&format!("The run goes on as it was: {why}")));
                     vec![]
                 }
                 Note::SaveFailed(why) => self.save_failed(&why),

@@ -158,8 +158,8 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
         Some(EndLabel { value, text: measure.mark.to_owned(), style: line(&measure) })
     });
     let (x, labels, muted) = (lab.steps_scale(), labels.collect(), theme.muted());
-    let cursor = super::value_cursor(lab, theme);
-    Plot { x, unit: "step", y, traces, labels, gutter: 3, marks: vec![], cursor, muted }.render(area, buffer);
+    let (marks, ticks, cursor) = (vec![], vec![], super::value_cursor(lab, theme));
+    Plot { x, unit: "step", y, traces, labels, gutter: 3, marks, ticks, cursor, muted }.render(area, buffer);
 }
 
 /// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is

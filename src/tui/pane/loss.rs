@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::bounds::line;
 use crate::reference::Reference;
 use crate::task::Objective;
 use crate::train::ReferenceResult;
@@ -12,7 +13,7 @@ use crate::tui::numbers::{count, short, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::series::{Bucket, Series};
-use crate::tui::widget::plot::{EndLabel, Plot, Trace};
+use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
 use crate::tui::widget::scale::Scale;
 use crate::tui::widget::wrap::fit;
 
@@ -29,7 +30,9 @@ pub const ABOUT: &str =
     "The loss over the training steps. The line is the loss on held-out tasks, the dots are the least and the \
      greatest training loss of each column. The horizontal lines are the losses of the references on the same \
      held-out tasks. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
-     rate. The key a changes the axis of the loss, x that of the steps, and c reads values.";
+     rate or of other fields. While training is paused, ╵ at the foot marks the states that < and > go to; after that \
+     the dotted curve is what followed before. The key a changes the axis of the loss, x that of the steps, and c reads \
+     values.";
 
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
@@ -59,6 +62,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Trace::Level(result.loss, labels::stroke(reference), theme.role(labels::role(reference)))
     };
     let mut traces: Vec<Trace> = kept.iter().map(|run| curve(run, theme)).collect();
+    // What followed the state that the run went back to.
+    traces.extend(lab.ahead.iter().map(|ahead| Trace::Curve(&ahead.eval_loss, Stroke::Dotted, theme.role(Role::Model))));
     traces.push(Trace::Curve(&history.eval_loss, Stroke::Solid, model.patch(theme.focus())));
     traces.extend(references.iter().map(level));
     traces.push(Trace::Extremes(&history.train_loss, theme.faint(Role::Model)));
@@ -67,7 +72,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let first = |i: usize| 2 + (i * usize::from(every) / kept.len().max(1)) as u16;
     traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, first(i), every, theme)));
     let mut labels: Vec<EndLabel> = references.iter().map(|result| reference_label(result, y, wide, theme)).collect();
-    if let Some(point) = super::value_at(lab, &history.eval_loss) {
+    if let Some(point) = model_point(lab) {
         let value = f64::from(point.mean);
         let text = match own_name.as_str() {
             "" => model_label(lab, &point, wide),
@@ -79,10 +84,12 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         labels.push(EndLabel { value: f64::from(point.mean), text: training_label(&point, wide), style: model });
     }
     labels.extend(kept.iter().filter_map(|run| kept_label(lab, run, theme, wide)));
-    let marks = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
+    let marks = marks(lab);
+    let ticks = if lab.is_paused() { lab.kept_states.iter().map(|step| *step as f64).collect() } else { vec![] };
     let gutter = gutter(wide, !kept.is_empty());
-    let (x, marks, cursor, muted) = (lab.steps_scale(), marks.collect(), super::value_cursor(lab, theme), theme.muted());
-    Plot { x, unit: "step", y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
+    let cursor = super::value_cursor(lab, theme).or_else(|| present_cursor(lab, theme));
+    let (x, muted) = (lab.steps_scale(), theme.muted());
+    Plot { x, unit: "step", y, traces, labels, gutter, marks, ticks, cursor, muted }.render(area, buffer);
 }
 
 /// The loss for a projector: a thick curve, and the lines of the main reference and of zero.
@@ -106,7 +113,34 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let point = super::value_at(lab, &lab.history.eval_loss);
     labels.extend(point.map(|point| label("model".to_owned(), f64::from(point.mean), model)));
     let (x, cursor, muted) = (lab.steps_scale(), super::value_cursor(lab, theme), theme.muted());
-    Plot { x, unit: "step", y, traces, labels, gutter: 14, marks: vec![], cursor, muted }.render(area, buffer);
+    let (marks, ticks) = (vec![], vec![]);
+    Plot { x, unit: "step", y, traces, labels, gutter: 14, marks, ticks, cursor, muted }.render(area, buffer);
+}
+
+/// The held-out loss at the value cursor, else the latest measurement, which the curve need not have.
+fn model_point(lab: &Lab) -> Option<Bucket> {
+    let point = super::value_at(lab, &lab.history.eval_loss)?;
+    let latest = lab.history.latest.as_ref().filter(|latest| lab.steps.cursor.is_none() && latest.step > point.step);
+    Some(latest.map_or(point, |latest| {
+        let loss = latest.eval_loss as f32;
+        Bucket { step: latest.step, min: loss, max: loss, mean: loss, count: 1 }
+    }))
+}
+
+/// What was changed by hand, at its step.
+fn marks(lab: &Lab) -> Vec<(f64, String)> {
+    let history = &lab.history;
+    let lr = history.lr_changes.iter().map(|change| (change.step as f64, format!("lr ×{}", short(change.factor))));
+    let forks = history.forks.iter().map(|fork| (fork.step as f64, line(&fork.changes.join(" "))));
+    let mut marks: Vec<_> = lr.chain(forks).collect();
+    marks.sort_by(|a, b| a.0.total_cmp(&b.0));
+    marks
+}
+
+/// A line at the present step, where the run went back to it.
+fn present_cursor(lab: &Lab, theme: Theme) -> Option<ValueCursor> {
+    let style = theme.role(Role::Model).patch(theme.focus());
+    lab.is_rewound().then(|| ValueCursor { at: lab.progress().0 as f64, style })
 }
 
 /// The held-out loss at the value cursor, else the latest; with its step where that is not the cursor's.
@@ -198,7 +232,8 @@ fn reference_label(result: &ReferenceResult, y: Scale, wide: bool, theme: Theme)
 fn axis(lab: &Lab, kept: &[Overlaid], references: &[&ReferenceResult]) -> Scale {
     let (history, (first_step, last_step)) = (&lab.history, lab.steps.visible());
     let range = |series: &Series| series.range_within(first_step, last_step);
-    let others = || kept.iter().filter_map(|run| range(&run.history.eval_loss));
+    let histories = || kept.iter().map(|run| run.history).chain(&lab.ahead);
+    let others = || histories().filter_map(|history| range(&history.eval_loss));
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(range);
     let curves = curves.chain(others());
     // The variation between batches must not move the axis: the held-out curve and the references set its low end.
