@@ -225,9 +225,9 @@ fn a_run_goes_back_and_what_is_saved_there_is_the_state_on_the_screen() {
     let saved: Vec<_> = known
         .notes
         .iter()
-        .map(|note| match note {
-            Note::Saved(path) => innerloop::session::load(path).unwrap(),
-            other => panic!("{other:?}"),
+        .map(|note| {
+            let Note::Saved(path) = note else { panic!("{note:?}") };
+            innerloop::session::load(path).unwrap()
         })
         .collect();
     // The later state is still in the file of its own.
