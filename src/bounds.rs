@@ -75,6 +75,8 @@ bounded! {
     heads: usize = 1..=64;
     /// Channels of a model, or states of a channel.
     channels: usize = 1..=256;
+    /// The place of a lesson in the list.
+    lesson: u32 = 1..=1_000;
     /// The modulus of a stable eigenvalue.
     modulus: f64 = 0.0..=1.0;
 }

@@ -10,7 +10,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
-use crate::headless::{check, compare, completions, eval, export, fit, minima, presets, sweep, tell, train, verify};
+use crate::headless::{
+    check, compare, completions, eval, export, fit, lessons, minima, presets, sweep, tell, train, verify,
+};
 use crate::preset;
 use crate::train::DeviceChoice;
 use crate::tui::capabilities::{BackgroundChoice, ColorChoice, Palette};
@@ -38,6 +40,9 @@ pub enum Command {
     /// Open the lab on a preset or a session, and train
     #[command(after_help = "Example: innerloop run gd-ssm --set task.dim=5")]
     Run(Lab),
+    /// Open a lesson: a question, and the experiment that settles it
+    #[command(after_help = "Example: innerloop lesson one-step")]
+    Lesson(OpenLesson),
     /// Watch a run that is trained elsewhere, without changing it
     #[command(after_help = "Example: innerloop watch saves/gd-ssm.ron")]
     Watch(Watch),
@@ -48,6 +53,7 @@ pub enum Command {
     Export(export::Options),
     Fit(fit::Options),
     Minima(minima::Options),
+    Lessons(lessons::Options),
     Presets(presets::Options),
     Check(check::Options),
     Verify(verify::Options),
@@ -71,6 +77,13 @@ pub struct Lab {
     /// The folder of saved sessions
     #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves", value_hint = clap::ValueHint::DirPath)]
     pub saves: PathBuf,
+    #[command(flatten)]
+    pub appearance: Appearance,
+}
+
+/// How the screen looks.
+#[derive(Args, Clone, Debug)]
+pub struct Appearance {
     /// How many colours to use
     #[arg(long, value_enum, value_name = "COLORS", default_value_t)]
     pub color: ColorChoice,
@@ -91,6 +104,22 @@ pub struct Lab {
     pub mouse: bool,
 }
 
+/// Which lesson is opened, and how it runs.
+#[derive(Args, Clone, Debug)]
+pub struct OpenLesson {
+    /// A lesson's name, or the path of its file
+    #[arg(value_name = "LESSON", add = completions::lessons_and_files())]
+    pub lesson: String,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
+    pub device: DeviceChoice,
+    /// The folder of saved sessions, and of what was answered
+    #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves", value_hint = clap::ValueHint::DirPath)]
+    pub saves: PathBuf,
+    #[command(flatten)]
+    pub appearance: Appearance,
+}
+
 /// What is watched, and how it is shown.
 #[derive(Args, Clone, Debug)]
 pub struct Watch {
@@ -100,24 +129,8 @@ pub struct Watch {
     /// Where to compute what is shown: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
-    /// How many colours to use
-    #[arg(long, value_enum, value_name = "COLORS", default_value_t)]
-    pub color: ColorChoice,
-    /// The terminal's background, for heatmaps
-    #[arg(long, value_enum, value_name = "BACKGROUND", default_value_t)]
-    pub background: BackgroundChoice,
-    /// The characters to use; auto chooses by the locale
-    #[arg(long, value_enum, value_name = "GLYPHS", default_value_t)]
-    pub glyphs: GlyphChoice,
-    /// The colours of heatmaps
-    #[arg(long, value_enum, value_name = "PALETTE", default_value_t)]
-    pub palette: Palette,
-    /// Show little, and large, for a projector
-    #[arg(long)]
-    pub projector: bool,
-    /// Use the mouse: a click chooses a pane, the wheel moves. The terminal then selects no text
-    #[arg(long)]
-    pub mouse: bool,
+    #[command(flatten)]
+    pub appearance: Appearance,
 }
 
 /// The arguments in the order that clap parses: options that stand before the command are moved behind it.

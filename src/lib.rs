@@ -7,6 +7,7 @@
 //! | architectures and the operations they are made of | [`nn`] |
 //! | optimisers and learning-rate schedules | [`optim`] |
 //! | one experiment as a file | [`preset`] |
+//! | a question and the experiments that settle it, as a file | [`lesson`] |
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
 //! | many runs, repeated over seeds | [`sweep`] |
@@ -16,14 +17,15 @@
 //! | commands without a screen | [`headless`] |
 //! | the lab itself | [`tui`] |
 //!
-//! Dependencies point one way, and `tests/architecture.rs` holds them to it: `cli → {tui, headless} → {worker, session}
-//! → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
+//! Dependencies point one way, and `tests/architecture.rs` holds them to it: `cli → {tui, headless} →
+//! {worker, session, lesson} → train → preset → {optim → nn, task, reference} → {series, bounds, simd}`.
 
 pub mod bounds;
 pub mod cli;
 pub mod comparison;
 pub mod export;
 pub mod headless;
+pub mod lesson;
 mod logging;
 pub mod nn;
 pub mod numbers;
@@ -47,7 +49,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command, Lab, Watch};
+use cli::{Appearance, Cli, Command, Lab, OpenLesson, Watch};
+use train::DeviceChoice;
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
@@ -72,6 +75,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
             open_lab(cli.lab)
         }
         Some(Command::Run(lab)) => open_lab(lab),
+        Some(Command::Lesson(lesson)) => open_lesson(lesson),
         Some(Command::Watch(watch)) => open_watch(watch),
         Some(Command::Train(options)) => in_pool(|| headless::train::run(&options)),
         Some(Command::Eval(options)) => in_pool(|| headless::eval::run(&options)),
@@ -80,6 +84,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
         Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Minima(options)) => headless::minima::run(&options),
+        Some(Command::Lessons(options)) => headless::lessons::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),
         Some(Command::Verify(options)) => in_pool(|| headless::verify::run(&options)),
@@ -90,7 +95,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, color, background, glyphs, palette, projector, mouse } = lab;
+    let Lab { what, changes, device, saves, appearance } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let sweep = match what.as_slice() {
         [folder] if sweep::Folder::open(Path::new(folder)).is_ok() => Some(PathBuf::from(folder)),
@@ -104,11 +109,40 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    let options = tui::Options {
-        start,
+    let options = tui::Options { start, sweep, stop_at, ..gallery(appearance, device, saves) };
+    tui::run(options).map(ExitCode::from)
+}
+
+/// Opens the lab on the question of a lesson.
+fn open_lesson(lesson: OpenLesson) -> anyhow::Result<ExitCode> {
+    let OpenLesson { lesson, device, saves, appearance } = lesson;
+    let found = lesson::find(&lesson)?;
+    headless::needs_terminal()?;
+    let options = tui::Options { lesson: Some(found), ..gallery(appearance, device, saves) };
+    tui::run(options).map(ExitCode::from)
+}
+
+/// Opens the lab on a run that another program trains.
+fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
+    let Watch { what, device, appearance } = watch;
+    // What is wrong with the file is said before the screen is taken.
+    let file = worker::latest(&what)?;
+    let folder = system::files::folder(&file).to_owned();
+    session::load(&file)?;
+    headless::needs_terminal()?;
+    let options = tui::Options { watch: Some(what), ..gallery(appearance, device, folder) };
+    tui::run(options).map(ExitCode::from)
+}
+
+/// The options that open the lab on its gallery.
+fn gallery(appearance: Appearance, device: DeviceChoice, saves: PathBuf) -> tui::Options {
+    let Appearance { color, background, glyphs, palette, projector, mouse } = appearance;
+    tui::Options {
+        start: Vec::new(),
         watch: None,
-        sweep,
-        stop_at,
+        sweep: None,
+        lesson: None,
+        stop_at: None,
         device,
         saves,
         color,
@@ -117,33 +151,7 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
         palette,
         projector,
         mouse,
-    };
-    tui::run(options).map(ExitCode::from)
-}
-
-/// Opens the lab on a run that another program trains.
-fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
-    let Watch { what, device, color, background, glyphs, palette, projector, mouse } = watch;
-    // What is wrong with the file is said before the screen is taken.
-    let file = worker::latest(&what)?;
-    let folder = system::files::folder(&file).to_owned();
-    session::load(&file)?;
-    headless::needs_terminal()?;
-    let options = tui::Options {
-        start: Vec::new(),
-        watch: Some(what),
-        sweep: None,
-        stop_at: None,
-        device,
-        saves: folder,
-        color,
-        background,
-        glyphs,
-        palette,
-        projector,
-        mouse,
-    };
-    tui::run(options).map(ExitCode::from)
+    }
 }
 
 /// Does something in a thread of the pool that computes, so that a step does not wake another thread only to wait for

@@ -11,7 +11,9 @@ mod shift;
 mod solvable;
 
 pub use claim::{Claim, Quantity};
-pub use library::{Entry, all, all_in, find, find_in, is_path, load, names, stem, understand};
+pub use library::{
+    Entry, FOLDER, LARGEST, all, all_in, find, find_in, is_name, is_path, load, names, ron_files, stem, understand,
+};
 pub use nearest::nearest;
 pub use overrides::{SetError, allowed, differences, keys, overridden, set, settings, values};
 pub use parse_error::ParseError;

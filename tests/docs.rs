@@ -8,7 +8,7 @@ use std::fs;
 
 use clap::Parser;
 use innerloop::cli::Cli;
-use innerloop::{preset, tui};
+use innerloop::{lesson, preset, tui};
 use serde_json::Value;
 
 fn read(file: &str) -> String {
@@ -52,6 +52,12 @@ fn the_tables_are_those_of_the_program() {
         let _ = writeln!(table, "| `{}` | {} | {} |", entry.name, preset.parameters(), preset.summary);
     }
     is_generated("docs/presets.md", "<!-- presets -->\n", "<!-- /presets -->", &table);
+    let mut table = String::from("| | lesson | question |\n|---|---|---|\n");
+    for entry in lesson::all_in(&support::root().join("presets")) {
+        let lesson = entry.lesson.unwrap();
+        let _ = writeln!(table, "| {} | `{}` | {} |", lesson.number, entry.name, lesson.question);
+    }
+    is_generated("docs/lessons.md", "<!-- lessons -->\n", "<!-- /lessons -->", &table);
     is_generated("docs/keys.md", "<!-- keys -->\n", "<!-- /keys -->", &tui::keymap::markdown_table());
 }
 
@@ -122,6 +128,8 @@ fn every_option_that_the_documents_name_exists() {
         "export",
         "verify",
         "presets",
+        "lesson",
+        "lessons",
         "check",
         "completions",
         "man",

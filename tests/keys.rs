@@ -37,6 +37,10 @@ fn type_text(app: &mut App, text: &str) -> Vec<Effect> {
 /// An app in which the keys of this mode are live.
 fn app_in(mode: Mode) -> App {
     let mut app = match mode {
+        Mode::Lessons => fixture::lessons::list(),
+        Mode::Choice => fixture::lessons::question(),
+        Mode::Lesson => fixture::lessons::lesson(),
+        Mode::Reveal => fixture::lessons::answer(),
         Mode::Gallery | Mode::Search | Mode::Sessions | Mode::Rename | Mode::Delete => fixture::gallery(),
         Mode::Lab | Mode::Values | Mode::Editor | Mode::Typing | Mode::Help | Mode::Question => fixture::lab(),
         Mode::Sweep => fixture::sweep(),
@@ -50,6 +54,7 @@ fn app_in(mode: Mode) -> App {
         Mode::Sessions => drop(type_text(&mut app, "l")),
         Mode::Rename => drop(type_text(&mut app, "lr")),
         Mode::Delete => drop(type_text(&mut app, "lx")),
+        Mode::Lessons | Mode::Choice | Mode::Lesson | Mode::Reveal => {}
         Mode::Gallery | Mode::Lab | Mode::Sweep => {}
     }
     if mode == Mode::Typing {
@@ -205,7 +210,7 @@ fn a_footer_has_seven_hints_at_most_and_always_a_way_on() {
 fn the_table_for_the_readme_has_every_row() {
     let table = keymap::markdown_table();
     assert_eq!(table.lines().count(), BINDINGS.len() + 2);
-    assert!(table.contains("| `Space` | pause, and continue | lab, value cursor |"), "{table}");
+    assert!(table.contains("| `Space` | pause, and continue | lab, lesson, value cursor |"), "{table}");
 }
 
 #[test]
@@ -261,6 +266,9 @@ fn lists_are_walked_and_an_unreadable_file_says_why_instead_of_opening() {
         [Effect::OpenSession(PathBuf::from("saves/gd-ssm-seed3.ron"), DeviceChoice::Auto)]
     );
     press(&mut app, KeyCode::Tab);
+    assert_eq!(app.gallery.tab, Tab::Lessons);
+    press(&mut app, KeyCode::BackTab);
+    press(&mut app, KeyCode::BackTab);
     assert_eq!(app.gallery.tab, Tab::Presets);
     type_text(&mut app, "d");
     assert_eq!(app.gallery.device, DeviceChoice::Cpu);

@@ -10,7 +10,9 @@ use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::glyphs::Glyphs;
 use innerloop::tui::layout;
-use innerloop::tui::message::{Action, EditorAction, EffectResult, GalleryAction as G, LabAction, Message, Move};
+use innerloop::tui::message::{
+    Action, EditorAction, EffectResult, GalleryAction as G, LabAction, LessonAction, Message, Move,
+};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
@@ -102,6 +104,12 @@ fn screens() -> Vec<(&'static str, App)> {
     let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
     vec![
         ("gallery", fixture::gallery()),
+        ("lessons", fixture::lessons::list()),
+        ("lesson-question", fixture::lessons::question()),
+        ("lesson", fixture::lessons::lesson()),
+        ("lesson-ended", fixture::lessons::ended()),
+        ("lesson-projector", after(fixture::lessons::lesson(), &[Action::ToggleProjector])),
+        ("lesson-answer", fixture::lessons::answer()),
         ("sessions", after(fixture::gallery(), &[Action::Gallery(G::NextTab)])),
         ("rename", after(fixture::gallery(), &[G::NextTab, G::Rename].map(Action::Gallery))),
         ("delete", after(fixture::gallery(), &[G::NextTab, G::Mark, G::Delete].map(Action::Gallery))),
@@ -162,6 +170,82 @@ fn the_screens_look_like_this() {
     }
     insta::assert_snapshot!("lab-without-colours", text(&render(&fixture::lab(), Depth::None, SIZES[2])));
     insta::assert_snapshot!("lab-in-words", text(&render(&fixture::lab(), Depth::True, (50, 12))));
+}
+
+/// What a lesson must not show before its answer, in any pane and on any page of the help.
+#[test]
+fn no_answer_is_on_the_screen_before_it_is_revealed() {
+    let spoils = |screen: &str| {
+        let texts = [
+            "claims held",
+            fixture::lessons::RIGHT,
+            fixture::lessons::REVEAL,
+            "Equal to one step",
+            "is the nearest",
+            "●  equal",
+        ];
+        let flat = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        texts.into_iter().find(|text| flat.contains(text))
+    };
+    // What is looked for is what is seen without a lesson.
+    assert_eq!(spoils(&text(&render(&fixture::finished(), Depth::None, (120, 36)))), Some("claims held"));
+    for (mut app, name) in [(fixture::lessons::lesson(), "running"), (fixture::lessons::ended(), "ended")] {
+        for _ in Pane::ALL {
+            for size in SIZES {
+                let seen = text(&render(&app, Depth::None, size));
+                assert_eq!(spoils(&seen), None, "{name}:\n{seen}");
+                assert!(seen.contains("Each point is one prediction."), "{seen}");
+            }
+            app.update(Message::Key(Action::Lab(LabAction::FocusNext)));
+        }
+        app.update(Message::Key(Action::Help));
+        for _ in 0..4 {
+            assert_eq!(spoils(&text(&render(&app, Depth::None, (120, 60)))), None, "{name}");
+            app.update(Message::Key(Action::NextHelpPage { back: false }));
+        }
+    }
+    let question = text(&render(&fixture::lessons::question(), Depth::None, (80, 24)));
+    assert!(
+        question.contains(fixture::lessons::RIGHT)
+            && !question.contains(fixture::lessons::REVEAL)
+            && !question.contains('✓')
+    );
+    let answer = text(&render(&fixture::lessons::answer(), Depth::None, (80, 24)));
+    assert!(
+        answer.contains(&format!("✓ 2  {}", fixture::lessons::RIGHT)) && answer.contains("← your answer"),
+        "{answer}"
+    );
+}
+
+/// Nothing of the lessons that come with the program is cut at 80x24.
+#[test]
+fn every_lesson_fits_on_a_small_screen() {
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for entry in innerloop::lesson::all() {
+        let lesson = entry.lesson.unwrap();
+        let mut app = fixture::gallery();
+        app.open_lesson(entry.name.clone(), lesson.clone());
+        let seen = |app: &App| {
+            let inside = text(&render(app, Depth::None, (80, 24))).replace(['│', '▸'], " ");
+            flat(&inside)
+        };
+        let question = seen(&app);
+        for text in [&lesson.question, &lesson.background].into_iter().chain(lesson.answers.iter().map(|a| &a.text)) {
+            assert!(question.contains(&flat(text)), "{}: {text}\n{question}", entry.name);
+        }
+        app.update(Message::Key(Action::Lesson(LessonAction::Skip)));
+        app.update(Message::Result(EffectResult::Started { title: String::new() }));
+        for (place, stage) in lesson.stages.iter().enumerate() {
+            assert!(seen(&app).contains(&flat(&stage.look_for)), "{}, stage {place}: {}", entry.name, seen(&app));
+            app.update(Message::Key(Action::Lesson(LessonAction::Next)));
+            if place + 1 < lesson.stages.len() && lesson.runs(place) != lesson.runs(place + 1) {
+                app.update(Message::Result(EffectResult::Started { title: String::new() }));
+            }
+        }
+        let answer = seen(&app);
+        assert!(answer.contains(&flat(&lesson.reveal)), "{}: {answer}", entry.name);
+        assert_eq!(answer.matches("not measured").count(), lesson.claims().count(), "{}: {answer}", entry.name);
+    }
 }
 
 #[test]

@@ -150,6 +150,8 @@ fn assert_readable(path: &Path) -> u64 {
 #[test]
 fn a_lesson_from_the_first_key_to_the_last() {
     let mut terminal = Terminal::open(&[]);
+    terminal.until("Lessons");
+    terminal.press("\t");
     terminal.until("First look");
     terminal.press("\r");
     terminal.until("Hidden state");
@@ -212,8 +214,8 @@ fn four_hundred_sessions_and_a_hostile_file_leave_the_gallery_responsive() {
     huge.set_len(300 << 20).expect("a size");
 
     let mut terminal = Terminal::open(&["--saves", folder.path().to_str().expect("a name")]);
-    terminal.until("First look");
-    terminal.press("l");
+    terminal.until("Lessons");
+    terminal.press("ll");
     terminal.until("Sessions (402)");
     // Files that cannot be read stand last.
     terminal.press("G");

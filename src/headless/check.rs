@@ -1,4 +1,4 @@
-//! `innerloop check`: whether preset and session files can be used.
+//! `innerloop check`: whether files of presets, lessons and sessions can be used.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,13 +8,14 @@ use clap::Args;
 
 use super::{completions, print, tell};
 use crate::bounds;
+use crate::lesson;
 use crate::session::{self, Source};
 
-/// Check preset and session files
+/// Check files of presets, lessons and sessions
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop check presets/gd-ssm.ron")]
 pub struct Options {
-    /// Preset or session files
+    /// Files of presets, lessons or sessions
     #[arg(required = true, value_name = "FILE", add = completions::session_files())]
     pub files: Vec<PathBuf>,
 }
@@ -42,6 +43,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// What a good file is.
 fn examine(file: &Path) -> Result<String> {
+    if lesson::is_lesson(file) {
+        let lesson = lesson::load(file)?;
+        let (experiments, claims) = (lesson.experiments.len(), lesson.claims().count());
+        return Ok(format!("a lesson; experiments: {experiments}, claims: {claims}"));
+    }
     Ok(match session::open(file)? {
         Source::Preset(_, preset) => format!("a preset with {} parameters", preset.parameters()),
         Source::Session(_, session) => {

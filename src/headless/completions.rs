@@ -1,6 +1,6 @@
 //! `innerloop completions` and `innerloop man`: the command line for shells and for man.
 //!
-//! The completion scripts call the program, which knows the presets of the folder, the keys of `--set` and the devices.
+//! The completion scripts call the program, which knows the presets and lessons of the folder, the keys of `--set` and the devices.
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use clap_complete::env::Shells;
 use clap_mangen::Man;
 
 use super::print;
+use crate::lesson;
 use crate::preset;
 use crate::train::DeviceChoice;
 
@@ -61,6 +62,19 @@ pub fn presets_and_files() -> ArgValueCompleter {
         let begins = |entry: &preset::Entry| current.to_str().is_some_and(|text| entry.name.starts_with(text));
         let presets = preset::all().into_iter().filter(begins).map(summary);
         presets.chain(sessions().complete(current)).collect()
+    })
+}
+
+/// Names of lessons, with their questions, and files.
+pub fn lessons_and_files() -> ArgValueCompleter {
+    ArgValueCompleter::new(|current: &OsStr| {
+        let question = |entry: lesson::Entry| {
+            let question = entry.lesson.map_or_else(|error| error, |lesson| lesson.question);
+            CompletionCandidate::new(entry.name).help(Some(question.into()))
+        };
+        let begins = |entry: &lesson::Entry| current.to_str().is_some_and(|text| entry.name.starts_with(text));
+        let lessons = lesson::all().into_iter().filter(begins).map(question);
+        lessons.chain(sessions().complete(current)).collect()
     })
 }
 

@@ -141,7 +141,7 @@ fn of_session(path: &Path, format: Format, output: &Output<'_>, device: DeviceCh
 /// The session with what the report command measures of it.
 fn measured(session: &Session, device: DeviceChoice) -> Result<MeasuredRun<'_>> {
     let mut experiment = session.clone().resume(device)?;
-    let claims = experiment.check_claims()?;
+    let claims = experiment.check_claims()?.checks;
     let snapshot = experiment.snapshot()?;
     let report = Report::of(&mut experiment, 0, Duration::ZERO)?.value()?;
     let distances = experiment.history.latest.as_ref().map(|latest| latest.equivalence.distances.clone());

@@ -10,6 +10,7 @@ pub mod eval;
 pub mod exit;
 pub mod export;
 pub mod fit;
+pub mod lessons;
 pub mod minima;
 mod opening;
 pub mod presets;

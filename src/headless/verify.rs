@@ -1,4 +1,4 @@
-//! `innerloop verify`: trains presets with one seed or several, and checks their claims.
+//! `innerloop verify`: trains presets, or the experiments of lessons, with one seed or several, and checks their claims.
 
 mod compare;
 mod job;
@@ -16,17 +16,21 @@ use self::job::{Job, Outcome, run_all};
 use self::seeds::Seeds;
 use super::stop::StopSignal;
 use super::{completions, print, tell};
-use crate::preset::{self, Claim, Preset};
+use crate::lesson;
+use crate::preset::{self, Claim, Preset, Quantity};
 use crate::session::{ClaimRecord, ResultCache};
 use crate::train::{ClaimCheck, DeviceChoice};
 use crate::uncertainty::mean_and_deviation;
 
-/// Train presets and check what they claim
+/// Train presets, or the experiments of lessons, and check what they claim
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Names or paths of presets; without any, all of them
-    #[arg(value_name = "PRESET", add = completions::presets_and_files())]
+    /// Names or paths of presets, with --lessons of lessons; without any, all of them
+    #[arg(value_name = "PRESET|LESSON", add = completions::presets_and_files())]
     pub presets: Vec<String>,
+    /// Check the claims of lessons instead of those of presets
+    #[arg(long, conflicts_with = "markdown")]
+    pub lessons: bool,
     /// How many seeds, counted from the preset's own, such as 5; or which, such as 11,12,13
     #[arg(long, value_name = "SEEDS", default_value = "1")]
     pub seeds: Seeds,
@@ -43,8 +47,8 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let stop = StopSignal::listen()?;
     let result_cache = ResultCache::path(|name| std::env::var_os(name));
-    let mut presets: Vec<_> =
-        chosen(&options.presets)?.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
+    let chosen = if options.lessons { of_lessons(&options.presets)? } else { chosen(&options.presets)? };
+    let mut presets: Vec<_> = chosen.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
     // Presets from here on are trained for the claims of others only.
     let verified = presets.len();
     presets.extend(compare::others(&presets)?);
@@ -78,7 +82,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             next.sort_by_key(|outcome| seeds[printed].iter().position(|seed| *seed == outcome.seed));
             let (name, preset) = &presets[printed];
             tally.count(show(name, preset, next, options.markdown)?);
-            record(result_cache.as_ref(), name, preset, next);
+            // A lesson's experiments are not the presets whose results the gallery shows.
+            if !options.lessons {
+                record(result_cache.as_ref(), name, preset, next);
+            }
             printed += 1;
         }
         Ok(())
@@ -165,6 +172,30 @@ fn chosen(names: &[String]) -> Result<Vec<(String, Preset)>> {
     preset::all().into_iter().map(readable).collect()
 }
 
+/// The experiments of lessons, each named after its lesson: `one-step:gd-ssm`.
+fn of_lessons(names: &[String]) -> Result<Vec<(String, Preset)>> {
+    let readable = |entry: lesson::Entry| match entry.lesson {
+        Ok(lesson) => Ok((entry.name, lesson)),
+        Err(error) => bail!(error),
+    };
+    let lessons = match names {
+        [] => lesson::all().into_iter().map(readable).collect::<Result<Vec<_>>>()?,
+        names => names.iter().map(|name| lesson::find(name)).collect::<Result<_>>()?,
+    };
+    let within = |lesson: &str, experiment: &str| format!("{lesson}:{experiment}");
+    let experiments = lessons.into_iter().flat_map(|(lesson, content)| {
+        content.presets.into_iter().map(move |(name, mut preset)| {
+            for claim in &mut preset.claims {
+                if let Quantity::LossOverPreset(other) = &mut claim.measure {
+                    *other = within(&lesson, other);
+                }
+            }
+            (within(&lesson, &name), preset)
+        })
+    });
+    Ok(experiments.collect())
+}
+
 /// Keeps a result for the gallery: the mean over the seeds. If that fails it is said, and is no failure of the claims.
 fn record(result_cache: Option<&PathBuf>, name: &str, preset: &Preset, outcomes: &[Outcome]) {
     let Some(path) = result_cache else { return };
@@ -175,7 +206,9 @@ fn record(result_cache: Option<&PathBuf>, name: &str, preset: &Preset, outcomes:
     };
     let verdicts = summaries(preset, outcomes).into_iter().map(check).collect();
     let seconds_per_step = outcomes.first().and_then(|outcome| outcome.seconds_per_step);
-    if let Err(error) = ResultCache::record(path, (name, preset), ClaimRecord { verdicts, seconds_per_step }, now) {
+    if let Err(error) =
+        ResultCache::record(path, (name, preset), ClaimRecord { verdicts, loss: None, seconds_per_step }, now)
+    {
         tell(&format!("{}: not recorded: {error:#}", path.display()));
     }
 }

@@ -1,7 +1,7 @@
 //! Finds presets: in the folder `presets/` if there is one, else the copies inside the program.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use include_dir::{Dir, include_dir};
@@ -14,9 +14,9 @@ use crate::bounds;
 /// The presets that the program was built with.
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/presets");
 /// The folder of the working directory whose presets come first.
-const FOLDER: &str = "presets";
+pub const FOLDER: &str = "presets";
 /// Bytes of a preset file at most: a page of settings and prose needs a few thousand.
-const LARGEST: u64 = 1 << 20;
+pub const LARGEST: u64 = 1 << 20;
 
 /// A preset with its name.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub fn all() -> Vec<Entry> {
 /// The presets of a folder, or the embedded ones where it holds none.
 pub fn all_in(folder: &Path) -> Vec<Entry> {
     let read = |name: String, preset: Result<Preset>| Entry { name, preset: preset.map_err(|e| format!("{e:#}")) };
-    let mut entries: Vec<Entry> = files(folder).into_iter().map(|(name, path)| read(name, load(&path))).collect();
+    let mut entries: Vec<Entry> = ron_files(folder).into_iter().map(|(name, path)| read(name, load(&path))).collect();
     if entries.is_empty() {
         entries =
             embedded().map(|(name, text)| read(name.to_owned(), understand(&embedded_name(name), text))).collect();
@@ -76,7 +76,7 @@ pub fn names() -> Vec<String> {
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = files(folder).into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = ron_files(folder).into_iter().map(|(name, _)| name).collect();
     names.extend(embedded().map(|(name, _)| name.to_owned()));
     names.sort();
     names.dedup();
@@ -106,14 +106,15 @@ pub fn stem(path: &Path) -> String {
 }
 
 /// Names that need no quoting in a shell and fit into a file name.
-fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
-fn files(folder: &Path) -> Vec<(String, std::path::PathBuf)> {
+/// The RON files of a folder, each with its name without `.ron`; none where the folder cannot be read.
+pub fn ron_files(folder: &Path) -> Vec<(String, PathBuf)> {
     let Ok(listing) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = listing.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let ron = |path: &std::path::PathBuf| path.extension() == Some(OsStr::new("ron"));
+    let ron = |path: &PathBuf| path.extension() == Some(OsStr::new("ron"));
     paths.filter(ron).map(|path| (stem(&path), path)).collect()
 }
 

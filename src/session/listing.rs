@@ -28,7 +28,10 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
         (path, modified)
     };
     let paths = listing.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let mut files: Vec<_> = paths.filter(|path| path.extension() == Some(OsStr::new("ron"))).map(file).collect();
+    // Hidden files are no sessions: which lessons were answered is in one.
+    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let sessions = paths.filter(|path| path.extension() == Some(OsStr::new("ron")) && !hidden(path));
+    let mut files: Vec<_> = sessions.map(file).collect();
     files.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     files
 }

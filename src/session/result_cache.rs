@@ -57,6 +57,8 @@ pub struct ClaimResult {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClaimRecord {
     pub verdicts: Vec<ClaimCheck>,
+    /// The loss on all held-out tasks; `None` if no claim is about them.
+    pub loss: Option<f64>,
     /// Seconds of a training step; `None` if no step was done.
     pub seconds_per_step: Option<f64>,
 }
@@ -151,7 +153,7 @@ mod tests {
         let (_, preset) = preset::find("gd-ssm").unwrap();
         let verdict = |claim: &Claim| ClaimCheck { claim: claim.clone(), value: f64::NAN, held: false };
         let verdicts = preset.claims.iter().map(verdict).collect();
-        (preset, ClaimRecord { verdicts, seconds_per_step: Some(0.001) })
+        (preset, ClaimRecord { verdicts, loss: None, seconds_per_step: Some(0.001) })
     }
 
     #[test]
@@ -161,7 +163,7 @@ mod tests {
         let (preset, outcome) = tried();
         ResultCache::record(&path, ("gd-ssm", &preset), outcome.clone(), 5).unwrap();
         let first = ClaimCheck { value: 0.5, held: true, ..outcome.verdicts[0].clone() };
-        let again = ClaimRecord { verdicts: vec![first.clone()], seconds_per_step: None };
+        let again = ClaimRecord { verdicts: vec![first.clone()], ..ClaimRecord::default() };
         ResultCache::record(&path, ("gd-ssm", &preset), again, 9).unwrap();
 
         let result_cache = ResultCache::read(&path);

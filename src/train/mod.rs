@@ -33,8 +33,8 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR, ProbeSequence,
-    ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
+    ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR,
+    ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{Fork, History, LrChange};

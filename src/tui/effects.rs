@@ -16,6 +16,7 @@ use super::listing::{self, Lister};
 use super::message::{EffectResult, Message, SystemEvent};
 use super::screen_file::{self, ScreenFormat};
 use super::terminal::Screen;
+use crate::lesson::{Answered, Outcome};
 use crate::preset::Preset;
 use crate::session::{self, ClaimRecord, ResultCache};
 use crate::system;
@@ -45,6 +46,9 @@ pub enum Effect {
     ReadResults,
     /// Store what a run of a preset came to.
     RecordResult(String, Arc<Preset>, ClaimRecord),
+    ReadAnswered,
+    /// Store what came of a lesson.
+    RecordAnswer(String, Outcome),
     Order(Order),
     /// Save the run to its file; a run without one gets a new file in the folder of sessions.
     Save,
@@ -148,6 +152,13 @@ impl EffectRunner {
                 // Nothing depends on it, so a failure is not reported.
                 let _ = ResultCache::record(self.places.results.as_ref()?, (&name, &preset), record, now());
                 return None;
+            }
+            Effect::ReadAnswered => {
+                EffectResult::AnsweredRead(Answered::read(&self.places.saves).map_err(|error| format!("{error:#}")))
+            }
+            Effect::RecordAnswer(lesson, outcome) => {
+                let stored = Answered::store(&self.places.saves, &lesson, outcome);
+                EffectResult::AnsweredRead(stored.map_err(|error| format!("not recorded: {error:#}")))
             }
             Effect::Order(order) => return self.order(order),
             Effect::Save => return self.order(Order::Save { folder: self.places.saves.clone() }),

@@ -3,8 +3,10 @@
 //! Knows nothing of what an action does.
 
 mod file;
+mod mode;
 
 pub use file::{path, read};
+pub use mode::Mode;
 
 use std::sync::OnceLock;
 
@@ -12,91 +14,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::layouts::us_key;
 use super::message::{
-    Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, Move, ScreenFormat, SweepAction as S,
+    Action, Answer, EditorAction as E, GalleryAction as G, LabAction as L, LessonAction as C, Move, ScreenFormat,
+    SweepAction as S,
 };
-
-/// What keys mean at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The presets.
-    Gallery,
-    /// The saved sessions.
-    Sessions,
-    /// A search is being typed.
-    Search,
-    /// The name of a file is being typed.
-    Rename,
-    /// The question whether a session is to be deleted.
-    Delete,
-    Lab,
-    /// The fields of an experiment.
-    Editor,
-    /// The value of a field is being typed.
-    Typing,
-    /// The value cursor moves along the curves of the lab.
-    Values,
-    /// The runs of a sweep.
-    Sweep,
-    Help,
-    /// The question about unsaved steps.
-    Question,
-}
-
-impl Mode {
-    pub const ALL: [Self; 12] = [
-        Self::Gallery,
-        Self::Sessions,
-        Self::Search,
-        Self::Rename,
-        Self::Delete,
-        Self::Lab,
-        Self::Values,
-        Self::Editor,
-        Self::Typing,
-        Self::Sweep,
-        Self::Help,
-        Self::Question,
-    ];
-
-    /// Whether letters are text and no keys.
-    pub fn takes_text(self) -> bool {
-        matches!(self, Self::Search | Self::Rename | Self::Typing)
-    }
-
-    /// The action that a typed character is, where letters are text.
-    pub fn typed(self, c: char) -> Option<Action> {
-        match self {
-            Self::Search | Self::Rename => Some(Action::Gallery(G::Type(c))),
-            Self::Typing => Some(Action::Editor(E::Type(c))),
-            Self::Gallery
-            | Self::Sessions
-            | Self::Delete
-            | Self::Lab
-            | Self::Values
-            | Self::Editor
-            | Self::Sweep
-            | Self::Help
-            | Self::Question => None,
-        }
-    }
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Gallery => "Gallery",
-            Self::Sessions => "Sessions",
-            Self::Search => "While searching",
-            Self::Rename => "While renaming",
-            Self::Delete => "Deleting",
-            Self::Lab => "Lab",
-            Self::Values => "Value cursor",
-            Self::Editor => "Experiment",
-            Self::Typing => "While typing a value",
-            Self::Sweep => "Sweep",
-            Self::Help => "Help",
-            Self::Question => "Unsaved steps",
-        }
-    }
-}
 
 /// One row of the table: in these modes, any of these keys does this.
 #[derive(Clone, Debug)]
@@ -164,29 +84,70 @@ impl Key {
 use Key::{Char, Code, Ctrl};
 use KeyCode::{BackTab, Backspace, Delete, Down, End, Enter, Esc, F, Home, Left, PageDown, PageUp, Right, Tab, Up};
 
-const GALLERY: &[Mode] = &[Mode::Gallery, Mode::Sessions];
+const GALLERY: &[Mode] = &[Mode::Lessons, Mode::Gallery, Mode::Sessions];
+const PRESETS_AND_SESSIONS: &[Mode] = &[Mode::Gallery, Mode::Sessions];
+const LESSONS: &[Mode] = &[Mode::Lessons];
+const CHOICE: &[Mode] = &[Mode::Choice];
+const LESSON: &[Mode] = &[Mode::Lesson];
+const REVEAL: &[Mode] = &[Mode::Reveal];
 const SESSIONS: &[Mode] = &[Mode::Sessions];
 const RENAME: &[Mode] = &[Mode::Rename];
 const DELETE: &[Mode] = &[Mode::Delete];
 const SEARCH: &[Mode] = &[Mode::Search];
 const SWEEP: &[Mode] = &[Mode::Sweep];
 /// Whether or not the value cursor is shown.
-const LAB: &[Mode] = &[Mode::Lab, Mode::Values];
-const TOKENS: &[Mode] = &[Mode::Lab];
+const LAB: &[Mode] = &[Mode::Lab, Mode::Lesson, Mode::Values];
+/// Where Enter has no other meaning.
+const ENTER_ZOOMS: &[Mode] = &[Mode::Lab];
+const TOKENS: &[Mode] = &[Mode::Lab, Mode::Lesson];
+/// Whose footer has no place taken by the lesson.
+const LAB_ALONE: &[Mode] = &[Mode::Lab];
 const VALUES: &[Mode] = &[Mode::Values];
 const EDITOR: &[Mode] = &[Mode::Editor];
 const TYPING: &[Mode] = &[Mode::Typing];
 const HELP: &[Mode] = &[Mode::Help];
 const QUESTION: &[Mode] = &[Mode::Question];
 const PRESETS: &[Mode] = &[Mode::Gallery];
-const GALLERY_AND_LAB: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab];
+const GALLERY_AND_LAB: &[Mode] = &[Mode::Lessons, Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Lesson];
 /// Where the arrows move through lists, texts and tokens.
-const MOVES: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Editor, Mode::Help];
-/// Where no text is typed and no question is asked.
-const ANYWHERE: &[Mode] = &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Values, Mode::Editor, Mode::Help];
+const MOVES: &[Mode] = &[
+    Mode::Lessons,
+    Mode::Gallery,
+    Mode::Sessions,
+    Mode::Lab,
+    Mode::Choice,
+    Mode::Lesson,
+    Mode::Reveal,
+    Mode::Editor,
+    Mode::Help,
+];
+/// Where no text is typed and no question about what was done is asked.
+const ANYWHERE: &[Mode] = &[
+    Mode::Lessons,
+    Mode::Gallery,
+    Mode::Sessions,
+    Mode::Lab,
+    Mode::Choice,
+    Mode::Lesson,
+    Mode::Reveal,
+    Mode::Values,
+    Mode::Editor,
+    Mode::Help,
+];
 /// The same with the sweep, whose other keys are its own.
-const SCREENS: &[Mode] =
-    &[Mode::Gallery, Mode::Sessions, Mode::Lab, Mode::Values, Mode::Editor, Mode::Sweep, Mode::Help];
+const SCREENS: &[Mode] = &[
+    Mode::Lessons,
+    Mode::Gallery,
+    Mode::Sessions,
+    Mode::Lab,
+    Mode::Choice,
+    Mode::Lesson,
+    Mode::Reveal,
+    Mode::Values,
+    Mode::Editor,
+    Mode::Sweep,
+    Mode::Help,
+];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None, hint_in: &[] }
@@ -209,11 +170,13 @@ impl Binding {
 /// that show a terminal do not pass those on.
 #[rustfmt::skip]
 pub static BINDINGS: &[Binding] = &[
-    bind(GALLERY, &[Code(Enter)], Action::Gallery(G::Open), "open the lab; training starts at once")
+    bind(LESSONS, &[Code(Enter)], Action::Gallery(G::Open), "open the lesson").hint("Enter", "open"),
+    bind(PRESETS_AND_SESSIONS, &[Code(Enter)], Action::Gallery(G::Open), "open the lab; training starts at once")
         .hint("Enter", "start"),
     bind(GALLERY, &[Char('/')], Action::Gallery(G::Search), "search").hint("/", "search"),
-    bind(GALLERY, &[Code(Tab), Code(BackTab)], Action::Gallery(G::NextTab), "presets or saved sessions")
-        .hint("Tab", "presets / sessions"),
+    bind(GALLERY, &[Code(Tab)], Action::Gallery(G::NextTab), "next list: lessons, presets, saved sessions")
+        .hint("Tab", "next list"),
+    bind(GALLERY, &[Code(BackTab)], Action::Gallery(G::PreviousTab), "previous list"),
     bind(GALLERY, &[Char('d')], Action::Gallery(G::NextDevice), "where to compute: auto, cpu or cuda")
         .hint("d", "device"),
     bind(SESSIONS, &[Char('o')], Action::Gallery(G::NextColumn), "sort by the next column").hint("o", "sort"),
@@ -232,6 +195,20 @@ pub static BINDINGS: &[Binding] = &[
     bind(SEARCH, &[Code(Esc)], Action::Gallery(G::ClearSearch), "clear the search").hint("Esc", "clear"),
     bind(SEARCH, &[Code(Backspace)], Action::Gallery(G::Erase), "erase; in an empty search: leave it"),
     bind(PRESETS, &[Char('e')], Action::OpenEditor, "change the preset's fields, and start").hint("e", "change"),
+    bind(CHOICE, &[Code(Enter)], Action::Lesson(C::Accept), "choose the selected answer; the experiment begins")
+        .hint("Enter", "choose"),
+    bind(CHOICE, &[Char('1')], Action::Lesson(C::Choose(0)), "choose the first answer").hint("1 2 3 4", "answer"),
+    bind(CHOICE, &[Char('2')], Action::Lesson(C::Choose(1)), "choose the second answer"),
+    bind(CHOICE, &[Char('3')], Action::Lesson(C::Choose(2)), "choose the third answer"),
+    bind(CHOICE, &[Char('4')], Action::Lesson(C::Choose(3)), "choose the fourth answer"),
+    bind(CHOICE, &[Char('s')], Action::Lesson(C::Skip), "begin the experiment without an answer").hint("s", "skip"),
+    bind(LESSON, &[Code(Enter)], Action::Lesson(C::Next), "go on: the next stage, at the end the answer")
+        .hint("Enter", "go on"),
+    bind(REVEAL, &[Code(Enter)], Action::Lesson(C::NextLesson), "the next lesson").hint("Enter", "next lesson"),
+    bind(REVEAL, &[Char('x')], Action::Lesson(C::Explore),
+        "close the answer and use the lab; Enter shows the answer again").hint("x", "explore the lab"),
+    bind(REVEAL, &[Char('b')], Action::LeaveLab, "back to the gallery").hint("b", "gallery"),
+    bind(CHOICE, &[Char('b')], Action::Back, "back to the gallery").hint("b", "gallery"),
     bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue")
         .hint_in(TOKENS, "Space", "pause"),
     bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause"),
@@ -244,10 +221,11 @@ pub static BINDINGS: &[Binding] = &[
     bind(TOKENS, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
     bind(LAB, &[Char('r')], Action::Restart { next_seed: false }, "restart with the same seed"),
     bind(LAB, &[Char('R')], Action::Restart { next_seed: true }, "restart with the next seed"),
-    bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart").hint_in(TOKENS, "e", "change"),
+    bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart").hint_in(LAB_ALONE, "e", "change"),
     bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
     bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis), "logarithmic or linear steps").hint_in(VALUES, "x", "log steps"),
-    bind(TOKENS, &[Char('c')], Action::Lab(L::ToggleValues), "a value cursor on the curves").hint("c", "values"),
+    bind(TOKENS, &[Char('c')], Action::Lab(L::ToggleValues), "a value cursor on the curves")
+        .hint_in(LAB_ALONE, "c", "values"),
     bind(VALUES, &[Code(Left), Char('h')], Action::Move(Move::Left), "the value before").hint("Left Right", "value"),
     bind(VALUES, &[Code(Right), Char('l')], Action::Move(Move::Right), "the next value"),
     bind(VALUES, &[Code(Enter)], Action::Lab(L::GoToCursor), "go to the kept state nearest to the cursor").hint("Enter", "go to"),
@@ -262,8 +240,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(VALUES, &[Char('c')], Action::Lab(L::ToggleValues), "hide the value cursor").hint("c", "close"),
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint_in(TOKENS, "Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
-    bind(TOKENS, &[Char('z'), Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
-    bind(VALUES, &[Char('z')], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
+    bind(LAB, &[Char('z')], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
+    bind(ENTER_ZOOMS, &[Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
     bind(LAB, &[Char('y')], Action::Lab(L::ToggleAdded), "the state, or what the last token added to it"),
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
@@ -275,8 +253,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('t')], Action::Lab(L::ShowRuns), "table of this run and the kept ones"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
-    bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "presets; in the lab: previous token"),
-    bind(GALLERY_AND_LAB, &[Code(Right), Char('l')], Action::Move(Move::Right), "sessions; in the lab: next token"),
+    bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "previous list; in the lab: previous token"),
+    bind(GALLERY_AND_LAB, &[Code(Right), Char('l')], Action::Move(Move::Right), "next list; in the lab: next token"),
     bind(MOVES, &[Code(Up), Char('k')], Action::Move(Move::Up), "up; in the lab: the layer above"),
     bind(MOVES, &[Code(Down), Char('j')], Action::Move(Move::Down), "down; in the lab: the layer below"),
     bind(MOVES, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "page up; in the lab: ten tokens back"),
@@ -311,7 +289,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(SCREENS, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
     bind(SCREENS, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
-    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, experiment, value cursor, zoom, lab, gallery"),
+    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, experiment, value cursor, zoom, answer, lab, gallery"),
     bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(&Mode::ALL, &[Ctrl('c')], Action::Quit, "quit; twice: without saving"),
     bind(&Mode::ALL, &[Ctrl('z'), Char('Z')], Action::Suspend, "suspend to the shell; fg comes back"),

@@ -32,7 +32,9 @@ pub struct LabPlaces {
 pub fn lab(lab: &Lab, area: Rect) -> LabPlaces {
     let panes_shown = area.width >= LEAST.0 && area.height >= LEAST.1;
     let status = if area.width >= ONE_LINE { 1 } else { 2 };
-    let answer = if panes_shown { Constraint::Length(2) } else { Constraint::Fill(1) };
+    // A caption has two lines of text and one that says how it goes on.
+    let rows = if lab.caption.is_some() { 3 } else { 2 };
+    let answer = if panes_shown { Constraint::Length(rows) } else { Constraint::Fill(1) };
     let middle = if panes_shown { Constraint::Fill(1) } else { Constraint::Length(0) };
     let rows = [Constraint::Length(status), answer, middle, Constraint::Length(1)];
     let [status, answer, middle, footer] = Layout::vertical(rows).areas(area);

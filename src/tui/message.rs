@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::app::{Ended, KeptRun};
 use super::pane::Pane;
+use crate::lesson::Answered;
 use crate::session::{ResultCache, Summary};
 use crate::worker::Update;
 
@@ -48,6 +49,7 @@ pub enum Action {
     Move(Move),
     Gallery(GalleryAction),
     Lab(LabAction),
+    Lesson(LessonAction),
     Sweep(SweepAction),
     /// From the lab to the gallery.
     LeaveLab,
@@ -79,9 +81,10 @@ pub enum Move {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GalleryAction {
-    /// Opens the selected preset or session in the lab.
+    /// Opens the selected lesson, or the selected preset or session in the lab.
     Open,
     NextTab,
+    PreviousTab,
     NextDevice,
     Search,
     Type(char),
@@ -102,6 +105,21 @@ pub enum GalleryAction {
     Delete,
     ConfirmDelete,
     CancelDelete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LessonAction {
+    /// Chooses this answer, from 0; the experiment begins.
+    Choose(usize),
+    /// Chooses the answer under the cursor.
+    Accept,
+    /// Begins the experiment without an answer.
+    Skip,
+    /// The next stage, or the answer after the last one.
+    Next,
+    /// Closes the answer; the lab is free to be used.
+    Explore,
+    NextLesson,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +217,8 @@ pub enum EffectResult {
     KeptRead(Vec<Result<KeptRun, String>>),
     /// A sweep as its folder is now.
     SweepRead(Result<Box<Ended>, String>),
+    /// Which lessons were answered, or why that cannot be read or recorded.
+    AnsweredRead(Result<Answered, String>),
     /// The new path of a session.
     Renamed(Result<PathBuf, String>),
     /// The path of a session that is no more.

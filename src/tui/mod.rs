@@ -1,4 +1,4 @@
-//! The terminal front end: gallery and lab.
+//! The terminal front end: gallery, lab and lessons.
 //!
 //! Event → [`Message`](message::Message) → [`App::update`](app::App::update) → [effects](effects::Effect), performed in
 //! one place. Knows nothing of how models are trained: it gives the worker orders and shows its updates.
@@ -42,6 +42,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, Result};
 
+use crate::lesson::{self, Lesson};
 use crate::numbers;
 use crate::preset;
 use crate::session::ResultCache;
@@ -66,6 +67,8 @@ pub struct Options {
     pub watch: Option<PathBuf>,
     /// The folder of a sweep to show; nothing is started then.
     pub sweep: Option<PathBuf>,
+    /// The lesson to open, with its name; nothing is started then.
+    pub lesson: Option<(String, Lesson)>,
     /// The step to stop at, instead of the preset's last.
     pub stop_at: Option<u64>,
     pub device: DeviceChoice,
@@ -97,6 +100,10 @@ pub fn run(options: Options) -> Result<u8> {
     let (sender, events) = mpsc::channel();
     let mut app = App::new(preset::all(), options.device);
     app.projector = options.projector;
+    app.gallery.set_lessons(lesson::all());
+    if let Some((name, lesson)) = options.lesson {
+        app.open_lesson(name, lesson);
+    }
     let mut choices = DeviceChoice::all();
     if !choices.contains(&options.device) {
         choices.push(options.device);
@@ -126,7 +133,8 @@ pub fn run(options: Options) -> Result<u8> {
     let stop_at = options.stop_at.map(|step| Effect::Order(Order::StopAt(step)));
     // A list would compete with a run; leaving the lab lists anyway.
     let list = start.is_none().then_some(Effect::ListSessions);
-    let effects = start.into_iter().chain(stop_at).chain(list).chain([Effect::ReadResults]).collect();
+    let effects =
+        start.into_iter().chain(stop_at).chain(list).chain([Effect::ReadResults, Effect::ReadAnswered]).collect();
     let code = EventLoop::new(&mut app, effect_runner, theme, events).run(effects);
     terminal::print_lines(&report::lines(&app));
     Ok(code)

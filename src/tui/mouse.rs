@@ -28,15 +28,17 @@ pub fn action(app: &App, event: &MouseEvent, area: Rect) -> Option<Action> {
 /// Along a list or a text; in the lab along the tokens or the values.
 fn wheel(mode: Mode, on: bool) -> Option<Action> {
     let (back, forward) = match mode {
-        Mode::Lab | Mode::Values => (Move::Left, Move::Right),
-        Mode::Gallery | Mode::Sessions | Mode::Editor | Mode::Help => (Move::Up, Move::Down),
+        Mode::Lab | Mode::Values | Mode::Lesson => (Move::Left, Move::Right),
+        Mode::Lessons | Mode::Gallery | Mode::Sessions | Mode::Choice | Mode::Reveal | Mode::Editor | Mode::Help => {
+            (Move::Up, Move::Down)
+        }
         Mode::Search | Mode::Rename | Mode::Delete | Mode::Typing | Mode::Sweep | Mode::Question => return None,
     };
     Some(Action::Move(if on { forward } else { back }))
 }
 
 fn click(app: &App, place: Position, area: Rect) -> Option<Action> {
-    let in_lab = matches!(app.mode(), Mode::Lab | Mode::Values) && !app.projector;
+    let in_lab = matches!(app.mode(), Mode::Lab | Mode::Values | Mode::Lesson) && !app.projector;
     let lab = app.lab.as_ref().filter(|_| in_lab)?;
     let panes = layout::lab(lab, area).panes;
     let (pane, _) = panes.into_iter().find(|(_, area)| area.contains(place))?;

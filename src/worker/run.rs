@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::pace::{Meter, Pace};
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::{ClaimRecord, SessionFile};
-use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
+use crate::train::{self, ClaimChecks, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
 
 /// Time between two readings of the GPU's status.
 const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -343,11 +343,11 @@ impl<'a> RunLoop<'a> {
             return;
         }
         match self.experiment.check_claims() {
-            Ok(verdicts) if verdicts.is_empty() => {}
-            Ok(verdicts) => {
+            Ok(ClaimChecks { checks, loss: None }) if checks.is_empty() => {}
+            Ok(ClaimChecks { checks: verdicts, loss }) => {
                 let (steps, time) = self.made;
                 let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
-                self.pending.checked = Some(ClaimRecord { verdicts, seconds_per_step });
+                self.pending.checked = Some(ClaimRecord { verdicts, loss, seconds_per_step });
                 self.post();
             }
             Err(error) => self.fail(step, &error),

@@ -13,7 +13,7 @@ use super::{Note, Opened, Order, Phase, Status, Update};
 use crate::bounds;
 use crate::session::{self, ClaimRecord, Session};
 use crate::system::FileLock;
-use crate::train::{DeviceChoice, Experiment, RunState};
+use crate::train::{ClaimChecks, DeviceChoice, Experiment, RunState};
 
 /// Time between two looks at the file.
 const POLL: Duration = Duration::from_millis(500);
@@ -137,7 +137,7 @@ impl<'a> Watcher<'a> {
     /// Posts all that is known of the run.
     fn show(&mut self) -> Result<()> {
         let snapshot = self.experiment.snapshot()?;
-        let verdicts = self.experiment.check_claims()?;
+        let ClaimChecks { checks: verdicts, loss } = self.experiment.check_claims()?;
         let (experiment, status) = (&self.experiment, self.status());
         self.posted = Some(status.clone());
         (self.post)(Update {
@@ -154,7 +154,7 @@ impl<'a> Watcher<'a> {
             time: Some(experiment.time.clone()),
             snapshot: Some(Arc::new(snapshot)),
             status: Some(status),
-            checked: (!verdicts.is_empty()).then_some(ClaimRecord { verdicts, seconds_per_step: None }),
+            checked: (!verdicts.is_empty()).then_some(ClaimRecord { verdicts, loss, seconds_per_step: None }),
             ..Update::default()
         });
         Ok(())

@@ -16,7 +16,7 @@ use super::super::run_to::{End, run_to};
 use super::super::stop::StopSignal;
 use crate::preset::{Claim, Preset};
 use crate::reference::Reference;
-use crate::train::{ClaimCheck, DeviceChoice, Experiment, Scope};
+use crate::train::{ClaimCheck, ClaimChecks, DeviceChoice, Experiment, Scope};
 
 /// One training: a preset, by its place in a list, with a seed.
 #[derive(Clone, Copy)]
@@ -136,11 +136,10 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
 
 /// The claims for this step; of those that need another run, the loss.
 fn checks_now(experiment: &mut Experiment) -> Result<Vec<ClaimCheck>> {
-    let mut checks = experiment.check_claims()?;
     let (step, preset) = (experiment.step(), Arc::clone(&experiment.preset));
+    let ClaimChecks { mut checks, loss } = experiment.check_claims()?;
     for claim in preset.claims.iter().filter(|claim| claim.after == step && claim.other_preset().is_some()) {
-        let value = experiment.measure_unrecorded(Scope::All)?.eval_loss;
-        checks.push(ClaimCheck { claim: claim.clone(), value, held: false });
+        checks.push(ClaimCheck { claim: claim.clone(), value: loss.unwrap_or(f64::NAN), held: false });
     }
     Ok(checks)
 }

@@ -16,6 +16,14 @@ pub struct ClaimCheck {
     pub held: bool,
 }
 
+/// What the claims for one step came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClaimChecks {
+    pub checks: Vec<ClaimCheck>,
+    /// The loss on all held-out tasks; `None` if no claim is about them at this step.
+    pub loss: Option<f64>,
+}
+
 impl ClaimCheck {
     pub fn new(claim: &Claim, measurement: &Measurement, held_out: &HeldOut) -> Self {
         let value = value(&claim.measure, measurement, held_out);

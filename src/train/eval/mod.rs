@@ -11,7 +11,7 @@ mod loss_by_pairs;
 mod nearest;
 mod off_distribution;
 
-pub use claims::ClaimCheck;
+pub use claims::{ClaimCheck, ClaimChecks};
 pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
 pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 
 use super::Experiment;
-use crate::train::eval::{self, ClaimCheck, Fit, Measurement, Scope, Shift, Shifted, Snapshot};
+use crate::train::eval::{self, ClaimCheck, ClaimChecks, Fit, Measurement, Scope, Shift, Shifted, Snapshot};
 
 impl Experiment {
     /// Measures the present weights on the held-out tasks and records the result.
@@ -50,17 +50,17 @@ impl Experiment {
 
     /// Measures the present weights on all held-out tasks, and checks the claims for this step. Claims about the same
     /// tasks share a measurement, and come one after the other. Records nothing: the history must not depend on whether
-    /// claims are checked. Claims that need another run are left out.
-    pub fn check_claims(&mut self) -> Result<Vec<ClaimCheck>> {
+    /// claims are checked. Claims that need another run are left out: their loss is [`ClaimChecks::loss`].
+    pub fn check_claims(&mut self) -> Result<ClaimChecks> {
         let (step, preset) = (self.step, Arc::clone(&self.preset));
-        let due = || preset.claims.iter().filter(|claim| claim.after == step && claim.other_preset().is_none());
+        let due = || preset.claims.iter().filter(|claim| claim.after == step);
         let mut sets: Vec<&Vec<(String, String)>> = Vec::new();
         for claim in due() {
             if !sets.contains(&&claim.set) {
                 sets.push(&claim.set);
             }
         }
-        let mut checks = Vec::new();
+        let (mut checks, mut loss) = (Vec::new(), None);
         for set in sets {
             let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             let mut shifted;
@@ -72,10 +72,13 @@ impl Experiment {
                 &mut shifted
             };
             let measurement = experiment.measure_unrecorded(Scope::All)?;
-            let claims = due().filter(|claim| claim.set == *set);
+            if set.is_empty() {
+                loss = Some(measurement.eval_loss);
+            }
+            let claims = due().filter(|claim| claim.set == *set && claim.other_preset().is_none());
             checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
         }
-        Ok(checks)
+        Ok(ClaimChecks { checks, loss })
     }
 
     /// Loss of the present weights on the batch that the next step will train on.

@@ -1,4 +1,4 @@
-//! The gallery: presets in families, saved sessions, a search over both.
+//! The gallery: lessons, presets in families, saved sessions, a search over all of them.
 //!
 //! Owns what is listed and what is selected. Knows nothing of how it is rendered.
 
@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::sessions::{SessionRow, SessionTable};
+use crate::lesson::{self, Answered, Lesson};
 use crate::preset::{self, Entry, Family, Preset};
 use crate::session::{PresetResults, ResultCache, Summary};
 use crate::train::DeviceChoice;
@@ -15,8 +16,18 @@ use crate::worker::Source;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tab {
+    Lessons,
     Presets,
     Sessions,
+}
+
+impl Tab {
+    const ALL: [Self; 3] = [Self::Lessons, Self::Presets, Self::Sessions];
+
+    /// The tab so many places further on, around the end.
+    fn shifted(self, by: usize) -> Self {
+        Self::ALL[(self as usize + by) % Self::ALL.len()]
+    }
 }
 
 /// A line in the list of presets.
@@ -28,6 +39,9 @@ pub enum ListRow<'a> {
 
 pub struct Gallery {
     pub tab: Tab,
+    lessons: Vec<lesson::Entry>,
+    /// What came of the lessons.
+    pub answered: Answered,
     presets: Vec<Entry>,
     pub sessions: SessionTable,
     /// Earlier results of presets on this machine, by their names.
@@ -44,8 +58,8 @@ pub struct Gallery {
     pub deleting: Option<PathBuf>,
     /// The session to select once it is listed.
     awaited: Option<PathBuf>,
-    /// The selected index in each tab, among those that match: presets, sessions.
-    selected: (usize, usize),
+    /// The selected index in each tab, among those that match.
+    selected: [usize; Tab::ALL.len()],
     pub device: DeviceChoice,
     /// The device that each choice leads to on this machine.
     pub descriptions: Vec<(DeviceChoice, String)>,
@@ -62,6 +76,8 @@ impl Gallery {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
         Self {
             tab: Tab::Presets,
+            lessons: Vec::new(),
+            answered: Answered::default(),
             presets,
             sessions: SessionTable::default(),
             results: HashMap::new(),
@@ -71,11 +87,40 @@ impl Gallery {
             renaming: None,
             deleting: None,
             awaited: None,
-            selected: (0, 0),
+            selected: [0; Tab::ALL.len()],
             device,
             descriptions: Vec::new(),
             details_scroll: 0,
         }
+    }
+
+    /// Lists lessons, and opens their tab.
+    pub fn set_lessons(&mut self, lessons: Vec<lesson::Entry>) {
+        self.lessons = lessons;
+        self.tab = Tab::Lessons;
+    }
+
+    /// The lessons that match the search.
+    pub fn lessons(&self) -> Vec<&lesson::Entry> {
+        let text = |entry: &lesson::Entry| match &entry.lesson {
+            Ok(lesson) => format!("{} {} {}", entry.name, lesson.question, lesson.preset_names().join(" ")),
+            Err(_) => entry.name.clone(),
+        };
+        self.lessons.iter().filter(|entry| self.matches(&text(entry))).collect()
+    }
+
+    pub fn selected_lesson(&self) -> Option<&lesson::Entry> {
+        self.lessons().get(self.selected[Tab::Lessons as usize]).copied()
+    }
+
+    /// The lesson after the one of this name, and selects it; `None` after the last, and where its file cannot be read.
+    pub fn lesson_after(&mut self, name: &str) -> Option<(String, Lesson)> {
+        let place = self.lessons.iter().position(|entry| entry.name == name)? + 1;
+        let next = self.lessons.get(place)?;
+        let found = (next.name.clone(), next.lesson.clone().ok()?);
+        self.selected[Tab::Lessons as usize] =
+            self.lessons().iter().position(|entry| entry.name == found.0).unwrap_or(0);
+        Some(found)
     }
 
     pub fn set_results(&mut self, cache: &ResultCache, now: u64) {
@@ -112,7 +157,7 @@ impl Gallery {
         let awaited = if complete { self.awaited.take() } else { None };
         self.keep_selected(|table| table.set(sessions));
         if let Some(at) = awaited.and_then(|path| self.position(&path)) {
-            self.selected.1 = at;
+            self.selected[Tab::Sessions as usize] = at;
         }
     }
 
@@ -121,7 +166,7 @@ impl Gallery {
         let path = self.selected_session().map(|row| row.summary.path.clone());
         change(&mut self.sessions);
         if let Some(at) = path.and_then(|path| self.position(&path)) {
-            self.selected.1 = at;
+            self.selected[Tab::Sessions as usize] = at;
         }
         self.clamp_selection();
     }
@@ -177,18 +222,15 @@ impl Gallery {
 
     /// The selected index in the tab that is open.
     pub fn selected(&self) -> usize {
-        match self.tab {
-            Tab::Presets => self.selected.0,
-            Tab::Sessions => self.selected.1,
-        }
+        self.selected[self.tab as usize]
     }
 
     pub fn selected_preset(&self) -> Option<&Entry> {
-        self.presets().get(self.selected.0).copied()
+        self.presets().get(self.selected[Tab::Presets as usize]).copied()
     }
 
     pub fn selected_session(&self) -> Option<&SessionRow> {
-        self.sessions().get(self.selected.1).copied()
+        self.sessions().get(self.selected[Tab::Sessions as usize]).copied()
     }
 
     pub fn clear_search(&mut self) {
@@ -206,8 +248,9 @@ impl Gallery {
         match action {
             GalleryAction::Open => return self.open(),
             GalleryAction::NextTab => {
-                self.tab = if self.tab == Tab::Presets { Tab::Sessions } else { Tab::Presets };
+                self.tab = self.tab.shifted(1);
             }
+            GalleryAction::PreviousTab => self.tab = self.tab.shifted(Tab::ALL.len() - 1),
             GalleryAction::NextDevice => self.device = next_device(self.device, &self.descriptions),
             GalleryAction::Search => self.typing = true,
             GalleryAction::Type(c) if c.is_control() => {}
@@ -259,13 +302,14 @@ impl Gallery {
         match to {
             Move::Up => self.select(self.selected().saturating_sub(1)),
             Move::Down => self.select(self.selected() + 1),
-            Move::Left => self.tab = Tab::Presets,
-            Move::Right => self.tab = Tab::Sessions,
+            Move::Left if self.tab != Tab::Lessons => self.tab = self.tab.shifted(Tab::ALL.len() - 1),
+            Move::Right if self.tab != Tab::Sessions => self.tab = self.tab.shifted(1),
+            Move::Left | Move::Right => {}
             Move::First => self.select(0),
             Move::Last => self.select(usize::MAX),
-            // The table is long; the list of presets has details to read.
-            Move::PageUp if self.tab == Tab::Sessions => self.select(self.selected().saturating_sub(PAGE)),
-            Move::PageDown if self.tab == Tab::Sessions => self.select(self.selected() + PAGE),
+            // Presets have long details to read.
+            Move::PageUp if self.tab != Tab::Presets => self.select(self.selected().saturating_sub(PAGE)),
+            Move::PageDown if self.tab != Tab::Presets => self.select(self.selected() + PAGE),
             Move::PageUp | Move::PageDown => {}
         }
     }
@@ -274,6 +318,8 @@ impl Gallery {
     /// selected one.
     fn open(&self) -> Result<Vec<Effect>, String> {
         match self.tab {
+            // The app opens lessons: nothing is started then.
+            Tab::Lessons => Ok(vec![]),
             Tab::Presets => {
                 let Some(Entry { name, preset }) = self.selected_preset() else { return Ok(vec![]) };
                 let source = Source::Preset(name.clone(), Box::new(preset.clone()?));
@@ -291,20 +337,19 @@ impl Gallery {
 
     fn edit(&mut self, change: impl FnOnce(&mut String)) {
         change(&mut self.search);
-        self.selected = (0, 0);
+        self.selected = [0; Tab::ALL.len()];
     }
 
     fn select(&mut self, index: usize) {
-        match self.tab {
-            Tab::Presets => self.selected.0 = index,
-            Tab::Sessions => self.selected.1 = index,
-        }
+        self.selected[self.tab as usize] = index;
         self.clamp_selection();
     }
 
     fn clamp_selection(&mut self) {
-        self.selected.0 = self.selected.0.min(self.presets().len().saturating_sub(1));
-        self.selected.1 = self.selected.1.min(self.sessions().len().saturating_sub(1));
+        let lengths = [self.lessons().len(), self.presets().len(), self.sessions().len()];
+        for (selected, length) in self.selected.iter_mut().zip(lengths) {
+            *selected = (*selected).min(length.saturating_sub(1));
+        }
     }
 
     /// Whether every word of the search occurs in the text.

@@ -35,6 +35,8 @@ impl App {
     /// The pages of the help screen, in their order.
     pub fn help_pages(&self) -> Vec<HelpPage> {
         match &self.lab {
+            // The preset's texts say what will be seen.
+            Some(lab) if lab.caption.is_some() => vec![HelpPage::Keys, HelpPage::Pane, HelpPage::Words],
             Some(_) => vec![HelpPage::Keys, HelpPage::Pane, HelpPage::Preset, HelpPage::Words],
             None => vec![HelpPage::Keys, HelpPage::Words],
         }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::kept::KeptRun;
+use super::lesson::Caption;
 use super::pace::{faster, slower};
 use super::steps::StepsAxis;
 use crate::session::{self, ClaimRecord};
@@ -74,6 +75,8 @@ pub struct Lab {
     /// The state pane shows what the last token added, and not the whole state.
     pub added: bool,
     pub cursor: Cursor,
+    /// While a lesson is watched: what to look at. The lab then says nothing of what it has found.
+    pub caption: Option<Caption>,
 }
 
 impl Lab {
@@ -104,6 +107,7 @@ impl Lab {
             steps: StepsAxis::default(),
             added: false,
             cursor: Cursor::default(),
+            caption: None,
         }
     }
 
@@ -223,30 +227,6 @@ impl Lab {
         self.opened.is_none() && self.failure.is_none()
     }
 
-    /// How many of the preset's claims have held in this run, and how many were checked.
-    pub fn claims_held(&self) -> (usize, usize) {
-        (self.checks.iter().filter(|check| check.held).count(), self.checks.len())
-    }
-
-    /// Whether there are claims for this very step that have not been checked yet.
-    pub fn checking(&self) -> bool {
-        let (Some(opened), Some(status)) = (&self.opened, &self.status) else { return false };
-        let mut due =
-            opened.preset.claims.iter().filter(|claim| claim.after == status.step && claim.other_preset().is_none());
-        due.any(|claim| !self.checks.iter().any(|check| check.claim == *claim))
-    }
-
-    /// At the end of a run its claims come to the front, unless the focus is where they would appear.
-    fn show_claims(&mut self) {
-        let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
-        if finished && self.focus.corner() != Corner::LowerRight {
-            self.lower.1 = Pane::Claims;
-        }
-        if finished && self.focus == Pane::Loss {
-            self.companion = Pane::Claims;
-        }
-    }
-
     /// The time step under the cursor: its index, how many there are, and the time step.
     pub fn time_step(&self) -> Option<(usize, usize, &TimeStep)> {
         let snapshot = self.snapshot.as_ref()?;
@@ -322,7 +302,7 @@ impl Lab {
         vec![]
     }
 
-    fn focus_on(&mut self, pane: Pane) {
+    pub(super) fn focus_on(&mut self, pane: Pane) {
         self.focus = pane;
         match pane.corner() {
             Corner::UpperLeft => return,

@@ -35,7 +35,7 @@ impl App {
 
     /// Does it, or asks first where steps would be lost.
     pub(super) fn go(&mut self, intent: Intent) -> Vec<Effect> {
-        if self.lab.as_ref().is_some_and(Lab::would_lose_steps) {
+        if !self.watches_lesson() && self.lab.as_ref().is_some_and(Lab::would_lose_steps) {
             self.help = None;
             self.question = Some(intent);
             return vec![];
@@ -68,12 +68,19 @@ impl App {
         (self.question, self.after_save) = (None, None);
         match intent {
             Intent::Exit(code) => vec![Effect::Exit(code)],
-            Intent::Restart(seed) => vec![Effect::Order(Order::Restart { seed })],
+            Intent::Restart(seed) => {
+                self.restart_stage();
+                vec![Effect::Order(Order::Restart { seed })]
+            }
             Intent::StartEdited => {
                 let Some(Editor { name, preset, .. }) = self.editor.take() else { return vec![] };
+                if self.lesson.take().is_some() {
+                    self.notice = Some("The lesson has ended: this is an experiment of your own.".to_owned());
+                }
                 vec![Effect::Start(Source::Preset(name, Box::new(preset)), self.gallery.device)]
             }
             Intent::LeaveLab => {
+                self.lesson = None;
                 self.kept = self.lab.take().map(|lab| lab.kept).unwrap_or_default();
                 vec![Effect::Close, Effect::ListSessions, Effect::ReadResults]
             }

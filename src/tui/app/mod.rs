@@ -2,12 +2,14 @@
 //!
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
+mod claims;
 mod editor;
 mod gallery;
 mod help;
 mod kept;
 mod lab;
 mod leaving;
+mod lesson;
 mod pace;
 mod rewinding;
 mod sessions;
@@ -20,6 +22,7 @@ pub use gallery::{Gallery, ListRow, Tab};
 pub use help::HelpPage;
 pub use kept::{KeptRun, MOST_KEPT, Overlaid};
 pub use lab::{Cursor, Lab};
+pub use lesson::{Caption, LessonPhase, LessonScreen};
 pub use pace::PACES;
 pub use sessions::{Column, SessionRow, SessionTable};
 pub use steps::StepsAxis;
@@ -29,7 +32,7 @@ use std::sync::Arc;
 
 use super::effects::Effect;
 use super::keymap::Mode;
-use super::message::{Action, EffectResult, LabAction, Message, SweepAction, SystemEvent};
+use super::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SweepAction, SystemEvent};
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
@@ -52,6 +55,8 @@ pub struct App {
     pub gallery: Gallery,
     /// The lab, while one is open; the gallery is behind it.
     pub lab: Option<Lab>,
+    /// The lesson that is given; its runs are in the lab.
+    pub lesson: Option<LessonScreen>,
     /// The sweep that is shown; the gallery is behind it.
     pub sweep: Option<SweepScreen>,
     /// The kept runs, while no lab is open; otherwise the lab has them.
@@ -78,6 +83,7 @@ impl App {
         Self {
             gallery,
             lab: None,
+            lesson: None,
             projector: false,
             sweep: None,
             kept: Vec::new(),
@@ -104,7 +110,10 @@ impl App {
         match self {
             Self { editor: Some(editor), .. } if editor.typed.is_some() => Mode::Typing,
             Self { editor: Some(_), .. } => Mode::Editor,
+            Self { lesson: Some(LessonScreen { phase: LessonPhase::Question, .. }), .. } => Mode::Choice,
+            Self { lesson: Some(LessonScreen { phase: LessonPhase::Answer, .. }), .. } => Mode::Reveal,
             Self { lab: Some(lab), .. } if lab.steps.cursor.is_some() => Mode::Values,
+            Self { lab: Some(_), lesson: Some(_), .. } => Mode::Lesson,
             Self { lab: Some(_), .. } => Mode::Lab,
             Self { sweep: Some(_), .. } => Mode::Sweep,
             Self { gallery, .. } if gallery.typing => Mode::Search,
@@ -112,6 +121,7 @@ impl App {
             Self { gallery, .. } if gallery.deleting.is_some() => Mode::Delete,
             Self { gallery: Gallery { tab: Tab::Sessions, .. }, .. } => Mode::Sessions,
             Self { gallery: Gallery { tab: Tab::Presets, .. }, .. } => Mode::Gallery,
+            Self { gallery: Gallery { tab: Tab::Lessons, .. }, .. } => Mode::Lessons,
         }
     }
 
@@ -149,12 +159,14 @@ impl App {
             Action::Quit => return self.quit(),
             Action::Suspend => return vec![Effect::SuspendJob],
             Action::Repaint => return vec![Effect::Repaint],
-            Action::Move(to) => match (&mut self.help, &mut self.editor, &mut self.lab) {
-                (Some(scrolled), _, _) => *scrolled = help::scroll(*scrolled, to),
-                (None, Some(editor), _) => editor.move_selection(to),
-                (None, None, Some(lab)) => lab.move_cursor(to),
-                (None, None, None) => self.gallery.move_selection(to),
-            },
+            Action::Move(to) => self.move_in_front(to),
+            Action::Gallery(GalleryAction::Open) if self.gallery.tab == Tab::Lessons => {
+                match self.gallery.selected_lesson().map(|entry| (entry.name.clone(), entry.lesson.clone())) {
+                    Some((name, Ok(lesson))) => self.open_lesson(name, lesson),
+                    Some((_, Err(why))) => self.notice = Some(printable(&why)),
+                    None => {}
+                }
+            }
             Action::Gallery(action) => match self.gallery.update(action) {
                 Ok(effects) => {
                     // What was kept before makes way for the sessions that are opened together.
@@ -166,6 +178,7 @@ impl App {
                 Err(why) => self.notice = Some(printable(&why)),
             },
             Action::Lab(action) => return self.lab_action(action),
+            Action::Lesson(action) => return self.lesson_action(action),
             Action::OpenEditor => self.open_editor(),
             Action::Editor(action) => self.editor.iter_mut().for_each(|editor| editor.update(action)),
             Action::StartEdited => return self.start_edited(),
@@ -186,6 +199,18 @@ impl App {
             Action::Answer(answer) => return self.answer(answer),
         }
         vec![]
+    }
+
+    /// Moves through whatever is in front.
+    fn move_in_front(&mut self, to: Move) {
+        let screen = self.lesson.as_mut().filter(|screen| screen.takes_moves());
+        match (&mut self.help, &mut self.editor, screen, &mut self.lab) {
+            (Some(scrolled), ..) => *scrolled = help::scroll(*scrolled, to),
+            (None, Some(editor), ..) => editor.move_selection(to),
+            (None, None, Some(screen), _) => screen.move_selection(to),
+            (None, None, None, Some(lab)) => lab.move_cursor(to),
+            (None, None, None, None) => self.gallery.move_selection(to),
+        }
     }
 
     fn lab_action(&mut self, action: LabAction) -> Vec<Effect> {
@@ -229,7 +254,10 @@ impl App {
         if self.help.take().is_some() {
             return vec![];
         }
-        if self.editor.take().is_some() {
+        if self.editor.take().is_some() || self.leave_question() {
+            return vec![];
+        }
+        if self.close_answer() {
             return vec![];
         }
         match &mut self.lab {
@@ -253,11 +281,13 @@ impl App {
                     Some(view) => lab.with_view_of(view),
                     None => lab,
                 });
+                self.show_stage();
             }
             EffectResult::SeveralStarted(titles) => {
                 let lab = |(run, title): (usize, &String)| Lab { run, ..Lab::new(printable(title), Vec::new()) };
                 let mut labs = titles.iter().enumerate().map(lab);
                 self.lab = labs.next().map(|first| Lab { others: labs.collect(), ..first });
+                self.show_stage();
             }
             EffectResult::SessionsListed { rows, complete } => self.gallery.set_sessions(rows, complete),
             EffectResult::ScreenWritten(Ok(path)) => {
@@ -274,6 +304,8 @@ impl App {
                 let refused = refused.or_else(|| lab.kept_refusal());
                 self.notice = refused.map(|why| printable(&why)).or(self.notice.take());
             }
+            EffectResult::AnsweredRead(Ok(answered)) => self.gallery.answered = answered,
+            EffectResult::AnsweredRead(Err(why)) => self.notice = Some(printable(&why)),
             EffectResult::SweepRead(Ok(ended)) => match &mut self.sweep {
                 Some(screen) => screen.renew(*ended),
                 None => self.sweep = Some(SweepScreen::new(*ended)),
@@ -301,12 +333,23 @@ impl App {
         let record = update.checked.clone();
         let opens = update.opened.as_ref().map(|opened| self.gallery.overrides(&opened.name, &opened.preset));
         let said = lab.prepare_jump(&update);
+        let opened = update.opened.is_some();
         let notes = lab.apply(update);
+        if let (Some(screen), Some(run)) = (&mut self.lesson, &lab.opened) {
+            if opened {
+                screen.opened(&run.name);
+            }
+            if let Some(record) = &record {
+                screen.record(&run.name, lab.progress().0, record);
+            }
+        }
         if let Some(overrides) = opens {
             lab.overrides = overrides;
             self.notice = said.or_else(|| lab.kept_refusal()).map(|why| printable(&why)).or(self.notice.take());
         }
-        if let (Some(record), Some(opened), true) = (record, &lab.opened, lab.is_unmodified()) {
+        // A lesson's experiment is not the preset whose results the gallery shows.
+        let of_preset = self.lesson.is_none() && lab.is_unmodified();
+        if let (Some(record), Some(opened), true) = (record, &lab.opened, of_preset) {
             effects.push(Effect::RecordResult(opened.name.clone(), Arc::clone(&opened.preset), record));
         }
         for note in notes {
@@ -339,6 +382,7 @@ impl App {
                 }
             });
         }
+        effects.extend(self.follow_lesson());
         effects
     }
 }

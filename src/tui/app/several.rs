@@ -24,6 +24,12 @@ impl Lab {
         [self].into_iter().chain(&self.others)
     }
 
+    /// Changes this run and those that train with it.
+    pub fn for_every_run(&mut self, change: impl Fn(&mut Self)) {
+        change(self);
+        self.others.iter_mut().for_each(change);
+    }
+
     /// Shows the next of several runs in the panes.
     pub fn focus_next_run(&mut self) -> Option<Effect> {
         let next = (self.run + 1) % self.runs();

@@ -23,6 +23,7 @@ pub const ABOUT: &str =
 
 pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.claims_held() {
+        _ if lab.caption.is_some() => "Claims".to_owned(),
         (_, 0) => "Claims".to_owned(),
         (held, checked) => format!("Claims: {held} of {checked} held"),
     }
@@ -30,6 +31,11 @@ pub fn title(lab: &Lab, _width: u16) -> String {
 
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
+    if lab.caption.is_some() {
+        let text = "Claims are shown with the answer of the lesson.";
+        buffer.set_stringn(area.x + 1, area.y, text, usize::from(area.width.saturating_sub(1)), theme.muted());
+        return;
+    }
     let mut lines = Vec::new();
     let mut group = None;
     for claim in &opened.preset.claims {

@@ -8,6 +8,7 @@ use ratatui::widgets::{Block, BorderType, Widget};
 use super::app::Lab;
 use super::theme::Theme;
 use super::widget::plot::ValueCursor;
+use crate::lesson::PaneName;
 use crate::series::{Bucket, Series};
 
 /// A corner of the lab on a screen with space for four panes. Each lower corner shows one of several panes.
@@ -28,6 +29,12 @@ macro_rules! panes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Pane {
             $($pane,)*
+        }
+
+        impl From<PaneName> for Pane {
+            fn from(name: PaneName) -> Self {
+                match name { $(PaneName::$pane => Self::$pane,)* }
+            }
         }
 
         impl Pane {

@@ -1,6 +1,7 @@
 //! The details beside the gallery's list: what is selected, and what it should show.
 
 mod claims;
+mod lessons;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -23,6 +24,7 @@ pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) 
     let inner = block.inner(area);
     let (width, height) = (usize::from(inner.width), usize::from(inner.height));
     let lines = match gallery.tab {
+        Tab::Lessons => gallery.selected_lesson().map(|entry| lessons::lines(entry, gallery, theme, width)),
         Tab::Presets => gallery.selected_preset().map(|entry| entry_lines(entry, gallery, theme, width)),
         Tab::Sessions => gallery.selected_session().map(|row| session_lines(row, theme, width)),
     };

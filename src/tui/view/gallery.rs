@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{details, sessions};
+use super::{details, lesson, sessions};
 use crate::bounds::printable;
 use crate::preset::Preset;
 use crate::tui::app::{Gallery, ListRow, Tab};
@@ -19,7 +19,7 @@ const SUMMARIES: u16 = 40;
 /// Renders all but the footer and returns the footer's area.
 pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = match gallery.tab {
-        Tab::Presets => layout::gallery(area),
+        Tab::Lessons | Tab::Presets => layout::gallery(area),
         Tab::Sessions => layout::sessions(area),
     };
     let title = Line::from(vec![
@@ -29,6 +29,7 @@ pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) 
     buffer.set_line(places.title.x, places.title.y, &title, places.title.width);
     render_tabs(gallery, theme, places.tabs, buffer);
     match gallery.tab {
+        Tab::Lessons => render_lessons(gallery, theme, places.list, buffer),
         Tab::Presets => render_presets(gallery, theme, places.list, buffer),
         Tab::Sessions => sessions::render(gallery, theme, places.list, buffer),
     }
@@ -42,6 +43,7 @@ fn render_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer)
     let style = |tab| if gallery.tab == tab { theme.focus().patch(theme.selected()) } else { theme.muted() };
     let mut spans = vec![
         Span::raw(" "),
+        Span::styled(" Lessons ", style(Tab::Lessons)),
         Span::styled(" Presets ", style(Tab::Presets)),
         Span::styled(format!(" Sessions ({}) ", gallery.session_count()), style(Tab::Sessions)),
     ];
@@ -50,6 +52,30 @@ fn render_tabs(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer)
         spans.push(Span::styled(if gallery.typing { "▏" } else { "   Esc clears" }, theme.muted()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// The questions in their order, each with what came of it.
+fn render_lessons(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let space = usize::from(area.width.saturating_sub(1));
+    let mut lines = Vec::new();
+    let mut selected_line = 0;
+    for (index, entry) in gallery.lessons().into_iter().enumerate() {
+        let selected = index == gallery.selected();
+        if selected {
+            selected_line = lines.len();
+        }
+        let mark = lesson::mark(gallery.answered.outcome(&entry.name));
+        let (number, text) = match &entry.lesson {
+            Ok(lesson) => (lesson.number.to_string(), one_line(&lesson.question)),
+            Err(_) => (String::new(), format!("{} (cannot be read)", one_line(&entry.name))),
+        };
+        let style = if selected { theme.selected() } else { Style::new() };
+        for (row, text) in wrap(&text, space.saturating_sub(6)).into_iter().enumerate() {
+            let head = if row == 0 { format!("{number:>3} {mark} ") } else { " ".repeat(6) };
+            lines.push((Line::from(vec![Span::styled(head, theme.muted()), Span::raw(text)]), style));
+        }
+    }
+    render_list(lines, selected_line, "Nothing found.", area, buffer);
 }
 
 fn render_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {

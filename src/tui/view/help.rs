@@ -72,7 +72,7 @@ fn keys(mode: Mode, theme: Theme) -> Vec<Line<'static>> {
         }
     }
     // Those of this mode, those of many modes with it, the others; each in the order of the table.
-    groups.sort_by_key(|(modes, _)| (!modes.contains(&mode), modes.contains(&mode) && modes.len() > 2));
+    groups.sort_by_key(|(modes, _)| (!modes.contains(&mode), modes.contains(&mode) && modes.len() > 3));
     let mut lines = Vec::new();
     for (modes, rows) in groups {
         if !lines.is_empty() {

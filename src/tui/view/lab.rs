@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::{answer, status};
+use super::{answer, lesson, status};
 use crate::tui::app::Lab;
 use crate::tui::layout;
 use crate::tui::pane::Pane;
@@ -15,7 +15,10 @@ use crate::tui::widget::panel;
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = layout::lab(lab, area);
     status::render(lab, theme, places.status, buffer);
-    answer::render(lab, theme, places.answer, buffer);
+    match &lab.caption {
+        Some(caption) => lesson::render_caption(caption, theme, places.answer, buffer),
+        None => answer::render(lab, theme, places.answer, buffer),
+    }
     let shown: Vec<Pane> = places.panes.iter().map(|(pane, _)| *pane).collect();
     for (pane, area) in &places.panes {
         pane.render(lab, &shown, theme, *area, buffer);

@@ -8,6 +8,7 @@ mod editor;
 mod gallery;
 mod help;
 mod lab;
+mod lesson;
 mod projector;
 mod sessions;
 mod status;
@@ -18,7 +19,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::app::{App, Lab};
+use super::app::{App, Lab, LessonPhase};
 use super::keymap::{self, Mode};
 use super::theme::{Role, Theme};
 use super::widget::{hints, panel};
@@ -38,12 +39,10 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let text = "innerloop needs a larger window";
         return Paragraph::new(text).wrap(Wrap { trim: true }).render(area, buffer);
     }
-    let footer = match (&app.lab, &app.sweep) {
-        (Some(lab), _) if app.projector => projector::render(lab, theme, area, buffer),
-        (Some(lab), _) => lab::render(lab, theme, area, buffer),
-        (None, Some(screen)) => sweep::render(screen, theme, area, buffer),
-        (None, None) => gallery::render(&app.gallery, theme, area, buffer),
-    };
+    let footer = render_screen(app, theme, area, buffer);
+    if let Some(screen) = app.lesson.as_ref().filter(|screen| screen.phase == LessonPhase::Answer) {
+        lesson::render_answer(screen, theme, area, buffer);
+    }
     if let Some(editor) = &app.editor {
         editor::render(editor, theme, area, buffer);
     }
@@ -57,6 +56,19 @@ fn render_unicode(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     if app.question.is_some() {
         render_question(app, theme, area, buffer);
+    }
+}
+
+/// Renders what fills the screen, and returns the footer's area.
+fn render_screen(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
+    if let Some(screen) = app.lesson.as_ref().filter(|screen| screen.phase == LessonPhase::Question) {
+        return lesson::render_question(screen, theme, area, buffer);
+    }
+    match (&app.lab, &app.sweep) {
+        (Some(lab), _) if app.projector => projector::render(lab, theme, area, buffer),
+        (Some(lab), _) => lab::render(lab, theme, area, buffer),
+        (None, Some(screen)) => sweep::render(screen, theme, area, buffer),
+        (None, None) => gallery::render(&app.gallery, theme, area, buffer),
     }
 }
 
@@ -75,13 +87,13 @@ fn render_footer(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// Help comes last, where the footer never drops it.
 fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     let status = app.lab.as_ref().and_then(|lab| lab.status.as_ref());
-    let stopped =
-        matches!(app.mode(), Mode::Lab | Mode::Values) && status.is_some_and(|status| status.phase != Phase::Running);
+    let stopped = matches!(app.mode(), Mode::Lab | Mode::Lesson | Mode::Values)
+        && status.is_some_and(|status| status.phase != Phase::Running);
     // As long as the word it replaces, so that the hints beside it do not move.
     let now = |(key, word)| if stopped && word == "pause" { (key, "train") } else { (key, word) };
     // For a projector, only what a lecture needs.
-    let large = app.projector && app.mode() == Mode::Lab;
-    let shown = |hint: &(&str, &str)| !large || ["Space", "?"].contains(&hint.0);
+    let large = app.projector && matches!(app.mode(), Mode::Lab | Mode::Lesson);
+    let shown = |hint: &(&str, &str)| !large || ["Enter", "Space", "?"].contains(&hint.0);
     let all = keymap::hints(app.mode()).filter(shown).map(now);
     let (help, mut hints): (Vec<_>, Vec<_>) = all.partition(|(key, _)| *key == "?");
     hints.extend(large.then_some(("v", "all panes")));

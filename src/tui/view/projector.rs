@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::{answer, lab as lab_screen};
+use super::{answer, lab as lab_screen, lesson};
 use crate::bounds::printable;
 use crate::tui::app::Lab;
 use crate::tui::labels;
@@ -29,15 +29,20 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
     let scale = if area.width >= LARGE.0 && area.height >= LARGE.1 { 2 } else { 1 };
     let rows = [
         Constraint::Length(1),
-        Constraint::Length(2),
+        Constraint::Length(if lab.caption.is_some() { 3 } else { 2 }),
         Constraint::Length(5 * scale + 1),
         Constraint::Fill(1),
         Constraint::Length(1),
     ];
     let [title, verdict, number, pictures, footer] = Layout::vertical(rows).areas(area);
     render_title(lab, theme, title, buffer);
-    let headline = answer::headline(lab, theme);
-    Paragraph::new(Text::from(headline)).wrap(Wrap { trim: false }).render(verdict, buffer);
+    match &lab.caption {
+        Some(caption) => lesson::render_caption(caption, theme, verdict, buffer),
+        None => {
+            let headline = answer::headline(lab, theme);
+            Paragraph::new(Text::from(headline)).wrap(Wrap { trim: false }).render(verdict, buffer);
+        }
+    }
     render_number(lab, scale, theme, number, buffer);
     let [curve, map] = Layout::horizontal([Constraint::Fill(1); 2]).spacing(2).areas(pictures);
     let inside = Rect { x: curve.x + 1, width: curve.width.saturating_sub(1), ..curve };
