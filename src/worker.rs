@@ -4,6 +4,7 @@
 
 mod pace;
 mod run;
+mod slowing;
 mod turns;
 mod watch;
 
@@ -42,6 +43,8 @@ pub enum Order {
     StopAt(u64),
     /// At most this many steps per second; `None`: as many as possible.
     Pace(Option<f64>),
+    /// Whether the run slows down by itself, where its preset says so.
+    SlowDown(bool),
     /// Multiplies the learning rate from here on.
     ScaleLr(f64),
     /// Goes to one of the states that are kept, and pauses there.
@@ -123,6 +126,15 @@ pub enum Phase {
     },
 }
 
+/// Why a run is slowed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slowed {
+    /// The loss falls fast.
+    Falling,
+    /// The preset says so.
+    Preset,
+}
+
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -133,6 +145,10 @@ pub struct Status {
     pub steps_per_second: f64,
     pub lr: f64,
     pub pace: Option<f64>,
+    /// Why the run is slower than its pace; `None` if it is not, or not by itself.
+    pub slowed: Option<Slowed>,
+    /// Whether the run slows down by itself, where its preset says so.
+    pub slows_down: bool,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
     /// What the last step solved for, where the preset's optimiser does.

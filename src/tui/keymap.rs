@@ -217,6 +217,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('[')], Action::Lab(L::Slower), "slower: fewer steps per second")
         .hint_in(TOKENS, "[ ]", "speed"),
     bind(LAB, &[Char(']')], Action::Lab(L::Faster), "faster: more steps per second"),
+    bind(LAB, &[Char('d')], Action::Lab(L::ToggleSlowDown), "slow down by itself while the loss falls, or not"),
     bind(TOKENS, &[Char('-')], Action::Lab(L::LrDown), "halve the learning rate"),
     bind(TOKENS, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
     bind(LAB, &[Char('r')], Action::Restart { next_seed: false }, "restart with the same seed"),

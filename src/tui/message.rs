@@ -134,6 +134,8 @@ pub enum LabAction {
     StepOnce,
     Slower,
     Faster,
+    /// Whether the run slows down by itself.
+    ToggleSlowDown,
     LrDown,
     LrUp,
     ToggleAxis,

@@ -1,5 +1,6 @@
 //! One run in the training thread: handles orders, trains, posts updates.
 
+mod measuring;
 mod rewinding;
 mod saving;
 
@@ -11,9 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::pace::{Meter, Pace};
+use super::slowing::Slowing;
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{ClaimRecord, SessionFile};
-use crate::train::{self, ClaimChecks, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
+use crate::session::SessionFile;
+use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
 
 /// Time between two readings of the GPU's status.
 const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +43,7 @@ pub struct RunLoop<'a> {
     /// Where it stops by itself after a restart.
     stop_at: u64,
     pace: Pace,
+    slowing: Slowing,
     meter: Meter,
     /// The file that it was opened from or saved to; none where another run writes that file.
     file: Option<SessionFile>,
@@ -99,6 +102,7 @@ impl<'a> RunLoop<'a> {
             pause_at: None,
             stop_at: steps,
             pace: Pace::new(experiment.preset.train.pace),
+            slowing: Slowing::of(&experiment.preset.train),
             meter: Meter::default(),
             saved_step,
             file,
@@ -206,6 +210,10 @@ impl<'a> RunLoop<'a> {
                 self.pace = Pace::new(per_second);
                 self.meter.clear();
             }
+            Order::SlowDown(wanted) => {
+                self.slowing.wanted = wanted;
+                self.pace.slow_to(self.slowing.pace());
+            }
             Order::ScaleLr(factor) => {
                 self.forget_after(self.experiment.step());
                 let change = self.experiment.scale_lr(factor);
@@ -236,6 +244,7 @@ impl<'a> RunLoop<'a> {
         if let Err(error) = self.experiment.restart(seed.unwrap_or(self.experiment.seed())) {
             return self.fail(0, &error);
         }
+        self.slowing = self.slowing.renewed(&self.experiment.preset.train);
         self.last_step = Some(self.stop_at);
         self.phase = if self.experiment.step() < self.stop_at { Phase::Running } else { Phase::Finished };
         self.pace = Pace::new(self.pace.per_second());
@@ -298,7 +307,11 @@ impl<'a> RunLoop<'a> {
             self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
             return;
         }
-        advance.reports.iter().for_each(|report| self.states.observe(report.loss));
+        for report in &advance.reports {
+            self.states.observe(report.loss);
+            self.slowing.observe(report.step, report.loss);
+        }
+        self.pace.slow_to(self.slowing.pace());
         if !advance.reports.is_empty() {
             self.keep_if_affordable();
         }
@@ -322,36 +335,6 @@ impl<'a> RunLoop<'a> {
         // Snapshots and claims need the device, too.
         self.changed = false;
         self.checked = Some(self.experiment.step());
-    }
-
-    /// Measures the next of the shifts that were ordered; returns whether there was one.
-    fn measure_next_shift(&mut self) -> bool {
-        let Some(shift) = self.shifts.pop_front() else { return false };
-        match self.experiment.measure_shift(shift) {
-            Ok(measured) => self.pending.shifts.push(measured),
-            Err(error) => self.fail(self.experiment.step(), &error),
-        }
-        self.meter.clear();
-        self.post();
-        true
-    }
-
-    /// Checks the claims for this step on all held-out tasks, once.
-    fn check_claims(&mut self) {
-        let step = self.experiment.step();
-        if self.checked.replace(step) == Some(step) {
-            return;
-        }
-        match self.experiment.check_claims() {
-            Ok(ClaimChecks { checks, loss: None }) if checks.is_empty() => {}
-            Ok(ClaimChecks { checks: verdicts, loss }) => {
-                let (steps, time) = self.made;
-                let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
-                self.pending.checked = Some(ClaimRecord { verdicts, loss, seconds_per_step });
-                self.post();
-            }
-            Err(error) => self.fail(step, &error),
-        }
     }
 
     fn until_post(&self) -> Duration {
@@ -381,6 +364,8 @@ impl<'a> RunLoop<'a> {
             steps_per_second: self.meter.read(self.experiment.step()),
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
+            slowed: self.pace.is_slowed().then(|| self.slowing.why()).flatten(),
+            slows_down: self.slowing.wanted,
             saved_step: self.saved_step,
             solved: self.experiment.solved(),
             gpu: self.gpu_status.clone(),

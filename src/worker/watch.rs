@@ -169,6 +169,8 @@ impl<'a> Watcher<'a> {
             steps_per_second: self.steps_per_second,
             lr: self.experiment.lr(),
             pace: None,
+            slowed: None,
+            slows_down: false,
             // All that is shown is in the file.
             saved_step: Some(self.experiment.step()),
             solved: None,

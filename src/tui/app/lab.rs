@@ -263,6 +263,7 @@ impl Lab {
             LabAction::StepOnce => return vec![Effect::Order(Order::Step)],
             LabAction::Slower => return self.set_pace(slower),
             LabAction::Faster => return self.set_pace(faster),
+            LabAction::ToggleSlowDown => return self.toggle_slow_down(),
             LabAction::LrDown => return vec![Effect::Order(Order::ScaleLr(1.0 / LR_FACTOR))],
             LabAction::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
             LabAction::MeasureShifts => {

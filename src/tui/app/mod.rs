@@ -232,6 +232,13 @@ impl App {
                 several => format!("Dropped {several} kept runs."),
             });
         }
+        if action == LabAction::ToggleSlowDown {
+            let slows = lab.status.as_ref().is_some_and(|status| status.slows_down);
+            self.notice = Some(match slows {
+                true => "The run no longer slows down by itself.".to_owned(),
+                false => "The run slows down while the loss falls fast, or where its preset says so.".to_owned(),
+            });
+        }
         if lab.leaves_ahead(action) {
             match lab.keep_ahead() {
                 Ok(kept) => self.notice = Some(kept),

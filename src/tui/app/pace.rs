@@ -28,6 +28,12 @@ impl Lab {
         vec![Effect::Order(order)]
     }
 
+    pub(super) fn toggle_slow_down(&mut self) -> Vec<Effect> {
+        let Some(status) = &mut self.status else { return vec![] };
+        status.slows_down = !status.slows_down;
+        vec![Effect::Order(Order::SlowDown(status.slows_down))]
+    }
+
     pub(super) fn set_pace(&mut self, next: fn(Option<f64>) -> Option<f64>) -> Vec<Effect> {
         let Some(status) = &mut self.status else { return vec![] };
         status.pace = next(status.pace);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::RunLoop;
 use crate::preset::Preset;
-use crate::train::{RunState, Scope};
+use crate::train::RunState;
 use crate::worker::pace::Pace;
 use crate::worker::{Jump, Note, Phase, StateChoice};
 
@@ -61,6 +61,7 @@ impl RunLoop<'_> {
             return self.fail(step, &error);
         }
         let target = self.experiment.step();
+        self.slowing = self.slowing.renewed(&self.experiment.preset.train);
         self.last_step = Some(self.stop_at).filter(|last| target < *last);
         self.phase = if target == self.stop_at { Phase::Finished } else { Phase::Paused };
         self.meter.clear();
@@ -84,6 +85,7 @@ impl RunLoop<'_> {
         if train.pace != before {
             self.pace = Pace::new(train.pace);
         }
+        self.slowing = self.slowing.renewed(train);
         self.stop_at = train.steps;
         self.last_step = Some(train.steps).filter(|last| self.experiment.step() < *last);
         self.phase = if self.last_step.is_some() { Phase::Running } else { Phase::Finished };
@@ -95,20 +97,5 @@ impl RunLoop<'_> {
         self.announce();
         self.pending.jump = Some(Jump::Forked);
         self.measures_present = true;
-    }
-
-    /// Measures the weights of a run that is stopped between two measurements, once; the history does not depend on it.
-    pub(super) fn measure_present(&mut self) {
-        if self.phase == Phase::Running || !std::mem::take(&mut self.measures_present) {
-            return;
-        }
-        let step = self.experiment.step();
-        if self.experiment.history.latest.as_ref().is_some_and(|latest| latest.step == step) {
-            return;
-        }
-        match self.experiment.measure_unrecorded(Scope::Subset) {
-            Ok(measurement) => self.pending.present = Some(measurement),
-            Err(error) => self.fail(step, &error),
-        }
     }
 }
