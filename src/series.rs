@@ -163,6 +163,37 @@ impl Series {
         let exact = exact.map(|&(step, value)| Bucket { step, min: value, max: value, mean: value, count: 1 });
         exact.or_else(|| self.buckets.iter().rev().find(|bucket| bucket.step <= step).copied())
     }
+
+    /// Of a curve that grows from 0 at step 0: its value at a step, linear between its points. `None` after its last
+    /// point.
+    pub fn interpolated(&self, step: u64) -> Option<f64> {
+        if step == 0 && self.is_empty() {
+            return Some(0.0);
+        }
+        let (last, _) = self.last().filter(|(last, _)| step <= *last)?;
+        let next = self.buckets.partition_point(|bucket| bucket.step < step);
+        let (before, after) = self.points_around(next)?;
+        let share = (step as f64 - before.0) / (after.0 - before.0).max(1.0);
+        Some(if step == last { after.1 } else { before.1 + share * (after.1 - before.1) })
+    }
+
+    /// Of such a curve: the step at which it reaches a value, linear between its points; its last step where it does
+    /// not reach it. `None` of an empty curve.
+    pub fn step_reaching(&self, value: f64) -> Option<f64> {
+        let next = self.buckets.partition_point(|bucket| f64::from(bucket.min) < value);
+        let (before, after) = self.points_around(next)?;
+        let share = (value - before.1) / (after.1 - before.1);
+        Some(if share.is_finite() { before.0 + share.clamp(0.0, 1.0) * (after.0 - before.0) } else { after.0 })
+    }
+
+    /// The points (step, value) before and at the bucket of an index, of a curve that grows from 0 at step 0: a bucket
+    /// begins at its least value, and after the last one comes the latest point.
+    fn points_around(&self, bucket: usize) -> Option<((f64, f64), (f64, f64))> {
+        let point = |bucket: &Bucket| (bucket.step as f64, f64::from(bucket.min));
+        let latest = self.last().map(|(step, value)| (step as f64, f64::from(value)))?;
+        let before = bucket.checked_sub(1).and_then(|before| self.buckets.get(before)).map_or((0.0, 0.0), point);
+        Some((before, self.buckets.get(bucket).map_or(latest, point)))
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +233,30 @@ mod tests {
         assert_eq!(Series::default().at(7), None);
         let (least, most) = series.range_within(1_000, 2_000).unwrap();
         assert!(least >= 100.0 && most <= 220.0, "{least} {most}");
+    }
+
+    #[test]
+    fn a_growing_curve_is_linear_between_its_points_in_both_directions() {
+        let mut series = Series::default();
+        assert_eq!(
+            (series.interpolated(0), series.interpolated(1), series.step_reaching(1.0)),
+            (Some(0.0), None, None)
+        );
+        [(10, 1.0), (20, 3.0)].into_iter().for_each(|(step, value)| series.push(step, value));
+        let at = [0, 5, 10, 15, 20, 21].map(|step| series.interpolated(step));
+        assert_eq!(at, [Some(0.0), Some(0.5), Some(1.0), Some(2.0), Some(3.0), None]);
+        let steps = [0.0, 0.5, 2.0, 3.0, 9.0].map(|value| series.step_reaching(value).unwrap());
+        assert_eq!(steps, [0.0, 5.0, 15.0, 20.0, 20.0]);
+        // So is one of many points, whose buckets hold several each.
+        let mut long = Series::default();
+        (1..=9_000u64).for_each(|i| long.push(7 * i, 14.0 * i as f32));
+        for step in [1, 700, 31_415, 62_990, 63_000] {
+            assert!((long.interpolated(step).unwrap() - 2.0 * step as f64).abs() < 1e-6 * step as f64, "{step}");
+            assert!(
+                (long.step_reaching(2.0 * step as f64).unwrap() - step as f64).abs() < 1e-6 * step as f64,
+                "{step}"
+            );
+        }
     }
 
     #[test]

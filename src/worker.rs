@@ -20,6 +20,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::Result;
 
 use crate::preset::Preset;
+use crate::series::Series;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
 use crate::train::{
@@ -202,6 +203,8 @@ pub struct Update {
     pub history: Option<History>,
     /// Replaces the time of the training; comes with the history and with each measurement.
     pub time: Option<TrainingTime>,
+    /// Replaces the curve of the operations of training; comes with each measurement.
+    pub operations: Option<Series>,
     pub steps: Vec<StepReport>,
     pub measurements: Vec<Measurement>,
     /// A measurement of the present weights between two that the run records, while it is paused.

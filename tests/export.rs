@@ -218,6 +218,9 @@ fn json_has_curves_overrides_and_version_on_request() {
         curve.last().unwrap()[2].as_f64().map(|mean| mean as f32),
         session.history.eval_loss.last().map(|(_, v)| v)
     );
+    for grows in ["seconds", "operations"] {
+        assert!(report["curves"][grows].as_array().unwrap().last().unwrap()[2].as_f64() > Some(0.0), "{grows}");
+    }
     assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
     let train = ["train", "first-look", "--set", "train.lr=0.003", "--seed", "9", "--steps", "0", "--json"];
     let report: Value = serde_json::from_str(&succeeds(folder, &train)).unwrap();

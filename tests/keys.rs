@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use innerloop::session::Summary;
 use innerloop::train::{DeviceChoice, History, StepReport};
-use innerloop::tui::app::{App, Column, HelpPage, Intent, PACES, Tab};
+use innerloop::tui::app::{App, AxisUnit, Column, HelpPage, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::{self, BINDINGS, Binding, Key, Mode};
@@ -726,10 +726,16 @@ fn a_value_cursor_reads_the_curves_and_zooms_into_their_steps() {
     press(&mut app, KeyCode::End);
     let whole = app.lab.as_ref().unwrap().steps_scale();
     type_text(&mut app, "++");
-    let (low, high) = app.lab.as_ref().unwrap().steps.visible();
-    assert!(high - low <= 1_501 && (low..=high).contains(&fixture::STEP), "{low} {high}");
+    let (low, high) = app.lab.as_ref().unwrap().steps_scale().ends();
+    assert!(high - low <= 1_501.0 && (low..=high).contains(&(fixture::STEP as f64)), "{low} {high}");
     type_text(&mut app, "0");
     assert_eq!(app.lab.as_ref().unwrap().steps_scale(), whole);
+    // The axis of steps becomes one of seconds, of operations, and of steps again; the cursor stays.
+    let unit = |app: &App| app.lab.as_ref().unwrap().steps.unit;
+    for expected in [AxisUnit::Seconds, AxisUnit::Operations, AxisUnit::Steps] {
+        type_text(&mut app, "X");
+        assert_eq!((unit(&app), cursor(&app)), (expected, Some(fixture::STEP)));
+    }
     // The keys of the lab keep their meaning where the cursor has no use for them.
     assert_eq!(type_text(&mut app, " "), [Effect::Order(Order::Pause)]);
     press(&mut app, KeyCode::Esc);

@@ -2,7 +2,9 @@
 
 mod fixture;
 
-use innerloop::preset::{Entry, Preset};
+use std::sync::Arc;
+
+use innerloop::preset::{self, Entry, Preset};
 use innerloop::train::{
     DeviceChoice, DivergenceCause, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep,
 };
@@ -134,6 +136,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-state", zoomed(Pane::State)),
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
+        ("zoomed-cost", zoomed(Pane::Cost)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
@@ -145,6 +148,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ),
         ("zoomed-claims", zoomed(Pane::Claims)),
         ("compared", fixture::compared(3)),
+        ("over-seconds", fixture::over_seconds()),
         ("several", fixture::several()),
         ("sweep", fixture::sweep()),
         ("runs", after(fixture::compared(3), &[Action::Lab(LabAction::ShowRuns)])),
@@ -456,6 +460,52 @@ fn the_value_cursor_shows_the_values_of_every_curve_at_one_step() {
     assert!(shown.contains('┊'));
     let narrow = text(&render(&app, Depth::True, SIZES[0]));
     assert!(narrow.contains(&format!("Loss at step {number}")), "{narrow}");
+}
+
+#[test]
+fn curves_over_seconds_lie_at_their_seconds_and_a_run_without_them_says_so() {
+    let mut app = fixture::over_seconds();
+    app.update(Message::Key(Action::Lab(LabAction::ToggleValues)));
+    // At 6.8 seconds of both; the kept run was twice as fast, and had ended before.
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    let lab = app.lab.as_ref().unwrap();
+    let last = lab.kept[0].history.eval_loss.last().unwrap().1;
+    for words in ["Loss at step 3,400", "6.8", "2 – seed 2", &format!("1 {last:.4} seed 1"), "┃sec "] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    // Half way back on the axis of seconds, of 10: 1.8 s, step 900 here, and 1,800 there.
+    app.update(Message::Key(Action::Move(Move::PageUp)));
+    let lab = app.lab.as_ref().unwrap();
+    let step = lab.steps.cursor.unwrap();
+    let other = lab.kept[0].history.eval_loss.at(2 * step).unwrap().mean;
+    assert_eq!(step, 900);
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    assert!(shown.contains(&format!("1 {other:.4} seed 1")), "{other} {shown}");
+    // Operations are not known of any of them: the run was kept without.
+    app.update(Message::Key(Action::Lab(LabAction::NextAxisUnit)));
+    let shown = text(&render(&app, Depth::True, SIZES[2]));
+    assert!(shown.contains("not known: X"), "{shown}");
+}
+
+#[test]
+fn losses_of_runs_with_different_tasks_are_shares_of_predicting_zero() {
+    let mut app = fixture::several();
+    let held_out = |app: &App| {
+        let lab = app.lab.as_ref().unwrap();
+        let (others, _) = lab.overlaid();
+        (lab.loss_curve(&lab.history.eval_loss).value(1.0), others[0].eval_loss().value(1.0))
+    };
+    assert_eq!(held_out(&app), (1.0, 1.0));
+    assert!(!text(&render(&app, Depth::True, (120, 36))).contains("÷ zero's"));
+    let other = &mut app.lab.as_mut().unwrap().others[0];
+    let opened = other.opened.as_mut().unwrap();
+    let changed = preset::set(&opened.preset, [("task.dim", "3")]).unwrap();
+    opened.preset = Arc::new(changed);
+    opened.references[0].loss = 0.5;
+    assert_eq!(held_out(&app), (1.0 / 0.4167, 2.0));
+    let screen = text(&render(&app, Depth::True, (120, 36)));
+    // Zero's loss is 1, that of GD-1 its share.
+    assert!(screen.contains("÷ zero's") && screen.contains("zero 1.000") && screen.contains("GD-1 0.4946"), "{screen}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Weights and curves for NumPy: a ZIP archive of `.npy` files, as `numpy.savez` writes them.
 //!
 //! `weights/NAME` is a parameter, rows × columns. `curves/NAME/step` holds the first step of each bucket, `…/min`,
-//! `…/mean` and `…/max` its values.
+//! `…/mean` and `…/max` its values. The curve `seconds` is the wall-clock time of training.
 
 use std::io::{Cursor, Write};
 
@@ -28,7 +28,8 @@ pub fn archive(session: &Session) -> Result<Vec<u8>> {
         let (rows, columns) = parameter.shape;
         add(format!("weights/{}", parameter.name), floats(&format!("({rows}, {columns})"), &parameter.values))?;
     }
-    for (name, series) in session.history.named() {
+    let seconds = Some(("seconds", session.time.curve())).filter(|(_, series)| !series.is_empty());
+    for (name, series) in session.history.named().chain(seconds) {
         let buckets = series.buckets();
         let shape = format!("({},)", buckets.len());
         let steps: Vec<u8> = buckets.iter().flat_map(|bucket| bucket.step.to_le_bytes()).collect();

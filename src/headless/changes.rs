@@ -8,7 +8,6 @@ use clap::Args;
 use super::completions;
 use super::exit::Usage;
 use crate::bounds;
-use crate::comparison;
 use crate::preset::{self, Preset};
 use crate::session::{Session, Source};
 
@@ -70,8 +69,8 @@ impl Changes {
         }
     }
 
-    /// The same for runs that train at once. They have one task, or they could not be compared, and presets one seed:
-    /// that of the first, where none is given.
+    /// The same for runs that train at once. Presets have one seed, that of the first where none is given, so that
+    /// presets with one task train on the same batches.
     pub fn apply_to_all(&self, sources: Vec<Source>) -> Result<Vec<Source>> {
         let named = |source: Source| {
             let name = bounds::line(source.name());
@@ -81,7 +80,6 @@ impl Changes {
             return sources.into_iter().map(|source| self.apply(source)).collect();
         }
         let mut sources = sources.into_iter().map(named).collect::<Result<Vec<_>>>()?;
-        one_task(&sources)?;
         let seed = sources.first().map_or(0, |first| first.preset().train.seed);
         for source in &mut sources {
             if let Source::Preset(_, preset) = source {
@@ -136,43 +134,6 @@ impl Changes {
     }
 }
 
-/// Refuses runs of different tasks; says which settings make the tasks the same, where some do.
-fn one_task(sources: &[Source]) -> Result<(), Usage> {
-    let Some((first, rest)) = sources.split_first() else { return Ok(()) };
-    let different = |other: &Source| comparison::task_difference(first.preset(), other.preset());
-    let Some((other, (own, theirs))) = rest.iter().find_map(|other| Some((other, different(other)?))) else {
-        return Ok(());
-    };
-    let [first_name, other_name] = [first, other].map(|source| bounds::line(source.name()));
-    let remedy = sources.iter().find_map(|base| task_of(base, sources)).map(|settings| {
-        let settings: String = settings.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
-        format!("; this makes them the same:{settings}")
-    });
-    Err(Usage(format!(
-        "{first_name} ({own}) and {other_name} ({theirs}) have different tasks, so their losses cannot be compared{}",
-        remedy.unwrap_or_default()
-    )))
-}
-
-/// The settings that give every preset the task of one of them; `None` if there are none.
-fn task_of(base: &Source, sources: &[Source]) -> Option<Vec<(String, String)>> {
-    let mut settings: Vec<(String, String)> = Vec::new();
-    for source in sources {
-        let differences = preset::differences(source.preset(), base.preset());
-        for setting in differences.into_iter().filter(|(key, _)| key.starts_with("task.")) {
-            if !settings.contains(&setting) {
-                settings.push(setting);
-            }
-        }
-    }
-    let same = |source: &Source| {
-        let Source::Preset(_, preset) = source else { return false };
-        let pairs = settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        preset::set(preset, pairs).is_ok_and(|preset| preset.task == base.preset().task)
-    };
-    sources.iter().all(same).then_some(settings)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_train_at_once_have_one_task_and_presets_one_seed() {
+    fn presets_that_train_at_once_have_one_seed() {
         let source = |name: &str| {
             let (name, preset) = preset::find(name).unwrap();
             Source::Preset(name, Box::new(preset))
@@ -204,13 +165,6 @@ mod tests {
         };
         assert_eq!(seeds(&none), [5, 5]);
         assert_eq!(seeds(&Changes { seed: Some(9), ..Changes::default() }), [9, 9]);
-        let error = none.apply_to_all(vec![source("gd-ssm"), source("s4d")]).unwrap_err().to_string();
-        assert!(error.contains("gd-ssm (task.dim=10") && error.contains("have different tasks"), "{error}");
-        // The settings that it names do what it says.
-        let (_, settings) = error.split_once("makes them the same: ").unwrap();
-        let set: Vec<_> = settings.split("--set ").skip(1).map(|pair| setting(pair.trim()).unwrap()).collect();
-        let same = Changes { set, ..Changes::default() }.apply_to_all(vec![source("gd-ssm"), source("s4d")]).unwrap();
-        assert_eq!(same[0].preset().task, same[1].preset().task);
         assert_eq!(none.apply_to_all(vec![source("gd-ssm")]).unwrap().len(), 1);
     }
 

@@ -16,7 +16,7 @@ use crate::reference::{Reference, Tuned};
 use crate::sweep;
 use crate::task::Objective;
 use crate::train::{
-    Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved,
+    Equivalence, Experiment, History, LossDifference, Measurement, NEAR, ReferenceResult, Scope, Solved, TrainingTime,
 };
 use crate::uncertainty::with_error;
 
@@ -82,6 +82,9 @@ struct Line {
     loss: f64,
     loss_standard_error: f64,
     median: f64,
+    /// By formula, where there is a closed form for the task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_loss: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eta: Option<f64>,
     /// The step sizes of descent with a free one for each step.
@@ -104,6 +107,9 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     loss_difference_standard_error: Option<f64>,
     loss_by_pairs: Vec<f64>,
+    /// By formula, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_loss_by_pairs: Option<Vec<f64>>,
 }
 
 /// How equal the model is to `reference`.
@@ -162,6 +168,7 @@ impl Line {
             loss: result.loss,
             loss_standard_error: result.loss_standard_error,
             median: result.median,
+            expected_loss: result.expected_loss(),
             eta,
             etas: etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).collect()),
             momentum,
@@ -173,6 +180,7 @@ impl Line {
             loss_difference: difference.map(|difference| difference.mean),
             loss_difference_standard_error: difference.map(|difference| difference.standard_error),
             loss_by_pairs: result.loss_by_pairs.clone(),
+            expected_loss_by_pairs: result.expected_by_pairs.clone(),
         }
     }
 }
@@ -238,8 +246,8 @@ impl Report {
     }
 
     /// The same with the curves of a run.
-    pub fn with_curves(self, history: &History) -> Self {
-        Self { curves: Some(sweep::curves(history)), ..self }
+    pub fn with_curves(self, history: &History, time: &TrainingTime) -> Self {
+        Self { curves: Some(sweep::curves(history, time)), ..self }
     }
 
     /// One JSON object and the end of the line.

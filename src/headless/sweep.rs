@@ -238,7 +238,7 @@ fn train(shared: &Shared<'_>, run: &RunSpec) -> Result<Option<Outcome>> {
     }
     let elapsed = began.elapsed();
     owned.save(&Session::of(&experiment)?)?;
-    let curves = sweep::curves(&experiment.history);
+    let curves = sweep::curves(&experiment.history, &experiment.time);
     let trained = experiment.step() - first;
     let report: serde_json::Value = Report::of(&mut experiment, trained, elapsed)?.value()?;
     let outcome = Outcome { status, report, curves };

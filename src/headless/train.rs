@@ -87,7 +87,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let history = options.curves.then(|| experiment.history.clone());
     let report = Report::of(&mut experiment, trained, elapsed)?;
     let report = match &history {
-        Some(history) => report.with_curves(history),
+        Some(history) => report.with_curves(history, &experiment.time),
         None => report,
     };
     let path = saved.as_ref().ok().and_then(Option::as_ref).map(Saved::path);

@@ -62,6 +62,7 @@ pub enum PaneName {
     State,
     Distance,
     Context,
+    Cost,
     Fit,
     Runs,
     Predictions,

@@ -27,12 +27,19 @@ pub use weights::Weights;
 
 use dfdx::tensor::Tape;
 
+use self::graph::{GraphBuilder, Sequence};
 use self::model::GdConstants;
 
 /// A network that answers the query of each sequence.
 pub trait Net<D: Device>: Weights<D> {
+    /// Records the steps from the tokens to the answer to the query, whose numbers are those of the last token.
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T>;
+
     /// Answers to the queries: (batch, d_out).
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D>;
+    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
+        let builder = GraphBuilder::new(&input);
+        self.record(builder.tokens()).answer(input)
+    }
 
     /// The hidden state of every layer after every step, computed one step at a time: the plain definition of the
     /// model, slow, and independent of the fast forms that `forward` uses.

@@ -5,7 +5,10 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::filter::FREE_STEPS;
-use super::{Descent, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, descent, logistic, recursive};
+use super::{
+    Descent, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, closed_form, descent, logistic,
+    recursive,
+};
 
 /// A reference with its parameters chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,6 +196,34 @@ impl Tuned {
             (Algorithm::Logistic { eta, steps }, None) => {
                 reads.map(|read| logistic::steps(problem, read, eta, steps) * query).collect()
             }
+        }
+    }
+
+    /// The expected loss after 0, 1, …, N pairs, by formula; `None` where there is no closed form for such tasks. The mean
+    /// over many tasks of the loss of [`Self::answers_by_pairs`] tends to it.
+    pub fn expected_by_pairs(&self, prior: &Prior) -> Option<Vec<f64>> {
+        let one_step = |eta| closed_form::loss_by_pairs(Online::Forgetting { eta, forgetting: 1.0 }, prior);
+        let least_squares = || {
+            let equal = self.simplest(prior) == Reference::LeastSquares;
+            equal.then(|| closed_form::least_squares_by_pairs(prior)).flatten()
+        };
+        match self.algorithm() {
+            Algorithm::Spectral(Filter::Zero) => one_step(0.0),
+            Algorithm::Spectral(Filter::Descent { eta, steps: 1 }) => one_step(eta),
+            Algorithm::Online(online) => closed_form::loss_by_pairs(online, prior),
+            Algorithm::Spectral(Filter::LeastSquares | Filter::Ridge { .. }) | Algorithm::ConjugateGradients { .. } => {
+                least_squares()
+            }
+            Algorithm::Spectral(
+                Filter::Descent { .. }
+                | Filter::Free { .. }
+                | Filter::Momentum { .. }
+                | Filter::Preconditioned { .. }
+                | Filter::Newton { .. },
+            )
+            | Algorithm::QueryJoined { .. }
+            | Algorithm::Recursive(_)
+            | Algorithm::Logistic { .. } => None,
         }
     }
 

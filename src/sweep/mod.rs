@@ -20,5 +20,5 @@ mod summary;
 pub use bands::{Dependence, Group, dependence, groups, keys, measures, spreads};
 pub use folder::Folder;
 pub use plan::{Axis, Plan, PlannedPreset, RunSpec};
-pub use results::{Outcome, buckets, curve_rows, curves, curves_csv, results_csv};
+pub use results::{Outcome, curve_rows, curves, curves_csv, results_csv};
 pub use summary::{Spread, SummaryRow, summarise, summary_table};

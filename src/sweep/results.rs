@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::RunSpec;
 use crate::series::Series;
-use crate::train::History;
+use crate::train::{History, TrainingTime};
 
 /// What a run came to, as its file in the folder keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,13 +20,15 @@ pub struct Outcome {
 }
 
 /// Every curve of a run by its name: a list of buckets `[step, least, mean, greatest]`, each over the steps up to the
-/// next one.
-pub fn curves(history: &History) -> Value {
-    Value::Object(history.named().map(|(name, series)| (name.to_owned(), buckets(series))).collect::<Map<_, _>>())
+/// next one. `seconds` is the wall-clock time of training.
+pub fn curves(history: &History, time: &TrainingTime) -> Value {
+    let seconds = Some(("seconds", time.curve())).filter(|(_, series)| !series.is_empty());
+    let named = history.named().chain(seconds);
+    Value::Object(named.map(|(name, series)| (name.to_owned(), buckets(series))).collect::<Map<_, _>>())
 }
 
 /// The buckets of one curve, as in [`curves`].
-pub fn buckets(series: &Series) -> Value {
+fn buckets(series: &Series) -> Value {
     series.buckets().iter().map(|b| json!([b.step, b.min, b.mean, b.max])).collect()
 }
 

@@ -37,6 +37,13 @@ impl TrainingTime {
         &self.at
     }
 
+    /// Whether the time was kept from the run's start on: not in sessions that were saved before it was kept at all,
+    /// and trained further since. `measured` is a curve with a point at each measurement.
+    pub fn is_complete(&self, measured: &Series) -> bool {
+        let first = |curve: &Series| curve.buckets().iter().map(|bucket| bucket.step).find(|step| *step > 0);
+        first(measured).is_none_or(|step| first(&self.at).is_some_and(|timed| timed <= step))
+    }
+
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
@@ -64,5 +71,18 @@ mod tests {
         assert_eq!((time.seconds(), time.until(5), time.until(10)), (5.0, Some(2.5), Some(5.0)));
         assert_eq!((time.until(0), time.until(11)), (Some(0.0), None));
         assert_eq!(time, TrainingTime::default());
+    }
+
+    #[test]
+    fn time_that_was_not_kept_from_the_start_is_incomplete() {
+        let (mut measured, mut whole, mut late) = (Series::default(), TrainingTime::default(), TrainingTime::default());
+        assert!(late.is_complete(&measured));
+        for step in (0..=20_000).step_by(5) {
+            measured.push(step, 1.0);
+            whole.add(step, Duration::from_millis(1), step > 0);
+            late.add(step, Duration::from_millis(1), step > 10_000);
+        }
+        assert!(whole.is_complete(&measured) && !late.is_complete(&measured));
+        assert!(!TrainingTime::default().is_complete(&measured));
     }
 }

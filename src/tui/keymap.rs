@@ -224,7 +224,9 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('R')], Action::Restart { next_seed: true }, "restart with the next seed"),
     bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart").hint_in(LAB_ALONE, "e", "change"),
     bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
-    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis), "logarithmic or linear steps").hint_in(VALUES, "x", "log steps"),
+    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis), "logarithmic or linear axis of steps, seconds or operations")
+        .hint_in(VALUES, "x", "log steps"),
+    bind(LAB, &[Char('X')], Action::Lab(L::NextAxisUnit), "curves over steps, seconds or operations of training"),
     bind(TOKENS, &[Char('c')], Action::Lab(L::ToggleValues), "a value cursor on the curves")
         .hint_in(LAB_ALONE, "c", "values"),
     bind(VALUES, &[Code(Left), Char('h')], Action::Move(Move::Left), "the value before").hint("Left Right", "value"),

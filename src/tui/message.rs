@@ -141,6 +141,8 @@ pub enum LabAction {
     ToggleAxis,
     /// Logarithmic or linear steps.
     ToggleStepsAxis,
+    /// Steps, seconds or operations of training along the axis of the curves.
+    NextAxisUnit,
     /// Shows or hides the value cursor of the curves.
     ToggleValues,
     /// Shows half or twice as many steps.

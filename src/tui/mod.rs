@@ -61,7 +61,7 @@ use theme::Theme;
 
 /// How the front end starts.
 pub struct Options {
-    /// What the lab opens on, one run or several of one task; none: the gallery.
+    /// What the lab opens on, one run or several; none: the gallery.
     pub start: Vec<Source>,
     /// A session to show that another program trains, or a folder of sessions; nothing is started then.
     pub watch: Option<PathBuf>,

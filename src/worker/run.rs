@@ -375,6 +375,7 @@ impl<'a> RunLoop<'a> {
         }
         if !self.pending.measurements.is_empty() {
             self.pending.time = Some(self.experiment.time.clone());
+            self.pending.operations = Some(self.experiment.history.operations.clone());
         }
         (self.post)(std::mem::take(&mut self.pending));
         self.next_post = now + Duration::from_secs(1) / POSTS_PER_SECOND;

@@ -19,7 +19,7 @@ mod spectrum;
 mod tests;
 
 pub use memory::{Erased, Kept, Memory};
-pub use sequence::{Selection, Sequence};
+pub use sequence::{ChannelScan, Selection, Sequence};
 pub use spectrum::Discretization;
 
 use std::cell::RefCell;
@@ -63,16 +63,11 @@ impl<D: Backend, T: Tape<f32, D>> GraphBuilder<D, T> {
     /// A graph that reads tokens like these: (B, length, width).
     pub fn new(input: &Input<D, T>) -> Self {
         let (_, length, width) = input.shape();
-        Self::with_tokens(Size { length, width })
+        Self::of(Size { length, width })
     }
 
-    /// A graph that reads all tokens like these as one: (B, 1, length · width).
-    pub fn flat(input: &Input<D, T>) -> Self {
-        let (_, length, width) = input.shape();
-        Self::with_tokens(Size { length: 1, width: length * width })
-    }
-
-    fn with_tokens(size: Size) -> Self {
+    /// A graph that reads tokens of this size.
+    pub fn of(size: Size) -> Self {
         Self { nodes: RefCell::new(vec![Node { step: None, size }]), params: RefCell::default() }
     }
 
@@ -94,14 +89,18 @@ impl<D: Backend, T: Tape<f32, D>> GraphBuilder<D, T> {
 
     /// The product of two weights, made once for all sequences: (a, h) times (h, b).
     fn product(&self, factors: [ParamId; 2], sizes: [usize; 3]) -> ParamId {
-        self.source(ParamSource::Derived(Derived::Product(factors, sizes)))
+        self.derive(Derived::Product(factors, sizes))
     }
 
     /// The transpose of the last rows of a weight, as many, made once for all sequences.
     fn transpose(&self, weight: Matrix<D, T>, last: usize) -> ParamId {
         let columns = weight.shape().1;
         let weight = self.param(weight);
-        self.source(ParamSource::Derived(Derived::Transpose(weight, TransposeSizes { last, columns })))
+        self.derive(Derived::Transpose(weight, TransposeSizes { last, columns }))
+    }
+
+    fn derive(&self, derived: Derived) -> ParamId {
+        self.source(ParamSource::Derived(derived))
     }
 
     fn source(&self, source: ParamSource<D, T>) -> ParamId {

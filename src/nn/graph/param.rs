@@ -23,6 +23,47 @@ pub enum Derived {
     Transpose(ParamId, TransposeSizes),
     /// λ and g of a diagonal recurrence, (4, n), from three weights, (1, n) each.
     Spectrum(Discretization, [ParamId; 3]),
+    /// −exp(w), number by number.
+    NegativeExp(ParamId),
+    /// Every number of a row (1, n) so many times: (1, n · times).
+    Repeat(ParamId, Groups),
+    /// A column (2 · groups · each, 1) as a matrix (2 · groups · each, groups) with zeros where a row and a column are
+    /// of different groups. The groups come twice: real parts, then imaginary ones.
+    Grouped(ParamId, Groups),
+    /// Zeros and ones (groups, 2 · groups · each), which copy a number of each group to its real parts.
+    Spread(Groups),
+}
+
+/// Neighbouring numbers that belong together, such as the states of one channel: number i to group i / each.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    pub count: usize,
+    pub each: usize,
+}
+
+impl Groups {
+    pub fn numbers(self) -> usize {
+        self.count * self.each
+    }
+
+    /// The group of a row of [`Derived::Grouped`].
+    fn of_part(self, row: usize) -> usize {
+        row % self.numbers() / self.each
+    }
+
+    /// Ones at (group, its numbers), in a matrix of so many columns.
+    fn ones(self, columns: usize) -> Vec<f32> {
+        let mut ones = vec![0.0; self.count * columns];
+        (0..self.numbers()).for_each(|number| ones[number / self.each * columns + number] = 1.0);
+        ones
+    }
+
+    /// Ones where a row of [`Derived::Grouped`] is of the column's group.
+    fn mask(self) -> Vec<f32> {
+        let mut mask = vec![0.0; 2 * self.numbers() * self.count];
+        (0..2 * self.numbers()).for_each(|row| mask[row * self.count + self.of_part(row)] = 1.0);
+        mask
+    }
 }
 
 /// How many last rows are transposed, and their length.
@@ -43,8 +84,13 @@ impl TransposeSizes {
 
 impl Derived {
     /// Made of dfdx's operations, for any device.
-    pub fn portable<D: Backend, T: Tape<f32, D>>(&self, params: &[Matrix<D>]) -> DeviceResult<Matrix<D, T>, D> {
+    pub fn portable<D: Backend, T: Tape<f32, D>>(
+        &self,
+        device: &D,
+        params: &[Matrix<D>],
+    ) -> DeviceResult<Matrix<D, T>, D> {
         let of = |param: ParamId| params[param.0].retaped::<T>();
+        let constant = |numbers, shape| device.try_tensor_from_vec(numbers, shape);
         match self {
             Self::Product([first, second], _) => of(*first).try_matmul(of(*second)),
             Self::Transpose(weight, sizes) => {
@@ -53,6 +99,19 @@ impl Derived {
                 columns.try_mul(1.0f32)?.try_slice((0..width, rows - sizes.last..rows))
             }
             Self::Spectrum(discretization, weights) => discretization.portable(weights.map(of)),
+            Self::NegativeExp(weight) => of(*weight).try_exp()?.try_negate(),
+            Self::Repeat(row, groups) => {
+                let columns = groups.numbers();
+                of(*row).try_matmul(constant(groups.ones(columns), (groups.count, columns))?)
+            }
+            Self::Grouped(column, groups) => {
+                let row = constant(vec![1.0; groups.count], (1, groups.count))?;
+                of(*column).try_matmul(row)?.try_mul(constant(groups.mask(), (2 * groups.numbers(), groups.count))?)
+            }
+            Self::Spread(groups) => {
+                let columns = 2 * groups.numbers();
+                Ok(constant(groups.ones(columns), (groups.count, columns))?.retaped::<T>())
+            }
         }
     }
 
@@ -67,6 +126,17 @@ impl Derived {
             Self::Spectrum(discretization, weights) => {
                 discretization.spectrum(weights.map(|weight| &params[weight.0][..]))
             }
+            Self::NegativeExp(weight) => params[weight.0].iter().map(|x| -x.exp()).collect(),
+            Self::Repeat(row, groups) => {
+                params[row.0].iter().flat_map(|number| std::iter::repeat_n(*number, groups.each)).collect()
+            }
+            Self::Grouped(column, groups) => {
+                let mut matrix = vec![0.0; 2 * groups.numbers() * groups.count];
+                let rows = params[column.0].iter().enumerate();
+                rows.for_each(|(row, number)| matrix[row * groups.count + groups.of_part(row)] = *number);
+                matrix
+            }
+            Self::Spread(groups) => groups.ones(2 * groups.numbers()),
         }
     }
 
@@ -89,6 +159,19 @@ impl Derived {
                     grads[weight.0].iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
                 }
             }
+            Self::NegativeExp(weight) => {
+                let by_number = params[weight.0].iter().zip(grad).map(|(x, grad)| -x.exp() * grad);
+                grads[weight.0].iter_mut().zip(by_number).for_each(|(sum, part)| *sum += part);
+            }
+            Self::Repeat(row, groups) => {
+                let by_number = grad.chunks(groups.each).map(|grad| grad.iter().sum::<f32>());
+                grads[row.0].iter_mut().zip(by_number).for_each(|(sum, part)| *sum += part);
+            }
+            Self::Grouped(column, groups) => {
+                let rows = grads[column.0].iter_mut().enumerate();
+                rows.for_each(|(row, sum)| *sum += grad[row * groups.count + groups.of_part(row)]);
+            }
+            Self::Spread(_) => {}
         }
     }
 }

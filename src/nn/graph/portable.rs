@@ -11,12 +11,12 @@ use crate::nn::tensor::{Backend, DeviceResult, Input, Matrix, Tensor3, untape};
 pub fn run<D: Backend, T: Tape<f32, D>>(input: Input<D, T>, graph: Graph<D, T>) -> DeviceResult<Matrix<D, T>, D> {
     let (mut tape, size) = (T::default(), graph.size().numbers());
     let rows = input.into_rows()?;
-    let batch = rows.shape().0;
+    let (device, batch) = (rows.device().clone(), rows.shape().0);
     let mut params: Vec<Matrix<D>> = Vec::new();
     for source in graph.params {
         let value = match source {
             ParamSource::Given(weight) => weight,
-            ParamSource::Derived(derived) => derived.portable::<D, T>(&params)?,
+            ParamSource::Derived(derived) => derived.portable::<D, T>(&device, &params)?,
         };
         params.push(untape(value, &mut tape));
     }

@@ -6,13 +6,13 @@ use std::ops::Range;
 use dfdx::prelude::HasShape;
 use dfdx::tensor::Tape;
 
-use super::param::Derived;
-use super::{Discretization, Graph, GraphBuilder, Node, ParamSource, Size};
+use super::param::{Derived, Groups};
+use super::{Discretization, Graph, GraphBuilder, Node, Size};
 use crate::nn::step::{
     Activate, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Convolution, DecayScan, DiagonalScan,
-    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, Project,
-    Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Scan, SelectiveScan, Slice,
-    SoftmaxAttention, Step, VectorScale, WindowLayer, WindowScan, WindowWeights,
+    HeadScan, Heads, LayerNormalise, LinearAttention, MaskedAttention, MatrixVector, Mesa, NodeId, Pad, ParamId,
+    Project, Recurrent, RecurrentSizes, Regroup, Reverse, Ridge, Row, RowOperation, ScaleVectors, Scan, SelectiveScan,
+    Slice, SoftmaxAttention, Step, VectorScale, WindowLayer, WindowScan, WindowWeights,
 };
 use crate::nn::tensor::{Backend, Matrix};
 
@@ -141,11 +141,23 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(Row { operation: RowOperation::Times, x: self.node, row }, self.size.width)
     }
 
+    /// Every token times a row of one number for each head, (1, heads): a head's entries are neighbours.
+    pub fn times_heads(self, row: Matrix<D, T>) -> Self {
+        let heads = row.shape().1;
+        let row = self.graph.param(row);
+        let groups = Groups { count: heads, each: self.size.width / heads };
+        let row = self.graph.derive(Derived::Repeat(row, groups));
+        self.then(Row { operation: RowOperation::Times, x: self.node, row }, self.size.width)
+    }
+
     /// x W, with a matrix (width, its columns). Where x is itself a product with a matrix that widens, the two matrices
     /// are multiplied first: they are fewer than the tokens.
     pub fn project(self, weight: Matrix<D, T>) -> Self {
         let sizes = *weight.shape();
-        let weight = self.graph.param(weight);
+        self.project_by(self.graph.param(weight), sizes)
+    }
+
+    fn project_by(self, weight: ParamId, sizes: (usize, usize)) -> Self {
         match self.projection() {
             Some(Project { x, weight: first, bias: None, sizes: (inner, middle) }) if inner < middle => {
                 let weight = self.graph.product([first, weight], [inner, middle, sizes.1]);
@@ -217,9 +229,33 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
     /// that determine it, (1, n) each. See [`DiagonalScan`].
     pub fn scan(self, discretization: Discretization, weights: [Matrix<D, T>; 3], asked: usize) -> Self {
         let weights = weights.map(|weight| self.graph.param(weight));
-        let spectrum = self.graph.source(ParamSource::Derived(Derived::Spectrum(discretization, weights)));
+        self.scan_by(discretization, weights, asked)
+    }
+
+    fn scan_by(self, discretization: Discretization, weights: [ParamId; 3], asked: usize) -> Self {
+        let spectrum = self.graph.derive(Derived::Spectrum(discretization, weights));
         let size = Size { length: asked, ..self.size };
         self.graph.record(DiagonalScan { input: self.node, spectrum, asked }, size)
+    }
+
+    /// One diagonal recurrence for each channel, which all read its number and add up to one number again: the last
+    /// tokens, as many as are asked for. See [`ChannelScan`].
+    pub fn scan_channels(self, scan: ChannelScan<D, T>, asked: usize) -> Self {
+        let ChannelScan { discretization, weights: [a, b], step, read } = scan;
+        let channels = self.size.width;
+        let groups = Groups { count: channels, each: a.shape().1 / channels };
+        let [a, b, step, read] = [a, b, step, read].map(|weight| self.graph.param(weight));
+        let steps = self.graph.derive(Derived::Repeat(step, groups));
+        let (spread, readout) =
+            (self.graph.derive(Derived::Spread(groups)), self.graph.derive(Derived::Grouped(read, groups)));
+        let states = self.project_by(spread, (channels, 2 * groups.numbers()));
+        states.scan_by(discretization, [a, b, steps], asked).project_by(readout, (2 * groups.numbers(), channels))
+    }
+
+    /// What the states of such recurrences read: every channel's number as the real part of the input of its states.
+    pub fn spread(self, each: usize) -> Self {
+        let groups = Groups { count: self.size.width, each };
+        self.project_by(self.graph.derive(Derived::Spread(groups)), (groups.count, 2 * groups.numbers()))
     }
 
     /// The last state of a diagonal recurrence over real numbers, with its decay (1, width).
@@ -277,6 +313,12 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.scale(rule(rates.node))
     }
 
+    /// All tokens as one: (B, 1, length · width).
+    pub fn flatten(self) -> Self {
+        let width = self.size.numbers();
+        self.graph.record(Regroup { x: self.node, width }, Size { length: 1, width })
+    }
+
     /// Every token as several, of equal width: (B, T · count, width / count).
     pub fn split(self, count: usize) -> Self {
         let Size { length, width } = self.size;
@@ -313,22 +355,34 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
     }
 }
 
-/// Δ, x, B, C and A of a scan whose recurrence depends on the token. Answers come as many as C has tokens.
+/// The weights of [`Sequence::scan_channels`], with N states in each of H channels.
+pub struct ChannelScan<D: Backend, T> {
+    pub discretization: Discretization,
+    /// The first two weights of the discretization: (1, H·N) each.
+    pub weights: [Matrix<D, T>; 2],
+    /// The third, one for each channel: (1, H).
+    pub step: Matrix<D, T>,
+    /// What the real and then the imaginary parts of the states are read with: (2·H·N, 1).
+    pub read: Matrix<D, T>,
+}
+
+/// Δ, x, B, C and log(−A) of a scan whose recurrence depends on the token. Answers come as many as C has tokens.
 pub struct Selection<'g, D: Backend, T> {
     pub delta: Sequence<'g, D, T>,
     pub x: Sequence<'g, D, T>,
     pub b: Sequence<'g, D, T>,
     pub c: Sequence<'g, D, T>,
-    pub a: Matrix<D, T>,
+    pub log_a: Matrix<D, T>,
 }
 
 impl<'g, D: Backend, T: Tape<f32, D>> Selection<'g, D, T> {
     fn record<S: Into<AnyStep>>(self, step: fn(Scan) -> S) -> Sequence<'g, D, T> {
-        let Self { delta, x, b, c, a } = self;
+        let Self { delta, x, b, c, log_a } = self;
         let (graph, states) = (delta.graph, b.size.width);
         let size = Size { length: c.size.length, width: x.size.width };
         let [delta, x, b, c] = Sequence::distinct([delta, x, b, c]);
-        graph.record(step(Scan { delta, x, b, c, a: graph.param(a), states }), size)
+        let a = graph.derive(Derived::NegativeExp(graph.param(log_a)));
+        graph.record(step(Scan { delta, x, b, c, a, states }), size)
     }
 
     /// One A for each channel and state.

@@ -31,7 +31,7 @@ fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selec
         x: tokens.project(weight(1)),
         b: tokens.project(weight(2)),
         c: tokens.last(2).project(weight(3)),
-        a: weight(4),
+        log_a: weight(4),
     }
 }
 
@@ -76,11 +76,22 @@ const LSTM: &[(usize, usize)] = [GATE; 8].as_flattened();
 const SELECTIVE: &[(usize, usize)] = &[(4, 6), (4, 6), (4, 3), (4, 3), (6, 3)];
 const HEADS: &[(usize, usize)] = &[(4, 2), (4, 6), (4, 3), (4, 3), (1, 2)];
 
-const CASES: [Case; 38] = [
+const CASES: [Case; 41] = [
     Case { name: "last", tokens: (5, 3), weights: &[], record: |x, _| x.last(2) },
     Case { name: "plus", tokens: (3, 2), weights: &[], record: |x, _| x.plus(x).plus(x) },
     Case { name: "times", tokens: (3, 2), weights: &[], record: |x, _| x.times(x).times(x) },
     Case { name: "plus_row", tokens: (3, 2), weights: &[(1, 2)], record: |x, w| x.plus_row(w(0)).times(x) },
+    Case { name: "times_heads", tokens: (3, 6), weights: &[(1, 2)], record: |x, w| x.times_heads(w(0)) },
+    Case {
+        name: "scan_channels",
+        tokens: (3, 2),
+        weights: &[(1, 6), (1, 6), (1, 2), (12, 1)],
+        record: |x, w| {
+            let discretization = Discretization::ZeroOrderHold;
+            x.scan_channels(ChannelScan { discretization, weights: [w(0), w(1)], step: w(2), read: w(3) }, 2)
+        },
+    },
+    Case { name: "flatten", tokens: (3, 2), weights: &[(6, 2)], record: |x, w| x.flatten().project(w(0)) },
     Case { name: "times_row", tokens: (3, 2), weights: &[(1, 2)], record: |x, w| x.times_row(w(0)) },
     Case { name: "silu", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Silu) },
     Case { name: "softplus", tokens: (2, 2), weights: &[], record: |x, _| x.activate(Activation::Softplus) },

@@ -78,22 +78,17 @@ impl<D: Device> DiagonalLayer<D> {
 pub fn histories<D: Device>(
     input: &Tensor3<D>,
     discretization: Discretization,
-    weights: [Matrix<D>; 3],
+    weights: [Vec<f32>; 3],
 ) -> Vec<Vec<f32>> {
-    let weights = weights.map(|weight| weight.as_vec());
     let spectrum = discretization.spectrum(weights.each_ref().map(|weight| &weight[..]));
     let length = input.shape().1 * input.shape().2;
     input.as_vec().chunks(length).map(|sequence| diagonal_states(sequence, &spectrum)).collect()
 }
 
 impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Sequence<'p, D, T>, D> {
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
         let states = tokens.project(self.write.taped()).scan(self.discretization, self.spectrum(), asked);
-        Ok(self.mixing.finish(states.project(self.read.taped()), tokens))
+        self.mixing.finish(states.project(self.read.taped()), tokens)
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -104,6 +99,6 @@ impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
         let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
         let builder = GraphBuilder::new(&input);
         let states = builder.tokens().project(self.write.taped()).run(input)?;
-        Ok(histories(&states, self.discretization, self.spectrum()))
+        Ok(histories(&states, self.discretization, self.recurrence.each_ref().map(|weight| weight.value.as_vec())))
     }
 }

@@ -22,9 +22,9 @@ use serde::{Deserialize, Serialize};
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig, PairRows};
 use super::{Architecture, Configured, GdConstants, GdSsmSpec, Init, LinearBlock, Setting};
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::weights::{Prefixed, weights};
-use crate::nn::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
+use crate::nn::{Costs, Device, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A bidirectional GD-SSM in a preset.
@@ -140,16 +140,13 @@ impl<D: Device> Direction<'_, D> {
 }
 
 impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let tokens = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let answers = self.directions(tokens.length()).map(|direction| {
             let read = tokens.slice(direction.positions.clone());
             direction.net.on(if direction.backwards { read.reverse() } else { read })
         });
         // Without a window to read the answer is zero, as that of a scan over no windows.
-        let answer = answers.reduce(Sequence::plus).unwrap_or_else(|| self.forward.on(tokens.last(1)));
-        answer.answer(input)
+        answers.reduce(Sequence::plus).unwrap_or_else(|| self.forward.on(tokens.last(1)))
     }
 
     /// The state of each direction that has a window to read, in the order in which it reads.

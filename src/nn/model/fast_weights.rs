@@ -23,7 +23,7 @@ use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::step::{Pairs, fast_weight_states};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{
-    Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Param, StateAt, Tensor3,
+    Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Param, StateAt, Tensor3,
 };
 use crate::task::{Layout, Shape};
 
@@ -182,12 +182,6 @@ pub trait FastWeightModel<D: Device> {
 
     /// The memory that all tokens, (B, N + 1, w), write and read.
     fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T>;
-
-    /// Its answers, (B, d_out).
-    fn answers<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        self.memory(builder.tokens()).read().answer(input)
-    }
 
     /// S after each pair.
     fn fast_weights(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

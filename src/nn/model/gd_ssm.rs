@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, uniform, values};
 use crate::nn::step::window_states;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// GD-SSM in a preset.
@@ -202,8 +202,8 @@ impl<D: Device> GdSsm<D> {
 }
 
 impl<D: Device> Net<D> for GdSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        self.on(GraphBuilder::new(&input).tokens()).answer(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        self.on(tokens)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

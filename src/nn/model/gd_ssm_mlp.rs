@@ -22,11 +22,11 @@ use super::gd_ssm::{GdSsm, GdSsmConfig};
 use super::{Architecture, Configured, GdSsmSpec, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::GraphBuilder;
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
+use crate::nn::{Activation, Costs, Device, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GD-SSM with perceptrons in a preset.
@@ -119,12 +119,11 @@ weights! {
 }
 
 impl<D: Device> Net<D> for GdSsmMlp<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let embedded = self.embed.on(self.hidden.on(builder.tokens()).activate(Activation::Tanh));
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let embedded = self.embed.on(self.hidden.on(tokens).activate(Activation::Tanh));
         let read = self.ssm.on(embedded); // m numbers
         let gate = self.gate.on(read).activate(Activation::Gelu);
-        self.decode.on(self.value.on(read).times(gate)).answer(input)
+        self.decode.on(self.value.on(read).times(gate))
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

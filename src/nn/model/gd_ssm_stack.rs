@@ -24,10 +24,10 @@ use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::step::window_answers;
 use crate::nn::weights::{Prefixed, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A stack of GD-SSM layers in a preset.
@@ -90,20 +90,19 @@ weights! {
 }
 
 impl<D: Device> Net<D> for GdSsmStack<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let mut tokens = builder.tokens().pad(1); // The query has no y yet.
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let mut tokens = tokens.pad(1); // The query has no y yet.
         let dim = tokens.width();
         // What the layers take off the query's y, which is zero at first, adds up to the answer.
         let mut answer = None;
         for layer in &self.layers {
             let taken = tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), dim);
             let of_query = taken.last(1);
-            answer = Some(answer.map_or(of_query, |sum: Sequence<'_, D, T>| sum.plus(of_query)));
+            answer = Some(answer.map_or(of_query, |sum: Sequence<'g, D, T>| sum.plus(of_query)));
             tokens = tokens.minus(taken);
         }
         let answer = answer.unwrap_or(tokens.last(1));
-        answer.columns(dim - self.outputs..dim).answer(input)
+        answer.columns(dim - self.outputs..dim)
     }
 
     /// S of each layer after each window: Σ y xᵀ in the first layer, Σ (residual) xᵀ in the later ones.

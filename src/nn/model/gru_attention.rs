@@ -20,11 +20,11 @@ use super::recurrent::Recurrent;
 use super::{Architecture, Configured, Gru, LinearBlock, RecurrentSpec};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::GraphBuilder;
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A GRU with attention in a preset.
@@ -116,14 +116,12 @@ impl<D: Device> GruAttention<D> {
 }
 
 impl<D: Device> Net<D> for GruAttention<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let tokens = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let hidden = self.gru.on(tokens, tokens.length());
         let query = hidden.slice(self.gru.query..self.gru.query + 1);
         let keys = hidden.project(self.key.taped());
         let context = self.query.on(query).additive_attend(keys, hidden, self.score.taped());
-        self.gru.decoder.on(query).plus(context.project(self.read.taped())).answer(input)
+        self.gru.decoder.on(query).plus(context.project(self.read.taped()))
     }
 
     /// The GRU's states, and the attention over those so far: of the query's state once it has been read, before that

@@ -26,10 +26,10 @@ use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{entries, normal};
 use crate::nn::weights::{numbered, weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention in a preset.
@@ -164,15 +164,13 @@ impl<D: Device> LinearAttentionLayer<D> {
 }
 
 impl<D: Device> Net<D> for LinearAttention<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let mut tokens = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, mut tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         for (number, layer) in self.layers.iter().enumerate() {
             // Only the query's token is read after the last layer.
             let query_len = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
             tokens = layer.on(tokens, self.key_len, query_len);
         }
-        tokens.columns(self.dim..tokens.width()).answer(input)
+        tokens.columns(self.dim..tokens.width())
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

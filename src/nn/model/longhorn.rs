@@ -23,7 +23,7 @@ use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::nn::graph::{Erased, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// Longhorn in a preset.
@@ -85,8 +85,8 @@ impl<D: Device> FastWeightModel<D> for Longhorn<D> {
 }
 
 impl<D: Device> Net<D> for Longhorn<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        self.answers(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        self.memory(tokens).read()
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

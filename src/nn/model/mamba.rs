@@ -123,36 +123,28 @@ weights! {
 
 impl<D: Device> MambaLayer<D> {
     /// The operands of the scan, for outputs at the last `asked` tokens.
-    fn selection<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Selection<'p, D, T>, D> {
+    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Selection<'p, D, T> {
         let Self { in_x, write, read, down, up, .. } = self;
         let input =
             tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu);
         let step = input.project(down.taped()).project(up.taped()).plus_row(self.step.taped());
-        Ok(Selection {
+        Selection {
             delta: step.activate(Activation::Softplus),
             b: input.project(write.taped()),
             c: input.last(asked).project(read.taped()),
             x: input,
-            a: self.rate.taped::<T>().try_exp()?.try_negate()?,
-        })
+            log_a: self.rate.taped(),
+        }
     }
 }
 
 impl<D: Device> StackLayer<D> for MambaLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Sequence<'p, D, T>, D> {
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
         let Self { in_z, out, .. } = self;
-        let selection = self.selection(tokens, asked)?;
+        let selection = self.selection(tokens, asked);
         let through = selection.x.last(asked).times_row(self.feedthrough.taped());
         let gate = tokens.last(asked).project(in_z.taped()).activate(Activation::Silu);
-        Ok(selection.by_channel().plus(through).times(gate).project(out.taped()))
+        selection.by_channel().plus(through).times(gate).project(out.taped())
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -165,7 +157,7 @@ impl<D: Device> StackLayer<D> for MambaLayer<D> {
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
             let input = Input::rows(tokens.clone(), GradTarget::Weights);
             let builder = GraphBuilder::new(&input);
-            let part = pick(self.selection(builder.tokens(), length)?);
+            let part = pick(self.selection(builder.tokens(), length));
             Ok(part.run(input)?.as_vec())
         };
         let (step, input, write) = (part(|s| s.delta)?, part(|s| s.x)?, part(|s| s.b)?);

@@ -18,7 +18,7 @@
 //! reason given in [`super::stack`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::mamba::TAPS;
@@ -166,41 +166,31 @@ impl<D: Device> Reading<D> {
 
 impl<D: Device> Mamba2Layer<D> {
     /// The operands of the scan, for outputs at the last `asked` tokens.
-    fn selection<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Selection<'p, D, T>, D> {
+    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Selection<'p, D, T> {
         let Self { x, b, c, .. } = self;
         let step = tokens.project(self.in_step.taped()).plus_row(self.step.taped());
         // C of the last tokens needs the tokens before them that the convolution reads.
         let near = tokens.last(tokens.length().min(asked + TAPS - 1));
-        Ok(Selection {
+        Selection {
             delta: step.activate(Activation::Softplus),
             x: x.of(tokens),
             b: b.of(tokens),
             c: c.of(near).last(asked),
-            a: self.rate.taped::<T>().try_exp()?.try_negate()?,
-        })
+            log_a: self.rate.taped(),
+        }
     }
 }
 
 impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
-    fn update<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Sequence<'p, D, T>, D> {
-        let selection = self.selection(tokens, asked)?;
-        let feedthrough = self.feedthrough.taped::<T>();
-        let head_expansion = head_expansion(self.step.value.device(), feedthrough.shape().1, selection.x.width())?;
-        let through = selection.x.last(asked).times_row(feedthrough.try_matmul(head_expansion)?);
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
+        let selection = self.selection(tokens, asked);
+        let through = selection.x.last(asked).times_heads(self.feedthrough.taped());
         let answer = match self.form {
             ScanForm::Recurrent => selection.by_head(),
             ScanForm::Matrix => selection.by_matrix(),
         };
         let gate = tokens.last(asked).project(self.in_z.taped()).activate(Activation::Silu);
-        Ok(answer.plus(through).times(gate).project(self.out.taped()))
+        answer.plus(through).times(gate).project(self.out.taped())
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -214,7 +204,7 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
             let input = Input::rows(tokens.clone(), GradTarget::Weights);
             let builder = GraphBuilder::new(&input);
-            let part = pick(self.selection(builder.tokens(), length)?);
+            let part = pick(self.selection(builder.tokens(), length));
             part.run(input)
         };
         // Every channel has the Δ and the A of its head.

@@ -21,11 +21,11 @@ use super::fast_weights::{self, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::GraphBuilder;
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::constant;
 use crate::nn::step::lambda;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The mesa layer in a preset.
@@ -87,12 +87,10 @@ weights! {
 }
 
 impl<D: Device> Net<D> for Mesa<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let tokens = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let Projections { wq, wk, wv, .. } = &self.projections;
         let pairs = [wk, wv].map(|weight| tokens.project(weight.taped()));
-        tokens.last(1).project(wq.taped()).solve(pairs, self.log.taped(), self.steps).answer(input)
+        tokens.last(1).project(wq.taped()).solve(pairs, self.log.taped(), self.steps)
     }
 
     /// G (H + Λ)⁻¹ after each pair, solved exactly, whatever `steps` is.

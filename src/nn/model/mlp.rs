@@ -17,11 +17,11 @@ use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
-use crate::nn::graph::GraphBuilder;
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{glorot, he};
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::weights::{Prefixed, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A multilayer perceptron in a preset.
@@ -99,13 +99,12 @@ weights! {
 }
 
 impl<D: Device> Net<D> for Mlp<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::flat(&input);
-        let mut units = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let mut units = tokens.flatten();
         for layer in &self.hidden {
             units = layer.on(units).activate(self.spec.activation);
         }
-        self.decoder.on(units).answer(input)
+        self.decoder.on(units)
     }
 
     /// One state, after all tokens: one row of units per layer.

@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
-use crate::nn::graph::{GraphBuilder, Kept, Memory, Sequence};
+use crate::nn::graph::{Kept, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// mLSTM in a preset.
@@ -86,11 +86,10 @@ impl<D: Device> FastWeightModel<D> for MLstm<D> {
 }
 
 impl<D: Device> Net<D> for MLstm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let memory = self.memory(builder.tokens());
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let memory = self.memory(tokens);
         let normaliser = Memory { values: None, ..memory }.read();
-        memory.read().times_step_size(VectorScale::Normaliser, normaliser).answer(input)
+        memory.read().times_step_size(VectorScale::Normaliser, normaliser)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

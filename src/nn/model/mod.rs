@@ -70,8 +70,9 @@ use serde::{Deserialize, Serialize};
 use self::canonical::Canonical;
 use super::layer::init::Start;
 use super::weights::{Initialiser, Weights};
-use super::{Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use super::{Costs, Device, DeviceResult, LayerStates, Net, Param, Tensor3};
 
+use crate::nn::graph::Sequence;
 use crate::nn::step::{Gru, Lstm, Rnn};
 use crate::task::{Layout, Shape};
 
@@ -162,8 +163,8 @@ macro_rules! architectures {
         }
 
         impl<D: Device> Net<D> for Model<D> {
-            fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-                match self { $(Self::$name(net) => net.forward(input),)* }
+            fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+                match self { $(Self::$name(net) => net.record(tokens),)* }
             }
 
             fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 use super::canonical::Canonical;
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock, Setting};
 use crate::nn::cost::matvec;
-use crate::nn::graph::GraphBuilder;
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The model in a preset.
@@ -113,12 +113,10 @@ impl<D: Device> ProductSsm<D> {
 }
 
 impl<D: Device> Net<D> for ProductSsm<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let tokens = builder.tokens();
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let state = tokens.project(self.write.taped()).decay_scan(self.decay.taped()); // s_N
         let query = tokens.last(1).project(self.pick.taped());
-        state.project(self.read.taped()).times_vector(query).answer(input)
+        state.project(self.read.taped()).times_vector(query)
     }
 
     /// s after each token, and the weights that it implies for a query, from C and the rows of D for x.

@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{glorot, orthogonal};
 use crate::nn::layer::linear::{Linear, PlainLinear, linear};
 use crate::nn::step::{Cell, CellState};
 use crate::nn::weights::{numbered, weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Matrix, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A recurrent network in a preset.
@@ -181,10 +181,9 @@ impl<D: Device, C: Cell> Recurrent<D, C> {
 }
 
 impl<D: Device, C: Cell> Net<D> for Recurrent<D, C> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let h = self.on(builder.tokens().slice(0..self.query + 1), 1);
-        self.decoder.on(h).answer(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let h = self.on(tokens.slice(0..self.query + 1), 1);
+        self.decoder.on(h)
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

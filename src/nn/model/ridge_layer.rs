@@ -22,11 +22,11 @@ use super::canonical::Canonical;
 use super::{Architecture, Configured, GdConstants, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::GraphBuilder;
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::constant;
 use crate::nn::step::lambda;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The optimisation layer in a preset.
@@ -114,8 +114,8 @@ impl<D: Device> RidgeLayer<D> {
 }
 
 impl<D: Device> Net<D> for RidgeLayer<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        GraphBuilder::new(&input).tokens().ridge(self.log.taped(), self.dim).answer(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        tokens.ridge(self.log.taped(), self.dim)
     }
 
     /// W after each pair.

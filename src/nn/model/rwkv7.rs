@@ -22,7 +22,7 @@ use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::nn::graph::{Erased, Kept, Memory, Sequence};
 use crate::nn::layer::init::constant;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Param, Tensor3};
+use crate::nn::{Activation, Costs, Device, LayerStates, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// RWKV-7 in a preset.
@@ -91,8 +91,8 @@ impl<D: Device> FastWeightModel<D> for Rwkv7<D> {
 }
 
 impl<D: Device> Net<D> for Rwkv7<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        self.answers(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        self.memory(tokens).read()
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

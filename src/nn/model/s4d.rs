@@ -17,19 +17,19 @@
 use std::f32::consts::PI;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape, TryMatMul, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{Discretization, GraphBuilder, Sequence};
+use crate::nn::graph::{ChannelScan, Discretization, GraphBuilder, Sequence};
 use crate::nn::layer::diagonal::histories;
 use crate::nn::layer::discretization::{self, log_step};
 use crate::nn::layer::glu::{ChannelMixing, GluBlock, GluConfig};
 use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
 
 /// S4D in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,50 +127,14 @@ impl<D: Device> S4dLayer<D> {
     fn all(&self) -> usize {
         self.damping.value.shape().1
     }
-
-    /// The map from channels to states: ones at (channel, state) in a matrix (H, columns).
-    fn head_expansion(&self, device: &D, columns: usize) -> DeviceResult<Matrix<D>, D> {
-        let (wide, all) = (self.width, self.all());
-        let mut ones = vec![0.0; wide * columns];
-        for state in 0..all {
-            ones[state / (all / wide) * columns + state] = 1.0;
-        }
-        device.try_tensor_from_vec(ones, (wide, columns))
-    }
-
-    /// a, b and log Δ of every state: what Ā and B̄ are made of.
-    fn spectrum<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<[Matrix<D, T>; 3], D> {
-        let step = self.step.taped::<T>().try_matmul(self.head_expansion(device, self.all())?)?; // (1, H·N)
-        Ok([self.damping.taped(), self.frequency.taped(), step])
-    }
-
-    /// Every channel's u as the real input of its states: (B, T, 2·H·N).
-    fn spread<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> DeviceResult<Sequence<'p, D, T>, D> {
-        Ok(tokens.project(self.head_expansion(self.step.value.device(), 2 * self.all())?.retaped::<T>()))
-    }
-
-    /// C as a matrix (2·H·N, H) that is zero between a state and other channels.
-    fn readout<T: Tape<f32, D>>(&self, device: &D) -> DeviceResult<Matrix<D, T>, D> {
-        let (wide, all) = (self.width, self.all());
-        let mut mask = vec![0.0; 2 * all * wide];
-        for part in 0..2 * all {
-            mask[part * wide + part % all / (all / wide)] = 1.0;
-        }
-        let ones = device.try_tensor_from_vec(vec![1.0; wide], (1, wide))?;
-        let mask = device.try_tensor_from_vec(mask, (2 * all, wide))?;
-        self.read.taped::<T>().try_matmul(ones)?.try_mul(mask)
-    }
 }
 
 impl<D: Device> StackLayer<D> for S4dLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Sequence<'p, D, T>, D> {
-        let device = self.step.value.device();
-        let states = self.spread(tokens)?.scan(DISCRETIZATION, self.spectrum(device)?, asked); // (B, asked, 2·H·N)
-        Ok(self.mixing.finish(states.project(self.readout(device)?), tokens))
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
+        let weights = [self.damping.taped(), self.frequency.taped()];
+        let (discretization, step, read) = (DISCRETIZATION, self.step.taped(), self.read.taped());
+        let y = tokens.scan_channels(ChannelScan { discretization, weights, step, read }, asked);
+        self.mixing.finish(y, tokens)
     }
 
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str)) {
@@ -180,7 +144,9 @@ impl<D: Device> StackLayer<D> for S4dLayer<D> {
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
         let builder = GraphBuilder::new(&input);
-        let states = self.spread(builder.tokens())?.run(input)?;
-        Ok(histories(&states, DISCRETIZATION, self.spectrum(tokens.device())?))
+        let each = self.all() / self.width;
+        let states = builder.tokens().spread(each).run(input)?;
+        let steps = self.step.value.as_vec().into_iter().flat_map(|step| std::iter::repeat_n(step, each)).collect();
+        Ok(histories(&states, DISCRETIZATION, [self.damping.value.as_vec(), self.frequency.value.as_vec(), steps]))
     }
 }

@@ -14,7 +14,7 @@ use crate::nn::cost::matvec;
 use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::normal;
 use crate::nn::weights::{Weights, numbered, weight, weights};
-use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Net, Param, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// The spec of a stack of layers of one kind. Its [`Architecture`] follows from it.
@@ -67,11 +67,7 @@ impl<S: LayerSpec> Architecture for S {
 /// A layer of a stack. Its update of a token depends only on that token and the earlier ones.
 pub trait StackLayer<D: Device>: Clone + Debug {
     /// The layer's update of the last `asked` tokens, (B, asked, H), from all tokens, (B, T, H).
-    fn update<'p, T: Tape<f32, D>>(
-        &self,
-        tokens: Sequence<'p, D, T>,
-        asked: usize,
-    ) -> DeviceResult<Sequence<'p, D, T>, D>;
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T>;
 
     /// Rows and columns of a state, and their meanings.
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str));
@@ -101,16 +97,12 @@ weights! {
 
 impl<D: Device, S: LayerSpec> Stack<D, S> {
     /// The encoded tokens after the first `layers` layers: (B, T, H).
-    fn after<'p, T: Tape<f32, D>>(
-        &self,
-        layers: usize,
-        tokens: Sequence<'p, D, T>,
-    ) -> DeviceResult<Sequence<'p, D, T>, D> {
+    fn after<'p, T: Tape<f32, D>>(&self, layers: usize, tokens: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         let mut tokens = tokens.project(self.encode.taped());
         for layer in &self.layers[..layers] {
-            tokens = tokens.plus(layer.update(tokens, tokens.length())?);
+            tokens = tokens.plus(layer.update(tokens, tokens.length()));
         }
-        Ok(tokens)
+        tokens
     }
 
     /// The states of each layer, for each sequence: (T, rows · columns).
@@ -118,24 +110,23 @@ impl<D: Device, S: LayerSpec> Stack<D, S> {
         let history = |(before, layer): (usize, &S::Layer<D>)| {
             let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
             let builder = GraphBuilder::new(&input);
-            layer.history(&self.after(before, builder.tokens())?.run(input)?)
+            layer.history(&self.after(before, builder.tokens()).run(input)?)
         };
         self.layers.iter().enumerate().map(history).collect()
     }
 }
 
 impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         // No layer of a stack looks ahead, so what comes after the query is not read.
-        let read = builder.tokens().slice(0..self.query + 1);
-        let tokens = self.after(self.layers.len().saturating_sub(1), read)?;
+        let read = tokens.slice(0..self.query + 1);
+        let tokens = self.after(self.layers.len().saturating_sub(1), read);
         // After the last layer only the query is read.
         let query = match self.layers.last() {
-            Some(layer) => tokens.last(1).plus(layer.update(tokens, 1)?),
+            Some(layer) => tokens.last(1).plus(layer.update(tokens, 1)),
             None => tokens.last(1),
         };
-        query.project(self.decode.taped()).answer(input)
+        query.project(self.decode.taped())
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

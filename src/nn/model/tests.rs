@@ -5,7 +5,7 @@ use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFrom
 
 use super::*;
 use crate::nn::check::assert_close;
-use crate::nn::{Activation, GradTarget, parameter_difference};
+use crate::nn::{Activation, GradTarget, Input, parameter_difference};
 use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
 
 const STEP_SIZE: f64 = 0.3;

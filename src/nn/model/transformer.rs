@@ -23,13 +23,13 @@ use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
 use crate::nn::step::attention_matrix;
 use crate::nn::weights::{numbered, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::nn::{Cost, Costs, Device, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer in a preset.
@@ -174,15 +174,14 @@ impl<D: Device> TransformerLayer<D> {
 }
 
 impl<D: Device> Net<D> for Transformer<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        let builder = GraphBuilder::new(&input);
-        let mut tokens = self.embedding.on(builder.tokens().slice(0..self.query + 1));
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        let mut tokens = self.embedding.on(tokens.slice(0..self.query + 1));
         for (number, layer) in self.layers.iter().enumerate() {
             // After the last layer only the query is read.
             let asked = if number + 1 == self.layers.len() { 1 } else { tokens.length() };
             tokens = layer.last(tokens, asked, &self.spec);
         }
-        self.decoder.on(self.last_norm.on(tokens.last(1))).answer(input)
+        self.decoder.on(self.last_norm.on(tokens.last(1)))
     }
 
     /// The attention matrix of each head; the state at token t has its first t rows.

@@ -22,7 +22,7 @@ use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::graph::{Memory, Sequence};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, DeviceResult, Input, LayerStates, Matrix, Net, Tensor3};
+use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// TTT-Linear in a preset.
@@ -93,8 +93,8 @@ impl<D: Device> FastWeightModel<D> for Ttt<D> {
 }
 
 impl<D: Device> Net<D> for Ttt<D> {
-    fn forward<T: Tape<f32, D>>(&self, input: Input<D, T>) -> DeviceResult<Matrix<D, T>, D> {
-        self.answers(input)
+    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+        self.memory(tokens).read()
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

@@ -72,7 +72,7 @@ DEVICE void grouped_backward(Id id, const float *grad_b, float *grad_a) {
 
 // A constant matrix of zeros and ones (GROUPS, COLUMNS): number c of the first GROUPS · EACH_ONE columns belongs to group c / EACH_ONE.
 template <int GROUPS, int EACH_ONE, int COLUMNS>
-DEVICE void owners_forward(Id id, float *b) {
+DEVICE void spread_forward(Id id, float *b) {
     EACH_WEIGHT(item, GROUPS * COLUMNS) b[item] = item % COLUMNS < GROUPS * EACH_ONE && item % COLUMNS / EACH_ONE == item / COLUMNS ? 1.0f : 0.0f;
 }
 

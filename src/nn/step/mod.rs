@@ -48,7 +48,7 @@ pub use project::Project;
 pub use recurrent::{Cell, CellState, Gru, Lstm, Recurrent, RecurrentSizes, Rnn};
 pub use regroup::Regroup;
 pub use reverse::Reverse;
-pub use ridge::{Ridge, lambda};
+pub use ridge::{FLOOR, Ridge, lambda};
 pub use row::{Row, RowOperation};
 pub use scale_vectors::{ScaleVectors, VectorScale};
 pub use selective_scan::{HeadScan, Scan, SelectiveScan, head_expansion, selective_states};

@@ -32,7 +32,7 @@ pub struct Ridge {
 }
 
 /// The least λ, with which A can be inverted where N < d.
-pub(super) const FLOOR: f32 = 1e-6;
+pub const FLOOR: f32 = 1e-6;
 
 /// λ from l.
 pub fn lambda(log: f32) -> f32 {

@@ -39,8 +39,17 @@ pub struct ReferenceResult {
     /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty if contexts are so long that
     /// this would take too much time.
     pub loss_by_pairs: Vec<f64>,
+    /// The expected loss after 0, 1, …, N pairs by formula; `None` where there is no closed form for the task.
+    pub expected_by_pairs: Option<Vec<f64>>,
     /// Floating-point operations for one query.
     pub flops: u64,
+}
+
+impl ReferenceResult {
+    /// The expected loss after the whole context, by formula.
+    pub fn expected_loss(&self) -> Option<f64> {
+        self.expected_by_pairs.as_ref()?.last().copied()
+    }
 }
 
 /// Held-out tasks, with every reference's answers.
@@ -114,6 +123,8 @@ impl HeldOut {
         let each = unit * tuned.len() / first.len().max(1);
         let count = || progress.add(each);
         let loss_by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective(), count)?;
+        // Of the tasks that are answered, which need not be those that parameters are chosen for.
+        let answered = self::prior(&preset.task);
         let (mut references, mut answers, mut all_losses) = (Vec::new(), Vec::new(), Vec::new());
         for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
             progress.add(unit)?;
@@ -126,6 +137,7 @@ impl HeldOut {
                 loss_standard_error: standard_error(&losses),
                 median: median(&losses),
                 loss_by_pairs,
+                expected_by_pairs: tuned.expected_by_pairs(&answered),
                 flops: tuned.flops(shape_of(batch.shape)),
             });
             answers.push(solved);
@@ -277,4 +289,39 @@ fn problems(batch: &Batch) -> Vec<Problem> {
             target: DVector::from_vec(wide(&batch.target[task * outputs..][..outputs])),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preset;
+
+    #[test]
+    fn losses_are_the_expected_ones_within_their_standard_error() {
+        let (_, base) = preset::find("gd-ssm").unwrap();
+        let base = preset::set(&base, [("task.dim", "3"), ("task.context", "5")]).unwrap();
+        for settings in [vec![], vec![("task.noise", "0.2"), ("task.drift", "0.1"), ("task.inputs", "Normal")]] {
+            let preset = preset::set(&base, settings.clone()).unwrap();
+            let held_out = HeldOut::watched(&preset, &preset.task, &|_| true).unwrap();
+            let known: Vec<_> =
+                held_out.references().iter().filter_map(|result| Some((result, result.expected_loss()?))).collect();
+            for (result, expected) in &known {
+                let error = 4.0 * result.loss_standard_error + 1e-12;
+                assert!((result.loss - expected).abs() < error, "{} {settings:?}", result.tuned.reference);
+                // Before the first pair each predicts zero.
+                let first = result.expected_by_pairs.as_ref().unwrap()[0];
+                assert!((first / known[0].1 - 1.0).abs() < 1e-9, "{}", result.tuned.reference);
+            }
+            let names: Vec<_> = known.iter().map(|(result, _)| result.tuned.reference.to_string()).collect();
+            let exact = ["cg-10", "least-squares", "ridge", "recursive-least-squares", "kalman", "bayes"];
+            let expected: Vec<&str> = match settings.is_empty() {
+                true => {
+                    ["zero", "gd-1", "gd-1-forgetting", "lms", "nlms", "leaky-lms"].into_iter().chain(exact).collect()
+                }
+                false => vec!["zero", "gd-1", "gd-1-forgetting", "lms", "leaky-lms"],
+            };
+            let missing: Vec<_> = expected.iter().filter(|name| !names.iter().any(|known| known == *name)).collect();
+            assert!(missing.is_empty(), "{missing:?} {names:?}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl Engine {
     pub fn new(preset: &Preset, number: usize) -> Result<Self> {
         ensure!(preset.train.optimiser.descends(), "a step that solves for weights is no step of one batch");
         let gpu = Gpu::open(number)?;
-        let training = training(preset);
+        let training = training(preset)?;
         let source = plan(&training, preset.train.batch, gpu.size()?);
         let code = nvrtc::compile(&source.text, gpu.capability()?)?;
         let kernel = KernelFunction::load(&code, source.threads, source.shared)?;

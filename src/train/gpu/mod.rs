@@ -8,7 +8,7 @@
 
 mod driver;
 mod engine;
-mod networks;
+mod network;
 mod nvrtc;
 mod plan;
 #[cfg(test)]

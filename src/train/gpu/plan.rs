@@ -1,6 +1,8 @@
 //! How a training is cut for a GPU, from figures measured on an H200: see docs/gpu.md.
 
-use super::networks::program;
+use anyhow::Result;
+
+use super::network::program;
 use crate::nn::graph::gpu::program::Kernel;
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, Loss, Source, Training, write};
@@ -18,10 +20,10 @@ pub struct GpuSize {
 }
 
 /// What a preset trains.
-pub fn training(preset: &Preset) -> Training {
+pub fn training(preset: &Preset) -> Result<Training> {
     let shape = preset.task.shape();
-    Training {
-        program: program(&preset.model, shape, preset.layout),
+    Ok(Training {
+        program: program(&preset.model, shape, preset.layout)?,
         sampling: Sampling::of(&preset.task, preset.layout),
         outputs: shape.outputs,
         loss: match preset.task.objective() {
@@ -31,7 +33,7 @@ pub fn training(preset: &Preset) -> Training {
         adam: matches!(preset.train.optimiser, Optimiser::Adam { .. }),
         clips: preset.train.clip.is_some(),
         keeps_gradient: false,
-    }
+    })
 }
 
 /// Steps of one launch at most; of tasks that the host samples, fewer.

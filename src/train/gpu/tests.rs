@@ -125,7 +125,7 @@ fn parameter_shapes(program: &Program) -> Vec<(usize, usize)> {
 }
 
 fn agrees(name: &str, preset: &Preset, compiler: &str, cut: Cut) -> String {
-    let training = training(preset);
+    let training = training(preset).expect("a program");
     let mut run = on_cpu(preset);
     let start = run.parameters().unwrap();
     let shapes: Vec<_> = start.iter().map(|parameter| parameter.shape).collect();
@@ -234,7 +234,7 @@ fn a_run_by_whole_steps_reports_measures_saves_and_goes_on_as_one_by_single_step
         (preset.train.batch, preset.train.seed) = (21, 5);
         let by_engine = || {
             let cut = Cut { lanes: 8, workers: 8, shared: 200_000, columns: 8, resident: 1 };
-            let compiled = Compiled::new(&compiler, write(&training(&preset), cut));
+            let compiled = Compiled::new(&compiler, write(&training(&preset).expect("a program"), cut));
             let engine = HostEngine { compiled, preset: preset.clone(), state: State::new(Vec::new()) };
             WholeSteps::new(Box::new(engine), Box::new(on_cpu(&preset)), &Arc::new(preset.clone()))
         };
@@ -283,7 +283,7 @@ fn every_preset_compiles_by_nvrtc() {
     for (name, mut preset) in presets() {
         for batch in [64, 16_384] {
             preset.train.batch = batch;
-            let source = plan(&training(&preset), batch, H200);
+            let source = plan(&training(&preset).expect("a program"), batch, H200);
             let began = std::time::Instant::now();
             let code = nvrtc::compile(&source.text, 90).unwrap_or_else(|error| panic!("{name} {batch}: {error:#}"));
             eprintln!("{name} {batch}: {} bytes in {:.1} s", code.len(), began.elapsed().as_secs_f64());
@@ -306,7 +306,7 @@ fn dump_kernels() {
         let numbers: Vec<usize> = numbers.iter().map(|word| word.parse().unwrap()).collect();
         let (_, mut preset) = preset::find(preset_name).unwrap();
         preset.train.batch = 64;
-        let training = training(&preset);
+        let training = training(&preset).expect("a program");
         let source = match numbers[0] {
             0 => plan(&training, numbers[1], H200),
             lanes => write(

@@ -12,8 +12,10 @@ use crate::comparison::{self, Compared, Measured, Row};
 use crate::numbers::short as short_number;
 use crate::preset::Preset;
 use crate::reference::Reference;
+use crate::series::Series;
 use crate::session::Session;
 use crate::train::{History, ReferenceResult, TrainingTime};
+use crate::tui::widget::along::{Along, RunCurve};
 
 /// Kept runs at most: as many as there are colours for them.
 pub const MOST_KEPT: usize = 6;
@@ -37,7 +39,19 @@ pub struct Overlaid<'a> {
     /// From 0: it has the digit and the colour of this number everywhere.
     pub number: usize,
     pub name: String,
+    pub preset: &'a Preset,
     pub history: &'a History,
+    /// Where its steps lie on the axis of the curves.
+    pub along: Along<'a>,
+    /// See [`Lab::loss_unit`].
+    loss_unit: f64,
+}
+
+impl<'a> Overlaid<'a> {
+    /// Its held-out loss.
+    pub fn eval_loss(&self) -> RunCurve<'a> {
+        RunCurve { series: &self.history.eval_loss, along: self.along, factor: 1.0 / self.loss_unit }
+    }
 }
 
 impl KeptRun {
@@ -132,15 +146,26 @@ impl Lab {
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
         let own = self.words().filter(|_| !self.others.is_empty() || !kept.is_empty());
         let Some(own) = own else { return (vec![], String::new()) };
-        let live = self.others.iter().filter_map(|other| Some((other.run, &other.history, other.words()?)));
-        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (number, &run.history, run.words()));
-        let runs: Vec<_> = live.chain(kept).collect();
-        let words: Vec<_> = runs.iter().map(|(.., words)| words.clone()).chain([own]).collect();
-        let histories = runs.iter().map(|(_, history, _)| *history).chain([&self.history]);
+        let (unit, differ, own_unit) = (self.steps.unit, self.tasks_differ(), self.loss_unit());
+        let live = self.others.iter().filter_map(|other| {
+            let (number, history, along) = (other.run, &other.history, unit.along(&other.history, &other.time));
+            let preset = &other.opened.as_ref()?.preset;
+            let loss_unit = if differ { other.loss_of(Reference::Zero)? } else { 1.0 };
+            Some((Overlaid { number, name: String::new(), preset, history, along, loss_unit }, other.words()?))
+        });
+        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| {
+            let KeptRun { preset, history, time, .. } = run;
+            let along = unit.along(history, time);
+            // Kept runs are shown beside a run of the same task only.
+            (Overlaid { number, name: String::new(), preset, history, along, loss_unit: own_unit }, run.words())
+        });
+        let (mut runs, mut words): (Vec<_>, Vec<_>) = live.chain(kept).unzip();
+        words.push(own);
+        let histories = runs.iter().map(|run| run.history).chain([&self.history]);
         let mut names = names(&told_apart(&words, histories));
         let name = names.pop().unwrap_or_default();
-        let overlaid = |((number, history, _), name)| Overlaid { number, name, history };
-        (runs.into_iter().zip(names).map(overlaid).collect(), name)
+        runs.iter_mut().zip(names).for_each(|(run, name)| run.name = name);
+        (runs, name)
     }
 
     /// What tells this run from others; `None` until it is open.
@@ -156,19 +181,46 @@ impl Lab {
 
     /// The loss of one step of gradient descent on this run's task.
     pub fn descent_loss(&self) -> Option<f64> {
-        let descent = |result: &&ReferenceResult| result.tuned.reference == Reference::Gd(1);
-        self.opened.as_ref()?.references.iter().find(descent).map(|result| result.loss)
+        self.loss_of(Reference::Gd(1))
+    }
+
+    fn loss_of(&self, reference: Reference) -> Option<f64> {
+        let is_it = |result: &&ReferenceResult| result.tuned.reference == reference;
+        self.opened.as_ref()?.references.iter().find(is_it).map(|result| result.loss)
+    }
+
+    /// Whether the runs that train at once have different tasks, so that their losses are no measure of each other.
+    pub fn tasks_differ(&self) -> bool {
+        let mut presets = self.every_run().filter_map(|run| Some(&run.opened.as_ref()?.preset.task));
+        let first = presets.next();
+        presets.any(|task| Some(task) != first)
+    }
+
+    /// What this run's losses are divided by where they are shown: the loss of predicting zero where runs with
+    /// different tasks are shown together, else 1.
+    pub fn loss_unit(&self) -> f64 {
+        self.loss_of(Reference::Zero).filter(|_| self.tasks_differ()).unwrap_or(1.0)
+    }
+
+    /// A curve of this run's losses as it is shown.
+    pub fn loss_curve<'a>(&'a self, series: &'a Series) -> RunCurve<'a> {
+        RunCurve { series, along: self.along(), factor: 1.0 / self.loss_unit() }
     }
 
     /// The rows of the table: the runs that are shown beside this one, each with its number, and this one.
     pub fn rows(&self) -> Vec<(Option<usize>, Row)> {
         let descent_loss = self.descent_loss();
+        // Steps of gradient descent, and what is to be reached, are those of a run's own task.
         let kept = if self.kept_refusal().is_none() { self.kept.as_slice() } else { &[] };
-        let kept = (self.first_kept()..).zip(kept).map(|(number, run)| (Some(number), run.compared(descent_loss)));
-        let live = self.others.iter().map(|other| (Some(other.run), other.compared(descent_loss)));
-        let runs = live.chain(kept).chain([(None, self.compared(descent_loss))]);
-        let level = descent_loss.unwrap_or(f64::NAN);
-        let mut rows: Vec<_> = runs.filter_map(|(number, run)| Some((number, Row::of(&run?, level)))).collect();
+        let kept = (self.first_kept()..)
+            .zip(kept)
+            .map(|(number, run)| (Some(number), descent_loss, run.compared(descent_loss)));
+        let live = self.others.iter().map(|other| (Some(other.run), other.descent_loss(), other.compared()));
+        let runs = live.chain(kept).chain([(None, descent_loss, self.compared())]);
+        let row = |(number, level, run): (_, Option<f64>, Option<Compared<'_>>)| {
+            Some((number, Row::of(&run?, level.unwrap_or(f64::NAN))))
+        };
+        let mut rows: Vec<_> = runs.filter_map(row).collect();
         // One of several that train has its place among them; otherwise the present run is the last.
         let place = if self.others.is_empty() { usize::MAX } else { self.run };
         rows.sort_by_key(|(number, _)| number.unwrap_or(place));
@@ -176,7 +228,7 @@ impl Lab {
     }
 
     /// This run for the table; `None` until it is measured.
-    fn compared(&self, descent_loss: Option<f64>) -> Option<Compared<'_>> {
+    fn compared(&self) -> Option<Compared<'_>> {
         let (opened, latest) = (self.opened.as_ref()?, self.history.latest.as_ref()?);
         Some(Compared {
             file: opened.file.as_deref(),
@@ -186,7 +238,7 @@ impl Lab {
             seed: opened.seed,
             history: &self.history,
             time: &self.time,
-            measured: Measured::of(latest, descent_loss),
+            measured: Measured::of(latest, self.descent_loss()),
         })
     }
 }

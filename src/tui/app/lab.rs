@@ -13,7 +13,6 @@ use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, T
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
-use crate::tui::widget::scale::Scale;
 use crate::worker::{Fitted, Note, Opened, Order, Phase, StateChoice, Status, Update};
 
 /// Time steps that the cursor moves by at once.
@@ -115,7 +114,7 @@ impl Lab {
     pub fn with_view_of(self, other: &Self) -> Self {
         let Self { focus, companion, lower, zoom, log_axis, .. } = *other;
         let mut steps = StepsAxis::default();
-        steps.log = other.steps.log;
+        (steps.unit, steps.log) = (other.steps.unit, other.steps.log);
         Self { focus, companion, lower, zoom, log_axis, steps, ..self }
     }
 
@@ -176,6 +175,9 @@ impl Lab {
         }
         if let Some(time) = update.time {
             self.time = time;
+        }
+        if let Some(operations) = update.operations {
+            self.history.operations = operations;
         }
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
@@ -283,11 +285,9 @@ impl Lab {
             LabAction::Save => return self.save().into_iter().collect(),
             LabAction::ToggleAxis => self.log_axis = !self.log_axis,
             LabAction::ToggleStepsAxis => self.steps.log = !self.steps.log,
-            LabAction::ToggleValues => self.steps.toggle_cursor(self.progress().0),
-            LabAction::ZoomSteps { closer } => {
-                let (step, planned) = self.extent();
-                self.steps.zoom(closer, step, planned);
-            }
+            LabAction::NextAxisUnit => self.next_axis_unit(),
+            LabAction::ToggleValues => self.change_axis(StepsAxis::toggle_cursor),
+            LabAction::ZoomSteps { closer } => self.change_axis(|axis, extent| axis.zoom(closer, extent)),
             LabAction::ToggleAdded => {
                 self.added = !self.added;
                 self.focus_on(Pane::State);
@@ -319,26 +319,13 @@ impl Lab {
         self.status.as_ref().map_or((0, 0), |status| (status.step, status.steps))
     }
 
-    /// The last step of all curves that are shown, and the run's planned one.
-    fn extent(&self) -> (u64, u64) {
-        let (step, planned) = self.progress();
-        let (shown, _) = self.overlaid();
-        let histories = shown.iter().map(|run| run.history).chain(&self.ahead);
-        let last = histories.filter_map(|history| history.eval_loss.last()).map(|(step, _)| step);
-        (last.fold(step, u64::max), planned)
-    }
-
-    /// The axis of steps of every curve over the run.
-    pub fn steps_scale(&self) -> Scale {
-        let (step, planned) = self.extent();
-        self.steps.scale(step, planned)
-    }
-
     /// Moves the value cursor where there is one, else among the tokens and layers of the snapshot.
     pub fn move_cursor(&mut self, to: Move) {
         if self.steps.cursor.is_some() {
-            let (step, planned) = self.extent();
-            return self.steps.move_cursor(to, &self.history.eval_loss, step, planned);
+            let mut axis = self.steps;
+            axis.move_cursor(to, &self.history.eval_loss, &self.extent());
+            self.steps = axis;
+            return;
         }
         let Some((index, time_steps, time_step)) = self.time_step() else { return };
         let (last, last_layer) = (time_steps - 1, time_step.layers.len().saturating_sub(1));

@@ -25,7 +25,7 @@ pub use lab::{Cursor, Lab};
 pub use lesson::{Caption, LessonPhase, LessonScreen};
 pub use pace::PACES;
 pub use sessions::{Column, SessionRow, SessionTable};
-pub use steps::StepsAxis;
+pub use steps::{AxisUnit, StepsAxis};
 pub use sweep::{Band, Ended, SweepScreen};
 
 use std::sync::Arc;

@@ -16,6 +16,8 @@ use crate::tui::widget::scale::Scale;
 
 /// From this width on labels are written out.
 const WIDE: u16 = 50;
+/// From this width on the table has a column of what theory expects.
+const WITH_THEORY: u16 = 60;
 /// Rows that the curves keep, whatever the table needs.
 const CURVES: u16 = 7;
 /// Columns between two examples from which on each has a mark; closer together marks hide each other.
@@ -27,7 +29,8 @@ const DEEPEST: f64 = 0.02;
 pub const ABOUT: &str =
     "The loss after the first 0, 1, …, N pairs of the context, of the model and of the references, and below it the \
      floating-point operations that one query costs each. Equal: the model's marks lie on those of a reference at \
-     every number of pairs. ↓ is a curve that lies below the axis.";
+     every number of pairs. The dotted grey curves are what theory expects of the references, where there is a closed \
+     form. ↓ is a curve that lies below the axis.";
 
 pub fn title(lab: &Lab, _width: u16) -> String {
     match pairs_at_cursor(lab) {
@@ -53,6 +56,8 @@ struct Learner {
     losses: Vec<f64>,
     /// Loss after N, over all held-out tasks.
     loss: f64,
+    /// The expected loss after 0, 1, …, N examples by formula; empty where there is no closed form.
+    theory: Vec<f64>,
     /// Floating-point operations for one query.
     flops: Option<u64>,
 }
@@ -60,7 +65,7 @@ struct Learner {
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let learners = learners(lab, theme);
-    let table = table(&learners, theme, area.width >= WIDE);
+    let table = table(&learners, theme, area.width);
     let rows = (table.len() as u16).min(area.height.saturating_sub(CURVES));
     let plot = Rect { height: area.height - rows, ..area };
     let pairs = (opened.preset.task.shape().context, pairs_at_cursor(lab));
@@ -81,6 +86,7 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         style: theme.role(Role::Model).patch(theme.focus()),
         losses: latest.loss_by_pairs.clone(),
         loss: latest.eval_loss,
+        theory: Vec::new(),
         flops: opened.preset.query_flops(),
     });
     let asked = opened.references.iter().filter(|r| opened.preset.references.contains(&r.tuned.reference));
@@ -91,6 +97,7 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         style: theme.role(labels::role(result.tuned.reference)),
         losses: result.loss_by_pairs.clone(),
         loss: result.loss,
+        theory: result.expected_by_pairs.clone().unwrap_or_default(),
         flops: Some(result.flops),
     });
     model.into_iter().chain(references).collect()
@@ -106,15 +113,17 @@ fn render_curves(
 ) {
     let wide = area.width >= WIDE;
     let y = axis(learners);
+    let theories: Vec<Series> = learners.iter().map(|learner| series(&learner.theory, y)).collect();
     let series: Vec<Series> = learners.iter().map(|learner| series(&learner.losses, y)).collect();
     // The model, which comes first, is rendered last and so above the others.
     let both = || learners.iter().zip(&series).rev();
     let stroke = |learner: &Learner| if theme.colours() { Stroke::Solid } else { learner.stroke };
-    let mut traces: Vec<Trace> =
-        both().map(|(learner, series)| Trace::Curve(series, stroke(learner), learner.style)).collect();
+    let theory = theories.iter().map(|theory| Trace::Curve(theory.into(), Stroke::Dotted, theme.muted()));
+    let mut traces: Vec<Trace> = theory.collect();
+    traces.extend(both().map(|(learner, series)| Trace::Curve(series.into(), stroke(learner), learner.style)));
     let gutter = if wide { 26 } else { 16 };
     if usize::from(area.width.saturating_sub(gutter)) >= MARKED * (pairs + 1) {
-        traces.extend(both().map(|(learner, series)| Trace::Marks(series, learner.mark, learner.style)));
+        traces.extend(both().map(|(learner, series)| Trace::Marks(series.into(), learner.mark, learner.style)));
     }
     let labels = learners.iter().filter_map(|learner| {
         let value = cursor.map_or_else(|| learner.losses.last(), |pairs| learner.losses.get(pairs));
@@ -156,18 +165,20 @@ fn axis(learners: &[Learner]) -> Scale {
     Scale::log_around(least * 0.9, most)
 }
 
-/// Mark, name, loss after the whole context, and operations.
-fn table(learners: &[Learner], theme: Theme, wide: bool) -> Vec<Line<'static>> {
+/// Mark, name, loss after the whole context, what theory expects of it, and operations.
+fn table(learners: &[Learner], theme: Theme, width: u16) -> Vec<Line<'static>> {
     // The curves are of fewer tasks, since each of their points costs a forward pass.
-    let (columns, loss) = if wide { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
-    let head = format!("{:<16}{loss:>a$}{:>b$}", "", "flops a query", a = columns.0, b = columns.1);
+    let (columns, loss) = if width >= WIDE { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
+    let theory = if width >= WITH_THEORY { 10 } else { 0 };
+    let head = format!("{:<16}{loss:>a$}{:>t$.t$}{:>b$}", "", "theory", "flops a query", a = columns.0, t = theory, b = columns.1);
     let mut lines = vec![Line::styled(head, theme.muted())];
     lines.extend(learners.iter().map(|learner| {
         let flops = learner.flops.map_or_else(String::new, count);
-        let loss = significant(learner.loss, if learner.loss < 1e-4 { 1 } else { 4 });
+        let digits = |loss: f64| significant(loss, if loss < 1e-4 { 1 } else { 4 });
+        let (loss, expected) = (digits(learner.loss), learner.theory.last().map_or_else(String::new, |loss| digits(*loss)));
         Line::from(vec![
             Span::styled(format!("{} {:<14}", learner.mark, learner.name), learner.style),
-            Span::raw(format!("{loss:>a$}{flops:>b$}", a = columns.0, b = columns.1)),
+            Span::raw(format!("{loss:>a$}{expected:>t$.t$}{flops:>b$}", a = columns.0, t = theory, b = columns.1)),
         ])
     }));
     if learners.first().is_some_and(|model| model.name == "model" && model.losses.is_empty()) {

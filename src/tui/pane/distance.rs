@@ -11,6 +11,7 @@ use crate::tui::app::Lab;
 use crate::tui::labels;
 use crate::tui::numbers::{cosine, count, percent, significant};
 use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::along::RunCurve;
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
 use crate::tui::widget::scale::Scale;
@@ -22,7 +23,7 @@ const FLOOR: f64 = 1e-6;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "Four distances between the model and the reference over the training steps, on a logarithmic axis: of their \
+    "Four distances between the model and the reference over the training, on a logarithmic axis: of their \
      predictions, of their sensitivities (1 − cosine), of their losses, and of the hidden state and Σ y xᵀ (1 − \
      cosine). Equal: all of them fall and stay low. Below stand the latest numbers, and the references in the order \
      of their distance.";
@@ -139,7 +140,8 @@ fn averaged_over(equal: &Equivalence) -> String {
 }
 
 fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let (first, last) = lab.steps.visible();
+    let along = lab.along();
+    let (first, last) = lab.steps.visible(along);
     let ranges = || measures.iter().filter_map(|measure| measure.series.range_within(first, last));
     let most = ranges().map(|(_, most)| f64::from(most)).fold(1.0, f64::max).min(100.0);
     let least = ranges().map(|(least, _)| f64::from(least)).fold(1e-2, f64::min).max(FLOOR);
@@ -151,7 +153,7 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
     let traces = measures
         .iter()
         .rev()
-        .map(|m| Trace::Curve(m.series, if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
+        .map(|m| Trace::Curve(RunCurve::new(m.series, along), if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
         .collect();
     let labels = measures.iter().filter_map(|measure| {
         let value = f64::from(super::value_at(lab, measure.series)?.mean);
@@ -159,7 +161,9 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
     });
     let (x, labels, muted) = (lab.steps_scale(), labels.collect(), theme.muted());
     let (marks, ticks, cursor) = (vec![], vec![], super::value_cursor(lab, theme));
-    Plot { x, unit: "step", y, traces, labels, gutter: 3, marks, ticks, cursor, muted }.render(area, buffer);
+    let unit = lab.steps.unit.label();
+    Plot { x, unit, y, traces, labels, gutter: 3, marks, ticks, cursor, muted }.render(area, buffer);
+    super::say_unknown_axis(lab, theme, area, buffer);
 }
 
 /// "nearest: GD-1 1.8 %, then GD-2 36 %, zero 98 %": as many as fit, the nearest first. "≈" where the difference is

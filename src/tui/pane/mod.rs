@@ -7,7 +7,9 @@ use ratatui::widgets::{Block, BorderType, Widget};
 
 use super::app::Lab;
 use super::theme::Theme;
+use super::widget::along::{Along, RunCurve};
 use super::widget::plot::ValueCursor;
+use super::widget::wrap::wrap;
 use crate::lesson::PaneName;
 use crate::series::{Bucket, Series};
 
@@ -72,6 +74,7 @@ panes! {
     State: state, "state", UpperRight;
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
+    Cost: cost, "cost", LowerLeft;
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
@@ -139,15 +142,37 @@ pub fn render_state_map(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer
     state::render_one(lab, theme, area, buffer);
 }
 
-/// The value of a curve over the run at the value cursor; without a cursor, the latest.
+/// The value of one of the run's curves at the value cursor; without a cursor, the latest.
 fn value_at(lab: &Lab, series: &Series) -> Option<Bucket> {
     series.at(lab.steps.cursor.unwrap_or(u64::MAX))
+}
+
+/// The value of another run's curve at the place of the value cursor on the axis; without a cursor, the latest.
+fn value_of_other(lab: &Lab, RunCurve { series, along, .. }: RunCurve) -> Option<Bucket> {
+    let Some(cursor) = lab.steps.cursor else { return series.at(u64::MAX) };
+    // A step that lies at the same place is not to be missed by rounding.
+    let step = lab.along().at(cursor).and_then(|place| along.step(place))? + 1e-3;
+    series.at(step as u64)
 }
 
 /// The value cursor of a plot over the run.
 fn value_cursor(lab: &Lab, theme: Theme) -> Option<ValueCursor> {
     let style = theme.selected().patch(theme.focus());
-    lab.steps.cursor.map(|step| ValueCursor { at: step as f64, style })
+    let at = lab.steps.cursor.and_then(|step| lab.along().at(step))?;
+    Some(ValueCursor { at, style })
+}
+
+/// Says in the middle of a plot why the run has no curve on the axis, where that is so.
+fn say_unknown_axis(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    if !matches!(lab.along(), Along::Unknown) {
+        return;
+    }
+    let text = format!("{} of training not known: X", lab.steps.unit.name());
+    // Beside the vertical axis.
+    let place = Rect { x: area.x + 7, width: area.width.saturating_sub(8), ..area };
+    for (row, line) in (place.y + place.height / 3..place.bottom()).zip(wrap(&text, usize::from(place.width))) {
+        buffer.set_string(place.x, row, line, theme.focus());
+    }
 }
 
 /// The reference of the equivalence measures, by its short name.

@@ -79,11 +79,11 @@ fn render_bands(screen: &SweepScreen, theme: Theme, area: Rect, buffer: &mut Buf
     let mut traces = Vec::new();
     for (i, band) in bands() {
         let style = theme.role(Role::Kept(i));
-        traces.push(Trace::Curve(&band.low, Stroke::Dotted, style));
-        traces.push(Trace::Curve(&band.high, Stroke::Dotted, style));
+        traces.push(Trace::Curve((&band.low).into(), Stroke::Dotted, style));
+        traces.push(Trace::Curve((&band.high).into(), Stroke::Dotted, style));
     }
     for (i, band) in bands() {
-        traces.push(Trace::Curve(&band.mean, Stroke::Solid, theme.role(Role::Kept(i)).patch(theme.focus())));
+        traces.push(Trace::Curve((&band.mean).into(), Stroke::Solid, theme.role(Role::Kept(i)).patch(theme.focus())));
     }
     let end = |(i, band): (usize, &Band)| {
         // The deviation is in the table: here the name would be cut for it.

@@ -1,5 +1,6 @@
 //! Parts of panes. They know numbers, styles and areas, and nothing of runs and references.
 
+pub mod along;
 pub mod big;
 pub mod braille;
 pub mod heatmap;
@@ -8,5 +9,6 @@ pub mod panel;
 pub mod plot;
 pub mod points;
 pub mod scale;
+pub mod scatter;
 pub mod sparkline;
 pub mod wrap;

@@ -7,11 +7,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::along::{Along, RunCurve};
 use super::braille::{Raster, Stroke};
 use super::scale::{Scale, short_tick_label, tick_label};
 use super::wrap::{fit, width};
-use crate::series::Series;
-use crate::tui::numbers::count;
+use crate::tui::numbers::{count, significant};
 
 /// Columns for the numbers on the left axis, the axis itself included.
 const AXIS: u16 = 6;
@@ -21,14 +21,14 @@ const SPIKE: i32 = 6;
 /// One thing to render. Of several, later ones lie above.
 pub enum Trace<'a> {
     /// The least and the greatest value of each column, where the cell has no other dots.
-    Extremes(&'a Series, Style),
+    Extremes(RunCurve<'a>, Style),
     /// The mean of each stretch.
-    Curve(&'a Series, Stroke, Style),
+    Curve(RunCurve<'a>, Stroke, Style),
     /// A character at each value, above all curves.
-    Marks(&'a Series, &'static str, Style),
+    Marks(RunCurve<'a>, &'static str, Style),
     /// A character on a curve, at its first value from the cell `first` on and then every so many cells: it tells the
     /// curve from others.
-    Glyphs { series: &'a Series, glyph: &'static str, first: u16, every: u16, style: Style },
+    Glyphs { curve: RunCurve<'a>, glyph: &'static str, first: u16, every: u16, style: Style },
     /// A horizontal line; a curve that lies on it keeps most of its colour.
     Level(f64, Stroke, Style),
 }
@@ -65,12 +65,15 @@ pub struct Plot<'a> {
 }
 
 impl Plot<'_> {
-    pub fn render(&self, area: Rect, buffer: &mut Buffer) {
+    /// The area between the axes and the labels; `None` if there is no space for it.
+    pub fn inner(&self, area: Rect) -> Option<Rect> {
         let gutter = if area.width > AXIS + self.gutter + 12 { self.gutter } else { 0 };
-        if area.width < AXIS + 2 + gutter || area.height < 3 {
-            return;
-        }
-        let inner = Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1);
+        let fits = area.width >= AXIS + 2 + gutter && area.height >= 3;
+        fits.then(|| Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1))
+    }
+
+    pub fn render(&self, area: Rect, buffer: &mut Buffer) {
+        let Some(inner) = self.inner(area) else { return };
         self.axes(inner, buffer);
         let mut raster = Raster::new(inner);
         self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
@@ -79,8 +82,9 @@ impl Plot<'_> {
         self.foot_ticks(inner, buffer);
         self.cursor(inner, buffer);
         self.marks(inner, buffer);
-        if gutter > 0 {
-            self.end_labels(Rect::new(inner.right(), area.y, gutter, inner.height), buffer);
+        if inner.right() < area.right() {
+            let gutter = Rect::new(inner.right(), area.y, area.right() - inner.right(), inner.height);
+            self.end_labels(gutter, buffer);
         }
     }
 
@@ -152,8 +156,8 @@ impl Plot<'_> {
 
     fn trace(&self, trace: &Trace, raster: &mut Raster) {
         match trace {
-            Trace::Extremes(series, style) => self.extremes(series, *style, raster),
-            Trace::Curve(series, stroke, style) => self.curve(series, *stroke, *style, raster),
+            Trace::Extremes(curve, style) => self.extremes(*curve, *style, raster),
+            Trace::Curve(curve, stroke, style) => self.curve(*curve, *stroke, *style, raster),
             // Characters are written after all dots.
             Trace::Marks(..) | Trace::Glyphs { .. } => {}
             Trace::Level(value, stroke, style) => {
@@ -170,12 +174,13 @@ impl Plot<'_> {
     }
 
     /// An outline and not a filled band, so that the curve in its middle stays visible.
-    fn extremes(&self, series: &Series, style: Style, raster: &mut Raster) {
+    fn extremes(&self, curve: RunCurve, style: Style, raster: &mut Raster) {
         let mut columns: Vec<Option<(i32, i32)>> = vec![None; raster.width() as usize];
-        for bucket in series.buckets() {
-            let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(f64::from(end)));
+        for bucket in curve.series.buckets() {
+            let ends = [bucket.max, bucket.min].map(|end| self.y.clamped(curve.value(end)));
             let [Some(high), Some(low)] = ends.map(|share| share.map(|share| dot_row(share, raster))) else { continue };
-            let Some(column) = self.column(bucket.step, raster).and_then(|x| columns.get_mut(x as usize)) else {
+            let Some(column) = self.column(curve.along, bucket.step, raster).and_then(|x| columns.get_mut(x as usize))
+            else {
                 continue;
             };
             *column = Some(column.map_or((high, low), |(top, foot)| (high.min(top), low.max(foot))));
@@ -192,12 +197,13 @@ impl Plot<'_> {
         }
     }
 
-    fn curve(&self, series: &Series, stroke: Stroke, style: Style, raster: &mut Raster) {
+    fn curve(&self, curve: RunCurve, stroke: Stroke, style: Style, raster: &mut Raster) {
         let dot = |(x, y): (f64, f64)| ((x * f64::from(raster.width() - 1)).round() as i32, dot_row(y, raster));
         let mut pieces = Vec::new();
         let mut before: Option<(f64, f64)> = None;
-        for bucket in series.buckets() {
-            let here = self.x.share(bucket.step as f64).zip(self.y.clamped(f64::from(bucket.mean)));
+        for bucket in curve.series.buckets() {
+            let place = curve.along.at(bucket.step).and_then(|place| self.x.share(place));
+            let here = place.zip(self.y.clamped(curve.value(bucket.mean)));
             if let Some(here) = here {
                 pieces.extend(clipped(before.unwrap_or(here), here).map(|(from, to)| (dot(from), dot(to))));
             }
@@ -207,23 +213,24 @@ impl Plot<'_> {
     }
 
     fn points(&self, trace: &Trace, inner: Rect, raster: &Raster, buffer: &mut Buffer) {
-        let (series, mark, style, mut next, every) = match trace {
-            Trace::Marks(series, mark, style) => (series, mark, style, 0, 0),
-            Trace::Glyphs { series, glyph, first, every, style } => (series, glyph, style, *first, *every),
+        let (curve, mark, style, mut next, every) = match trace {
+            Trace::Marks(curve, mark, style) => (*curve, mark, style, 0, 0),
+            Trace::Glyphs { curve, glyph, first, every, style } => (*curve, glyph, style, *first, *every),
             Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
         };
-        for bucket in series.buckets() {
-            let cell = self.column(bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
+        for bucket in curve.series.buckets() {
+            let cell =
+                self.column(curve.along, bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
             // A point outside is not shown: a mark at the edge would show a wrong value.
-            let share = || self.y.share(f64::from(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
+            let share = || self.y.share(curve.value(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
             let Some((cell, share)) = cell.and_then(|cell| Some((cell, share()?))) else { continue };
             buffer.set_string(inner.x + cell, inner.y + row_of(share, inner.height), mark, *style);
             next = if every == 0 { 0 } else { cell + every };
         }
     }
 
-    fn column(&self, step: u64, raster: &Raster) -> Option<i32> {
-        let share = self.x.share(step as f64).filter(|share| (0.0..=1.0).contains(share))?;
+    fn column(&self, along: Along, step: u64, raster: &Raster) -> Option<i32> {
+        let share = self.x.share(along.at(step)?).filter(|share| (0.0..=1.0).contains(share))?;
         Some((share * f64::from(raster.width() - 1)).round() as i32)
     }
 
@@ -260,8 +267,10 @@ impl Plot<'_> {
     }
 }
 
+/// Steps are whole numbers; seconds and operations have three digits.
 fn cursor_text(at: f64) -> String {
-    format!(" {} ", count(at as u64))
+    let text = if at.fract() == 0.0 && at < 1e7 { count(at as u64) } else { significant(at, 3) };
+    format!(" {text} ")
 }
 
 /// The part of a line from left to right whose x is between 0 and 1.

@@ -101,8 +101,8 @@ impl Scale {
 /// A tick as text: steps are whole, other numbers short.
 pub fn tick_label(tick: f64) -> String {
     match tick {
-        t if t >= 1.0 && t.fract() == 0.0 && t < 1e15 => count(t as u64),
-        t if t > 0.0 && t < 0.000_99 => format!("{t:.0e}"),
+        t if t >= 1.0 && t.fract() == 0.0 && t < 1e8 => count(t as u64),
+        t if t > 0.0 && !(0.000_99..1e8).contains(&t) => format!("{t:.0e}"),
         t => short(t),
     }
 }

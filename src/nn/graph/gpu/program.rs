@@ -83,13 +83,13 @@ pub enum Kernel {
         x: NodeId,
         weights: [WeightId; 3],
     },
-    /// With Wq Wkᵀ and Wv Wo.
+    /// With Wq Wkᵀ, and Wv Wo.
     LinearAttend {
         x: NodeId,
         /// The first tokens, which are summed over.
         keys: usize,
-        ask: WeightId,
-        value: WeightId,
+        qk: WeightId,
+        vo: WeightId,
     },
     /// W, U and c of each gate.
     Recurrent {
@@ -267,9 +267,10 @@ pub enum Derivation {
     /// A column as a block matrix, of so many groups.
     Grouped(WeightId, usize),
     /// Zeros and ones: number c of the first groups · each columns belongs to group c / each.
-    Owners {
+    Spread {
         each: usize,
     },
+    /// Of the last rows, as many as the result has columns.
     Transposed(WeightId),
     Spectrum(Discretization, [WeightId; 3]),
 }
@@ -280,7 +281,7 @@ impl Derivation {
         match self {
             Self::Product { of, .. } => of.to_vec(),
             Self::NegativeExp(a) | Self::Repeat(a, _) | Self::Grouped(a, _) | Self::Transposed(a) => vec![*a],
-            Self::Owners { .. } => Vec::new(),
+            Self::Spread { .. } => Vec::new(),
             Self::Spectrum(_, of) => of.to_vec(),
         }
     }

@@ -19,7 +19,7 @@ fn most_blocks(threads: usize, shared: usize) -> usize {
 #[test]
 fn every_preset_has_a_plan_at_every_batch_in_bounded_memory() {
     for (name, preset) in presets() {
-        let training = training(&preset);
+        let training = training(&preset).expect("a program");
         let mut bytes = Vec::new();
         for batch in [1, 64, 2048, 65_536, 1_048_576] {
             let source = plan(&training, batch, H200);
@@ -62,7 +62,7 @@ fn wide_models_and_long_contexts_agree_with_the_cpu() {
         let (_, preset) = preset::find(name).unwrap();
         let changes = [("task.dim", "64"), ("task.context", "256"), ("train.batch", "3")];
         let preset = preset::set(&preset, changes).unwrap();
-        let training = training(&preset);
+        let training = training(&preset).expect("a program");
         for batch in [64, 2048, 65_536] {
             let planned = plan(&training, batch, H200);
             assert!(planned.shared <= H200.shared_block, "{name} {batch}");

@@ -121,7 +121,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::SelectiveScan { parts, rate, heads } => selective_scan_backward(p, *parts, *rate, *heads),
         Kernel::WindowScan { x, weights } => window_scan_backward(p, *x, *weights),
         Kernel::WindowLayer { x, weights } => window_layer_backward(p, *x, *weights),
-        Kernel::LinearAttend { x, keys, ask, value } => linear_attend_backward(p, *x, *keys, [*ask, *value]),
+        Kernel::LinearAttend { x, keys, qk, vo } => linear_attend_backward(p, *x, *keys, [*qk, *vo]),
         Kernel::Recurrent { x, cell, gates } => recurrent_backward(p, *x, *cell, gates),
         Kernel::PlusToken(x, y) => {
             let ((mode_x, to_x), (mode_y, to_y)) = (by(*x), by(*y));

@@ -110,7 +110,7 @@ pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [Wei
 }
 
 /// Kept: asked, scores, sums; scratch: the gradients by these, in the same order.
-pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [ask, value]: [WeightId; 2]) -> Vec<Phase> {
+pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [qk, vo]: [WeightId; 2]) -> Vec<Phase> {
     let (m, t, wide) = (p.node.size.length, p.size(x).length, p.node.size.width);
     let (kept, grad, scratch) = (&p.kept, &p.grad, &p.scratch);
     let (tokens, asking) = ((p.value)(x), further(&(p.value)(x), (t - m) * wide));
@@ -120,11 +120,11 @@ pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [ask, valu
     let square = format!("{m}, {wide}, {wide}");
     vec![
         calls([
-            format!("project_grad_x<SET, {square}, false>(id, {}, {grad}, {grad_sums})", (p.weight)(value)),
+            format!("project_grad_x<SET, {square}, false>(id, {}, {grad}, {grad_sums})", (p.weight)(vo)),
             format!(
                 "project_grad_weight<{square}, false, 1>(id, {}, {grad}, {}, nullptr)",
                 further(kept, sums),
-                (p.grad_weight)(value)
+                (p.grad_weight)(vo)
             ),
         ]),
         calls([format!("linear_scores<{m}, {keys}, {wide}>(id, {grad_sums}, {tokens}, {grad_scores})")]),
@@ -132,12 +132,12 @@ pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [ask, valu
         calls([
             format!(
                 "project_grad_weight<{square}, false, 1>(id, {asking}, {scratch}, {}, nullptr)",
-                (p.grad_weight)(ask)
+                (p.grad_weight)(qk)
             ),
             format!(
                 "linear_grad_e<{}, {m}, {t}, {keys}, {wide}>(id, {}, {kept}, {scratch}, {grad}, {to})",
                 mode.name(),
-                (p.weight)(ask)
+                (p.weight)(qk)
             ),
         ]),
     ]

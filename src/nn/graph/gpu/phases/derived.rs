@@ -18,8 +18,11 @@ pub fn derive(program: &Program, weight: WeightId, place: &dyn Fn(WeightId) -> S
         Derivation::Grouped(a, groups) => {
             format!("grouped_forward<{}>(id, {}, {to})", grouped(rows, *groups), place(*a))
         }
-        Derivation::Owners { each } => format!("owners_forward<{rows}, {each}, {columns}>(id, {to})"),
-        Derivation::Transposed(a) => format!("transposed_forward<{columns}, {rows}>(id, {}, {to})", place(*a)),
+        Derivation::Spread { each } => format!("spread_forward<{rows}, {each}, {columns}>(id, {to})"),
+        Derivation::Transposed(a) => {
+            let first = (shape(*a).0 - columns) * rows;
+            format!("transposed_forward<{columns}, {rows}>(id, {} + {first}, {to})", place(*a))
+        }
         Derivation::Spectrum(kind, [a, b, c]) => {
             let places = [a, b, c].map(|weight| place(*weight)).join(", ");
             format!("spectrum_forward<{}, {columns}>(id, {places}, {to})", law(*kind))
@@ -53,8 +56,11 @@ pub fn derive_backward(
         Derivation::Grouped(a, groups) => {
             format!("grouped_backward<{}>(id, {from}, {})", grouped(rows, *groups), grad(*a))
         }
-        Derivation::Owners { .. } => return None,
-        Derivation::Transposed(a) => format!("transposed_backward<{columns}, {rows}>(id, {from}, {})", grad(*a)),
+        Derivation::Spread { .. } => return None,
+        Derivation::Transposed(a) => {
+            let first = (shape(*a).0 - columns) * rows;
+            format!("transposed_backward<{columns}, {rows}>(id, {from}, {} + {first})", grad(*a))
+        }
         Derivation::Spectrum(kind, of) => {
             let (places, grads) = (of.map(place).join(", "), of.map(grad).join(", "));
             format!("spectrum_backward<{}, {columns}>(id, {places}, {}, {from}, {grads})", law(*kind), place(weight))

@@ -74,18 +74,18 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             let read = format!("window_answers<{n}, {width}>(id, {}, {}, {kept}, {own})", v(*x), w(*pick));
             vec![calls([states]), calls([read])]
         }
-        Kernel::LinearAttend { x, keys, ask, value } => {
+        Kernel::LinearAttend { x, keys, qk, vo } => {
             let (m, t, k) = (length, p.size(*x).length, *keys);
             let (x, asking) = (v(*x), further(&v(*x), (t - m) * width));
             let (scores, sums) = (further(kept, m * width), further(kept, m * (width + k)));
             vec![
                 calls([format!(
                     "project_forward<{m}, {width}, {width}, false>(id, {asking}, {}, nullptr, {kept})",
-                    w(*ask)
+                    w(*qk)
                 )]),
                 calls([format!("linear_scores<{m}, {k}, {width}>(id, {kept}, {x}, {scores})")]),
                 calls([format!("linear_sums<{m}, {k}, {width}>(id, {scores}, {x}, {sums})")]),
-                calls([format!("linear_answers<{m}, {width}>(id, {asking}, {sums}, {}, {own})", w(*value))]),
+                calls([format!("linear_answers<{m}, {width}>(id, {asking}, {sums}, {}, {own})", w(*vo))]),
             ]
         }
         Kernel::Recurrent { x, cell: kind, gates } => {

@@ -16,25 +16,30 @@ impl Writer<'_> {
 
     pub fn pass_forward(&mut self) {
         let program = &self.training.program;
-        for (id, node) in program.nodes.iter().enumerate() {
-            if !self.analysis.needed[id] || root(program, id).0 != id {
-                continue;
+        for id in 0..program.nodes.len() {
+            if self.analysis.needed[id] && root(program, id).0 == id {
+                self.compute(id, self.value(id));
             }
-            let phases = forward(&Places {
-                program,
-                node,
-                value: &|node| self.value(node),
-                weight: &|weight| self.weight(weight),
-                turned: &|weight| self.turned(weight),
-                own: self.value(id),
-                kept: self.own_or_none(self.buffers.kept[id]),
-                scratch: String::new(),
-                grad: String::new(),
-                grad_of: &|_| (GradMode::None, String::new()),
-                grad_weight: &|weight| self.grad_weight(weight),
-            });
-            self.phases(phases, &mut Vec::new());
         }
+    }
+
+    /// The phases of a node's kernel, which writes its result to this place.
+    fn compute(&mut self, id: NodeId, place: String) {
+        let program = &self.training.program;
+        let phases = forward(&Places {
+            program,
+            node: &program.nodes[id],
+            value: &|node| self.value(node),
+            weight: &|weight| self.weight(weight),
+            turned: &|weight| self.turned(weight),
+            own: place,
+            kept: self.own_or_none(self.buffers.kept[id]),
+            scratch: String::new(),
+            grad: String::new(),
+            grad_of: &|_| (GradMode::None, String::new()),
+            grad_weight: &|weight| self.grad_weight(weight),
+        });
+        self.phases(phases, &mut Vec::new());
     }
 
     /// A result as the backward pass finds it.
@@ -46,25 +51,6 @@ impl Writer<'_> {
             Some(buffer) => format!("{} + {offset} * LANES", self.place(buffer)),
             None => self.value(node),
         }
-    }
-
-    /// Computes a result again.
-    fn repeat(&mut self, id: NodeId) {
-        let program = &self.training.program;
-        let phases = forward(&Places {
-            program,
-            node: &program.nodes[id],
-            value: &|node| self.value(node),
-            weight: &|weight| self.weight(weight),
-            turned: &|weight| self.turned(weight),
-            own: self.value_again(id),
-            kept: self.own_or_none(self.buffers.kept[id]),
-            scratch: String::new(),
-            grad: String::new(),
-            grad_of: &|_| (GradMode::None, String::new()),
-            grad_weight: &|weight| self.grad_weight(weight),
-        });
-        self.phases(phases, &mut Vec::new());
     }
 
     /// From the loss to the sums of gradients.
@@ -102,7 +88,7 @@ impl Writer<'_> {
                 let (at, _) = root(program, read);
                 if self.buffers.repeated[at].is_some() && !again[at] {
                     again[at] = true;
-                    self.repeat(at);
+                    self.compute(at, self.value_again(at));
                 }
             }
             let modes: Vec<(NodeId, GradMode)> = node
