@@ -3,14 +3,16 @@
 
     scripts/trust.py kills   [--count 1000]    kill -9 at random moments around saves: no session is lost or damaged
     scripts/trust.py signals [--count 100]     every signal in every state of the lab: saved, terminal restored, 128+n
-    scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when told to
-    scripts/trust.py soak    [--seconds 1800]  trains in the lab: memory stays flat
+    scripts/trust.py sweeps  [--count 20]      kill -9 at random moments of a sweep: it ends with the same table
+    scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when TERM is sent
+    scripts/trust.py soak    [--seconds 1800]  trains a million steps in the lab: memory stays flat
 
 `--program` names the program, else target/release/innerloop. `--seed` repeats a run. Needs only Python 3 and Linux.
 Mutated presets and sessions: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored --nocapture`.
 """
 
 import argparse
+import csv
 import fcntl
 import os
 import pty
@@ -28,6 +30,9 @@ import time
 
 STUCK = 60.0
 """Seconds after which a program that should have ended counts as stuck."""
+
+MILLION = 1_050_000
+"""Steps of a soak: a little more than a million, as the first seconds are slower."""
 
 ENDING = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "XCPU"]
 
@@ -147,6 +152,41 @@ def kills(options):
     return f"{options.count} kills, no session damaged; {len(left)} files left by them, all removed by the next run"
 
 
+def sweeps(options):
+    """Kills a sweep at random moments, and starts it again until it is done."""
+    folder, killed = tempfile.mkdtemp(), 0
+    plan = ["sweep", "gd-ssm", "lru", "--vary", "task.context=5,10", "--seeds", "2", "--steps", "600"]
+    quiet = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    def table(name):
+        with open(os.path.join(folder, name, "results.csv"), newline="") as file:
+            rows = list(csv.reader(file))
+        timed = [i for i, column in enumerate(rows[0]) if "seconds" in column or column.endswith("_s")]
+        return [[cell for i, cell in enumerate(row) if i not in timed] for row in rows]
+
+    began = time.monotonic()
+    subprocess.run([options.program, *plan, "--out", "whole"], check=True, **quiet)
+    whole = time.monotonic() - began
+    expected = table("whole")
+    assert len(expected) == 9, f"{len(expected) - 1} rows, not 8"
+    while killed < options.count:
+        shutil.rmtree(os.path.join(folder, "cut"), ignore_errors=True)
+        while True:
+            child = subprocess.Popen([options.program, *plan, "--out", "cut"], start_new_session=True, **quiet)
+            try:
+                child.wait(random.uniform(0.0, whole) if killed < options.count else None)
+                assert child.returncode == 0, f"exit {child.returncode}"
+                break
+            except subprocess.TimeoutExpired:
+                # Its runs are processes of the same group.
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                killed += 1
+        assert table("cut") == expected, f"after {killed} kills the table is another one"
+    shutil.rmtree(folder)
+    return f"{killed} kills of sweeps, and the same table each time"
+
+
 def reach(state, program, folder):
     """The lab in a state."""
     # So many steps that the run does not end before the signal.
@@ -233,7 +273,8 @@ def memory(pid):
 def soak(options):
     """Trains in the lab and measures its memory."""
     folder = tempfile.mkdtemp()
-    preset = ["run", "gd-ssm", "--set", "train.steps=1000000000", "--set", "train.pace=None"]
+    pace = f"train.pace=Some({MILLION / options.seconds:.0f})"
+    preset = ["run", "gd-ssm", "--set", "train.steps=1000000000", "--set", pace]
     lab = Lab(options.program, preset, folder)
     lab.until("Hidden state")
     began, samples = time.monotonic(), []
@@ -243,19 +284,27 @@ def soak(options):
             assert lab.read(0.5), "it ended"
         samples.append(memory(lab.pid))
         print(f"{time.monotonic() - began:6.0f} s  {samples[-1]:7.1f} MB", flush=True)
-    steps = re.findall(r"step +([\d,]+)", lab.text())
     lab.send("TERM")
     assert lab.end() == 143
+    saves = os.path.join(folder, "saves")
+    with open(os.path.join(saves, next(name for name in os.listdir(saves) if name.endswith(".ron")))) as file:
+        step = re.search(r"\bstep: *(\d+)", file.read()).group(1)
     third = len(samples) // 3
     middle, last = max(samples[third : 2 * third]), max(samples[2 * third :])
     assert last < middle + 2.0, f"memory grows: {middle:.1f} MB, then {last:.1f} MB"
     shutil.rmtree(folder)
-    return f"memory stays at {last:.1f} MB; the screen was at step {steps[-1] if steps else '?'}"
+    return f"memory stays at {last:.1f} MB; {int(step):,} steps"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    attacks = {"kills": (kills, 1000), "signals": (signals, 100), "keys": (keys, 50_000), "soak": (soak, 0)}
+    attacks = {
+        "kills": (kills, 1000),
+        "signals": (signals, 100),
+        "sweeps": (sweeps, 20),
+        "keys": (keys, 50_000),
+        "soak": (soak, 0),
+    }
     parser.add_argument("attack", choices=attacks)
     parser.add_argument("--count", type=int)
     parser.add_argument("--seconds", type=float, default=1800.0)

@@ -401,7 +401,7 @@ proptest! {
 
 /// The same inputs as above for a stated time: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored`.
 #[test]
-#[ignore = "takes as long as it is told to"]
+#[ignore = "takes as long as INNERLOOP_FUZZ_SECONDS says"]
 fn mutated_presets_and_sessions_for_a_stated_time() {
     let seconds = std::env::var("INNERLOOP_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);

@@ -66,6 +66,7 @@ pub struct Experiment {
     device_lost: bool,
     device_choice: DeviceChoice,
     device_note: Option<String>,
+    is_fallback: bool,
     /// Steps to queue at once, adapted so that a call takes [`TIME_PER_CALL`]; the device limits it.
     queue_depth: u64,
 }
@@ -212,6 +213,7 @@ impl Experiment {
             device_lost: false,
             device_choice,
             device_note: started.note,
+            is_fallback: started.is_fallback,
             queue_depth: 1,
         })
     }
@@ -352,6 +354,12 @@ impl Experiment {
     /// "cpu", "cuda:0".
     pub fn device(&self) -> &str {
         &self.run.device
+    }
+
+    /// The device for a screen: "cuda:0 (dfdx's kernels, slow)" where it has none of its own for this preset.
+    pub fn device_label(&self) -> String {
+        let suffix = if self.is_fallback { " (dfdx's kernels, slow)" } else { "" };
+        format!("{}{suffix}", self.device())
     }
 
     /// Every reference that applies to the task, on the held-out tasks.

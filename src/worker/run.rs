@@ -143,7 +143,7 @@ impl<'a> RunLoop<'a> {
                 preset: Arc::clone(&experiment.preset),
                 seed: experiment.seed(),
                 file: self.file.as_ref().map(|file| file.path().to_owned()),
-                device: experiment.device().to_owned(),
+                device: experiment.device_label(),
                 parameters: experiment.preset.parameters(),
                 references: experiment.references().to_vec(),
             }),

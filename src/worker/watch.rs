@@ -146,7 +146,7 @@ impl<'a> Watcher<'a> {
                 preset: Arc::clone(&experiment.preset),
                 seed: experiment.seed(),
                 file: Some(self.file.clone()),
-                device: experiment.device().to_owned(),
+                device: experiment.device_label(),
                 parameters: experiment.preset.parameters(),
                 references: experiment.references().to_vec(),
             }),

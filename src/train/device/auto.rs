@@ -24,6 +24,8 @@ pub struct Started {
     pub device: String,
     /// The choice that names this device.
     pub choice: DeviceChoice,
+    /// Whether it trains by the operations of dfdx although it has kernels of whole steps.
+    pub is_fallback: bool,
     /// Why `auto` chose this device: "cpu: 18,000 steps/s, against 9,000 on cuda:0"; and what [`trainer::start`] says.
     pub note: Option<String>,
 }
@@ -47,6 +49,7 @@ pub fn start(
         run: started.run,
         choice: name.parse().unwrap_or(choice),
         device: name,
+        is_fallback: started.note.is_some(),
         note: both(why, started.note),
     };
     if choice != DeviceChoice::Auto || name == "cpu" {
@@ -94,7 +97,7 @@ pub fn start_measuring(
 ) -> Result<Started> {
     let name = device.name();
     let run = trainer::start_measuring(device, Arc::clone(preset), gd_constants)?;
-    Ok(Started { run, choice: name.parse().unwrap_or(choice), device: name, note })
+    Ok(Started { run, choice: name.parse().unwrap_or(choice), device: name, is_fallback: false, note })
 }
 
 /// The preset with at most so many sequences in a batch.

@@ -46,8 +46,8 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let left = space.saturating_sub(width(&title));
     let mut spans = vec![Span::styled(title, theme.focus())];
     if let Some(opened) = &lab.opened {
-        let card = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(card).unwrap_or_default();
-        let device = printable(&format!("{}{card}", opened.device)).replace('\n', " ");
+        let gpu = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(gpu_words).unwrap_or_default();
+        let device = printable(&format!("{}{gpu}", opened.device)).replace('\n', " ");
         let changes = changes(lab.overrides.as_deref().unwrap_or_default());
         let rest = format!("{changes}   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));
@@ -76,7 +76,7 @@ fn changes(overrides: &[String]) -> String {
 }
 
 /// " NVIDIA H100, 3.2 of 79.6 GB, busy  87 %"; "–" for a load that is not known.
-fn card(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
+fn gpu_words(GpuStatus { name, used, total, busy }: &GpuStatus) -> String {
     let gigabytes = |bytes: &u64| *bytes as f64 / 1e9;
     let busy = busy.map_or_else(|| "–".to_owned(), |percent| percent.to_string());
     format!(" {name}, {:.1} of {:.1} GB, busy {busy:>3} %", gigabytes(used), gigabytes(total))
