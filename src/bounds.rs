@@ -37,6 +37,8 @@ bounded! {
     dim: usize = 1..=256;
     /// Pairs in a context.
     context: usize = 1..=10_000;
+    /// Rows or columns of a grid.
+    side: usize = 1..=11;
     /// A positive scale, such as a standard deviation.
     scale: f64 = 1e-6..=1e6;
     /// A standard deviation that may be zero.

@@ -11,7 +11,7 @@ use crate::bounds;
 use crate::headless::changes::Changes;
 use crate::headless::exit::{self, Usage};
 use crate::headless::{
-    check, compare, completions, eval, export, fit, lessons, minima, presets, sweep, tell, train, verify,
+    check, compare, completions, cost, eval, export, fit, lessons, minima, presets, sweep, tell, train, verify,
 };
 use crate::preset;
 use crate::train::DeviceChoice;
@@ -53,6 +53,7 @@ pub enum Command {
     Export(export::Options),
     Fit(fit::Options),
     Minima(minima::Options),
+    Cost(cost::Options),
     Lessons(lessons::Options),
     Presets(presets::Options),
     Check(check::Options),

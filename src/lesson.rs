@@ -9,7 +9,7 @@ mod stage;
 
 pub use answered::{Answered, Outcome};
 pub use library::{Entry, all, all_in, find, find_in, is_lesson, load, names};
-pub use stage::{Extra, PaneName, Stage, Until};
+pub use stage::{AxisName, Extra, PaneName, Stage, Until};
 
 use serde::{Deserialize, Serialize};
 

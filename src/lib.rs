@@ -84,6 +84,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Export(options)) => in_pool(|| headless::export::run(&options)),
         Some(Command::Fit(options)) => in_pool(|| headless::fit::run(&options)),
         Some(Command::Minima(options)) => headless::minima::run(&options),
+        Some(Command::Cost(options)) => in_pool(|| headless::cost::run(&options)),
         Some(Command::Lessons(options)) => headless::lessons::run(&options),
         Some(Command::Presets(options)) => headless::presets::run(&options),
         Some(Command::Check(options)) => headless::check::run(&options),

@@ -23,6 +23,7 @@ use crate::preset::Preset;
 use crate::series::Series;
 use crate::session::ClaimRecord;
 pub use crate::session::Source;
+use crate::train::context_cost::ModelCost;
 use crate::train::{
     DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
     Solved, StepReport, TrainingTime,
@@ -58,6 +59,8 @@ pub enum Order {
     },
     /// Measures the present weights on shifted tasks, one after the other.
     Shift,
+    /// Measures what the length of the context costs this model and others; while that is under way, stops it.
+    ContextCosts,
     /// Fits learners to the answers of the present weights.
     Fit,
     /// Writes the session to the run's file; a run without one gets a new file in this folder.
@@ -219,6 +222,8 @@ pub struct Update {
     /// Measurements of the weights on shifted tasks.
     pub shifts: Vec<Shift>,
     pub fitted: Option<Fitted>,
+    /// What the length of the context costs models.
+    pub context_costs: Vec<ModelCost>,
     pub notes: Vec<Note>,
 }
 

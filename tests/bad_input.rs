@@ -108,6 +108,10 @@ const SPOILED_TASKS: &[(&str, &str)] = &[
         "layout: Interleaved writes tokens of width 2, but targets have 3",
     ),
     ("Classification(dim: 2, classes: 2, context: 5, range: inf)", "task.range: inf is not allowed here"),
+    (
+        "LinearGrid(dim: 2, outputs: Scalar, rows: 3, columns: 13, range: 1.0, length: 1.0)",
+        "task.columns: 13 is not allowed here: give a number from",
+    ),
     ("Differentiation(dim: 0, context: 5)", "task.dim: 0 is not allowed here"),
     ("Differentiation(dim: 2, context: 5, waves: 0)", "task.waves: 0 is not allowed here"),
     (

@@ -424,6 +424,10 @@ fn every_key_of_every_task_can_be_set() {
             "Classification(dim: 3, classes: 3, context: 4, range: 1.0)",
             &["dim=4", "classes=2", "context=6", "range=4", "inputs=Normal"],
         ),
+        (
+            "LinearGrid(dim: 2, outputs: Scalar, rows: 3, columns: 3, range: 1.0, length: 1.0)",
+            &["dim=1", "outputs=Vector", "rows=1", "columns=5", "range=2", "length=2", "weight_scale=2", "noise=0.1"],
+        ),
         ("Differentiation(dim: 2, context: 4)", &["dim=3", "context=6", "waves=5", "frequency=0.5", "scale=2"]),
     ] {
         let set = format!("task={task}");

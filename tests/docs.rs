@@ -125,6 +125,7 @@ fn every_option_that_the_documents_name_exists() {
         "sweep",
         "compare",
         "minima",
+        "cost",
         "export",
         "verify",
         "presets",

@@ -146,6 +146,17 @@ fn the_claims_of_lessons_are_verified_over_seeds_with_comparisons_between_their_
 }
 
 #[test]
+fn shells_complete_the_names_of_lessons_and_an_unknown_one_shows_the_nearest() {
+    let folder = folder("Is it so?", "Is it so?");
+    let mut command = support::command(folder.path(), &["--", "innerloop", "lesson", "s"]);
+    command.env("INNERLOOP_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "2").env("_CLAP_IFS", "\n");
+    assert_eq!(stdout(&command.output().unwrap()).lines().next(), Some("so"));
+    let unknown = innerloop(folder.path(), &["lesson", "sso"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(stderr(&unknown).contains("there is no lesson `sso`; the nearest are `so`"), "{}", stderr(&unknown));
+}
+
+#[test]
 fn a_lesson_is_checked_as_a_file() {
     let folder = folder("Is it so?", "Is it so?");
     let output = innerloop(folder.path(), &["check", "presets/lessons/so.ron"]);

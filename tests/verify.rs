@@ -44,6 +44,7 @@ fn what_came_of_claims_is_remembered_on_this_machine() {
 fn a_claim_may_be_about_other_tasks_than_those_of_training() {
     // Predicting zero costs four times as much on inputs twice as large, for the weights of step 0 and of step 2.
     let claims = "(measure: ReferenceLossOver(Zero, LeastSquares), at_least: 1, after: 0),
+        (measure: ReferenceOperationsOver(Gd(2), Gd(1)), at_least: 1.5, at_most: 4, after: 0),
         (measure: ReferenceLossOver(Gd(1), Zero), at_most: 1, after: 2),
         (measure: ReferenceLossOver(Gd(1), Zero), at_least: 2, set: [(\"task.range\", \"3.0\")], after: 2)";
     let (code, out, err) = verify(claims);

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod check;
 pub mod compare;
 pub mod completions;
+pub mod cost;
 pub mod eval;
 pub mod exit;
 pub mod export;

@@ -26,7 +26,13 @@ pub struct Stage {
     /// The pane with the focus fills the screen.
     #[serde(default)]
     pub zoom: bool,
-    /// What is measured when the stage begins. The stage lasts until that is done.
+    /// What the axis of the curves measures; `None`: as before, at first steps.
+    #[serde(default)]
+    pub axis: Option<AxisName>,
+    /// That axis is logarithmic.
+    #[serde(default)]
+    pub log: bool,
+    /// What is measured when `until` holds. The stage lasts until that is done.
     #[serde(default)]
     pub measure: Vec<Extra>,
     /// Training pauses at the end of the stage, and the next one waits for a key.
@@ -46,6 +52,16 @@ pub enum Until {
     End,
 }
 
+/// What the axis of the curves over a run measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AxisName {
+    Steps,
+    /// Wall-clock seconds of training.
+    Seconds,
+    /// Floating-point operations of training.
+    Operations,
+}
+
 /// What can be measured beside the curves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extra {
@@ -53,6 +69,8 @@ pub enum Extra {
     Shifts,
     /// The learner that explains the answers best.
     Fits,
+    /// What the length of the context costs, of the first run's model and of others.
+    Costs,
 }
 
 /// The panes of the lab by their names.
@@ -63,9 +81,11 @@ pub enum PaneName {
     Distance,
     Context,
     Cost,
+    ContextCost,
     Fit,
     Runs,
     Predictions,
     Shift,
+    Cells,
     Claims,
 }

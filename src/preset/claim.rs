@@ -55,11 +55,20 @@ pub enum Quantity {
     MedianOver(Reference),
     /// The loss of one reference divided by that of another; independent of the model.
     ReferenceLossOver(Reference, Reference),
+    /// The floating-point operations of one reference for a query divided by those of another; independent of the model.
+    ReferenceOperationsOver(Reference, Reference),
     /// Held-out loss divided by that of the best linear filter of so many tokens, the query among them.
     LossOverFir(usize),
     /// Held-out loss divided by that of another preset of the same task after its own last claim, trained with the same
     /// seed. Only `innerloop verify`, which trains both, checks it.
     LossOverPreset(String),
+    /// What the model keeps from one token to the next after a context of so many pairs, over what it keeps after so
+    /// many others: 1 for a state of fixed size. A model that reads all tokens at once: what it keeps meanwhile.
+    KeptOver(usize, usize),
+    /// Operations of the last token of a context of so many pairs, over those with so many others.
+    OperationsOver(usize, usize),
+    /// On a grid, how much the cells right above and below the query's count, over those right beside it.
+    WeightAboveOverBeside,
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
     /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about
@@ -153,8 +162,14 @@ impl fmt::Display for Quantity {
             Self::LossOver(reference) => write!(f, "loss over that of {reference}"),
             Self::MedianOver(reference) => write!(f, "median loss over that of {reference}"),
             Self::ReferenceLossOver(one, other) => write!(f, "loss of {one} over that of {other}"),
+            Self::ReferenceOperationsOver(one, other) => write!(f, "operations of {one} over those of {other}"),
             Self::LossOverFir(length) => write!(f, "loss over that of the best linear filter of {length} tokens"),
             Self::LossOverPreset(name) => write!(f, "loss over that of the preset {name}"),
+            Self::KeptOver(pairs, others) => write!(f, "memory at {pairs} pairs over that at {others}"),
+            Self::OperationsOver(pairs, others) => {
+                write!(f, "operations of a token at {pairs} pairs over those at {others}")
+            }
+            Self::WeightAboveOverBeside => f.write_str("weight of the cells above and below over that of those beside"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
             Self::NearestNone => f.write_str("no reference is near"),

@@ -21,6 +21,8 @@ pub enum Reference {
     GdMomentum(u32),
     /// One step of gradient descent in which pair i of N weighs λ^(N−i).
     GdForgetting,
+    /// One step of gradient descent in which a pair weighs by the distance of its cell to the query's.
+    GdDistance,
     /// One step of gradient descent after the data are preconditioned by I − γ X Xᵀ/N (2212.07677).
     GdPlusPlus,
     /// The same, with the query among the columns of X: linear attention whose sums contain the query's own token.
@@ -48,6 +50,8 @@ pub enum Reference {
     RlsForgetting,
     /// The posterior mean of weights that drift, one pair at a time.
     Kalman,
+    /// The posterior mean of weights that are a random field over a grid: Gaussian-process regression.
+    Kriging,
     /// The posterior mean under the task's true prior: no learner has a lower mean loss.
     Bayes,
 }
@@ -81,7 +85,7 @@ impl From<Descent> for Reference {
 
 impl Reference {
     /// Those that every run is compared with, simplest first: among equals the first is the one to name.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Zero,
         Self::Gd(1),
         Self::Gd(2),
@@ -91,6 +95,7 @@ impl Reference {
         Self::GdFree(2),
         Self::GdFree(3),
         Self::GdForgetting,
+        Self::GdDistance,
         Self::GdPlusPlus,
         Self::GdPlusPlusQuery,
         Self::Lms,
@@ -110,6 +115,7 @@ impl Reference {
         Self::RecursiveLeastSquares,
         Self::RlsForgetting,
         Self::Kalman,
+        Self::Kriging,
         Self::Bayes,
     ];
 
@@ -119,7 +125,9 @@ impl Reference {
     pub fn applies(self, prior: &Prior) -> bool {
         match self {
             Self::Zero | Self::Gd(_) | Self::Frozen(Descent::Gd(_)) => true,
-            Self::Kalman | Self::Bayes => prior.loss == Loss::Squared && prior.gauss().is_some(),
+            Self::Kalman => prior.loss == Loss::Squared && prior.gauss().is_some(),
+            Self::GdDistance | Self::Kriging => prior.field.is_some(),
+            Self::Bayes => Self::Kalman.applies(prior) || Self::Kriging.applies(prior),
             Self::GdFree(_)
             | Self::GdMomentum(_)
             | Self::GdForgetting
@@ -152,12 +160,14 @@ impl Reference {
             Self::Gd(0) | Self::GdFree(0) | Self::GdMomentum(0) | Self::Cg(0) => Self::Zero,
             Self::Cg(k) if k as usize >= prior.shape.dim.min(prior.shape.context) => Self::LeastSquares,
             Self::Ridge | Self::RecursiveLeastSquares => still.unwrap_or(Self::Ridge),
+            Self::Bayes if prior.field.is_some() => Self::Kriging,
             Self::Kalman | Self::Bayes => still.unwrap_or(Self::Kalman),
             Self::Zero
             | Self::Gd(_)
             | Self::GdFree(_)
             | Self::GdMomentum(_)
             | Self::GdForgetting
+            | Self::GdDistance
             | Self::GdPlusPlus
             | Self::GdPlusPlusQuery
             | Self::Frozen(_)
@@ -167,7 +177,8 @@ impl Reference {
             | Self::Cg(_)
             | Self::Newton(_)
             | Self::LeastSquares
-            | Self::RlsForgetting => self,
+            | Self::RlsForgetting
+            | Self::Kriging => self,
         }
     }
 
@@ -183,6 +194,7 @@ impl Reference {
             Self::Frozen(descent) => Some(descent),
             Self::Zero
             | Self::GdMomentum(_)
+            | Self::GdDistance
             | Self::Lms
             | Self::Nlms
             | Self::LeakyLms
@@ -193,6 +205,7 @@ impl Reference {
             | Self::RecursiveLeastSquares
             | Self::RlsForgetting
             | Self::Kalman
+            | Self::Kriging
             | Self::Bayes => None,
         }
     }
@@ -207,6 +220,7 @@ impl fmt::Display for Reference {
             Self::GdFree(k) => f.pad(&format!("gd-{k}-free")),
             Self::GdMomentum(k) => f.pad(&format!("gd-{k}-momentum")),
             Self::GdForgetting => f.pad("gd-1-forgetting"),
+            Self::GdDistance => f.pad("gd-1-distance"),
             Self::GdPlusPlus => f.pad("gd++"),
             Self::GdPlusPlusQuery => f.pad("gd++-query"),
             Self::Frozen(descent) => f.pad(&format!("{}-frozen", Self::from(*descent))),
@@ -220,6 +234,7 @@ impl fmt::Display for Reference {
             Self::RecursiveLeastSquares => f.pad("recursive-least-squares"),
             Self::RlsForgetting => f.pad("rls-forgetting"),
             Self::Kalman => f.pad("kalman"),
+            Self::Kriging => f.pad("kriging"),
             Self::Bayes => f.pad("bayes"),
         }
     }
@@ -233,9 +248,9 @@ mod tests {
     #[test]
     fn names_are_those_of_the_json() {
         let names: Vec<String> = Reference::ALL.iter().map(ToString::to_string).collect();
-        let expected = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd-2-free gd-3-free gd-1-forgetting gd++ gd++-query lms nlms \
-                        leaky-lms cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 least-squares ridge \
-                        recursive-least-squares rls-forgetting kalman bayes";
+        let expected = "zero gd-1 gd-2 gd-3 gd-5 gd-10 gd-2-free gd-3-free gd-1-forgetting gd-1-distance gd++ \
+                        gd++-query lms nlms leaky-lms cg-1 cg-2 cg-3 cg-5 cg-10 newton-1 newton-2 newton-3 newton-5 \
+                        least-squares ridge recursive-least-squares rls-forgetting kalman kriging bayes";
         assert_eq!(names.join(" "), expected);
         assert_eq!(format!("{:>6}|{:<6}|", Reference::Gd(1), Reference::Zero), "  gd-1|zero  |");
         assert_eq!(Reference::Frozen(Descent::Gd(3)).to_string(), "gd-3-frozen");

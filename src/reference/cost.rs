@@ -20,11 +20,13 @@
 //! | least squares | the moments; a symmetric eigenproblem with vectors: 9d³; B V φ Vᵀ: 4od² + od |
 //! | recursive least squares | N pairs: P x, xᵀPx, k, W and P: 4d² + 3d + 4od + o each; with forgetting d² more |
 //! | kalman | the same, and d for the drift before each pair but the first |
-//! | bayes | that of ridge, or of the Kalman filter where weights drift |
+//! | gd-1-distance | gd-1, with a weight for each pair in place of η/N: 2Nod + No |
+//! | kriging | G: N(N+1)d; K ∘ G + σ²: N(N+1)/2 + N; Cholesky: N³/3; two triangular solves: 2oN²; k ∘ α and its sum: No + 2Nod |
+//! | bayes | that of ridge, of the Kalman filter where weights drift, or of kriging on a grid |
 //!
 //! Each but zero adds 2od for the answer W x_q.
 
-use super::{Algorithm, Filter, Online, ProblemShape, Reference, Tuned};
+use super::{Algorithm, Field, Filter, Online, ProblemShape, Reference, Tuned};
 
 impl Tuned {
     /// Operations for one query with its context of N pairs; see the table at the top of the file.
@@ -71,6 +73,8 @@ impl Tuned {
             Algorithm::Online(Online::Nlms { .. }) => lms + 2 * n * d,
             Algorithm::Recursive(_) if self.reference == Reference::RlsForgetting => recursive + n * d * d,
             Algorithm::Recursive(_) => recursive + n.saturating_sub(1) * d,
+            Algorithm::ByDistance(_) => 2 * n * o * d + n * o,
+            Algorithm::Kriging(_) => Field::kriging_flops(shape),
             Algorithm::Logistic { steps: 0, .. } => return 0,
             Algorithm::Logistic { steps, .. } => {
                 let further = u64::from(steps - 1).saturating_mul(4 * n * o * d + 5 * n * o + 2 * o * d);

@@ -40,6 +40,7 @@ impl Draw {
             drift: self.drift,
             moments: Some((s2, m4)),
             distractors: 0,
+            field: None,
         }
     }
 
@@ -87,7 +88,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     StandardNormal.sample(rng)
 }
 
-fn gaussian(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
+pub fn gaussian(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
     DMatrix::from_fn(rows, columns, |_, _| normal(rng))
 }
 

@@ -13,6 +13,7 @@
 //! | learners that read one pair at a time | [`online`], [`recursive`] |
 //! | step sizes, by formula and by search | [`closed_form`], [`Tuner`] |
 //! | which algorithm a name and its parameters stand for | [`Tuned`] |
+//! | a field of weights over a grid: kriging, and one step weighted by distance | [`Field`] |
 //! | what a reference costs | [`Tuned::flops`] |
 //! | the best linear filter of a sampled signal | [`fir`] |
 //!
@@ -24,6 +25,7 @@ mod cost;
 pub mod descent;
 #[cfg(test)]
 mod draw;
+mod field;
 mod filter;
 pub mod fir;
 mod free_steps;
@@ -39,6 +41,7 @@ mod tuning;
 mod tuning_loss;
 
 pub use algorithm::{Descent, Reference};
+pub use field::Field;
 pub use filter::Filter;
 pub use online::Online;
 pub use prior::{Loss, Prior, ProblemShape};

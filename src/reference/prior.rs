@@ -2,7 +2,7 @@
 //!
 //! Owns the description, which the task fills in. Must not know how they are drawn.
 
-use super::Gauss;
+use super::{Field, Gauss};
 
 /// The sizes of a regression problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Prior {
     pub moments: Option<(f64, f64)>,
     /// How many of the N targets have nothing to do with W.
     pub distractors: usize,
+    /// Where weights differ from cell to cell of a grid; `weight_scale` is none then.
+    pub field: Option<Field>,
 }
 
 impl Prior {

@@ -6,7 +6,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::filter::FREE_STEPS;
 use super::{
-    Descent, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, closed_form, descent, logistic,
+    Descent, Field, Filter, Gauss, Loss, Online, Prior, Problem, Reference, Spectrum, closed_form, descent, logistic,
     recursive,
 };
 
@@ -32,6 +32,8 @@ pub struct Tuned {
     pub alpha: Option<f64>,
     /// What a sequential reference believes of the weights before it reads.
     pub gauss: Option<Gauss>,
+    /// What a reference on a grid knows of the weights.
+    pub field: Option<Field>,
 }
 
 /// What a name and its parameters stand for.
@@ -49,6 +51,10 @@ pub enum Algorithm {
     Recursive(Gauss),
     /// Descent on the logistic loss.
     Logistic { eta: f64, steps: u32 },
+    /// One gradient step weighted by distance on a grid.
+    ByDistance(Field),
+    /// The posterior mean of a field over a grid.
+    Kriging(Field),
 }
 
 impl Tuned {
@@ -65,6 +71,7 @@ impl Tuned {
             gamma: None,
             alpha: None,
             gauss: None,
+            field: None,
         }
     }
 
@@ -106,9 +113,11 @@ impl Tuned {
             Reference::RlsForgetting => {
                 Algorithm::Recursive(Gauss { forgetting, ..Gauss::recursive_least_squares(lambda) })
             }
-            Reference::Kalman | Reference::Bayes => match self.gauss {
-                Some(gauss) if gauss.drift > 0.0 => Algorithm::Recursive(gauss),
-                Some(_) | None => ridge,
+            Reference::GdDistance => self.field.map_or(Algorithm::Spectral(Filter::Zero), Algorithm::ByDistance),
+            Reference::Kalman | Reference::Kriging | Reference::Bayes => match (self.field, self.gauss) {
+                (Some(field), _) => Algorithm::Kriging(field),
+                (None, Some(gauss)) if gauss.drift > 0.0 => Algorithm::Recursive(gauss),
+                (None, Some(_) | None) => ridge,
             },
         }
     }
@@ -152,6 +161,8 @@ impl Tuned {
             Algorithm::Online(online) => online.weights(problem),
             Algorithm::Recursive(gauss) => recursive::last(problem, gauss),
             Algorithm::Logistic { eta, steps } => logistic::steps(problem, problem.x.ncols(), eta, steps),
+            Algorithm::ByDistance(field) => field.by_distance(problem, problem.x.ncols()),
+            Algorithm::Kriging(field) => field.kriging(problem, problem.x.ncols()),
         }
     }
 
@@ -167,6 +178,7 @@ impl Tuned {
             Algorithm::Logistic { eta, steps } => {
                 logistic::steps(problem, problem.x.ncols(), eta, steps) * &problem.query
             }
+            Algorithm::ByDistance(_) | Algorithm::Kriging(_) => self.weights(problem) * &problem.query,
         }
     }
 
@@ -196,6 +208,10 @@ impl Tuned {
             (Algorithm::Logistic { eta, steps }, None) => {
                 reads.map(|read| logistic::steps(problem, read, eta, steps) * query).collect()
             }
+            (Algorithm::ByDistance(field), None) => {
+                reads.map(|read| field.by_distance(problem, read) * query).collect()
+            }
+            (Algorithm::Kriging(field), None) => reads.map(|read| field.kriging(problem, read) * query).collect(),
         }
     }
 
@@ -223,7 +239,9 @@ impl Tuned {
             )
             | Algorithm::QueryJoined { .. }
             | Algorithm::Recursive(_)
-            | Algorithm::Logistic { .. } => None,
+            | Algorithm::Logistic { .. }
+            | Algorithm::ByDistance(_)
+            | Algorithm::Kriging(_) => None,
         }
     }
 

@@ -74,6 +74,8 @@ impl Tuner {
                 Tuned { lambda: Some(lambda), gauss: Some(Gauss::recursive_least_squares(lambda)), ..plain }
             }
             Reference::RlsForgetting => self.forgetting_squares(plain),
+            Reference::GdDistance | Reference::Kriging => Tuned { field: self.prior.field, ..plain },
+            Reference::Bayes if self.prior.field.is_some() => Tuned { field: self.prior.field, ..plain },
             Reference::Kalman | Reference::Bayes => match self.prior.gauss() {
                 Some(gauss) if gauss.drift > 0.0 => Tuned { gauss: Some(gauss), ..plain },
                 gauss => Tuned { lambda: Some(self.lambda()), gauss, ..plain },

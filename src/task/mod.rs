@@ -6,6 +6,7 @@ mod classification;
 mod differentiation;
 mod inputs;
 mod linear;
+mod linear_grid;
 mod objective;
 mod random;
 mod rng_x16;
@@ -19,6 +20,7 @@ pub use classification::Classification;
 pub use differentiation::Differentiation;
 pub use inputs::InputDistribution;
 pub use linear::{Linear, Outputs};
+pub use linear_grid::LinearGrid;
 pub use objective::Objective;
 pub use random::{Stream, StreamKey, rng};
 pub use sine::Sine;
@@ -43,6 +45,8 @@ pub enum Task {
     Classification(Classification),
     /// y = dx/dt of a sampled signal x(t).
     Differentiation(Differentiation),
+    /// y = W x + σ ε in every cell of a grid, where W is a smooth random field.
+    LinearGrid(LinearGrid),
 }
 
 /// The sizes of a task.
@@ -96,13 +100,14 @@ impl Task {
             Self::Sine(task) => task.shape(),
             Self::Classification(task) => task.shape(),
             Self::Differentiation(task) => task.shape(),
+            Self::LinearGrid(task) => task.shape(),
         }
     }
 
     /// The loss of the task.
     pub fn objective(&self) -> Objective {
         match self {
-            Self::Linear(_) | Self::Sine(_) | Self::Differentiation(_) => Objective::SquaredError,
+            Self::Linear(_) | Self::Sine(_) | Self::Differentiation(_) | Self::LinearGrid(_) => Objective::SquaredError,
             Self::Classification(_) => Objective::CrossEntropy,
         }
     }
@@ -112,6 +117,7 @@ impl Task {
         match self {
             Self::Linear(task) => task.check()?,
             Self::Sine(task) => task.check()?,
+            Self::LinearGrid(task) => task.check()?,
             Self::Classification(_) | Self::Differentiation(_) => {}
         }
         let (width, outputs) = (layout.width(self.shape()), self.shape().outputs);
@@ -126,6 +132,7 @@ impl Task {
             Self::Sine(task) => task.describe(),
             Self::Classification(task) => task.describe(),
             Self::Differentiation(task) => task.describe(),
+            Self::LinearGrid(task) => task.describe(),
         }
     }
 
@@ -175,6 +182,7 @@ impl Task {
                     Self::Sine(task) => task.sample(&mut rng, x, y, query, target),
                     Self::Classification(task) => task.sample(&mut rng, x, y, query, target),
                     Self::Differentiation(task) => task.sample(&mut rng, x, y, query, target),
+                    Self::LinearGrid(task) => task.sample(&mut rng, x, y, query, target),
                 }
             }
         });

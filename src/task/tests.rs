@@ -190,11 +190,46 @@ fn tokens_sampled_packed_equal_the_encoded_batch() {
     let noisy = Linear { noise: 0.2, inputs: InputDistribution::Normal, context: 3, ..vector.clone() };
     let drifting = Linear { drift: 0.2, ..vector.clone() };
     for task in [vector, scalar, noisy, drifting].map(Task::Linear) {
-        for layout in [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst] {
+        for layout in [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst, Layout::QueryMiddle] {
             let batch = sample(&task, 37);
             let key = StreamKey { seed: 7, stream: Stream::Train, step: 0 };
             let (tokens, target) = task.sample_tokens(layout, 37, key);
             assert_eq!((tokens.rows(), target), (layout.encode(&batch), batch.target), "{layout:?}");
         }
     }
+}
+
+#[test]
+fn weights_on_a_grid_are_a_gaussian_field_of_its_length() {
+    let grid = LinearGrid {
+        dim: 1,
+        outputs: Outputs::Scalar,
+        rows: 3,
+        columns: 5,
+        range: 2.0,
+        length: 1.3,
+        weight_scale: 2.0,
+        noise: 0.0,
+    };
+    let batch = sample(&Task::LinearGrid(grid.clone()), 20_000);
+    assert_eq!(batch.shape.context, 14);
+    let ratio = |(y, x): (&f32, &f32)| f64::from(*y) / f64::from(*x);
+    let pairs: Vec<f64> = batch.y.iter().zip(&batch.x).map(ratio).collect();
+    let queries: Vec<f64> = batch.target.iter().zip(&batch.query).map(ratio).collect();
+    // Row by row, with the query's cell in the middle.
+    let cells = pairs.chunks(14).zip(queries).map(|(pairs, query)| [&pairs[..7], &[query], &pairs[7..]].concat());
+    let cells: Vec<Vec<f64>> = cells.collect();
+    for (one, other) in [(7, 7), (7, 6), (7, 2), (7, 12), (0, 0), (0, 1), (0, 5), (0, 14), (9, 3)] {
+        let covariance = mean(cells.iter().map(|cell| cell[one] * cell[other]));
+        let (rows, columns) = ((one / 5).abs_diff(other / 5), (one % 5).abs_diff(other % 5));
+        let expected = 4.0 * (-0.5 * (rows * rows + columns * columns) as f64 / 1.69).exp();
+        assert!((covariance - expected).abs() < 0.12, "{one} {other}: {covariance} not {expected}");
+    }
+    let noisy = sample(&Task::LinearGrid(LinearGrid { noise: 0.5, ..grid.clone() }), 2_000);
+    let noise = mean(noisy.y.iter().zip(&batch.y).map(|(noisy, y)| f64::from(noisy - y).powi(2)));
+    assert!((noise / 0.25 - 1.0).abs() < 0.05, "{noise}");
+    assert_eq!(noisy.target, batch.target[..2_000]);
+    let refused = |grid: LinearGrid| Task::LinearGrid(grid).check(Layout::QueryMiddle).unwrap_err().to_string();
+    assert!(refused(LinearGrid { columns: 4, ..grid.clone() }).starts_with("task.columns: 4 is even"));
+    assert!(refused(LinearGrid { rows: 1, columns: 1, ..grid }).starts_with("task.rows: "));
 }

@@ -23,6 +23,9 @@ pub enum Layout {
     Product,
     /// x_q, x₁, y₁, …, x_N, y_N: as interleaved, but the query comes before the context.
     QueryFirst,
+    /// `[x₁;y₁], …, [x_q;0], …, [x_N;y_N]`: as joined, but the query stands in the middle, after N/2 pairs (rounded
+    /// down). Of the task `LinearGrid` the tokens are all cells, row by row.
+    QueryMiddle,
 }
 
 /// The content of one token; pairs are numbered from 1.
@@ -71,7 +74,7 @@ impl Layout {
     pub fn tokens(self, shape: Shape) -> usize {
         match self {
             Self::Interleaved | Self::QueryFirst => 2 * shape.context + 1,
-            Self::Joined => shape.context + 1,
+            Self::Joined | Self::QueryMiddle => shape.context + 1,
             Self::Product => shape.context,
         }
     }
@@ -80,7 +83,7 @@ impl Layout {
     pub fn width(self, shape: Shape) -> usize {
         match self {
             Self::Interleaved | Self::QueryFirst => shape.dim,
-            Self::Joined => shape.dim + shape.outputs,
+            Self::Joined | Self::QueryMiddle => shape.dim + shape.outputs,
             Self::Product => shape.outputs * shape.dim + shape.dim,
         }
     }
@@ -88,16 +91,18 @@ impl Layout {
     /// The content of the token at this position (from 0).
     pub fn token(self, shape: Shape, place: usize) -> Token {
         let is_last = place + 1 >= self.tokens(shape);
-        let is_query = place == self.query_place(shape) || (is_last && self != Self::QueryFirst);
+        let query_last = !matches!(self, Self::QueryFirst | Self::QueryMiddle);
+        let is_query = place == self.query_place(shape) || (is_last && query_last);
         match self {
             Self::Product if is_last => Token::LastProduct(shape.context),
             Self::Product => Token::Product(place + 1),
-            Self::Interleaved | Self::Joined | Self::QueryFirst if is_query => Token::Query,
+            Self::Interleaved | Self::Joined | Self::QueryFirst | Self::QueryMiddle if is_query => Token::Query,
             Self::Interleaved if place.is_multiple_of(2) => Token::Input(place / 2 + 1),
             Self::Interleaved => Token::Target(place / 2 + 1),
             Self::QueryFirst if place.is_multiple_of(2) => Token::Target((place / 2).min(shape.context)),
             Self::QueryFirst => Token::Input(place / 2 + 1),
             Self::Joined => Token::Pair(place + 1),
+            Self::QueryMiddle => Token::Pair(place + usize::from(place < self.query_place(shape))),
         }
     }
 
@@ -107,6 +112,10 @@ impl Layout {
             Self::Interleaved => (places.start.div_ceil(2), places.end / 2),
             Self::QueryFirst => (places.start / 2, places.end.saturating_sub(1) / 2),
             Self::Joined | Self::Product => (places.start, places.end),
+            Self::QueryMiddle => {
+                let pairs_before = |place: usize| place - usize::from(place > self.query_place(shape));
+                (pairs_before(places.start), pairs_before(places.end))
+            }
         };
         let end = end.min(shape.context);
         first.min(end)..end
@@ -116,6 +125,7 @@ impl Layout {
     pub fn query_place(self, shape: Shape) -> usize {
         match self {
             Self::QueryFirst => 0,
+            Self::QueryMiddle => shape.context / 2,
             Self::Interleaved | Self::Joined | Self::Product => self.tokens(shape) - 1,
         }
     }
@@ -126,7 +136,8 @@ impl Layout {
         self.query_place(shape) * self.width(shape) + within
     }
 
-    /// The offsets of pairs and query. `None` where tokens hold products instead of x and y.
+    /// The offsets of pairs and query. `None` where tokens hold products instead of x and y, and where pairs are not
+    /// equally far apart.
     pub fn strides(self, shape: Shape) -> Option<Strides> {
         let (width, query) = (self.width(shape), self.query_offset(shape));
         match self {
@@ -135,7 +146,7 @@ impl Layout {
                 Some(Strides { x, y: x + 2 * width - shape.outputs, pair: 2 * width, query })
             }
             Self::Joined => Some(Strides { x: 0, y: shape.dim, pair: width, query }),
-            Self::Product => None,
+            Self::Product | Self::QueryMiddle => None,
         }
     }
 
@@ -143,7 +154,7 @@ impl Layout {
     pub(super) fn fills_all(self, shape: Shape) -> bool {
         match self {
             Self::Interleaved | Self::QueryFirst => shape.outputs == shape.dim,
-            Self::Joined => false,
+            Self::Joined | Self::QueryMiddle => false,
             Self::Product => true,
         }
     }
@@ -166,9 +177,10 @@ impl Layout {
                     write((2 * i + first) * width, x);
                     write((2 * i + first + 2) * width - outputs, y);
                 }
-                Self::Joined => {
-                    write(i * width, x);
-                    write(i * width + dim, y);
+                Self::Joined | Self::QueryMiddle => {
+                    let place = i + usize::from(self == Self::QueryMiddle && i >= self.query_place(shape));
+                    write(place * width, x);
+                    write(place * width + dim, y);
                 }
                 Self::Product => {
                     if i > 0 {
@@ -210,7 +222,8 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape { dim: 2, outputs: 1, context: 2 };
-    const LAYOUTS: [Layout; 4] = [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst];
+    const LAYOUTS: [Layout; 5] =
+        [Layout::Interleaved, Layout::Joined, Layout::Product, Layout::QueryFirst, Layout::QueryMiddle];
 
     /// Two tasks; the second is zero.
     fn batch() -> Batch {
@@ -237,6 +250,8 @@ mod tests {
         assert_eq!(labels(Layout::Product), "(y₁x₁, x₂) (y₂x₂, x_q)");
         assert_eq!(tokens(Layout::QueryFirst), [7.0, 8.0, 1.0, 2.0, 0.0, 5.0, 3.0, 4.0, 0.0, 6.0]);
         assert_eq!(labels(Layout::QueryFirst), "x_q x₁ y₁ x₂ y₂");
+        assert_eq!(tokens(Layout::QueryMiddle), [1.0, 2.0, 5.0, 7.0, 8.0, 0.0, 3.0, 4.0, 6.0]);
+        assert_eq!(labels(Layout::QueryMiddle), "(x₁, y₁) x_q (x₂, y₂)");
     }
 
     #[test]
@@ -247,7 +262,7 @@ mod tests {
         let batch = Batch { x, y, query, ..Batch::zeros(1, shape) };
         for layout in LAYOUTS {
             let Some(strides) = layout.strides(shape) else {
-                assert_eq!(layout, Layout::Product);
+                assert!(matches!(layout, Layout::Product | Layout::QueryMiddle));
                 continue;
             };
             let mut tokens = vec![0.0; layout.tokens(shape) * layout.width(shape)];

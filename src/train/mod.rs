@@ -16,6 +16,7 @@
 
 mod batch;
 mod checkpoint;
+pub mod context_cost;
 mod device;
 mod divergence;
 mod eval;
@@ -33,8 +34,8 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement, NEAR,
-    ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
+    CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement,
+    NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{Fork, History, LrChange};

@@ -249,6 +249,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),
+    bind(LAB, &[Char('C')], Action::Lab(L::MeasureCosts), "measure what the context's length costs; again: stop"),
     bind(LAB, &[Char('f')], Action::Lab(L::Fit), "fit learners to the model's answers"),
     bind(LAB, &[Char('m')], Action::Lab(L::Keep), "keep this run's curves, to compare; at most six runs"),
     bind(LAB, &[Char('M')], Action::Lab(L::DropKept), "drop the kept runs"),

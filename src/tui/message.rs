@@ -161,6 +161,8 @@ pub enum LabAction {
     PreviousProbe,
     /// Measures the present weights on tasks that differ from those of the training.
     MeasureShifts,
+    /// Measures what the length of the context costs this model and others; again, stops it.
+    MeasureCosts,
     /// Fits learners to the model's answers.
     Fit,
     /// Keeps the run's curves on the screen, beside those of what follows.

@@ -1,5 +1,6 @@
 //! One run in the training thread: handles orders, trains, posts updates.
 
+mod costs;
 mod measuring;
 mod rewinding;
 mod saving;
@@ -57,6 +58,8 @@ pub struct RunLoop<'a> {
     checked: Option<u64>,
     /// Shifts that are still to be measured; training waits, so that all are of the same weights.
     shifts: VecDeque<Shifted>,
+    /// Presets and lengths of contexts whose cost is still to be measured; training waits for them as well.
+    cost_jobs: VecDeque<(String, usize)>,
     /// Steps done since the run was opened, and the time they took.
     made: (u64, Duration),
     /// States to go back to, and the time that keeping them took.
@@ -115,6 +118,7 @@ impl<'a> RunLoop<'a> {
             changed: true,
             checked: None,
             shifts: VecDeque::new(),
+            cost_jobs: VecDeque::new(),
             made: (0, Duration::ZERO),
             states: KeptStates::default(),
             keeping: Duration::ZERO,
@@ -159,7 +163,7 @@ impl<'a> RunLoop<'a> {
 
     /// Does one piece of work, if one is due: a step, a measurement that was ordered, what comes after the last step.
     pub fn work(&mut self) -> Activity {
-        if self.measure_next_shift() {
+        if self.measure_next_shift() || self.measure_next_cost() {
             return Activity::Worked;
         }
         if self.phase != Phase::Running {
@@ -223,6 +227,7 @@ impl<'a> RunLoop<'a> {
             Order::Fork(preset) => self.fork(*preset),
             Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
+            Order::ContextCosts => self.order_context_costs(),
             Order::Fit => {
                 let fits = self.experiment.fits().map_err(|error| format!("{error:#}"));
                 self.pending.fitted = Some(Fitted { step: self.experiment.step(), fits });

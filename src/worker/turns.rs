@@ -112,13 +112,9 @@ fn handle(turns: &mut [Turn], focus: &mut usize, order: &Order) {
             return;
         }
         Order::Resume | Order::Step => (true, true),
-        Order::Pause
-        | Order::StopAt(_)
-        | Order::Pace(_)
-        | Order::SlowDown(_)
-        | Order::Restart { .. }
-        | Order::Save { .. } => (true, false),
-        Order::ScaleLr(_) | Order::Shift | Order::Fit | Order::GoTo(_) | Order::Fork(_) => (false, false),
+        Order::ScaleLr(_) | Order::Shift | Order::Fit | Order::ContextCosts | Order::GoTo(_) | Order::Fork(_) => {
+            (false, false)
+        }
     };
     // A run that has finished goes on only when all have.
     let unfinished = turns.iter().any(|turn| !turn.run.finished());

@@ -94,7 +94,9 @@ weights! {
 fn pair_rows(layout: Layout) -> [PairRows; 2] {
     match layout {
         Layout::QueryFirst => [PairRows { x: 1, y: 2 }, PairRows { x: 1, y: 0 }],
-        Layout::Interleaved | Layout::Joined | Layout::Product => [PairRows { x: 0, y: 1 }, PairRows { x: 2, y: 1 }],
+        Layout::Interleaved | Layout::Joined | Layout::Product | Layout::QueryMiddle => {
+            [PairRows { x: 0, y: 1 }, PairRows { x: 2, y: 1 }]
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod gated_delta_net;
 mod gd_ssm;
 mod gd_ssm_mlp;
 mod gd_ssm_stack;
+mod grid_ssm;
 mod gru_attention;
 mod linear_attention;
 mod linear_block;
@@ -43,6 +44,7 @@ pub use gated_delta_net::GatedDeltaNetSpec;
 pub use gd_ssm::GdSsmSpec;
 pub use gd_ssm_mlp::GdSsmMlpSpec;
 pub use gd_ssm_stack::GdSsmStackSpec;
+pub use grid_ssm::{GridSsmSpec, ScanOrder};
 pub use gru_attention::GruAttentionSpec;
 pub use linear_attention::LinearAttentionSpec;
 pub use linear_block::LinearBlock;
@@ -183,6 +185,7 @@ architectures! {
     GdSsmStack(GdSsmStackSpec),
     GdSsmMlp(GdSsmMlpSpec),
     BidirectionalGdSsm(BidirectionalGdSsmSpec),
+    GridSsm(GridSsmSpec),
     ProductSsm(ProductSsmSpec),
     LinearAttention(LinearAttentionSpec),
     Lru(LruSpec),

@@ -62,6 +62,12 @@ fn every(init: Init) -> Vec<(ModelSpec, Layout, Task)> {
             let all_rules = fast_weights(init).into_iter().chain([ModelSpec::DeltaProduct(product)]);
             all.extend(all_rules.map(|spec| (spec, Layout::Joined, task(outputs))));
         }
+        for scan in
+            [ScanOrder::Raster, ScanOrder::Axes { rows: 5, columns: 1 }, ScanOrder::Axes { rows: 1, columns: 5 }]
+        {
+            let spec = ModelSpec::GridSsm(GridSsmSpec { scan });
+            all.extend([Outputs::Scalar, Outputs::Vector].map(|out| (spec.clone(), Layout::QueryMiddle, task(out))));
+        }
         let features = ModelSpec::GdSsmMlp(GdSsmMlpSpec { features: 3, units: 4 });
         all.push((features, Layout::Interleaved, task(Outputs::Scalar)));
         for layout in [Layout::Product, Layout::QueryFirst] {

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeldOut, Measurement, ReferenceResult};
-use crate::preset::{Claim, Quantity};
+use super::{CellWeights, HeldOut, Measurement, ReferenceResult};
+use crate::nn::Cost;
+use crate::nn::model::Architecture;
+use crate::preset::{Claim, Preset, Quantity};
 use crate::reference::Reference;
+use crate::task::Shape;
 
 /// A claim, and the measured value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,14 +28,14 @@ pub struct ClaimChecks {
 }
 
 impl ClaimCheck {
-    pub fn new(claim: &Claim, measurement: &Measurement, held_out: &HeldOut) -> Self {
-        let value = value(&claim.measure, measurement, held_out);
+    pub fn new(claim: &Claim, preset: &Preset, measurement: &Measurement, held_out: &HeldOut) -> Self {
+        let value = value(&claim.measure, preset, measurement, held_out);
         Self { held: claim.holds(value), claim: claim.clone(), value }
     }
 }
 
 /// The measured value of a quantity; NaN if there is none, and for those that need another run.
-fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> f64 {
+fn value(quantity: &Quantity, preset: &Preset, measurement: &Measurement, held_out: &HeldOut) -> f64 {
     let equal = &measurement.equivalence;
     let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
         held_out.references().iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
@@ -47,10 +50,30 @@ fn value(quantity: &Quantity, measurement: &Measurement, held_out: &HeldOut) -> 
         Quantity::LossOver(reference) => measurement.eval_loss / of(reference, |result| result.loss),
         Quantity::MedianOver(reference) => measurement.eval_median / of(reference, |result| result.median),
         Quantity::ReferenceLossOver(one, other) => of(one, |result| result.loss) / of(other, |result| result.loss),
+        Quantity::ReferenceOperationsOver(one, other) => {
+            of(one, |result| result.flops as f64) / of(other, |result| result.flops as f64)
+        }
         Quantity::LossOverFir(length) => measurement.eval_loss / held_out.fir_loss(length),
         Quantity::LossOverPreset(_) => f64::NAN,
+        Quantity::KeptOver(pairs, others) => cost_ratio(preset, (pairs, others), |cost| cost.kept),
+        Quantity::OperationsOver(pairs, others) => cost_ratio(preset, (pairs, others), |cost| cost.flops),
+        Quantity::WeightAboveOverBeside => {
+            let cells = measurement.cell_weights.as_ref();
+            cells.and_then(CellWeights::above_over_beside).unwrap_or(f64::NAN)
+        }
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
         Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),
         Quantity::NearestNone => f64::from(equal.nearest_within().is_none()),
     }
+}
+
+/// What the last token costs with a context of so many pairs, over what it costs with so many others; one token after
+/// the other where the model has that form, else all at once.
+fn cost_ratio(preset: &Preset, (pairs, others): (usize, usize), number: fn(Cost) -> u64) -> f64 {
+    let with = |context: usize| {
+        let shape = Shape { context, ..preset.task.shape() };
+        let costs = preset.model.costs(shape, preset.layout, preset.layout.tokens(shape));
+        costs.step.or(costs.whole).map_or(f64::NAN, |cost| number(cost) as f64)
+    };
+    with(pairs) / with(others)
 }

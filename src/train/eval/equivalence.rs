@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::super::trainer::Run;
+use super::cell_weights::CellWeights;
 use super::distance::{
     PairedDifference, comparable_state, cosine, distances, embedded, mean, median, paired_difference, paired_ratio,
     standard_error,
@@ -47,6 +48,9 @@ pub struct Measurement {
     /// The model's loss compared with that of every reference, on the same tasks.
     #[serde(default)]
     pub loss_differences: Vec<LossDifference>,
+    /// How much each cell of a grid counts; `None` of other tasks.
+    #[serde(default)]
+    pub cell_weights: Option<CellWeights>,
 }
 
 /// The loss of a model minus that of a reference.
@@ -184,6 +188,8 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         distances: all,
     };
     let loss_by_pairs = loss_by_pairs::of_model(run, preset, &held_out.loss_by_pairs_tasks())?;
+    let cells = |(field, references)| CellWeights::measure(run, batch, field, references);
+    let cell_weights = held_out.field().map(cells).transpose()?;
     Ok(Measurement {
         step,
         eval_loss,
@@ -192,6 +198,7 @@ pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64, sc
         loss_by_pairs,
         equivalence,
         loss_differences: held_out.losses().collect::<Vec<_>>().into_par_iter().map(against).collect(),
+        cell_weights,
     })
 }
 
@@ -227,6 +234,7 @@ fn reads_state_through_weights(model: &ModelSpec) -> bool {
         model,
         ModelSpec::LinearAttention(_)
             | ModelSpec::ProductSsm(_)
+            | ModelSpec::GridSsm(_)
             | ModelSpec::DeltaNet(_)
             | ModelSpec::GatedDeltaNet(_)
             | ModelSpec::DeltaProduct(_)

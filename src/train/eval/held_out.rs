@@ -7,14 +7,15 @@ use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use super::super::opening::{Cancelled, Progress, Watch};
+use super::cell_weights::{ReferenceCellWeights, TASKS};
 use super::distance::{mean, median, norms, standard_error};
 use super::loss_by_pairs;
 use crate::bounds;
 use crate::nn::model::{Architecture, GdConstants};
 use crate::preset::Preset;
 use crate::reference::fir::Fir;
-use crate::reference::{self, Loss, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
-use crate::task::{Batch, Objective, Shape, Stream, Task};
+use crate::reference::{self, Field, Loss, Prior, Problem, Reference, Spectrum, Tuned, Tuner};
+use crate::task::{Batch, InputDistribution, LinearGrid, Objective, Shape, Stream, Task};
 
 /// The seed of held-out and tuning tasks, for every seed of a run.
 const SEED: u64 = 0;
@@ -69,6 +70,8 @@ pub struct HeldOut {
     /// What distances between answers are divided by.
     scale: f64,
     gd_constants: GdConstants,
+    /// What is known of a grid, and how much each of its cells counts.
+    field: Option<(Field, ReferenceCellWeights)>,
 }
 
 /// A problem, decomposed once for all references.
@@ -114,6 +117,12 @@ impl HeldOut {
 
         let tune = |reference| progress.add(unit).map(|()| tuner.tune(reference));
         let mut tuned: Vec<Tuned> = applying.into_iter().map(tune).collect::<Result<_, _>>()?;
+        // Where the cells are is known of any grid, as N is of any context.
+        if let Task::LinearGrid(grid) = &preset.task {
+            tuned.iter_mut().filter_map(|tuned| tuned.field.as_mut()).for_each(|field| {
+                (field.rows, field.columns) = (grid.rows, grid.columns);
+            });
+        }
         if prior.shape.context != batch.shape.context {
             let frozen = |tuned: &Tuned| tuned.frozen(prior.shape.context, batch.shape.context);
             tuned.extend(tuned.iter().filter_map(frozen).collect::<Vec<_>>());
@@ -158,8 +167,13 @@ impl HeldOut {
             Objective::CrossEntropy => &answers[main],
         };
         let scale = Some(mean(&norms(yardstick, batch.shape.outputs))).filter(|scale| *scale > 0.0).unwrap_or(1.0);
+        let field = match &preset.task {
+            Task::LinearGrid(grid) => Some(field(grid)),
+            Task::Linear(_) | Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => None,
+        };
+        let field = field.map(|field| (field, ReferenceCellWeights::measure(&problems(&batch.part(0, TASKS)), field)));
         let (losses, trained_on) = (all_losses, trained_on.clone());
-        Ok(Self { batch, references, answers, losses, main, prior, trained_on, weights, scale, gd_constants })
+        Ok(Self { batch, references, answers, losses, main, prior, trained_on, weights, scale, gd_constants, field })
     }
 
     pub fn batch(&self) -> &Batch {
@@ -231,6 +245,11 @@ impl HeldOut {
         &self.weights
     }
 
+    /// What is known of a grid, and how much each of its cells counts; `None` of other tasks.
+    pub fn field(&self) -> Option<(Field, &ReferenceCellWeights)> {
+        self.field.as_ref().map(|(field, weights)| (*field, weights))
+    }
+
     pub fn gd_constants(&self) -> GdConstants {
         self.gd_constants
     }
@@ -248,7 +267,8 @@ fn prior(task: &Task) -> Prior {
         Objective::CrossEntropy => Loss::CrossEntropy,
     };
     let shape = shape_of(task.shape());
-    let unknown = Prior { shape, loss, weight_scale: None, noise: 0.0, drift: 0.0, moments: None, distractors: 0 };
+    let unknown =
+        Prior { shape, loss, weight_scale: None, noise: 0.0, drift: 0.0, moments: None, distractors: 0, field: None };
     match task {
         Task::Linear(linear) => Prior {
             weight_scale: Some(linear.weight_scale),
@@ -258,8 +278,21 @@ fn prior(task: &Task) -> Prior {
             distractors: linear.distractors,
             ..unknown
         },
+        Task::LinearGrid(grid) => Prior { field: Some(field(grid)), ..unknown },
         // Targets that are not linear in x, and inputs that depend on each other.
         Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => unknown,
+    }
+}
+
+/// What the references on a grid may know.
+fn field(grid: &LinearGrid) -> Field {
+    Field {
+        rows: grid.rows,
+        columns: grid.columns,
+        length: grid.length,
+        weight_scale: grid.weight_scale,
+        noise: grid.noise,
+        moments: InputDistribution::Uniform.moments(grid.range),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is measured of a run: its equivalence to the references, its loss after each pair, its hidden states, its
 //! claims, and all of these on tasks off the training distribution.
 
+mod cell_weights;
 mod claims;
 mod distance;
 mod equivalence;
@@ -11,6 +12,7 @@ mod loss_by_pairs;
 mod nearest;
 mod off_distribution;
 
+pub use cell_weights::CellWeights;
 pub use claims::{ClaimCheck, ClaimChecks};
 pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
 pub use fit::{Fit, fit};

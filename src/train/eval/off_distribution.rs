@@ -111,6 +111,9 @@ fn settings(task: &Task) -> Vec<Setting> {
         Task::Classification(classes) => {
             [times("range", "task.range", classes.range, &range), context(classes.context)].concat()
         }
+        Task::LinearGrid(grid) => {
+            [times("range", "task.range", grid.range, &range), times("ℓ", "task.length", grid.length, &range)].concat()
+        }
         Task::Differentiation(signal) => {
             let mut rows = times("frequency", "task.frequency", signal.frequency, &range);
             rows.extend(context(signal.context));

@@ -76,7 +76,9 @@ impl Experiment {
                 loss = Some(measurement.eval_loss);
             }
             let claims = due().filter(|claim| claim.set == *set && claim.other_preset().is_none());
-            checks.extend(claims.map(|claim| ClaimCheck::new(claim, &measurement, &experiment.held_out)));
+            checks.extend(
+                claims.map(|claim| ClaimCheck::new(claim, &experiment.preset, &measurement, &experiment.held_out)),
+            );
         }
         Ok(ClaimChecks { checks, loss })
     }

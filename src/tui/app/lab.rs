@@ -9,6 +9,7 @@ use super::lesson::Caption;
 use super::pace::{faster, slower};
 use super::steps::StepsAxis;
 use crate::session::{self, ClaimRecord};
+use crate::train::context_cost::ModelCost;
 use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, TrainingTime};
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
@@ -59,6 +60,8 @@ pub struct Lab {
     pub shifts: Vec<Shift>,
     /// Learners fitted to the model's answers, once the user has asked for them.
     pub fitted: Option<Fitted>,
+    /// What the length of the context costs models, once the user has asked for it.
+    pub context_costs: Vec<ModelCost>,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
@@ -97,6 +100,7 @@ impl Lab {
             checks: Vec::new(),
             shifts: Vec::new(),
             fitted: None,
+            context_costs: Vec::new(),
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
@@ -189,6 +193,7 @@ impl Lab {
         }
         update.lr_changes.iter().for_each(|change| self.history.record_lr_change(*change));
         self.shifts.extend(update.shifts);
+        update.context_costs.into_iter().for_each(|cost| cost.record(&mut self.context_costs));
         if update.fitted.is_some() {
             self.fitted = update.fitted;
         }
@@ -253,6 +258,12 @@ impl Lab {
         time_step.layers.get(index).map(|layer| (index, layer))
     }
 
+    /// Orders what a pane then shows, and brings it to the front.
+    fn ask(&mut self, pane: Pane, order: Order) -> Vec<Effect> {
+        self.focus_on(pane);
+        self.opened.iter().map(|_| Effect::Order(order.clone())).collect()
+    }
+
     pub fn update(&mut self, action: LabAction) -> Vec<Effect> {
         match action {
             LabAction::TogglePause => return self.toggle_pause(),
@@ -270,13 +281,12 @@ impl Lab {
             LabAction::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
             LabAction::MeasureShifts => {
                 self.shifts.clear();
-                self.focus_on(Pane::Shift);
-                return self.opened.iter().map(|_| Effect::Order(Order::Shift)).collect();
+                return self.ask(Pane::Shift, Order::Shift);
             }
+            LabAction::MeasureCosts => return self.ask(Pane::ContextCost, Order::ContextCosts),
             LabAction::Fit => {
                 self.fitted = None;
-                self.focus_on(Pane::Fit);
-                return self.opened.iter().map(|_| Effect::Order(Order::Fit)).collect();
+                return self.ask(Pane::Fit, Order::Fit);
             }
             // The app answers these two, because they have something to say.
             LabAction::Keep | LabAction::DropKept => {}

@@ -8,7 +8,7 @@ use super::Lab;
 use crate::lesson::{Extra, Lesson, Stage, Until};
 use crate::preset::Claim;
 use crate::session::ClaimRecord;
-use crate::train::{self, ClaimCheck};
+use crate::train::{self, ClaimCheck, context_cost};
 use crate::tui::message::Move;
 use crate::worker::Phase;
 
@@ -61,6 +61,8 @@ pub struct LessonScreen {
     pub stage: usize,
     /// The stage has ended and waits for a key.
     pub waits: bool,
+    /// What the stage measures at its end has been ordered.
+    measuring: bool,
     /// Rows that the answer is scrolled by; rendering stops at its end.
     pub scrolled: usize,
     measured: Vec<Measured>,
@@ -71,8 +73,18 @@ const FURTHEST: usize = 60;
 
 impl LessonScreen {
     pub fn new(name: String, lesson: Lesson) -> Self {
-        let (phase, measured) = (LessonPhase::Question, Vec::new());
-        Self { name, lesson, phase, selected: 0, chosen: None, stage: 0, waits: false, scrolled: 0, measured }
+        Self {
+            name,
+            lesson,
+            phase: LessonPhase::Question,
+            selected: 0,
+            chosen: None,
+            stage: 0,
+            waits: false,
+            measuring: false,
+            scrolled: 0,
+            measured: Vec::new(),
+        }
     }
 
     /// Whether moves go through what the lesson shows, and not through the lab.
@@ -143,9 +155,8 @@ impl LessonScreen {
         Some(ClaimCheck { held: claim.holds(value), claim: claim.clone(), value })
     }
 
-    /// Whether the stage has shown what it is to show: its condition holds or its runs have ended, all that is measured
-    /// in it is there.
-    fn has_ended(&self, lab: &Lab) -> bool {
+    /// Whether the condition of the stage holds or its runs have ended, and no claims are being checked.
+    fn has_reached_end(&self, lab: &Lab) -> bool {
         let Some(stage) = self.stage() else { return false };
         let has_finished = |run: &Lab| match run.status.as_ref().map(|status| &status.phase) {
             Some(Phase::Finished | Phase::Diverged { .. } | Phase::Failed { .. }) => true,
@@ -162,14 +173,20 @@ impl LessonScreen {
             }),
             Until::End => finished,
         };
+        (reached || finished) && !lab.opening() && !lab.every_run().any(Lab::checking)
+    }
+
+    /// Whether all that is measured at the end of the stage is there.
+    fn has_measured(&self, lab: &Lab) -> bool {
+        let Some(stage) = self.stage() else { return false };
         let has = |run: &Lab, extra: &Extra| match extra {
             Extra::Shifts => {
                 let all = run.opened.as_ref().map_or(0, |opened| train::shifts(&opened.preset).len());
                 run.shifts.len() >= all
             }
             Extra::Fits => run.fitted.is_some(),
+            Extra::Costs => run.run > 0 || context_cost::has_all(&run.context_costs),
         };
-        let measured = lab.every_run().all(|run| stage.measure.iter().all(|extra| has(run, extra)));
-        (reached || finished) && measured && !lab.opening() && !lab.every_run().any(Lab::checking)
+        lab.every_run().all(|run| stage.measure.iter().all(|extra| has(run, extra)))
     }
 }

@@ -48,6 +48,7 @@ impl Lab {
         swap(&mut self.status, &mut other.status);
         swap(&mut self.checks, &mut other.checks);
         swap(&mut self.shifts, &mut other.shifts);
+        swap(&mut self.context_costs, &mut other.context_costs);
         swap(&mut self.fitted, &mut other.fitted);
         swap(&mut self.failure, &mut other.failure);
         self.others.sort_by_key(|other| other.run);

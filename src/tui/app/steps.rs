@@ -2,6 +2,7 @@
 //! value cursor.
 
 use super::Lab;
+use crate::lesson::AxisName;
 use crate::series::Series;
 use crate::train::{History, TrainingTime};
 use crate::tui::message::Move;
@@ -26,6 +27,16 @@ pub enum AxisUnit {
     Seconds,
     /// Floating-point operations of training.
     Operations,
+}
+
+impl From<AxisName> for AxisUnit {
+    fn from(name: AxisName) -> Self {
+        match name {
+            AxisName::Steps => Self::Steps,
+            AxisName::Seconds => Self::Seconds,
+            AxisName::Operations => Self::Operations,
+        }
+    }
 }
 
 impl AxisUnit {
@@ -105,6 +116,11 @@ impl Extent<'_> {
 }
 
 impl StepsAxis {
+    /// The whole run over this unit.
+    pub fn of(unit: AxisUnit, log: bool) -> Self {
+        Self { unit, log, ..Self::default() }
+    }
+
     /// Another unit; all of the run is shown, and the cursor stays at its step.
     fn next_unit(&mut self) {
         (self.unit, self.window) = (self.unit.next(), None);

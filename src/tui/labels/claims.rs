@@ -20,8 +20,14 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::LossOver(reference) => format!("loss over {}'s", label(*reference)),
         Quantity::MedianOver(reference) => format!("median loss over {}'s", label(*reference)),
         Quantity::ReferenceLossOver(one, other) => format!("loss of {} over {}'s", label(*one), label(*other)),
+        Quantity::ReferenceOperationsOver(one, other) => {
+            format!("operations of {} over {}'s", label(*one), label(*other))
+        }
         Quantity::LossOverFir(length) => format!("loss over a {length}-token linear filter's"),
         Quantity::LossOverPreset(name) => format!("loss over that of {name}"),
+        Quantity::KeptOver(pairs, others) => format!("memory at {pairs} pairs over {others}"),
+        Quantity::OperationsOver(pairs, others) => format!("operations at {pairs} pairs over {others}"),
+        Quantity::WeightAboveOverBeside => "weight of a cell above over one beside".to_owned(),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
         Quantity::NearestNone => "no reference is near".to_owned(),
@@ -45,8 +51,12 @@ fn unit(quantity: &Quantity) -> Unit {
         Quantity::LossOver(_)
         | Quantity::MedianOver(_)
         | Quantity::ReferenceLossOver(..)
+        | Quantity::ReferenceOperationsOver(..)
         | Quantity::LossOverFir(_)
-        | Quantity::LossOverPreset(_) => Unit::Factor,
+        | Quantity::LossOverPreset(_)
+        | Quantity::KeptOver(..)
+        | Quantity::OperationsOver(..)
+        | Quantity::WeightAboveOverBeside => Unit::Factor,
         Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }

@@ -12,6 +12,7 @@ pub fn label(reference: Reference) -> String {
         Reference::GdFree(k) => format!("GD-{k} free η"),
         Reference::GdMomentum(k) => format!("GD-{k} momentum"),
         Reference::GdForgetting => "GD-1 forgetting".to_owned(),
+        Reference::GdDistance => "GD-1 by distance".to_owned(),
         Reference::GdPlusPlus => "GD++".to_owned(),
         Reference::GdPlusPlusQuery => "GD++ with x_q".to_owned(),
         Reference::Frozen(descent) => format!("{} frozen", label(descent.into())),
@@ -25,6 +26,7 @@ pub fn label(reference: Reference) -> String {
         Reference::RecursiveLeastSquares => "RLS".to_owned(),
         Reference::RlsForgetting => "RLS forgetting".to_owned(),
         Reference::Kalman => "Kalman filter".to_owned(),
+        Reference::Kriging => "kriging".to_owned(),
         Reference::Bayes => "Bayes".to_owned(),
     }
 }
@@ -38,6 +40,7 @@ pub fn phrase(reference: Reference) -> String {
         Reference::GdFree(k) => format!("{k} GD steps of free sizes"),
         Reference::GdMomentum(k) => format!("{k} GD steps with momentum"),
         Reference::GdForgetting => "one GD step with forgetting".to_owned(),
+        Reference::GdDistance => "one GD step weighted by distance".to_owned(),
         Reference::GdPlusPlus => "preconditioned GD".to_owned(),
         Reference::GdPlusPlusQuery => "preconditioned GD with the query in its sums".to_owned(),
         Reference::Frozen(Descent::Gd(1)) => "one GD step with its gain as trained".to_owned(),
@@ -52,6 +55,7 @@ pub fn phrase(reference: Reference) -> String {
         Reference::RecursiveLeastSquares => "recursive least squares".to_owned(),
         Reference::RlsForgetting => "recursive least squares with forgetting".to_owned(),
         Reference::Kalman => "the Kalman filter".to_owned(),
+        Reference::Kriging => "kriging, the exact posterior mean".to_owned(),
         Reference::Bayes => "the Bayes optimum".to_owned(),
     }
 }
@@ -80,6 +84,7 @@ fn group(reference: Reference) -> Group {
         | Reference::GdFree(_)
         | Reference::GdMomentum(_)
         | Reference::GdForgetting
+        | Reference::GdDistance
         | Reference::Frozen(Descent::Gd(_) | Descent::GdFree(_) | Descent::GdForgetting) => Group::Descent,
         Reference::GdPlusPlus
         | Reference::GdPlusPlusQuery
@@ -89,7 +94,7 @@ fn group(reference: Reference) -> Group {
         Reference::LeastSquares | Reference::Ridge | Reference::RecursiveLeastSquares | Reference::RlsForgetting => {
             Group::Solved
         }
-        Reference::Kalman | Reference::Bayes => Group::Bayesian,
+        Reference::Kalman | Reference::Kriging | Reference::Bayes => Group::Bayesian,
     }
 }
 

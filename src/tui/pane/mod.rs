@@ -75,10 +75,12 @@ panes! {
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
     Cost: cost, "cost", LowerLeft;
+    ContextCost: context_cost, "context cost", LowerLeft;
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;
     Predictions: predictions, "predictions", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
+    Cells: cells, "cells", LowerRight;
     Claims: claims, "claims", LowerRight;
 }
 

@@ -28,10 +28,14 @@ impl Sampling {
     pub fn of(task: &Task, layout: Layout) -> Self {
         let shape = task.shape();
         match task {
-            Task::Linear(linear) if linear.distractors <= MOST_DISTRACTORS => {
+            Task::Linear(linear) if linear.distractors <= MOST_DISTRACTORS && layout != Layout::QueryMiddle => {
                 Self::Own(OwnSampling { task: linear.clone(), layout, shape })
             }
-            Task::Linear(_) | Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => Self::Rows,
+            Task::Linear(_)
+            | Task::Sine(_)
+            | Task::Classification(_)
+            | Task::Differentiation(_)
+            | Task::LinearGrid(_) => Self::Rows,
         }
     }
 
@@ -59,7 +63,7 @@ impl Sampling {
         };
         let gaps = match layout {
             Layout::Interleaved | Layout::QueryFirst => outputs < dim,
-            Layout::Joined => true,
+            Layout::Joined | Layout::QueryMiddle => true,
             Layout::Product => false,
         };
         Some(format!(

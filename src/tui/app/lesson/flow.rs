@@ -2,7 +2,7 @@
 
 use super::{LessonPhase, LessonScreen};
 use crate::lesson::{Extra, Lesson};
-use crate::tui::app::App;
+use crate::tui::app::{App, Lab, StepsAxis};
 use crate::tui::effects::Effect;
 use crate::tui::message::LessonAction;
 use crate::tui::pane::Pane;
@@ -71,7 +71,8 @@ impl App {
         let before = screen.lesson.runs(screen.stage).to_vec();
         let same = screen.phase == LessonPhase::Watching && before == screen.lesson.runs(stage);
         let paused = screen.waits;
-        (screen.phase, screen.stage, screen.waits) = (LessonPhase::Watching, stage, false);
+        (screen.phase, screen.stage) = (LessonPhase::Watching, stage);
+        (screen.waits, screen.measuring) = (false, false);
         let Some(content) = screen.lesson.stages.get(stage).cloned() else { return vec![] };
         let mut effects = Vec::new();
         if !same {
@@ -88,18 +89,10 @@ impl App {
             effects.push(Effect::Order(Order::Resume));
         }
         effects.extend(content.pace.map(|pace| Effect::Order(Order::Pace(Some(pace)))));
-        let runs = screen.lesson.runs(stage).len();
-        for extra in content.measure {
-            let order = match extra {
-                Extra::Shifts => Order::Shift,
-                Extra::Fits => Order::Fit,
-            };
-            let of_run = |run| [Order::Focus(run), order.clone()];
-            let orders = (0..runs).flat_map(of_run).chain([Order::Focus(0)]);
-            effects.extend(orders.map(Effect::Order));
-        }
         if same {
             self.show_stage();
+            // Runs that have stopped report nothing more.
+            effects.extend(self.follow_lesson());
         }
         effects
     }
@@ -111,12 +104,8 @@ impl App {
         // The last one that is brought to the front has the focus.
         stage.panes.iter().rev().for_each(|pane| lab.focus_on(Pane::from(*pane)));
         lab.zoom = stage.zoom;
-        for extra in &stage.measure {
-            // What was measured before is not of this stage.
-            match extra {
-                Extra::Shifts => lab.for_every_run(|run| run.shifts.clear()),
-                Extra::Fits => lab.for_every_run(|run| run.fitted = None),
-            }
+        if let Some(axis) = stage.axis {
+            lab.steps = StepsAxis::of(axis.into(), stage.log);
         }
         self.show_caption();
     }
@@ -138,8 +127,17 @@ impl App {
 
     /// The runs have reported: goes on to the next stage where this one has ended.
     pub(in crate::tui::app) fn follow_lesson(&mut self) -> Vec<Effect> {
-        let (Some(screen), Some(lab)) = (&mut self.lesson, &self.lab) else { return vec![] };
-        if screen.phase != LessonPhase::Watching || screen.waits || !screen.has_ended(lab) {
+        let (Some(screen), Some(lab)) = (&mut self.lesson, &mut self.lab) else { return vec![] };
+        if screen.phase != LessonPhase::Watching || screen.waits || !screen.has_reached_end(lab) {
+            return vec![];
+        }
+        if !std::mem::replace(&mut screen.measuring, true) {
+            let effects = measure(screen, lab);
+            if !effects.is_empty() {
+                return effects;
+            }
+        }
+        if !screen.has_measured(lab) {
             return vec![];
         }
         let next = screen.stage + 1;
@@ -183,4 +181,30 @@ impl App {
         (screen.stage, screen.waits) = (first.unwrap_or(screen.stage), false);
         self.show_stage();
     }
+}
+
+/// The orders to measure in every run what the stage asks for; what was measured before is dropped.
+fn measure(screen: &LessonScreen, lab: &mut Lab) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for extra in screen.stage().iter().flat_map(|stage| &stage.measure) {
+        let (order, runs) = match extra {
+            Extra::Shifts => {
+                lab.for_every_run(|run| run.shifts.clear());
+                (Order::Shift, lab.runs())
+            }
+            Extra::Fits => {
+                lab.for_every_run(|run| run.fitted = None);
+                (Order::Fit, lab.runs())
+            }
+            // Those of the other runs' models are the same.
+            Extra::Costs => {
+                lab.for_every_run(|run| run.context_costs.clear());
+                (Order::ContextCosts, 1)
+            }
+        };
+        let of_run = |run| [Order::Focus(run), order.clone()];
+        let orders = (0..runs).flat_map(of_run).chain([Order::Focus(lab.run)]);
+        effects.extend(orders.map(Effect::Order));
+    }
+    effects
 }
