@@ -112,6 +112,12 @@ fn handle(turns: &mut [Turn], focus: &mut usize, order: &Order) {
             return;
         }
         Order::Resume | Order::Step => (true, true),
+        Order::Pause
+        | Order::StopAt(_)
+        | Order::Pace(_)
+        | Order::SlowDown(_)
+        | Order::Restart { .. }
+        | Order::Save { .. } => (true, false),
         Order::ScaleLr(_) | Order::Shift | Order::Fit | Order::ContextCosts | Order::GoTo(_) | Order::Fork(_) => {
             (false, false)
         }
