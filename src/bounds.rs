@@ -43,6 +43,10 @@ bounded! {
     scale: f64 = 1e-6..=1e6;
     /// A standard deviation that may be zero.
     noise: f64 = 0.0..=1e6;
+    /// The ratio of the largest to the smallest eigenvalue of a covariance.
+    condition: f64 = 1.0..=1e6;
+    /// The correlation of neighbours in a stationary sequence.
+    correlation: f64 = -0.999..=0.999;
     /// A count that may be zero.
     count: usize = 0..=10_000;
     /// Classes of a classification task.

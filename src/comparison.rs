@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::bounds;
 use crate::numbers::{count, percent, significant};
 use crate::preset::{self, Preset};
-use crate::train::{History, Measurement, TrainingTime};
+use crate::reference::Reference;
+use crate::train::{History, Measurement, TrainingTime, best_learner};
 
 /// How far above a level a loss may be that counts as having reached it.
 const WITHIN: f64 = 0.01;
@@ -39,6 +40,38 @@ pub struct Measured {
     /// "none" where no reference is near.
     pub nearest: String,
     pub nearest_distance: Option<f64>,
+    pub map: MapPlace,
+}
+
+/// Where a run lies on the map of learners.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MapPlace {
+    /// Relative distance from GD-1.
+    pub gd_1_distance: Option<f64>,
+    /// The best learner for the task.
+    pub best_learner: Option<String>,
+    /// Relative distance from it.
+    pub best_distance: Option<f64>,
+}
+
+impl MapPlace {
+    fn of(distances: &[(Reference, f64)]) -> Self {
+        let best = best_learner(distances.iter().map(|(reference, _)| *reference));
+        let to =
+            |name: Reference| distances.iter().find(|(reference, _)| *reference == name).map(|(_, distance)| *distance);
+        Self {
+            gd_1_distance: to(Reference::Gd(1)),
+            best_learner: best.map(|best| best.to_string()),
+            best_distance: best.and_then(to),
+        }
+    }
+
+    /// From the object that `innerloop train --json` prints.
+    fn of_report(report: &Value) -> Self {
+        let distance = |reference: Reference| report.pointer(&format!("/equivalence/distances/{reference}"))?.as_f64();
+        let known = Reference::ALL.into_iter().filter_map(|reference| Some((reference, distance(reference)?)));
+        Self::of(&known.collect::<Vec<_>>())
+    }
 }
 
 impl Measured {
@@ -51,6 +84,7 @@ impl Measured {
             descent_loss: number("/references/gd-1/loss"),
             nearest: report.pointer("/equivalence/nearest").and_then(Value::as_str).unwrap_or("none").to_owned(),
             nearest_distance: number("/equivalence/nearest_distance"),
+            map: MapPlace::of_report(report),
         }
     }
 
@@ -64,6 +98,7 @@ impl Measured {
             descent_loss,
             nearest: equal.nearest_within().map_or_else(|| "none".to_owned(), |nearest| nearest.to_string()),
             nearest_distance: finite(equal.nearest_distance()),
+            map: MapPlace::of(&equal.distances),
         }
     }
 }
@@ -89,12 +124,18 @@ pub struct Row {
     pub parameters: usize,
     /// `null` if they are not known.
     pub flops_per_query: Option<u64>,
+    /// Relative distance of the answers from those of GD-1.
+    pub gd_1_distance: Option<f64>,
+    /// The best learner for the task, and the relative distance from it.
+    pub best_learner: Option<String>,
+    pub best_distance: Option<f64>,
 }
 
 impl Row {
     /// The row of a run; `level` is the loss whose reaching is timed.
     pub fn of(run: &Compared<'_>, level: f64) -> Self {
-        let Measured { step, eval_loss, descent_loss, nearest, nearest_distance } = run.measured.clone();
+        let Measured { step, eval_loss, descent_loss, nearest, nearest_distance, map } = run.measured.clone();
+        let MapPlace { gd_1_distance, best_learner, best_distance } = map;
         let mut buckets = run.history.eval_loss.buckets().iter();
         let steps_to_level =
             buckets.find(|bucket| f64::from(bucket.mean) <= level * (1.0 + WITHIN)).map(|bucket| bucket.step);
@@ -113,6 +154,9 @@ impl Row {
             seconds_to_level: steps_to_level.and_then(|step| run.time.until(step)),
             parameters: run.preset.parameters(),
             flops_per_query: run.preset.query_flops(),
+            gd_1_distance,
+            best_learner,
+            best_distance,
         }
     }
 
@@ -136,23 +180,26 @@ impl Row {
             self.seconds_to_level.map_or_else(none, |seconds| significant(seconds, 3)),
             count(self.parameters as u64),
             self.flops_per_query.map_or_else(none, count),
+            self.gd_1_distance.map_or_else(none, percent),
+            self.best_distance.map_or_else(none, percent),
         ]
     }
 }
 
-/// The names of the columns; `level` is what the loss is to reach: a reference or a number.
-fn head(level: &str) -> Vec<String> {
+/// The names of the columns; `level` is what the loss is to reach: a reference or a number. `best` is the best learner.
+fn head(level: &str, best: &str) -> Vec<String> {
     let (steps, seconds) = (format!("steps to {level}"), format!("seconds to {level}"));
     ["run", "seed", "changed", "step", "loss", "loss / gd-1", "nearest", &steps, &seconds, "parameters"]
         .into_iter()
-        .chain(["operations per query"])
+        .chain(["operations per query", "from gd-1", &format!("from {best}")])
         .map(str::to_owned)
         .collect()
 }
 
 /// The table as cells, its head first.
 pub fn table(rows: &[Row], level: &str) -> Vec<Vec<String>> {
-    [head(level)].into_iter().chain(rows.iter().map(Row::cells)).collect()
+    let best = rows.iter().find_map(|row| row.best_learner.as_deref()).unwrap_or("the best");
+    [head(level, best)].into_iter().chain(rows.iter().map(Row::cells)).collect()
 }
 
 /// How the tasks of two presets differ: what the first has, and what the second has instead; `None` if they are the

@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("optim", &["bounds", "series", "nn"]),
     ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
     ("train", &["bounds", "system", "series", "numbers", "simd", "task", "reference", "nn", "optim", "preset"]),
-    ("comparison", &["bounds", "numbers", "preset", "train"]),
+    ("comparison", &["bounds", "numbers", "preset", "reference", "train"]),
     ("lesson", &["bounds", "system", "reference", "preset"]),
     ("session", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train"]),
     ("sweep", &["bounds", "series", "system", "preset", "train"]),

@@ -137,6 +137,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-distance", zoomed(Pane::Distance)),
         ("zoomed-context", zoomed(Pane::Context)),
         ("zoomed-cost", zoomed(Pane::Cost)),
+        ("zoomed-map", zoomed(Pane::Map)),
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (

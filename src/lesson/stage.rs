@@ -81,6 +81,7 @@ pub enum PaneName {
     Distance,
     Context,
     Cost,
+    Map,
     ContextCost,
     Fit,
     Runs,

@@ -5,8 +5,9 @@
 //! | `weights` W | the task's true weights, N(0, s_w²), (d_out, d) |
 //! | `range` r | the input range: x ~ U(−r/2, r/2)^d |
 //!
-//! Two options make the task harder: drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, where the query's target
-//! uses the last W; and distractors, m of the N targets being N(0, 1) samples independent of x. They exclude each
+//! Options make the task harder: drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, where the query's target
+//! uses the last W; distractors, m of the N targets being N(0, 1) samples independent of x; coordinates of x of unequal
+//! variance; noise with memory; and pairs in another order than they were sampled in. Drift and distractors exclude each
 //! other, because none of the reference learners is optimal for both together.
 
 use anyhow::{Result, ensure};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::variates::sample_normal;
 use super::{BatchSlices, InputDistribution, Layout, Shape, StreamKey, rng_x16};
 use crate::bounds;
-use crate::simd::{self, Buffer, Lane, ZERO, add_scaled, lanewise, plus_product, split, split_mut, unpack};
+use crate::simd::{self, Buffer, Lane, ZERO, add_scaled, each, lanewise, plus_product, split, split_mut, unpack};
 
 /// Linear regression with a new weight matrix for every sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,16 @@ pub struct Linear {
     /// τ, the standard deviation of the change of an entry of W from one pair to the next.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub drift: f64,
+    /// κ, the condition number of the covariance of x: the variances of its coordinates fall geometrically, the first is
+    /// κ times the last, and their mean stays r²/12. The same coordinates in every task, so a model can learn them.
+    #[serde(default = "one", deserialize_with = "bounds::condition")]
+    pub condition: f64,
+    /// ρ of noise with memory, AR(1): ε_i = ρ ε_{i−1} + √(1 − ρ²) ξ_i, whose standard deviation is σ at every pair.
+    #[serde(default, deserialize_with = "bounds::correlation")]
+    pub noise_correlation: f64,
+    /// The pairs stand in a random order. Everything else is as without it, number by number.
+    #[serde(default)]
+    pub shuffled: bool,
 }
 
 /// d_out of a linear task.
@@ -80,16 +91,27 @@ impl Linear {
         };
         let mut words =
             format!("linear regression, {kind} targets  d {}  N {}  r {}", self.dim, self.context, self.range);
-        let extras = [("σ", self.noise), ("τ", self.drift), ("distractors", self.distractors as f64)];
-        for (symbol, value) in extras.into_iter().filter(|(_, value)| *value > 0.0) {
+        let condition = if self.condition > 1.0 { self.condition } else { 0.0 };
+        let extras = [
+            ("σ", self.noise),
+            ("ρ", self.noise_correlation),
+            ("τ", self.drift),
+            ("κ", condition),
+            ("distractors", self.distractors as f64),
+        ];
+        for (symbol, value) in extras.into_iter().filter(|(_, value)| *value != 0.0) {
             words += &format!("  {symbol} {value}");
         }
-        words
+        words + if self.shuffled { "  shuffled" } else { "" }
     }
 
     /// Returns an error if the fields contradict each other.
     pub fn check(&self) -> Result<()> {
-        let Self { context, distractors, drift, .. } = *self;
+        let Self { context, distractors, drift, noise, noise_correlation, .. } = *self;
+        ensure!(
+            noise_correlation == 0.0 || noise > 0.0,
+            "task.noise_correlation: without noise there is nothing to correlate: set task.noise above 0"
+        );
         ensure!(distractors <= context, "task.distractors: {distractors} of {context} targets cannot be replaced");
         ensure!(
             distractors == 0 || drift == 0.0,
@@ -105,6 +127,10 @@ impl Linear {
         sample_normal(rng, self.weight_scale as f32, &mut weights);
         self.inputs.sample(rng, self.range, x);
         self.inputs.sample(rng, self.range, query);
+        let scales = self.scales();
+        for inputs in x.chunks_mut(dim).chain([&mut *query]) {
+            inputs.iter_mut().zip(&scales).for_each(|(x, scale)| *x *= scale);
+        }
         let mut steps = vec![0.0; if self.drift > 0.0 { weights.len() } else { 0 }];
         for (i, (x, y)) in x.chunks(dim).zip(y.chunks_mut(outputs)).enumerate() {
             if i > 0 {
@@ -117,16 +143,50 @@ impl Linear {
         if self.noise > 0.0 {
             let mut noise = vec![0.0; y.len()];
             sample_normal(rng, self.noise as f32, &mut noise);
+            let (before, fresh) = self.noise_memory();
+            for i in outputs..if before == 0.0 { 0 } else { noise.len() } {
+                noise[i] = before * noise[i - outputs] + fresh * noise[i];
+            }
             y.iter_mut().zip(noise).for_each(|(y, noise)| *y += noise);
         }
         for pair in index::sample(rng, y.len() / outputs, self.distractors) {
             sample_normal(rng, 1.0, &mut y[pair * outputs..][..outputs]);
         }
+        if self.shuffled {
+            // Fisher–Yates.
+            for last in (1..y.len() / outputs).rev() {
+                let other = rng.gen_range(0..=last);
+                (0..dim).for_each(|j| x.swap(last * dim + j, other * dim + j));
+                (0..outputs).for_each(|j| y.swap(last * outputs + j, other * outputs + j));
+            }
+        }
     }
 
-    /// Whether the task has neither drift nor distractors, so that [`sample_x16`](Self::sample_x16) can sample it.
+    /// What each coordinate of x is multiplied by; nothing where all have the same variance. Their mean square is 1.
+    fn scales(&self) -> Vec<f32> {
+        if self.condition == 1.0 || self.dim == 1 {
+            return Vec::new();
+        }
+        let variance = |j: usize| self.condition.powf(-(j as f64) / (self.dim - 1) as f64);
+        let mean = (0..self.dim).map(variance).sum::<f64>() / self.dim as f64;
+        (0..self.dim).map(|j| (variance(j) / mean).sqrt() as f32).collect()
+    }
+
+    /// ρ and √(1 − ρ²).
+    fn noise_memory(&self) -> (f32, f32) {
+        let correlation = self.noise_correlation;
+        (correlation as f32, (1.0 - correlation * correlation).sqrt() as f32)
+    }
+
+    /// Whether the task has neither drift nor distractors and keeps the order of its pairs, so that
+    /// [`sample_x16`](Self::sample_x16) can sample it.
     pub fn is_plain(&self) -> bool {
-        self.drift == 0.0 && self.distractors == 0
+        self.drift == 0.0 && self.distractors == 0 && !self.shuffled
+    }
+
+    /// Whether all coordinates of x have the same variance, noise has no memory and pairs keep their order.
+    pub fn is_standard(&self) -> bool {
+        self.condition == 1.0 && self.noise_correlation == 0.0 && !self.shuffled
     }
 
     /// Random words that a plain task without noise takes: for W, for all x, for x_q. Normal numbers come in pairs; of
@@ -152,7 +212,7 @@ impl Linear {
         let sizes = self.packed_sizes();
         let mut packed = Buffer::uninit(sizes.iter().sum());
         let [x, y, query, target, weights] = split_mut(&mut packed, sizes);
-        let noisy = if self.noise > 0.0 { y.len() } else { 0 };
+        let (noisy, outputs) = (if self.noise > 0.0 { y.len() } else { 0 }, target.len());
         let (counts, for_noise) = (self.words(), noisy.next_multiple_of(2));
         rng_x16::with_words(key, first, counts.iter().sum::<usize>() + for_noise, |words| {
             let (for_weights, rest) = words.split_at(counts[0]);
@@ -167,11 +227,25 @@ impl Linear {
                     }
                 }
             }
+            let scales = self.scales();
+            for inputs in x.chunks_exact_mut(self.dim).chain([&mut *query]) {
+                for (x, scale) in inputs.iter_mut().zip(&scales) {
+                    lanewise();
+                    let own = *x;
+                    *x = each(|l| own[l] * scale);
+                }
+            }
             targets_x16(weights, x, query.len(), y);
             targets_x16(weights, query, query.len(), target);
             if noisy > 0 {
                 let mut noise = Buffer::uninit(noisy);
                 rng_x16::sample_normal(&rest[..for_noise], self.noise as f32, &mut noise);
+                let (before, fresh) = self.noise_memory();
+                for i in outputs..if before == 0.0 { 0 } else { noisy } {
+                    lanewise();
+                    let (last, own) = (noise[i - outputs], noise[i]);
+                    noise[i] = each(|l| before * last[l] + fresh * own[l]);
+                }
                 y.iter_mut().zip(&*noise).for_each(|(y, noise)| add_scaled(y, 1.0, noise));
             }
         });
@@ -257,10 +331,15 @@ mod tests {
             noise: 0.0,
             distractors: 0,
             drift: 0.0,
+            condition: 1.0,
+            noise_correlation: 0.0,
+            shuffled: false,
         };
         let noisy = Linear { noise: 0.3, inputs: InputDistribution::Normal, ..plain.clone() };
         let scalar = Linear { dim: 4, outputs: Outputs::Scalar, noise: 0.1, ..plain.clone() };
-        for task in [plain, noisy, scalar] {
+        let conditioned = Linear { condition: 30.0, noise_correlation: 0.9, ..noisy.clone() };
+        let narrow = Linear { dim: 1, noise_correlation: -0.5, ..conditioned.clone() };
+        for task in [plain, noisy, scalar, conditioned, narrow] {
             let shape @ Shape { dim, outputs, context } = task.shape();
             let mut one_by_one = Batch::zeros(37, shape);
             let x = one_by_one.x.chunks_mut(context * dim).zip(one_by_one.query.chunks_mut(dim));

@@ -104,6 +104,23 @@ impl Task {
         }
     }
 
+    /// Whether `other` is this task with its pairs in a random order: then the same key samples the same pairs of both.
+    pub fn differs_in_order(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Linear(own), Self::Linear(other)) => {
+                !own.shuffled && other.shuffled && Linear { shuffled: false, ..other.clone() } == *own
+            }
+            (
+                Self::Linear(_)
+                | Self::Sine(_)
+                | Self::Classification(_)
+                | Self::Differentiation(_)
+                | Self::LinearGrid(_),
+                _,
+            ) => false,
+        }
+    }
+
     /// The loss of the task.
     pub fn objective(&self) -> Objective {
         match self {

@@ -14,6 +14,9 @@ fn line() -> Linear {
         noise: 0.0,
         distractors: 0,
         drift: 0.0,
+        condition: 1.0,
+        noise_correlation: 0.0,
+        shuffled: false,
     }
 }
 
@@ -71,6 +74,68 @@ fn drift_with_distractors_and_too_many_distractors_are_errors() {
     let refused = |task: Linear| Task::Linear(task).check(Layout::Joined).unwrap_err().to_string();
     assert!(refused(Linear { drift: 0.1, distractors: 1, ..line() }).starts_with("task.drift: "));
     assert!(refused(Linear { distractors: 9, ..line() }).starts_with("task.distractors: 9 of 8"));
+}
+
+#[test]
+fn the_variances_of_the_coordinates_fall_by_the_condition_number_and_keep_their_mean() {
+    for inputs in [InputDistribution::Uniform, InputDistribution::Normal] {
+        let batch = sample(&Task::Linear(Linear { dim: 4, condition: 27.0, inputs, ..line() }), 10_000);
+        for x in [&batch.x, &batch.query] {
+            let variance = |j: usize| mean(x.chunks(4).map(|x| f64::from(x[j]).powi(2)));
+            let all: Vec<f64> = (0..4).map(variance).collect();
+            // r²/12 with r = 2.
+            assert!((all.iter().sum::<f64>() / 4.0 * 3.0 - 1.0).abs() < 0.05, "{all:?}");
+            assert!(all.windows(2).all(|pair| (pair[0] / pair[1] / 3.0 - 1.0).abs() < 0.1), "{all:?}");
+        }
+        // Targets are those of the inputs as they are.
+        let plain = Task::Linear(Linear { dim: 4, inputs, ..line() });
+        assert!(sample(&plain, 10).x.iter().zip(&batch.x).all(|(plain, scaled)| (plain == scaled) == (*plain == 0.0)));
+    }
+}
+
+#[test]
+fn noise_with_memory_has_its_correlation_and_the_same_variance_at_every_pair() {
+    for correlation in [0.8, -0.5] {
+        let task = Linear { noise: 0.5, noise_correlation: correlation, ..line() };
+        let batch = sample(&Task::Linear(task), 20_000);
+        let noise: Vec<Vec<f64>> = batch
+            .x
+            .chunks(8)
+            .zip(batch.y.chunks(8))
+            .zip(batch.query.iter().zip(&batch.target))
+            .map(|((x, y), (query, target))| {
+                let slope = f64::from(*target) / f64::from(*query);
+                x.iter().zip(y).map(|(x, y)| f64::from(*y) - slope * f64::from(*x)).collect()
+            })
+            .collect();
+        for pair in [0, 3, 7] {
+            let variance = mean(noise.iter().map(|noise| noise[pair].powi(2)));
+            assert!((variance / 0.25 - 1.0).abs() < 0.05, "{pair}: {variance}");
+        }
+        let product = |apart: usize| mean(noise.iter().map(|noise| noise[2] * noise[2 + apart] / 0.25));
+        assert!((product(1) - correlation).abs() < 0.03 && (product(2) - correlation * correlation).abs() < 0.03);
+    }
+}
+
+#[test]
+fn shuffled_pairs_are_the_same_pairs_in_another_order() {
+    let task = Linear { dim: 3, drift: 0.2, noise: 0.1, ..line() };
+    let shuffled = Linear { shuffled: true, ..task.clone() };
+    assert!(Task::Linear(task.clone()).differs_in_order(&Task::Linear(shuffled.clone())));
+    let [own, other] = [task, shuffled].map(|task| sample(&Task::Linear(task), 4_000));
+    assert_eq!((&own.query, &own.target), (&other.query, &other.target));
+    let pairs = |batch: &Batch, index: usize| -> Vec<(Vec<f32>, f32)> {
+        let x = batch.x[index * 24..][..24].chunks(3).map(<[f32]>::to_vec);
+        x.zip(batch.y[index * 8..][..8].iter().copied()).collect()
+    };
+    // Where the first pair went, of all tasks.
+    let mut places = [0; 8];
+    for index in 0..4_000 {
+        let (own, other) = (pairs(&own, index), pairs(&other, index));
+        assert!(own.iter().all(|pair| other.contains(pair)));
+        places[other.iter().position(|pair| *pair == own[0]).unwrap()] += 1;
+    }
+    assert!(places.iter().all(|count| (430..570).contains(count)), "{places:?}");
 }
 
 #[test]

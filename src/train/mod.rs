@@ -35,7 +35,7 @@ pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
     CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, Fit, Grid, LayerState, LossDifference, Measurement,
-    NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, shifts,
+    NEAR, ProbeSequence, ReferenceResult, Scope, Shift, Shifted, Snapshot, TimeStep, best_learner, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{Fork, History, LrChange};

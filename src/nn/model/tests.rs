@@ -37,6 +37,9 @@ pub fn task(outputs: Outputs) -> Task {
         noise: 0.0,
         distractors: 0,
         drift: 0.0,
+        condition: 1.0,
+        noise_correlation: 0.0,
+        shuffled: false,
     })
 }
 

@@ -16,6 +16,7 @@
 //! answer is Σ v_t (k_t · q_t), the attention form of 2406.06484, and a pair costs n + m operations in place of n m.
 
 mod kernel;
+mod parallel;
 
 use dfdx::prelude::*;
 

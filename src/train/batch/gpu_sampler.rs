@@ -73,7 +73,8 @@ mod cuda {
         ) -> Option<Self> {
             let Task::Linear(task) = task else { return None };
             let shape = task.shape();
-            let strides = layout.strides(shape).filter(|_| task.is_plain() && task.noise == 0.0)?;
+            let strides =
+                layout.strides(shape).filter(|_| task.is_plain() && task.is_standard() && task.noise == 0.0)?;
             let small = |number: usize| u32::try_from(number).ok();
             let [weights, inputs, query] = task.words();
             let blocks = (weights + inputs + query).div_ceil(16);

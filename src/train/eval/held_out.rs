@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use super::super::opening::{Cancelled, Progress, Watch};
 use super::cell_weights::{ReferenceCellWeights, TASKS};
-use super::distance::{mean, median, norms, standard_error};
-use super::loss_by_pairs;
+use super::distance::{distances, mean, median, norms, standard_error};
+use super::{best_learner, loss_by_pairs};
 use crate::bounds;
 use crate::nn::model::{Architecture, GdConstants};
 use crate::preset::Preset;
@@ -42,6 +42,10 @@ pub struct ReferenceResult {
     pub loss_by_pairs: Vec<f64>,
     /// The expected loss after 0, 1, …, N pairs by formula; `None` where there is no closed form for the task.
     pub expected_by_pairs: Option<Vec<f64>>,
+    /// Relative distance of its answers from those of GD-1.
+    pub gd_1_distance: f64,
+    /// The same from those of the best learner, where there is one: see [`super::best_learner`].
+    pub best_distance: Option<f64>,
     /// Floating-point operations for one query.
     pub flops: u64,
 }
@@ -147,6 +151,8 @@ impl HeldOut {
                 median: median(&losses),
                 loss_by_pairs,
                 expected_by_pairs: tuned.expected_by_pairs(&answered),
+                gd_1_distance: f64::NAN,
+                best_distance: None,
                 flops: tuned.flops(shape_of(batch.shape)),
             });
             answers.push(solved);
@@ -167,6 +173,16 @@ impl HeldOut {
             Objective::CrossEntropy => &answers[main],
         };
         let scale = Some(mean(&norms(yardstick, batch.shape.outputs))).filter(|scale| *scale > 0.0).unwrap_or(1.0);
+        let distinct = references.iter().map(|result: &ReferenceResult| result.tuned);
+        let distinct = distinct.filter(|tuned| tuned.simplest(&prior) == tuned.reference).map(|tuned| tuned.reference);
+        let best = best_learner(distinct.collect::<Vec<_>>().into_iter());
+        let best = best.and_then(|best| references.iter().position(|result| result.tuned.reference == best));
+        let distance =
+            |from: usize, to: usize| mean(&distances(&answers[from], &answers[to], batch.shape.outputs)) / scale;
+        for (i, result) in references.iter_mut().enumerate() {
+            result.gd_1_distance = distance(i, main);
+            result.best_distance = best.map(|best| distance(i, best));
+        }
         let field = match &preset.task {
             Task::LinearGrid(grid) => Some(field(grid)),
             Task::Linear(_) | Task::Sine(_) | Task::Classification(_) | Task::Differentiation(_) => None,
@@ -270,11 +286,15 @@ fn prior(task: &Task) -> Prior {
     let unknown =
         Prior { shape, loss, weight_scale: None, noise: 0.0, drift: 0.0, moments: None, distractors: 0, field: None };
     match task {
+        // With noise that has a memory, or weights that drifted in an order that is lost, ridge and the Kalman filter are
+        // learners like others, and no posterior means.
         Task::Linear(linear) => Prior {
-            weight_scale: Some(linear.weight_scale),
+            weight_scale: Some(linear.weight_scale)
+                .filter(|_| linear.noise_correlation == 0.0 && !(linear.shuffled && linear.drift > 0.0)),
             noise: linear.noise,
             drift: linear.drift,
-            moments: Some(linear.inputs.moments(linear.range)),
+            // Closed forms are for coordinates that are alike.
+            moments: Some(linear.inputs.moments(linear.range)).filter(|_| linear.condition == 1.0),
             distractors: linear.distractors,
             ..unknown
         },
@@ -345,6 +365,14 @@ mod tests {
                 let first = result.expected_by_pairs.as_ref().unwrap()[0];
                 assert!((first / known[0].1 - 1.0).abs() < 1e-9, "{}", result.tuned.reference);
             }
+            let ends = |name| {
+                let result = held_out.references().iter().find(|result| result.tuned.reference == name).unwrap();
+                (result.gd_1_distance, result.best_distance.unwrap())
+            };
+            let best = if settings.is_empty() { Reference::LeastSquares } else { Reference::Kalman };
+            assert!(ends(Reference::Gd(1)).0 == 0.0 && ends(best).1 == 0.0, "{settings:?}");
+            // The distance is the same in both directions.
+            assert_eq!(ends(Reference::Gd(1)).1, ends(best).0);
             let names: Vec<_> = known.iter().map(|(result, _)| result.tuned.reference.to_string()).collect();
             let exact = ["cg-10", "least-squares", "ridge", "recursive-least-squares", "kalman", "bayes"];
             let expected: Vec<&str> = match settings.is_empty() {

@@ -18,5 +18,5 @@ pub use equivalence::{Equivalence, LossDifference, Measurement, Scope, measure};
 pub use fit::{Fit, fit};
 pub use held_out::{HeldOut, ReferenceResult};
 pub use hidden_state::{ContextPair, Grid, LayerState, ProbeSequence, Snapshot, TimeStep, snapshot};
-pub use nearest::NEAR;
-pub use off_distribution::{Shift, Shifted, shifts};
+pub use nearest::{NEAR, best_learner};
+pub use off_distribution::{Shift, Shifted, moved, shifts};

@@ -15,6 +15,13 @@ pub const NEAR: f64 = 0.15;
 /// References differ in distance if the difference exceeds so many standard errors.
 const ERRORS: f64 = 2.0;
 
+/// Of the references that a task tells apart, the best learner: the Kalman filter where weights drift, ridge where
+/// targets are noisy, else least squares. `None` where none of them is defined.
+pub fn best_learner(distinct: impl Iterator<Item = Reference> + Clone) -> Option<Reference> {
+    let best = [Reference::Kalman, Reference::Ridge, Reference::LeastSquares];
+    best.into_iter().find(|best| distinct.clone().any(|reference| reference == *best))
+}
+
 /// The distances of a model from the references.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distances {
@@ -44,4 +51,18 @@ pub fn measure(answers: &[f32], held_out: &HeldOut) -> Distances {
     });
     let ties = ties.map(|other| all[other].0).collect();
     Distances { least: all[least].0, ties, all }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_learner_is_the_most_general_of_those_that_differ() {
+        use Reference::{Gd, Kalman, LeastSquares, Ridge, Zero};
+        let best = |distinct: &[Reference]| best_learner(distinct.iter().copied());
+        assert_eq!(best(&[Zero, Gd(1), LeastSquares]), Some(LeastSquares));
+        assert_eq!(best(&[Zero, LeastSquares, Ridge, Kalman]), Some(Kalman));
+        assert_eq!(best(&[Zero, Gd(1)]), None);
+    }
 }

@@ -5,6 +5,7 @@
 
 use anyhow::{Result, anyhow};
 
+use super::distance::{distances, mean};
 use super::{Measurement, ReferenceResult};
 use crate::preset::Preset;
 use crate::reference::Reference;
@@ -30,6 +31,9 @@ pub struct Shift {
     pub nearest: Reference,
     /// Its relative prediction difference.
     pub nearest_distance: f64,
+    /// How far the answers moved from those to the same tasks as trained, relative to the true answers' mean norm. Only
+    /// where the tasks are the same but for the order of their pairs.
+    pub moved: Option<f64>,
 }
 
 /// A shift to be measured.
@@ -56,8 +60,15 @@ impl Shift {
             difference: equivalence.prediction_difference_relative,
             nearest: equivalence.nearest,
             nearest_distance: equivalence.nearest_distance(),
+            moved: None,
         })
     }
+}
+
+/// The distance between the answers, (B, d_out), to tasks and to the same tasks with their pairs in another order,
+/// relative to `scale`.
+pub fn moved(answers: &[f32], shuffled: &[f32], outputs: usize, scale: f64) -> f64 {
+    mean(&distances(answers, shuffled, outputs)) / scale
 }
 
 /// The shifts of a preset's task, the training tasks themselves first. Those that its model cannot read are left out.
@@ -100,6 +111,7 @@ fn settings(task: &Task) -> Vec<Setting> {
             let mut rows = times("range", "task.range", linear.range, &range);
             rows.extend(context(linear.context));
             rows.push(noise(linear));
+            rows.push(Setting { name: "shuffled pairs".to_owned(), key: "task.shuffled", value: "true".to_owned() });
             let (name, value) = match linear.inputs {
                 InputDistribution::Uniform => ("normal inputs", "Normal"),
                 InputDistribution::Normal => ("uniform inputs", "Uniform"),

@@ -29,7 +29,18 @@ impl Experiment {
     pub fn measure_shift(&self, shift: Shifted) -> Result<Shift> {
         let mut shifted = self.shifted(shift.preset)?;
         let measurement = shifted.measure_unrecorded(Scope::Subset)?;
-        Shift::new(shift.name, measurement, shifted.references())
+        let moved = match self.preset.task.differs_in_order(&shifted.preset.task) {
+            true => Some(self.moved_by(&shifted)?),
+            false => None,
+        };
+        Ok(Shift { moved, ..Shift::new(shift.name, measurement, shifted.references())? })
+    }
+
+    /// How far the answers of the same weights to the same tasks, their pairs in another order, are from this run's.
+    fn moved_by(&self, shuffled: &Self) -> Result<f64> {
+        let answers = |of: &Self| of.run.read(|run| run.predict(of.held_out.batch()));
+        let outputs = self.preset.task.shape().outputs;
+        Ok(eval::moved(&answers(self)?, &answers(shuffled)?, outputs, self.held_out.scale()))
     }
 
     /// Which learners explain the answers of the present weights, and with which parameters; the best first.

@@ -118,6 +118,21 @@ pub fn stroke(reference: Reference) -> Stroke {
     }
 }
 
+/// The indices of the iterations of one algorithm, in their order: of descent, of conjugate gradients, of Newton.
+pub fn iterations(references: &[Reference]) -> [Vec<usize>; 3] {
+    let algorithms: [fn(Reference) -> Option<u32>; 3] = [
+        |reference| if let Reference::Gd(k) = reference { Some(k) } else { None },
+        |reference| if let Reference::Cg(k) = reference { Some(k) } else { None },
+        |reference| if let Reference::Newton(k) = reference { Some(k) } else { None },
+    ];
+    algorithms.map(|iterations| {
+        let members = references.iter().enumerate().filter_map(|(i, reference)| Some((iterations(*reference)?, i)));
+        let mut members: Vec<(u32, usize)> = members.collect();
+        members.sort_unstable();
+        members.into_iter().map(|(_, i)| i).collect()
+    })
+}
+
 /// The mark that a reference's points have. The model's is "●".
 pub fn mark(reference: Reference) -> &'static str {
     match group(reference) {

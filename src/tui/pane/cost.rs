@@ -43,7 +43,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
             style: theme.role(labels::role(reference)),
         }
     }));
-    let lines = ladders(&references).into_iter().map(|ladder| ladder.into_iter().map(|i| first + i).collect()).collect();
+    let lines = labels::iterations(&references.iter().map(|result| result.tuned.reference).collect::<Vec<_>>()).into_iter().map(|ladder| ladder.into_iter().map(|i| first + i).collect()).collect();
     let (x, y) = axes(&points);
     Scatter { x, unit: "flop", y, points: &points, lines, muted: theme.muted() }.render(area, buffer);
 }
@@ -80,25 +80,6 @@ fn by_importance<'a>(references: &'a [ReferenceResult], named: &[Reference]) -> 
     ordered
 }
 
-/// The indices of the iterations of one algorithm, in their order.
-fn ladders(references: &[&ReferenceResult]) -> Vec<Vec<usize>> {
-    let iterations: [fn(Reference) -> Option<u32>; 3] = [
-        |reference| if let Reference::Gd(k) = reference { Some(k) } else { None },
-        |reference| if let Reference::Cg(k) = reference { Some(k) } else { None },
-        |reference| if let Reference::Newton(k) = reference { Some(k) } else { None },
-    ];
-    let ladder = |steps: fn(Reference) -> Option<u32>| {
-        let mut members: Vec<(u32, usize)> = references
-            .iter()
-            .enumerate()
-            .filter_map(|(i, result)| Some((steps(result.tuned.reference)?, i)))
-            .collect();
-        members.sort_unstable();
-        members.into_iter().map(|(_, i)| i).collect()
-    };
-    iterations.map(ladder).into_iter().collect()
-}
-
 /// Around all points that lie not far below the model and descent.
 fn axes(points: &[Point]) -> (Scale, Scale) {
     let usable = |value: &f64| value.is_finite() && *value > 0.0;
@@ -120,11 +101,11 @@ mod tests {
 
     fn result(reference: Reference, loss: f64, flops: u64) -> ReferenceResult {
         let tuned = Tuned::plain(reference);
-        ReferenceResult { tuned, loss, loss_standard_error: 0.0, median: loss, loss_by_pairs: vec![], expected_by_pairs: None, flops }
+        ReferenceResult { tuned, loss, loss_standard_error: 0.0, median: loss, loss_by_pairs: vec![], expected_by_pairs: None, flops, gd_1_distance: 0.0, best_distance: None }
     }
 
     #[test]
-    fn named_references_come_first_and_ladders_are_in_order() {
+    fn named_references_come_first_and_iterations_are_in_order() {
         let all = [
             result(Reference::Gd(2), 0.2, 9),
             result(Reference::Frozen(Descent::Gd(1)), 0.9, 3),
@@ -134,7 +115,7 @@ mod tests {
         let ordered = by_importance(&all, &[Reference::Cg(1)]);
         let names: Vec<_> = ordered.iter().map(|result| result.tuned.reference).collect();
         assert_eq!(names, [Reference::Cg(1), Reference::Gd(2), Reference::Gd(1)]);
-        assert_eq!(ladders(&ordered), [vec![2, 1], vec![0], vec![]]);
+        assert_eq!(labels::iterations(&names), [vec![2, 1], vec![0], vec![]]);
     }
 
     #[test]

@@ -75,6 +75,7 @@ panes! {
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
     Cost: cost, "cost", LowerLeft;
+    Map: map, "map", LowerLeft;
     ContextCost: context_cost, "context cost", LowerLeft;
     Fit: fit, "fit", LowerLeft;
     Runs: runs, "runs", LowerLeft;

@@ -12,7 +12,7 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{width, wrap};
 
 /// The columns of the table by their importance: those that do not fit are left out from the end.
-const IMPORTANCE: [usize; 11] = [0, 1, 4, 5, 6, 7, 8, 2, 9, 10, 3];
+const IMPORTANCE: [usize; 13] = [0, 1, 4, 5, 6, 7, 8, 2, 11, 12, 9, 10, 3];
 /// The column that is shortened where there is no space for all of its text: what was changed.
 const CHANGED: usize = 2;
 
@@ -99,11 +99,11 @@ mod tests {
 
     #[test]
     fn columns_that_do_not_fit_are_left_out_and_no_number_is_cut() {
-        let head: Vec<String> = ["run", "seed", "changed", "step", "loss", "over", "nearest", "steps", "seconds", "p", "o"]
+        let head: Vec<String> = ["run", "seed", "changed", "step", "loss", "over", "nearest", "steps", "seconds", "p", "o", "g", "b"]
             .map(str::to_owned)
             .to_vec();
         let row = |name: &str| -> Vec<String> {
-            [name, "0", "–", "6,000", "0.2067", "1.003", "gd-1 1.8 %", "2,050", "1.2", "212", "640"].map(str::to_owned).to_vec()
+            [name, "0", "–", "6,000", "0.2067", "1.003", "gd-1 1.8 %", "2,050", "1.2", "212", "640", "2 %", "9 %"].map(str::to_owned).to_vec()
         };
         let cells = [head, row("gd-ssm"), row("s4d")];
         let shown = |space| {

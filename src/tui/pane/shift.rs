@@ -23,7 +23,7 @@ const COLUMN: usize = 12;
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
     "The key o tests the present weights on tasks unlike those of the training. Each line has the loss of the model \
-     and of the reference, how much their predictions differ, and the nearest reference. A model that has learnt \
+     and of the reference, how much their predictions differ, and the nearest reference; below, how far the order of the pairs moves the answers. A model that has learnt \
      the algorithm stays equal; one that has learnt only the training tasks does not.";
 
 pub fn title(lab: &Lab, _width: u16) -> String {
@@ -117,6 +117,10 @@ fn table(shifts: &[Shift], theme: Theme, wide: bool) -> Vec<Line<'static>> {
     let key = |closeness: Closeness, label: &str| format!("{} {label}", closeness.glyph());
     let keys = [key(Closeness::Equal, "equal"), key(Closeness::Close, "close"), key(Closeness::Neither, "neither")];
     lines.extend([Line::default(), Line::styled(format!("{} to the nearest", keys.join("   ")), theme.muted())]);
+    if let Some(moved) = shifts.iter().find_map(|shift| shift.moved) {
+        let text = format!("the same tasks with shuffled pairs move the answers by {}", percent(moved));
+        lines.push(Line::styled(text, theme.muted()));
+    }
     let frozen = |shift: &Shift| matches!(shift.nearest, Reference::Frozen(_));
     if shifts.iter().any(frozen) {
         lines.push(Line::styled("frozen: with the gain η/N of training, not that of the new N", theme.muted()));

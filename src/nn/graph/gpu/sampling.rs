@@ -28,7 +28,9 @@ impl Sampling {
     pub fn of(task: &Task, layout: Layout) -> Self {
         let shape = task.shape();
         match task {
-            Task::Linear(linear) if linear.distractors <= MOST_DISTRACTORS && layout != Layout::QueryMiddle => {
+            Task::Linear(linear)
+                if linear.distractors <= MOST_DISTRACTORS && linear.is_standard() && layout != Layout::QueryMiddle =>
+            {
                 Self::Own(OwnSampling { task: linear.clone(), layout, shape })
             }
             Task::Linear(_)
