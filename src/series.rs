@@ -131,6 +131,11 @@ impl Series {
         self.tail.iter().copied()
     }
 
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.buckets.len() * size_of::<Bucket>() + self.tail.len() * size_of::<(u64, f32)>()
+    }
+
     /// The latest point.
     pub fn last(&self) -> Option<(u64, f32)> {
         self.tail.back().copied()

@@ -198,6 +198,7 @@ impl Session {
             ("state_angle", last(&history.state_angle)),
             ("operations", last(&history.operations)),
             ("latest", history.latest.as_ref().map_or(0, |latest| latest.step)),
+            ("forks", history.forks.iter().map(|fork| fork.step).max().unwrap_or(0)),
             ("lr_changes", history.lr_changes.iter().map(|change| change.step).max().unwrap_or(0)),
         ];
         match named.iter().find(|(_, last)| last > step) {

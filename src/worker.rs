@@ -4,6 +4,7 @@
 
 mod pace;
 mod run;
+mod slowing;
 mod turns;
 mod watch;
 
@@ -44,8 +45,14 @@ pub enum Order {
     StopAt(u64),
     /// At most this many steps per second; `None`: as many as possible.
     Pace(Option<f64>),
+    /// Whether the run slows down by itself, where its preset says so.
+    SlowDown(bool),
     /// Multiplies the learning rate from here on.
     ScaleLr(f64),
+    /// Goes to one of the states that are kept, and pauses there.
+    GoTo(StateChoice),
+    /// Goes on from the present state with other fields of the preset.
+    Fork(Box<Preset>),
     /// Restarts at step 0, with another seed or, if `None`, the same.
     Restart {
         seed: Option<u64>,
@@ -62,6 +69,26 @@ pub enum Order {
     Save {
         folder: PathBuf,
     },
+}
+
+/// Which of the states that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateChoice {
+    /// The last one before the present step.
+    Before,
+    /// The first one after the present step.
+    After,
+    /// The one whose step is nearest to this one.
+    Nearest(u64),
+}
+
+/// Why a run's curves are replaced by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// The run went to another of its states; what came after that can still come, bit by bit.
+    Rewound,
+    /// The run went on with other fields.
+    Forked,
 }
 
 /// What is fixed for the length of a run, known once it is open.
@@ -105,6 +132,15 @@ pub enum Phase {
     },
 }
 
+/// Why a run is slowed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slowed {
+    /// The loss falls fast.
+    Falling,
+    /// The preset says so.
+    Preset,
+}
+
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
@@ -115,6 +151,10 @@ pub struct Status {
     pub steps_per_second: f64,
     pub lr: f64,
     pub pace: Option<f64>,
+    /// Why the run is slower than its pace; `None` if it is not, or not by itself.
+    pub slowed: Option<Slowed>,
+    /// Whether the run slows down by itself, where its preset says so.
+    pub slows_down: bool,
     /// Step of the last save, if any.
     pub saved_step: Option<u64>,
     /// What the last step solved for, where the preset's optimiser does.
@@ -134,6 +174,8 @@ pub enum Note {
     },
     /// A save failed; the run continues.
     SaveFailed(String),
+    /// The run goes on as it was: it cannot go on with other fields, for this reason.
+    NotForked(String),
     /// Why a device was chosen, or why it is slow.
     Device(String),
     /// The session that was opened is not this run's to write, for this reason.
@@ -160,6 +202,8 @@ pub struct Update {
     pub opening: Option<f64>,
     /// The run was opened or restarted: replaces everything known of it.
     pub opened: Option<Opened>,
+    /// Comes with `opened` and `history` where the run was not restarted.
+    pub jump: Option<Jump>,
     /// Replaces all curves: after opening, restarting, or going back after a divergence. Applied before the rest.
     pub history: Option<History>,
     /// Replaces the time of the training; comes with the history and with each measurement.
@@ -168,6 +212,10 @@ pub struct Update {
     pub operations: Option<Series>,
     pub steps: Vec<StepReport>,
     pub measurements: Vec<Measurement>,
+    /// A measurement of the present weights between two that the run records, while it is paused.
+    pub present: Option<Measurement>,
+    /// The steps of the states that are kept, if they have changed.
+    pub kept_states: Option<Vec<u64>>,
     pub lr_changes: Vec<LrChange>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use innerloop::session::Summary;
-use innerloop::train::DeviceChoice;
+use innerloop::train::{DeviceChoice, History, StepReport};
 use innerloop::tui::app::{App, AxisUnit, Column, HelpPage, Intent, PACES, Tab};
 use innerloop::tui::capabilities::{Background, Depth};
 use innerloop::tui::effects::Effect;
@@ -18,7 +18,7 @@ use innerloop::tui::mouse;
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::Theme;
 use innerloop::tui::view;
-use innerloop::worker::{Note, Opened, Order, Phase, Source, Status, Update};
+use innerloop::worker::{Jump, Note, Opened, Order, Phase, Source, StateChoice, Status, Update};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -641,6 +641,76 @@ fn arrows_scrub_tokens_and_layers_and_n_turns_the_probe() {
     assert_eq!(app.lab.as_ref().unwrap().cursor.probe, 1);
     type_text(&mut app, "nnp");
     assert_eq!(app.lab.as_ref().unwrap().cursor.probe, 0);
+}
+
+/// An update that puts the run of [`fixture::lab`] back at a step, with other curves than before.
+fn rewound(step: u64, jump: Jump) -> Message {
+    let mut history = History::default();
+    history.record_step(&StepReport { step, loss: 0.5, lr: 0.01 });
+    history.record_measurement(&fixture::measurement(step));
+    let status = Status { step, ..fixture::status(Phase::Paused) };
+    let (opened, jump) = (Some(fixture::opened()), Some(jump));
+    Message::Worker(Box::new(Update {
+        opened,
+        jump,
+        history: Some(history),
+        status: Some(status),
+        ..Update::default()
+    }))
+}
+
+#[test]
+fn a_run_goes_back_and_another_way_from_there_leaves_the_earlier_curve_on_the_screen() {
+    let go_to = |choice| Effect::Order(Order::GoTo(choice));
+    let mut app = fixture::lab();
+    assert_eq!(type_text(&mut app, "<>"), [go_to(StateChoice::Before), go_to(StateChoice::After)]);
+    type_text(&mut app, "ch");
+    assert_eq!(press(&mut app, KeyCode::Enter), [go_to(StateChoice::Nearest(3_350))]);
+    assert_eq!(app.mode(), Mode::Lab);
+    app.update(rewound(1_000, Jump::Rewound));
+    let lab = |app: &App| app.lab.as_ref().map(|lab| (lab.is_rewound(), lab.kept.len())).unwrap();
+    assert_eq!((lab(&app), app.lab.as_ref().unwrap().progress().0), ((true, 0), 1_000));
+    assert!(app.notice.as_ref().unwrap().starts_with("Step 1,000 of "), "{:?}", app.notice);
+    // Leaving would lose what followed, wherever the run is now.
+    type_text(&mut app, "q");
+    assert_eq!(app.mode(), Mode::Question);
+    type_text(&mut app, "c");
+    // Another state of the same way: the latest stays the end of it.
+    app.update(rewound(500, Jump::Rewound));
+    let status = Status { step: fixture::STEP, ..fixture::status(Phase::Running) };
+    let mut repeated = fixture::lab();
+    repeated.update(rewound(500, Jump::Rewound));
+    repeated.update(Message::Worker(Box::new(Update { status: Some(status), ..Update::default() })));
+    assert_eq!(lab(&repeated), (false, 0), "the run has come that far again");
+    assert_eq!(type_text(&mut app, "-"), [Effect::Order(Order::ScaleLr(0.5))]);
+    assert_eq!(lab(&app), (false, 1));
+    let kept = app.lab.as_ref().unwrap().kept[0].history.train_loss.last().unwrap().0;
+    assert_eq!(kept, fixture::STEP);
+    // With no place for the earlier curve, the run stays where it is.
+    app.update(rewound(400, Jump::Rewound));
+    let lab_now = app.lab.as_mut().unwrap();
+    lab_now.kept = vec![lab_now.kept[0].clone(); 6];
+    assert_eq!(type_text(&mut app, "-"), []);
+    assert!(app.notice.as_ref().unwrap().contains("M drops them"), "{:?}", app.notice);
+}
+
+#[test]
+fn a_fork_goes_on_with_the_editors_fields() {
+    let mut app = fixture::lab();
+    type_text(&mut app, "ef");
+    assert!(app.editor.is_some() && app.notice.as_ref().unwrap().starts_with("Nothing is changed"));
+    let position = |app: &App| app.editor.as_ref().unwrap().fields.iter().position(|field| field.key == "train.seed");
+    app.editor.as_mut().unwrap().selected = position(&app).unwrap();
+    press(&mut app, KeyCode::Enter);
+    type_text(&mut app, "7");
+    press(&mut app, KeyCode::Enter);
+    let effects = type_text(&mut app, "f");
+    let [Effect::Order(Order::Fork(preset))] = &effects[..] else { panic!("{effects:?}") };
+    assert!(preset.train.seed.to_string().ends_with('7') && app.editor.is_none());
+    app.update(rewound(fixture::STEP, Jump::Forked));
+    let lab = app.lab.as_ref().unwrap();
+    assert_eq!((lab.kept.len(), lab.is_rewound()), (1, false));
+    assert!(app.notice.as_ref().unwrap().contains("The earlier curve is kept as 1"), "{:?}", app.notice);
 }
 
 #[test]

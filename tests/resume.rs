@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use innerloop::optim::Optimiser;
 use innerloop::preset::{self, Preset};
 use innerloop::session::{self, Session};
-use innerloop::train::{Cancelled, Checkpoint, DeviceChoice, DivergenceCause, Experiment, History};
+use innerloop::train::{
+    Cancelled, Checkpoint, DeviceChoice, DivergenceCause, Experiment, History, KeptStates, RunState,
+};
 
 /// Every preset, made short.
 fn presets() -> Vec<(String, Preset)> {
@@ -180,4 +182,56 @@ fn opening_is_cancelled_at_once_and_says_how_far_it_is() {
     };
     Experiment::start_watched(&name, preset, DeviceChoice::Cpu, &follow).expect("a start");
     assert!(*last.lock().expect("the last") > 0.9, "{last:?}");
+}
+
+#[test]
+fn a_run_that_goes_back_goes_on_exactly_as_if_it_had_not() {
+    for (name, preset) in presets() {
+        let mut run = start(&name, &preset);
+        let mut states = KeptStates::default();
+        for _ in 0..12 {
+            advance(&mut run, 1);
+            states.add(run.state().expect("a state"));
+        }
+        let (end, history) = (run.checkpoint().expect("one"), told(&run.history));
+        // Back, on for a while, further back, forwards again, and from there to the end.
+        for step in [9, 3, 5] {
+            let state = states.at(step).expect("a state that was kept");
+            run.go_to(RunState::clone(&state)).expect("a way back");
+            assert_eq!((run.step(), told(&run.history)), (step, told(&state.history)), "{name}");
+            assert_eq!(run.checkpoint().expect("one"), state.checkpoint, "{name}");
+            advance(&mut run, 1);
+        }
+        advance(&mut run, 6);
+        let again = run.checkpoint().expect("one");
+        assert_eq!((bits(&again), told(&run.history)), (bits(&end), history), "{name}");
+        assert_eq!(again, end, "{name}");
+    }
+}
+
+#[test]
+fn a_fork_trains_on_with_other_fields_and_says_so() {
+    let (name, preset) = ("gd-ssm", presets().into_iter().find(|(name, _)| name == "gd-ssm").expect("a preset").1);
+    let mut run = start(name, &preset);
+    advance(&mut run, 4);
+    let changed = preset::set(&preset, [("train.seed", "9"), ("train.lr", "0.003")]).expect("other values");
+    let mut fork = run.forked(changed.clone(), &|_| true).expect("a fork");
+    assert_eq!(fork.history.forks[0].changes, ["train.lr=0.003", "train.seed=9"]);
+    assert_eq!((fork.step(), fork.seed(), fork.lr()), (4, 9, changed.train.lr_at(4)));
+    let weights = |run: &Experiment| run.checkpoint().expect("one").parameters;
+    assert_eq!(weights(&fork), weights(&run));
+    advance(&mut fork, 4);
+    advance(&mut run, 4);
+    assert_ne!(weights(&fork), weights(&run));
+    // Saved and resumed, it is the fork that goes on.
+    let mut again = Session::of(&fork).expect("a session").resume(DeviceChoice::Cpu).expect("a resume");
+    advance(&mut again, 2);
+    advance(&mut fork, 2);
+    assert_eq!(
+        (again.checkpoint().expect("one"), told(&again.history)),
+        (fork.checkpoint().expect("one"), told(&fork.history))
+    );
+    let larger = preset::set(&preset, [("task.dim", "4")]).expect("another size");
+    let why = format!("{:#}", run.forked(larger, &|_| true).err().expect("other weights"));
+    assert!(why.starts_with("the weights do not fit the changed model; r trains it from the start"), "{why}");
 }

@@ -18,7 +18,7 @@ use innerloop::tui::message::{
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
-use innerloop::worker::{Note, Phase, Status, Update};
+use innerloop::worker::{Jump, Note, Phase, Status, Update};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -62,6 +62,25 @@ fn values() -> App {
     app
 }
 
+/// The lab back at an earlier state, with what followed dotted.
+fn rewound() -> App {
+    let steps = (0..=30).map(|i| 100 * i);
+    let mut history = History::default();
+    for step in steps.clone().take_while(|step| *step <= 1_000) {
+        history.record_measurement(&fixture::measurement(step));
+    }
+    let status = Status { step: 1_000, ..fixture::status(Phase::Paused) };
+    let update = Update {
+        opened: Some(fixture::opened()),
+        jump: Some(Jump::Rewound),
+        history: Some(history),
+        status: Some(status),
+        kept_states: Some(steps.collect()),
+        ..Update::default()
+    };
+    updated(fixture::lab(), update)
+}
+
 /// The editor with one value that is changed, and one that was refused.
 fn editor_with_error() -> App {
     let mut app = fixture::lab();
@@ -100,6 +119,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("opening", fixture::empty_lab()),
         ("finished", fixture::finished()),
         ("diverged", with_phase(Phase::Diverged { at: 345, cause: DivergenceCause::Loss })),
+        ("rewound", rewound()),
         ("failed", updated(fixture::empty_lab(), Update { notes: vec![failed], ..Update::default() })),
         ("help", after(fixture::lab(), &[Action::Help])),
         ("help-gallery", after(fixture::gallery(), &[Action::Help])),

@@ -9,7 +9,7 @@ use innerloop::optim::Optimiser;
 use innerloop::preset::{Claim, Quantity};
 use innerloop::reference::Reference;
 use innerloop::train::{DeviceChoice, Experiment};
-use innerloop::worker::{Note, Order, Phase, Source, Update, Worker};
+use innerloop::worker::{Jump, Note, Order, Phase, Source, StateChoice, Update, Worker};
 
 /// The small preset with claims about its start, its middle and its end, trained to the end.
 fn start() -> (Worker, Receiver<Update>) {
@@ -164,4 +164,93 @@ fn a_long_step_can_be_paused_and_is_done_once() {
     assert_eq!(after.step, before.step + 1);
     let block = ["C", "D", "Q"][before.step as usize % 3];
     assert_eq!(after.solved.unwrap().to_string(), format!("solved {block} from 100,000 tasks"));
+}
+
+/// All that is known of a run from its updates, as the lab gathers it.
+#[derive(Default)]
+struct Known {
+    step: u64,
+    phase: Option<Phase>,
+    states: Vec<u64>,
+    jump: Option<Jump>,
+    measured: Option<u64>,
+    file: Option<std::path::PathBuf>,
+    notes: Vec<Note>,
+}
+
+impl Known {
+    fn take_in(&mut self, update: Update) {
+        if let Some(status) = update.status {
+            (self.step, self.phase) = (status.step, Some(status.phase));
+        }
+        self.states = update.kept_states.unwrap_or(std::mem::take(&mut self.states));
+        self.jump = update.jump.or(self.jump);
+        self.measured = update.present.map(|measurement| measurement.step).or(self.measured);
+        self.file = update.opened.map_or(self.file.take(), |opened| opened.file);
+        self.notes.extend(update.notes);
+    }
+
+    fn until(&mut self, updates: &Receiver<Update>, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            self.take_in(updates.recv_timeout(Duration::from_secs(120)).expect("an update"));
+        }
+    }
+}
+
+#[test]
+fn a_run_goes_back_and_what_is_saved_there_is_the_state_on_the_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut preset = support::preset();
+    (preset.train.steps, preset.claims) = (6, vec![]);
+    let (sender, updates) = mpsc::channel();
+    let post = move |update| drop(sender.send(update));
+    let source = Source::Preset("tiny".to_owned(), Box::new(preset.clone()));
+    let worker = Worker::start(source, DeviceChoice::Cpu, post);
+    let mut known = Known::default();
+    known.until(&updates, |known| known.phase == Some(Phase::Finished));
+    let save = Order::Save { folder: folder.path().to_owned() };
+    worker.order(save.clone());
+    known.until(&updates, |known| known.notes.len() == 1);
+    worker.order(Order::GoTo(StateChoice::Nearest(0)));
+    known.until(&updates, |known| known.step == 0 && known.phase == Some(Phase::Paused));
+    assert_eq!((known.jump, known.states.last()), (Some(Jump::Rewound), Some(&6)));
+    // Steps by hand are kept, and measured although none of them is one to measure.
+    for step in 1..=2 {
+        worker.order(Order::Step);
+        known.until(&updates, |known| known.measured == Some(step) && known.phase == Some(Phase::Paused));
+        assert!(known.states.contains(&step), "{:?}", known.states);
+    }
+    worker.order(save.clone());
+    known.until(&updates, |known| known.notes.len() == 2);
+    let saved: Vec<_> = known
+        .notes
+        .iter()
+        .map(|note| {
+            let Note::Saved(path) = note else { panic!("{note:?}") };
+            innerloop::session::load(path).unwrap()
+        })
+        .collect();
+    // The later state is still in the file of its own.
+    assert_eq!(saved.iter().map(|session| session.checkpoint.step).collect::<Vec<_>>(), [6, 2]);
+    let mut alone = Experiment::start("tiny", preset.clone(), DeviceChoice::Cpu).unwrap();
+    (0..2).for_each(|_| drop(alone.advance(1).unwrap()));
+    assert_eq!(saved[1].checkpoint, alone.checkpoint().unwrap());
+    // As text, since NaN equals nothing.
+    assert_eq!(format!("{:?}", saved[1].history), format!("{:?}", alone.history));
+    // The same steps again lead to the same end.
+    worker.order(Order::Resume);
+    known.until(&updates, |known| known.phase == Some(Phase::Finished));
+    worker.order(save);
+    known.until(&updates, |known| known.notes.len() == 3);
+    let Note::Saved(path) = &known.notes[2] else { panic!("{:?}", known.notes) };
+    assert_eq!(innerloop::session::load(path).unwrap().checkpoint, saved[0].checkpoint);
+    // A fork is another run: it has no file, and no states from before.
+    worker.order(Order::GoTo(StateChoice::Nearest(2)));
+    preset.train.lr *= 0.5;
+    worker.order(Order::Fork(Box::new(preset.clone())));
+    known.until(&updates, |known| known.jump == Some(Jump::Forked) && known.phase == Some(Phase::Finished));
+    assert_eq!((known.file.as_ref(), known.states.first()), (None, Some(&2)));
+    preset.task = innerloop::preset::set(&preset, [("task.dim", "3")]).unwrap().task;
+    worker.order(Order::Fork(Box::new(preset)));
+    known.until(&updates, |known| matches!(known.notes.last(), Some(Note::NotForked(_))));
 }

@@ -45,6 +45,24 @@ pub struct TrainSpec {
     /// Steps per second at which the lab starts, slow enough to watch. None: as fast as possible.
     #[serde(default, deserialize_with = "bounds::optional_scale")]
     pub pace: Option<f64>,
+    /// When the lab trains more slowly than its pace, so that one can watch.
+    #[serde(default)]
+    pub slow_down: SlowDown,
+}
+
+/// When a run in the lab slows down by itself. A run without a limit, and one without a screen, never does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum SlowDown {
+    /// While the loss falls fast.
+    #[default]
+    WhileFalling,
+    /// Between these steps.
+    Between {
+        first: u64,
+        last: u64,
+    },
+    Never,
 }
 
 /// The update rule.

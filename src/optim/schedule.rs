@@ -20,7 +20,7 @@ impl TrainSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::optim::Optimiser;
+    use crate::optim::{Optimiser, SlowDown};
 
     fn spec(steps: u64, warmup: u64, final_lr: f64) -> TrainSpec {
         TrainSpec {
@@ -34,6 +34,7 @@ mod tests {
             clip: None,
             measure_every: 1,
             pace: None,
+            slow_down: SlowDown::default(),
         }
     }
 

@@ -12,18 +12,19 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::guarded_run::GuardedRun;
-use self::recovery::GoodState;
 use super::checkpoint::LR_FACTORS;
 use super::device::{DeviceChoice, auto, catch_panic, explained};
 use super::divergence::has_diverged;
 use super::eval::{HeldOut, Measurement, ReferenceResult, Scope};
 use super::opening::Watch;
 use super::trainer::StepProgress;
-use super::{Checkpoint, Divergence, DivergenceCause, History, LrChange, Solved, StepReport, TrainingTime};
-use crate::preset::Preset;
+use super::{
+    Checkpoint, Divergence, DivergenceCause, Fork, History, LrChange, RunState, Solved, StepReport, TrainingTime,
+};
+use crate::preset::{self, Preset};
 use crate::task::{Stream, StreamKey, Task};
 
 /// Steps between two states that a diverging run can go back to.
@@ -60,7 +61,7 @@ pub struct Experiment {
     lr_factor: f64,
     run: GuardedRun,
     held_out: HeldOut,
-    last_good: GoodState,
+    last_good: RunState,
     /// The device failed and could not go back to the last good state either.
     device_lost: bool,
     device_choice: DeviceChoice,
@@ -122,7 +123,7 @@ impl Experiment {
         let trained_on = preset.task.clone();
         let mut experiment =
             Self::open(Opening { name, preset, trained_on: &trained_on, device, purpose: Purpose::Training, watch })?;
-        experiment.go_to(checkpoint, history)?;
+        experiment.go_to(RunState { checkpoint, history })?;
         Ok(experiment)
     }
 
@@ -130,10 +131,31 @@ impl Experiment {
     ///
     /// # Errors
     /// As [`Self::resume`].
-    pub fn go_to(&mut self, checkpoint: Checkpoint, history: History) -> Result<()> {
-        self.lr_factor = checkpoint.lr_factor;
-        self.last_good = GoodState { checkpoint, history };
+    pub fn go_to(&mut self, state: RunState) -> Result<()> {
+        self.lr_factor = state.checkpoint.lr_factor;
+        self.last_good = state;
         self.fall_back()
+    }
+
+    /// A run that goes on from the present state with other fields: `preset` is this run's with changes, which the
+    /// history of the new run records.
+    ///
+    /// # Errors
+    /// As [`Self::resume`]: the weights do not fit the changed model, or the changed optimiser needs moments that there
+    /// are none of.
+    pub fn forked(&self, preset: Preset, watch: Watch) -> Result<Self> {
+        let RunState { mut checkpoint, mut history } = self.state()?;
+        super::trainer::fits(&preset, &checkpoint)
+            .context("the weights do not fit the changed model; r trains it from the start")?;
+        let mut changes = preset::settings(&self.preset, &preset);
+        if preset.train.seed != self.seed {
+            changes.push(format!("train.seed={}", preset.train.seed));
+        }
+        checkpoint.seed = preset.train.seed;
+        history.forks.push(Fork { step: self.step, changes });
+        let mut forked = Self::resume(&self.name, preset, checkpoint, history, self.device_choice, watch)?;
+        forked.time.clone_from(&self.time);
+        Ok(forked)
     }
 
     /// The weights of a checkpoint on the tasks of `preset`, to be measured, although they were trained on
@@ -151,7 +173,7 @@ impl Experiment {
     ) -> Result<Self> {
         let mut experiment =
             Self::open(Opening { name, preset, trained_on, device, purpose: Purpose::Measuring, watch: &|_| true })?;
-        experiment.go_to(checkpoint, History::default())?;
+        experiment.go_to(RunState { checkpoint, history: History::default() })?;
         Ok(experiment)
     }
 
@@ -187,7 +209,7 @@ impl Experiment {
             lr_factor: 1.0,
             run,
             held_out,
-            last_good: GoodState { checkpoint, history: History::default() },
+            last_good: RunState { checkpoint, history: History::default() },
             device_lost: false,
             device_choice,
             device_note: started.note,
@@ -343,6 +365,11 @@ impl Experiment {
     /// Every reference that applies to the task, on the held-out tasks.
     pub fn references(&self) -> &[ReferenceResult] {
         self.held_out.references()
+    }
+
+    /// The present state with the history; if the device is lost, the last good state.
+    pub fn state(&self) -> Result<RunState> {
+        Ok(RunState { checkpoint: self.checkpoint()?, history: self.history.clone() })
     }
 
     /// The state to save; if the device is lost, the last good one.

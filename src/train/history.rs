@@ -1,4 +1,4 @@
-//! What a run has reported so far: its curves, its latest measurement, and changes of the learning rate by hand.
+//! What a run has reported so far: its curves, its latest measurement, and what was changed by hand.
 //!
 //! The worker and the lab each fold the same reports into one of these; a session stores it.
 
@@ -14,6 +14,15 @@ pub struct LrChange {
     pub step: u64,
     /// The factor on the schedule from this step on.
     pub factor: f64,
+}
+
+/// The run went on from here with other fields of its preset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    pub step: u64,
+    /// The fields that changed, as for `--set`: "train.seed=3".
+    pub changes: Vec<String>,
 }
 
 /// Everything a run has reported, in bounded memory.
@@ -36,6 +45,9 @@ pub struct History {
     pub operations: Series,
     pub latest: Option<Measurement>,
     pub lr_changes: Vec<LrChange>,
+    /// None in sessions that were saved before this was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forks: Vec<Fork>,
 }
 
 impl History {
@@ -51,6 +63,11 @@ impl History {
             ("operations", &self.operations),
         ];
         named.into_iter().filter(|(_, series)| !series.is_empty())
+    }
+
+    /// Whether something was changed while the run trained: then its preset and its seed do not reproduce it.
+    pub fn was_changed(&self) -> bool {
+        !self.lr_changes.is_empty() || !self.forks.is_empty()
     }
 
     pub fn record_step(&mut self, report: &StepReport) {

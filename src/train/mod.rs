@@ -7,6 +7,7 @@
 //! | steps that solve for weights | `solver.rs` |
 //! | how a training batch is sampled | `batch/` |
 //! | what is measured: equivalence, losses, hidden states, claims | `eval/` |
+//! | states that a run can go back to | `kept_states.rs` |
 //! | when a run has diverged | `divergence.rs` |
 //! | whole training steps on a GPU | `gpu/` |
 //! | how a device is chosen, and how its failures become errors | `device/` |
@@ -22,6 +23,7 @@ mod eval;
 mod experiment;
 mod gpu;
 mod history;
+mod kept_states;
 mod loss;
 mod opening;
 mod solver;
@@ -37,7 +39,8 @@ pub use eval::{
     Shift, Shifted, Snapshot, TimeStep, WeightGrids, best_learner, shifts,
 };
 pub use experiment::{Advance, Experiment};
-pub use history::{History, LrChange};
+pub use history::{Fork, History, LrChange};
+pub use kept_states::{KeptStates, RunState};
 pub use opening::{Cancelled, Watch};
 pub use solver::Solved;
 pub use trainer::{StepReport, fits};

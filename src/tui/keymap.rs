@@ -98,7 +98,7 @@ const SWEEP: &[Mode] = &[Mode::Sweep];
 /// Whether or not the value cursor is shown.
 const LAB: &[Mode] = &[Mode::Lab, Mode::Lesson, Mode::Values];
 /// Where Enter has no other meaning.
-const ENTER_ZOOMS: &[Mode] = &[Mode::Lab, Mode::Values];
+const ENTER_ZOOMS: &[Mode] = &[Mode::Lab];
 const TOKENS: &[Mode] = &[Mode::Lab, Mode::Lesson];
 /// Whose footer has no place taken by the lesson.
 const LAB_ALONE: &[Mode] = &[Mode::Lab];
@@ -212,9 +212,12 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char(' ')], Action::Lab(L::TogglePause), "pause, and continue")
         .hint_in(TOKENS, "Space", "pause"),
     bind(LAB, &[Char('.')], Action::Lab(L::StepOnce), "one training step, then pause"),
+    bind(LAB, &[Char('<')], Action::Lab(L::GoBack), "back to the kept state before this step; training pauses"),
+    bind(LAB, &[Char('>')], Action::Lab(L::GoAhead), "on to the kept state after this step"),
     bind(LAB, &[Char('[')], Action::Lab(L::Slower), "slower: fewer steps per second")
         .hint_in(TOKENS, "[ ]", "speed"),
     bind(LAB, &[Char(']')], Action::Lab(L::Faster), "faster: more steps per second"),
+    bind(LAB, &[Char('d')], Action::Lab(L::ToggleSlowDown), "slow down by itself while the loss falls, or not"),
     bind(TOKENS, &[Char('-')], Action::Lab(L::LrDown), "halve the learning rate"),
     bind(TOKENS, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
     bind(LAB, &[Char('r')], Action::Restart { next_seed: false }, "restart with the same seed"),
@@ -228,6 +231,7 @@ pub static BINDINGS: &[Binding] = &[
         .hint_in(LAB_ALONE, "c", "values"),
     bind(VALUES, &[Code(Left), Char('h')], Action::Move(Move::Left), "the value before").hint("Left Right", "value"),
     bind(VALUES, &[Code(Right), Char('l')], Action::Move(Move::Right), "the next value"),
+    bind(VALUES, &[Code(Enter)], Action::Lab(L::GoToCursor), "go to the kept state nearest to the cursor").hint("Enter", "go to"),
     bind(VALUES, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "half of the axis back"),
     bind(VALUES, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "half of the axis on"),
     bind(VALUES, &[Code(Home), Char('g')], Action::Move(Move::First), "the first step"),
@@ -237,7 +241,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(VALUES, &[Char('-'), Code(Down), Char('j')], Action::Lab(L::ZoomSteps { closer: false }), "twice as many steps"),
     bind(VALUES, &[Char('0')], Action::Lab(L::AllSteps), "all steps of the run").hint("0", "all steps"),
     bind(VALUES, &[Char('c')], Action::Lab(L::ToggleValues), "hide the value cursor").hint("c", "close"),
-    bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint("Tab", "pane"),
+    bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint_in(TOKENS, "Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
     bind(LAB, &[Char('z')], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
     bind(ENTER_ZOOMS, &[Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
@@ -264,6 +268,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(EDITOR, &[Code(Enter)], Action::Editor(E::Edit), "change the selected value").hint("Enter", "change"),
     bind(EDITOR, &[Char('u')], Action::Editor(E::Reset), "the preset's value again").hint("u", "preset's value"),
     bind(EDITOR, &[Char('r')], Action::StartEdited, "train with these values from the start").hint("r", "train"),
+    bind(EDITOR, &[Char('f')], Action::ForkEdited, "train with these values from the present step on").hint("f", "fork"),
     bind(EDITOR, &[Char('e')], Action::Back, "close; nothing is changed").hint("e", "close"),
     bind(TYPING, &[Code(Enter)], Action::Editor(E::Accept), "accept the value").hint("Enter", "accept"),
     bind(TYPING, &[Code(Esc)], Action::Editor(E::Cancel), "keep the value as it was").hint("Esc", "cancel"),

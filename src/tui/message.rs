@@ -63,6 +63,8 @@ pub enum Action {
     Editor(EditorAction),
     /// Trains the edited experiment from the start.
     StartEdited,
+    /// Trains the edited experiment from the present state on.
+    ForkEdited,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +125,17 @@ pub enum LessonAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabAction {
     TogglePause,
+    /// Goes to the kept state before the present step.
+    GoBack,
+    /// Goes to the kept state after the present step.
+    GoAhead,
+    /// Goes to the kept state nearest to the value cursor.
+    GoToCursor,
     StepOnce,
     Slower,
     Faster,
+    /// Whether the run slows down by itself.
+    ToggleSlowDown,
     LrDown,
     LrUp,
     ToggleAxis,

@@ -11,16 +11,28 @@ const MAX_DELAY: Duration = Duration::from_millis(200);
 /// Limits training to a number of steps per second.
 pub struct Pace {
     per_second: Option<f64>,
+    /// A lower limit, for a while.
+    slowed_to: Option<f64>,
     due: Instant,
 }
 
 impl Pace {
     pub fn new(per_second: Option<f64>) -> Self {
-        Self { per_second, due: Instant::now() }
+        Self { per_second, slowed_to: None, due: Instant::now() }
     }
 
     pub fn per_second(&self) -> Option<f64> {
         self.per_second
+    }
+
+    /// Lowers the limit for a while, or no longer; where there is none, it stays so.
+    pub fn slow_to(&mut self, per_second: Option<f64>) {
+        self.slowed_to = per_second.filter(|slow| self.per_second.is_some_and(|limit| *slow < limit));
+    }
+
+    /// Whether the limit is lowered.
+    pub fn is_slowed(&self) -> bool {
+        self.slowed_to.is_some()
     }
 
     /// The time until the next step is due; `None` if it is due now.
@@ -32,7 +44,7 @@ impl Pace {
 
     /// Call after each step.
     pub fn stepped(&mut self) {
-        if let Some(per_second) = self.per_second {
+        if let Some(per_second) = self.slowed_to.or(self.per_second) {
             let earliest = Instant::now().checked_sub(MAX_DELAY).unwrap_or(self.due);
             self.due = self.due.max(earliest) + Duration::from_secs_f64(1.0 / per_second);
         }

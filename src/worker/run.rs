@@ -1,6 +1,8 @@
 //! One run in the training thread: handles orders, trains, posts updates.
 
 mod costs;
+mod measuring;
+mod rewinding;
 mod saving;
 
 use std::collections::VecDeque;
@@ -11,9 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::pace::{Meter, Pace};
+use super::slowing::Slowing;
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
-use crate::session::{ClaimRecord, SessionFile};
-use crate::train::{self, ClaimChecks, DeviceChoice, Experiment, Gpu, GpuStatus, Shifted};
+use crate::session::SessionFile;
+use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
 
 /// Time between two readings of the GPU's status.
 const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +44,7 @@ pub struct RunLoop<'a> {
     /// Where it stops by itself after a restart.
     stop_at: u64,
     pace: Pace,
+    slowing: Slowing,
     meter: Meter,
     /// The file that it was opened from or saved to; none where another run writes that file.
     file: Option<SessionFile>,
@@ -60,6 +64,13 @@ pub struct RunLoop<'a> {
     cost_jobs: VecDeque<(String, usize)>,
     /// Steps done since the run was opened, and the time they took.
     made: (u64, Duration),
+    /// States to go back to, and the time that keeping them took.
+    states: KeptStates,
+    keeping: Duration,
+    /// Whether states have come or gone since the last update.
+    states_changed: bool,
+    /// Whether to measure the present weights, if the run is stopped.
+    measures_present: bool,
     next_post: Instant,
     next_snapshot: Instant,
     gpu: Option<Gpu>,
@@ -96,6 +107,7 @@ impl<'a> RunLoop<'a> {
             pause_at: None,
             stop_at: steps,
             pace: Pace::new(experiment.preset.train.pace),
+            slowing: Slowing::of(&experiment.preset.train),
             meter: Meter::default(),
             saved_step,
             file,
@@ -111,6 +123,10 @@ impl<'a> RunLoop<'a> {
             shifts: VecDeque::new(),
             cost_jobs: VecDeque::new(),
             made: (0, Duration::ZERO),
+            states: KeptStates::default(),
+            keeping: Duration::ZERO,
+            states_changed: false,
+            measures_present: false,
             next_post: now,
             next_snapshot: now,
             post,
@@ -118,6 +134,7 @@ impl<'a> RunLoop<'a> {
         let warning = |error| Note::ReadOnly(format!("{error:#}; what is saved here gets a new file"));
         run_loop.pending.notes.extend(run_loop.experiment.device_note().map(|note| Note::Device(note.to_owned())));
         run_loop.pending.notes.extend(not_ours.map(warning));
+        run_loop.keep();
         run_loop.announce();
         run_loop.post();
         run_loop.check_claims();
@@ -189,6 +206,7 @@ impl<'a> RunLoop<'a> {
                 self.last_step = self.last_step.filter(|last| self.experiment.step() < *last);
                 self.phase = Phase::Running;
                 self.pause_at = Some(self.experiment.step() + 1);
+                self.measures_present = true;
                 self.step(1);
             }
             Order::StopAt(step) => {
@@ -199,10 +217,17 @@ impl<'a> RunLoop<'a> {
                 self.pace = Pace::new(per_second);
                 self.meter.clear();
             }
+            Order::SlowDown(wanted) => {
+                self.slowing.wanted = wanted;
+                self.pace.slow_to(self.slowing.pace());
+            }
             Order::ScaleLr(factor) => {
+                self.forget_after(self.experiment.step());
                 let change = self.experiment.scale_lr(factor);
                 self.pending.lr_changes.push(change);
             }
+            Order::GoTo(choice) => self.go_to(choice),
+            Order::Fork(preset) => self.fork(*preset),
             Order::Restart { seed } => self.restart(seed),
             Order::Shift => self.shifts = train::shifts(&self.experiment.preset).into(),
             Order::ContextCosts => self.order_context_costs(),
@@ -233,12 +258,15 @@ impl<'a> RunLoop<'a> {
         if let Err(error) = self.experiment.restart(seed.unwrap_or(self.experiment.seed())) {
             return self.fail(0, &error);
         }
+        self.slowing = self.slowing.renewed(&self.experiment.preset.train);
         self.last_step = Some(self.stop_at);
         self.phase = if self.experiment.step() < self.stop_at { Phase::Running } else { Phase::Finished };
         self.pace = Pace::new(self.pace.per_second());
         self.meter.clear();
         (self.file, self.elsewhere) = (None, None);
         self.saved_step = None;
+        self.states.clear();
+        self.keep();
         self.announce();
     }
 
@@ -248,6 +276,7 @@ impl<'a> RunLoop<'a> {
         match self.experiment.settle() {
             Ok(None) => false,
             Ok(Some(divergence)) => {
+                self.forget_after(self.experiment.step());
                 self.announce();
                 self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
                 true
@@ -270,6 +299,7 @@ impl<'a> RunLoop<'a> {
     fn step(&mut self, most: u64) {
         self.train(most);
         if self.pause_at.is_some_and(|at| self.experiment.step() >= at) {
+            self.keep();
             self.pause();
         }
     }
@@ -286,9 +316,18 @@ impl<'a> RunLoop<'a> {
             self.pace.stepped();
         }
         if let Some(divergence) = advance.diverged {
+            self.forget_after(self.experiment.step());
             self.announce();
             self.phase = Phase::Diverged { at: divergence.step, cause: divergence.cause };
             return;
+        }
+        for report in &advance.reports {
+            self.states.observe(report.loss);
+            self.slowing.observe(report.step, report.loss);
+        }
+        self.pace.slow_to(self.slowing.pace());
+        if !advance.reports.is_empty() {
+            self.keep_if_affordable();
         }
         self.pending.steps.extend(advance.reports);
         self.pending.measurements.extend(advance.measurement);
@@ -304,41 +343,12 @@ impl<'a> RunLoop<'a> {
 
     /// The device failed after this step. The run is back at its last good state.
     fn fail(&mut self, at: u64, error: &anyhow::Error) {
+        self.forget_after(self.experiment.step());
         self.announce();
         self.phase = Phase::Failed { at, why: format!("{error:#}") };
         // Snapshots and claims need the device, too.
         self.changed = false;
         self.checked = Some(self.experiment.step());
-    }
-
-    /// Measures the next of the shifts that were ordered; returns whether there was one.
-    fn measure_next_shift(&mut self) -> bool {
-        let Some(shift) = self.shifts.pop_front() else { return false };
-        match self.experiment.measure_shift(shift) {
-            Ok(measured) => self.pending.shifts.push(measured),
-            Err(error) => self.fail(self.experiment.step(), &error),
-        }
-        self.meter.clear();
-        self.post();
-        true
-    }
-
-    /// Checks the claims for this step on all held-out tasks, once.
-    fn check_claims(&mut self) {
-        let step = self.experiment.step();
-        if self.checked.replace(step) == Some(step) {
-            return;
-        }
-        match self.experiment.check_claims() {
-            Ok(ClaimChecks { checks, loss: None }) if checks.is_empty() => {}
-            Ok(ClaimChecks { checks: verdicts, loss }) => {
-                let (steps, time) = self.made;
-                let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
-                self.pending.checked = Some(ClaimRecord { verdicts, loss, seconds_per_step });
-                self.post();
-            }
-            Err(error) => self.fail(step, &error),
-        }
     }
 
     fn until_post(&self) -> Duration {
@@ -347,6 +357,7 @@ impl<'a> RunLoop<'a> {
 
     /// Posts all that has happened, with a snapshot if one is affordable or the run is not training.
     fn post(&mut self) {
+        self.measure_present();
         let now = Instant::now();
         if self.changed && (now >= self.next_snapshot || self.phase != Phase::Running) {
             match self.experiment.snapshot(self.probed) {
@@ -367,10 +378,15 @@ impl<'a> RunLoop<'a> {
             steps_per_second: self.meter.read(self.experiment.step()),
             lr: self.experiment.lr(),
             pace: self.pace.per_second(),
+            slowed: self.pace.is_slowed().then(|| self.slowing.why()).flatten(),
+            slows_down: self.slowing.wanted,
             saved_step: self.saved_step,
             solved: self.experiment.solved(),
             gpu: self.gpu_status.clone(),
         });
+        if std::mem::take(&mut self.states_changed) {
+            self.pending.kept_states = Some(self.states.steps());
+        }
         if !self.pending.measurements.is_empty() {
             self.pending.time = Some(self.experiment.time.clone());
             self.pending.operations = Some(self.experiment.history.operations.clone());

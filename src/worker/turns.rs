@@ -115,10 +115,13 @@ fn handle(turns: &mut [Turn], focus: &mut usize, order: &Order) {
         Order::Pause
         | Order::StopAt(_)
         | Order::Pace(_)
+        | Order::SlowDown(_)
         | Order::Restart { .. }
         | Order::Probe(_)
         | Order::Save { .. } => (true, false),
-        Order::ScaleLr(_) | Order::Shift | Order::ContextCosts | Order::Fit => (false, false),
+        Order::ScaleLr(_) | Order::Shift | Order::Fit | Order::ContextCosts | Order::GoTo(_) | Order::Fork(_) => {
+            (false, false)
+        }
     };
     // A run that has finished goes on only when all have.
     let unfinished = turns.iter().any(|turn| !turn.run.finished());

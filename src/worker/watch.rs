@@ -13,7 +13,7 @@ use super::{Note, Opened, Order, Phase, Status, Update};
 use crate::bounds;
 use crate::session::{self, ClaimRecord, Session};
 use crate::system::FileLock;
-use crate::train::{ClaimChecks, DeviceChoice, Experiment};
+use crate::train::{ClaimChecks, DeviceChoice, Experiment, RunState};
 
 /// Time between two looks at the file.
 const POLL: Duration = Duration::from_millis(500);
@@ -130,7 +130,7 @@ impl<'a> Watcher<'a> {
         self.steps_per_second = rate(&session);
         // The references depend on the preset only, and take long.
         if session.name == self.experiment.name && session.preset == *self.experiment.preset {
-            self.experiment.go_to(session.checkpoint, session.history)?;
+            self.experiment.go_to(RunState { checkpoint: session.checkpoint, history: session.history })?;
         } else {
             self.experiment = resume(session, self.device, self.cancelled)?;
         }
@@ -172,6 +172,8 @@ impl<'a> Watcher<'a> {
             steps_per_second: self.steps_per_second,
             lr: self.experiment.lr(),
             pace: None,
+            slowed: None,
+            slows_down: false,
             // All that is shown is in the file.
             saved_step: Some(self.experiment.step()),
             solved: None,

@@ -4,13 +4,7 @@ use anyhow::Result;
 
 use super::Experiment;
 use crate::train::divergence::{has_diverged, is_good};
-use crate::train::{Checkpoint, Divergence, DivergenceCause, History, StepReport};
-
-/// A state that a run goes back to when it diverges or its device fails.
-pub(super) struct GoodState {
-    pub checkpoint: Checkpoint,
-    pub history: History,
-}
+use crate::train::{Divergence, DivergenceCause, RunState, StepReport};
 
 impl Experiment {
     /// The loss of the first measurement.
@@ -58,7 +52,7 @@ impl Experiment {
     /// # Errors
     /// The device failed: step, seed and history are those of the last good state, the weights are not.
     pub(super) fn fall_back(&mut self) -> Result<()> {
-        let GoodState { checkpoint, history } = &self.last_good;
+        let RunState { checkpoint, history } = &self.last_good;
         self.history.clone_from(history);
         (self.seed, self.step) = (checkpoint.seed, checkpoint.step);
         self.run.attempt(|run| run.restore(checkpoint))?;
@@ -78,7 +72,7 @@ impl Experiment {
             return self.diverge(self.step, DivergenceCause::State(numbers)).map(Some);
         }
         if last.is_none_or(|report| is_good(report.loss, self.first_loss())) {
-            self.last_good = GoodState { checkpoint, history: self.history.clone() };
+            self.last_good = RunState { checkpoint, history: self.history.clone() };
         }
         Ok(None)
     }

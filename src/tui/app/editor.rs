@@ -35,6 +35,8 @@ impl Field {
 pub struct Editor {
     /// The preset's name.
     pub name: String,
+    /// The step of the run that can go on with the changes; `None` where none is open.
+    pub step: Option<u64>,
     /// The preset as its file has it.
     original: Preset,
     /// The experiment as it was when the editor was opened.
@@ -50,11 +52,11 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// An editor of the experiment `before`, which was made from the preset `original`.
-    pub fn new(name: String, original: Preset, before: Preset) -> Self {
+    /// An editor of the experiment `before`, which was made from the preset `original` and is at this step.
+    pub fn new(name: String, original: Preset, before: Preset, step: Option<u64>) -> Self {
         let fields = fields(&original, &before, &[]);
         let preset = before.clone();
-        Self { name, original, before, preset, fields, selected: 0, typed: None, error: None }
+        Self { name, step, original, before, preset, fields, selected: 0, typed: None, error: None }
     }
 
     pub fn selected_field(&self) -> Option<&Field> {
@@ -124,6 +126,7 @@ impl App {
     /// Opens the editor on the run that is open, or on the selected preset.
     pub(super) fn open_editor(&mut self) {
         let opened = self.lab.as_ref().map(|lab| (lab.is_watched(), lab.opened.as_ref()));
+        let step = self.lab.as_ref().map(|lab| lab.progress().0);
         let found = match opened {
             Some((true, _)) => Err("this run is only watched: another program trains it".to_owned()),
             Some((false, _)) if self.lab.as_ref().is_some_and(|lab| lab.runs() > 1) => {
@@ -134,11 +137,11 @@ impl App {
                 let mut before = Preset::clone(&opened.preset);
                 before.train.seed = opened.seed;
                 let original = self.gallery.preset(&opened.name).unwrap_or(&opened.preset).clone();
-                Ok(Editor::new(opened.name.clone(), original, before))
+                Ok(Editor::new(opened.name.clone(), original, before, step))
             }
             None => match self.gallery.selected_preset().map(|entry| (entry.name.clone(), entry.preset.clone())) {
                 Some((name, preset)) if self.gallery.tab == Tab::Presets => {
-                    preset.map(|preset| Editor::new(name, preset.clone(), preset))
+                    preset.map(|preset| Editor::new(name, preset.clone(), preset, None))
                 }
                 Some(_) | None => Err("the fields of a preset can be changed, not those of a session".to_owned()),
             },
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn a_value_is_checked_and_one_that_is_refused_can_be_corrected() {
         let (name, preset) = preset::find("gd-ssm").unwrap();
-        let mut editor = Editor::new(name, preset.clone(), preset.clone());
+        let mut editor = Editor::new(name, preset.clone(), preset.clone(), None);
         assert!(editor.fields.iter().all(|field| !field.is_changed() && !field.allowed.is_empty()));
         type_value(&mut editor, "task.dim", "5");
         assert_eq!((editor.preset.task.shape().dim, editor.typed.as_deref()), (5, None));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::Lab;
 use crate::bounds::line;
 use crate::comparison::{self, Compared, Measured, Row};
+use crate::numbers::short as short_number;
 use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::series::Series;
@@ -120,14 +121,19 @@ impl Lab {
         if let Some(why) = refusal(&self.kept, &run.preset) {
             return Err(why);
         }
-        if self.first_kept() + self.kept.len() >= MOST_KEPT {
-            return Err(match self.others.len() {
-                0 => format!("{MOST_KEPT} runs are kept already: M drops them."),
-                _ => format!("{MOST_KEPT} runs can be shown, those that train included: M drops the kept ones."),
-            });
-        }
+        self.space_for_kept()?;
         self.kept.push(run);
         Ok(())
+    }
+
+    /// # Errors
+    /// As many runs are kept as there are colours for.
+    pub fn space_for_kept(&self) -> Result<(), String> {
+        match self.others.len() {
+            _ if self.first_kept() + self.kept.len() < MOST_KEPT => Ok(()),
+            0 => Err(format!("{MOST_KEPT} runs are kept already: M drops them.")),
+            _ => Err(format!("{MOST_KEPT} runs can be shown, those that train included: M drops the kept ones.")),
+        }
     }
 
     /// Why the kept runs are not shown beside this one; `None` if they are.
@@ -155,7 +161,8 @@ impl Lab {
         });
         let (mut runs, mut words): (Vec<_>, Vec<_>) = live.chain(kept).unzip();
         words.push(own);
-        let mut names = names(&words);
+        let histories = runs.iter().map(|run| run.history).chain([&self.history]);
+        let mut names = names(&told_apart(&words, histories));
         let name = names.pop().unwrap_or_default();
         runs.iter_mut().zip(names).for_each(|(run, name)| run.name = name);
         (runs, name)
@@ -168,7 +175,7 @@ impl Lab {
     }
 
     /// The number of the first kept run: those that train with this one come before.
-    fn first_kept(&self) -> usize {
+    pub(super) fn first_kept(&self) -> usize {
         if self.others.is_empty() { 0 } else { self.others.len() + 1 }
     }
 
@@ -234,6 +241,17 @@ impl Lab {
             measured: Measured::of(latest, self.descent_loss()),
         })
     }
+}
+
+/// The words of runs; those that have the same words as another one, with the factor on their learning rate too, where
+/// it was changed by hand.
+fn told_apart<'a>(words: &[Vec<String>], histories: impl Iterator<Item = &'a History>) -> Vec<Vec<String>> {
+    let shared = |own: &Vec<String>| words.iter().filter(|other| *other == own).count() > 1;
+    let lr = |own: &Vec<String>, history: &History| {
+        let last = history.lr_changes.last().filter(|_| shared(own));
+        last.map(|change| format!("lr ×{}", short_number(change.factor)))
+    };
+    words.iter().zip(histories).map(|(own, history)| own.iter().cloned().chain(lr(own, history)).collect()).collect()
 }
 
 /// A short name for each run: only the words that not all runs share; the seed where they share all.

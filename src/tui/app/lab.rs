@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::kept::KeptRun;
 use super::lesson::Caption;
+use super::pace::{faster, slower};
 use super::steps::StepsAxis;
 use crate::session::{self, ClaimRecord};
 use crate::train::context_cost::ModelCost;
@@ -13,10 +14,7 @@ use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, T
 use crate::tui::effects::Effect;
 use crate::tui::message::{LabAction, Move};
 use crate::tui::pane::{Corner, Pane};
-use crate::worker::{Fitted, Note, Opened, Order, Phase, Status, Update};
-
-/// Steps per second, from the slowest up; above the last is no limit.
-pub const PACES: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
+use crate::worker::{Fitted, Note, Opened, Order, Phase, StateChoice, Status, Update};
 
 /// Time steps that the cursor moves by at once.
 const PAGE: usize = 10;
@@ -44,6 +42,10 @@ pub struct Lab {
     pub opening_share: f64,
     pub opened: Option<Opened>,
     pub history: History,
+    /// What the run had reported when it went back to an earlier state, until it has come that far again.
+    pub ahead: Option<History>,
+    /// The steps of the states that it can go to.
+    pub kept_states: Vec<u64>,
     /// Wall-clock time of the training.
     pub time: TrainingTime,
     /// What was changed in the preset; `None` if there is no preset of that name.
@@ -93,6 +95,8 @@ impl Lab {
             opening_share: 0.0,
             opened: None,
             history: History::default(),
+            ahead: None,
+            kept_states: Vec::new(),
             snapshot: None,
             status: None,
             checks: Vec::new(),
@@ -147,7 +151,8 @@ impl Lab {
         let finished = self.status.as_ref().is_some_and(|status| status.phase == Phase::Finished);
         // The same numbers at every run are promised for the CPU only.
         let on_cpu = self.opened.as_ref().is_some_and(|opened| opened.device.starts_with("cpu"));
-        self.run_unsaved() && !(finished && on_cpu && self.history.lr_changes.is_empty())
+        let reproducible = finished && on_cpu && !self.history.was_changed();
+        self.is_rewound() || self.run_unsaved() && !reproducible
     }
 
     /// The panes in the third row, left and right, on a screen with space for six: the ones in the lower corners, where
@@ -183,6 +188,12 @@ impl Lab {
         }
         update.steps.iter().for_each(|report| self.history.record_step(report));
         update.measurements.iter().for_each(|measurement| self.history.record_measurement(measurement));
+        if let Some(present) = update.present {
+            self.history.latest = Some(present);
+        }
+        if let Some(kept) = update.kept_states {
+            self.kept_states = kept;
+        }
         update.lr_changes.iter().for_each(|change| self.history.record_lr_change(*change));
         self.shifts.extend(update.shifts);
         update.context_costs.into_iter().for_each(|cost| cost.record(&mut self.context_costs));
@@ -195,6 +206,7 @@ impl Lab {
         if update.status.is_some() {
             self.status = update.status;
         }
+        self.overtake();
         if let Some(ClaimRecord { verdicts, .. }) = update.checked {
             self.checks.extend(verdicts);
             self.show_claims();
@@ -211,7 +223,7 @@ impl Lab {
     /// learning rate are unchanged.
     pub fn is_unmodified(&self) -> bool {
         let same_seed = self.opened.as_ref().is_some_and(|opened| opened.seed == opened.preset.train.seed);
-        same_seed && self.history.lr_changes.is_empty()
+        same_seed && !self.history.was_changed()
     }
 
     /// "gd-ssm-seed0-step3412": what a file with the present screen is called.
@@ -258,9 +270,16 @@ impl Lab {
     pub fn update(&mut self, action: LabAction) -> Vec<Effect> {
         match action {
             LabAction::TogglePause => return self.toggle_pause(),
+            LabAction::GoBack => return vec![Effect::Order(Order::GoTo(StateChoice::Before))],
+            LabAction::GoAhead => return vec![Effect::Order(Order::GoTo(StateChoice::After))],
+            LabAction::GoToCursor => {
+                let step = self.steps.cursor.take();
+                return step.map(|step| Effect::Order(Order::GoTo(StateChoice::Nearest(step)))).into_iter().collect();
+            }
             LabAction::StepOnce => return vec![Effect::Order(Order::Step)],
             LabAction::Slower => return self.set_pace(slower),
             LabAction::Faster => return self.set_pace(faster),
+            LabAction::ToggleSlowDown => return self.toggle_slow_down(),
             LabAction::LrDown => return vec![Effect::Order(Order::ScaleLr(1.0 / LR_FACTOR))],
             LabAction::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
             LabAction::MeasureShifts => {
@@ -295,26 +314,6 @@ impl Lab {
             LabAction::PreviousProbe => self.change_probe(false),
         }
         vec![]
-    }
-
-    fn toggle_pause(&mut self) -> Vec<Effect> {
-        let Some(status) = &mut self.status else { return vec![] };
-        // Shown at once; the worker's next status confirms it.
-        let (phase, order) = match &status.phase {
-            Phase::Watched { .. } => return vec![Effect::Order(Order::Pause)],
-            Phase::Running => (Phase::Paused, Order::Pause),
-            Phase::Paused | Phase::Finished | Phase::Diverged { .. } | Phase::Failed { .. } => {
-                (Phase::Running, Order::Resume)
-            }
-        };
-        status.phase = phase;
-        vec![Effect::Order(order)]
-    }
-
-    fn set_pace(&mut self, next: fn(Option<f64>) -> Option<f64>) -> Vec<Effect> {
-        let Some(status) = &mut self.status else { return vec![] };
-        status.pace = next(status.pace);
-        vec![Effect::Order(Order::Pace(status.pace))]
     }
 
     pub(super) fn focus_on(&mut self, pane: Pane) {
@@ -374,13 +373,4 @@ impl Lab {
         let probes = self.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
         self.cursor.probe = (self.cursor.probe % probes + if forward { 1 } else { probes - 1 }) % probes;
     }
-}
-
-fn faster(pace: Option<f64>) -> Option<f64> {
-    PACES.into_iter().find(|&step| step > pace.unwrap_or(f64::INFINITY))
-}
-
-fn slower(pace: Option<f64>) -> Option<f64> {
-    let below = PACES.into_iter().rev().find(|&step| step < pace.unwrap_or(f64::INFINITY));
-    below.or(Some(PACES[0]))
 }

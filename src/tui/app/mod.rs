@@ -10,6 +10,8 @@ mod kept;
 mod lab;
 mod leaving;
 mod lesson;
+mod pace;
+mod rewinding;
 mod sessions;
 mod several;
 mod steps;
@@ -19,8 +21,9 @@ pub use editor::{Editor, Field};
 pub use gallery::{Gallery, ListRow, Tab};
 pub use help::HelpPage;
 pub use kept::{KeptRun, MOST_KEPT, Overlaid};
-pub use lab::{Cursor, Lab, PACES};
+pub use lab::{Cursor, Lab};
 pub use lesson::{Caption, LessonPhase, LessonScreen};
+pub use pace::PACES;
 pub use sessions::{Column, SessionRow, SessionTable};
 pub use steps::{AxisUnit, StepsAxis};
 pub use sweep::{Band, Ended, SweepScreen};
@@ -185,6 +188,7 @@ impl App {
             Action::OpenEditor => self.open_editor(),
             Action::Editor(action) => self.editor.iter_mut().for_each(|editor| editor.update(action)),
             Action::StartEdited => return self.start_edited(),
+            Action::ForkEdited => return self.fork_edited(),
             Action::Sweep(action) => {
                 let Some(screen) = &mut self.sweep else { return vec![] };
                 screen.update(action);
@@ -233,6 +237,22 @@ impl App {
                 1 => "Dropped 1 kept run.".to_owned(),
                 several => format!("Dropped {several} kept runs."),
             });
+        }
+        if action == LabAction::ToggleSlowDown {
+            let slows = lab.status.as_ref().is_some_and(|status| status.slows_down);
+            self.notice = Some(match slows {
+                true => "The run no longer slows down by itself.".to_owned(),
+                false => "The run slows down while the loss falls fast, or where its preset says so.".to_owned(),
+            });
+        }
+        if lab.leaves_ahead(action) {
+            match lab.keep_ahead() {
+                Ok(kept) => self.notice = Some(kept),
+                Err(why) => {
+                    self.notice = Some(why);
+                    return vec![];
+                }
+            }
         }
         lab.update(action)
     }
@@ -325,6 +345,7 @@ impl App {
         let mut effects = vec![];
         let record = update.checked.clone();
         let opens = update.opened.as_ref().map(|opened| self.gallery.overrides(&opened.name, &opened.preset));
+        let said = lab.prepare_jump(&update);
         let opened = update.opened.is_some();
         let notes = lab.apply(update);
         if let (Some(screen), Some(run)) = (&mut self.lesson, &lab.opened) {
@@ -337,7 +358,7 @@ impl App {
         }
         if let Some(overrides) = opens {
             lab.overrides = overrides;
-            self.notice = lab.kept_refusal().map(|why| printable(&why)).or(self.notice.take());
+            self.notice = said.or_else(|| lab.kept_refusal()).map(|why| printable(&why)).or(self.notice.take());
         }
         // A lesson's experiment is not the preset whose results the gallery shows.
         let of_preset = self.lesson.is_none() && lab.is_unmodified();
@@ -358,6 +379,10 @@ impl App {
                 }
                 Note::ReadOnly(why) | Note::Device(why) => {
                     self.notice = Some(printable(&why));
+                    vec![]
+                }
+                Note::NotForked(why) => {
+                    self.notice = Some(printable(&format!("The run goes on as it was: {why}")));
                     vec![]
                 }
                 Note::SaveFailed(why) => self.save_failed(&why),

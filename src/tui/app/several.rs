@@ -40,6 +40,8 @@ impl Lab {
         swap(&mut self.opening_share, &mut other.opening_share);
         swap(&mut self.opened, &mut other.opened);
         swap(&mut self.history, &mut other.history);
+        swap(&mut self.ahead, &mut other.ahead);
+        swap(&mut self.kept_states, &mut other.kept_states);
         swap(&mut self.time, &mut other.time);
         swap(&mut self.overrides, &mut other.overrides);
         swap(&mut self.snapshot, &mut other.snapshot);

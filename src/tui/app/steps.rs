@@ -244,7 +244,8 @@ impl Lab {
     pub(super) fn extent(&self) -> Extent<'_> {
         let ((step, planned), (shown, _), along) = (self.progress(), self.overlaid(), self.along());
         if self.steps.unit == AxisUnit::Steps {
-            let last = shown.iter().filter_map(|run| run.history.eval_loss.last()).map(|(step, _)| step);
+            let histories = shown.iter().map(|run| run.history).chain(&self.ahead);
+            let last = histories.filter_map(|history| history.eval_loss.last()).map(|(step, _)| step);
             return Extent { step, ..Extent::of_steps(last.fold(step, u64::max), planned) };
         }
         let ends: Vec<(f64, f64)> = shown.iter().map(|run| run.along).chain([along]).filter_map(Along::ends).collect();

@@ -135,8 +135,9 @@ fn render_curves(
     });
     let style = theme.selected().patch(theme.focus());
     let cursor = cursor.map(|pairs| ValueCursor { at: pairs as f64, style });
+    let (marks, ticks, muted) = (vec![], vec![], theme.muted());
     let (x, labels) = (Scale::Linear { low: 0.0, high: pairs.max(1) as f64 }, labels.collect());
-    Plot { x, unit: "after", y, traces, labels, gutter, marks: vec![], cursor, muted: theme.muted() }.render(area, buffer);
+    Plot { x, unit: "after", y, traces, labels, gutter, marks, ticks, cursor, muted }.render(area, buffer);
 }
 
 /// A curve that ends where it leaves the axis: along its edge it would show a wrong value.

@@ -141,7 +141,7 @@ fn render_plot(models: &[Model<'_>], quantity: Quantity, theme: Theme, area: Rec
     let labels = models.iter().zip(&all).filter_map(label).collect();
     let x = Scale::Log { low: LENGTHS[0] as f64, high: LENGTHS[LENGTHS.len() - 1] as f64 };
     let (y, muted) = (Scale::log_around(least, most), theme.muted());
-    let plot = Plot { x, unit: "N", y, traces, labels, gutter: 9, marks: vec![], cursor: None, muted };
+    let plot = Plot { x, unit: "N", y, traces, labels, gutter: 9, marks: vec![], ticks: vec![], cursor: None, muted };
     plot.render(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, buffer);
 }
 

@@ -160,8 +160,9 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
         Some(EndLabel { value, text: measure.mark.to_owned(), style: line(&measure) })
     });
     let (x, labels, muted) = (lab.steps_scale(), labels.collect(), theme.muted());
-    let cursor = super::value_cursor(lab, theme);
-    Plot { x, unit: lab.steps.unit.label(), y, traces, labels, gutter: 3, marks: vec![], cursor, muted }.render(area, buffer);
+    let (marks, ticks, cursor) = (vec![], vec![], super::value_cursor(lab, theme));
+    let unit = lab.steps.unit.label();
+    Plot { x, unit, y, traces, labels, gutter: 3, marks, ticks, cursor, muted }.render(area, buffer);
     super::say_unknown_axis(lab, theme, area, buffer);
 }
 

@@ -3,9 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::bounds::line;
 use crate::reference::Reference;
 use crate::task::Objective;
-use crate::train::{LrChange, ReferenceResult};
+use crate::train::ReferenceResult;
 use crate::tui::app::{AxisUnit, Lab, Overlaid};
 use crate::tui::labels;
 use crate::tui::numbers::{count, short, significant};
@@ -13,7 +14,7 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::along::{Along, RunCurve};
 use crate::tui::widget::braille::Stroke;
 use crate::series::Bucket;
-use crate::tui::widget::plot::{EndLabel, Plot, Trace};
+use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
 use crate::tui::widget::scale::Scale;
 use crate::tui::widget::wrap::{fit, width};
 
@@ -27,12 +28,14 @@ const BETWEEN_DIGITS: u16 = 24;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "The loss over the training. The line is the loss on held-out tasks, the dots are the least and the \
-     greatest training loss of each column. The horizontal lines are the losses of the references on the same \
-     held-out tasks, the dotted grey ones what theory expects of them, where there is a closed form. Equal to gradient descent: the line lies on that of GD-1. ▾ marks a change of the learning \
-     rate. The key a changes the axis of the loss and x that of the steps, X makes it seconds or operations (– where \
-     a run has none), and c reads values. Where runs with different tasks train together, every loss is divided by \
-     that of predicting zero on its own task: 1 is no better than zero.";
+    "The loss over the training. The line is the loss on held-out tasks, the dots are the least and the greatest \
+     training loss of each column. The horizontal lines are the losses of the references on the same held-out \
+     tasks, the dotted grey ones what theory expects of them, where there is a closed form. Equal to gradient \
+     descent: the line lies on that of GD-1. ▾ marks a change of the learning rate or of other fields. While \
+     training is paused, ╵ at the foot marks the states that < and > go to; after that the dotted curve is what \
+     followed before. The key a changes the axis of the loss and x that of the steps, X makes it seconds or \
+     operations (– where a run has none), and c reads values. Where runs with different tasks train together, \
+     every loss is divided by that of predicting zero on its own task: 1 is no better than zero.";
 
 pub fn title(lab: &Lab, width: u16) -> String {
     let axis = if lab.log_axis { "logarithmic" } else { "linear" };
@@ -67,6 +70,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Trace::Level(level.loss, labels::stroke(level.reference), theme.role(labels::role(level.reference)))
     };
     let mut traces: Vec<Trace> = kept.iter().map(|run| curve(run, theme)).collect();
+    traces.extend(ahead_curve(lab).map(|ahead| Trace::Curve(ahead, Stroke::Dotted, model)));
     let own = |series| lab.loss_curve(series);
     traces.push(Trace::Curve(own(&history.eval_loss), Stroke::Solid, model.patch(theme.focus())));
     // Beneath the measured losses, from which they differ by the sampling error.
@@ -79,7 +83,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let first = |i: usize| 2 + (i * usize::from(every) / kept.len().max(1)) as u16;
     traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, first(i), every, theme)));
     let mut labels: Vec<EndLabel> = references.iter().map(|level| reference_label(level, y, wide, theme)).collect();
-    if let Some(point) = super::value_at(lab, &history.eval_loss) {
+    if let Some(point) = model_point(lab) {
         let value = own(&history.eval_loss).value(point.mean);
         let text = match own_name.as_str() {
             "" => model_label(lab, &point, wide),
@@ -89,14 +93,14 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     if let Some(point) = lab.steps.cursor.and_then(|step| history.train_loss.at(step)) {
         let curve = own(&history.train_loss);
-        labels.push(EndLabel { value: curve.value(point.mean), text: training_label(curve, &point, wide), style: model });
+        let text = training_label(curve, &point, wide);
+        labels.push(EndLabel { value: curve.value(point.mean), text, style: model });
     }
     labels.extend(kept.iter().filter_map(|run| kept_label(lab, run, theme, wide)));
-    let mark = |change: &LrChange| Some((lab.along().at(change.step)?, format!("lr ×{}", short(change.factor))));
-    let marks = history.lr_changes.iter().filter_map(mark);
-    let gutter = gutter(wide, !kept.is_empty());
-    let (x, marks, cursor, muted) = (lab.steps_scale(), marks.collect(), super::value_cursor(lab, theme), theme.muted());
-    Plot { x, unit: lab.steps.unit.label(), y, traces, labels, gutter, marks, cursor, muted }.render(area, buffer);
+    let (marks, ticks, gutter) = (marks(lab), ticks(lab), gutter(wide, !kept.is_empty()));
+    let cursor = super::value_cursor(lab, theme).or_else(|| present_cursor(lab, theme));
+    let (x, unit, muted) = (lab.steps_scale(), lab.steps.unit.label(), theme.muted());
+    Plot { x, unit, y, traces, labels, gutter, marks, ticks, cursor, muted }.render(area, buffer);
     super::say_unknown_axis(lab, theme, Rect { width: area.width.saturating_sub(gutter), ..area }, buffer);
 }
 
@@ -112,14 +116,57 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut traces: Vec<Trace> = references.iter().map(level).collect();
     let curve = lab.loss_curve(&lab.history.eval_loss);
     traces.push(Trace::Curve(curve, Stroke::Thick, model));
-    let label = |name: String, value: f64, style| EndLabel { value, text: format!("{name} {}", significant(value, 3)), style };
+    let label = |name: String, value: f64, style| {
+        let text = format!("{name} {}", significant(value, 3));
+        EndLabel { value, text, style }
+    };
     let named = |level: &Level| label(labels::label(level.reference), level.loss, style(level.reference));
     let mut labels: Vec<EndLabel> = references.iter().map(named).collect();
     let point = super::value_at(lab, &lab.history.eval_loss);
     labels.extend(point.map(|point| label("model".to_owned(), curve.value(point.mean), model)));
     let (x, cursor, muted) = (lab.steps_scale(), super::value_cursor(lab, theme), theme.muted());
-    let unit = lab.steps.unit.label();
-    Plot { x, unit, y, traces, labels, gutter: 14, marks: vec![], cursor, muted }.render(area, buffer);
+    let (unit, marks, ticks) = (lab.steps.unit.label(), vec![], vec![]);
+    Plot { x, unit, y, traces, labels, gutter: 14, marks, ticks, cursor, muted }.render(area, buffer);
+}
+
+/// The curve of what followed the state that the run went back to.
+fn ahead_curve(lab: &Lab) -> Option<RunCurve<'_>> {
+    let ahead = lab.ahead.as_ref()?;
+    let along = lab.steps.unit.along(ahead, &lab.time);
+    Some(RunCurve { along, series: &ahead.eval_loss, ..lab.loss_curve(&ahead.eval_loss) })
+}
+
+/// The held-out loss at the value cursor, else the latest measurement, which the curve need not have.
+fn model_point(lab: &Lab) -> Option<Bucket> {
+    let point = super::value_at(lab, &lab.history.eval_loss)?;
+    let latest = lab.history.latest.as_ref().filter(|latest| lab.steps.cursor.is_none() && latest.step > point.step);
+    Some(latest.map_or(point, |latest| {
+        let loss = latest.eval_loss as f32;
+        Bucket { step: latest.step, min: loss, max: loss, mean: loss, count: 1 }
+    }))
+}
+
+/// What was changed by hand, at its place on the axis.
+fn marks(lab: &Lab) -> Vec<(f64, String)> {
+    let history = &lab.history;
+    let lr = history.lr_changes.iter().map(|change| (change.step, format!("lr ×{}", short(change.factor))));
+    let forks = history.forks.iter().map(|fork| (fork.step, line(&fork.changes.join(" "))));
+    let mut marks: Vec<_> = lr.chain(forks).collect();
+    marks.sort_by_key(|(step, _)| *step);
+    marks.into_iter().filter_map(|(step, text)| Some((lab.along().at(step)?, text))).collect()
+}
+
+/// The places of the states that a paused run can go to.
+fn ticks(lab: &Lab) -> Vec<f64> {
+    let states = lab.kept_states.iter().filter(|_| lab.is_paused());
+    states.filter_map(|step| lab.along().at(*step)).collect()
+}
+
+/// A line at the present step, where the run went back to it.
+fn present_cursor(lab: &Lab, theme: Theme) -> Option<ValueCursor> {
+    let style = theme.role(Role::Model).patch(theme.focus());
+    let at = lab.along().at(lab.progress().0).filter(|_| lab.is_rewound())?;
+    Some(ValueCursor { at, style })
 }
 
 /// The held-out loss at the value cursor, else the latest; with its step where that is not the cursor's.
@@ -236,7 +283,7 @@ fn axis(lab: &Lab, kept: &[Overlaid], references: &[Level]) -> Scale {
         let (least, most) = curve.series.range_within(first, last)?;
         Some((curve.value(least), curve.value(most)))
     };
-    let others = || kept.iter().filter_map(|run| range(run.eval_loss()));
+    let others = || kept.iter().map(Overlaid::eval_loss).chain(ahead_curve(lab)).filter_map(range);
     let own = |series| range(lab.loss_curve(series));
     let curves = [&history.train_loss, &history.eval_loss].into_iter().filter_map(own);
     let curves = curves.chain(others());

@@ -93,12 +93,13 @@ fn below(editor: &Editor, theme: Theme, columns: usize) -> Vec<Line<'static>> {
         Some(error) => lines.extend(paragraph(&printable(error), theme.role(Role::Warning).patch(theme.focus()))),
         None => lines.extend(paragraph(&format!("allowed: {}", field.allowed), theme.muted())),
     }
-    lines.extend(paragraph(&cost(&editor.before, &editor.preset), Style::new()));
+    lines.extend(paragraph(&cost(editor), Style::new()));
     lines
 }
 
-/// "Parameters 212 → 52, operations per query 24,150 → 6,200, memory 12 MiB → 5 MiB. r trains from step 0."
-fn cost(before: &Preset, after: &Preset) -> String {
+/// "r trains from step 0: parameters 212 → 52, operations per query 24,150 → 6,200, memory 12 MiB → 5 MiB."
+fn cost(editor: &Editor) -> String {
+    let Editor { before, preset: after, step, .. } = editor;
     if before == after {
         return "Nothing is changed yet: Enter changes a value.".to_owned();
     }
@@ -110,5 +111,6 @@ fn cost(before: &Preset, after: &Preset) -> String {
     let both = names.into_iter().zip(numbers(before).into_iter().zip(numbers(after)));
     let changes = both
         .map(|(name, (old, new))| if old == new { format!("{name} {old}") } else { format!("{name} {old} → {new}") });
-    format!("It trains from step 0: {}.", changes.collect::<Vec<_>>().join(", "))
+    let fork = step.map_or_else(String::new, |step| format!(", f from step {} on", count(step)));
+    format!("r trains from step 0{fork}: {}.", changes.collect::<Vec<_>>().join(", "))
 }

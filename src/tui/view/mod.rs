@@ -105,7 +105,11 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
 fn render_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let unsaved = app.lab.iter().flat_map(Lab::every_run).filter(|lab| lab.run_unsaved());
     let step: u64 = unsaved.filter_map(|lab| lab.status.as_ref()).map(|status| status.step).sum();
-    let mut lines = vec![Line::from(format!("{} steps are not saved.", super::numbers::count(step))), Line::default()];
+    let said = match app.lab.as_ref().filter(|lab| lab.is_rewound()) {
+        Some(_) => format!("The run is back at step {}; what followed is not saved.", super::numbers::count(step)),
+        None => format!("{} steps are not saved.", super::numbers::count(step)),
+    };
+    let mut lines = vec![Line::from(said), Line::default()];
     lines.extend(
         keymap::bindings(Mode::Question).filter(|row| row.hint.is_some()).map(|row| {
             Line::from(vec![Span::styled(format!("{:<8}", row.shown()), theme.focus()), Span::raw(row.help)])

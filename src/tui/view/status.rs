@@ -12,7 +12,7 @@ use crate::tui::app::Lab;
 use crate::tui::numbers::{count, duration, rate, short};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{fit, width};
-use crate::worker::{Phase, Status};
+use crate::worker::{Phase, Slowed, Status};
 
 /// A run at this share of its pace or more is limited by the pace and not by the machine.
 const LIMITED: f64 = 0.9;
@@ -124,7 +124,11 @@ fn watched(step: &str, age: u64, writer: Option<&str>, space: usize) -> String {
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {
     let (text, style) = match status.phase {
-        Phase::Running => ("▶ training", theme.role(Role::Model)),
+        Phase::Running => match status.slowed {
+            Some(Slowed::Falling) => ("▶ slowed: the loss is falling", theme.role(Role::Model)),
+            Some(Slowed::Preset) => ("▶ slowed by the preset", theme.role(Role::Model)),
+            None => ("▶ training", theme.role(Role::Model)),
+        },
         Phase::Paused => ("‖ paused  ", theme.focus()),
         Phase::Finished => ("■ finished", theme.focus()),
         Phase::Diverged { .. } => ("▲ diverged", theme.role(Role::Warning)),

@@ -100,6 +100,7 @@ fn render_bands(screen: &SweepScreen, theme: Theme, area: Rect, buffer: &mut Buf
         labels: bands().filter_map(end).collect(),
         gutter: GUTTER,
         marks: vec![],
+        ticks: vec![],
         cursor: None,
         muted: theme.muted(),
     }

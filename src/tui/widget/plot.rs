@@ -58,6 +58,8 @@ pub struct Plot<'a> {
     pub gutter: u16,
     /// Words on the top edge, each at a value of x.
     pub marks: Vec<(f64, String)>,
+    /// Small marks at the foot, at values of x.
+    pub ticks: Vec<f64>,
     pub cursor: Option<ValueCursor>,
     pub muted: Style,
 }
@@ -77,6 +79,7 @@ impl Plot<'_> {
         self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
         raster.render(buffer);
         self.traces.iter().for_each(|trace| self.points(trace, inner, &raster, buffer));
+        self.foot_ticks(inner, buffer);
         self.cursor(inner, buffer);
         self.marks(inner, buffer);
         if inner.right() < area.right() {
@@ -111,6 +114,18 @@ impl Plot<'_> {
             if (left >= free || tick == 0.0) && !covered {
                 buffer.set_string(left, inner.bottom(), &text, self.muted);
                 free = left + width + 1;
+            }
+        }
+    }
+
+    /// Where no curve is.
+    fn foot_ticks(&self, inner: Rect, buffer: &mut Buffer) {
+        let shares = self.ticks.iter().filter_map(|tick| self.x.share(*tick));
+        for share in shares.filter(|share| (0.0..=1.0).contains(share)) {
+            let column = inner.x + (share * f64::from(inner.width - 1)).round() as u16;
+            let Some(cell) = buffer.cell_mut((column, inner.bottom() - 1)) else { continue };
+            if cell.symbol() == " " {
+                cell.set_char('╵').set_style(self.muted);
             }
         }
     }

@@ -36,7 +36,18 @@ pub struct Scatter<'a> {
 impl Scatter<'_> {
     pub fn render(&self, area: Rect, buffer: &mut Buffer) {
         let Self { x, unit, y, muted, .. } = *self;
-        let axes = Plot { x, unit, y, traces: vec![], labels: vec![], gutter: 0, marks: vec![], cursor: None, muted };
+        let axes = Plot {
+            x,
+            unit,
+            y,
+            traces: vec![],
+            labels: vec![],
+            gutter: 0,
+            marks: vec![],
+            ticks: vec![],
+            cursor: None,
+            muted,
+        };
         // A number at the right end of the axis stands out by a column.
         let area = Rect { width: area.width.saturating_sub(1), ..area };
         let Some(inner) = axes.inner(area) else { return };
