@@ -186,7 +186,7 @@ fn what_cannot_be_set_is_told_with_what_can() {
         (
             "task.dmi=3",
             2,
-            "there is no such key; did you mean `task.dim`? allowed: task.context, task.dim, task.distractors",
+            "there is no such key; did you mean `task.dim`? allowed: task.condition, task.context, task.dim",
         ),
         ("dim=3", 2, "there is no such key; did you mean `task.dim`? allowed: about, claims, expect, family"),
         ("task.dim.more=3", 2, "`task.dim` holds no keys"),

@@ -571,7 +571,7 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(focus(&app), Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
-    (0..5).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
+    (0..6).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Runs, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();

@@ -97,13 +97,13 @@ DEVICE void over(float a, float b, float c, float d, float &re, float &im) {
     im = (b * c - a * d) / size;
 }
 
-template <int LAW>
+template <int KIND>
 DEVICE void spectrum_of(float a, float b, float c, float *out) {
     const float fading = -expf(a), third = expf(c);
-    const float modulus = LAW == RING ? expf(fading) : expf(third * fading), angle = LAW == RING ? expf(b) : third * b;
+    const float modulus = KIND == RING ? expf(fading) : expf(third * fading), angle = KIND == RING ? expf(b) : third * b;
     out[0] = modulus * cosf(angle);
     out[1] = modulus * sinf(angle);
-    if (LAW == RING) {
+    if (KIND == RING) {
         out[2] = third;
         out[3] = 0.0f;
     } else {
@@ -111,23 +111,23 @@ DEVICE void spectrum_of(float a, float b, float c, float *out) {
     }
 }
 
-template <int LAW, int N>
+template <int KIND, int N>
 DEVICE void spectrum_forward(Id id, const float *a, const float *b, const float *c, float *spectrum) {
     EACH_WEIGHT(j, N) {
         float out[4];
-        spectrum_of<LAW>(a[j], b[j], c[j], out);
+        spectrum_of<KIND>(a[j], b[j], c[j], out);
         for (int row = 0; row < 4; ++row) spectrum[row * N + j] = out[row];
     }
 }
 
 // For a complex function f, grad_z = f'(z)* grad_f.
-template <int LAW, int N>
+template <int KIND, int N>
 DEVICE void spectrum_backward(Id id, const float *a, const float *b, const float *c, const float *spectrum, const float *grad, float *grad_a, float *grad_b, float *grad_c) {
     EACH_WEIGHT(j, N) {
         const float re = spectrum[j], im = spectrum[N + j], gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
         const float fading = -expf(a[j]), third = expf(c[j]);
         float by_re = grad[j], by_im = grad[N + j];
-        if (LAW == RING) {
+        if (KIND == RING) {
             grad_a[j] += (re * by_re + im * by_im) * fading;
             grad_b[j] += (re * by_im - im * by_re) * expf(b[j]);
             grad_c[j] += grad[2 * N + j] * third;

@@ -210,7 +210,7 @@ mod tests {
         assert!(unknown.starts_with("keys.ron:2:") && unknown.contains("`Entre` is no key: give"), "{unknown}");
         let place = message(r#"[(mode: "kitchen", key: "z", keys: ["x"])]"#);
         assert!(
-            place.starts_with("keys.ron:1:") && place.contains("allowed: gallery, sessions, while searching"),
+            place.starts_with("keys.ron:1:") && place.contains("allowed: lessons, gallery, sessions, while searching"),
             "{place}"
         );
         let twice = message(r#"[(mode: "lab", key: "s", keys: ["f"])]"#);

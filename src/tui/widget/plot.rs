@@ -197,18 +197,31 @@ impl Plot<'_> {
         }
     }
 
+    /// Through the mean of each column of dots: a long curve has many values in one.
     fn curve(&self, curve: RunCurve, stroke: Stroke, style: Style, raster: &mut Raster) {
-        let dot = |(x, y): (f64, f64)| ((x * f64::from(raster.width() - 1)).round() as i32, dot_row(y, raster));
+        let last = f64::from(raster.width() - 1);
+        let dot = |(x, y): (f64, f64)| ((x * last).round() as i32, dot_row(y, raster));
         let mut pieces = Vec::new();
         let mut before: Option<(f64, f64)> = None;
-        for bucket in curve.series.buckets() {
-            let place = curve.along.at(bucket.step).and_then(|place| self.x.share(place));
-            let here = place.zip(self.y.clamped(curve.value(bucket.mean)));
+        let mut column: Option<ColumnMean> = None;
+        let mut close = |column: Option<ColumnMean>| {
+            let here = column.and_then(|column| Some((column.place(), self.y.clamped(column.mean())?)));
             if let Some(here) = here {
                 pieces.extend(clipped(before.unwrap_or(here), here).map(|(from, to)| (dot(from), dot(to))));
             }
             before = here;
+        };
+        for bucket in curve.series.buckets() {
+            let place = curve.along.at(bucket.step).and_then(|place| self.x.share(place));
+            let new = place.map(|place| ColumnMean { place, value: curve.value(bucket.mean), count: 1.0 });
+            match (&mut column, &new) {
+                (Some(column), Some(new)) if (column.place() * last).round() == (new.place * last).round() => {
+                    column.add(new);
+                }
+                _ => close(std::mem::replace(&mut column, new)),
+            }
         }
+        close(column);
         pieces.into_iter().for_each(|(from, to)| raster.line(from, to, stroke, style));
     }
 
@@ -264,6 +277,29 @@ impl Plot<'_> {
             let space = usize::from(gutter.width - 1);
             buffer.set_stringn(gutter.x + 1, gutter.y + row, with_whole_number(&label.text, space), space, label.style);
         }
+    }
+}
+
+/// Sums over the values of a curve in one column of dots.
+struct ColumnMean {
+    place: f64,
+    value: f64,
+    count: f64,
+}
+
+impl ColumnMean {
+    fn add(&mut self, other: &Self) {
+        self.place += other.place;
+        self.value += other.value;
+        self.count += other.count;
+    }
+
+    fn place(&self) -> f64 {
+        self.place / self.count
+    }
+
+    fn mean(&self) -> f64 {
+        self.value / self.count
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which numbers of a sequence a kernel keeps, and from when to when; see [`super::memory`] for where.
 
 use super::memory::Buffer;
-use super::phases::{reads_inputs_again, room};
+use super::phases::{node_memory, reads_inputs_again};
 use super::program::{Kernel, NodeId, Program};
 use super::source::Training;
 use crate::nn::step::Activation;
@@ -110,15 +110,15 @@ impl Buffers {
                 let (first, last) = again.fold((usize::MAX, 0), |(low, high), t| (low.min(t), high.max(t)));
                 buffers.repeated[id] = Some(buffers.add(node.size.count(), first..=last));
             }
-            let by_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
-            let room = room(program, node, by_input, workers);
-            if room.kept > 0 {
+            let grads_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
+            let memory = node_memory(program, node, grads_input, workers);
+            if memory.kept > 0 {
                 let end = if analysis.wanted[id] { back(id) } else { id + 1 };
-                buffers.kept[id] = Some(buffers.add(room.kept, id + 1..=end));
+                buffers.kept[id] = Some(buffers.add(memory.kept, id + 1..=end));
             }
             if analysis.wanted[id] {
-                if room.scratch > 0 {
-                    buffers.scratch[id] = Some(buffers.add(room.scratch, back(id)..=back(id)));
+                if memory.scratch > 0 {
+                    buffers.scratch[id] = Some(buffers.add(memory.scratch, back(id)..=back(id)));
                 }
                 let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
                 buffers.grads[id] =

@@ -12,6 +12,7 @@
 //! p_t = λ^{2(N−t)+1}, r_t = λ^{2(N−t)}. What else Q and D could add is even in W, where the target is odd: it is
 //! independent noise. The loss is quadratic in a and b, and all expectations of products follow from E W_ij W_kl =
 //! δ_ik δ_jl: of the target only A and A' know something, and A, B are uncorrelated.
+#![cfg(test)]
 
 use dfdx::prelude::{Cpu, TensorFromVec};
 

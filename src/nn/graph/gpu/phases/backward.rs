@@ -55,12 +55,12 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
             ])]
         }
         Kernel::Project { x, weight, bias } => {
-            let by_input = project_grad_x(p, (*weight, length), grad, (p.grad_of)(*x));
-            let by_weights = project_grads(p, *x, (*weight, *bias), grad);
+            let grad_x = project_grad_x(p, (*weight, length), grad, (p.grad_of)(*x));
+            let grad_weights = project_grads(p, *x, (*weight, *bias), grad);
             // Where ∂x stands in place of x, the weights have to be done with x first.
             match v(*x) == (p.grad_of)(*x).1 {
-                true => vec![calls([by_weights]), calls([by_input])],
-                false => vec![calls([by_input, by_weights])],
+                true => vec![calls([grad_weights]), calls([grad_x])],
+                false => vec![calls([grad_x, grad_weights])],
             }
         }
         Kernel::Normalise { x, gain, bias } => {

@@ -1,7 +1,7 @@
 //! Weights that are made of others, and the way back of their gradients.
 
 use super::super::program::{Derivation, Program, WeightId, WeightSource};
-use super::law;
+use super::discretization;
 
 /// A derived weight from those that it is made of; nothing for a parameter.
 pub fn derive(program: &Program, weight: WeightId, place: &dyn Fn(WeightId) -> String) -> Option<String> {
@@ -25,7 +25,7 @@ pub fn derive(program: &Program, weight: WeightId, place: &dyn Fn(WeightId) -> S
         }
         Derivation::Spectrum(kind, [a, b, c]) => {
             let places = [a, b, c].map(|weight| place(*weight)).join(", ");
-            format!("spectrum_forward<{}, {columns}>(id, {places}, {to})", law(*kind))
+            format!("spectrum_forward<{}, {columns}>(id, {places}, {to})", discretization(*kind))
         }
     })
 }
@@ -63,7 +63,11 @@ pub fn derive_backward(
         }
         Derivation::Spectrum(kind, of) => {
             let (places, grads) = (of.map(place).join(", "), of.map(grad).join(", "));
-            format!("spectrum_backward<{}, {columns}>(id, {places}, {}, {from}, {grads})", law(*kind), place(weight))
+            format!(
+                "spectrum_backward<{}, {columns}>(id, {places}, {}, {from}, {grads})",
+                discretization(*kind),
+                place(weight)
+            )
         }
     })
 }

@@ -31,7 +31,7 @@ fn calls<const N: usize>(calls: [String; N]) -> Phase {
 
 /// Numbers of a sequence that a step keeps besides its result.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Room {
+pub struct NodeMemory {
     /// From the forward to the backward pass.
     pub kept: usize,
     /// Within the backward pass.
@@ -101,8 +101,8 @@ fn cell(cell: CellKind) -> &'static str {
     }
 }
 
-fn law(law: Discretization) -> &'static str {
-    match law {
+fn discretization(kind: Discretization) -> &'static str {
+    match kind {
         Discretization::Ring => "RING",
         Discretization::ZeroOrderHold => "ZERO_ORDER_HOLD",
     }
@@ -113,8 +113,8 @@ fn further(place: &str, count: usize) -> String {
     format!("{place} + {count} * LANES")
 }
 
-/// What a step keeps. `by_input`: whether the gradient by its input is needed.
-pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> Room {
+/// What a step keeps. `grads_input`: whether the gradient by its input is needed.
+pub fn node_memory(program: &Program, node: &Node, grads_input: bool, workers: usize) -> NodeMemory {
     let size = |node: &NodeId| program.nodes[*node].size;
     let own = node.size;
     match &node.kernel {
@@ -132,47 +132,47 @@ pub fn room(program: &Program, node: &Node, by_input: bool, workers: usize) -> R
         | Kernel::Contract(_)
         | Kernel::MatrixTimes(_)
         | Kernel::ScaleVectors { .. }
-        | Kernel::Reverse(_) => Room::default(),
+        | Kernel::Reverse(_) => NodeMemory::default(),
         Kernel::FastWeights(parts) => {
-            Room { kept: parts.pairs.div_ceil(parts.block) * size(&parts.keys).width, scratch: 0 }
+            NodeMemory { kept: parts.pairs.div_ceil(parts.block) * size(&parts.keys).width, scratch: 0 }
         }
-        Kernel::Normalise { x, .. } => Room { kept: 2 * size(x).length, scratch: 2 * own.width },
+        Kernel::Normalise { x, .. } => NodeMemory { kept: 2 * size(x).length, scratch: 2 * own.width },
         Kernel::SoftmaxAttend { parts, heads } => {
             let matrices = heads * own.length * size(&parts[1]).length;
-            Room { kept: matrices, scratch: matrices }
+            NodeMemory { kept: matrices, scratch: matrices }
         }
         Kernel::DiagonalScan { x, .. } => {
             let kept = if own.length == 1 { 2 * own.width } else { size(x).count() };
-            Room { kept, scratch: 2 * own.width }
+            NodeMemory { kept, scratch: 2 * own.width }
         }
         Kernel::SelectiveScan { parts, heads, .. } => {
             let [x, write] = [parts[1], parts[2]].map(|part| size(&part));
             let states = x.count() * write.width;
             let scratch = if *heads > 0 { x.width + x.count() } else { x.width * write.width };
-            Room { kept: states, scratch }
+            NodeMemory { kept: states, scratch }
         }
         Kernel::WindowScan { x, window, .. } => {
             let (d, n, w) = (own.width, window.count(size(x).length), window.rows());
             // ∂S, ∂asked, sums, and what leads to the sums.
-            let rest = if by_input { 2 * w * n * d } else { w * w * d * window_parts(d, workers) };
-            Room { kept: 2 * d * d, scratch: d * d + d + w * w + w + rest }
+            let rest = if grads_input { 2 * w * n * d } else { w * w * d * window_parts(d, workers) };
+            NodeMemory { kept: 2 * d * d, scratch: d * d + d + w * w + w + rest }
         }
         Kernel::WindowLayer { x, .. } => {
             let (d, n) = (own.width, Window::Three.count(size(x).length - 1));
-            Room { kept: 2 * d * d, scratch: d * d + (n + 1) * d + 12 + 6 * n * d }
+            NodeMemory { kept: 2 * d * d, scratch: d * d + (n + 1) * d + 12 + 6 * n * d }
         }
         Kernel::LinearAttend { keys, .. } => {
             let parts = own.length * (2 * own.width + keys);
-            Room { kept: parts, scratch: parts }
+            NodeMemory { kept: parts, scratch: parts }
         }
         Kernel::Recurrent { x, cell, .. } => {
             let extra = if *cell == CellKind::Rnn { 0 } else { 1 };
             let each = size(x).length * own.width;
-            Room { kept: (cell.gates() + 1 + extra) * each, scratch: own.width }
+            NodeMemory { kept: (cell.gates() + 1 + extra) * each, scratch: own.width }
         }
-        Kernel::Mesa { parts, .. } => Room { kept: 0, scratch: size(&parts[0]).width },
-        Kernel::DecayScan { .. } => Room { kept: own.width, scratch: 0 },
-        Kernel::Ridge { dim, .. } => Room { kept: 2 * dim * dim + 2 * dim, scratch: dim + 1 },
+        Kernel::Mesa { parts, .. } => NodeMemory { kept: 0, scratch: size(&parts[0]).width },
+        Kernel::DecayScan { .. } => NodeMemory { kept: own.width, scratch: 0 },
+        Kernel::Ridge { dim, .. } => NodeMemory { kept: 2 * dim * dim + 2 * dim, scratch: dim + 1 },
     }
 }
 
