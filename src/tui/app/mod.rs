@@ -79,9 +79,8 @@ pub struct App {
 
 impl App {
     pub fn new(presets: Vec<Entry>, device: DeviceChoice) -> Self {
-        let gallery = Gallery::new(presets, device);
         Self {
-            gallery,
+            gallery: Gallery::new(presets, device),
             lab: None,
             lesson: None,
             projector: false,
