@@ -171,7 +171,7 @@ fn a_signal_saves_and_gives_the_terminal_back() {
     let signals = [("TERM", SIGTERM), ("HUP", SIGHUP), ("INT", SIGINT), ("QUIT", SIGQUIT), ("USR1", SIGUSR1)];
     for (name, number) in signals.into_iter().chain([("USR2", SIGUSR2), ("XCPU", SIGXCPU)]) {
         let code = 128 + number.unsigned_abs();
-        let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+        let mut terminal = Terminal::open(&["run", "gd-ssm", "--set", "train.slow_down=Never"]);
         terminal.until("Hidden state");
         terminal.until("step 1");
         terminal.signal(name);
@@ -294,7 +294,7 @@ fn two_labs_on_one_preset_leave_two_files() {
 
 #[test]
 fn a_session_that_another_run_writes_is_saved_to_a_new_file() {
-    let mut terminal = Terminal::open(&["run", "gd-ssm"]);
+    let mut terminal = Terminal::open(&["run", "gd-ssm", "--set", "train.slow_down=Never"]);
     terminal.until("step 1");
     terminal.press("s");
     terminal.until("saved to saves");

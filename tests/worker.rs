@@ -69,6 +69,15 @@ fn several_runs_train_at_once_to_what_each_comes_to_alone() {
         (preset.train.steps, preset.train.seed) = (20, seed);
         Source::Preset("tiny".to_owned(), Box::new(preset))
     };
+    // Before there is a worker, which keeps a thread of the pool: two such tests could wait for each other.
+    let alone = [1, 2].map(|seed| {
+        let Source::Preset(name, preset) = source(seed) else { panic!() };
+        let mut alone = Experiment::start(&name, *preset, DeviceChoice::Cpu).unwrap();
+        while !alone.finished() {
+            alone.advance(1).unwrap();
+        }
+        alone
+    });
     let (sender, updates) = mpsc::channel();
     let post = move |update| drop(sender.send(update));
     let worker = Worker::start_several(vec![source(1), source(2)], DeviceChoice::Cpu, post);
@@ -88,11 +97,7 @@ fn several_runs_train_at_once_to_what_each_comes_to_alone() {
         let Note::Saved(path) = note else { panic!("{note:?}") };
         let session = innerloop::session::load(&path).unwrap();
         assert_eq!(session.checkpoint.seed, run as u64 + 1);
-        let Source::Preset(name, preset) = source(session.checkpoint.seed) else { panic!() };
-        let mut alone = Experiment::start(&name, *preset, DeviceChoice::Cpu).unwrap();
-        while !alone.finished() {
-            alone.advance(1).unwrap();
-        }
+        let alone = &alone[run];
         assert_eq!(session.checkpoint, alone.checkpoint().unwrap());
         assert_eq!(session.history.train_loss, alone.history.train_loss);
         assert_eq!(session.history.eval_loss, alone.history.eval_loss);
@@ -202,6 +207,9 @@ fn a_run_goes_back_and_what_is_saved_there_is_the_state_on_the_screen() {
     let folder = tempfile::tempdir().unwrap();
     let mut preset = support::preset();
     (preset.train.steps, preset.claims) = (6, vec![]);
+    // Before there is a worker, which keeps a thread of the pool.
+    let mut alone = Experiment::start("tiny", preset.clone(), DeviceChoice::Cpu).unwrap();
+    (0..2).for_each(|_| drop(alone.advance(1).unwrap()));
     let (sender, updates) = mpsc::channel();
     let post = move |update| drop(sender.send(update));
     let source = Source::Preset("tiny".to_owned(), Box::new(preset.clone()));
@@ -232,8 +240,6 @@ fn a_run_goes_back_and_what_is_saved_there_is_the_state_on_the_screen() {
         .collect();
     // The later state is still in the file of its own.
     assert_eq!(saved.iter().map(|session| session.checkpoint.step).collect::<Vec<_>>(), [6, 2]);
-    let mut alone = Experiment::start("tiny", preset.clone(), DeviceChoice::Cpu).unwrap();
-    (0..2).for_each(|_| drop(alone.advance(1).unwrap()));
     assert_eq!(saved[1].checkpoint, alone.checkpoint().unwrap());
     // As text, since NaN equals nothing.
     assert_eq!(format!("{:?}", saved[1].history), format!("{:?}", alone.history));
