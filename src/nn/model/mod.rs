@@ -32,6 +32,7 @@ mod rwkv7;
 mod s4d;
 mod s5;
 pub(super) mod stack;
+mod titans;
 mod transformer;
 mod ttt;
 
@@ -62,6 +63,7 @@ pub use ridge_layer::RidgeLayerSpec;
 pub use rwkv7::Rwkv7Spec;
 pub use s4d::S4dSpec;
 pub use s5::S5Spec;
+pub use titans::TitansSpec;
 pub use transformer::TransformerSpec;
 pub use ttt::TttSpec;
 
@@ -212,6 +214,7 @@ architectures! {
     MLstm(MLstmSpec),
     RetNet(RetNetSpec),
     Rwkv7(Rwkv7Spec),
+    Titans(TitansSpec),
     Ttt(TttSpec),
 }
 

@@ -127,6 +127,8 @@ pub fn fast_weights(init: Init) -> Vec<ModelSpec> {
     all.extend([2, 3].map(|steps| ModelSpec::Mesa(MesaSpec { init, steps })));
     all.extend([ttt(1, StepSize::Plain), ttt(3, StepSize::Plain), ttt(4, StepSize::Normalised)]);
     all.extend([Retention::Fixed(0.7), Retention::Gated].map(|decay| ModelSpec::RetNet(RetNetSpec { init, decay })));
+    let titans = |step| ModelSpec::Titans(TitansSpec { init, step, momentum: 0.6 });
+    all.extend([StepSize::Normalised, StepSize::Plain].map(titans));
     all.extend([ModelSpec::MLstm(MLstmSpec { init }), ModelSpec::Rwkv7(Rwkv7Spec { init })]);
     all
 }

@@ -7,7 +7,7 @@
 //! | K, V, Q | keys, values and queries of a chunk of C tokens, as rows | (C, n), (C, m), (C, n) |
 //! | β, γ | write strengths; γ_t = α_1 ⋯ α_t, what is left at t of what was there before the chunk | (C) |
 //! | D | D_ti = γ_t/γ_i for i ≤ t, else 0 | (C, C) |
-//! | S | the fast weights | (m, n) |
+//! | S, M | the fast weights, and their last change | (m, n) |
 #![cfg(test)]
 
 use nalgebra::{DMatrix, DVector};
@@ -26,6 +26,8 @@ struct Chunk {
     strengths: Vector,
     /// α, the share of the state that each token keeps.
     kept: Vector,
+    /// μ, the share of the last change that each token repeats.
+    momentum: Vector,
 }
 
 impl Chunk {
@@ -72,6 +74,34 @@ impl Chunk {
         self.write(state, &written)
     }
 
+    /// The memory of Titans (2501.00663, section 3.2, with errors of every token's own S), without forgetting. At t the
+    /// change u_i k_iᵀ of token i is in S as often as momentum has repeated it, R_ti = Σ_{i ≤ j ≤ t} μ_{i+1} ⋯ μ_j times,
+    /// and the change M before the chunk R_t0 times, with the token of that change as number 0. So U solves the
+    /// triangular system (I + β (K Kᵀ ⊙ R_{t−1})_{i<t}) U = β (V − K Sᵀ − R_{t−1,0} K Mᵀ).
+    fn correct_with_momentum(&self, [state, change]: [&Matrix; 2]) -> (Matrix, [Matrix; 2]) {
+        let size = self.keys.nrows();
+        // μ_{i+1} ⋯ μ_t, for i and t from 0 to C.
+        let repeated = |i: usize, t: usize| self.momentum.iter().take(t).skip(i).product::<f64>();
+        let times = |i: usize, t: usize| (i.max(1)..=t).map(|j| repeated(i, j)).sum::<f64>();
+        let since = |shift: usize| Matrix::from_fn(size, size, |t, i| times(i + 1, t + 1 - shift));
+        let of_change =
+            |shift: usize| Matrix::from_fn(size, size, |t, i| if t == i { times(0, t + 1 - shift) } else { 0.0 });
+        let strengths = Matrix::from_diagonal(&self.strengths);
+        let products = (&self.keys * self.keys.transpose()).component_mul(&since(1));
+        let system = Matrix::identity(size, size) + &strengths * products;
+        let seen = &self.keys * state.transpose() + of_change(1) * &self.keys * change.transpose();
+        let written = system.solve_lower_triangular(&(strengths * (&self.values - seen))).expect("its diagonal is 1");
+        let read = &self.queries * state.transpose()
+            + of_change(0) * &self.queries * change.transpose()
+            + (&self.queries * self.keys.transpose()).component_mul(&since(0)) * &written;
+        let weighed = |weight: &dyn Fn(usize) -> f64| {
+            Matrix::from_fn(size, self.keys.ncols(), |i, j| weight(i + 1) * self.keys[(i, j)])
+        };
+        let all = state + times(0, size) * change + written.transpose() * weighed(&|i| times(i, size));
+        let last = repeated(0, size) * change + written.transpose() * weighed(&|i| repeated(i, size));
+        (read, [all, last])
+    }
+
     /// TTT-Linear (2407.04620, section 2.5, the dual form): all errors of a block are those of the state before it.
     fn block(&self, state: &Matrix) -> (Matrix, Matrix) {
         let missed = &self.values - &self.keys * state.transpose();
@@ -91,6 +121,7 @@ fn tokens(decays: bool) -> Chunk {
         queries: numbers(12, 4, 0.3),
         strengths: Vector::from_fn(12, |i, _| share(i, 0.4)),
         kept: Vector::from_fn(12, |i, _| if decays { share(i, 0.5) } else { 1.0 }),
+        momentum: Vector::zeros(12),
     }
 }
 
@@ -104,6 +135,7 @@ impl Chunk {
             queries: rows(&self.queries),
             strengths: entries(&self.strengths),
             kept: entries(&self.kept),
+            momentum: entries(&self.momentum),
         }
     }
 
@@ -115,7 +147,7 @@ impl Chunk {
         let (keys, values) = (rows(&self.keys), rows(&(&strengths * &self.values)));
         let erased = rows(&(Matrix::from_diagonal(&self.kept) * strengths * &self.keys));
         let erase: &[f32] = if corrects { &erased } else { &[] };
-        let kept: Vec<f32> = self.kept.iter().map(|kept| *kept as f32).collect();
+        let [kept, momentum] = [&self.kept, &self.momentum].map(|x| x.iter().map(|x| *x as f32).collect::<Vec<f32>>());
         let (decay, erase) = (&kept[..], [erase, &[]]);
         let states = fast_weight_states(&Pairs {
             keys: &keys,
@@ -123,6 +155,7 @@ impl Chunk {
             erase,
             decay,
             constant: 1.0,
+            momentum: &momentum,
             sizes: [m, n, 1],
             pairs,
             block,
@@ -168,6 +201,22 @@ fn chunks_of_gated_linear_attention_equal_its_recurrence() {
 fn the_dual_form_of_a_block_equals_its_mini_batch_step() {
     let tokens = tokens(false);
     [1, 3, 4, 12].into_iter().for_each(|size| check(&tokens, size, Chunk::block, &tokens.recurrent(true, size)));
+}
+
+#[test]
+fn chunks_of_the_delta_rule_with_momentum_equal_its_recurrence() {
+    let tokens =
+        Chunk { momentum: Vector::from_fn(12, |i, _| 0.5 + 0.4 * (0.6 + 1.9 * i as f64).sin()), ..tokens(false) };
+    let states = tokens.recurrent(true, 1);
+    for size in [1, 3, 4, 12] {
+        let change = std::cell::RefCell::new(Matrix::zeros(3, 4));
+        let form = |chunk: &Chunk, state: &Matrix| {
+            let (read, [state, last]) = chunk.correct_with_momentum([state, &change.borrow().clone()]);
+            change.replace(last);
+            (read, state)
+        };
+        check(&tokens, size, form, &states);
+    }
 }
 
 /// mLSTM (2405.04517, appendix): the normaliser is the sum of the rows of the same matrix, since n = Σ decays · i k.
