@@ -72,7 +72,7 @@ const SPOILED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
+fn every_invalid_preset_is_refused_with_the_place_and_what_is_allowed() {
     for (piece, by, expected) in SPOILED {
         let said = said(&preset_with(piece, by));
         let expected = if *expected == "ok" { "ok".to_owned() } else { format!("x.ron:{expected}") };
@@ -135,7 +135,7 @@ const SPOILED_TASKS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_way_to_spoil_a_task_is_told_with_what_is_allowed() {
+fn every_invalid_task_is_refused_with_what_is_allowed() {
     let (before, rest) = PRESET.split_once("Linear(").unwrap();
     let (_, after) = rest.split_once("    ),\n").unwrap();
     for (task, expected) in SPOILED_TASKS {
@@ -247,7 +247,7 @@ fn session_said(text: &str, piece: &str, by: &str) -> String {
 }
 
 #[test]
-fn every_way_to_spoil_a_session_is_told() {
+fn every_invalid_session_is_refused() {
     // Without the digest, in which a step stands, too.
     let text = preset::pretty(&session::Session { digest: None, ..support::session(12) }).unwrap();
     assert!(session::understand("s.ron", &text).is_ok());

@@ -68,8 +68,8 @@ fn generate(start: &[Words; BLOCK], words: &mut [Words]) {
             double_round(&mut state);
             double_round(&mut state);
             double_round(&mut state);
-            for (i, (state, first)) in state.iter().zip(first).enumerate() {
-                block[i][l] = state.wrapping_add(first);
+            for (word, (state, first)) in block.iter_mut().zip(state.iter().zip(&first)) {
+                word[l] = state.wrapping_add(*first);
             }
         }
     }

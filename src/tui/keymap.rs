@@ -38,7 +38,7 @@ impl Binding {
     }
 }
 
-/// A key as the table names it. Shift is part of a character and is not told apart.
+/// A key as the table names it. Shift is part of a character and is not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Char(char),
@@ -122,19 +122,6 @@ const MOVES: &[Mode] = &[
     Mode::Help,
 ];
 /// Where no text is typed and no question about what was done is asked.
-const ANYWHERE: &[Mode] = &[
-    Mode::Lessons,
-    Mode::Gallery,
-    Mode::Sessions,
-    Mode::Lab,
-    Mode::Choice,
-    Mode::Lesson,
-    Mode::Reveal,
-    Mode::Values,
-    Mode::Editor,
-    Mode::Help,
-];
-/// The same with the sweep, whose other keys are its own.
 const SCREENS: &[Mode] = &[
     Mode::Lessons,
     Mode::Gallery,
@@ -145,9 +132,11 @@ const SCREENS: &[Mode] = &[
     Mode::Reveal,
     Mode::Values,
     Mode::Editor,
-    Mode::Sweep,
     Mode::Help,
+    Mode::Sweep,
 ];
+/// The same without the sweep, the last of them, which has rows of its own for these keys.
+const ANYWHERE: &[Mode] = SCREENS.split_at(SCREENS.len() - 1).0;
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None, hint_in: &[] }

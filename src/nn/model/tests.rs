@@ -27,7 +27,11 @@ pub fn answers(net: &impl Net<Cpu>, tokens: Tensor3<Cpu>) -> Vec<f32> {
 }
 
 pub fn task(outputs: Outputs) -> Task {
-    Task::Linear(Linear {
+    Task::Linear(linear(outputs))
+}
+
+pub fn linear(outputs: Outputs) -> Linear {
+    Linear {
         dim: 3,
         outputs,
         context: 4,
@@ -40,7 +44,7 @@ pub fn task(outputs: Outputs) -> Task {
         condition: 1.0,
         noise_correlation: 0.0,
         shuffled: false,
-    })
+    }
 }
 
 /// Every architecture, in every layout and with every kind of output that it supports.

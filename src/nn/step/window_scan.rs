@@ -304,7 +304,7 @@ pub fn back_through_windows(
         }
         for (s, k) in grad_state.iter_mut().zip(weights.decay) {
             lanewise();
-            *s = s.map(|value| k * value);
+            *s = each(|l| k * s[l]);
         }
     }
     let sums = grad_mix.into_iter().flatten().zip(&mix_sums);
