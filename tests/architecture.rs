@@ -1,4 +1,4 @@
-//! Rules that the compiler does not check: the dependencies between folders, and the size of files.
+//! Rules that the compiler does not check: the dependencies between folders, and the size of files and lines.
 
 mod support;
 
@@ -93,12 +93,15 @@ struct Source {
     code: String,
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// The files of a folder whose names end so.
+fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
-            true => rust_files(&path, found),
-            false if path.extension().is_some_and(|extension| extension == "rs") => found.push(path),
+            true => files(&path, endings, found),
+            false if path.extension().is_some_and(|end| endings.iter().any(|ending| end == *ending)) => {
+                found.push(path)
+            }
             false => {}
         }
     }
@@ -107,7 +110,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn sources() -> Vec<Source> {
     let folder = support::root().join("src");
     let mut paths = Vec::new();
-    rust_files(&folder, &mut paths);
+    files(&folder, &["rs"], &mut paths);
     paths.sort();
     let read = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap();
@@ -221,6 +224,29 @@ fn no_code_outside_tests_panics() {
     for Source { file, code, .. } in sources() {
         for word in [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("] {
             assert!(!code.contains(word), "src/{file}.rs: {word} outside tests");
+        }
+    }
+}
+
+/// The longest line, in characters.
+const WIDEST: usize = 120;
+
+/// Files with longer lines still.
+const WIDER: &[&str] =
+    &["src/nn/graph/gpu/", "src/nn/step/norm.cu", "src/nn/step/project.cu", "src/nn/step/softmax_attend.cu"];
+
+#[test]
+fn no_line_is_wider_than_the_screen_of_an_editor() {
+    let mut paths = Vec::new();
+    for folder in ["src", "tests", "benches", "examples"] {
+        files(&support::root().join(folder), &["rs", "cu"], &mut paths);
+    }
+    for path in paths {
+        let name = path.strip_prefix(support::root()).unwrap().to_str().unwrap().replace('\\', "/");
+        let excepted = name.ends_with(".cu") && WIDER.iter().any(|file| name.starts_with(file));
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate().filter(|_| !excepted) {
+            let width = line.chars().count();
+            assert!(width <= WIDEST, "{name}:{}: {width} characters, more than {WIDEST}", number + 1);
         }
     }
 }

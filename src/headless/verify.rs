@@ -1,4 +1,5 @@
-//! `innerloop verify`: trains presets, or the experiments of lessons, with one seed or several, and checks their claims.
+//! `innerloop verify`: trains presets, or the experiments of lessons, with one seed or several, and checks their
+//! claims.
 
 mod job;
 mod other_presets;

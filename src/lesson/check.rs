@@ -1,5 +1,5 @@
-//! Whether a lesson can be given: its presets exist, its runs fit together, its claims are measured before the answer is
-//! shown, and its texts fit on a small screen.
+//! Whether a lesson can be given: its presets exist, its runs fit together, its claims are measured before the answer
+//! is shown, and its texts fit on a small screen.
 
 use std::path::Path;
 

@@ -3,7 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | e_t = [x_t; y_t] | a token; the query's is [x_q; 0] | (w), w = d + d_out |
-//! | `Wq`, `Wk`, `Wv` | q = e_q Wq, k = e Wk, v = e Wv; with P pairs a token, P keys and values | (w, d), (w, P d), (w, P d_out) |
+//! | `Wq`, `Wk`, `Wv` | q = e_q Wq, k = e Wk, v = e Wv; P keys and values a token | (w, d), (w, P d), (w, P d_out) |
 //! | S | the fast weights, written by the pairs and not by the query's token | (d_out, d) |
 //!
 //! ŷ = S_N q. A model is these projections, its gates, and the rule by which a pair changes S.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `Wq`, `Wk`, `Wv`, S | queries, keys, values and fast weights: see [`super::fast_weights`] | |
 //! | `Wβ`, `bβ` | β = σ(e Wβ + bβ), the step size | (w, 1), (1, 1) |
-//! | `Wα`, `bα` | α = σ(e Wα + bα), what is kept of S; one number, or in KDA one for each column | (w, 1 or d), (1, 1 or d) |
+//! | `Wα`, `bα` | α = σ(e Wα + bα), what is kept of S; in KDA one number for each column | (w, 1 or d), (1, 1 or d) |
 //!
 //! S_t = S_{t−1} diag(α_t) (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ. With constant α and β and k = x this is the leaky
 //! least-mean-squares algorithm, which follows weights that drift.

@@ -43,7 +43,8 @@ fn plain() -> StepSize {
 weights! {
     /// The network.
     pub struct Ttt<D>(config: Configured<TttSpec>) {
-        let Configured { spec: TttSpec { init, block, step }, setting: Setting { shape, layout, gd_constants } } = config;
+        let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
+        let TttSpec { init, block, step } = spec;
         let rate = gd_constants.step_size;
         // The inverse of σ.
         let bias = match init { Init::Random => 0.0, Init::Constructed => (rate / (1.0 - rate)).ln() as f32 };

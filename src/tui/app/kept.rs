@@ -77,7 +77,7 @@ impl KeptRun {
         })
     }
 
-    /// What tells it from other runs.
+    /// What distinguishes it from other runs.
     pub fn words(&self) -> Vec<String> {
         words(&self.name, self.seed, self.overrides.as_deref())
     }
@@ -168,7 +168,7 @@ impl Lab {
         (runs, name)
     }
 
-    /// What tells this run from others; `None` until it is open.
+    /// What distinguishes this run from others; `None` until it is open.
     fn words(&self) -> Option<Vec<String>> {
         let opened = self.opened.as_ref()?;
         Some(words(&opened.name, opened.seed, self.overrides.as_deref()))
