@@ -8,9 +8,9 @@
 //! | `Wμ`, `bμ` | η = σ(e Wμ + bμ), the momentum | (w, 1), (1, 1) |
 //! | `Wα`, `bα` | 1 − α = σ(e Wα + bα), how much is kept | (w, 1), (1, 1) |
 //!
-//! M_t = μ_t M_{t−1} + β_t (v_t − S_{t−1} k_t) k_tᵀ, S_t = α_t S_{t−1} + M_t. With constant gates, α = 1 and k = x this is
-//! the least-mean-squares algorithm with a heavy ball; with μ = 0 it is DeltaNet, and Gated DeltaNet but for the order
-//! in which S fades and is read.
+//! M_t = μ_t M_{t−1} + β_t (v_t − S_{t−1} k_t) k_tᵀ, S_t = α_t S_{t−1} + M_t. With constant gates, α = 1 and k = x this
+//! is the least-mean-squares algorithm with a heavy ball; with μ = 0 it is DeltaNet, and Gated DeltaNet but for the
+//! order in which S fades and is read.
 //!
 //! Deviations: the memory is linear, the simplest of the paper's, and not a perceptron; there is no attention beside it
 //! and no persistent memory; the step is as in [`super::delta_net`]. Errors are those of the S before each pair, as for

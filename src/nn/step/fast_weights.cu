@@ -1,7 +1,8 @@
-// Fast weights read by one query: S_N q with S ← S (diag(a) − Σ e bᵀ) + Σ v kᵀ for each block of BLOCK pairs, from the last block to the
-// first with q alone, as in fast_weights.rs. Keys k, e and b (T, D) and values v (T, M), of which the first N are read, a (T, A); with
-// A = 0 a constant. b = k unless APART; v = 1 unless VALUED. One thread a sequence: a pair costs some D + M operations. With MOMENTUM the
-// change of the block before is added again, times mu (T, 1). kept: q before each block (BLOCKS, D), then g with MOMENTUM, else g = q.
+// Fast weights read by one query: S_N q with S ← S (diag(a) − Σ e bᵀ) + Σ v kᵀ for each block of BLOCK pairs, from the
+// last block to the first with q alone, as in fast_weights.rs. Keys k, e and b (T, D) and values v (T, M), of which the
+// first N are read, a (T, A); with A = 0 a constant. b = k unless APART; v = 1 unless VALUED. One thread a sequence: a
+// pair costs some D + M operations. With MOMENTUM the change of the block before is added again, times mu (T, 1).
+// kept: q before each block (BLOCKS, D), then g with MOMENTUM, else g = q.
 
 struct FastWeights {
     const float *keys, *values, *e, *b, *decay, *momentum;
@@ -50,9 +51,10 @@ struct FastWeightGrads {
 };
 
 // T tokens. Those that are not read, and decays and momenta that are not the first of a block, get gradients of zero.
-template <int KEYS, int VALUES, int QUERY, int E, int B, int DECAY, int MU, int T, int N, int D, int M, int A, int BLOCK, bool ERASES,
-          bool APART, bool VALUED, bool MOMENTUM>
-DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, const float *grad_y, FastWeightGrads to) {
+template <int KEYS, int VALUES, int QUERY, int E, int B, int DECAY, int MU, int T, int N, int D, int M, int A,
+          int BLOCK, bool ERASES, bool APART, bool VALUED, bool MOMENTUM>
+DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, const float *grad_y,
+                                  FastWeightGrads to) {
     EACH(one, 1) {
         float grad[D] = {0.0f}, after[D], grad_g[D] = {0.0f};
         for (int block = 0; block < up(N, BLOCK); ++block) {

@@ -97,7 +97,8 @@ pub fn forward(pairs: &Pairs<'_, Lane>, query: &[Lane], saved: &mut [Lane], out:
 
 /// From the first block to the last with ∂q, the gradient by q before the block: there ∂a = ∂q ⊙ q, ∂e = −(b · g) ∂q,
 /// ∂b = −(e · ∂q) g, ∂k = (v · ∂out) g, ∂v = (k · g) ∂out, ∂g = −Σ (e · ∂q) b + Σ (v · ∂out) k, and ∂q ← a ⊙ ∂q + ∂g.
-/// With momentum the block before has asked μ g, so that ∂μ = ∂g · g with its ∂g, of which μ times is added to this one.
+/// With momentum the block before has asked μ g, so that ∂μ = ∂g · g with the ∂g of that block, and μ times it is added
+/// to the ∂g of this one.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn backward(
     pairs: &Pairs<'_, Lane>,

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | K, V, Q | keys, values and queries of a chunk of C tokens, as rows | (C, n), (C, m), (C, n) |
 //! | β, γ | write strengths; γ_t = α_1 ⋯ α_t, what is left at t of what was there before the chunk | (C) |
+//! | A, B | α of each column, and B_t = A_1 ⊙ ⋯ ⊙ A_t | (C, n) |
 //! | D | D_ti = γ_t/γ_i for i ≤ t, else 0 | (C, C) |
 //! | S, M | the fast weights, and their last change | (m, n) |
 #![cfg(test)]
@@ -26,6 +27,8 @@ struct Chunk {
     strengths: Vector,
     /// α, the share of the state that each token keeps.
     kept: Vector,
+    /// A: the same, for each column.
+    kept_columns: Matrix,
     /// μ, the share of the last change that each token repeats.
     momentum: Vector,
 }
@@ -74,10 +77,36 @@ impl Chunk {
         self.write(state, &written)
     }
 
+    /// Gated linear attention (2312.06635, section 4.2), S ← S diag(A_t) + β v kᵀ, and KDA (2510.26692, section 3),
+    /// S ← S diag(A_t) (I − β k kᵀ) + β v kᵀ: without decay in S diag(B_t)⁻¹, where a pair is written along k/B_t, and its
+    /// error and the answers are read along k ⊙ B_t and q ⊙ B_t.
+    fn by_column(&self, corrects: bool, state: &Matrix) -> (Matrix, Matrix) {
+        let mut left = self.kept_columns.clone();
+        for t in 1..left.nrows() {
+            let product = left.row(t - 1).component_mul(&left.row(t));
+            left.set_row(t, &product);
+        }
+        let written_along = self.keys.component_div(&left);
+        let [read_along, error_along] = [&self.queries, &self.keys].map(|part| part.component_mul(&left));
+        let strengths = Matrix::from_diagonal(&self.strengths);
+        let written = if corrects {
+            let earlier = (&error_along * written_along.transpose()).lower_triangle();
+            let earlier = &earlier - Matrix::from_diagonal(&earlier.diagonal());
+            let system = Matrix::identity(left.nrows(), left.nrows()) + &strengths * earlier;
+            let missed = &self.values - error_along * state.transpose();
+            system.solve_lower_triangular(&(strengths * missed)).expect("its diagonal is 1")
+        } else {
+            strengths * &self.values
+        };
+        let attention = (&read_along * written_along.transpose()).lower_triangle();
+        let last = Matrix::from_diagonal(&left.row(left.nrows() - 1).transpose());
+        (read_along * state.transpose() + attention * &written, (state + written.transpose() * written_along) * last)
+    }
+
     /// The memory of Titans (2501.00663, section 3.2, with errors of every token's own S), without forgetting. At t the
-    /// change u_i k_iᵀ of token i is in S as often as momentum has repeated it, R_ti = Σ_{i ≤ j ≤ t} μ_{i+1} ⋯ μ_j times,
-    /// and the change M before the chunk R_t0 times, with the token of that change as number 0. So U solves the
-    /// triangular system (I + β (K Kᵀ ⊙ R_{t−1})_{i<t}) U = β (V − K Sᵀ − R_{t−1,0} K Mᵀ).
+    /// change u_i k_iᵀ of token i is in S as often as momentum has repeated it, R_ti = Σ_{i ≤ j ≤ t} μ_{i+1} ⋯ μ_j
+    /// times, and the change M before the chunk r_t = Σ_{1 ≤ j ≤ t} μ_1 ⋯ μ_j times. So U solves the triangular system
+    /// (I + β (K Kᵀ ⊙ R_{t−1})_{i<t}) U = β (V − K Sᵀ − r_{t−1} K Mᵀ).
     fn correct_with_momentum(&self, [state, change]: [&Matrix; 2]) -> (Matrix, [Matrix; 2]) {
         let size = self.keys.nrows();
         // μ_{i+1} ⋯ μ_t, for i and t from 0 to C.
@@ -121,6 +150,7 @@ fn tokens(decays: bool) -> Chunk {
         queries: numbers(12, 4, 0.3),
         strengths: Vector::from_fn(12, |i, _| share(i, 0.4)),
         kept: Vector::from_fn(12, |i, _| if decays { share(i, 0.5) } else { 1.0 }),
+        kept_columns: Matrix::from_element(12, 4, 1.0),
         momentum: Vector::zeros(12),
     }
 }
@@ -135,6 +165,7 @@ impl Chunk {
             queries: rows(&self.queries),
             strengths: entries(&self.strengths),
             kept: entries(&self.kept),
+            kept_columns: rows(&self.kept_columns),
             momentum: entries(&self.momentum),
         }
     }
@@ -145,9 +176,10 @@ impl Chunk {
         let rows = |matrix: &Matrix| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<f32>>();
         let strengths = Matrix::from_diagonal(&self.strengths);
         let (keys, values) = (rows(&self.keys), rows(&(&strengths * &self.values)));
-        let erased = rows(&(Matrix::from_diagonal(&self.kept) * strengths * &self.keys));
+        let kept = Matrix::from_diagonal(&self.kept) * &self.kept_columns;
+        let erased = rows(&(strengths * &self.keys).component_mul(&kept));
         let erase: &[f32] = if corrects { &erased } else { &[] };
-        let [kept, momentum] = [&self.kept, &self.momentum].map(|x| x.iter().map(|x| *x as f32).collect::<Vec<f32>>());
+        let (kept, momentum) = (rows(&kept), self.momentum.iter().map(|x| *x as f32).collect::<Vec<f32>>());
         let (decay, erase) = (&kept[..], [erase, &[]]);
         let states = fast_weight_states(&Pairs {
             keys: &keys,
@@ -156,7 +188,7 @@ impl Chunk {
             decay,
             constant: 1.0,
             momentum: &momentum,
-            sizes: [m, n, 1],
+            sizes: [m, n, n],
             pairs,
             block,
         });
@@ -216,6 +248,17 @@ fn chunks_of_the_delta_rule_with_momentum_equal_its_recurrence() {
             (read, state)
         };
         check(&tokens, size, form, &states);
+    }
+}
+
+#[test]
+fn chunks_with_a_decay_for_each_column_equal_their_recurrence() {
+    let kept_columns = Matrix::from_fn(12, 4, |i, j| 0.6 + 0.35 * (0.7 + 1.3 * (4 * i + j) as f64).sin());
+    let tokens = Chunk { kept_columns, ..tokens(false) };
+    for corrects in [false, true] {
+        let states = tokens.recurrent(corrects, 1);
+        let form = |chunk: &Chunk, state: &Matrix| chunk.by_column(corrects, state);
+        [1, 3, 4, 12].into_iter().for_each(|size| check(&tokens, size, form, &states));
     }
 }
 
