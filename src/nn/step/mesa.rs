@@ -318,8 +318,9 @@ mod tests {
         forward(&problem, 1, &mut more);
         assert!((more[0][3] - out[0][3]).abs() > 1e-3);
     }
-    /// The two forms of the papers: (H + Λ)⁻¹ kept up to date pair by pair (2309.05858, section 4), and conjugate gradients
-    /// for the queries of all tokens at once, in which H_t p_t is a row of (P Kᵀ)_{i ≤ t} K (2506.05233, section 3).
+    /// The two forms of the papers: (H + Λ)⁻¹ kept up to date pair by pair (2309.05858, section 4), and conjugate
+    /// gradients for the queries of all tokens at once, in which H_t p_t is a row of (P Kᵀ)_{i ≤ t} K (2506.05233,
+    /// section 3).
     #[test]
     fn pair_by_pair_and_all_tokens_at_once_the_answers_are_the_same() {
         let (pairs, n, m) = (6, 4, 2);
