@@ -12,6 +12,8 @@
 #define INFINITY __int_as_float(0x7f800000)
 #endif
 #define DEVICE static __device__ __forceinline__
+// What is called from several places and takes long, once in the code: instructions that are read again and again take time as well.
+#define DEVICE_ONCE static __device__ __noinline__
 #define SIZES __host__ __device__
 #define BLOCK_ID , const Id id
 #define PASS_ID , id
@@ -38,6 +40,7 @@ __device__ unsigned long long phase_cycles[8192];
 #include <cstdint>
 #include <cstring>
 #define DEVICE static inline
+#define DEVICE_ONCE static
 #define SIZES
 #define BLOCK_ID
 #define PASS_ID
@@ -122,6 +125,23 @@ template <int MODE>
 DEVICE void put(float &sum, float part) {
     if (MODE == SET) sum = part;
     if (MODE == ADD) sum += part;
+}
+
+// The same for VECTOR neighbouring sequences.
+template <int MODE>
+DEVICE void put_all(float *sums, const float *parts) {
+#ifdef __CUDACC__
+    if (VECTOR == 4) {
+        float4 four = make_float4(parts[0], parts[1 % VECTOR], parts[2 % VECTOR], parts[3 % VECTOR]);
+        if (MODE == ADD) {
+            const float4 before = *reinterpret_cast<const float4 *>(sums);
+            four = make_float4(before.x + four.x, before.y + four.y, before.z + four.z, before.w + four.w);
+        }
+        *reinterpret_cast<float4 *>(sums) = four;
+        return;
+    }
+#endif
+    for (int v = 0; v < VECTOR; ++v) put<MODE>(sums[v], parts[v]);
 }
 
 SIZES constexpr int up(int a, int b) { return (a + b - 1) / b; }

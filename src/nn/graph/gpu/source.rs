@@ -90,8 +90,16 @@ pub struct Source {
     pub parameters: usize,
     /// Groups of weights that are summed together.
     pub chunks: usize,
-    /// Where each weight lies in the transposed matrices.
+    /// Where each weight lies in the transposed matrices, counted from the end of the weights; their place begins at a
+    /// multiple of 16 bytes.
     pub turned: Vec<i32>,
+}
+
+impl Source {
+    /// Numbers that all weights take, each matrix twice.
+    pub fn weights(&self) -> usize {
+        2 * self.parameters.next_multiple_of(4)
+    }
 }
 
 /// The weights that a derived weight is made of.
@@ -191,7 +199,7 @@ impl<'a> Writer<'a> {
 
     fn turned(&self, weight: WeightId) -> Option<String> {
         match self.training.program.weights[weight].source {
-            WeightSource::Parameter => Some(format!("orders.weights + {}", self.parameters + self.offsets[weight])),
+            WeightSource::Parameter => Some(format!("orders.weights + {}", self.parameters.next_multiple_of(4) + self.offsets[weight])),
             WeightSource::Derived(_) => None,
         }
     }
@@ -264,7 +272,7 @@ impl<'a> Writer<'a> {
         self.file(LOSS);
         self.file(OPTIMISER);
         self.line(
-            "DEVICE void sample_block(const Orders &orders, int block, int first, int step, float *memory BLOCK_ID) {",
+            "DEVICE_ONCE void sample_block(const Orders &orders, int block, int first, int step, float *memory BLOCK_ID) {",
         );
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         self.line("(void)scratch;");
@@ -300,10 +308,11 @@ impl<'a> Writer<'a> {
 
     fn transposed(&self) -> Vec<i32> {
         let mut turned = Vec::new();
+        let gap = self.parameters.next_multiple_of(4) - self.parameters;
         for weight in self.training.program.weights.iter() {
             let WeightSource::Parameter = weight.source else { continue };
             let ((rows, columns), start) = (weight.shape, turned.len());
-            turned.extend((0..rows * columns).map(|i| (start + i % columns * rows + i / columns) as i32));
+            turned.extend((0..rows * columns).map(|i| (gap + start + i % columns * rows + i / columns) as i32));
         }
         turned
     }

@@ -82,7 +82,7 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             let (scores, sums) = (further(kept, m * width), further(kept, m * (width + k)));
             vec![
                 calls([format!(
-                    "project_forward<{m}, {width}, {width}, false>(id, {asking}, {}, nullptr, {kept})",
+                    "project_forward<{m}, {width}, {width}, false, ROWS>(id, {asking}, {}, nullptr, {kept})",
                     w(*qk)
                 )]),
                 calls([format!("linear_scores<{m}, {k}, {width}>(id, {kept}, {x}, {scores})")]),

@@ -236,11 +236,18 @@ fn window_parts(d: usize, workers: usize) -> usize {
     d.div_ceil(d.min(16).min((d * d).div_ceil(workers)))
 }
 
+/// How a matrix lies that is read by rows: parameters begin at addresses of 16 bytes, and so does every fourth number.
+fn row_order(place: &str) -> &'static str {
+    let offset = place.strip_prefix("orders.weights + ").and_then(|offset| offset.parse::<usize>().ok());
+    if offset.is_some_and(|offset| offset % 4 == 0) { "ALIGNED_ROWS" } else { "ROWS" }
+}
+
 fn project(p: &Places<'_>, x: NodeId, weight: WeightId, bias: Option<WeightId>, to: &str) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
     let (x, weight) = ((p.value)(x), (p.weight)(weight));
-    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}>(id, {x}, {weight}, {bias}, {to})")
+    let order = row_order(&weight);
+    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>(id, {x}, {weight}, {bias}, {to})")
 }
 
 /// The gradient by x from that by x W, of so many tokens.
@@ -251,12 +258,12 @@ fn project_grad_x(
     (mode, to): (GradMode, String),
 ) -> String {
     let (inputs, outputs) = p.program.weights[weight].shape;
-    let (turned, place) = match (p.turned)(weight) {
-        Some(turned) => (true, turned),
-        None => (false, (p.weight)(weight)),
+    let (order, place) = match (p.turned)(weight) {
+        Some(turned) => (row_order(&turned), turned),
+        None => ("COLUMNS_FIRST", (p.weight)(weight)),
     };
     let mode = mode.name();
-    format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {turned}>(id, {place}, {grad}, {to})")
+    format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {order}>(id, {place}, {grad}, {to})")
 }
 
 /// The gradients by W and c from that by x W + c.
