@@ -43,16 +43,18 @@ SIZES constexpr Tile tile(int rows, int columns) {
     return best;
 }
 
+// Threads that have a tile of such a product, up to whole warps.
+SIZES constexpr int product_threads(int rows, int columns) {
+    Tile size = tile(rows, columns);
+    return up(up(rows, size.rows) * up(columns, size.columns) * GROUPS, 32) * 32;
+}
+
 // Terms whose numbers of the matrix are read before they are needed: as many as the time of a tile's products demands that it takes to
 // read them from the GPU's memory, where the weights lie.
 SIZES constexpr int ahead(int tile, int terms) {
     int most = LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
     return least(most, terms);
 }
-
-// Tiles of VECTOR sequences each, shared by all threads; `l` is the first of the sequences.
-#define EACH_TILE(item, l, count)                                                                                      \
-    for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count); item += THREADS / GROUPS)
 
 // How a matrix lies in memory: by rows; by rows that begin at multiples of 16 bytes if they have a multiple of 4 numbers; by columns.
 enum MatrixOrder { ROWS, ALIGNED_ROWS, COLUMNS_FIRST };

@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn the_folder_is_that_of_the_user() {
         let folder = |variables: &[(&str, &str)]| {
-            let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            let variable =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
             KernelCache::of_user(variable).map(|cache| cache.folder)
         };
         assert_eq!(folder(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), Some("/c/innerloop".into()));

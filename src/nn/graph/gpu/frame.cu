@@ -73,6 +73,9 @@ constexpr int VECTOR = LANES < 4 ? LANES : 4, GROUPS = LANES / VECTOR;
 #define FIRST_GROUP(item) ((item) / (LANES < 32 ? 32 / LANES : 1) % GROUPS)
 #define LANE_GROUPS(l, item)                                                                                           \
     for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
+// Work of all sequences of a block, VECTOR of them at a time, shared by its threads; `l` is the first of the sequences.
+#define EACH_TILE(item, l, count)                                                                                      \
+    for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count); item += THREADS / GROUPS)
 // Number i of this thread's sequence.
 #define OF(values, i) (values)[(i) * LANES + id.lane]
 

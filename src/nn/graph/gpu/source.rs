@@ -199,7 +199,9 @@ impl<'a> Writer<'a> {
 
     fn turned(&self, weight: WeightId) -> Option<String> {
         match self.training.program.weights[weight].source {
-            WeightSource::Parameter => Some(format!("orders.weights + {}", self.parameters.next_multiple_of(4) + self.offsets[weight])),
+            WeightSource::Parameter => {
+                Some(format!("orders.weights + {}", self.parameters.next_multiple_of(4) + self.offsets[weight]))
+            }
             WeightSource::Derived(_) => None,
         }
     }

@@ -74,6 +74,58 @@ pub struct Places<'a> {
     /// Where the gradient by a step's result goes, and how.
     pub grad_of: &'a dyn Fn(NodeId) -> (GradMode, String),
     pub grad_weight: &'a dyn Fn(WeightId) -> String,
+    /// How this step's products share the threads of a phase.
+    pub beside: Beside,
+}
+
+/// Products that are computed in one phase.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// The thread of this product, as an expression: each begins where the one before ends.
+    pub id: String,
+    /// How many products by weights share the threads.
+    pub calls: usize,
+}
+
+impl Beside {
+    /// A step that has a phase to itself.
+    pub fn alone() -> Self {
+        Self { id: "id".to_owned(), calls: 1 }
+    }
+
+    /// The products of these projections, each with the next threads: forwards.
+    pub fn forward(program: &Program, projections: &[NodeId]) -> Vec<Self> {
+        let threads = |node: &NodeId| {
+            let Size { length, width } = program.nodes[*node].size;
+            format!("product_threads({length}, {width})")
+        };
+        Self::shared(projections.len(), String::new(), projections.iter().map(threads))
+    }
+
+    /// Backwards: the gradients by the weights, after those by the inputs, all of which the first threads compute.
+    pub fn backward(program: &Program, projections: &[NodeId]) -> Vec<Self> {
+        let calls = projections.len();
+        let (mut first, mut threads) = (String::new(), Vec::new());
+        for node in projections {
+            let Kernel::Project { x, weight, bias } = &program.nodes[*node].kernel else {
+                return vec![Self::alone(); calls];
+            };
+            let (length, (inputs, outputs)) = (program.nodes[*x].size.length, program.weights[*weight].shape);
+            first = format!("product_threads({length}, {inputs})");
+            threads.push(format!("weight_items({length}, {inputs}, {outputs}, {}, {calls})", bias.is_some()));
+        }
+        Self::shared(calls, first, threads.into_iter())
+    }
+
+    fn shared(calls: usize, first: String, threads: impl Iterator<Item = String>) -> Vec<Self> {
+        let mut before = first;
+        let next = |threads: String| {
+            let id = if before.is_empty() { "id".to_owned() } else { format!("shifted(id, {before})") };
+            before = if before.is_empty() { threads } else { format!("{before} + {threads}") };
+            Self { id, calls }
+        };
+        threads.map(next).collect()
+    }
 }
 
 impl Places<'_> {
@@ -242,12 +294,19 @@ fn row_order(place: &str) -> &'static str {
     if offset.is_some_and(|offset| offset % 4 == 0) { "ALIGNED_ROWS" } else { "ROWS" }
 }
 
-fn project(p: &Places<'_>, x: NodeId, weight: WeightId, bias: Option<WeightId>, to: &str) -> String {
+fn project(
+    p: &Places<'_>,
+    x: NodeId,
+    (weight, bias): (WeightId, Option<WeightId>),
+    to: &str,
+    beside: &Beside,
+) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
     let (x, weight) = ((p.value)(x), (p.weight)(weight));
     let order = row_order(&weight);
-    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>(id, {x}, {weight}, {bias}, {to})")
+    let id = &beside.id;
+    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>({id}, {x}, {weight}, {bias}, {to})")
 }
 
 /// The gradient by x from that by x W, of so many tokens.
@@ -267,11 +326,17 @@ fn project_grad_x(
 }
 
 /// The gradients by W and c from that by x W + c.
-fn project_grads(p: &Places<'_>, x: NodeId, (weight, bias): (WeightId, Option<WeightId>), grad: &str) -> String {
+fn project_grads(
+    p: &Places<'_>,
+    x: NodeId,
+    (weight, bias): (WeightId, Option<WeightId>),
+    Beside { id, calls }: &Beside,
+) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.grad_weight));
     let (x, weight) = ((p.value)(x), (p.grad_weight)(weight));
-    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}, 1>(id, {x}, {grad}, {weight}, {bias})")
+    let grad = &p.grad;
+    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}, {calls}>({id}, {x}, {grad}, {weight}, {bias})")
 }
 
 /// The U of every gate, and Uᵀ.
