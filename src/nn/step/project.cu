@@ -49,22 +49,39 @@ SIZES constexpr int product_threads(int rows, int columns) {
     return up(up(rows, size.rows) * up(columns, size.columns) * GROUPS, 32) * 32;
 }
 
-// Terms whose numbers of the matrix are read before they are needed: as many as the time of a tile's products demands that it takes to
-// read them from the GPU's memory, where the weights lie.
-SIZES constexpr int ahead(int tile, int terms) {
-    int most = LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
+// Terms whose numbers of the matrix are read before they are needed: as many as are computed in the time that it takes to read them.
+SIZES constexpr int ahead(int tile, int terms, bool copied) {
+    int most = copied ? (tile <= 2 ? 4 : 2) : LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
     return least(most, terms);
 }
 
-// How a matrix lies in memory: by rows; by rows that begin at multiples of 16 bytes if they have a multiple of 4 numbers; by columns.
-enum MatrixOrder { ROWS, ALIGNED_ROWS, COLUMNS_FIRST };
+// How a matrix lies in memory: by rows; by rows that begin at multiples of 16 bytes if they have a multiple of 4 numbers; such rows
+// in shared memory; by columns.
+enum MatrixOrder { ROWS, ALIGNED_ROWS, COPIED_ROWS, COLUMNS_FIRST };
+
+// A matrix, to shared memory; both addresses are multiples of 16 bytes.
+template <int COUNT>
+DEVICE void copy_matrix(Id id, const float *from, float *to) {
+#ifdef __CUDACC__
+    constexpr int FOURS = COUNT / 4, TURNS = up(FOURS, THREADS);
+    float4 parts[TURNS];
+#pragma unroll
+    for (int turn = 0; turn < TURNS; ++turn)
+        parts[turn] = reinterpret_cast<const float4 *>(from)[least(turn * THREADS + id.thread, FOURS - 1)];
+#pragma unroll
+    for (int turn = 0; turn < TURNS; ++turn)
+        if (turn * THREADS + id.thread < FOURS) reinterpret_cast<float4 *>(to)[turn * THREADS + id.thread] = parts[turn];
+#else
+    EACH_WEIGHT(i, COUNT) to[i] = from[i];
+#endif
+}
 
 // C neighbouring numbers of row k of a matrix (K, COLUMNS).
 template <int ORDER, int C, int K, int COLUMNS>
 DEVICE void load_row(const float *matrix, int k, int column, float *to) {
     const float *row = matrix + k * COLUMNS;
 #ifdef __CUDACC__
-    if (ORDER == ALIGNED_ROWS && COLUMNS % 4 == 0 && C % 4 == 0) {
+    if ((ORDER == ALIGNED_ROWS || ORDER == COPIED_ROWS) && COLUMNS % 4 == 0 && C % 4 == 0) {
 #pragma unroll
         for (int c = 0; c < C; c += 4) {
             const float4 four = *reinterpret_cast<const float4 *>(row + least(column + c, COLUMNS - 4));
@@ -87,7 +104,7 @@ DEVICE void load_row(const float *matrix, int k, int column, float *to) {
 template <int MODE, int T, int K, int COLUMNS, bool START, int ORDER>
 DEVICE void rows_times_matrix(Id id, const float *x, const float *matrix, const float *start, float *y) {
     constexpr Tile SIZE = tile(T, COLUMNS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(COLUMNS, C), AHEAD = ahead(R * C, K);
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(COLUMNS, C), AHEAD = ahead(R * C, K, ORDER == COPIED_ROWS);
     EACH_TILE(item, l, up(T, R) * ACROSS) {
         const int row = item / ACROSS * R, column = item % ACROSS * C;
         float sum[R][C][VECTOR];

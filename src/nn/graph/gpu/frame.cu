@@ -12,8 +12,15 @@
 #define INFINITY __int_as_float(0x7f800000)
 #endif
 #define DEVICE static __device__ __forceinline__
-// What is called from several places and takes long, once in the code: instructions that are read again and again take time as well.
+// COMPACT is defined where the code of all phases is larger than what a multiprocessor holds of it: then loops are not unrolled, and
+// what is called from several places is there once.
+#ifdef COMPACT
 #define DEVICE_ONCE static __device__ __noinline__
+#define LOOP_UNROLLING _Pragma("unroll 1")
+#else
+#define DEVICE_ONCE DEVICE
+#define LOOP_UNROLLING
+#endif
 #define SIZES __host__ __device__
 #define BLOCK_ID , const Id id
 #define PASS_ID , id
@@ -41,6 +48,7 @@ __device__ unsigned long long phase_cycles[8192];
 #include <cstring>
 #define DEVICE static inline
 #define DEVICE_ONCE static
+#define LOOP_UNROLLING
 #define SIZES
 #define BLOCK_ID
 #define PASS_ID
@@ -65,17 +73,17 @@ struct Id {
 };
 
 // Work of one sequence, shared by its workers.
-#define EACH(item, count) for (int item = id.worker; item < (count); item += WORKERS)
+#define EACH(item, count) LOOP_UNROLLING for (int item = id.worker; item < (count); item += WORKERS)
 // Work of all sequences of a block, shared by its threads.
-#define EACH_WEIGHT(item, count) for (int item = id.thread; item < (count); item += THREADS)
+#define EACH_WEIGHT(item, count) LOOP_UNROLLING for (int item = id.thread; item < (count); item += THREADS)
 // All sequences, VECTOR at a time; threads begin with different ones, which lie in different banks of shared memory.
 constexpr int VECTOR = LANES < 4 ? LANES : 4, GROUPS = LANES / VECTOR;
 #define FIRST_GROUP(item) ((item) / (LANES < 32 ? 32 / LANES : 1) % GROUPS)
 #define LANE_GROUPS(l, item)                                                                                           \
-    for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
+    LOOP_UNROLLING for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
 // Work of all sequences of a block, VECTOR of them at a time, shared by its threads; `l` is the first of the sequences.
 #define EACH_TILE(item, l, count)                                                                                      \
-    for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count); item += THREADS / GROUPS)
+    LOOP_UNROLLING for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count); item += THREADS / GROUPS)
 // Number i of this thread's sequence.
 #define OF(values, i) (values)[(i) * LANES + id.lane]
 

@@ -94,7 +94,8 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::Recurrent { x, cell: kind, gates } => {
             let t = p.size(*x).length;
             let gate = |(g, [weight, _, bias]): (usize, &[WeightId; 3])| {
-                let beside = Beside { id: format!("shifted(id, {g} * product_threads({t}, {width}))"), calls: 1 };
+                let beside =
+                    Beside { id: format!("shifted(id, {g} * product_threads({t}, {width}))"), calls: 1, copy: None };
                 project(p, *x, (*weight, Some(*bias)), &further(kept, g * t * width), &beside)
             };
             let (past, h) = (past(p, gates), further(kept, gates.len() * t * width));

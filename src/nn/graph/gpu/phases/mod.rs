@@ -85,25 +85,27 @@ pub struct Beside {
     pub id: String,
     /// How many products by weights share the threads.
     pub calls: usize,
+    /// Where the matrix was copied to that is multiplied by, if it was.
+    pub copy: Option<String>,
 }
 
 impl Beside {
     /// A step that has a phase to itself.
     pub fn alone() -> Self {
-        Self { id: "id".to_owned(), calls: 1 }
+        Self { id: "id".to_owned(), calls: 1, copy: None }
     }
 
     /// The products of these projections, each with the next threads: forwards.
-    pub fn forward(program: &Program, projections: &[NodeId]) -> Vec<Self> {
+    pub fn forward(program: &Program, projections: &[NodeId], copies: Vec<Option<String>>) -> Vec<Self> {
         let threads = |node: &NodeId| {
             let Size { length, width } = program.nodes[*node].size;
             format!("product_threads({length}, {width})")
         };
-        Self::shared(projections.len(), String::new(), projections.iter().map(threads))
+        Self::shared(String::new(), projections.iter().map(threads).collect(), copies)
     }
 
     /// Backwards: the gradients by the weights, after those by the inputs, all of which the first threads compute.
-    pub fn backward(program: &Program, projections: &[NodeId]) -> Vec<Self> {
+    pub fn backward(program: &Program, projections: &[NodeId], copies: Vec<Option<String>>) -> Vec<Self> {
         let calls = projections.len();
         let (mut first, mut threads) = (String::new(), Vec::new());
         for node in projections {
@@ -114,17 +116,17 @@ impl Beside {
             first = format!("product_threads({length}, {inputs})");
             threads.push(format!("weight_items({length}, {inputs}, {outputs}, {}, {calls})", bias.is_some()));
         }
-        Self::shared(calls, first, threads.into_iter())
+        Self::shared(first, threads, copies)
     }
 
-    fn shared(calls: usize, first: String, threads: impl Iterator<Item = String>) -> Vec<Self> {
-        let mut before = first;
-        let next = |threads: String| {
+    fn shared(first: String, threads: Vec<String>, copies: Vec<Option<String>>) -> Vec<Self> {
+        let (calls, mut before) = (threads.len(), first);
+        let next = |(threads, copy): (String, Option<String>)| {
             let id = if before.is_empty() { "id".to_owned() } else { format!("shifted(id, {before})") };
             before = if before.is_empty() { threads } else { format!("{before} + {threads}") };
-            Self { id, calls }
+            Self { id, calls, copy }
         };
-        threads.map(next).collect()
+        threads.into_iter().zip(copies).map(next).collect()
     }
 }
 
@@ -304,7 +306,10 @@ fn project(
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
     let (x, weight) = ((p.value)(x), (p.weight)(weight));
-    let order = row_order(&weight);
+    let (order, weight) = match &beside.copy {
+        Some(copy) => ("COPIED_ROWS", copy.clone()),
+        None => (row_order(&weight), weight),
+    };
     let id = &beside.id;
     format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>({id}, {x}, {weight}, {bias}, {to})")
 }
@@ -317,9 +322,10 @@ fn project_grad_x(
     (mode, to): (GradMode, String),
 ) -> String {
     let (inputs, outputs) = p.program.weights[weight].shape;
-    let (order, place) = match (p.turned)(weight) {
-        Some(turned) => (row_order(&turned), turned),
-        None => ("COLUMNS_FIRST", (p.weight)(weight)),
+    let (order, place) = match (&p.beside.copy, (p.turned)(weight)) {
+        (Some(copy), _) => ("COPIED_ROWS", copy.clone()),
+        (None, Some(turned)) => (row_order(&turned), turned),
+        (None, None) => ("COLUMNS_FIRST", (p.weight)(weight)),
     };
     let mode = mode.name();
     format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {order}>(id, {place}, {grad}, {to})")
@@ -330,7 +336,7 @@ fn project_grads(
     p: &Places<'_>,
     x: NodeId,
     (weight, bias): (WeightId, Option<WeightId>),
-    Beside { id, calls }: &Beside,
+    Beside { id, calls, .. }: &Beside,
 ) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.grad_weight));

@@ -19,7 +19,8 @@ impl Writer<'_> {
         for id in 0..program.nodes.len() {
             let together: Vec<NodeId> = self.analysis.together[id].clone().collect();
             if self.analysis.needed[id] && root(program, id).0 == id && together[0] == id {
-                let besides = Beside::forward(program, &together);
+                let copies = self.copy_matrices(&together, false);
+                let besides = Beside::forward(program, &together, copies);
                 let all = together.iter().zip(besides).map(|(id, beside)| self.computed(*id, self.value(*id), beside));
                 self.phases(in_one(all.collect()), &mut Vec::new());
             }
@@ -89,19 +90,21 @@ impl Writer<'_> {
                 continue;
             }
             together.reverse();
-            let besides = Beside::backward(program, &together);
-            let mut all = Vec::new();
-            for (id, beside) in together.into_iter().zip(besides) {
-                for read in program.nodes[id].kernel.reads() {
+            for id in &together {
+                for read in program.nodes[*id].kernel.reads() {
                     let (at, _) = root(program, read);
                     if self.buffers.repeated[at].is_some() && !std::mem::replace(&mut again[at], true) {
                         let phases = self.computed(at, self.value_again(at), Beside::alone());
                         self.phases(phases, &mut Vec::new());
                     }
                 }
-                all.push(self.gone_back(id, &mut written, beside));
             }
-            self.phases(in_one(all), &mut beside_it);
+            let goes_on = program.nodes[id].kernel.reads().iter().any(|read| self.analysis.wanted[*read]);
+            let copies = if goes_on { self.copy_matrices(&together, true) } else { vec![None; together.len()] };
+            let besides = Beside::backward(program, &together, copies);
+            let all = together.into_iter().zip(besides).map(|(id, beside)| self.gone_back(id, &mut written, beside));
+            let phases = in_one(all.collect());
+            self.phases(phases, &mut beside_it);
         }
         beside_it.into_iter().for_each(|call| self.phase(&[call]));
     }
