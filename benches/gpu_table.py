@@ -156,14 +156,18 @@ def compile_kernels(options):
     print(f"{len(runs)} kernels compiled in {time.monotonic() - began:.0f} s", flush=True)
 
 
-def check_auto(options, speeds):
-    """Whether `auto` takes the faster device, at each preset's own batch and at those of the table."""
-    wrong = []
+def print_auto(options):
+    """What `auto` chooses for each preset at its own batch, and why."""
     for path in sorted((report.ROOT / "presets").glob("*.ron")):
         if time.monotonic() > options.end:
             break
         answer = train(options, path.stem, None, "auto", 1)
         print(f"auto {path.stem:26} {answer['device_note'] or answer['device']}", flush=True)
+
+
+def check_auto(options, speeds):
+    """Whether `auto` takes the faster device, where both were measured."""
+    wrong = []
     for preset in options.presets:
         for batch in options.batches:
             both = [speeds.get((preset, batch, column)) for column in (OURS, CPU)]
@@ -222,6 +226,7 @@ def main():
         print(f"{name} is not measured: it is not installed for {options.python}")
     if options.device != "cpu":
         compile_kernels(options)
+        print_auto(options)
     for column in COLUMNS:
         if column == CPU and options.device == "cpu" or column in PEERS and PEERS[column][0] in missing:
             continue

@@ -51,7 +51,7 @@ SIZES constexpr int product_threads(int rows, int columns) {
 
 // Terms whose numbers of the matrix are read before they are needed: as many as are computed in the time that it takes to read them.
 SIZES constexpr int ahead(int tile, int terms, bool copied) {
-    int most = copied ? (tile <= 2 ? 4 : 2) : LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
+    int most = copied ? 4 : LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
     return least(most, terms);
 }
 
@@ -92,6 +92,12 @@ DEVICE void load_row(const float *matrix, int k, int column, float *to) {
         }
         return;
     }
+    if (ORDER == COPIED_ROWS && COLUMNS % 2 == 0 && C == 2) {
+        const float2 two = *reinterpret_cast<const float2 *>(row + column);
+        to[0] = two.x;
+        to[1 % C] = two.y;
+        return;
+    }
 #endif
 #pragma unroll
     for (int c = 0; c < C; ++c) {
@@ -116,9 +122,10 @@ DEVICE void rows_times_matrix(Id id, const float *x, const float *matrix, const 
 #pragma unroll
                 for (int v = 0; v < VECTOR; ++v) sum[r][c][v] = first;
         }
+        // The next terms' numbers of the matrix are read while these are multiplied, but for those in shared memory.
         float b[AHEAD][C];
 #pragma unroll
-        for (int j = 0; j < AHEAD; ++j) load_row<ORDER, C, K, COLUMNS>(matrix, j, column, b[j]);
+        for (int j = 0; j < AHEAD && ORDER != COPIED_ROWS; ++j) load_row<ORDER, C, K, COLUMNS>(matrix, j, column, b[j]);
 #pragma unroll 1
         for (int k = 0; k < K; k += AHEAD)
 #pragma unroll
@@ -127,13 +134,14 @@ DEVICE void rows_times_matrix(Id id, const float *x, const float *matrix, const 
                 float a[R][VECTOR];
 #pragma unroll
                 for (int r = 0; r < R; ++r) load(x + (least(row + r, T - 1) * K + k + j) * LANES + l, a[r]);
+                if (ORDER == COPIED_ROWS) load_row<ORDER, C, K, COLUMNS>(matrix, k + j, column, b[j]);
 #pragma unroll
                 for (int r = 0; r < R; ++r)
 #pragma unroll
                     for (int c = 0; c < C; ++c)
 #pragma unroll
                         for (int v = 0; v < VECTOR; ++v) sum[r][c][v] += a[r][v] * b[j][c];
-                load_row<ORDER, C, K, COLUMNS>(matrix, least(k + j + AHEAD, K - 1), column, b[j]);
+                if (ORDER != COPIED_ROWS) load_row<ORDER, C, K, COLUMNS>(matrix, least(k + j + AHEAD, K - 1), column, b[j]);
             }
 #pragma unroll
         for (int r = 0; r < R; ++r)
