@@ -18,7 +18,7 @@ mod tensor;
 mod weights;
 
 pub use cost::{Cost, Costs};
-pub use device::{AdamStep, Device, Moments};
+pub use device::{AdamStep, Device, Moments, evaluate};
 pub use model::canonical::{Canonical, parameter_difference};
 pub use states::{Latent, LayerStates, StateAt};
 pub use step::Activation;

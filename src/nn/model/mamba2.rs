@@ -25,13 +25,13 @@ use super::mamba::TAPS;
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Selection, Sequence};
+use crate::nn::graph::{Selection, Sequence};
 use crate::nn::layer::discretization::{self, softplus_bias};
 use crate::nn::layer::init::{constant, fan_in, uniform};
 use crate::nn::step::{head_expansion, selective_states};
 use crate::nn::tensor::rows_times;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Param, Tensor3, evaluate};
 
 /// Mamba-2 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -202,10 +202,7 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
         let rates = self.rate.value.as_vec();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let input = Input::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let part = pick(self.selection(builder.tokens(), length));
-            part.run(input)
+            evaluate(tokens, |tokens| pick(self.selection(tokens, length)))
         };
         // Every channel has the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;

@@ -7,14 +7,14 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 
 use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::normal;
 use crate::nn::weights::{Weights, numbered, weight, weights};
-use crate::nn::{Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Param, StateAt, Tensor3};
+use crate::nn::{Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3, evaluate};
 use crate::task::{Layout, Shape};
 
 /// The spec of a stack of layers of one kind. Its [`Architecture`] follows from it.
@@ -108,9 +108,7 @@ impl<D: Device, S: LayerSpec> Stack<D, S> {
     /// The states of each layer, for each sequence: (T, rows · columns).
     fn histories(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
         let history = |(before, layer): (usize, &S::Layer<D>)| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            layer.history(&self.after(before, builder.tokens()).run(input)?)
+            layer.history(&evaluate(tokens, |tokens| self.after(before, tokens))?)
         };
         self.layers.iter().enumerate().map(history).collect()
     }
@@ -130,14 +128,9 @@ impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
-        let latent = |layers: usize| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let read = builder.tokens().slice(0..self.query + 1);
-            let query = self.after(layers, read).last(1).run(input)?;
-            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
-        };
-        (0..=self.layers.len()).map(latent).collect()
+        Latent::between(self.layers.len(), tokens, |layers, tokens| {
+            self.after(layers, tokens.slice(0..self.query + 1)).last(1)
+        })
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
