@@ -78,8 +78,8 @@ impl Chunk {
     }
 
     /// Gated linear attention (2312.06635, section 4.2), S ← S diag(A_t) + β v kᵀ, and KDA (2510.26692, section 3),
-    /// S ← S diag(A_t) (I − β k kᵀ) + β v kᵀ: without decay in S diag(B_t)⁻¹, where a pair is written along k/B_t, and its
-    /// error and the answers are read along k ⊙ B_t and q ⊙ B_t.
+    /// S ← S diag(A_t) (I − β k kᵀ) + β v kᵀ: without decay in S diag(B_t)⁻¹, where a pair is written along k/B_t, and
+    /// its error and the answers are read along k ⊙ B_t and q ⊙ B_t.
     fn by_column(&self, corrects: bool, state: &Matrix) -> (Matrix, Matrix) {
         let mut left = self.kept_columns.clone();
         for t in 1..left.nrows() {
