@@ -141,6 +141,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-weights", zoomed(Pane::Weights)),
         ("zoomed-probes", zoomed(Pane::Probes)),
+        ("zoomed-attention-form", zoomed(Pane::AttentionForm)),
         ("zoomed-impulse", zoomed(Pane::Impulse)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
@@ -335,6 +336,7 @@ fn numbers_that_are_none_are_gaps_and_not_panics() {
                 parity: vec![(nan, 1.0), (0.0, f32::INFINITY), (0.0, 0.0)],
                 weights: vec![],
                 linear_probes: None,
+                attention_form: None,
                 impulse_response: None,
             };
             let update = Update {

@@ -89,6 +89,7 @@ pub enum PaneName {
     Predictions,
     Weights,
     Probes,
+    AttentionForm,
     Shift,
     Cells,
     Claims,

@@ -65,6 +65,11 @@ pub const TERMS: &[(&str, &str)] = &[
         "linear probe",
         "A linear map, fitted over tasks, from the query's token between two layers to the answer of an algorithm. Its R² on other       tasks says whether that answer stands in the token.",
     ),
+    (
+        "attention form",
+        "The same function as a recurrence, computed as a sum over tokens: each earlier token's value times a weight, which is \
+      the product of its key with the query, under the decay since then (L ⊙ C Bᵀ).",
+    ),
     ("reference", "A textbook algorithm that solves the same tasks: what the model is compared with."),
     (
         "nearest",

@@ -153,6 +153,8 @@ pub enum LabAction {
     AllSteps,
     /// Shows the whole state, or what the last token added to it.
     ToggleAdded,
+    /// Both forms of a recurrence, its state, or its weights between tokens.
+    NextForm,
     ToggleZoom,
     Focus(Pane),
     FocusNext,

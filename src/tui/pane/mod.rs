@@ -83,6 +83,7 @@ panes! {
     Predictions: predictions, "predictions", LowerRight;
     Weights: weights, "weights", LowerRight;
     Probes: linear_probes, "linear probes", LowerRight;
+    AttentionForm: attention_form, "attention form", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Cells: cells, "cells", LowerRight;
     Claims: claims, "claims", LowerRight;
