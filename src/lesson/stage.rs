@@ -80,6 +80,7 @@ pub enum PaneName {
     State,
     Distance,
     Context,
+    Stepper,
     Cost,
     Map,
     ContextCost,

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::super::trainer::Run;
+use super::answers_by_pairs::AnswersByPairs;
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
 use super::impulse_response::{self, ImpulseResponse};
@@ -92,6 +93,8 @@ pub struct Snapshot {
     pub impulse_response: Option<ImpulseResponse>,
     /// Where they were asked for, of a network with layers.
     pub linear_probes: Option<LinearProbes>,
+    /// Where they were asked for.
+    pub answers_by_pairs: Option<AnswersByPairs>,
     /// Where it was asked for, of a network that has it.
     pub attention_form: Option<AttentionForm>,
     /// (reference, model) answers to held-out queries, one pair per output.
@@ -102,6 +105,7 @@ pub struct Snapshot {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotParts {
     pub linear_probes: bool,
+    pub answers_by_pairs: bool,
     pub attention_form: bool,
 }
 
@@ -123,6 +127,7 @@ pub fn snapshot(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64) -
         probes: probes.collect(),
         impulse_response: impulse_response::measure(run, preset, held_out)?,
         linear_probes: None,
+        answers_by_pairs: None,
         attention_form: None,
         weights: run.canonical().into_iter().map(weight_grids).collect(),
         parity: solved.iter().copied().zip(answers).collect(),

@@ -8,8 +8,8 @@ use super::Experiment;
 use crate::nn::AttentionForm;
 use crate::preset::Quantity;
 use crate::train::eval::{
-    self, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted, Snapshot,
-    SnapshotParts,
+    self, AnswersByPairs, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted,
+    Snapshot, SnapshotParts,
 };
 
 impl Experiment {
@@ -118,14 +118,20 @@ impl Experiment {
     /// Hidden states and answers of the present weights, with what is asked for beside them.
     pub fn snapshot(&mut self, parts: SnapshotParts) -> Result<Snapshot> {
         let linear_probes = if parts.linear_probes { self.linear_probes()? } else { None };
+        let answers_by_pairs = if parts.answers_by_pairs { self.answers_by_pairs()? } else { None };
         let attention_form = if parts.attention_form { self.attention_form()? } else { None };
         let snapshot = self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))?;
-        Ok(Snapshot { linear_probes, attention_form, ..snapshot })
+        Ok(Snapshot { linear_probes, answers_by_pairs, attention_form, ..snapshot })
     }
 
     /// Which iterates of the textbook algorithms can be read out of each layer; `None` for a network without layers.
     pub fn linear_probes(&mut self) -> Result<Option<LinearProbes>> {
         self.run.attempt(|run| eval::linear_probes::measure(run, &self.held_out))
+    }
+
+    /// The answers of the present weights to the probe sequences after each pair; `None` where there are none.
+    pub fn answers_by_pairs(&mut self) -> Result<Option<AnswersByPairs>> {
+        self.run.attempt(|run| eval::measure_answers_by_pairs(run, &self.preset, &self.held_out))
     }
 
     /// The answers of the present weights from the state and by weights between tokens; `None` for a network that has

@@ -1,11 +1,16 @@
 //! What of a snapshot is shown: the token, layer, head and probe sequence under the cursor, which all panes follow.
 
+use std::time::Duration;
+
 use super::Lab;
 use crate::train::{LayerState, SnapshotParts, TimeStep};
 use crate::tui::effects::Effect;
-use crate::tui::message::Move;
+use crate::tui::message::{Move, SystemEvent};
 use crate::tui::pane::Pane;
 use crate::worker::Order;
+
+/// How long a token is shown while they are played.
+const TOKEN_SHOWN: Duration = Duration::from_millis(900);
 
 /// Time steps that the cursor moves by at once.
 const PAGE: usize = 10;
@@ -72,12 +77,37 @@ impl Lab {
     /// The order for what snapshots are to hold, where what is shown has changed.
     pub fn order_parts(&mut self) -> Option<Effect> {
         let shown = |pane| [self.focus, self.companion, self.lower.0, self.lower.1].contains(&pane);
-        let wanted = SnapshotParts { linear_probes: shown(Pane::Probes), attention_form: shown(Pane::AttentionForm) };
+        let wanted = SnapshotParts {
+            linear_probes: shown(Pane::Probes),
+            answers_by_pairs: shown(Pane::Stepper),
+            attention_form: shown(Pane::AttentionForm),
+        };
         if self.opened.is_none() || wanted == self.parts {
             return None;
         }
         self.parts = wanted;
         Some(Effect::Order(Order::SnapshotParts(wanted)))
+    }
+
+    /// Plays the tokens from the one under the cursor on, at the end from the first one; or stops.
+    pub fn toggle_playing(&mut self) -> Vec<Effect> {
+        self.playing = !self.playing && self.time_step().is_some();
+        self.focus_on(Pane::Stepper);
+        if !self.playing {
+            return vec![];
+        }
+        if self.cursor.time_step.is_none() {
+            self.cursor.time_step = Some(0);
+        }
+        vec![Effect::StartTimer(TOKEN_SHOWN, SystemEvent::TokenDue)]
+    }
+
+    /// The next token while they are played, up to the last.
+    pub fn play_token(&mut self) -> Vec<Effect> {
+        let Some((index, time_steps, _)) = self.time_step().filter(|_| self.playing) else { return vec![] };
+        self.cursor.time_step = Some(index + 1).filter(|next| next + 1 < time_steps);
+        self.playing = self.cursor.time_step.is_some();
+        if self.playing { vec![Effect::StartTimer(TOKEN_SHOWN, SystemEvent::TokenDue)] } else { vec![] }
     }
 
     /// Moves the value cursor where there is one, else among the tokens and layers of the snapshot.
@@ -88,6 +118,7 @@ impl Lab {
             self.steps = axis;
             return;
         }
+        self.playing = false;
         let Some((index, time_steps, time_step)) = self.time_step() else { return };
         let (last, last_layer) = (time_steps - 1, time_step.layers.len().saturating_sub(1));
         let layer = self.cursor.layer.min(last_layer);

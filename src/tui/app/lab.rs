@@ -70,6 +70,8 @@ pub struct Lab {
     /// The state pane shows what the last token added, and not the whole state.
     pub added: bool,
     pub cursor: Cursor,
+    /// The tokens are played, one after the other.
+    pub playing: bool,
     /// While a lesson is watched: what to look at. The lab then says nothing of what it has found.
     pub caption: Option<Caption>,
 }
@@ -105,6 +107,7 @@ impl Lab {
             parts: SnapshotParts::default(),
             forms: Forms::Both,
             cursor: Cursor::default(),
+            playing: false,
             caption: None,
         }
     }
@@ -277,6 +280,7 @@ impl Lab {
                 self.forms = self.forms.next();
                 self.focus_on(Pane::AttentionForm);
             }
+            LabAction::PlayTokens => return self.toggle_playing(),
             LabAction::AllSteps => self.steps.show_all(),
             LabAction::ToggleZoom => self.zoom = !self.zoom,
             LabAction::Focus(pane) => self.focus_on(pane),

@@ -145,6 +145,7 @@ impl App {
             Message::System(SystemEvent::Terminate(code)) => self.terminate(code),
             Message::System(SystemEvent::Suspended) => vec![Effect::Suspend],
             Message::System(SystemEvent::Continued) => vec![Effect::Repaint],
+            Message::System(SystemEvent::TokenDue) => self.lab.as_mut().map_or_else(Vec::new, Lab::play_token),
             Message::System(SystemEvent::SaveOverdue) => self.proceed_after_save(),
         }
     }

@@ -29,7 +29,7 @@ pub const ABOUT: &str =
      above the diagonal, since no token sees a later one. Beside it is the state that stands for the same sums; ◀ marks \
      the row that reads it, and Left and Right move through the tokens. Both answers to the query are computed from \
      the present weights, in the two ways, and their difference over all probe sequences is given as a share of the \
-     answers: only rounding, some millionths, separates them. A shows one of the two forms, or both; Up and Down lead \
+     answers. Equal: less than a millionth, which is rounding. A shows one of the two forms, or both; Up and Down lead \
      to other heads, n and p to other sequences.";
 
 pub fn title(_lab: &Lab, width: u16) -> String {
@@ -122,7 +122,7 @@ fn weights(head: &TokenWeights, sequence: usize) -> Map {
 fn render_weights(lab: &Lab, head: &TokenWeights, map: &Map, theme: Theme, place: Rect, buffer: &mut Buffer) {
     let Some((size, block)) = state::render_alone(map, theme, place, buffer) else { return };
     let Some(token) = lab.time_step().map(|(_, _, time_step)| time_step.token) else { return };
-    let Some(row) = head.read_at.iter().rposition(|place| place + 1 <= token) else { return };
+    let Some(row) = head.read_at.iter().rposition(|place| *place < token) else { return };
     let (row, columns) = ((row / block.0) as u16, map.grid.columns.div_ceil(block.1));
     let y = place.y + 1 + size.height(theme, row + 1).saturating_sub(1);
     let x = (place.x + size.width(columns)).min(place.right());

@@ -101,7 +101,7 @@ mod tests {
 
     fn result(reference: Reference, loss: f64, flops: u64) -> ReferenceResult {
         let tuned = Tuned::plain(reference);
-        ReferenceResult { tuned, loss, loss_standard_error: 0.0, median: loss, loss_by_pairs: vec![], expected_by_pairs: None, flops, gd_1_distance: 0.0, best_distance: None }
+        ReferenceResult { tuned, loss, loss_standard_error: 0.0, median: loss, loss_by_pairs: vec![], answers_by_pairs: vec![], expected_by_pairs: None, flops, gd_1_distance: 0.0, best_distance: None }
     }
 
     #[test]

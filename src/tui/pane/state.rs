@@ -95,6 +95,13 @@ pub fn render_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// What the last token added to the state, and what a gradient step adds; the state alone where it cannot be compared.
+pub fn render_added(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
+    let maps = layer.added.as_ref().map_or_else(|| maps(lab, time_step, layer), |added| added_maps(lab, time_step, added));
+    render_maps(&maps, theme, area, buffer);
+}
+
 /// The scale of [`render_one`].
 pub fn legend_of_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
@@ -106,7 +113,7 @@ pub fn legend_of_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// "layer 1 (1 of 2)   probe 1 of 8".
 fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<'static> {
     let Some(snapshot) = &lab.snapshot else { return Line::default() };
-    if let Some(pair) = new_pair(lab, time_step) {
+    if let Some(pair) = completed_pair(lab, time_step).filter(|_| lab.added) {
         let space = (width.saturating_sub(3) / 2).saturating_sub(2);
         let [x, y] = [&pair.x, &pair.y].map(|numbers| values(numbers, space));
         return Line::styled(format!("x {x}   y {y}"), theme.muted());
@@ -124,14 +131,14 @@ fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<
     Line::styled(labels.join("   "), theme.muted())
 }
 
-/// The pair that the last token completed, where that is what the pane is about.
-fn new_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
+/// The pair that the last token completed.
+pub fn completed_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
     let before = lab.time_step_before().map_or(0, |before| before.pairs);
-    time_step.last_pair.as_ref().filter(|_| lab.added && time_step.pairs > before)
+    time_step.last_pair.as_ref().filter(|_| time_step.pairs > before)
 }
 
 /// "0.31 −0.82 …": as many whole numbers as fit.
-fn values(numbers: &[f32], most: usize) -> String {
+pub fn values(numbers: &[f32], most: usize) -> String {
     let mut text = String::new();
     for (i, value) in numbers.iter().enumerate() {
         let number = format!("{value:.2}").replace('-', "−");
