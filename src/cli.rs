@@ -72,14 +72,22 @@ pub struct Lab {
     pub what: Vec<String>,
     #[command(flatten)]
     pub changes: Changes,
+    #[command(flatten)]
+    pub locations: Locations,
+    #[command(flatten)]
+    pub appearance: Appearance,
+}
+
+/// Where the lab computes, and where it saves.
+#[derive(Args, Clone, Debug)]
+pub struct Locations {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
     pub device: DeviceChoice,
-    /// The folder of saved sessions
-    #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves", value_hint = clap::ValueHint::DirPath)]
+    /// The folder of saved sessions, and of the answers to lessons
+    #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves")]
+    #[arg(value_hint = clap::ValueHint::DirPath)]
     pub saves: PathBuf,
-    #[command(flatten)]
-    pub appearance: Appearance,
 }
 
 /// How the screen looks.
@@ -111,12 +119,8 @@ pub struct OpenLesson {
     /// A lesson's name, or the path of its file
     #[arg(value_name = "LESSON", add = completions::lessons_and_files())]
     pub lesson: String,
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto", add = completions::devices())]
-    pub device: DeviceChoice,
-    /// The folder of saved sessions, and of what was answered
-    #[arg(long, value_name = "DIR", env = "INNERLOOP_SAVES", default_value = "saves", value_hint = clap::ValueHint::DirPath)]
-    pub saves: PathBuf,
+    #[command(flatten)]
+    pub locations: Locations,
     #[command(flatten)]
     pub appearance: Appearance,
 }

@@ -49,8 +49,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
-use cli::{Appearance, Cli, Command, Lab, OpenLesson, Watch};
-use train::DeviceChoice;
+use cli::{Appearance, Cli, Command, Lab, Locations, OpenLesson, Watch};
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
@@ -96,7 +95,7 @@ fn perform(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// Opens the lab on a preset or a session, or on its gallery.
 fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
-    let Lab { what, changes, device, saves, appearance } = lab;
+    let Lab { what, changes, locations, appearance } = lab;
     // What is wrong with the arguments is said before the screen is taken.
     let sweep = match what.as_slice() {
         [folder] if sweep::Folder::open(Path::new(folder)).is_ok() => Some(PathBuf::from(folder)),
@@ -110,16 +109,16 @@ fn open_lab(lab: Lab) -> anyhow::Result<ExitCode> {
     }
     headless::needs_terminal()?;
     let stop_at = changes.steps;
-    let options = tui::Options { start, sweep, stop_at, ..gallery(appearance, device, saves) };
+    let options = tui::Options { start, sweep, stop_at, ..gallery(appearance, locations) };
     tui::run(options).map(ExitCode::from)
 }
 
 /// Opens the lab on the question of a lesson.
 fn open_lesson(lesson: OpenLesson) -> anyhow::Result<ExitCode> {
-    let OpenLesson { lesson, device, saves, appearance } = lesson;
+    let OpenLesson { lesson, locations, appearance } = lesson;
     let found = lesson::find(&lesson)?;
     headless::needs_terminal()?;
-    let options = tui::Options { lesson: Some(found), ..gallery(appearance, device, saves) };
+    let options = tui::Options { lesson: Some(found), ..gallery(appearance, locations) };
     tui::run(options).map(ExitCode::from)
 }
 
@@ -128,15 +127,16 @@ fn open_watch(watch: Watch) -> anyhow::Result<ExitCode> {
     let Watch { what, device, appearance } = watch;
     // What is wrong with the file is said before the screen is taken.
     let file = worker::latest(&what)?;
-    let folder = system::files::folder(&file).to_owned();
+    let locations = Locations { device, saves: system::files::folder(&file).to_owned() };
     session::load(&file)?;
     headless::needs_terminal()?;
-    let options = tui::Options { watch: Some(what), ..gallery(appearance, device, folder) };
+    let options = tui::Options { watch: Some(what), ..gallery(appearance, locations) };
     tui::run(options).map(ExitCode::from)
 }
 
 /// The options that open the lab on its gallery.
-fn gallery(appearance: Appearance, device: DeviceChoice, saves: PathBuf) -> tui::Options {
+fn gallery(appearance: Appearance, locations: Locations) -> tui::Options {
+    let Locations { device, saves } = locations;
     let Appearance { color, background, glyphs, palette, projector, mouse } = appearance;
     tui::Options {
         start: Vec::new(),

@@ -74,7 +74,7 @@ pub fn cosine(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();
     }
-    // What single precision cannot tell from 1 is 1.
+    // What single precision cannot distinguish from 1 is 1.
     let value = if value > 1.0 - 1e-6 { 1.0 } else { (value * 1e4).trunc() / 1e4 };
     format!("{value:.4}")
 }

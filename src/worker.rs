@@ -17,7 +17,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::preset::Preset;
 use crate::series::Series;
@@ -278,8 +278,12 @@ impl Worker {
                     post(update);
                 }
             };
-            // Inside the thread pool: from outside, every step would wait for another thread to wake.
-            let in_pool = || rayon::scope(|_| work(inbox, &say, &cancel));
+            // Inside a thread pool: from outside, every step would wait for another thread to wake. A pool of its own:
+            // the thread that waits for orders is missing in no other computation.
+            let in_pool = || {
+                let pool = rayon::ThreadPoolBuilder::new().build().context("no threads to compute in")?;
+                pool.install(|| work(inbox, &say, &cancel))
+            };
             let outcome = panic::catch_unwind(AssertUnwindSafe(in_pool));
             let reason = match outcome {
                 Ok(Ok(())) => return,

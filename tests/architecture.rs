@@ -1,92 +1,57 @@
-//! Rules that the compiler does not check: the dependencies between folders, and the size of files.
+//! Rules that the compiler does not check: the dependencies between folders, and the size of files and lines.
 
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module, and the modules that it may use. `lib.rs` and `main.rs` may use them all.
-const ALLOWED: &[(&str, &[&str])] = &[
-    ("bounds", &[]),
-    ("system", &[]),
-    ("logging", &["bounds"]),
-    ("series", &["bounds"]),
-    ("numbers", &[]),
-    ("uncertainty", &[]),
-    ("simd", &[]),
-    ("task", &["bounds", "series", "simd"]),
-    ("reference", &["bounds", "series"]),
-    ("nn", &["bounds", "series", "simd", "task"]),
-    ("optim", &["bounds", "series", "nn"]),
-    ("preset", &["bounds", "series", "task", "reference", "nn", "optim"]),
-    ("train", &["bounds", "system", "series", "numbers", "simd", "task", "reference", "nn", "optim", "preset"]),
-    ("comparison", &["bounds", "numbers", "preset", "reference", "train"]),
-    ("lesson", &["bounds", "system", "reference", "preset"]),
-    ("session", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train"]),
-    ("sweep", &["bounds", "series", "system", "preset", "train"]),
-    ("worker", &["bounds", "system", "series", "task", "reference", "nn", "optim", "preset", "train", "session"]),
-    (
-        "export",
-        &[
-            "bounds",
-            "system",
-            "series",
-            "numbers",
-            "task",
-            "reference",
-            "nn",
-            "optim",
-            "preset",
-            "train",
-            "session",
-            "sweep",
-        ],
-    ),
-    (
-        "headless",
-        &[
-            "bounds",
-            "system",
-            "series",
-            "numbers",
-            "uncertainty",
-            "task",
-            "reference",
-            "nn",
-            "optim",
-            "preset",
-            "lesson",
-            "train",
-            "session",
-            "sweep",
-            "comparison",
-            "export",
-            "worker",
-        ],
-    ),
-    (
-        "tui",
-        &[
-            "bounds",
-            "system",
-            "series",
-            "numbers",
-            "uncertainty",
-            "task",
-            "reference",
-            "nn",
-            "optim",
-            "preset",
-            "lesson",
-            "train",
-            "session",
-            "sweep",
-            "comparison",
-            "worker",
-        ],
-    ),
-    ("cli", &["bounds", "preset", "headless", "tui", "train"]),
+/// Which modules a module may use.
+enum Uses {
+    Only(&'static [&'static str]),
+    /// All that stand above it in the list, but these.
+    AllBut(&'static [&'static str]),
+}
+
+use Uses::{AllBut, Only};
+
+/// Each module, and the modules that it may use, which stand above it. `lib.rs` and `main.rs` may use them all.
+const USES: &[(&str, Uses)] = &[
+    ("bounds", Only(&[])),
+    ("system", Only(&[])),
+    ("logging", Only(&["bounds"])),
+    ("series", Only(&["bounds"])),
+    ("numbers", Only(&[])),
+    ("uncertainty", Only(&[])),
+    ("simd", Only(&[])),
+    ("task", Only(&["bounds", "series", "simd"])),
+    ("reference", Only(&["bounds", "series"])),
+    ("nn", Only(&["bounds", "series", "simd", "task"])),
+    ("optim", Only(&["bounds", "series", "nn"])),
+    ("preset", Only(&["bounds", "series", "task", "reference", "nn", "optim"])),
+    ("train", AllBut(&["logging", "uncertainty"])),
+    ("comparison", Only(&["bounds", "numbers", "preset", "reference", "train"])),
+    ("lesson", Only(&["bounds", "system", "reference", "preset"])),
+    ("session", AllBut(&["logging", "numbers", "uncertainty", "simd", "comparison", "lesson"])),
+    ("sweep", Only(&["bounds", "series", "system", "preset", "train"])),
+    ("worker", AllBut(&["logging", "numbers", "uncertainty", "simd", "comparison", "lesson", "sweep"])),
+    ("export", AllBut(&["logging", "uncertainty", "simd", "comparison", "lesson", "worker"])),
+    ("headless", AllBut(&["logging", "simd"])),
+    ("tui", AllBut(&["logging", "simd", "export", "headless"])),
+    ("cli", Only(&["bounds", "preset", "headless", "tui", "train"])),
 ];
+
+/// Each module with those that it may use.
+fn allowed() -> Vec<(&'static str, Vec<&'static str>)> {
+    let all = |(place, (module, uses)): (usize, &'static (&'static str, Uses))| {
+        let above = USES[..place].iter().map(|(name, _)| *name);
+        let allowed = match uses {
+            Only(names) => names.to_vec(),
+            AllBut(names) => above.filter(|name| !names.contains(name)).collect(),
+        };
+        (*module, allowed)
+    };
+    USES.iter().enumerate().map(all).collect()
+}
 
 /// The same within `nn`: each module, and those below it that it may name.
 const WITHIN_NN: &[(&str, &[&str])] = &[
@@ -128,12 +93,15 @@ struct Source {
     code: String,
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// The files of a folder whose names end so.
+fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
-            true => rust_files(&path, found),
-            false if path.extension().is_some_and(|extension| extension == "rs") => found.push(path),
+            true => files(&path, endings, found),
+            false if path.extension().is_some_and(|end| endings.iter().any(|ending| end == *ending)) => {
+                found.push(path)
+            }
             false => {}
         }
     }
@@ -142,7 +110,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn sources() -> Vec<Source> {
     let folder = support::root().join("src");
     let mut paths = Vec::new();
-    rust_files(&folder, &mut paths);
+    files(&folder, &["rs"], &mut paths);
     paths.sort();
     let read = |path: &PathBuf| {
         let text = fs::read_to_string(path).unwrap();
@@ -194,12 +162,13 @@ fn names_are_found_in_every_form() {
 
 #[test]
 fn modules_use_only_the_modules_below_them() {
+    let all = allowed();
     for Source { file, module, code, .. } in sources() {
         if module == "lib" || module == "main" {
             continue;
         }
-        let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == module) else {
-            panic!("src/{file}.rs: add `{module}` to ALLOWED in tests/architecture.rs")
+        let Some((_, allowed)) = all.iter().find(|(name, _)| *name == module) else {
+            panic!("src/{file}.rs: add `{module}` to USES in tests/architecture.rs")
         };
         for named in modules_named(&code).into_iter().filter(|named| *named != module) {
             assert!(
@@ -227,12 +196,10 @@ fn modules_of_networks_name_only_those_below_them() {
 
 #[test]
 fn the_allowed_dependencies_have_no_cycles() {
-    for (i, (module, allowed)) in ALLOWED.iter().enumerate() {
-        for below in *allowed {
-            assert!(
-                ALLOWED[..i].iter().any(|(name, _)| name == below),
-                "{module} may use {below}, which is not below it"
-            );
+    let all = allowed();
+    for (i, (module, allowed)) in all.iter().enumerate() {
+        for name in allowed {
+            assert!(all[..i].iter().any(|(above, _)| above == name), "{module} may use {name}, which is not above it");
         }
     }
 }
@@ -257,6 +224,29 @@ fn no_code_outside_tests_panics() {
     for Source { file, code, .. } in sources() {
         for word in [".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!(", "dbg!("] {
             assert!(!code.contains(word), "src/{file}.rs: {word} outside tests");
+        }
+    }
+}
+
+/// The longest line, in characters.
+const WIDEST: usize = 120;
+
+/// Files with longer lines still.
+const WIDER: &[&str] =
+    &["src/nn/graph/gpu/", "src/nn/step/norm.cu", "src/nn/step/project.cu", "src/nn/step/softmax_attend.cu"];
+
+#[test]
+fn no_line_is_wider_than_the_screen_of_an_editor() {
+    let mut paths = Vec::new();
+    for folder in ["src", "tests", "benches", "examples"] {
+        files(&support::root().join(folder), &["rs", "cu"], &mut paths);
+    }
+    for path in paths {
+        let name = path.strip_prefix(support::root()).unwrap().to_str().unwrap().replace('\\', "/");
+        let excepted = name.ends_with(".cu") && WIDER.iter().any(|file| name.starts_with(file));
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate().filter(|_| !excepted) {
+            let width = line.chars().count();
+            assert!(width <= WIDEST, "{name}:{}: {width} characters, more than {WIDEST}", number + 1);
         }
     }
 }

@@ -19,7 +19,7 @@ fn said(text: &str) -> String {
 
 /// A piece of the preset, what stands there instead, and how the complaint begins.
 const SPOILED: &[(&str, &str, &str)] = &[
-    // Absurd values.
+    // Impossible values.
     ("dim: 2,", "dim: 0,", "11:14: task.dim: 0 is not allowed here: give a number from 1 to 256"),
     ("context: 3", "context: 1000000000", "13:18: task.context: 1000000000 is not allowed here: give a number from"),
     ("context: 3", "context: 99999999999999999999999", "13:18: task.context: a smaller number is needed here, not"),
@@ -66,13 +66,13 @@ const SPOILED: &[(&str, &str, &str)] = &[
     ("LeastSquares],\n)", "LeastSquares],\n) more", "28:3: nothing may follow the last bracket, but here is `more`"),
     ("\"Tiny\"", "\"Tiny", "5:15: "),
     ("// A preset", "/* A preset", "1:1: this comment is never closed by `*/`"),
-    // Letters that a terminal would obey.
+    // Characters that a terminal would interpret.
     ("dim: 2,", "\u{1b}[31m: 2,", "11:9: task: a name is needed here, not `�`"),
     ("Vector", "V\u{202e}r", "12:18: task.outputs: `V"),
 ];
 
 #[test]
-fn every_way_to_spoil_a_preset_is_told_with_its_place_and_what_is_allowed() {
+fn every_invalid_preset_is_refused_with_the_place_and_what_is_allowed() {
     for (piece, by, expected) in SPOILED {
         let said = said(&preset_with(piece, by));
         let expected = if *expected == "ok" { "ok".to_owned() } else { format!("x.ron:{expected}") };
@@ -135,7 +135,7 @@ const SPOILED_TASKS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_way_to_spoil_a_task_is_told_with_what_is_allowed() {
+fn every_invalid_task_is_refused_with_what_is_allowed() {
     let (before, rest) = PRESET.split_once("Linear(").unwrap();
     let (_, after) = rest.split_once("    ),\n").unwrap();
     for (task, expected) in SPOILED_TASKS {
@@ -247,7 +247,7 @@ fn session_said(text: &str, piece: &str, by: &str) -> String {
 }
 
 #[test]
-fn every_way_to_spoil_a_session_is_told() {
+fn every_invalid_session_is_refused() {
     // Without the digest, in which a step stands, too.
     let text = preset::pretty(&session::Session { digest: None, ..support::session(12) }).unwrap();
     assert!(session::understand("s.ron", &text).is_ok());
@@ -369,7 +369,7 @@ fn session_text() -> &'static str {
     TEXT.get_or_init(|| preset::pretty(&support::session(2)).unwrap())
 }
 
-/// Reads a text as both kinds of file; an error is one line without anything that a terminal would obey.
+/// Reads a text as both kinds of file; an error is one line without anything that a terminal would interpret.
 fn survives(text: &str) {
     for error in [preset::understand("x", text).err(), session::understand("x", text).err()].into_iter().flatten() {
         let said = format!("{error:#}");

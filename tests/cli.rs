@@ -180,7 +180,7 @@ fn every_promised_key_can_be_set() {
 }
 
 #[test]
-fn what_cannot_be_set_is_told_with_what_can() {
+fn a_field_that_cannot_be_set_is_refused_with_those_that_can() {
     let folder = folder();
     let cases = [
         (

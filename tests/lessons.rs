@@ -118,6 +118,19 @@ fn what_is_wrong_with_a_lesson_is_said_with_its_place() {
 }
 
 #[test]
+fn a_stage_trains_experiments_with_different_tasks_whose_losses_no_claim_compares() {
+    let folder = folder(r#"("train.lr", "0.02")"#, r#"("task.context", "4")"#);
+    let file = folder.path().join("presets/lessons/so.ron");
+    assert!(
+        found(folder.path()).unwrap_err().contains("experiments[0].claims: the experiment `other` has another task")
+    );
+    let claim = r#"(measure: LossOverPreset("other"), at_least: 0.1, after: 4),"#;
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace(claim, "")).unwrap();
+    let lesson = found(folder.path()).unwrap();
+    assert_ne!(lesson.preset("tiny").unwrap().task, lesson.preset("other").unwrap().task);
+}
+
+#[test]
 fn the_list_has_questions_and_answers_but_not_which_is_right() {
     let folder = folder("Is it so?", "Is it so?");
     fs::write(folder.path().join("presets/lessons/broken.ron"), "Lesson(").unwrap();

@@ -38,7 +38,7 @@ fn advance(experiment: &mut Experiment, steps: u64) {
 }
 
 /// Curves as text, digit by digit: a loss that there is none of is NaN, which equals nothing, not even itself.
-fn told(history: &History) -> String {
+fn as_text(history: &History) -> String {
     format!("{history:?}")
 }
 
@@ -66,7 +66,7 @@ fn a_saved_and_opened_run_goes_on_exactly_where_it_was() {
         let (whole_end, second_end) = (whole.checkpoint().expect("one"), second.checkpoint().expect("one"));
         assert_eq!(bits(&whole_end), bits(&second_end), "{name}");
         assert_eq!(whole_end, second_end, "{name}");
-        assert_eq!(told(&whole.history), told(&second.history), "{name}");
+        assert_eq!(as_text(&whole.history), as_text(&second.history), "{name}");
     }
 }
 
@@ -78,7 +78,7 @@ fn the_number_of_threads_changes_nothing() {
             pool.install(|| {
                 let mut experiment = start(&name, &preset);
                 advance(&mut experiment, 10);
-                (experiment.checkpoint().expect("one"), told(&experiment.history))
+                (experiment.checkpoint().expect("one"), as_text(&experiment.history))
             })
         };
         assert_eq!(end(1), end(3), "{name}");
@@ -90,10 +90,10 @@ fn restarting_repeats_the_run_and_another_seed_does_not() {
     let (name, preset) = presets().remove(0);
     let mut experiment = start(&name, &preset);
     advance(&mut experiment, 20);
-    let (checkpoint, history) = (experiment.checkpoint().expect("one"), told(&experiment.history));
+    let (checkpoint, history) = (experiment.checkpoint().expect("one"), as_text(&experiment.history));
     experiment.restart(preset.train.seed).expect("a restart");
     advance(&mut experiment, 20);
-    assert_eq!((&experiment.checkpoint().expect("one"), &told(&experiment.history)), (&checkpoint, &history));
+    assert_eq!((&experiment.checkpoint().expect("one"), &as_text(&experiment.history)), (&checkpoint, &history));
     experiment.restart(preset.train.seed + 1).expect("a restart");
     advance(&mut experiment, 20);
     assert_ne!(experiment.checkpoint().expect("one"), checkpoint);
@@ -193,18 +193,18 @@ fn a_run_that_goes_back_goes_on_exactly_as_if_it_had_not() {
             advance(&mut run, 1);
             states.add(run.state().expect("a state"));
         }
-        let (end, history) = (run.checkpoint().expect("one"), told(&run.history));
+        let (end, history) = (run.checkpoint().expect("one"), as_text(&run.history));
         // Back, on for a while, further back, forwards again, and from there to the end.
         for step in [9, 3, 5] {
             let state = states.at(step).expect("a state that was kept");
             run.go_to(RunState::clone(&state)).expect("a way back");
-            assert_eq!((run.step(), told(&run.history)), (step, told(&state.history)), "{name}");
+            assert_eq!((run.step(), as_text(&run.history)), (step, as_text(&state.history)), "{name}");
             assert_eq!(run.checkpoint().expect("one"), state.checkpoint, "{name}");
             advance(&mut run, 1);
         }
         advance(&mut run, 6);
         let again = run.checkpoint().expect("one");
-        assert_eq!((bits(&again), told(&run.history)), (bits(&end), history), "{name}");
+        assert_eq!((bits(&again), as_text(&run.history)), (bits(&end), history), "{name}");
         assert_eq!(again, end, "{name}");
     }
 }
@@ -228,8 +228,8 @@ fn a_fork_trains_on_with_other_fields_and_says_so() {
     advance(&mut again, 2);
     advance(&mut fork, 2);
     assert_eq!(
-        (again.checkpoint().expect("one"), told(&again.history)),
-        (fork.checkpoint().expect("one"), told(&fork.history))
+        (again.checkpoint().expect("one"), as_text(&again.history)),
+        (fork.checkpoint().expect("one"), as_text(&fork.history))
     );
     let larger = preset::set(&preset, [("task.dim", "4")]).expect("another size");
     let why = format!("{:#}", run.forked(larger, &|_| true).err().expect("other weights"));

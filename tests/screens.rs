@@ -103,7 +103,7 @@ fn screens() -> Vec<(&'static str, App)> {
         app.lab.as_mut().unwrap().focus = pane;
         app
     };
-    let failed = Note::Failed("cuda:0: no card answers\nstart with --device cpu".to_owned());
+    let failed = Note::Failed("cuda:0: no GPU answers\nstart with --device cpu".to_owned());
     vec![
         ("gallery", fixture::gallery()),
         ("lessons", fixture::lessons::list()),

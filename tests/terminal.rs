@@ -258,7 +258,7 @@ fn when_the_line_drops_the_program_saves_and_leaves() {
         let read = screen.read(&mut bytes).expect("output");
         parser.process(&bytes[..read]);
     }
-    // Nobody holds the other side any more, as when a connection is lost.
+    // Nothing holds the other side any more, as when a connection is lost.
     drop((screen, pair.master));
     assert_eq!(child.wait().expect("a status").exit_code(), 129);
     let save = std::fs::read_dir(folder.path().join("saves")).expect("saves").next().expect("a save").expect("a file");

@@ -1,8 +1,9 @@
-//! The thread around a run: what it says without being asked, and what it does when told to.
+//! The thread around a run: the updates that it posts, and what it does on orders.
 
 mod support;
 
 use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::Duration;
 
 use innerloop::optim::Optimiser;
@@ -10,6 +11,7 @@ use innerloop::preset::{Claim, Quantity};
 use innerloop::reference::Reference;
 use innerloop::train::{DeviceChoice, Experiment};
 use innerloop::worker::{Jump, Note, Order, Phase, Source, StateChoice, Update, Worker};
+use rayon::prelude::*;
 
 /// The small preset with claims about its start, its middle and its end, trained to the end.
 fn start() -> (Worker, Receiver<Update>) {
@@ -62,6 +64,19 @@ fn claims_are_checked_at_their_steps_and_once() {
 }
 
 #[test]
+fn two_workers_that_wait_for_orders_take_no_thread_from_a_computation_beside_them() {
+    // As on two cores; where another test has started the pool it has one thread for each core.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(2).build_global();
+    let workers = [start(), start()];
+    for (_, updates) in &workers {
+        until(updates, |update| update.status.as_ref().is_some_and(|status| status.phase == Phase::Finished));
+    }
+    let (sender, sum) = mpsc::channel();
+    thread::spawn(move || sender.send((0..1000).into_par_iter().sum::<i32>()));
+    assert_eq!(sum.recv_timeout(Duration::from_secs(120)), Ok(499_500));
+}
+
+#[test]
 fn several_runs_train_at_once_to_what_each_comes_to_alone() {
     let folder = tempfile::tempdir().unwrap();
     let source = |seed| {
@@ -69,7 +84,6 @@ fn several_runs_train_at_once_to_what_each_comes_to_alone() {
         (preset.train.steps, preset.train.seed) = (20, seed);
         Source::Preset("tiny".to_owned(), Box::new(preset))
     };
-    // Before there is a worker, which keeps a thread of the pool: two such tests could wait for each other.
     let alone = [1, 2].map(|seed| {
         let Source::Preset(name, preset) = source(seed) else { panic!() };
         let mut alone = Experiment::start(&name, *preset, DeviceChoice::Cpu).unwrap();

@@ -40,7 +40,8 @@ pub fn svg(maps: &[Map<'_>]) -> String {
             let color = color(value / map.most);
             let _ = write!(
                 text,
-                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.2}\" height=\"{cell:.2}\" fill=\"{color}\"><title>{value:.4}</title></rect>"
+                "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{cell:.2}\" height=\"{cell:.2}\" \
+                 fill=\"{color}\"><title>{value:.4}</title></rect>"
             );
         }
         text.push('\n');

@@ -62,8 +62,8 @@ impl Format {
             Some("html") => Ok(Self::Html),
             None => Ok(Self::TensorBoard),
             Some(_) => Err(format!(
-                "{}: the ending says what is written: .csv, .npz, .safetensors, .svg or .html; a name that ends in / is a \
-                 folder for TensorBoard",
+                "{}: the ending says what is written: .csv, .npz, .safetensors, .svg or .html; a name that ends in / \
+                 is a folder for TensorBoard",
                 bounds::line(&name)
             )),
         }

@@ -123,7 +123,9 @@ impl Changes {
         let file = bounds::line(&file.display().to_string());
         let refuse = |words: String| Err(Usage(format!("{file} is a session {words}")));
         if !self.set.is_empty() || self.seed.is_some() {
-            return refuse("and continues as it began: --set and --seed are for presets, and `innerloop eval` measures it on other tasks".to_owned());
+            let words = "and continues as it began: --set and --seed are for presets, and `innerloop eval` measures it \
+                         on other tasks";
+            return refuse(words.to_owned());
         }
         match (self.steps, session.checkpoint.step) {
             (Some(last), step) if last < step => refuse(format!(

@@ -1,6 +1,7 @@
 //! `innerloop completions` and `innerloop man`: the command line for shells and for man.
 //!
-//! The completion scripts call the program, which knows the presets and lessons of the folder, the keys of `--set` and the devices.
+//! The completion scripts call the program, which knows the presets and lessons of the folder, the keys of `--set` and
+//! the devices.
 
 use std::ffi::OsStr;
 use std::process::ExitCode;

@@ -22,8 +22,8 @@ use crate::train::{DeviceChoice, SnapshotParts};
 /// Write a session or a sweep as CSV, NPZ, safetensors, SVG, an HTML report, or event files for TensorBoard
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop export saves/gd-ssm-seed0.ron --to report.html\n\n\
-    The ending says what is written: .csv (curves), .npz (weights and curves), .safetensors (weights), .svg (loss), .html \
-    (a report on one page). A name that ends in / is a folder for TensorBoard.")]
+    The ending says what is written: .csv (curves), .npz (weights and curves), .safetensors (weights), .svg (loss), \
+    .html (a report on one page). A name that ends in / is a folder for TensorBoard.")]
 pub struct Options {
     /// The path of a session, or the folder of a sweep
     #[arg(value_name = "SESSION|DIR", add = completions::session_files())]

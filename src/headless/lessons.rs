@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::print;
-use crate::lesson::{self, Entry};
+use super::{print, print_rows};
+use crate::lesson::{self, Entry, Lesson};
 
 /// List the lessons
 #[derive(Args, Debug)]
@@ -18,36 +18,31 @@ pub struct Options {
     pub json: bool,
 }
 
-/// A lesson in the JSON array. A file that cannot be read has a name and an error.
+/// A lesson in the JSON array, beside its name.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Row<'a> {
-    Good { name: &'a str, number: u32, question: &'a str, answers: Vec<&'a str>, presets: Vec<&'a str> },
-    Bad { name: &'a str, error: &'a str },
+struct Row<'a> {
+    number: u32,
+    question: &'a str,
+    answers: Vec<&'a str>,
+    presets: Vec<&'a str>,
 }
 
 /// Prints every lesson.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let entries = lesson::all();
     if options.json {
-        let rows: Vec<Row> = entries.iter().map(row).collect();
-        return print(&(serde_json::to_string_pretty(&rows)? + "\n"));
+        return print_rows(entries.iter().map(|entry| (entry.name.as_str(), entry.lesson.as_ref().map(row))));
     }
     print(&table(&entries))
 }
 
-fn row(entry: &Entry) -> Row<'_> {
-    let name = entry.name.as_str();
-    match &entry.lesson {
-        Err(error) => Row::Bad { name, error },
-        Ok(lesson) => Row::Good {
-            name,
-            number: lesson.number,
-            question: &lesson.question,
-            // Not which of them is right: a list is on the screen before the experiment is.
-            answers: lesson.answers.iter().map(|answer| answer.text.as_str()).collect(),
-            presets: lesson.preset_names(),
-        },
+fn row(lesson: &Lesson) -> Row<'_> {
+    Row {
+        number: lesson.number,
+        question: &lesson.question,
+        // Not which of them is right: a list is on the screen before the experiment is.
+        answers: lesson.answers.iter().map(|answer| answer.text.as_str()).collect(),
+        presets: lesson.preset_names(),
     }
 }
 

@@ -30,6 +30,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use serde::Serialize;
 
 /// Version and commit of this program: `0.1.0 (1c5b9fd 2026-11-26)`.
 pub const VERSION: &str = env!("INNERLOOP_VERSION");
@@ -43,6 +44,30 @@ fn print(text: &str) -> Result<ExitCode> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An element of a JSON array of files: its name, and what it holds or why it cannot be read.
+#[derive(Serialize)]
+struct Row<'a, T> {
+    name: &'a str,
+    #[serde(flatten)]
+    content: Content<'a, T>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a, T> {
+    Good(T),
+    Bad { error: &'a str },
+}
+
+/// Prints a JSON array of files, each with its name, and its content or what is wrong with it.
+fn print_rows<'a, T: Serialize>(files: impl Iterator<Item = (&'a str, Result<T, &'a String>)>) -> Result<ExitCode> {
+    let row = |(name, content): (&'a str, Result<T, &'a String>)| Row {
+        name,
+        content: content.map_or_else(|error| Content::Bad { error }, Content::Good),
+    };
+    print(&(serde_json::to_string_pretty(&files.map(row).collect::<Vec<_>>())? + "\n"))
 }
 
 /// Writes a line for a person to standard error. That it cannot be written is no error.

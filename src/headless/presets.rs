@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use super::print;
+use super::{print, print_rows};
 use crate::nn::model::ModelSpec;
 use crate::optim::TrainSpec;
 use crate::preset::{self, Entry, Family, Preset};
@@ -20,51 +20,37 @@ pub struct Options {
     pub json: bool,
 }
 
-/// A preset in the JSON array. A file that cannot be read has a name and an error.
+/// A preset in the JSON array, beside its name.
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Row<'a> {
-    Good {
-        name: &'a str,
-        title: &'a str,
-        family: Family,
-        summary: &'a str,
-        /// In words.
-        task: String,
-        parameters: usize,
-        model: &'a ModelSpec,
-        train: &'a TrainSpec,
-    },
-    Bad {
-        name: &'a str,
-        error: &'a str,
-    },
+struct Row<'a> {
+    title: &'a str,
+    family: Family,
+    summary: &'a str,
+    /// In words.
+    task: String,
+    parameters: usize,
+    model: &'a ModelSpec,
+    train: &'a TrainSpec,
 }
 
 /// Prints every preset.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let entries = preset::all();
     if options.json {
-        let rows: Vec<Row> = entries.iter().map(row).collect();
-        return print(&(serde_json::to_string_pretty(&rows)? + "\n"));
+        return print_rows(entries.iter().map(|entry| (entry.name.as_str(), entry.preset.as_ref().map(row))));
     }
     print(&table(&entries))
 }
 
-fn row(entry: &Entry) -> Row<'_> {
-    let name = entry.name.as_str();
-    match &entry.preset {
-        Err(error) => Row::Bad { name, error },
-        Ok(preset) => Row::Good {
-            name,
-            title: &preset.title,
-            family: preset.family,
-            summary: &preset.summary,
-            task: preset.task.describe(),
-            parameters: preset.parameters(),
-            model: &preset.model,
-            train: &preset.train,
-        },
+fn row(preset: &Preset) -> Row<'_> {
+    Row {
+        title: &preset.title,
+        family: preset.family,
+        summary: &preset.summary,
+        task: preset.task.describe(),
+        parameters: preset.parameters(),
+        model: &preset.model,
+        train: &preset.train,
     }
 }
 

@@ -31,7 +31,8 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
     again continues what was interrupted and skips what is done.")]
 pub struct Options {
     /// Names or paths of presets
-    #[arg(value_name = "PRESET", add = completions::presets_and_files(), required_unless_present_any = ["collect", "task"])]
+    #[arg(value_name = "PRESET", add = completions::presets_and_files())]
+    #[arg(required_unless_present_any = ["collect", "task"])]
     pub presets: Vec<String>,
     /// A field to vary, with its values, for example task.context=5,10,20; repeat it for a grid
     #[arg(long, value_name = "KEY=V1,V2,…", value_parser = Axis::parse)]

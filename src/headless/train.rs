@@ -37,7 +37,8 @@ pub struct Options {
     #[arg(long, value_name = "FILE", value_parser = session_name, add = completions::session_files())]
     pub save: Option<PathBuf>,
     /// Seconds between two saves while the run goes on; `innerloop watch` shows each
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "save", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "save")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub save_every: u64,
     /// Let --save replace the session of another experiment, or a later step of this one
     #[arg(long, requires = "save")]

@@ -1,7 +1,8 @@
-//! `innerloop verify`: trains presets, or the experiments of lessons, with one seed or several, and checks their claims.
+//! `innerloop verify`: trains presets, or the experiments of lessons, with one seed or several, and checks their
+//! claims.
 
-mod compare;
 mod job;
+mod other_presets;
 mod seeds;
 mod table;
 
@@ -51,8 +52,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let mut presets: Vec<_> = chosen.into_iter().filter(|(_, preset)| !preset.claims.is_empty()).collect();
     // Presets from here on are trained for the claims of others only.
     let verified = presets.len();
-    presets.extend(compare::others(&presets)?);
-    let seeds: Vec<Vec<u64>> = compare::seeds(&presets, verified, &options.seeds);
+    presets.extend(other_presets::others(&presets)?);
+    let seeds: Vec<Vec<u64>> = other_presets::seeds(&presets, verified, &options.seeds);
     let jobs: Vec<Job> = seeds
         .iter()
         .enumerate()
@@ -75,9 +76,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         let done = |preset: usize, outcomes: &[Vec<Outcome>]| outcomes[preset].len() == seeds[preset].len();
         while printed < verified
             && done(printed, &outcomes)
-            && compare::named_by(printed, &presets).all(|other| done(other, &outcomes))
+            && other_presets::named_by(printed, &presets).all(|other| done(other, &outcomes))
         {
-            compare::complete(printed, &presets, &mut outcomes);
+            other_presets::complete(printed, &presets, &mut outcomes);
             let next = &mut outcomes[printed];
             next.sort_by_key(|outcome| seeds[printed].iter().position(|seed| *seed == outcome.seed));
             let (name, preset) = &presets[printed];

@@ -1,5 +1,5 @@
-//! Whether a lesson can be given: its presets exist, its runs fit together, its claims are measured before the answer is
-//! shown, and its texts fit on a small screen.
+//! Whether a lesson can be given: its presets exist, its runs fit together, its claims are measured before the answer
+//! is shown, and its texts fit on a small screen.
 
 use std::path::Path;
 
@@ -112,14 +112,14 @@ fn stages(lesson: &Lesson) -> Result<()> {
         let (at, runs) = (format!("stages[{place}]"), lesson.runs(place));
         let count = runs.len();
         ensure!(RUNS.contains(&count), "{at}.runs: {count} experiments: one to four train at once");
-        let find = |name: &String| {
-            lesson.preset(name).with_context(|| format!("{at}.runs: there is no experiment `{name}` in this lesson"))
-        };
-        let trained = runs.iter().map(find).collect::<Result<Vec<_>>>()?;
+        let unknown = runs.iter().find(|name| lesson.preset(name).is_none());
+        ensure!(
+            unknown.is_none(),
+            "{at}.runs: there is no experiment `{}` in this lesson",
+            unknown.map_or("", |name| name)
+        );
         let repeated = runs.iter().enumerate().find(|(i, name)| runs[..*i].contains(name));
         ensure!(repeated.is_none(), "{at}.runs: an experiment is named twice");
-        let same_task = trained.windows(2).all(|pair| pair[0].task == pair[1].task);
-        ensure!(same_task, "{at}.runs: these experiments have different tasks, so they cannot train side by side");
         ensure!(stage.panes.len() <= PANES, "{at}.panes: at most {PANES} can be named");
     }
     for (name, preset) in &lesson.presets {

@@ -9,7 +9,7 @@ use crate::reference::Reference;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// The experiments that train, one to four, all of one task. None: those of the stage before go on.
+    /// The experiments that train, one to four. None: those of the stage before go on.
     #[serde(default)]
     pub runs: Vec<String>,
     /// The caption: what to look at now.

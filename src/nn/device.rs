@@ -6,11 +6,11 @@ mod squared_error;
 
 pub use adam::{AdamStep, Moments};
 
-use dfdx::prelude::{HasShape, ReshapeTo};
+use dfdx::prelude::{HasShape, NoneTape, ReshapeTo};
 use dfdx::tensor::{Cpu, Tape};
 
-use super::graph::{self, Graph, Sequence};
-use super::tensor::{Backend, DeviceResult, Input, Matrix, Scalar, Tensor3};
+use super::graph::{self, Graph, GraphBuilder, Sequence};
+use super::tensor::{Backend, DeviceResult, GradTarget, Input, Matrix, Scalar, Tensor3};
 use crate::simd;
 
 /// A device that trains networks. The defaults are compositions of dfdx's operations, which run on any device.
@@ -140,6 +140,19 @@ impl<D: Device, T: Tape<f32, D>> Sequence<'_, D, T> {
         let batch = rows.shape().0;
         rows.try_reshape_like(&(batch, length, width))
     }
+}
+
+/// What a graph of these tokens, (B, T, w), computes without gradients: the sequence that `record` returns.
+///
+/// # Errors
+/// The device failed.
+pub fn evaluate<D: Device>(
+    tokens: &Tensor3<D>,
+    record: impl FnOnce(Sequence<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>,
+) -> DeviceResult<Tensor3<D>, D> {
+    let input = Input::rows(tokens.clone(), GradTarget::Weights);
+    let builder = GraphBuilder::new(&input);
+    record(builder.tokens()).run(input)
 }
 
 /// Whether the CPU computes by compositions of dfdx's operations, as other devices do: tests hold both to each other.

@@ -20,7 +20,7 @@ mod weights;
 
 pub use attention_form::{AttentionForm, TokenWeights};
 pub use cost::{Cost, Costs};
-pub use device::{AdamStep, Device, Moments};
+pub use device::{AdamStep, Device, Moments, evaluate};
 pub use model::canonical::{Canonical, parameter_difference};
 pub use states::{Latent, LayerStates, StateAt};
 pub use step::Activation;

@@ -2,6 +2,12 @@
 
 use std::ops::Range;
 
+use dfdx::prelude::{HasShape, NoneTape};
+
+use super::graph::Sequence;
+use super::tensor::{DeviceResult, Tensor3};
+use super::{Device, evaluate};
+
 /// The states of one layer over a batch of sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerStates {
@@ -28,10 +34,22 @@ pub struct Latent {
 }
 
 impl Latent {
-    /// After so many layers.
-    pub fn after(layers: usize, width: usize, values: Vec<f32>) -> Self {
-        let name = if layers == 0 { "embedding".to_owned() } else { format!("layer {layers}") };
-        Self { name, width, values }
+    /// Before the first of so many layers and after each. `query_after` records the query's token, one token, after the
+    /// number of layers that it is given.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn between<D: Device>(
+        layers: usize,
+        tokens: &Tensor3<D>,
+        query_after: impl Fn(usize, Sequence<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>,
+    ) -> DeviceResult<Vec<Self>, D> {
+        let latent = |layers: usize| {
+            let query = evaluate(tokens, |tokens| query_after(layers, tokens))?;
+            let name = if layers == 0 { "embedding".to_owned() } else { format!("layer {layers}") };
+            Ok(Self { name, width: query.shape().2, values: query.as_vec() })
+        };
+        (0..=layers).map(latent).collect()
     }
 }
 

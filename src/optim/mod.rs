@@ -1,4 +1,6 @@
 //! Optimisers whose whole state can be saved, and the schedule of their learning rate.
+//!
+//! The update by Adam and the clipping of gradients are operations of a device: `src/nn/device/adam.rs`, `clip.rs`.
 
 mod schedule;
 mod solve;

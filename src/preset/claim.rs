@@ -55,7 +55,8 @@ pub enum Quantity {
     MedianOver(Reference),
     /// The loss of one reference divided by that of another; independent of the model.
     ReferenceLossOver(Reference, Reference),
-    /// The floating-point operations of one reference for a query divided by those of another; independent of the model.
+    /// The floating-point operations of one reference for a query divided by those of another; independent of the
+    /// model.
     ReferenceOperationsOver(Reference, Reference),
     /// Held-out loss divided by that of the best linear filter of so many tokens, the query among them.
     LossOverFir(usize),

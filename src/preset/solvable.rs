@@ -17,17 +17,17 @@ pub fn check(preset: &Preset) -> Result<()> {
             let blocks = preset.model.linear_blocks();
             ensure!(
                 !blocks.is_empty(),
-                "train.optimiser: Solve needs weights in which the answer is linear, and this model has none: give Adam, \
-                 Sgd or LevenbergMarquardt"
+                "train.optimiser: Solve needs weights in which the answer is linear, and this model has none: give \
+                 Adam, Sgd or LevenbergMarquardt"
             );
         }
         Optimiser::LevenbergMarquardt { .. } => {
             let unknowns = preset.parameters();
             ensure!(
                 unknowns <= MOST_UNKNOWNS,
-                "train.optimiser: LevenbergMarquardt solves for all weights at once, with a matrix of their number squared: \
-                 at most {MOST_UNKNOWNS} weights, and this model has {unknowns}; give Adam, or Solve where the answer is \
-                 linear in some weights"
+                "train.optimiser: LevenbergMarquardt solves for all weights at once, with a matrix of their number \
+                 squared: at most {MOST_UNKNOWNS} weights, and this model has {unknowns}; give Adam, or Solve where \
+                 the answer is linear in some weights"
             );
         }
     }

@@ -8,10 +8,12 @@
 //! | reference | operations |
 //! |---|---|
 //! | zero | 0 |
-//! | gd-k | the cheaper of two. From the data: first step (from W = 0) 2Nod + od; each further one (W X − Y) Xᵀ: 4Nod + No + 2od. With the moments: od, and each further step W G − B: 2od² + 3od |
+//! | gd-k | the cheaper of the next two |
+//! | – from the data | first step (from W = 0) 2Nod + od; each further one (W X − Y) Xᵀ: 4Nod + No + 2od |
+//! | – from the moments | od; each further step W G − B: 2od² + 3od |
 //! | gd-k-free, gd-k-momentum | as gd-k; momentum 3od a step more |
 //! | gd-1-forgetting | gd-1, and od a pair for the factor |
-//! | gd-k on classes | first step, residual Y − 1/C before it: No + 2Nod + od; each further one, softmax 4No: 4Nod + 5No + 2od |
+//! | gd-k on classes | first step, residual Y − 1/C: No + 2Nod + od; each further one, softmax 4No: 4Nod + 5No + 2od |
 //! | gd++ | G; (I − γG) x for N + 1 inputs: (N+1)(2d² + 2d); then gd-1; with the query 2d² more for its part in G |
 //! | lms, nlms | N pairs: W x, error, update: 4od + 2o each; leaky od more, normalised 2d more |
 //! | cg-k | the moments; each iteration, row by row: 2d² + 10d |
@@ -21,7 +23,7 @@
 //! | recursive least squares | N pairs: P x, xᵀPx, k, W and P: 4d² + 3d + 4od + o each; with forgetting d² more |
 //! | kalman | the same, and d for the drift before each pair but the first |
 //! | gd-1-distance | gd-1, with a weight for each pair in place of η/N: 2Nod + No |
-//! | kriging | G: N(N+1)d; K ∘ G + σ²: N(N+1)/2 + N; Cholesky: N³/3; two triangular solves: 2oN²; k ∘ α and its sum: No + 2Nod |
+//! | kriging | G: N(N+1)d; K ∘ G + σ²: N(N+1)/2 + N; Cholesky: N³/3; triangular solves: 2oN²; Σ k ∘ α: No + 2Nod |
 //! | bayes | that of ridge, of the Kalman filter where weights drift, or of kriging on a grid |
 //!
 //! Each but zero adds 2od for the answer W x_q.

@@ -9,7 +9,7 @@ use super::filter::FREE_STEPS;
 /// Passes over all step sizes at most; a pass costs next to nothing.
 const PASSES: usize = 20_000;
 /// Where the iteration starts, as multiples of the best size of a single step. Apart from each other: between equal
-/// sizes it could not tell which one is to grow.
+/// sizes nothing would decide which one grows.
 const STARTS: [[f64; FREE_STEPS]; 3] = [[0.5, 1.0, 2.0], [1.0, 0.01, -0.01], [1.0, 0.1, 0.01]];
 
 /// The mean loss of a polynomial filter: constant − 2 linear · φ + φᵀ square φ.

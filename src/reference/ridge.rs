@@ -35,8 +35,8 @@ pub fn ridge(problem: &Problem, lambda: f64) -> DMatrix<f64> {
     match normal.cholesky() {
         // The matrix is symmetric, so the right-hand side is solved for as columns.
         Some(factor) if lambda > 0.0 => factor.solve(&(&problem.x * problem.y.transpose())).transpose(),
-        // Rounding lets a singular matrix pass for a positive one: without λ the rank is for the singular values to
-        // tell.
+        // Rounding lets a singular matrix pass for a positive one: without λ the singular values decide
+        // the rank.
         _ => least_squares(problem),
     }
 }

@@ -215,8 +215,8 @@ impl Tuned {
         }
     }
 
-    /// The expected loss after 0, 1, …, N pairs, by formula; `None` where there is no closed form for such tasks. The mean
-    /// over many tasks of the loss of [`Self::answers_by_pairs`] tends to it.
+    /// The expected loss after 0, 1, …, N pairs, by formula; `None` where there is no closed form for such tasks. The
+    /// mean over many tasks of the loss of [`Self::answers_by_pairs`] tends to it.
     pub fn expected_by_pairs(&self, prior: &Prior) -> Option<Vec<f64>> {
         let one_step = |eta| closed_form::loss_by_pairs(Online::Forgetting { eta, forgetting: 1.0 }, prior);
         let least_squares = || {

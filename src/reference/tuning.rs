@@ -99,7 +99,7 @@ impl Tuner {
         minimise(1e-6 / scale, 1e2 / scale, |eta| self.loss.parabola(Filter::Descent { eta, steps }).loss())
     }
 
-    /// The best constant η for k steps on the logistic loss. Where classes can be told apart, large steps do no harm,
+    /// The best constant η for k steps on the logistic loss. Where the classes are separable, large steps do no harm,
     /// so the search reaches far. The logits of one step from W = 0 are η times those of a step of size 1, so that all
     /// problems can be asked; further steps must be taken for every η that is tried.
     fn logistic_eta(&self, steps: u32) -> f64 {

@@ -129,8 +129,14 @@ mod tests {
     #[test]
     fn columns_are_paths_and_what_a_run_lacks_is_empty() {
         let reports = [
-            json!({"preset": "gd-ssm", "seed": 1, "eval_loss": 0.1 + 0.2, "loss_by_pairs": [1, 2], "references": {"gd-1": {"loss": 0.5}}}),
-            json!({"preset": "gd-ssm", "seed": 1, "eval_loss": null, "references": {"gd-1": {"loss": 0.5, "eta": 6.0}}}),
+            json!({
+                "preset": "gd-ssm", "seed": 1, "eval_loss": 0.1 + 0.2, "loss_by_pairs": [1, 2],
+                "references": {"gd-1": {"loss": 0.5}}
+            }),
+            json!({
+                "preset": "gd-ssm", "seed": 1, "eval_loss": null,
+                "references": {"gd-1": {"loss": 0.5, "eta": 6.0}}
+            }),
         ];
         let runs: Vec<_> = runs().into_iter().zip(reports.map(outcome)).collect();
         let text = results_csv(&runs).unwrap();

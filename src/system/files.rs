@@ -37,7 +37,7 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>, existing: Existing) -> io::
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1).permissions(fs::Permissions::from_mode(NEW_FILE));
     let mut file = builder.tempfile_in(folder).map_err(|error| without_path(&error))?;
-    // Tells other programs that this file is in use. Not every file system has locks.
+    // Shows other programs that this file is in use. Not every file system has locks.
     let _ = file.as_file().try_lock();
     file.as_file_mut().write_all(content.as_ref())?;
     if let Some(permissions) = old {

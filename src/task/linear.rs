@@ -7,8 +7,8 @@
 //!
 //! Options make the task harder: drift, W_t = W_{t−1} + τ ξ_t from one pair to the next, where the query's target
 //! uses the last W; distractors, m of the N targets being N(0, 1) samples independent of x; coordinates of x of unequal
-//! variance; noise with memory; and pairs in another order than they were sampled in. Drift and distractors exclude each
-//! other, because none of the reference learners is optimal for both together.
+//! variance; noise with memory; and pairs in another order than they were sampled in. Drift and distractors exclude
+//! each other, because none of the reference learners is optimal for both together.
 
 use anyhow::{Result, ensure};
 use multiversion::multiversion;
@@ -50,8 +50,8 @@ pub struct Linear {
     /// τ, the standard deviation of the change of an entry of W from one pair to the next.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub drift: f64,
-    /// κ, the condition number of the covariance of x: the variances of its coordinates fall geometrically, the first is
-    /// κ times the last, and their mean stays r²/12. The same coordinates in every task, so a model can learn them.
+    /// κ, the condition number of the covariance of x: the variances of its coordinates fall geometrically, the first
+    /// is κ times the last, and their mean stays r²/12. The same coordinates in every task, so a model can learn them.
     #[serde(default = "one", deserialize_with = "bounds::condition")]
     pub condition: f64,
     /// ρ of noise with memory, AR(1): ε_i = ρ ε_{i−1} + √(1 − ρ²) ξ_i, whose standard deviation is σ at every pair.
@@ -317,24 +317,12 @@ fn target_rows<const R: usize>(weights: &[Lane], x: &[Lane], y: &mut [Lane]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::tests::line;
     use crate::task::{Batch, Stream, Task, rng};
 
     #[test]
     fn sixteen_tasks_at_once_equal_one_by_one_bit_for_bit() {
-        let plain = Linear {
-            dim: 3,
-            outputs: Outputs::Vector,
-            context: 5,
-            range: 1.5,
-            inputs: InputDistribution::Uniform,
-            weight_scale: 0.7,
-            noise: 0.0,
-            distractors: 0,
-            drift: 0.0,
-            condition: 1.0,
-            noise_correlation: 0.0,
-            shuffled: false,
-        };
+        let plain = Linear { dim: 3, outputs: Outputs::Vector, context: 5, range: 1.5, weight_scale: 0.7, ..line() };
         let noisy = Linear { noise: 0.3, inputs: InputDistribution::Normal, ..plain.clone() };
         let scalar = Linear { dim: 4, outputs: Outputs::Scalar, noise: 0.1, ..plain.clone() };
         let conditioned = Linear { condition: 30.0, noise_correlation: 0.9, ..noisy.clone() };

@@ -12,7 +12,7 @@ mod random;
 mod rng_x16;
 mod sine;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tokens;
 mod variates;
 

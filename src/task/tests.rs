@@ -3,7 +3,7 @@
 use super::*;
 
 /// A task with d = d_out = 1, where y_i / x_i is the weight of pair i.
-fn line() -> Linear {
+pub fn line() -> Linear {
     Linear {
         dim: 1,
         outputs: Outputs::Scalar,

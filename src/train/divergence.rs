@@ -1,6 +1,6 @@
 //! When a run has diverged: the loss of a batch is not finite or far above that at the start, or the state has numbers
 //! that are not finite and so cannot be saved ([`Checkpoint::not_finite`](super::Checkpoint::not_finite)).
-//! [`Experiment`](super::Experiment) asks after each step, and goes back to the last good state.
+//! [`Experiment`](super::Experiment) checks this after each step, and goes back to the last good state.
 
 use std::fmt;
 

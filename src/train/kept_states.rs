@@ -10,7 +10,7 @@ use crate::series::Series;
 
 /// Bytes of all states at most.
 const BYTES: usize = 64 << 20;
-/// States at most: more could not be told apart on a screen.
+/// States at most: a screen could not show more as separate points.
 const MOST: usize = 200;
 /// What all steps so far count as beside the changes of ln(loss), when the distance between two states is measured.
 const STEPS: f64 = 3.0;

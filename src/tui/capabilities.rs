@@ -55,7 +55,7 @@ pub enum Background {
 pub enum Palette {
     #[default]
     BlueRed,
-    /// The two sides differ more for people who do not tell all colours apart
+    /// The two sides differ more for people who do not distinguish all colours
     VioletGreen,
 }
 

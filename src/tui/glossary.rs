@@ -4,8 +4,8 @@
 pub const TERMS: &[(&str, &str)] = &[
     (
         "task",
-        "One regression problem: N pairs (x, y) that follow the same unknown rule, and a query x whose y is asked for. Every \
-      sequence holds another task, so the rule has to be found anew in each.",
+        "One regression problem: N pairs (x, y) that follow the same unknown rule, and a query x whose y is asked \
+         for. Every sequence holds another task, so the rule has to be found anew in each.",
     ),
     (
         "in context",
@@ -14,7 +14,8 @@ pub const TERMS: &[(&str, &str)] = &[
     ("token", "One column of numbers that the model reads: x, y, or both, as the layout of the preset says."),
     (
         "window",
-        "The neighbouring tokens that a GD-SSM multiplies with each other. With three it sees a pair and the input after it.",
+        "The neighbouring tokens that a GD-SSM multiplies with each other. With three it sees a pair and the input \
+         after it.",
     ),
     ("query", "The last input of a sequence. The model answers it from the pairs before it."),
     ("d, N", "d is the number of entries of x, N the number of pairs before the query."),
@@ -22,8 +23,8 @@ pub const TERMS: &[(&str, &str)] = &[
     ("held out", "Tasks that the model is never trained on. All measures are taken on the same 2,048 of them."),
     (
         "GD-1",
-        "One step of gradient descent on the pairs of the context, from weights zero: the prediction is (η/N) Σ y (xᵀ x_q). GD-k is \
-      k steps. The step size η is the best one for these tasks.",
+        "One step of gradient descent on the pairs of the context, from weights zero: the prediction is (η/N) Σ y (xᵀ \
+         x_q). GD-k is k steps. The step size η is the best one for these tasks.",
     ),
     ("η", "The step size of gradient descent, chosen so that the loss of the prediction after the step is least."),
     ("zero", "Predicting zero whatever the context is. A model that is no better has learnt nothing yet."),
@@ -33,8 +34,8 @@ pub const TERMS: &[(&str, &str)] = &[
     ),
     (
         "ridge",
-        "Least squares with a penalty on large weights, the best one for these tasks; with Gaussian weights and noise it is the \
-      Bayes optimum.",
+        "Least squares with a penalty on large weights, the best one for these tasks; with Gaussian weights and noise \
+         it is the Bayes optimum.",
     ),
     (
         "predictions differ by",
@@ -43,14 +44,15 @@ pub const TERMS: &[(&str, &str)] = &[
     ),
     (
         "sensitivity",
-        "The derivative of the answer by the query: how the prediction changes with x_q. Its cosine with the reference's is 1 \
-      if both weigh the context alike.",
+        "The derivative of the answer by the query: how the prediction changes with x_q. Its cosine with the \
+         reference's is 1 if both weigh the context alike.",
     ),
     ("hidden state", "The numbers that the model carries from token to token."),
     (
         "Σ y xᵀ",
-        "The sum of the outer products of the pairs read so far. From weights zero it is, up to a factor, the negative gradient of \
-      the squared error: a model whose state is this sum can take one step of gradient descent.",
+        "The sum of the outer products of the pairs read so far. From weights zero it is, up to a factor, the \
+         negative gradient of the squared error: a model whose state is this sum can take one step of gradient \
+         descent.",
     ),
     (
         "difference ×10",
@@ -58,12 +60,14 @@ pub const TERMS: &[(&str, &str)] = &[
     ),
     (
         "cosine",
-        "1 if two arrays of numbers differ by a factor only, 0 if they have nothing in common. It is cut and never rounded up.",
+        "1 if two arrays of numbers differ by a factor only, 0 if they have nothing in common. It is cut and never \
+         rounded up.",
     ),
     ("probe sequence", "One of eight held-out sequences whose hidden states are shown."),
     (
         "linear probe",
-        "A linear map, fitted over tasks, from the query's token between two layers to the answer of an algorithm. Its R² on other       tasks says whether that answer stands in the token.",
+        "A linear map, fitted over tasks, from the query's token between two layers to the answer of an algorithm. \
+         Its R² on other tasks says whether that answer stands in the token.",
     ),
     (
         "answer so far",
@@ -78,7 +82,8 @@ pub const TERMS: &[(&str, &str)] = &[
     ("reference", "A textbook algorithm that solves the same tasks: what the model is compared with."),
     (
         "nearest",
-        "The reference whose answers differ least from the model's. Those that the sampling error cannot tell from it are ties.",
+        "The reference whose answers differ least from the model's. Those within the sampling \
+         error of it are ties.",
     ),
     (
         "off-distribution",
@@ -95,6 +100,7 @@ pub const TERMS: &[(&str, &str)] = &[
     ("GD++", "Gradient descent on inputs that were preconditioned by their own covariance."),
     (
         "LMS, RLS",
-        "Learners that read the pairs one after the other: least mean squares (the delta rule) and recursive least squares.",
+        "Learners that read the pairs one after the other: least mean squares (the delta rule) and recursive least \
+         squares.",
     ),
 ];

@@ -38,7 +38,7 @@ impl Binding {
     }
 }
 
-/// A key as the table names it. Shift is part of a character and is not told apart.
+/// A key as the table names it. Shift is part of a character and is not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Char(char),
@@ -122,19 +122,6 @@ const MOVES: &[Mode] = &[
     Mode::Help,
 ];
 /// Where no text is typed and no question about what was done is asked.
-const ANYWHERE: &[Mode] = &[
-    Mode::Lessons,
-    Mode::Gallery,
-    Mode::Sessions,
-    Mode::Lab,
-    Mode::Choice,
-    Mode::Lesson,
-    Mode::Reveal,
-    Mode::Values,
-    Mode::Editor,
-    Mode::Help,
-];
-/// The same with the sweep, whose other keys are its own.
 const SCREENS: &[Mode] = &[
     Mode::Lessons,
     Mode::Gallery,
@@ -145,9 +132,11 @@ const SCREENS: &[Mode] = &[
     Mode::Reveal,
     Mode::Values,
     Mode::Editor,
-    Mode::Sweep,
     Mode::Help,
+    Mode::Sweep,
 ];
+/// The same without the sweep, the last of them, which has rows of its own for these keys.
+const ANYWHERE: &[Mode] = SCREENS.split_at(SCREENS.len() - 1).0;
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None, hint_in: &[] }
@@ -181,7 +170,8 @@ pub static BINDINGS: &[Binding] = &[
         .hint("d", "device"),
     bind(SESSIONS, &[Char('o')], Action::Gallery(G::NextColumn), "sort by the next column").hint("o", "sort"),
     bind(SESSIONS, &[Char('O')], Action::Gallery(G::ReverseOrder), "reverse the order"),
-    bind(SESSIONS, &[Char('m')], Action::Gallery(G::Mark), "mark: Enter then opens the selected session beside the marked")
+    bind(SESSIONS, &[Char('m')], Action::Gallery(G::Mark),
+        "mark: Enter then opens the selected session beside the marked")
         .hint("m", "mark"),
     bind(SESSIONS, &[Char('M')], Action::Gallery(G::ClearMarks), "take all marks away"),
     bind(SESSIONS, &[Char('r')], Action::Gallery(G::Rename), "rename the file"),
@@ -222,23 +212,27 @@ pub static BINDINGS: &[Binding] = &[
     bind(TOKENS, &[Char('+'), Char('=')], Action::Lab(L::LrUp), "double the learning rate"),
     bind(LAB, &[Char('r')], Action::Restart { next_seed: false }, "restart with the same seed"),
     bind(LAB, &[Char('R')], Action::Restart { next_seed: true }, "restart with the next seed"),
-    bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart").hint_in(LAB_ALONE, "e", "change"),
+    bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart")
+        .hint_in(LAB_ALONE, "e", "change"),
     bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
-    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis), "logarithmic or linear axis of steps, seconds or operations")
+    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis),
+        "logarithmic or linear axis of steps, seconds or operations")
         .hint_in(VALUES, "x", "log steps"),
     bind(LAB, &[Char('X')], Action::Lab(L::NextAxisUnit), "curves over steps, seconds or operations of training"),
     bind(TOKENS, &[Char('c')], Action::Lab(L::ToggleValues), "a value cursor on the curves")
         .hint_in(LAB_ALONE, "c", "values"),
     bind(VALUES, &[Code(Left), Char('h')], Action::Move(Move::Left), "the value before").hint("Left Right", "value"),
     bind(VALUES, &[Code(Right), Char('l')], Action::Move(Move::Right), "the next value"),
-    bind(VALUES, &[Code(Enter)], Action::Lab(L::GoToCursor), "go to the kept state nearest to the cursor").hint("Enter", "go to"),
+    bind(VALUES, &[Code(Enter)], Action::Lab(L::GoToCursor),
+        "go to the kept state nearest to the cursor").hint("Enter", "go to"),
     bind(VALUES, &[Code(PageUp), Char('K')], Action::Move(Move::PageUp), "half of the axis back"),
     bind(VALUES, &[Code(PageDown), Char('J')], Action::Move(Move::PageDown), "half of the axis on"),
     bind(VALUES, &[Code(Home), Char('g')], Action::Move(Move::First), "the first step"),
     bind(VALUES, &[Code(End), Char('G')], Action::Move(Move::Last), "the last step"),
     bind(VALUES, &[Char('+'), Char('='), Code(Up), Char('k')], Action::Lab(L::ZoomSteps { closer: true }),
         "half as many steps around the cursor").hint("+ -", "zoom"),
-    bind(VALUES, &[Char('-'), Code(Down), Char('j')], Action::Lab(L::ZoomSteps { closer: false }), "twice as many steps"),
+    bind(VALUES, &[Char('-'), Code(Down), Char('j')], Action::Lab(L::ZoomSteps { closer: false }),
+        "twice as many steps"),
     bind(VALUES, &[Char('0')], Action::Lab(L::AllSteps), "all steps of the run").hint("0", "all steps"),
     bind(VALUES, &[Char('c')], Action::Lab(L::ToggleValues), "hide the value cursor").hint("c", "close"),
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint_in(TOKENS, "Tab", "pane"),
@@ -259,7 +253,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('t')], Action::Lab(L::ShowRuns), "table of this run and the kept ones"),
     bind(LAB, &[Char('s')], Action::Lab(L::Save), "save the session"),
     bind(LAB, &[Char('b')], Action::LeaveLab, "back to the gallery"),
-    bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left), "previous list; in the lab: previous token"),
+    bind(GALLERY_AND_LAB, &[Code(Left), Char('h')], Action::Move(Move::Left),
+        "previous list; in the lab: previous token"),
     bind(GALLERY_AND_LAB, &[Code(Right), Char('l')], Action::Move(Move::Right), "next list; in the lab: next token"),
     bind(MOVES, &[Code(Up), Char('k')], Action::Move(Move::Up), "up; in the lab: the layer above"),
     bind(MOVES, &[Code(Down), Char('j')], Action::Move(Move::Down), "down; in the lab: the layer below"),
@@ -270,7 +265,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(EDITOR, &[Code(Enter)], Action::Editor(E::Edit), "change the selected value").hint("Enter", "change"),
     bind(EDITOR, &[Char('u')], Action::Editor(E::Reset), "the preset's value again").hint("u", "preset's value"),
     bind(EDITOR, &[Char('r')], Action::StartEdited, "train with these values from the start").hint("r", "train"),
-    bind(EDITOR, &[Char('f')], Action::ForkEdited, "train with these values from the present step on").hint("f", "fork"),
+    bind(EDITOR, &[Char('f')], Action::ForkEdited, "train with these values from the present step on")
+        .hint("f", "fork"),
     bind(EDITOR, &[Char('e')], Action::Back, "close; nothing is changed").hint("e", "close"),
     bind(TYPING, &[Code(Enter)], Action::Editor(E::Accept), "accept the value").hint("Enter", "accept"),
     bind(TYPING, &[Code(Esc)], Action::Editor(E::Cancel), "keep the value as it was").hint("Esc", "cancel"),
@@ -295,7 +291,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(SCREENS, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
     bind(SCREENS, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
-    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back, "one step out: help, experiment, value cursor, zoom, answer, lab, gallery"),
+    bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back,
+        "one step out: help, experiment, value cursor, zoom, answer, lab, gallery"),
     bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
     bind(&Mode::ALL, &[Ctrl('c')], Action::Quit, "quit; twice: without saving"),
     bind(&Mode::ALL, &[Ctrl('z'), Char('Z')], Action::Suspend, "suspend to the shell; fg comes back"),

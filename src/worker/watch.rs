@@ -13,7 +13,7 @@ use super::{Note, Opened, Order, Phase, Status, Update};
 use crate::bounds;
 use crate::session::{self, ClaimRecord, Session};
 use crate::system::FileLock;
-use crate::train::{ClaimChecks, DeviceChoice, Experiment, RunState, SnapshotParts};
+use crate::train::{DeviceChoice, Experiment, RunState, SnapshotParts};
 
 /// Time between two looks at the file.
 const POLL: Duration = Duration::from_millis(500);
@@ -140,7 +140,8 @@ impl<'a> Watcher<'a> {
     /// Posts all that is known of the run.
     fn show(&mut self) -> Result<()> {
         let snapshot = self.experiment.snapshot(self.parts)?;
-        let ClaimChecks { checks: verdicts, loss } = self.experiment.check_claims()?;
+        let claims = self.experiment.check_claims()?;
+        let (loss, verdicts) = (claims.loss(), claims.checks);
         let (experiment, status) = (&self.experiment, self.status());
         self.posted = Some(status.clone());
         (self.post)(Update {

@@ -66,8 +66,8 @@ fn answer(report: &Value) -> String {
     let loss = number(report, "/eval_loss");
     let over = loss / number(report, &format!("/references/{reference}/loss"));
     format!(
-        "Held-out loss {} = {} × {reference}; predictions differ from those of {reference} by {}, sensitivity cosine {}. \
-         Nearest reference: {}.",
+        "Held-out loss {} = {} × {reference}; predictions differ from those of {reference} by {}, sensitivity cosine \
+         {}. Nearest reference: {}.",
         significant(loss, 4),
         significant(over, 4),
         percent(number(report, "/equivalence/prediction_difference_relative")),

@@ -16,7 +16,7 @@ use super::super::run_to::{End, run_to};
 use super::super::stop::StopSignal;
 use crate::preset::{Claim, Preset};
 use crate::reference::Reference;
-use crate::train::{ClaimCheck, ClaimChecks, DeviceChoice, Experiment, Scope};
+use crate::train::{ClaimCheck, ClaimChecks, DeviceChoice, Experiment, Measurement, Scope};
 
 /// One training: a preset, by its place in a list, with a seed.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ pub struct Job {
 pub struct Outcome {
     pub seed: u64,
     /// One for each claim, in their order. The value of one that needs another preset's run is the loss, and it has not
-    /// held, until [`super::compare`] has both.
+    /// held, until [`super::other_presets`] has both.
     pub checks: Vec<ClaimCheck>,
     /// The step at which the run diverged.
     pub diverged: Option<u64>,
@@ -109,14 +109,16 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
     let last = claims.iter().map(|claim| claim.after).max().unwrap_or(0);
     ensure!(last <= preset.train.steps, "a claim is about step {last}, beyond train.steps");
     let mut experiment = opening::start(name, preset, device, stop)?;
-    let mut checks = checks_now(&mut experiment)?;
+    let ClaimChecks { mut checks, mut measurement } = checks_now(&mut experiment)?;
     let (mut training, mut diverged) = (Duration::ZERO, None);
     while let Some(steps) = experiment.steps_to_next_claim().filter(|_| diverged.is_none()) {
         let next = experiment.step() + steps;
         match run_to(&mut experiment, next, stop)? {
             End::Reached(took) => {
                 training += took;
-                checks.extend(checks_now(&mut experiment)?);
+                let now = checks_now(&mut experiment)?;
+                checks.extend(now.checks);
+                measurement = now.measurement;
             }
             End::Diverged(divergence) => diverged = Some(divergence.step),
         }
@@ -130,23 +132,27 @@ fn run_one(name: &str, preset: &Preset, seed: u64, device: DeviceChoice, stop: &
         checks: claims.iter().map(check).collect(),
         diverged,
         seconds_per_step: (last > 0 && diverged.is_none()).then(|| training.as_secs_f64() / last as f64),
-        result: if diverged.is_none() { Some(trained(&mut experiment)?) } else { None },
+        result: if diverged.is_none() { Some(trained(&mut experiment, measurement)?) } else { None },
     })
 }
 
 /// The claims for this step; of those that need another run, the loss.
-fn checks_now(experiment: &mut Experiment) -> Result<Vec<ClaimCheck>> {
+fn checks_now(experiment: &mut Experiment) -> Result<ClaimChecks> {
     let (step, preset) = (experiment.step(), Arc::clone(&experiment.preset));
-    let ClaimChecks { mut checks, loss } = experiment.check_claims()?;
+    let mut now = experiment.check_claims()?;
+    let value = now.loss().unwrap_or(f64::NAN);
     for claim in preset.claims.iter().filter(|claim| claim.after == step && claim.other_preset().is_some()) {
-        checks.push(ClaimCheck { claim: claim.clone(), value: loss.unwrap_or(f64::NAN), held: false });
+        now.checks.push(ClaimCheck { claim: claim.clone(), value, held: false });
     }
-    Ok(checks)
+    Ok(now)
 }
 
-/// The present weights on all held-out tasks, as the claims see them.
-fn trained(experiment: &mut Experiment) -> Result<Trained> {
-    let latest = experiment.measure_unrecorded(Scope::All)?;
+/// The present weights on all held-out tasks, as the claims see them; measured unless the last claims were about them.
+fn trained(experiment: &mut Experiment, measurement: Option<Measurement>) -> Result<Trained> {
+    let latest = match measurement {
+        Some(measurement) => measurement,
+        None => experiment.measure_unrecorded(Scope::All)?,
+    };
     let references = experiment.references();
     let descent = references.iter().find(|result| result.tuned.reference == Reference::Gd(1));
     let equal = &latest.equivalence;

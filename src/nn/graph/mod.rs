@@ -20,6 +20,7 @@ mod spectrum;
 mod tests;
 
 pub use memory::{Erased, Kept, Memory};
+pub use param::Groups;
 pub use selection::Selection;
 pub use sequence::{ChannelScan, Sequence};
 pub use spectrum::Discretization;

@@ -46,6 +46,11 @@ impl Groups {
         self.count * self.each
     }
 
+    /// Every number of a row, (1, count), `each` times: (1, count · each).
+    pub fn repeat(self, row: &[f32]) -> Vec<f32> {
+        row.iter().flat_map(|number| std::iter::repeat_n(*number, self.each)).collect()
+    }
+
     /// The group of a row of [`Derived::Grouped`].
     fn of_part(self, row: usize) -> usize {
         row % self.numbers() / self.each
@@ -127,9 +132,7 @@ impl Derived {
                 discretization.spectrum(weights.map(|weight| &params[weight.0][..]))
             }
             Self::NegativeExp(weight) => params[weight.0].iter().map(|x| -x.exp()).collect(),
-            Self::Repeat(row, groups) => {
-                params[row.0].iter().flat_map(|number| std::iter::repeat_n(*number, groups.each)).collect()
-            }
+            Self::Repeat(row, groups) => groups.repeat(&params[row.0]),
             Self::Grouped(column, groups) => {
                 let mut matrix = vec![0.0; 2 * groups.numbers() * groups.count];
                 let rows = params[column.0].iter().enumerate();

@@ -246,10 +246,9 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         let groups = Groups { count: channels, each: a.shape().1 / channels };
         let [a, b, step, read] = [a, b, step, read].map(|weight| self.graph.param(weight));
         let steps = self.graph.derive(Derived::Repeat(step, groups));
-        let (spread, readout) =
-            (self.graph.derive(Derived::Spread(groups)), self.graph.derive(Derived::Grouped(read, groups)));
-        let states = self.project_by(spread, (channels, 2 * groups.numbers()));
-        states.scan_by(discretization, [a, b, steps], asked).project_by(readout, (2 * groups.numbers(), channels))
+        let states = self.spread(groups.each).scan_by(discretization, [a, b, steps], asked);
+        let readout = self.graph.derive(Derived::Grouped(read, groups));
+        states.project_by(readout, (2 * groups.numbers(), channels))
     }
 
     /// What the states of such recurrences read: every channel's number as the real part of the input of its states.

@@ -10,16 +10,16 @@
 //! h_t = λ ⊙ h_{t−1} + g ⊙ (B u_t); y_t = Re(C h_t) + D ⊙ u_t. Real and imaginary parts of B start as N(0, 1/2H), those
 //! of C as N(0, 1/n).
 
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 
 use super::glu::{ChannelMixing, GluBlock, GluConfig};
 use super::init::normal;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{Discretization, GraphBuilder, Sequence};
+use crate::nn::graph::{Discretization, Sequence};
 use crate::nn::model::stack::StackLayer;
 use crate::nn::step::diagonal_states;
 use crate::nn::weights::{JointWeights, weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Matrix, Param, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Matrix, Param, Tensor3, evaluate};
 
 /// The sizes of such a layer.
 #[derive(Clone, Copy, Debug)]
@@ -96,9 +96,7 @@ impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
-        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-        let builder = GraphBuilder::new(&input);
-        let states = builder.tokens().project(self.write.taped()).run(input)?;
-        Ok(histories(&states, self.discretization, self.recurrence.each_ref().map(|weight| weight.value.as_vec())))
+        let input = evaluate(tokens, |tokens| tokens.project(self.write.taped()))?;
+        Ok(histories(&input, self.discretization, self.recurrence.each_ref().map(|weight| weight.value.as_vec())))
     }
 }

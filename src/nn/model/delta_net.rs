@@ -14,17 +14,15 @@
 //! q = x and v = y it is normalised least mean squares. Another deviation: β has a bias, because it does not depend on
 //! the sign of a token in these tasks.
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::nn::graph::{Erased, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device};
 
 /// DeltaNet in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,26 +65,6 @@ impl StepSize {
     }
 }
 
-impl Architecture for DeltaNetSpec {
-    type Net<D: Device> = DeltaNet<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("DeltaNet", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, 1)
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, 1)
-    }
-}
-
 weights! {
     /// The network.
     pub struct DeltaNet<D>(config: Configured<DeltaNetSpec>) {
@@ -111,12 +89,4 @@ impl<D: Device> FastWeightModel<D> for DeltaNet<D> {
     }
 }
 
-impl<D: Device> Net<D> for DeltaNet<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(DeltaNet, DeltaNetSpec, |self, _shape| 1);

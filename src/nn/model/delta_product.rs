@@ -10,18 +10,16 @@
 //!
 //! Deviations as in [`super::delta_net`]; β stays below 1, where the paper allows 2.
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::bounds;
 use crate::nn::graph::{Memory, Sequence};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device};
 
 /// DeltaProduct in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,26 +30,6 @@ pub struct DeltaProductSpec {
     pub products: usize,
     #[serde(default)]
     pub step: StepSize,
-}
-
-impl Architecture for DeltaProductSpec {
-    type Net<D: Device> = DeltaProduct<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("DeltaProduct", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, self.products * (1 + 2 * shape.dim))
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, self.products * (1 + 2 * shape.dim))
-    }
 }
 
 weights! {
@@ -78,12 +56,4 @@ impl<D: Device> FastWeightModel<D> for DeltaProduct<D> {
     }
 }
 
-impl<D: Device> Net<D> for DeltaProduct<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(DeltaProduct, DeltaProductSpec, |self, shape| self.products * (1 + 2 * shape.dim));

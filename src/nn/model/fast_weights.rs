@@ -3,7 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | e_t = [x_t; y_t] | a token; the query's is [x_q; 0] | (w), w = d + d_out |
-//! | `Wq`, `Wk`, `Wv` | q = e_q Wq, k = e Wk, v = e Wv; with P pairs a token, P keys and values | (w, d), (w, P d), (w, P d_out) |
+//! | `Wq`, `Wk`, `Wv` | q = e_q Wq, k = e Wk, v = e Wv; P keys and values a token | (w, d), (w, P d), (w, P d_out) |
 //! | S | the fast weights, written by the pairs and not by the query's token | (d_out, d) |
 //!
 //! ŷ = S_N q. A model is these projections, its gates, and the rule by which a pair changes S.
@@ -175,6 +175,52 @@ pub fn costs(shape: Shape, tokens: usize, gates: usize) -> Costs {
         whole: Some(Cost::new(tokens * d, token + 8 * d + 2 * outputs)),
     }
 }
+
+/// Implements [`Architecture`](super::Architecture) and [`Net`](crate::nn::Net) for a [`FastWeightModel`] whose answer
+/// is what the query reads from the memory, and whose memory erases or decays by the given number of gates for each
+/// token.
+macro_rules! reads_memory {
+    ($net:ident, $spec:ty, |$self:ident, $shape:ident| $gates:expr) => {
+        impl $crate::nn::model::Architecture for $spec {
+            type Net<D: $crate::nn::Device> = $net<D>;
+
+            fn check(&self, _shape: $crate::task::Shape, layout: $crate::task::Layout) -> anyhow::Result<()> {
+                $crate::nn::model::fast_weights::check(stringify!($net), layout)
+            }
+
+            fn activations(&$self, $shape: $crate::task::Shape, layout: $crate::task::Layout) -> u128 {
+                $crate::nn::model::fast_weights::activations($shape, layout, $gates)
+            }
+
+            fn linear_blocks(&self) -> Vec<$crate::nn::model::LinearBlock> {
+                $crate::nn::model::fast_weights::linear_blocks()
+            }
+
+            fn costs(
+                &$self,
+                $shape: $crate::task::Shape,
+                _layout: $crate::task::Layout,
+                tokens: usize,
+            ) -> $crate::nn::Costs {
+                $crate::nn::model::fast_weights::costs($shape, tokens, $gates)
+            }
+        }
+
+        impl<D: $crate::nn::Device> $crate::nn::Net<D> for $net<D> {
+            fn record<'g, T: dfdx::prelude::Tape<f32, D>>(
+                &self,
+                tokens: $crate::nn::graph::Sequence<'g, D, T>,
+            ) -> $crate::nn::graph::Sequence<'g, D, T> {
+                self.memory(tokens).read()
+            }
+
+            fn states(&self, tokens: &$crate::nn::Tensor3<D>) -> Vec<$crate::nn::LayerStates> {
+                self.fast_weights(tokens)
+            }
+        }
+    };
+}
+pub(super) use reads_memory;
 
 /// A model whose answer is read from fast weights.
 pub trait FastWeightModel<D: Device> {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `Wq`, `Wk`, `Wv`, S | queries, keys, values and fast weights: see [`super::fast_weights`] | |
 //! | `Wβ`, `bβ` | β = σ(e Wβ + bβ), the step size | (w, 1), (1, 1) |
-//! | `Wα`, `bα` | α = σ(e Wα + bα), what is kept of S; one number, or in KDA one for each column | (w, 1 or d), (1, 1 or d) |
+//! | `Wα`, `bα` | α = σ(e Wα + bα), what is kept of S; in KDA one number for each column | (w, 1 or d), (1, 1 or d) |
 //!
 //! S_t = S_{t−1} diag(α_t) (I − β_t k_t k_tᵀ) + β_t v_t k_tᵀ. With constant α and β and k = x this is the leaky
 //! least-mean-squares algorithm, which follows weights that drift.
@@ -12,18 +12,17 @@
 //! The step is as in [`super::delta_net`]. Deviation: the papers' α = exp(−A softplus(u)) has a factor A for each head,
 //! which one head does not need; with A = 1 it is σ(−u).
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::nn::graph::{Erased, Kept, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device};
+use crate::task::Shape;
 
 /// Gated DeltaNet in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,26 +41,6 @@ impl GatedDeltaNetSpec {
     /// How many α a token has.
     pub fn decays(&self, shape: Shape) -> usize {
         if self.channel_wise { shape.dim } else { 1 }
-    }
-}
-
-impl Architecture for GatedDeltaNetSpec {
-    type Net<D: Device> = GatedDeltaNet<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("GatedDeltaNet", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, 1 + self.decays(shape))
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, 1 + self.decays(shape))
     }
 }
 
@@ -106,12 +85,4 @@ impl<D: Device> FastWeightModel<D> for GatedDeltaNet<D> {
     }
 }
 
-impl<D: Device> Net<D> for GatedDeltaNet<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(GatedDeltaNet, GatedDeltaNetSpec, |self, shape| 1 + self.decays(shape));

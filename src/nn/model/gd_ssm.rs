@@ -10,8 +10,8 @@
 //! S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t with X_t the window (x_t, y_t, x_{t+1}), w = 3; ŷ = C S_N X_Nᵀ D.
 //! With Λ = 1, Q = e₂e₁ᵀ, D = e₃ and C = (η/N) I the state is Σ y xᵀ and ŷ is one step of gradient descent.
 //!
-//! Windows of two or one stand at every token (see [`Window`]), and there is no such construction. Of two, the entry of Q
-//! that adds y_t x_tᵀ at (x_t, y_t) also adds x_{t+1} y_tᵀ at (y_t, x_{t+1}); `shorter_windows.rs` derives what that
+//! Windows of two or one stand at every token (see [`Window`]), and there is no such construction. Of two, the entry of
+//! Q that adds y_t x_tᵀ at (x_t, y_t) also adds x_{t+1} y_tᵀ at (y_t, x_{t+1}); `shorter_windows.rs` derives what that
 //! costs. Of one, all that is added is even in y, while the answer has to be odd: nothing can be learnt.
 //!
 //! Deviations: Λ is an unconstrained real matrix, where the paper's code has a diagonal exp(Δ·(−½)), so that Λ = 1,
@@ -263,7 +263,7 @@ impl<D: Device> Net<D> for GdSsm<D> {
         }]
     }
 
-    /// A row of the state is a head, with decays of its own; those that hold y are shown. A head is read once per window.
+    /// A row of the state is a head, with decays of its own; those that hold y are shown. A head is read once a window.
     fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
         let (_, length, dim) = *tokens.shape();
         let windows = self.window.count(length);

@@ -17,17 +17,17 @@
 //! to the answer.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
 use super::gd_ssm::{GdSsm, GdSsmConfig};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::step::window_answers;
 use crate::nn::weights::{Prefixed, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, StateAt, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A stack of GD-SSM layers in a preset.
@@ -89,6 +89,11 @@ weights! {
     }
 }
 
+/// What a layer takes off its tokens.
+fn taken_by<'g, D: Device, T: Tape<f32, D>>(layer: &GdSsm<D>, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
+    tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), tokens.width())
+}
+
 impl<D: Device> Net<D> for GdSsmStack<D> {
     fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let mut tokens = tokens.pad(1); // The query has no y yet.
@@ -96,7 +101,7 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
         // What the layers take off the query's y, which is zero at first, adds up to the answer.
         let mut answer = None;
         for layer in &self.layers {
-            let taken = tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), dim);
+            let taken = taken_by(layer, tokens);
             let of_query = taken.last(1);
             answer = Some(answer.map_or(of_query, |sum: Sequence<'g, D, T>| sum.plus(of_query)));
             tokens = tokens.minus(taken);
@@ -106,18 +111,10 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
-        let latent = |layers: usize| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let mut tokens = builder.tokens().pad(1);
-            for layer in &self.layers[..layers] {
-                let taken = tokens.window_layer(layer.window_weights()).read_out(layer.read.taped(), tokens.width());
-                tokens = tokens.minus(taken);
-            }
-            let query = tokens.last(1).run(input)?;
-            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
-        };
-        (0..=self.layers.len()).map(latent).collect()
+        Latent::between(self.layers.len(), tokens, |layers, tokens| {
+            let after = |tokens, layer| Sequence::minus(tokens, taken_by(layer, tokens));
+            self.layers[..layers].iter().fold(tokens.pad(1), after).last(1)
+        })
     }
 
     /// S of each layer after each window: Σ y xᵀ in the first layer, Σ (residual) xᵀ in the later ones.

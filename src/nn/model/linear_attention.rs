@@ -19,19 +19,18 @@
 //! (minimised numerically).
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{entries, normal};
 use crate::nn::weights::{numbered, weight, weights};
 use crate::nn::{
-    AttentionForm, Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Param, StateAt,
-    Tensor3, TokenWeights,
+    AttentionForm, Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3, TokenWeights,
 };
 use crate::task::{Layout, Shape};
 
@@ -185,13 +184,7 @@ impl<D: Device> Net<D> for LinearAttention<D> {
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
-        let latent = |layers: usize| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let query = self.query_after(layers, builder.tokens()).run(input)?;
-            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
-        };
-        (0..=self.layers.len()).map(latent).collect()
+        Latent::between(self.layers.len(), tokens, |layers, tokens| self.query_after(layers, tokens))
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

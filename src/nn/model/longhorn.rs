@@ -14,17 +14,15 @@
 //! diagonal so that all tokens can be scanned at once; β is positive without a bound, where the paper's σ keeps it
 //! below 1.
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::nn::graph::{Erased, Memory, Sequence};
 use crate::nn::step::VectorScale;
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device};
 
 /// Longhorn in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,26 +34,6 @@ pub struct LonghornSpec {
 
 /// β of the construction where there is no noise.
 const WITHOUT_NOISE: f64 = 1e6;
-
-impl Architecture for LonghornSpec {
-    type Net<D: Device> = Longhorn<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("Longhorn", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, 1)
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, 1)
-    }
-}
 
 weights! {
     /// The network.
@@ -84,12 +62,4 @@ impl<D: Device> FastWeightModel<D> for Longhorn<D> {
     }
 }
 
-impl<D: Device> Net<D> for Longhorn<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(Longhorn, LonghornSpec, |self, _shape| 1);

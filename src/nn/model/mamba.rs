@@ -24,12 +24,12 @@ use serde::{Deserialize, Serialize};
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Selection, Sequence};
+use crate::nn::graph::{Selection, Sequence};
 use crate::nn::layer::discretization::{self, softplus_bias};
 use crate::nn::layer::init::{constant, entries, fan_in};
 use crate::nn::step::selective_states;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Param, Tensor3, evaluate};
 
 /// K, the width of the convolution.
 pub(super) const TAPS: usize = 4;
@@ -155,10 +155,7 @@ impl<D: Device> StackLayer<D> for MambaLayer<D> {
         let (wide, states) = *self.rate.value.shape();
         let length = tokens.shape().1;
         let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            let input = Input::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let part = pick(self.selection(builder.tokens(), length));
-            Ok(part.run(input)?.as_vec())
+            Ok(evaluate(tokens, |tokens| pick(self.selection(tokens, length)))?.as_vec())
         };
         let (step, input, write) = (part(|s| s.delta)?, part(|s| s.x)?, part(|s| s.b)?);
         let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();

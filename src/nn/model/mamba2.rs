@@ -18,20 +18,20 @@
 //! reason given in [`super::stack`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::mamba::TAPS;
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Selection, Sequence};
+use crate::nn::graph::{Selection, Sequence};
 use crate::nn::layer::discretization::{self, softplus_bias};
 use crate::nn::layer::init::{constant, fan_in, uniform};
 use crate::nn::step::{head_expansion, selective_states};
 use crate::nn::tensor::rows_times;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Param, Tensor3, evaluate};
 
 /// Mamba-2 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,16 +193,16 @@ enum Operand {
 impl<D: Device> Mamba2Layer<D> {
     /// An operand at every token.
     fn operand(&self, tokens: &Tensor3<D>, operand: Operand) -> DeviceResult<Tensor3<D>, D> {
-        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-        let builder = GraphBuilder::new(&input);
-        let Selection { delta, x, b, c, .. } = self.selection(builder.tokens(), tokens.shape().1);
-        let sequence = match operand {
-            Operand::Delta => delta,
-            Operand::X => x,
-            Operand::B => b,
-            Operand::C => c,
-        };
-        sequence.run(input)
+        let length = tokens.shape().1;
+        evaluate(tokens, |tokens| {
+            let Selection { delta, x, b, c, .. } = self.selection(tokens, length);
+            match operand {
+                Operand::Delta => delta,
+                Operand::X => x,
+                Operand::B => b,
+                Operand::C => c,
+            }
+        })
     }
 }
 

@@ -65,10 +65,11 @@ weights! {
         let width = layout.width(shape);
         // softplus(0.541) = 1.
         let (input, forget) = match init { Init::Random => (0.541, BIAS), Init::Constructed => (0.541_324_85, OPEN) };
+        let gate = |symbol, activation, bias| GateConfig { symbol, width, gates: 1, activation, bias };
         weights {
             projections: Projections<D> = projections,
-            input: Gate<D> = GateConfig { symbol: "i", width, gates: 1, activation: Activation::Softplus, bias: input },
-            forget: Gate<D> = GateConfig { symbol: "f", width, gates: 1, activation: Activation::Sigmoid, bias: forget },
+            input: Gate<D> = gate("i", Activation::Softplus, input),
+            forget: Gate<D> = gate("f", Activation::Sigmoid, forget),
         }
     }
 }

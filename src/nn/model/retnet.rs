@@ -11,17 +11,16 @@
 //! Deviations: no rotation of keys and queries by their position and no group norm; GLA's σ without its root of order
 //! 16, for which a larger initial bias stands.
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::bounds;
 use crate::nn::graph::{Kept, Memory, Sequence};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device};
+use crate::task::Shape;
 
 /// RetNet in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,26 +53,6 @@ impl RetNetSpec {
 /// The initial bias of the gates.
 const BIAS: f32 = 3.0;
 
-impl Architecture for RetNetSpec {
-    type Net<D: Device> = RetNet<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("RetNet", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, self.gates(shape))
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, self.gates(shape))
-    }
-}
-
 weights! {
     /// The network.
     pub struct RetNet<D>(config: Configured<RetNetSpec>) {
@@ -105,12 +84,4 @@ impl<D: Device> FastWeightModel<D> for RetNet<D> {
     }
 }
 
-impl<D: Device> Net<D> for RetNet<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(RetNet, RetNetSpec, |self, shape| self.gates(shape));

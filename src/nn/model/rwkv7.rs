@@ -13,17 +13,15 @@
 //! Deviations: w = σ(u) where the paper's exp(−e^−½ σ(u)) stays above 0.545; gates are one affine map and not two of
 //! low rank; no token shift, no bonus term and no residual of the values of the first layer.
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::nn::graph::{Erased, Kept, Memory, Sequence};
 use crate::nn::layer::init::constant;
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Param, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device, Param};
 
 /// RWKV-7 in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,26 +32,6 @@ pub struct Rwkv7Spec {
 
 /// The initial biases of w and a.
 const BIASES: [f32; 2] = [3.0, 0.0];
-
-impl Architecture for Rwkv7Spec {
-    type Net<D: Device> = Rwkv7<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("Rwkv7", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, 2 * shape.dim)
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, 2 * shape.dim)
-    }
-}
 
 weights! {
     /// The network.
@@ -90,12 +68,4 @@ impl<D: Device> FastWeightModel<D> for Rwkv7<D> {
     }
 }
 
-impl<D: Device> Net<D> for Rwkv7<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(Rwkv7, Rwkv7Spec, |self, shape| 2 * shape.dim);

@@ -17,19 +17,19 @@
 use std::f32::consts::PI;
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{ChannelScan, Discretization, GraphBuilder, Sequence};
+use crate::nn::graph::{ChannelScan, Discretization, Groups, Sequence};
 use crate::nn::layer::diagonal::histories;
 use crate::nn::layer::discretization::{self, log_step};
 use crate::nn::layer::glu::{ChannelMixing, GluBlock, GluConfig};
 use crate::nn::layer::init::{constant, entries, normal};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Param, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Param, Tensor3, evaluate};
 
 /// S4D in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,11 +142,9 @@ impl<D: Device> StackLayer<D> for S4dLayer<D> {
     }
 
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
-        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-        let builder = GraphBuilder::new(&input);
-        let each = self.all() / self.width;
-        let states = builder.tokens().spread(each).run(input)?;
-        let steps = self.step.value.as_vec().into_iter().flat_map(|step| std::iter::repeat_n(step, each)).collect();
-        Ok(histories(&states, DISCRETIZATION, [self.damping.value.as_vec(), self.frequency.value.as_vec(), steps]))
+        let groups = Groups { count: self.width, each: self.all() / self.width };
+        let input = evaluate(tokens, |tokens| tokens.spread(groups.each))?;
+        let steps = groups.repeat(&self.step.value.as_vec());
+        Ok(histories(&input, DISCRETIZATION, [self.damping.value.as_vec(), self.frequency.value.as_vec(), steps]))
     }
 }

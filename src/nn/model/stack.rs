@@ -7,16 +7,16 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 
 use super::{Architecture, Configured, LinearBlock, ScanForm, Setting};
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::normal;
 use crate::nn::weights::{Weights, numbered, weight, weights};
 use crate::nn::{
-    AttentionForm, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Param, StateAt, Tensor3,
-    TokenWeights,
+    AttentionForm, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3, TokenWeights,
+    evaluate,
 };
 use crate::task::{Layout, Shape};
 
@@ -121,9 +121,7 @@ impl<D: Device, S: LayerSpec> Stack<D, S> {
     /// The states of each layer, for each sequence: (T, rows · columns).
     fn histories(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
         let history = |(before, layer): (usize, &S::Layer<D>)| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            layer.history(&self.after(before, builder.tokens()).run(input)?)
+            layer.history(&evaluate(tokens, |tokens| self.after(before, tokens))?)
         };
         self.layers.iter().enumerate().map(history).collect()
     }
@@ -143,14 +141,9 @@ impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
-        let latent = |layers: usize| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let read = builder.tokens().slice(0..self.query + 1);
-            let query = self.after(layers, read).last(1).run(input)?;
-            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
-        };
-        (0..=self.layers.len()).map(latent).collect()
+        Latent::between(self.layers.len(), tokens, |layers, tokens| {
+            self.after(layers, tokens.slice(0..self.query + 1)).last(1)
+        })
     }
 
     fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
@@ -160,16 +153,11 @@ impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
         };
         let forms = in_form(ScanForm::Recurrent).zip(in_form(ScanForm::Matrix));
         let Some((by_state, by_weights)) = forms.filter(|_| !self.layers.is_empty()) else { return Ok(None) };
-        let answers = |net: Self| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            net.forward(input).map(|answers| answers.as_vec())
-        };
+        let answers = |net: Self| evaluate(tokens, |tokens| net.record(tokens)).map(|answers| answers.as_vec());
         let mut heads = Vec::new();
         for (before, layer) in self.layers.iter().enumerate() {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let read = builder.tokens().slice(0..self.query + 1);
-            let weights = layer.token_weights(&self.after(before, read).run(input)?)?;
+            let read = evaluate(tokens, |tokens| self.after(before, tokens.slice(0..self.query + 1)))?;
+            let weights = layer.token_weights(&read)?;
             let length = self.query + 1;
             let named = weights.into_iter().enumerate().map(|(head, weights)| TokenWeights {
                 name: match self.layers.len() {

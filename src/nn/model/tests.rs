@@ -6,7 +6,8 @@ use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFrom
 use super::*;
 use crate::nn::check::assert_close;
 use crate::nn::{Activation, GradTarget, Input, parameter_difference};
-use crate::task::{Batch, InputDistribution, Linear, Outputs, Stream, Task, rng};
+use crate::task::tests::line;
+use crate::task::{Batch, Linear, Outputs, Stream, Task, rng};
 
 const STEP_SIZE: f64 = 0.3;
 pub const GD_CONSTANTS: GdConstants = GdConstants { step_size: STEP_SIZE, lambda: 0.0 };
@@ -27,20 +28,11 @@ pub fn answers(net: &impl Net<Cpu>, tokens: Tensor3<Cpu>) -> Vec<f32> {
 }
 
 pub fn task(outputs: Outputs) -> Task {
-    Task::Linear(Linear {
-        dim: 3,
-        outputs,
-        context: 4,
-        range: 2.0,
-        inputs: InputDistribution::Uniform,
-        weight_scale: 1.0,
-        noise: 0.0,
-        distractors: 0,
-        drift: 0.0,
-        condition: 1.0,
-        noise_correlation: 0.0,
-        shuffled: false,
-    })
+    Task::Linear(linear(outputs))
+}
+
+pub fn linear(outputs: Outputs) -> Linear {
+    Linear { dim: 3, outputs, context: 4, ..line() }
 }
 
 /// Every architecture, in every layout and with every kind of output that it supports.

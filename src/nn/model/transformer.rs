@@ -16,20 +16,20 @@
 //! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Configured, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
-use crate::nn::graph::{GraphBuilder, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::glorot;
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
 use crate::nn::step::attention_matrix;
 use crate::nn::weights::{numbered, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, GradTarget, Input, Latent, LayerStates, Net, Tensor3};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer in a preset.
@@ -192,13 +192,7 @@ impl<D: Device> Net<D> for Transformer<D> {
     }
 
     fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
-        let latent = |layers: usize| {
-            let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-            let builder = GraphBuilder::new(&input);
-            let query = self.query_after(layers, builder.tokens()).run(input)?;
-            Ok(Latent::after(layers, query.shape().2, query.as_vec()))
-        };
-        (0..=self.layers.len()).map(latent).collect()
+        Latent::between(self.layers.len(), tokens, |layers, tokens| self.query_after(layers, tokens))
     }
 
     /// The attention matrix of each head; the state at token t has its first t rows.

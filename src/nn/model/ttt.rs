@@ -12,18 +12,16 @@
 //! Deviations: the inner model is S k, without the layer norm and the residual connection that the paper adds; the step
 //! may be divided by ‖k‖² (see [`super::StepSize`]).
 
-use anyhow::Result;
 use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections};
-use super::{Architecture, Configured, Init, LinearBlock, Setting};
+use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
+use super::{Configured, Init, Setting};
 use crate::bounds;
 use crate::nn::graph::{Memory, Sequence};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
-use crate::task::{Layout, Shape};
+use crate::nn::{Activation, Device};
 
 /// TTT-Linear in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,30 +40,11 @@ fn plain() -> StepSize {
     StepSize::Plain
 }
 
-impl Architecture for TttSpec {
-    type Net<D: Device> = Ttt<D>;
-
-    fn check(&self, _shape: Shape, layout: Layout) -> Result<()> {
-        fast_weights::check("Ttt", layout)
-    }
-
-    fn activations(&self, shape: Shape, layout: Layout) -> u128 {
-        fast_weights::activations(shape, layout, 1)
-    }
-
-    fn linear_blocks(&self) -> Vec<LinearBlock> {
-        fast_weights::linear_blocks()
-    }
-
-    fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
-        fast_weights::costs(shape, tokens, 1)
-    }
-}
-
 weights! {
     /// The network.
     pub struct Ttt<D>(config: Configured<TttSpec>) {
-        let Configured { spec: TttSpec { init, block, step }, setting: Setting { shape, layout, gd_constants } } = config;
+        let Configured { spec, setting: Setting { shape, layout, gd_constants } } = config;
+        let TttSpec { init, block, step } = spec;
         let rate = gd_constants.step_size;
         // The inverse of σ.
         let bias = match init { Init::Random => 0.0, Init::Constructed => (rate / (1.0 - rate)).ln() as f32 };
@@ -92,12 +71,4 @@ impl<D: Device> FastWeightModel<D> for Ttt<D> {
     }
 }
 
-impl<D: Device> Net<D> for Ttt<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(Ttt, TttSpec, |self, _shape| 1);

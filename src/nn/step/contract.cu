@@ -1,5 +1,5 @@
-// Steps between the tokens of one sequence: a token added to all, softmax over tokens, sums weighted by token, and the products
-// of a matrix that a sequence has made with a vector.
+// Steps between the tokens of one sequence: a token added to all, softmax over tokens, sums weighted by token, and the
+// products of a matrix that a sequence has made with a vector.
 
 // out_t = x_t + y for every token t; x (T, N), y (N).
 template <int T, int N>

@@ -1,5 +1,5 @@
-// Weights that are made of others, and how their gradients lead back. A block makes them for itself before it trains, and turns
-// its own sums of gradients back before blocks are summed: so no block waits for another.
+// Weights that are made of others, and how their gradients lead back. A block makes them for itself before it trains,
+// and turns its own sums of gradients back before blocks are summed: so no block waits for another.
 
 // c = a b, or a bᵀ: a (M, K), c (M, N).
 template <int M, int K, int N, bool TRANSPOSED>
@@ -7,7 +7,9 @@ DEVICE void product_forward(Id id, const float *a, const float *b, float *c) {
     EACH_WEIGHT(item, M * N) {
         float sum = 0.0f;
 #pragma unroll 8
-        for (int k = 0; k < K; ++k) sum += a[item / N * K + k] * (TRANSPOSED ? b[item % N * K + k] : b[k * N + item % N]);
+        for (int k = 0; k < K; ++k) {
+            sum += a[item / N * K + k] * (TRANSPOSED ? b[item % N * K + k] : b[k * N + item % N]);
+        }
         c[item] = sum;
     }
 }
@@ -56,7 +58,8 @@ DEVICE void repeat_backward(Id id, const float *grad_b, float *grad_a) {
     }
 }
 
-// A column a (PARTS · GROUPS · EACH_ONE) as a matrix with GROUPS columns: a number stands in the column of its group, zeros elsewhere.
+// A column a (PARTS · GROUPS · EACH_ONE) as a matrix with GROUPS columns: a number stands in the column of its group,
+// zeros elsewhere.
 template <int PARTS, int GROUPS, int EACH_ONE>
 DEVICE void grouped_forward(Id id, const float *a, float *b) {
     EACH_WEIGHT(item, PARTS * GROUPS * EACH_ONE * GROUPS) {
@@ -70,10 +73,14 @@ DEVICE void grouped_backward(Id id, const float *grad_b, float *grad_a) {
     EACH_WEIGHT(row, PARTS * GROUPS * EACH_ONE) grad_a[row] += grad_b[row * GROUPS + row / EACH_ONE % GROUPS];
 }
 
-// A constant matrix of zeros and ones (GROUPS, COLUMNS): number c of the first GROUPS · EACH_ONE columns belongs to group c / EACH_ONE.
+// A constant matrix of zeros and ones (GROUPS, COLUMNS): number c of the first GROUPS · EACH_ONE columns belongs to
+// group c / EACH_ONE.
 template <int GROUPS, int EACH_ONE, int COLUMNS>
 DEVICE void spread_forward(Id id, float *b) {
-    EACH_WEIGHT(item, GROUPS * COLUMNS) b[item] = item % COLUMNS < GROUPS * EACH_ONE && item % COLUMNS / EACH_ONE == item / COLUMNS ? 1.0f : 0.0f;
+    EACH_WEIGHT(item, GROUPS * COLUMNS) {
+        const int column = item % COLUMNS;
+        b[item] = column < GROUPS * EACH_ONE && column / EACH_ONE == item / COLUMNS ? 1.0f : 0.0f;
+    }
 }
 
 // The transposed matrix: a (M, N), b (N, M).
@@ -87,8 +94,8 @@ DEVICE void transposed_backward(Id id, const float *grad_b, float *grad_a) {
     EACH_WEIGHT(item, M * N) grad_a[item] += grad_b[item % N * M + item / N];
 }
 
-// λ and g of a diagonal recurrence, (4, N), from three rows a, b and c. RING: λ = exp(−eᵃ + i eᵇ), g = eᶜ. Else: Λ = −eᵃ + ib under
-// a zero-order hold, λ = exp(eᶜ Λ) and g = (λ − 1)/Λ.
+// λ and g of a diagonal recurrence, (4, N), from three rows a, b and c. RING: λ = exp(−eᵃ + i eᵇ), g = eᶜ. Else: Λ =
+// −eᵃ + ib under a zero-order hold, λ = exp(eᶜ Λ) and g = (λ − 1)/Λ.
 enum Discretization { RING, ZERO_ORDER_HOLD };
 
 DEVICE void over(float a, float b, float c, float d, float &re, float &im) {
@@ -100,7 +107,8 @@ DEVICE void over(float a, float b, float c, float d, float &re, float &im) {
 template <int KIND>
 DEVICE void spectrum_of(float a, float b, float c, float *out) {
     const float fading = -expf(a), third = expf(c);
-    const float modulus = KIND == RING ? expf(fading) : expf(third * fading), angle = KIND == RING ? expf(b) : third * b;
+    const float modulus = KIND == RING ? expf(fading) : expf(third * fading);
+    const float angle = KIND == RING ? expf(b) : third * b;
     out[0] = modulus * cosf(angle);
     out[1] = modulus * sinf(angle);
     if (KIND == RING) {
@@ -122,9 +130,11 @@ DEVICE void spectrum_forward(Id id, const float *a, const float *b, const float 
 
 // For a complex function f, grad_z = f'(z)* grad_f.
 template <int KIND, int N>
-DEVICE void spectrum_backward(Id id, const float *a, const float *b, const float *c, const float *spectrum, const float *grad, float *grad_a, float *grad_b, float *grad_c) {
+DEVICE void spectrum_backward(Id id, const float *a, const float *b, const float *c, const float *spectrum,
+                              const float *grad, float *grad_a, float *grad_b, float *grad_c) {
     EACH_WEIGHT(j, N) {
-        const float re = spectrum[j], im = spectrum[N + j], gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
+        const float re = spectrum[j], im = spectrum[N + j];
+        const float gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
         const float fading = -expf(a[j]), third = expf(c[j]);
         float by_re = grad[j], by_im = grad[N + j];
         if (KIND == RING) {
@@ -137,7 +147,8 @@ DEVICE void spectrum_backward(Id id, const float *a, const float *b, const float
             by_re += gain_by_re;
             by_im += gain_by_im;
             const float log_re = re * by_re + im * by_im, log_im = re * by_im - im * by_re;
-            const float shrunk_re = gain_re * gain_by_re + gain_im * gain_by_im, shrunk_im = gain_re * gain_by_im - gain_im * gain_by_re;
+            const float shrunk_re = gain_re * gain_by_re + gain_im * gain_by_im;
+            const float shrunk_im = gain_re * gain_by_im - gain_im * gain_by_re;
             grad_a[j] += fading * (third * log_re - shrunk_re);
             grad_b[j] += third * log_im - shrunk_im;
             grad_c[j] += third * (fading * log_re + b[j] * log_im);

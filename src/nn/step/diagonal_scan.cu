@@ -1,10 +1,12 @@
-// A diagonal linear recurrence over complex numbers: h_t = λ ⊙ h_{t−1} + g ⊙ v_t; v and h (·, 2N), real parts, then imaginary;
-// spectrum (4, N): Re λ, Im λ, Re g, Im g. y: the last M of T states. kept: all h; scratch: the gradient by the spectrum.
+// A diagonal linear recurrence over complex numbers: h_t = λ ⊙ h_{t−1} + g ⊙ v_t; v and h (·, 2N), real parts, then
+// imaginary; spectrum (4, N): Re λ, Im λ, Re g, Im g. y: the last M of T states. kept: all h; scratch: the gradient by
+// the spectrum.
 
 template <int M, int T, int N>
 DEVICE void diagonal_forward(Id id, const float *v, const float *spectrum, float *kept, float *y) {
     EACH(j, N) {
-        const float decay_re = spectrum[j], decay_im = spectrum[N + j], gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
+        const float decay_re = spectrum[j], decay_im = spectrum[N + j];
+        const float gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
         float re = 0.0f, im = 0.0f;
         for (int t = 0; t < T; ++t) {
             const float v_re = OF(v, t * 2 * N + j), v_im = OF(v, t * 2 * N + N + j);
@@ -23,9 +25,11 @@ DEVICE void diagonal_forward(Id id, const float *v, const float *spectrum, float
 
 // For a product z = a b of complex numbers, grad_a = b* grad_z.
 template <int MODE, int M, int T, int N>
-DEVICE void diagonal_backward(Id id, const float *v, const float *spectrum, const float *kept, const float *grad_y, float *grad_v, float *scratch) {
+DEVICE void diagonal_backward(Id id, const float *v, const float *spectrum, const float *kept, const float *grad_y,
+                              float *grad_v, float *scratch) {
     EACH(j, N) {
-        const float decay_re = spectrum[j], decay_im = spectrum[N + j], gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
+        const float decay_re = spectrum[j], decay_im = spectrum[N + j];
+        const float gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
         float re = 0.0f, im = 0.0f, sums[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         for (int t = T - 1; t >= 0; --t) {
             if (t >= T - M) {
@@ -50,13 +54,15 @@ DEVICE void diagonal_backward(Id id, const float *v, const float *spectrum, cons
     }
 }
 
-// Where only the last state is read, what it changes by with λ and g is summed up on the way forwards, in memory that does not
-// grow with T: h_T = g q_T with q_t = λ q_{t−1} + v_t, and ∂h_T/∂λ = g s_T with s_t = λ s_{t−1} + q_{t−1}. kept: q_T, then s_T.
+// Where only the last state is read, what it changes by with λ and g is summed up on the way forwards, in memory that
+// does not grow with T: h_T = g q_T with q_t = λ q_{t−1} + v_t, and ∂h_T/∂λ = g s_T with s_t = λ s_{t−1} + q_{t−1}.
+// kept: q_T, then s_T.
 
 template <int T, int N>
 DEVICE void diagonal_last_forward(Id id, const float *v, const float *spectrum, float *kept, float *y) {
     EACH(j, N) {
-        const float decay_re = spectrum[j], decay_im = spectrum[N + j], gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
+        const float decay_re = spectrum[j], decay_im = spectrum[N + j];
+        const float gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
         float re = 0.0f, im = 0.0f, slope_re = 0.0f, slope_im = 0.0f;
 #pragma unroll 4
         for (int t = 0; t < T; ++t) {
@@ -77,11 +83,14 @@ DEVICE void diagonal_last_forward(Id id, const float *v, const float *spectrum, 
 }
 
 template <int MODE, int T, int N>
-DEVICE void diagonal_last_backward(Id id, const float *spectrum, const float *kept, const float *grad_y, float *grad_v, float *scratch) {
+DEVICE void diagonal_last_backward(Id id, const float *spectrum, const float *kept, const float *grad_y,
+                                   float *grad_v, float *scratch) {
     EACH(j, N) {
-        const float decay_re = spectrum[j], decay_im = spectrum[N + j], gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
+        const float decay_re = spectrum[j], decay_im = spectrum[N + j];
+        const float gain_re = spectrum[2 * N + j], gain_im = spectrum[3 * N + j];
         const float by_re = OF(grad_y, j), by_im = OF(grad_y, N + j);
-        const float q_re = OF(kept, j), q_im = OF(kept, N + j), slope_re = OF(kept, 2 * N + j), slope_im = OF(kept, 3 * N + j);
+        const float q_re = OF(kept, j), q_im = OF(kept, N + j);
+        const float slope_re = OF(kept, 2 * N + j), slope_im = OF(kept, 3 * N + j);
         // The gradient by q_T: g* ∂h.
         float re = gain_re * by_re + gain_im * by_im, im = gain_re * by_im - gain_im * by_re;
         OF(scratch, j) = slope_re * re + slope_im * im;

@@ -1,7 +1,7 @@
-// Fast weights read by one query: S_N q with S ← S (diag(a) − Σ e bᵀ) + Σ v kᵀ for each block of BLOCK pairs, from the last block to the
-// first with q alone, as in fast_weights.rs. Keys k, e and b (T, D) and values v (T, M), of which the first N are read, a (T, A); with
-// A = 0 a constant. b = k unless APART; v = 1 unless VALUED. One thread a sequence: a pair costs some D + M operations.
-// kept: q before each block (BLOCKS, D).
+// Fast weights read by one query: S_N q with S ← S (diag(a) − Σ e bᵀ) + Σ v kᵀ for each block of BLOCK pairs, from the
+// last block to the first with q alone, as in fast_weights.rs. Keys k, e and b (T, D) and values v (T, M), of which the
+// first N are read, a (T, A); with A = 0 a constant. b = k unless APART; v = 1 unless VALUED. One thread a sequence: a
+// pair costs some D + M operations. kept: q before each block (BLOCKS, D).
 
 struct FastWeights {
     const float *keys, *values, *e, *b, *decay;
@@ -46,9 +46,10 @@ struct FastWeightGrads {
 };
 
 // T tokens. Those that are not read, and decays that are not the first of a block, get gradients of zero.
-template <int KEYS, int VALUES, int QUERY, int E, int B, int DECAY, int T, int N, int D, int M, int A, int BLOCK, bool ERASES, bool APART,
-          bool VALUED>
-DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, const float *grad_y, FastWeightGrads to) {
+template <int KEYS, int VALUES, int QUERY, int E, int B, int DECAY, int T, int N, int D, int M, int A, int BLOCK,
+          bool ERASES, bool APART, bool VALUED>
+DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, const float *grad_y,
+                                  FastWeightGrads to) {
     EACH(one, 1) {
         float grad[D] = {0.0f}, after[D];
         for (int block = 0; block < up(N, BLOCK); ++block) {

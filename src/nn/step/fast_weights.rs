@@ -2,9 +2,9 @@
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | `keys` k, `values` v | what is written: + v kᵀ; without values every v is the number 1 | (B, ≥ N, n), (B, ≥ N, m) |
+//! | `keys` k, `values` v | what is written: + v kᵀ; without values every v is 1 | (B, ≥ N, n), (B, ≥ N, m) |
 //! | `erase` e, b | what is taken away: − (S e) bᵀ; b = k in the delta rule | (B, ≥ N, n) |
-//! | `decay` a | how much is kept: a constant, or one number of each token for all columns or for each | (B, ≥ N, 1 or n) |
+//! | `decay` a | how much is kept: a constant, or of each token one number or one a column | (B, ≥ N, 1 or n) |
 //! | `query` q | what is asked | (B, 1, n) |
 //! | S | the fast weights | (m, n) |
 //!

@@ -9,7 +9,7 @@ use multiversion::multiversion;
 use super::row::{plus_row, times_row};
 use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
-use crate::simd::{LANES, Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
+use crate::simd::{LANES, Lane, ZERO, each, lanewise, plus, plus_product, plus_scaled, total};
 
 /// ε.
 const EPSILON: f32 = 1e-5;
@@ -68,7 +68,7 @@ fn moments(token: &[Lane]) -> (Lane, Lane) {
         lanewise();
         (0..LANES).for_each(|l| square[l] += share * (x[l] - mean[l]) * (x[l] - mean[l]));
     }
-    (mean, std::array::from_fn(|l| 1.0 / (square[l] + EPSILON).sqrt()))
+    (mean, each(|l| 1.0 / (square[l] + EPSILON).sqrt()))
 }
 
 /// Writes the normalised tokens to `out`.
@@ -78,7 +78,7 @@ fn forward(tokens: &[Lane], gain: &[f32], bias: &[f32], out: &mut [Lane]) {
         let (mean, inverse) = moments(token);
         for (((x, out), gain), bias) in token.iter().zip(out).zip(gain).zip(bias) {
             lanewise();
-            *out = std::array::from_fn(|l| gain * ((x[l] - mean[l]) * inverse[l]) + bias);
+            *out = each(|l| gain * ((x[l] - mean[l]) * inverse[l]) + bias);
         }
     }
 }
@@ -106,16 +106,16 @@ fn backward(
             token.iter().zip(&mut normal).zip(grad_out).zip(gain).zip(&mut sums)
         {
             lanewise();
-            let (unit, scale): (Lane, f32) = (std::array::from_fn(|l| (x[l] - mean[l]) * inverse[l]), share * gain);
+            let (unit, scale): (Lane, f32) = (each(|l| (x[l] - mean[l]) * inverse[l]), share * gain);
             *normal = unit;
             *grad_gain = plus_product(grad_gain, grad, &unit);
             *grad_bias = plus(grad_bias, grad);
             level = plus_scaled(&level, scale, grad);
-            along = std::array::from_fn(|l| along[l] + scale * grad[l] * unit[l]);
+            along = each(|l| along[l] + scale * grad[l] * unit[l]);
         }
         for (((grad_token, normal), grad), gain) in grad_token.iter_mut().zip(&normal).zip(grad_out).zip(gain) {
             lanewise();
-            let grad_unit: Lane = std::array::from_fn(|l| gain * grad[l] - level[l] - along[l] * normal[l]);
+            let grad_unit: Lane = each(|l| gain * grad[l] - level[l] - along[l] * normal[l]);
             *grad_token = plus_product(grad_token, &inverse, &grad_unit);
         }
     }

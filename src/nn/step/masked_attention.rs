@@ -12,7 +12,7 @@ use super::selective_scan::{Scan, head_expansion};
 use super::{Grads, NodeId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, rows_times, slice};
 use crate::simd::math::exp;
-use crate::simd::{Buffer, LANES, Lane, ZERO, lanewise, plus_product, plus_scaled, product, total};
+use crate::simd::{Buffer, LANES, Lane, ZERO, each, lanewise, plus_product, plus_scaled, product, total};
 
 #[derive(Clone, Debug)]
 pub struct MaskedAttention(pub Scan);
@@ -95,7 +95,7 @@ impl<'a> Heads<'a> {
         let mut sums = Buffer::zeros(delta.len());
         sums.copy_from_slice(delta);
         for at in heads..sums.len() {
-            sums[at] = std::array::from_fn(|l| sums[at][l] + sums[at - heads][l]);
+            sums[at] = each(|l| sums[at][l] + sums[at - heads][l]);
         }
         let (each, skipped) = (x.len() / length / heads, (b.len() - c.len()) / states);
         Self { scanned, heads, each, states, length, skipped, sums }
@@ -117,7 +117,7 @@ impl<'a> Heads<'a> {
     #[inline(always)]
     fn mask(&self, head: usize, a: f32, (t, s): (usize, usize)) -> Lane {
         let (to, from) = (&self.sums[t * self.heads + head], &self.sums[s * self.heads + head]);
-        std::array::from_fn(|l| exp(a * (to[l] - from[l])))
+        each(|l| exp(a * (to[l] - from[l])))
     }
 
     /// Where the channels of a head lie, of token `t`.

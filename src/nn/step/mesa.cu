@@ -1,6 +1,6 @@
-// The mesa layer: ŷ = Σ v (k · z) with z from STEPS iterations of conjugate gradients for (Σ k kᵀ + diag(λ)) z = q, λ = exp(l) + floor;
-// keys k (T, D), values v (T, M), of which the first N are read. One thread a sequence, in double precision, as mesa.rs.
-// scratch: ∂l of each sequence (D).
+// The mesa layer: ŷ = Σ v (k · z) with z from STEPS iterations of conjugate gradients for (Σ k kᵀ + diag(λ)) z = q, λ =
+// exp(l) + floor; keys k (T, D), values v (T, M), of which the first N are read. One thread a sequence, in double
+// precision, as mesa.rs. scratch: ∂l of each sequence (D).
 
 constexpr double MESA_TINY = 1e-30;
 
@@ -17,7 +17,8 @@ DEVICE void mesa_image(Id id, const float *keys, const double *penalty, const do
 
 // Of every iteration p, the image of p, and r after it, (STEPS, 3, D), and r·r before it, p·u, α and β, (STEPS, 4).
 template <int N, int D, int STEPS>
-DEVICE void mesa_solve(Id id, const float *keys, const double *penalty, const float *query, double *z, double *vectors, double *numbers) {
+DEVICE void mesa_solve(Id id, const float *keys, const double *penalty, const float *query, double *z,
+                       double *vectors, double *numbers) {
     double square = 0.0, p[D], rest[D];
     for (int i = 0; i < D; ++i) {
         z[i] = 0.0;
@@ -45,7 +46,8 @@ DEVICE void mesa_solve(Id id, const float *keys, const double *penalty, const fl
 }
 
 template <int N, int D, int M, int STEPS>
-DEVICE void mesa_forward(Id id, const float *keys, const float *values, const float *query, const float *log, float floor, float *y) {
+DEVICE void mesa_forward(Id id, const float *keys, const float *values, const float *query, const float *log,
+                         float floor, float *y) {
     EACH(one, 1) {
         double penalty[D], z[D], vectors[STEPS * 3 * D], numbers[STEPS * 4], sums[M] = {0.0};
         for (int i = 0; i < D; ++i) penalty[i] = expf(log[i]) + floor;
@@ -60,10 +62,12 @@ DEVICE void mesa_forward(Id id, const float *keys, const float *values, const fl
 }
 
 template <int KEYS, int VALUES, int QUERY, int T, int N, int D, int M, int STEPS>
-DEVICE void mesa_backward(Id id, const float *keys, const float *values, const float *query, const float *log, float floor,
-                          const float *grad_y, float *grad_keys, float *grad_values, float *grad_query, float *scratch) {
+DEVICE void mesa_backward(Id id, const float *keys, const float *values, const float *query, const float *log,
+                          float floor, const float *grad_y, float *grad_keys, float *grad_values, float *grad_query,
+                          float *scratch) {
     EACH(one, 1) {
-        double penalty[D], z[D], vectors[STEPS * 3 * D], numbers[STEPS * 4], by_keys[T * D] = {0.0}, by_solution[D] = {0.0};
+        double penalty[D], z[D], vectors[STEPS * 3 * D], numbers[STEPS * 4];
+        double by_keys[T * D] = {0.0}, by_solution[D] = {0.0};
         double by_penalty[D] = {0.0};
         for (int i = 0; i < D; ++i) penalty[i] = expf(log[i]) + floor;
         mesa_solve<N, D, STEPS>(id, keys, penalty, query, z, vectors, numbers);

@@ -1,6 +1,7 @@
-// A recurrent layer of U units: a cell reads one token after the other. Each gate reads x_t W + c + h_{t−1} U, or what the cell
-// reads in place of h. kept: the gates (GATES, T, U), which the backward pass turns into the gradients by what they were made
-// of; then h_t (T, U); then, of a GRU r ⊙ h_{t−1}, of an LSTM c_t (T, U). scratch: what goes back to the token before (U).
+// A recurrent layer of U units: a cell reads one token after the other. Each gate reads x_t W + c + h_{t−1} U, or what
+// the cell reads in place of h. kept: the gates (GATES, T, U), which the backward pass turns into the gradients by what
+// they were made of; then h_t (T, U); then, of a GRU r ⊙ h_{t−1}, of an LSTM c_t (T, U). scratch: what goes back to the
+// token before (U).
 
 enum Cell { RNN, GRU, LSTM };
 
@@ -29,7 +30,8 @@ DEVICE void recurrent_forward(Id id, Recurrent weights, float *kept, int t) {
         float sum[GATES];
 #pragma unroll
         for (int g = 0; g < GATES; ++g)
-            sum[g] = OF(kept, (g * T + t) * U + i) + (t > 0 && !(CELL == GRU && g == 2) ? row_times<U>(id, before, weights.past[g], i) : 0.0f);
+            sum[g] = OF(kept, (g * T + t) * U + i)
+                + (t > 0 && !(CELL == GRU && g == 2) ? row_times<U>(id, before, weights.past[g], i) : 0.0f);
         if (CELL == RNN) OF(h, t * U + i) = tanhf(sum[0]);
         if (CELL == GRU) {
             const float update = sigmoid(sum[0]), reset = sigmoid(sum[1 % GATES]);
@@ -38,7 +40,8 @@ DEVICE void recurrent_forward(Id id, Recurrent weights, float *kept, int t) {
             OF(extra, t * U + i) = t > 0 ? reset * OF(before, i) : 0.0f;
         }
         if (CELL == LSTM) {
-            const float input = sigmoid(sum[0]), forget = sigmoid(sum[1 % GATES]), output = sigmoid(sum[2 % GATES]), made = tanhf(sum[3 % GATES]);
+            const float input = sigmoid(sum[0]), forget = sigmoid(sum[1 % GATES]);
+            const float output = sigmoid(sum[2 % GATES]), made = tanhf(sum[3 % GATES]);
             const float c = input * made + (t > 0 ? forget * OF(extra, (t - 1) * U + i) : 0.0f);
             OF(kept, t * U + i) = input;
             OF(kept, (T + t) * U + i) = forget;
@@ -62,7 +65,8 @@ DEVICE void recurrent_candidate(Id id, Recurrent weights, float *kept, int t) {
     }
 }
 
-// From ∂h_t, which the gates of token t + 1 and the answers make, to the gradients by what the gates of token t were made of.
+// From ∂h_t, which the gates of token t + 1 and the answers make, to the gradients by what the gates of token t were
+// made of.
 template <int CELL, int M, int T, int U>
 DEVICE void recurrent_backward(Id id, Recurrent weights, float *kept, const float *grad_y, float *scratch, int t) {
     constexpr int GATES = gates_of(CELL);
@@ -72,19 +76,23 @@ DEVICE void recurrent_backward(Id id, Recurrent weights, float *kept, const floa
         float slope = t >= T - M ? OF(grad_y, (t - T + M) * U + i) : 0.0f;
         if (!is_last) {
 #pragma unroll
-            for (int g = 0; g < GATES; ++g)
-                if (!(CELL == GRU && g == 2)) slope += row_times<U>(id, kept + (g * T + t + 1) * U * LANES, weights.turned[g], i);
+            for (int g = 0; g < GATES; ++g) {
+                if (CELL == GRU && g == 2) continue;
+                slope += row_times<U>(id, kept + (g * T + t + 1) * U * LANES, weights.turned[g], i);
+            }
             if (CELL == GRU) slope += OF(scratch, i);
         }
         if (CELL == RNN) OF(kept, t * U + i) = slope * (1.0f - OF(h, t * U + i) * OF(h, t * U + i));
         if (CELL == GRU) {
-            const float update = OF(kept, t * U + i), made = OF(kept, (2 * T + t) * U + i), before = t > 0 ? OF(h, (t - 1) * U + i) : 0.0f;
+            const float update = OF(kept, t * U + i), made = OF(kept, (2 * T + t) * U + i);
+            const float before = t > 0 ? OF(h, (t - 1) * U + i) : 0.0f;
             OF(kept, t * U + i) = slope * (before - made) * update * (1.0f - update);
             OF(kept, (2 * T + t) * U + i) = slope * (1.0f - update) * (1.0f - made * made);
             OF(scratch, i) = slope * update;
         }
         if (CELL == LSTM) {
-            const float input = OF(kept, t * U + i), forget = OF(kept, (T + t) * U + i), output = OF(kept, (2 * T + t) * U + i), made = OF(kept, (3 * T + t) * U + i);
+            const float input = OF(kept, t * U + i), forget = OF(kept, (T + t) * U + i);
+            const float output = OF(kept, (2 * T + t) * U + i), made = OF(kept, (3 * T + t) * U + i);
             const float bent = tanhf(OF(extra, t * U + i)), before = t > 0 ? OF(extra, (t - 1) * U + i) : 0.0f;
             const float by_c = (is_last ? 0.0f : OF(scratch, i)) + slope * output * (1.0f - bent * bent);
             OF(kept, (2 * T + t) * U + i) = slope * bent * output * (1.0f - output);

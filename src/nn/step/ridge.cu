@@ -1,6 +1,6 @@
-// Ridge regression solved inside: ŷ = Σ_t (x_t · z) y_t with (Σ x xᵀ + λ I) z = x_q, λ = exp(l) + FLOOR; tokens (N + 1, D + O), the
-// query last; l a weight. z is refined once, z = z₀ + M (x_q − A z₀) with M = A⁻¹ and z₀ = M x_q held fixed, as in solve.rs.
-// kept: A (D, D), M (D, D), z₀ (D), z (D); scratch: ∂z (D), and ∂l of each sequence (1).
+// Ridge regression solved inside: ŷ = Σ_t (x_t · z) y_t with (Σ x xᵀ + λ I) z = x_q, λ = exp(l) + FLOOR; tokens (N + 1,
+// D + O), the query last; l a weight. z is refined once, z = z₀ + M (x_q − A z₀) with M = A⁻¹ and z₀ = M x_q held
+// fixed, as in solve.rs. kept: A (D, D), M (D, D), z₀ (D), z (D); scratch: ∂z (D), and ∂l of each sequence (1).
 
 template <int N, int D, int O>
 DEVICE void ridge_curvature(Id id, const float *x, const float *log, float *kept, float floor) {

@@ -7,7 +7,7 @@ use multiversion::multiversion;
 use super::combine::add;
 use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3};
-use crate::simd::{LANES, Lane, ZERO, each, lanewise, plus_product, plus_scaled, total};
+use crate::simd::{Lane, ZERO, each, lanewise, plus, plus_product, plus_scaled, total};
 
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -152,7 +152,8 @@ pub fn grad_added_row(grad_out: &[Lane], grad_row: &mut [f32]) {
     for (e, grad) in grad_row.iter_mut().enumerate() {
         let mut sum = ZERO;
         for grad_out in grad_out.iter().skip(e).step_by(width) {
-            (0..LANES).for_each(|l| sum[l] += grad_out[l]);
+            lanewise();
+            sum = plus(&sum, grad_out);
         }
         *grad += total(&sum);
     }

@@ -1,5 +1,5 @@
-// Every vector x_t (T, D) times a factor of its squared length s and its rate β_t: β, β/s, β/(1 + β s), 1/√s or 1/max(|β|, 1), with
-// SCALE_EPSILON added to an s that divides. One thread a token.
+// Every vector x_t (T, D) times a factor of its squared length s and its rate β_t: β, β/s, β/(1 + β s), 1/√s or
+// 1/max(|β|, 1), with SCALE_EPSILON added to an s that divides. One thread a token.
 
 enum VectorScale { RATE, NORMALISED, IMPLICIT, UNIT_LENGTH, NORMALISER };
 constexpr float SCALE_EPSILON = 1e-6f;
@@ -33,7 +33,8 @@ DEVICE void scale_vectors_forward(Id id, const float *x, const float *rates, flo
 }
 
 template <int X, int RATES, int SCALE, int T, int D>
-DEVICE void scale_vectors_backward(Id id, const float *x, const float *rates, const float *grad_y, float *grad_x, float *grad_rates) {
+DEVICE void scale_vectors_backward(Id id, const float *x, const float *rates, const float *grad_y, float *grad_x,
+                                   float *grad_rates) {
     EACH(t, T) {
         float square = 0.0f, along = 0.0f;
         for (int i = 0; i < D; ++i) {
@@ -42,7 +43,8 @@ DEVICE void scale_vectors_backward(Id id, const float *x, const float *rates, co
         }
         const ScaleFactor factor = scale_factor<SCALE>(square, SCALE == UNIT_LENGTH ? 0.0f : OF(rates, t));
         for (int i = 0; i < D; ++i) {
-            const float part = factor.value * OF(grad_y, t * D + i) + 2.0f * factor.by_square * along * OF(x, t * D + i);
+            const float part = factor.value * OF(grad_y, t * D + i)
+                + 2.0f * factor.by_square * along * OF(x, t * D + i);
             put<X>(OF(grad_x, t * D + i), part);
         }
         if (SCALE != UNIT_LENGTH) put<RATES>(OF(grad_rates, t), factor.by_rate * along);

@@ -1,9 +1,9 @@
 // A linear recurrence whose decay, input and readout depend on the token, in channels or in heads of channels:
 // h_t[e, n] = exp(Δ_t A) h_{t−1}[e, n] + Δ_t B_t[n] x_t[e]; y_t[e] = Σ_n C_t[n] h_t[e, n] for the last M of T tokens.
 //
-// Channels (HEADS = 0): Δ (T, E), A (E, N). Heads: Δ (T, HEADS), A (HEADS), and the E channels belong to the heads in order.
-// x (T, E), B (T, N), C (M, N). kept: all h, (T, E, N); the backward pass writes ∂h over them. scratch: ∂A of each channel,
-// (E, N), or of each channel and all its states, (E); in heads also ∂Δ by channel, (T, E).
+// Channels (HEADS = 0): Δ (T, E), A (E, N). Heads: Δ (T, HEADS), A (HEADS), and the E channels belong to the heads in
+// order. x (T, E), B (T, N), C (M, N). kept: all h, (T, E, N); the backward pass writes ∂h over them. scratch: ∂A of
+// each channel, (E, N), or of each channel and all its states, (E); in heads also ∂Δ by channel, (T, E).
 
 // States that a thread carries at a time.
 constexpr int AT_ONCE = 8;
@@ -19,7 +19,8 @@ DEVICE float rate_of(const float *rate, int e, int n) {
 }
 
 template <int T, int E, int N, int HEADS>
-DEVICE void selective_states(Id id, const float *delta, const float *x, const float *write, const float *rate, float *kept) {
+DEVICE void selective_states(Id id, const float *delta, const float *x, const float *write, const float *rate,
+                             float *kept) {
     EACH(item, E * N) {
         const int e = item / N, n = item % N;
         const float a = rate_of<E, N, HEADS>(rate, e, n);
@@ -58,7 +59,8 @@ DEVICE void selective_grad_read(Id id, const float *kept, const float *grad_y, f
 
 // Backwards through time, a channel a thread: ∂x and ∂Δ, ∂A, and ∂h in place of h.
 template <int MODE_DELTA, int MODE_X, int M, int T, int E, int N, int HEADS>
-DEVICE void selective_grad_states(Id id, const float *delta, const float *x, const float *write, const float *read, const float *rate,
+DEVICE void selective_grad_states(Id id, const float *delta, const float *x, const float *write, const float *read,
+                                  const float *rate,
                                   float *kept, const float *grad_y, float *grad_delta, float *grad_x, float *scratch) {
     EACH(e, E) {
         float whole = 0.0f;  // ∂A over all states

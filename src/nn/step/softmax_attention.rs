@@ -15,7 +15,7 @@ use multiversion::multiversion;
 use super::{Grads, NodeId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::math::exp;
-use crate::simd::{LANES, Lane, ZERO, add_product, lanewise, plus_product};
+use crate::simd::{LANES, Lane, ZERO, add_product, each, lanewise, plus_product};
 
 /// The definition: the attention matrix (T, T) of one head, from its queries and keys, each (T, w).
 pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32> {
@@ -135,7 +135,7 @@ fn weigh(query: &[Lane], keys: &[Lane], (heads, head): (Heads, usize), row: &mut
             sum[l] += score[l];
         }
     }
-    let share: Lane = std::array::from_fn(|l| 1.0 / sum[l]);
+    let share: Lane = each(|l| 1.0 / sum[l]);
     for score in row.iter_mut() {
         lanewise();
         (0..LANES).for_each(|l| score[l] *= share[l]);

@@ -1,5 +1,6 @@
-// The window recurrence of the GD-SSM: S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t with X_t the W rows of x from window_stride(W) t on (from 0), N windows.
-// x (·, D), Λ (D, D), Q (W, W), D "pick" (W). kept: S_N (D, D), then R_N = ∂S_N/∂Λ (D, D), with R_t = Λ ⊙ R_{t−1} + S_{t−1}.
+// The window recurrence of the GD-SSM: S_t = Λ ⊙ S_{t−1} + X_tᵀ Q X_t with X_t the W rows of x from window_stride(W) t
+// on (from 0), N windows. x (·, D), Λ (D, D), Q (W, W), D "pick" (W). kept: S_N (D, D), then R_N = ∂S_N/∂Λ (D, D), with
+// R_t = Λ ⊙ R_{t−1} + S_{t−1}.
 
 // Tokens from the start of one window to that of the next; windows of two or three share a token with the next.
 constexpr int window_stride(int w) { return w == 3 ? 2 : 1; }
@@ -229,7 +230,8 @@ DEVICE float window_grad_token(Id id, const float *mix, const float *right, cons
 }
 
 template <int MODE, int W, int N, int D>
-DEVICE void window_grad_x(Id id, const float *mix, const float *pick, const float *right, const float *left, const float *grad_asked, float *grad_x) {
+DEVICE void window_grad_x(Id id, const float *mix, const float *pick, const float *right, const float *left,
+                          const float *grad_asked, float *grad_x) {
     if (MODE == NONE) return;
     constexpr int LAST = window_stride(W) * (N - 1);
     EACH(item, (LAST + W) * D) {
@@ -240,7 +242,8 @@ DEVICE void window_grad_x(Id id, const float *mix, const float *pick, const floa
     }
 }
 
-// The recurrence as a layer, with windows of three: its last state answers at every window, at the token y_{t+1}; x (2N+2, D), window 0 is (0, 0, x₁).
+// The recurrence as a layer, with windows of three: its last state answers at every window, at the token y_{t+1}; x
+// (2N+2, D), window 0 is (0, 0, x₁).
 
 // Number j of X_tᵀ pick for t = 0 … N.
 template <int D>
@@ -268,7 +271,9 @@ template <int N, int D>
 DEVICE void window_layer_grad_state(Id id, const float *x, const float *pick, const float *grad_y, float *grad_state) {
     EACH(item, D * D) {
         float sum = 0.0f;
-        for (int t = 0; t <= N; ++t) sum += OF(grad_y, (2 * t + 1) * D + item / D) * window_asked_at<D>(id, x, pick, t, item % D);
+        for (int t = 0; t <= N; ++t) {
+            sum += OF(grad_y, (2 * t + 1) * D + item / D) * window_asked_at<D>(id, x, pick, t, item % D);
+        }
         OF(grad_state, item) = sum;
     }
 }
@@ -296,7 +301,8 @@ DEVICE void window_layer_sum_pick(Id id, const float *x, const float *grad_asked
 }
 
 template <int MODE, int N, int D>
-DEVICE void window_layer_grad_x(Id id, const float *mix, const float *pick, const float *right, const float *left, const float *grad_asked, float *grad_x) {
+DEVICE void window_layer_grad_x(Id id, const float *mix, const float *pick, const float *right, const float *left,
+                                const float *grad_asked, float *grad_x) {
     if (MODE == NONE) return;
     EACH(item, (2 * N + 2) * D) {
         const int token = item / D, i = item % D;

@@ -15,7 +15,8 @@
 //! with ∂answer.
 //!
 //! Without S_N, as Σ_t Σ_a X_t[a] ⊙ Λ^{N−t} (q ⊙ (Q X_t)[a]), the answer takes 3 multiplications instead of 4 for
-//! each t, i and j with w = 3. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs S_N.
+//! each t, i and j with w = 3. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs
+//! S_N.
 
 mod portable;
 mod sums;
@@ -304,7 +305,7 @@ pub fn back_through_windows(
         }
         for (s, k) in grad_state.iter_mut().zip(weights.decay) {
             lanewise();
-            *s = s.map(|value| k * value);
+            *s = each(|l| k * s[l]);
         }
     }
     let sums = grad_mix.into_iter().flatten().zip(&mix_sums);

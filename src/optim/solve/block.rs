@@ -189,7 +189,7 @@ impl Block {
     }
 
     /// The answers where a few entries are 1, less those where the block is zero. An unknown of a read-out is tried at
-    /// a different output each, so that one pass tells of as many as there are outputs.
+    /// a different output each, so that one pass measures as many as there are outputs.
     fn by_entries<D: Device, N: Net<D> + Clone>(
         &self,
         net: &N,

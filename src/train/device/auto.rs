@@ -74,7 +74,7 @@ pub fn start(
     let trial = Arc::new(with_batch(preset, TRIAL_BATCH));
     let share = trial.train.batch as f64 / preset.train.batch as f64;
     let cpu_speed = share * speed(&mut *start(OpenDevice::Cpu, &trial)?.run, &trial)?;
-    let note = verdict(&name, gpu_speed, cpu_speed);
+    let note = comparison(&name, gpu_speed, cpu_speed);
     Ok(match gpu_speed >= cpu_speed {
         true => started(name, gpu, Some(note)),
         false => {
@@ -108,7 +108,7 @@ fn with_batch(preset: &Preset, most: usize) -> Preset {
 }
 
 /// Why the faster device is chosen, in a line.
-fn verdict(gpu: &str, gpu_speed: f64, cpu_speed: f64) -> String {
+fn comparison(gpu: &str, gpu_speed: f64, cpu_speed: f64) -> String {
     let (gpu_text, cpu_text) = (grouped(gpu_speed), grouped(cpu_speed));
     match gpu_speed >= cpu_speed {
         true => format!("{gpu}: {gpu_text} steps/s, against {cpu_text} on cpu"),
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn the_faster_device_is_named_first_with_both_speeds() {
-        assert_eq!(verdict("cuda:0", 9_012.0, 18_340.0), "cpu: 18,000 steps/s, against 9,000 on cuda:0");
-        assert_eq!(verdict("cuda:1", 99_801.0, 18_340.0), "cuda:1: 100,000 steps/s, against 18,000 on cpu");
-        assert_eq!(verdict("cuda:0", 5.0, 5.0), "cuda:0: 5.0 steps/s, against 5.0 on cpu");
+        assert_eq!(comparison("cuda:0", 9_012.0, 18_340.0), "cpu: 18,000 steps/s, against 9,000 on cuda:0");
+        assert_eq!(comparison("cuda:1", 99_801.0, 18_340.0), "cuda:1: 100,000 steps/s, against 18,000 on cpu");
+        assert_eq!(comparison("cuda:0", 5.0, 5.0), "cuda:0: 5.0 steps/s, against 5.0 on cpu");
     }
 
     #[test]

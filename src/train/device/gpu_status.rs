@@ -12,7 +12,7 @@ pub struct GpuStatus {
     /// Bytes of memory.
     pub total: u64,
     /// The share of the last second or less in which the GPU computed, in percent. `None` for a slice, whose load NVML
-    /// does not tell.
+    /// does not report.
     pub busy: Option<u32>,
 }
 
@@ -127,7 +127,7 @@ mod nvml {
         visible::most_free(counted_by_cuda().iter().map(free))
     }
 
-    /// The number of the visible GPU with the most free memory, as far as NVML tells without CUDA.
+    /// The number of the visible GPU with the most free memory, as far as NVML reports it without CUDA.
     pub fn most_free_listed() -> usize {
         let Ok(library) = Nvml::init() else { return 0 };
         visible::most_free(as_visible(&listed(&library)).iter().map(|gpu| gpu.free))

@@ -35,8 +35,15 @@ pub struct Measured<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClaimChecks {
     pub checks: Vec<ClaimCheck>,
-    /// The loss on all held-out tasks; `None` if no claim is about them at this step.
-    pub loss: Option<f64>,
+    /// Of the weights on all held-out tasks; `None` if no claim is about them at this step.
+    pub measurement: Option<Measurement>,
+}
+
+impl ClaimChecks {
+    /// The loss on all held-out tasks, where it was measured.
+    pub fn loss(&self) -> Option<f64> {
+        self.measurement.as_ref().map(|measurement| measurement.eval_loss)
+    }
 }
 
 impl ClaimCheck {

@@ -294,8 +294,8 @@ fn prior(task: &Task) -> Prior {
     let unknown =
         Prior { shape, loss, weight_scale: None, noise: 0.0, drift: 0.0, moments: None, distractors: 0, field: None };
     match task {
-        // With noise that has a memory, or weights that drifted in an order that is lost, ridge and the Kalman filter are
-        // learners like others, and no posterior means.
+        // With noise that has a memory, or weights that drifted in an order that is lost, ridge and the Kalman filter
+        // are learners like others, and no posterior means.
         Task::Linear(linear) => Prior {
             weight_scale: Some(linear.weight_scale)
                 .filter(|_| linear.noise_correlation == 0.0 && !(linear.shuffled && linear.drift > 0.0)),

@@ -1,4 +1,5 @@
-//! Linear probes: which iterates of the textbook algorithms can be read linearly out of each layer's token of the query.
+//! Linear probes: which iterates of the textbook algorithms can be read linearly out of each layer's token of the
+//! query.
 //!
 //! For each layer and each algorithm, the algorithm's answers to the queries are regressed on the query's token after
 //! that layer, over one half of the tasks, by ridge regression. R² is the share of their variance that the fitted map

@@ -15,7 +15,7 @@ pub const NEAR: f64 = 0.15;
 /// References differ in distance if the difference exceeds so many standard errors.
 const ERRORS: f64 = 2.0;
 
-/// Of the references that a task tells apart, the best learner: the Kalman filter where weights drift, ridge where
+/// Of the references that differ on a task, the best learner: the Kalman filter where weights drift, ridge where
 /// targets are noisy, else least squares. `None` where none of them is defined.
 pub fn best_learner(distinct: impl Iterator<Item = Reference> + Clone) -> Option<Reference> {
     let best = [Reference::Kalman, Reference::Ridge, Reference::LeastSquares];

@@ -76,7 +76,7 @@ impl Experiment {
                 sets.push(&claim.set);
             }
         }
-        let (mut checks, mut loss) = (Vec::new(), None);
+        let mut all = ClaimChecks::default();
         for set in sets {
             let settings = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
             let mut shifted;
@@ -88,9 +88,6 @@ impl Experiment {
                 &mut shifted
             };
             let measurement = experiment.measure_unrecorded(Scope::All)?;
-            if set.is_empty() {
-                loss = Some(measurement.eval_loss);
-            }
             let claims = || due().filter(|claim| claim.set == *set && claim.other_preset().is_none());
             let probed = claims().any(|claim| matches!(claim.measure, Quantity::LinearProbe { .. }));
             let probes = if probed { experiment.linear_probes()? } else { None };
@@ -104,9 +101,12 @@ impl Experiment {
                 probes: probes.as_ref(),
                 attention_form: attention_form.as_ref(),
             };
-            checks.extend(claims().map(|claim| ClaimCheck::new(claim, measured)));
+            all.checks.extend(claims().map(|claim| ClaimCheck::new(claim, measured)));
+            if set.is_empty() {
+                all.measurement = Some(measurement);
+            }
         }
-        Ok(ClaimChecks { checks, loss })
+        Ok(all)
     }
 
     /// Loss of the present weights on the batch that the next step will train on.

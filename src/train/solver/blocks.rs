@@ -35,8 +35,8 @@ impl Blocks {
             let (unknowns, _) = Self::size(block, preset.task.objective());
             ensure!(
                 unknowns <= MOST_UNKNOWNS,
-                "train.optimiser: Solve would solve for {unknowns} unknowns of {} at once, with a matrix of their number \
-                 squared: at most {MOST_UNKNOWNS}; make the model smaller, or give Adam",
+                "train.optimiser: Solve would solve for {unknowns} unknowns of {} at once, with a matrix of their \
+                 number squared: at most {MOST_UNKNOWNS}; make the model smaller, or give Adam",
                 block.name()
             );
         }

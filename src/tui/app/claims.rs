@@ -1,4 +1,5 @@
-//! The claims of the run in the lab: how many have held, whether some are being checked, and when they come to the front.
+//! The claims of the run in the lab: how many have held, whether some are being checked, and when they come to the
+//! front.
 
 use super::Lab;
 use crate::tui::pane::{Corner, Pane};

@@ -77,7 +77,7 @@ impl KeptRun {
         })
     }
 
-    /// What tells it from other runs.
+    /// What distinguishes it from other runs.
     pub fn words(&self) -> Vec<String> {
         words(&self.name, self.seed, self.overrides.as_deref())
     }
@@ -162,13 +162,13 @@ impl Lab {
         let (mut runs, mut words): (Vec<_>, Vec<_>) = live.chain(kept).unzip();
         words.push(own);
         let histories = runs.iter().map(|run| run.history).chain([&self.history]);
-        let mut names = names(&told_apart(&words, histories));
+        let mut names = names(&distinguished(&words, histories));
         let name = names.pop().unwrap_or_default();
         runs.iter_mut().zip(names).for_each(|(run, name)| run.name = name);
         (runs, name)
     }
 
-    /// What tells this run from others; `None` until it is open.
+    /// What distinguishes this run from others; `None` until it is open.
     fn words(&self) -> Option<Vec<String>> {
         let opened = self.opened.as_ref()?;
         Some(words(&opened.name, opened.seed, self.overrides.as_deref()))
@@ -245,7 +245,7 @@ impl Lab {
 
 /// The words of runs; those that have the same words as another one, with the factor on their learning rate too, where
 /// it was changed by hand.
-fn told_apart<'a>(words: &[Vec<String>], histories: impl Iterator<Item = &'a History>) -> Vec<Vec<String>> {
+fn distinguished<'a>(words: &[Vec<String>], histories: impl Iterator<Item = &'a History>) -> Vec<Vec<String>> {
     let shared = |own: &Vec<String>| words.iter().filter(|other| *other == own).count() > 1;
     let lr = |own: &Vec<String>, history: &History| {
         let last = history.lr_changes.last().filter(|_| shared(own));

@@ -25,7 +25,7 @@ pub enum LessonPhase {
     Exploring,
 }
 
-/// The caption of a stage, which the lab shows in place of the verdict.
+/// The caption of a stage, which the lab shows in place of its findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
     pub look_for: String,
@@ -114,7 +114,7 @@ impl LessonScreen {
         self.lesson.stages.get(self.stage)
     }
 
-    /// What the lab says in place of the verdict; `None` where it may say what it has found.
+    /// What the lab says in place of its findings; `None` where it may say what it has found.
     fn caption(&self) -> Option<Caption> {
         let stage = self.stage().filter(|_| self.phase == LessonPhase::Watching)?;
         let of = (self.stage + 1, self.lesson.stages.len());

@@ -107,7 +107,7 @@ pub fn role(reference: Reference) -> Role {
     }
 }
 
-/// The line that a reference has everywhere, for where colours cannot tell.
+/// The line that a reference has everywhere, where there are no colours.
 pub fn stroke(reference: Reference) -> Stroke {
     match group(reference) {
         Group::Descent if reference == Reference::Gd(1) => Stroke::Dashed,

@@ -170,12 +170,21 @@ fn table(learners: &[Learner], theme: Theme, width: u16) -> Vec<Line<'static>> {
     // The curves are of fewer tasks, since each of their points costs a forward pass.
     let (columns, loss) = if width >= WIDE { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
     let theory = if width >= WITH_THEORY { 10 } else { 0 };
-    let head = format!("{:<16}{loss:>a$}{:>t$.t$}{:>b$}", "", "theory", "flops a query", a = columns.0, t = theory, b = columns.1);
+    let head = format!(
+        "{:<16}{loss:>a$}{:>t$.t$}{:>b$}",
+        "",
+        "theory",
+        "flops a query",
+        a = columns.0,
+        t = theory,
+        b = columns.1
+    );
     let mut lines = vec![Line::styled(head, theme.muted())];
     lines.extend(learners.iter().map(|learner| {
         let flops = learner.flops.map_or_else(String::new, count);
         let digits = |loss: f64| significant(loss, if loss < 1e-4 { 1 } else { 4 });
-        let (loss, expected) = (digits(learner.loss), learner.theory.last().map_or_else(String::new, |loss| digits(*loss)));
+        let (loss, expected) =
+            (digits(learner.loss), learner.theory.last().map_or_else(String::new, |loss| digits(*loss)));
         Line::from(vec![
             Span::styled(format!("{} {:<14}", learner.mark, learner.name), learner.style),
             Span::raw(format!("{loss:>a$}{expected:>t$.t$}{flops:>b$}", a = columns.0, t = theory, b = columns.1)),

@@ -23,10 +23,10 @@ const LEAST: (u16, u16) = (30, 7);
 pub const ABOUT: &str =
     "The key C measures how the cost of a token grows with the number of pairs N in the context, of this model and of \
      the others, with logarithmic axes: the time of a training step, all tokens at once; the memory that is kept from \
-     one token to the next where tokens come one by one; and the operations of one token. Training waits for about ten \
-     seconds; C again stops. Models that cost equally lie on each other. A state of fixed size is a horizontal line, \
-     the cache of attention one that rises. Time is measured on this machine; the rest is exact. A model without a form for one token after the other, \
-     marked with *, has those of all tokens at once.";
+     one token to the next where tokens come one by one; and the operations of one token. Training waits for about \
+     ten seconds; C again stops. Models that cost equally lie on each other. A state of fixed size is a horizontal \
+     line, the cache of attention one that rises. Time is measured on this machine; the rest is exact. A model \
+     without a form for one token after the other, marked with *, has those of all tokens at once.";
 
 /// What is drawn over N.
 #[derive(Clone, Copy)]
@@ -75,8 +75,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let inside = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     let models = models(lab, theme);
     if models.is_empty() {
-        let text = "C: measure time, memory and operations of a token over the length of the context, of this \
-                    model and of others. Training waits for about ten seconds.";
+        let text = "C: measure time, memory and operations of a token over the length of the context, of this model \
+                    and of others. Training waits for about ten seconds.";
         let lines = wrap(text, usize::from(inside.width)).into_iter().map(|line| Line::styled(line, theme.muted()));
         (area.top()..area.bottom()).zip(lines).for_each(|(row, line)| {
             buffer.set_line(inside.x, row, &line, inside.width);

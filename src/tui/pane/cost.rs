@@ -1,5 +1,5 @@
-//! What each learner's loss costs: the loss against the operations per query, of the model, of the runs beside it and of
-//! the references.
+//! What each learner's loss costs: the loss against the operations per query, of the model, of the runs beside it and
+//! of the references.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -43,7 +43,10 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
             style: theme.role(labels::role(reference)),
         }
     }));
-    let lines = labels::iterations(&references.iter().map(|result| result.tuned.reference).collect::<Vec<_>>()).into_iter().map(|ladder| ladder.into_iter().map(|i| first + i).collect()).collect();
+    let lines = labels::iterations(&references.iter().map(|result| result.tuned.reference).collect::<Vec<_>>())
+        .into_iter()
+        .map(|iterates| iterates.into_iter().map(|i| first + i).collect())
+        .collect();
     let (x, y) = axes(&points);
     Scatter { x, unit: "flop", y, points: &points, lines, muted: theme.muted() }.render(area, buffer);
 }
@@ -101,7 +104,18 @@ mod tests {
 
     fn result(reference: Reference, loss: f64, flops: u64) -> ReferenceResult {
         let tuned = Tuned::plain(reference);
-        ReferenceResult { tuned, loss, loss_standard_error: 0.0, median: loss, loss_by_pairs: vec![], answers_by_pairs: vec![], expected_by_pairs: None, flops, gd_1_distance: 0.0, best_distance: None }
+        ReferenceResult {
+            tuned,
+            loss,
+            loss_standard_error: 0.0,
+            median: loss,
+            loss_by_pairs: vec![],
+            answers_by_pairs: vec![],
+            expected_by_pairs: None,
+            flops,
+            gd_1_distance: 0.0,
+            best_distance: None,
+        }
     }
 
     #[test]

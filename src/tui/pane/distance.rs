@@ -153,7 +153,13 @@ fn render_plot(lab: &Lab, measures: &[Measure], theme: Theme, area: Rect, buffer
     let traces = measures
         .iter()
         .rev()
-        .map(|m| Trace::Curve(RunCurve::new(m.series, along), if theme.colours() { Stroke::Solid } else { m.stroke }, line(&m)))
+        .map(|m| {
+            Trace::Curve(
+                RunCurve::new(m.series, along),
+                if theme.colours() { Stroke::Solid } else { m.stroke },
+                line(&m),
+            )
+        })
         .collect();
     let labels = measures.iter().filter_map(|measure| {
         let value = f64::from(super::value_at(lab, measure.series)?.mean);

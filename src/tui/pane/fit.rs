@@ -76,9 +76,8 @@ fn explained(fit: &Fit) -> String {
 fn parameters(tuned: &Tuned) -> String {
     let Tuned { eta, etas, momentum, forgetting, lambda, gamma, alpha, .. } = *tuned;
     let number = |value: f64| significant(value, 3);
-    let etas = etas.map(|etas| {
-        etas.into_iter().filter(|eta| *eta != 0.0).map(number).collect::<Vec<_>>().join(" and ")
-    });
+    let etas =
+        etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).map(number).collect::<Vec<_>>().join(" and "));
     let named = [
         ("η", eta.map(number)),
         ("η", etas),
@@ -102,9 +101,16 @@ mod tests {
     fn a_fit_is_said_in_a_sentence_with_its_parameters() {
         let plain = Tuned::plain(Reference::GdForgetting);
         let tuned = Tuned { eta: Some(1.636), forgetting: Some(0.9412), ..plain };
-        let lines = table(&[Fit { tuned, explained: 0.996_49, distance: 0.019 }], Theme::new(Depth::None, Background::Dark), 200);
+        let lines = table(
+            &[Fit { tuned, explained: 0.996_49, distance: 0.019 }],
+            Theme::new(Depth::None, Background::Dark),
+            200,
+        );
         let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
-        assert_eq!(text[0], "GD-1 forgetting explains 99.64 % of the answers' variance with η 1.64, forgetting λ 0.941.");
+        assert_eq!(
+            text[0],
+            "GD-1 forgetting explains 99.64 % of the answers' variance with η 1.64, forgetting λ 0.941."
+        );
         assert_eq!(text[3], "   99.64 %   1.9 %  GD-1 forgetting η 1.64, forgetting λ 0.941");
         let free = Tuned { etas: Some([4.0, 11.5, 0.0]), ..Tuned::plain(Reference::GdFree(2)) };
         assert_eq!(parameters(&free), "η 4.00 and 11.5");

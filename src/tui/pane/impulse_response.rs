@@ -19,10 +19,10 @@ const TEXT: u16 = 4;
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
     "The impulse response, where the inputs are samples of a signal u: the answer to a sequence in which one number \
-     is 1 and all others are 0, less that to zeros. Columns are the token of the impulse, 0 being the query, 1 the token before. A \
-     linear network answers any signal with the sum of these responses. Below stand the best linear filters of two \
-     and three tokens, u and its slope u′ apart; equal rows mean that the network has become that filter. Losses are \
-     those on the held-out signals; the backward difference is u(t) − u(t−1).";
+     is 1 and all others are 0, less that to zeros. Columns are the token of the impulse, 0 being the query, 1 the \
+     token before. A linear network answers any signal with the sum of these responses. Below stand the best linear \
+     filters of two and three tokens, u and its slope u′ apart; equal rows mean that the network has become that \
+     filter. Losses are those on the held-out signals; the backward difference is u(t) − u(t−1).";
 
 pub fn title(_lab: &Lab, _width: u16) -> String {
     "Impulse response".to_owned()
@@ -48,9 +48,8 @@ fn of_input(
     pick: fn(&Response) -> &Vec<f64>,
 ) -> impl Iterator<Item = (String, Role, &Vec<f64>)> {
     let filters = response.filters.iter();
-    let filters = filters.map(move |filter| {
-        (format!("{}-token filter", filter.tokens), Role::LeastSquares, pick(&filter.response))
-    });
+    let filters = filters
+        .map(move |filter| (format!("{}-token filter", filter.tokens), Role::LeastSquares, pick(&filter.response)));
     std::iter::once(("model".to_owned(), Role::Model, pick(&response.model))).chain(filters)
 }
 
@@ -111,7 +110,8 @@ fn header(input: &str, first: usize, theme: Theme, space: Rect, buffer: &mut Buf
 fn losses(lab: &Lab, response: &ImpulseResponse) -> String {
     let number = |loss: f64| significant(loss, 2);
     let model = lab.history.latest.as_ref().map(|latest| format!("model {}", number(latest.eval_loss)));
-    let filters = response.filters.iter().map(|filter| format!("{}-token filter {}", filter.tokens, number(filter.loss)));
+    let filters =
+        response.filters.iter().map(|filter| format!("{}-token filter {}", filter.tokens, number(filter.loss)));
     let difference = format!("backward difference {}", number(response.difference_loss));
     let all: Vec<_> = model.into_iter().chain(filters).chain([difference]).collect();
     format!("Loss: {}.", all.join(", "))

@@ -22,9 +22,9 @@ pub const ABOUT: &str =
     "Linear probes: whether the answer of each textbook algorithm stands in the query's token after each layer. A \
      linear map from the token to that answer is fitted on 512 held-out tasks; the number is R², the share of the \
      answers' variance that it explains on 512 others: 1.0 is equal, 0 is nothing. Rows are layers, from the \
-     embedding on; columns are steps of gradient descent, iterations of Newton's method, and least squares (LS), to which \
-     both lead. A network that steps through iterates has its highest number further right in each row. The probes \
-     are computed only while this pane is on the screen, and take at most 0.5 % of the time.";
+     embedding on; columns are steps of gradient descent, iterations of Newton's method, and least squares (LS), to \
+     which both lead. A network that steps through iterates has its highest number further right in each row. The \
+     probes are computed only while this pane is on the screen, and take at most 0.5 % of the time.";
 
 pub fn title(_lab: &Lab, _width: u16) -> String {
     "Linear probes: R² of each iterate in each layer".to_owned()
@@ -36,8 +36,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     match &snapshot.linear_probes {
         Some(probes) => table(probes, theme, space, buffer),
         None => {
-            let text = "Linear probes look into networks with layers of tokens: transformers, linear attention, stacks of \
-                        recurrent layers. This one has none, or it is being measured.";
+            let text = "Linear probes look into networks with layers of tokens: transformers, linear attention, \
+                        stacks of recurrent layers. This one has none, or it is being measured.";
             for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
                 buffer.set_string(space.x, y, line, theme.muted());
             }

@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::bounds::line;
 use crate::reference::Reference;
+use crate::series::Bucket;
 use crate::task::Objective;
 use crate::train::ReferenceResult;
 use crate::tui::app::{AxisUnit, Lab, Overlaid};
@@ -13,7 +14,6 @@ use crate::tui::numbers::{count, short, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::along::{Along, RunCurve};
 use crate::tui::widget::braille::Stroke;
-use crate::series::Bucket;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
 use crate::tui::widget::scale::Scale;
 use crate::tui::widget::wrap::{fit, width};

@@ -60,8 +60,11 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let first = points.len();
     // Those that equal a simpler one would only cover it.
     let distinct = |reference: Reference| latest.equivalence.distances.iter().any(|(known, _)| *known == reference);
-    let mut landmarks: Vec<_> =
-        opened.references.iter().filter(|result| distinct(result.tuned.reference) && result.best_distance.is_some()).collect();
+    let mut landmarks: Vec<_> = opened
+        .references
+        .iter()
+        .filter(|result| distinct(result.tuned.reference) && result.best_distance.is_some())
+        .collect();
     let named = |reference: Reference| opened.preset.references.contains(&reference) || reference == best;
     landmarks.sort_by_key(|result| !named(result.tuned.reference));
     let names: Vec<Reference> = landmarks.iter().map(|result| result.tuned.reference).collect();
@@ -83,6 +86,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 /// The distances from GD-1 and from the best learner.
 fn place(equivalence: &Equivalence, best: Reference) -> Option<(f64, f64)> {
-    let distance = |to: Reference| equivalence.distances.iter().find(|(reference, _)| *reference == to).map(|(_, d)| *d);
+    let distance =
+        |to: Reference| equivalence.distances.iter().find(|(reference, _)| *reference == to).map(|(_, d)| *d);
     distance(Reference::Gd(1)).zip(distance(best))
 }

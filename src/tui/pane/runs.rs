@@ -43,9 +43,11 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if rows.len() < 2 {
         let hint = match lab.kept_refusal() {
             Some(refusal) => refusal,
-            None => "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
+            None => {
+                "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
                      are in this table. z fills the screen with it."
-                .to_owned(),
+                    .to_owned()
+            }
         };
         lines.push(Line::default());
         lines.extend(wrap(&hint, space).into_iter().map(|line| Line::styled(line, theme.muted())));
@@ -64,7 +66,8 @@ fn lines(cells: &[Vec<String>], numbers: &[Option<usize>], theme: Theme, space: 
             Some(None) => ("●", theme.role(Role::Model).patch(theme.focus())),
             Some(Some(number)) => (digit(*number), theme.role(Role::Kept(*number))),
         };
-        let text: String = columns.iter().filter_map(|&(column, width)| Some(cell(row.get(column)?, column, width))).collect();
+        let text: String =
+            columns.iter().filter_map(|&(column, width)| Some(cell(row.get(column)?, column, width))).collect();
         let of_text = if i == 0 { theme.muted() } else { Style::new() };
         Line::from(vec![Span::styled(glyph, style), Span::styled(text, of_text)])
     };
@@ -78,7 +81,8 @@ fn cell(text: &str, column: usize, width: usize) -> String {
 
 /// The columns that fit, in the order of the table, and their widths.
 fn columns(cells: &[Vec<String>], space: usize) -> Vec<(usize, usize)> {
-    let widest = |column: usize| cells.iter().filter_map(|row| row.get(column)).map(|text| width(text)).max().unwrap_or(0);
+    let widest =
+        |column: usize| cells.iter().filter_map(|row| row.get(column)).map(|text| width(text)).max().unwrap_or(0);
     let mut left = space.saturating_sub(1);
     let mut fitting = Vec::new();
     for column in IMPORTANCE {
@@ -99,18 +103,24 @@ mod tests {
 
     #[test]
     fn columns_that_do_not_fit_are_left_out_and_no_number_is_cut() {
-        let head: Vec<String> = ["run", "seed", "changed", "step", "loss", "over", "nearest", "steps", "seconds", "p", "o", "g", "b"]
-            .map(str::to_owned)
-            .to_vec();
+        let head: Vec<String> =
+            ["run", "seed", "changed", "step", "loss", "over", "nearest", "steps", "seconds", "p", "o", "g", "b"]
+                .map(str::to_owned)
+                .to_vec();
         let row = |name: &str| -> Vec<String> {
-            [name, "0", "–", "6,000", "0.2067", "1.003", "gd-1 1.8 %", "2,050", "1.2", "212", "640", "2 %", "9 %"].map(str::to_owned).to_vec()
+            [name, "0", "–", "6,000", "0.2067", "1.003", "gd-1 1.8 %", "2,050", "1.2", "212", "640", "2 %", "9 %"]
+                .map(str::to_owned)
+                .to_vec()
         };
         let cells = [head, row("gd-ssm"), row("s4d")];
         let shown = |space| {
             let lines = lines(&cells, &[Some(0), None], Theme::new(Depth::None, Background::Dark), space);
             lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(shown(31), ["  run     seed    loss   over", "1 gd-ssm     0  0.2067  1.003", "● s4d        0  0.2067  1.003"]);
+        assert_eq!(
+            shown(31),
+            ["  run     seed    loss   over", "1 gd-ssm     0  0.2067  1.003", "● s4d        0  0.2067  1.003"]
+        );
         assert!(shown(200)[1].contains("gd-1 1.8 %") && shown(200)[1].contains("640"), "{:?}", shown(200));
     }
 }

@@ -23,8 +23,9 @@ const COLUMN: usize = 12;
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
     "The key o tests the present weights on tasks unlike those of the training. Each line has the loss of the model \
-     and of the reference, how much their predictions differ, and the nearest reference; below, how far the order of the pairs moves the answers. A model that has learnt \
-     the algorithm stays equal; one that has learnt only the training tasks does not.";
+     and of the reference, how much their predictions differ, and the nearest reference; below, how far the order of \
+     the pairs moves the answers. A model that has learnt the algorithm stays equal; one that has learnt only the \
+     training tasks does not.";
 
 pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.shifts.last() {
@@ -69,7 +70,8 @@ fn table_of_several(lab: &Lab, theme: Theme, width: usize) -> Vec<Line<'static>>
         head.push(Span::styled(format!("{against:>COLUMN$}"), theme.role(Role::Gd)));
         names(&mut head);
     }
-    let mut title = format!("{:<FIRST$}{:>column$}", "", format!("differ from {against}"), column = COLUMN * runs.len());
+    let mut title =
+        format!("{:<FIRST$}{:>column$}", "", format!("differ from {against}"), column = COLUMN * runs.len());
     if losses {
         title += &format!("{:>column$}", "loss", column = COLUMN * (runs.len() + 1));
     }

@@ -58,7 +58,12 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height < 5 {
         return;
     }
-    buffer.set_line(area.x + 1, area.y, &caption(lab, time_step, theme, usize::from(area.width)), area.width.saturating_sub(1));
+    buffer.set_line(
+        area.x + 1,
+        area.y,
+        &caption(lab, time_step, theme, usize::from(area.width)),
+        area.width.saturating_sub(1),
+    );
     let maps = maps(lab, time_step, layer);
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), y: area.y + 1, height: area.height - TEXT };
     render_maps(&maps, theme, space, buffer);
@@ -205,9 +210,10 @@ fn maps(lab: &Lab, time_step: &TimeStep, layer: &LayerState) -> Vec<Map> {
 /// The largest magnitude over the whole sequence of values of a time step and the one before it: one scale for every
 /// token and step.
 fn scale_of(lab: &Lab, values: impl Fn(&TimeStep, Option<&TimeStep>) -> Vec<f32>) -> f32 {
-    let probe = lab.snapshot.as_ref().and_then(|snapshot| {
-        snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first())
-    });
+    let probe = lab
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| snapshot.probes.get(lab.cursor.probe).or_else(|| snapshot.probes.first()));
     let time_steps = probe.map_or(&[][..], |probe| &probe.time_steps);
     let with_before = time_steps.iter().enumerate().map(|(i, now)| (now, i.checked_sub(1).map(|i| &time_steps[i])));
     let values = with_before.flat_map(|(now, before)| values(now, before));

@@ -20,7 +20,7 @@ use crate::tui::widget::wrap::wrap;
 /// Columns from which on what the token added to the state stands beside the answers.
 const WITH_MAPS: u16 = 100;
 /// Columns for the answers in digits.
-const GUTTER: u16 = 20;
+const GUTTER: u16 = 23;
 /// Learners that read pair by pair and are shown beside those that the preset names.
 const ONLINE: [Reference; 3] = [Reference::RecursiveLeastSquares, Reference::Kalman, Reference::Nlms];
 /// The axis ends at this multiple of the largest of the answers of the model, of one gradient step, and the true one.
@@ -121,13 +121,18 @@ fn render_answers(
     let (Some(model), Some(&target)) = (answers.model.get(sequence), answers.targets.get(sequence)) else { return };
     let learners = learners(&opened.references, &opened.preset.references, sequence);
     let gd = learners.iter().filter(|learner| learner.reference == Reference::Gd(1)).flat_map(|learner| learner.values);
-    let most = model.iter().chain(gd).filter(|value| value.is_finite()).fold(target.abs(), |m, v| m.max(v.abs()));
-    let most = snap_up_finely(f64::from(most * SPACE).max(1e-6));
-    let y = Scale::Linear { low: -most, high: most };
+    let values = || model.iter().chain(gd.clone()).filter(|value| value.is_finite()).map(|value| value * SPACE);
+    // Zero, where all begin, is always shown.
+    let end = |sign: f32| {
+        let most = values().fold((sign * target * SPACE).max(0.0), |most, value| most.max(sign * value));
+        if most > 0.0 { snap_up_finely(f64::from(most)) } else { 0.0 }
+    };
+    let (low, high) = (-end(-1.0), end(1.0));
+    let y = Scale::Linear { low, high: if low < high { high } else { low + 1.0 } };
     let series = |values: &[f32]| {
         let mut series = Series::default();
         for (pairs, value) in values.iter().enumerate() {
-            series.push(pairs as u64, if f64::from(value.abs()) <= most { *value } else { f32::NAN });
+            series.push(pairs as u64, if (low..=high).contains(&f64::from(*value)) { *value } else { f32::NAN });
         }
         series
     };
@@ -145,7 +150,7 @@ fn render_answers(
         let value = *value.filter(|value| value.is_finite())?;
         let text = format!("{mark} {name} {}", significant(f64::from(value), 3).replace('-', "−"));
         // Beyond the axis it stands at the edge.
-        Some(EndLabel { value: f64::from(value).clamp(-most, most), text, style })
+        Some(EndLabel { value: f64::from(value).clamp(low, high), text, style })
     };
     let mut labels: Vec<EndLabel> = label("●", "model", model.get(pairs), model_style).into_iter().collect();
     labels.extend(label("┄", "true", Some(&target), theme.focus()));

@@ -22,11 +22,11 @@ const TEXT: u16 = 4;
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
     "The weights that the model has learnt, above those of its construction, which make one step of gradient descent. \
-     Factors that can move from one weight to another without changing the model are divided out, so that the \
-     two can be compared, and what is multiplied by zero is left out. Each small field is one number: one colour below zero, \
-     another above; ± says what the strongest colour stands for. Below stands each weight's relative distance from its \
-     construction: 0 % is equal. Up and Down lead to the weights of other layers. A model that \
-     has no construction is shown by itself.";
+     Factors that can move from one weight to another without changing the model are divided out, so that the two can \
+     be compared, and what is multiplied by zero is left out. Each small field is one number: one colour below zero, \
+     another above; ± says what the strongest colour stands for. Below stands each weight's relative distance from \
+     its construction: 0 % is equal. Up and Down lead to the weights of other layers. A model that has no \
+     construction is shown by itself.";
 
 pub fn title(_lab: &Lab, _width: u16) -> String {
     "Weights, learnt and constructed".to_owned()
@@ -36,8 +36,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let weights = of_layer(lab);
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     if weights.is_empty() {
-        let text = "The weights of this model cannot be compared with a construction's: there is none, or other weights \
-                    give the same model.";
+        let text = "The weights of this model cannot be compared with a construction's: there is none, or other \
+                    weights give the same model.";
         let lines = if lab.snapshot.is_some() { wrap(text, usize::from(space.width)) } else { Vec::new() };
         for (y, line) in (space.top()..space.bottom()).zip(lines) {
             buffer.set_stringn(space.x, y, line, usize::from(space.width), theme.muted());
@@ -96,7 +96,8 @@ fn of_layer(lab: &Lab) -> Vec<&WeightGrids> {
 fn condense(weights: &[&WeightGrids], width: u16, height: u16, theme: Theme) -> Vec<WeightGrids> {
     let rows = usize::from(if theme.shades() { 2 * height } else { height }).max(1);
     let each = (usize::from(width) / weights.len()).saturating_sub(usize::from(GAP)).max(1);
-    let all: usize = weights.iter().map(|weight| weight.learnt.columns.max(usize::from(LEAST)) + usize::from(GAP)).sum();
+    let all: usize =
+        weights.iter().map(|weight| weight.learnt.columns.max(usize::from(LEAST)) + usize::from(GAP)).sum();
     let columns = if all <= usize::from(width) + usize::from(GAP) { usize::MAX } else { each };
     let smaller = |grid: &Grid| heatmap::condense(grid, (rows, columns)).0;
     let condensed = |weight: &&WeightGrids| WeightGrids {

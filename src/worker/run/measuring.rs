@@ -25,11 +25,12 @@ impl RunLoop<'_> {
             return;
         }
         match self.experiment.check_claims() {
-            Ok(ClaimChecks { checks, loss: None }) if checks.is_empty() => {}
-            Ok(ClaimChecks { checks: verdicts, loss }) => {
+            Ok(ClaimChecks { checks, measurement: None }) if checks.is_empty() => {}
+            Ok(claims) => {
+                let loss = claims.loss();
                 let (steps, time) = self.made;
                 let seconds_per_step = (steps > 0).then(|| time.as_secs_f64() / steps as f64);
-                self.pending.checked = Some(ClaimRecord { verdicts, loss, seconds_per_step });
+                self.pending.checked = Some(ClaimRecord { verdicts: claims.checks, loss, seconds_per_step });
                 self.post();
             }
             Err(error) => self.fail(step, &error),

@@ -70,7 +70,8 @@ impl Sampling {
         };
         Some(format!(
             "struct TASK {{ static constexpr int DIM = {dim}, OUTPUTS = {outputs}, PAIRS = {context}, TOKENS = {}, \
-             WIDTH = {width}, X = {x}, Y = {y}, STRIDE = {pair}, QUERY = {query}, DISTRACTORS = {}, TARGET_PARITY = {}; \
+             WIDTH = {width}, X = {x}, Y = {y}, STRIDE = {pair}, QUERY = {query}, DISTRACTORS = {}, \
+             TARGET_PARITY = {}; \
              static constexpr bool NORMAL = {}, DRIFTS = {}, NOISY = {}, PRODUCTS = {}, JOINED = {}, GAPS = {gaps}; \
              static constexpr float WEIGHT_SCALE = {:?}f, SPREAD = {spread:?}f, DRIFT = {:?}f, NOISE = {:?}f; }};",
             tokens * width,

@@ -20,11 +20,11 @@ const STEPS: [Text; 15] = [
     ("src/nn/step/entrywise.cu", include_str!("../../step/entrywise.cu")),
     ("src/nn/step/norm.cu", include_str!("../../step/norm.cu")),
     ("src/nn/step/softmax_attend.cu", include_str!("../../step/softmax_attend.cu")),
-    ("src/nn/step/convolve.cu", include_str!("../../step/convolve.cu")),
+    ("src/nn/step/convolution.cu", include_str!("../../step/convolution.cu")),
     ("src/nn/step/diagonal_scan.cu", include_str!("../../step/diagonal_scan.cu")),
     ("src/nn/step/selective_scan.cu", include_str!("../../step/selective_scan.cu")),
     ("src/nn/step/window_scan.cu", include_str!("../../step/window_scan.cu")),
-    ("src/nn/step/linear_attend.cu", include_str!("../../step/linear_attend.cu")),
+    ("src/nn/step/linear_attention.cu", include_str!("../../step/linear_attention.cu")),
     ("src/nn/step/recurrent.cu", include_str!("../../step/recurrent.cu")),
     ("src/nn/step/contract.cu", include_str!("../../step/contract.cu")),
     ("src/nn/step/ridge.cu", include_str!("../../step/ridge.cu")),
@@ -313,8 +313,10 @@ impl<'a> Writer<'a> {
         self.line(&format!("constexpr int LANES = {lanes}, WORKERS = {workers}, THREADS = LANES * WORKERS;"));
         let Training { adam, clips, keeps_gradient, .. } = *self.training;
         self.line(&format!(
-            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}, REDUCE = {reduce}, SLICES = {}, SUMS = {}; \
-             static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};\nconstexpr int RESIDENT = {};",
+            "struct TRAIN {{ static constexpr int PARAMETERS = {}, COLUMNS = {columns}, SHARED = {shared}, \
+             REDUCE = {reduce}, SLICES = {}, SUMS = {}; \
+             static constexpr bool ADAM = {adam}, CLIPS = {clips}, KEEPS_GRADIENT = {keeps_gradient}; }};\n\
+             constexpr int RESIDENT = {};",
             self.parameters,
             self.slices,
             self.parameters + 1 + self.derived,
@@ -347,7 +349,8 @@ impl<'a> Writer<'a> {
         if self.slices > 1 {
             let (all, slices) = (self.parameters + 1 + self.derived, self.slices);
             self.phase(&[format!(
-                "EACH_WEIGHT(i, {all}) for (int slice = 1; slice < {slices}; ++slice) sums[i] += sums[slice * {all} + i]"
+                "EACH_WEIGHT(i, {all}) for (int slice = 1; slice < {slices}; ++slice) \
+                 sums[i] += sums[slice * {all} + i]"
             )]);
         }
         let (mut calls, mut busy): (Vec<String>, Vec<WeightId>) = Default::default();

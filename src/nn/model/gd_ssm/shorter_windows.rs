@@ -16,10 +16,10 @@
 
 use dfdx::prelude::{Cpu, TensorFromVec};
 
-use super::super::tests::{answers, build};
+use super::super::tests::{answers, build, linear};
 use super::*;
 use crate::nn::check::{Random, assert_close};
-use crate::task::{InputDistribution, Linear, Outputs, Stream, Task};
+use crate::task::{Linear, Outputs, Stream, Task};
 
 /// d, N and the moments of an input's entries.
 #[derive(Clone, Copy)]
@@ -82,21 +82,8 @@ fn the_closed_form_is_the_loss_of_the_network() {
     let identity = (0..dim * dim).map(|i| f32::from(u8::from(i / dim == i % dim))).collect();
     let mix = vec![0.0, b as f32, a as f32, 0.0];
     let net = with_weights(2, shape, [vec![lambda as f32; dim * dim], mix, vec![0.0, 1.0], identity]);
-    let batch = Task::Linear(Linear {
-        dim,
-        outputs: Outputs::Vector,
-        context: count,
-        range: 1.0,
-        inputs: InputDistribution::Uniform,
-        weight_scale: 1.0,
-        noise: 0.0,
-        distractors: 0,
-        drift: 0.0,
-        condition: 1.0,
-        noise_correlation: 0.0,
-        shuffled: false,
-    })
-    .sample(tasks, 7, Stream::HeldOut, 0);
+    let task = Task::Linear(Linear { dim, context: count, range: 1.0, ..linear(Outputs::Vector) });
+    let batch = task.sample(tasks, 7, Stream::HeldOut, 0);
     let tokens = Layout::Interleaved.encode(&batch);
     let tokens = Cpu::default().tensor_from_vec(tokens, (tasks, 2 * count + 1, dim));
     let answers = answers(&net, tokens);

@@ -18,7 +18,7 @@ use super::super::{Activation, AnyStep};
 use super::{Cell, CellState, Recurrent, RecurrentWeights, StepBuffers};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix};
 use crate::simd::math::{sigmoids, tanhs};
-use crate::simd::{Lane, ZERO, lanewise};
+use crate::simd::{Lane, ZERO, each, lanewise};
 
 const UPDATE: usize = 0;
 const RESET: usize = 1;
@@ -67,14 +67,14 @@ impl Cell for Gru {
             lanewise();
             let (update, open, h) = (sigmoids(&z[i]), sigmoids(&r[i]), h[i]);
             (z[i], r[i]) = (update, open);
-            reset[i] = std::array::from_fn(|l| open[l] * h[l]);
+            reset[i] = each(|l| open[l] * h[l]);
         }
         weights.add(CANDIDATE, reset, candidate);
         for i in 0..h.len() {
             lanewise();
             let (new, z, h) = (tanhs(&candidate[i]), z[i], h[i]);
             candidate[i] = new;
-            after.h[i] = std::array::from_fn(|l| new[l] + z[l] * (h[l] - new[l]));
+            after.h[i] = each(|l| new[l] + z[l] * (h[l] - new[l]));
         }
     }
 
@@ -84,17 +84,17 @@ impl Cell for Gru {
         for i in 0..h.len() {
             lanewise();
             let (open, new, grad, h) = (z[i], candidate[i], grads.h[i], h[i]);
-            z[i] = std::array::from_fn(|l| grad[l] * (h[l] - new[l]) * open[l] * (1.0 - open[l]));
-            candidate[i] = std::array::from_fn(|l| grad[l] * (1.0 - open[l]) * (1.0 - new[l] * new[l]));
-            grads.h[i] = std::array::from_fn(|l| grad[l] * open[l]);
+            z[i] = each(|l| grad[l] * (h[l] - new[l]) * open[l] * (1.0 - open[l]));
+            candidate[i] = each(|l| grad[l] * (1.0 - open[l]) * (1.0 - new[l] * new[l]));
+            grads.h[i] = each(|l| grad[l] * open[l]);
         }
         grad_product.fill(ZERO);
         weights.add_back(CANDIDATE, candidate, grad_product);
         for i in 0..h.len() {
             lanewise();
             let (open, grad, h, grad_h) = (r[i], grad_product[i], h[i], grads.h[i]);
-            r[i] = std::array::from_fn(|l| grad[l] * h[l] * open[l] * (1.0 - open[l]));
-            grads.h[i] = std::array::from_fn(|l| grad_h[l] + grad[l] * open[l]);
+            r[i] = each(|l| grad[l] * h[l] * open[l] * (1.0 - open[l]));
+            grads.h[i] = each(|l| grad_h[l] + grad[l] * open[l]);
         }
         weights.add_back(UPDATE, z, grads.h);
         weights.add_back(RESET, r, grads.h);

@@ -20,7 +20,7 @@ use super::super::{Activation, AnyStep};
 use super::{Cell, CellState, Recurrent, RecurrentWeights, StepBuffers};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix};
 use crate::simd::math::{sigmoids, tanhs};
-use crate::simd::{Lane, ZERO, lanewise};
+use crate::simd::{Lane, ZERO, each, lanewise};
 
 const INPUT: usize = 0;
 const FORGET: usize = 1;
@@ -77,10 +77,10 @@ impl Cell for Lstm {
             let (take, keep) = (sigmoids(&input[i]), sigmoids(&forget[i]));
             let show = sigmoids(&output[i]);
             let (made, was) = (tanhs(&new[i]), before.c[i]);
-            let c: Lane = std::array::from_fn(|l| keep[l] * was[l] + take[l] * made[l]);
+            let c: Lane = each(|l| keep[l] * was[l] + take[l] * made[l]);
             let bent = tanhs(&c);
             (input[i], forget[i], output[i], new[i], after.c[i]) = (take, keep, show, made, c);
-            after.h[i] = std::array::from_fn(|l| show[l] * bent[l]);
+            after.h[i] = each(|l| show[l] * bent[l]);
         }
     }
 
@@ -91,12 +91,12 @@ impl Cell for Lstm {
             lanewise();
             let (take, keep, show, made) = (input[i], forget[i], output[i], new[i]);
             let (bent, grad_h, grad_next, was) = (tanhs(&after.c[i]), grads.h[i], grads.c[i], before.c[i]);
-            let grad_c: Lane = std::array::from_fn(|l| grad_next[l] + grad_h[l] * show[l] * (1.0 - bent[l] * bent[l]));
-            output[i] = std::array::from_fn(|l| grad_h[l] * bent[l] * show[l] * (1.0 - show[l]));
-            forget[i] = std::array::from_fn(|l| grad_c[l] * was[l] * keep[l] * (1.0 - keep[l]));
-            input[i] = std::array::from_fn(|l| grad_c[l] * made[l] * take[l] * (1.0 - take[l]));
-            new[i] = std::array::from_fn(|l| grad_c[l] * take[l] * (1.0 - made[l] * made[l]));
-            grads.c[i] = std::array::from_fn(|l| grad_c[l] * keep[l]);
+            let grad_c: Lane = each(|l| grad_next[l] + grad_h[l] * show[l] * (1.0 - bent[l] * bent[l]));
+            output[i] = each(|l| grad_h[l] * bent[l] * show[l] * (1.0 - show[l]));
+            forget[i] = each(|l| grad_c[l] * was[l] * keep[l] * (1.0 - keep[l]));
+            input[i] = each(|l| grad_c[l] * made[l] * take[l] * (1.0 - take[l]));
+            new[i] = each(|l| grad_c[l] * take[l] * (1.0 - made[l] * made[l]));
+            grads.c[i] = each(|l| grad_c[l] * keep[l]);
             grads.h[i] = ZERO;
         }
         weights.add_back(INPUT, input, grads.h);

@@ -17,7 +17,7 @@ use super::super::AnyStep;
 use super::{Cell, CellState, Recurrent, RecurrentWeights, StepBuffers};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix};
 use crate::simd::math::tanhs;
-use crate::simd::{Lane, ZERO, lanewise};
+use crate::simd::{Lane, ZERO, each, lanewise};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rnn;
@@ -55,7 +55,7 @@ impl Cell for Rnn {
         let StepBuffers { gates: [grad, ..], after, .. } = now;
         for ((grad, h), grad_h) in grad.iter_mut().zip(&*after.h).zip(grads.h.iter_mut()) {
             lanewise();
-            *grad = std::array::from_fn(|l| grad_h[l] * (1.0 - h[l] * h[l]));
+            *grad = each(|l| grad_h[l] * (1.0 - h[l] * h[l]));
             *grad_h = ZERO;
         }
         weights.add_back(0, grad, grads.h);

@@ -177,7 +177,8 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
             let (modes, to): (Vec<&str>, Vec<String>) = all.into_iter().unzip();
             let (modes, to, tokens) = (modes.join(", "), to.join(", "), p.size(parts.keys).length);
             vec![calls([format!(
-                "fast_weights_backward<{modes}, {tokens}, {sizes}>(id, {given}, {kept}, {grad}, FastWeightGrads{{{to}}})"
+                "fast_weights_backward<{modes}, {tokens}, {sizes}>(id, {given}, {kept}, {grad}, \
+                 FastWeightGrads{{{to}}})"
             )])]
         }
         Kernel::Mesa { parts: [keys, values, query], log, steps, floor } => {

@@ -168,7 +168,8 @@ pub fn recurrent_backward(p: &Places<'_>, x: NodeId, kind: CellKind, gates: &[[W
         let slopes = further(kept, g * each);
         let (tokens, grads) = ((p.value)(x), ((p.grad_weight)(*weight), (p.grad_weight)(*bias)));
         last.push(format!(
-            "project_grad_weight<{t}, {wide}, {units}, true, {calls}>(shifted(id, {shift}), {tokens}, {slopes}, {}, {})",
+            "project_grad_weight<{t}, {wide}, {units}, true, {calls}>(shifted(id, {shift}), {tokens}, {slopes}, \
+             {}, {})",
             grads.0, grads.1
         ));
         shift += &format!(" + weight_items({t}, {wide}, {units}, true, {calls})");

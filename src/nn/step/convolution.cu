@@ -1,4 +1,5 @@
-// A short causal convolution of every channel: y_t[e] = b[e] + Σ_back w[K−1−back, e] x_{t−back}[e]; x (T, E), w (K, E), b (E).
+// A short causal convolution of every channel: y_t[e] = b[e] + Σ_back w[K−1−back, e] x_{t−back}[e]; x (T, E), w (K, E),
+// b (E).
 
 template <int T, int E, int K>
 DEVICE void convolve_forward(Id id, const float *x, const float *taps, const float *bias, float *y) {
