@@ -215,8 +215,8 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         layers.collect()
     }
 
-    /// Of one layer a row has the weights of the tokens up to its own, as the memory after that token has them; only the
-    /// query's row is read. Of more layers each token reads all others.
+    /// Of one layer a row has the weights of the tokens up to its own, as the memory after that token has them; only
+    /// the query's row is read. Of more layers each token reads all others.
     fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
         let (_, length, width) = *tokens.shape();
         let causal = self.layers.len() == 1;

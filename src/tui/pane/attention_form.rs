@@ -23,14 +23,14 @@ const TEXT: u16 = 4;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "A recurrence whose state is a sum of products is also attention without softmax. The map of token weights has a \
-     row for each token at which the state is read and a column for each token that was read before: L ⊙ C Bᵀ, the \
-     product of what reads (C, a query) with what was written (B, a key), times the decay L since then. It is empty \
-     above the diagonal, since no token sees a later one. Beside it is the state that stands for the same sums; ◀ marks \
-     the row that reads it, and Left and Right move through the tokens. Both answers to the query are computed from \
-     the present weights, in the two ways, and their difference over all probe sequences is given as a share of the \
-     answers. Equal: less than a millionth, which is rounding. A shows one of the two forms, or both; Up and Down lead \
-     to other heads, n and p to other sequences.";
+    "A recurrence whose state is a sum of products is also attention without softmax. The map of token weights \
+     has a row for each token at which the state is read and a column for each token that was read before: L ⊙ C \
+     Bᵀ, the product of what reads (C, a query) with what was written (B, a key), times the decay L since then. \
+     It is empty above the diagonal, since no token sees a later one. Beside it is the state that stands for the \
+     same sums; ◀ marks the row that reads it, and Left and Right move through the tokens. Both answers to the \
+     query are computed from the present weights, in the two ways, and their difference over all probe sequences \
+     is given as a share of the answers. Equal: less than a millionth, which is rounding. A shows one of the two \
+     forms, or both; Up and Down lead to other heads, n and p to other sequences.";
 
 pub fn title(_lab: &Lab, width: u16) -> String {
     let long = "Recurrence and attention: L ⊙ C Bᵀ";

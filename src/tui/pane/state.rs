@@ -103,7 +103,10 @@ pub fn render_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// What the last token added to the state, and what a gradient step adds; the state alone where it cannot be compared.
 pub fn render_added(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
-    let maps = layer.added.as_ref().map_or_else(|| maps(lab, time_step, layer), |added| added_maps(lab, time_step, added));
+    let maps = match &layer.added {
+        Some(added) => added_maps(lab, time_step, added),
+        None => maps(lab, time_step, layer),
+    };
     render_maps(&maps, theme, area, buffer);
 }
 

@@ -28,12 +28,13 @@ const SPACE: f32 = 1.2;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
-    "One probe sequence, token by token, with the present weights of the training. Above, the pair (x, y) that the \
-     token under the cursor completes. The curves are the answers to the query after 0, 1, …, N pairs: the model's, \
-     the textbook learners' and, as a dashed line, the true one; the digits are those at the cursor. Equal: the \
-     model's curve lies on that of a learner at every pair. On a wide screen, or by y in the pane of the state, stands what \
-     the token added to the state beside y xᵀ, what a gradient step adds. Left and Right move through the tokens, P \
-     plays them slowly, n and p lead to other sequences. Where outputs are several, the first is shown.";
+    "One probe sequence, token by token, with the present weights of the training. Above, the pair (x, y) that \
+     the token under the cursor completes. The curves are the answers to the query after 0, 1, …, N pairs: the \
+     model's, the textbook learners' and, as a dashed line, the true one; the digits are those at the cursor. \
+     Equal: the model's curve lies on that of a learner at every pair. On a wide screen, or by y in the pane of \
+     the state, stands what the token added to the state beside y xᵀ, what a gradient step adds. Left and Right \
+     move through the tokens, P plays them slowly, n and p lead to other sequences. Where outputs are several, \
+     the first is shown.";
 
 pub fn title(lab: &Lab, _width: u16) -> String {
     let Some((snapshot, (_, _, time_step))) = lab.snapshot.as_ref().zip(lab.time_step()) else {
@@ -47,8 +48,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (Some(snapshot), Some((_, _, time_step))) = (&lab.snapshot, lab.time_step()) else { return };
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     let Some(answers) = &snapshot.answers_by_pairs else {
-        let text = "The answers after each pair are being measured; or this model reads only whole contexts, its contexts \
-                    are too long, or its answers are classes.";
+        let text = "The answers after each pair are being measured; or this model reads only whole contexts, its \
+                    contexts are too long, or its answers are classes.";
         for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
             buffer.set_string(space.x, y, line, theme.muted());
         }

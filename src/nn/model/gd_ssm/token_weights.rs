@@ -29,8 +29,8 @@ impl Windows<'_> {
         (0..self.dim).map(|j| self.pick.iter().enumerate().map(|(a, d)| d * rows[a * self.dim + j]).sum()).collect()
     }
 
-    /// The weight of every token for what window `t` reads of a row of the state: of a token that is in several windows,
-    /// their sum.
+    /// The weight of every token for what window `t` reads of a row of the state: of a token in several windows, their
+    /// sum.
     pub fn weights(&self, row: usize, t: usize) -> Vec<f32> {
         let (dim, w, query) = (self.dim, self.window.rows(), self.query(t));
         let mut weights = vec![0.0; self.tokens.len() / dim];
