@@ -74,7 +74,7 @@ use serde::{Deserialize, Serialize};
 use self::canonical::Canonical;
 use super::layer::init::Start;
 use super::weights::{Initialiser, Weights};
-use super::{Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, Tensor3};
+use super::{AttentionForm, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, Tensor3};
 
 use crate::nn::graph::Sequence;
 use crate::nn::step::{Gru, Lstm, Rnn};
@@ -177,6 +177,10 @@ macro_rules! architectures {
 
             fn latents(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
                 match self { $(Self::$name(net) => net.latents(tokens),)* }
+            }
+
+            fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
+                match self { $(Self::$name(net) => net.attention_form(tokens),)* }
             }
 
             fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {

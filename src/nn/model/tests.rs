@@ -144,6 +144,24 @@ fn both_forms_of_mamba_2_give_the_same_answers() {
     assert_close(&answers[0], &answers[1], 1e-5);
 }
 
+#[test]
+fn answers_from_the_state_and_by_weights_between_tokens_are_those_of_the_forward_pass() {
+    let mut with_both = String::new();
+    for (spec, layout, task) in every(Init::Random) {
+        let (_, model, _, tokens) = sample(&spec, layout, &task);
+        let Some(form) = model.attention_form(&tokens).unwrap() else { continue };
+        let answers = answers(&model, tokens.clone());
+        assert_close(&form.by_state, &answers, 2e-5);
+        assert_close(&form.by_weights, &answers, 2e-5);
+        for head in &form.heads {
+            assert!(head.read_at.iter().all(|place| *place < head.tokens), "{spec:?}");
+            assert_eq!(head.weights.len(), tokens.shape().0 * head.read_at.len() * head.tokens, "{spec:?}");
+        }
+        with_both += &format!("{spec:?} ");
+    }
+    assert!(["GdSsm(", "LinearAttention(", "Mamba2("].iter().all(|name| with_both.contains(name)), "{with_both}");
+}
+
 fn without_construction() -> impl Iterator<Item = ModelSpec> {
     let mlp = |activation| ModelSpec::Mlp(MlpSpec { units: 4, layers: 2, activation });
     [
