@@ -40,6 +40,23 @@ check() { # check NAME COMMAND…: a command that must succeed
     fi
 }
 
+beside() { # beside NAME COMMAND…: a check that runs beside others, and is reported by `gather`
+    local name=$1 to
+    to=$(mktemp -d "$work/beside.XXXXXX") && shift
+    printf '%s' "$name" >"$to/name"
+    { "$@" >"$to/out" 2>&1; echo $? >"$to/code"; } &
+}
+
+gather() { # waits for the checks of `beside`, and reports them
+    wait
+    local to
+    for to in "$work"/beside.*; do
+        [ -e "$to/name" ] || continue
+        check "$(cat "$to/name")" sh -c "cat '$to/out'; exit $(cat "$to/code")"
+        rm -r "$to"
+    done
+}
+
 refused() { # refused PATTERN COMMAND…: a command that must fail with exit code 1 and one clear line
     local pattern=$1 && shift
     "$@" >"$work/out" 2>&1
@@ -141,10 +158,11 @@ if [ "$DEVICE" != cpu ]; then
     if command -v compute-sanitizer >/dev/null; then
         for tool in memcheck racecheck; do
             for preset in gd-ssm linear-attention transformer gru mamba s5 gd-ssm-sine; do
-                check "compute-sanitizer $tool, $preset" timeout 60 compute-sanitizer --tool "$tool" --error-exitcode 9 \
+                beside "compute-sanitizer $tool, $preset" timeout 100 compute-sanitizer --tool "$tool" --error-exitcode 9 \
                     "$lab" train "$preset" --device "$DEVICE" --set train.batch=64 --steps 3
             done
         done
+        gather
     else
         report 'compute-sanitizer' 'not checked: it is not on this machine'
     fi

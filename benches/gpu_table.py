@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Steps per second on a GPU beside JAX, PyTorch and the processor; benches/gpu.sh calls it.
 
-Every number comes from a process of its own. Measured in the order of COLUMNS until the time is over. Where both devices were
+Every number comes from a process of its own, which is alone on the GPU while it is timed; what is compiled before is compiled side
+by side. Measured in the order of COLUMNS until the time is over. Where both devices were
 measured, what `--device auto` chooses must not be the slower one. Standard library only; writes a section of benches/RESULTS.md when
 a GPU was measured.
 """
@@ -13,7 +14,10 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,7 +34,7 @@ PEERS = {
     "PyTorch compiled": ("torch", {"compiled": True, "cuda_graphs": True}),
     "PyTorch eager": ("torch", {}),
 }
-COLUMNS = [OURS, "JAX jit", CPU, "PyTorch compiled", "PyTorch eager"]
+COLUMNS = [OURS, "JAX jit", "PyTorch compiled", CPU, "PyTorch eager"]
 # Seconds after which a process that does not answer is given up.
 PATIENCE = 150
 # A trial of a tenth of a second may mistake devices that are as fast as each other.
@@ -58,45 +62,112 @@ def ours(options, preset, batch, device):
     return speed
 
 
-def peer(options, preset, batch, column):
-    framework, changes = PEERS[column]
-    plan = replace(on_gpu(framework, preset), **changes, device="cpu" if options.device == "cpu" else "cuda")
-    if plan.device == "cpu":
-        plan = replace(plan, cuda_graphs=False)
-    command = [options.python, str(HERE / "peers" / "worker.py"), framework, preset, str(batch), json.dumps(asdict(plan))]
-    done = subprocess.run(command, input=f"{options.seconds}\n", capture_output=True, text=True, timeout=PATIENCE)
-    lines = done.stdout.splitlines()
-    if done.returncode != 0 or len(lines) < 2:
-        raise RuntimeError(f"{column}, {preset} at {batch}: {done.stderr.strip().splitlines()[-1:]}")
-    options.versions[framework] = json.loads(lines[0])["version"]
-    return json.loads(lines[1])["steps_per_s"]
+class Peer:
+    """A peer's process: it compiles when it starts, and is timed when it is asked."""
+
+    def __init__(self, options, preset, batch, column):
+        self.framework, changes = PEERS[column]
+        self.name = f"{column}, {preset} at {batch}"
+        plan = replace(on_gpu(self.framework, preset), **changes, device="cpu" if options.device == "cpu" else "cuda")
+        if plan.device == "cpu":
+            plan = replace(plan, cuda_graphs=False)
+        worker = [options.python, str(HERE / "peers" / "worker.py"), self.framework, preset, str(batch), json.dumps(asdict(plan))]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(worker, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.end = time.monotonic() + PATIENCE
+
+    def answer(self):
+        """The next line that it prints."""
+        watch = threading.Timer(max(0.0, self.end - time.monotonic()), self.process.kill)
+        watch.start()
+        line = self.process.stdout.readline()
+        watch.cancel()
+        if not line:
+            self.errors.seek(0)
+            raise RuntimeError(f"{self.name}: {self.errors.read().strip().splitlines()[-1:]}")
+        return json.loads(line)
+
+    def speed(self, seconds):
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        self.end = time.monotonic() + PATIENCE
+        return self.answer()["steps_per_s"]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.errors.close()
+
+
+def measure_peers(options, speeds, column):
+    """All models at one batch start and compile side by side; then each is timed alone."""
+    for batch in options.batches:
+        if time.monotonic() > options.end:
+            return print(f"{column}: the time is over at {batch}", flush=True)
+        peers = [Peer(options, preset, batch, column) for preset in options.presets]
+        ready = []
+        for preset, one in zip(options.presets, peers):
+            try:
+                options.versions[one.framework] = one.answer()["version"]
+                ready.append((preset, one))
+            except (RuntimeError, json.JSONDecodeError) as error:
+                print(f"not measured: {error}", flush=True)
+        for preset, one in ready:
+            try:
+                found(speeds, (preset, batch, column), one.speed(options.seconds))
+            except (RuntimeError, json.JSONDecodeError) as error:
+                print(f"not measured: {error}", flush=True)
+        for one in peers:
+            one.close()
+
+
+def found(speeds, key, speed):
+    speeds[key] = speed
+    preset, batch, column = key
+    print(f"{column:18} {preset:18} {batch:7} {report.figures(speed):>9} steps/s", flush=True)
 
 
 def measure(options, speeds, column):
+    device = options.device if column == OURS else "cpu"
     for batch in options.batches:
         for preset in options.presets:
             if time.monotonic() > options.end:
                 return print(f"{column}: the time is over at {preset}, {batch}", flush=True)
             try:
-                if column in (OURS, CPU):
-                    speed = ours(options, preset, batch, options.device if column == OURS else "cpu")
-                else:
-                    speed = peer(options, preset, batch, column)
+                found(speeds, (preset, batch, column), ours(options, preset, batch, device))
             except (RuntimeError, subprocess.TimeoutExpired, json.JSONDecodeError) as error:
                 print(f"not measured: {error}", flush=True)
-                continue
-            speeds[preset, batch, column] = speed
-            print(f"{column:18} {preset:18} {batch:7} {report.figures(speed):>9} steps/s", flush=True)
 
 
-def check_auto(options, speeds):
-    """Whether `auto` takes the faster device, at each preset's own batch and at those of the table."""
-    wrong = []
+def compile_kernels(options):
+    """Kernels are kept on disk: compiled side by side, so that runs that are timed find them there."""
+    presets = [path.stem for path in sorted((report.ROOT / "presets").glob("*.ron"))]
+    runs = [(preset, None) for preset in presets] + [(p, batch) for batch in options.batches for p in options.presets]
+
+    def compile_one(run):
+        try:
+            train(options, *run, options.device, 1)
+        except (RuntimeError, subprocess.TimeoutExpired, json.JSONDecodeError) as error:
+            print(f"not compiled: {error}", flush=True)
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, runs))
+    print(f"{len(runs)} kernels compiled in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def print_auto(options):
+    """What `auto` chooses for each preset at its own batch, and why."""
     for path in sorted((report.ROOT / "presets").glob("*.ron")):
         if time.monotonic() > options.end:
             break
         answer = train(options, path.stem, None, "auto", 1)
         print(f"auto {path.stem:26} {answer['device_note'] or answer['device']}", flush=True)
+
+
+def check_auto(options, speeds):
+    """Whether `auto` takes the faster device, where both were measured."""
+    wrong = []
     for preset in options.presets:
         for batch in options.batches:
             both = [speeds.get((preset, batch, column)) for column in (OURS, CPU)]
@@ -153,10 +224,13 @@ def main():
     missing = {name for name in ("jax", "torch") if importlib.util.find_spec(name) is None}
     for name in sorted(missing):
         print(f"{name} is not measured: it is not installed for {options.python}")
+    if options.device != "cpu":
+        compile_kernels(options)
+        print_auto(options)
     for column in COLUMNS:
         if column == CPU and options.device == "cpu" or column in PEERS and PEERS[column][0] in missing:
             continue
-        measure(options, speeds, column)
+        (measure_peers if column in PEERS else measure)(options, speeds, column)
     good = options.device == "cpu" or check_auto(options, speeds)
     table = report.table(["model", "batch", *COLUMNS, "times the fastest peer"], rows(options, speeds))
     print(table + f"the table took {time.monotonic() - began:.0f} s")

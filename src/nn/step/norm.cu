@@ -1,17 +1,37 @@
 // Layer normalisation of every token: y = g ⊙ x̂ + c with x̂ = (x − μ)/√(σ² + ε); x (T, N), g and c (N).
 // kept: μ of every token, then 1/√(σ² + ε) of every token.
 
+// Threads that share a token: each computes what the token has in common, and its part of the results.
+SIZES constexpr int norm_parts(int tokens, int width) {
+    int parts = 1;
+    while (width % (2 * parts) == 0 && 2 * parts * tokens <= WORKERS) parts *= 2;
+    return parts;
+}
+
 template <int T, int N>
 DEVICE void norm_forward(Id id, const float *x, const float *gain, const float *bias, float *kept, float *y) {
-    EACH(t, T) {
+    constexpr int PARTS = norm_parts(T, N), WIDTH = N / PARTS, TOGETHER = WIDTH % 8 == 0 ? 8 : WIDTH % 4 == 0 ? 4 : WIDTH % 2 == 0 ? 2 : 1;
+    EACH(item, T * PARTS) {
+        const int t = item / PARTS, first = item % PARTS * WIDTH;
         float mean = 0.0f, square = 0.0f;
+#pragma unroll 16
         for (int i = 0; i < N; ++i) mean += OF(x, t * N + i);
         mean *= 1.0f / N;
+#pragma unroll 16
         for (int i = 0; i < N; ++i) square += (OF(x, t * N + i) - mean) * (OF(x, t * N + i) - mean);
         const float scale = 1.0f / sqrtf(square * (1.0f / N) + 1e-5f);
-        OF(kept, t) = mean;
-        OF(kept, T + t) = scale;
-        for (int i = 0; i < N; ++i) OF(y, t * N + i) = gain[i] * ((OF(x, t * N + i) - mean) * scale) + bias[i];
+        if (first == 0) {
+            OF(kept, t) = mean;
+            OF(kept, T + t) = scale;
+        }
+        for (int from = first; from < first + WIDTH; from += TOGETHER) {
+            float results[TOGETHER];
+#pragma unroll
+            for (int i = 0; i < TOGETHER; ++i)
+                results[i] = gain[from + i] * ((OF(x, t * N + from + i) - mean) * scale) + bias[from + i];
+#pragma unroll
+            for (int i = 0; i < TOGETHER; ++i) OF(y, t * N + from + i) = results[i];
+        }
     }
 }
 
@@ -19,9 +39,12 @@ DEVICE void norm_forward(Id id, const float *x, const float *gain, const float *
 template <int MODE, int T, int N>
 DEVICE void norm_grad_x(Id id, const float *x, const float *gain, const float *kept, const float *grad_y, float *grad_x) {
     if (MODE == NONE) return;
-    EACH(t, T) {
+    constexpr int PARTS = norm_parts(T, N), WIDTH = N / PARTS, TOGETHER = WIDTH % 8 == 0 ? 8 : WIDTH % 4 == 0 ? 4 : WIDTH % 2 == 0 ? 2 : 1;
+    EACH(item, T * PARTS) {
+        const int t = item / PARTS, first = item % PARTS * WIDTH;
         const float mean = OF(kept, t), scale = OF(kept, T + t);
         float level = 0.0f, along = 0.0f;
+#pragma unroll 8
         for (int i = 0; i < N; ++i) {
             const float u = gain[i] * OF(grad_y, t * N + i);
             level += u;
@@ -29,9 +52,15 @@ DEVICE void norm_grad_x(Id id, const float *x, const float *gain, const float *k
         }
         level *= 1.0f / N;
         along *= 1.0f / N;
-        for (int i = 0; i < N; ++i) {
-            const float unit = (OF(x, t * N + i) - mean) * scale;
-            put<MODE>(OF(grad_x, t * N + i), scale * (gain[i] * OF(grad_y, t * N + i) - level - along * unit));
+        for (int from = first; from < first + WIDTH; from += TOGETHER) {
+            float results[TOGETHER];
+#pragma unroll
+            for (int i = 0; i < TOGETHER; ++i) {
+                const float unit = (OF(x, t * N + from + i) - mean) * scale;
+                results[i] = scale * (gain[from + i] * OF(grad_y, t * N + from + i) - level - along * unit);
+            }
+#pragma unroll
+            for (int i = 0; i < TOGETHER; ++i) put<MODE>(OF(grad_x, t * N + from + i), results[i]);
         }
     }
 }

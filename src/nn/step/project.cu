@@ -5,86 +5,184 @@ struct Tile {
     int rows, columns;
 };
 
-// Tiles as large as they can be with work left for everybody.
-SIZES constexpr Tile tile(int rows, int columns, int workers) {
-    int each = rows * columns / workers;
-    int high = each < 2 ? 1 : each < 8 ? 2 : 4, wide = each < 4 ? 1 : each < 16 ? 2 : each < 64 ? 4 : 8;
-    return {least(high, power(rows)), least(wide, power(columns))};
+// Cycles that a number is waited for at each term of a sum, some terms being read ahead.
+constexpr int READING = 12;
+
+// Cycles of a multiprocessor for each term of the sums of so many threads: their products (four warps at once), what they read (one
+// warp at once), or the waiting of one warp, whichever takes longest.
+SIZES constexpr int tile_time(int threads, int products, int reads) {
+    int warps = up(threads, 32), computing = up(warps, 4) * products;
+    int most = computing > warps * reads ? computing : warps * reads;
+    return most > products + READING ? most : products + READING;
 }
 
-// Steps whose numbers are read before they are needed: many where a tile is small and sequences are few, for then a thread mostly
-// waits. Else short loops are better: the text of all phases together should stay in the instruction cache.
-SIZES constexpr int ahead(int tile) { return LANES >= 4 ? (tile <= 4 ? 4 : 2) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4; }
+// The same for tiles that several threads take turns with: rounds in which every thread has one, and the last.
+SIZES constexpr int tiles_time(int tiles, int products, int reads) {
+    int rest = tiles % THREADS;
+    return tiles / THREADS * tile_time(THREADS, products, reads) + (rest > 0 ? tile_time(rest, products, reads) : 0);
+}
 
-template <int T, int IN, int OUT, bool BIAS>
+// The tile of a product that takes the least time. Where sequences are few, as large as it can be with work left for every thread.
+SIZES constexpr Tile tile(int rows, int columns) {
+    if (LANES < 4) {
+        int each = rows * columns / WORKERS;
+        int high = each < 2 ? 1 : each < 8 ? 2 : 4, wide = each < 4 ? 1 : each < 16 ? 2 : each < 64 ? 4 : 8;
+        return {least(high, power(rows)), least(wide, power(columns))};
+    }
+    Tile best = {1, 1};
+    int least_time = 1 << 30;
+    for (int r = 1; r <= 4 && r <= power(rows); r *= 2)
+        for (int c = 1; c <= 8 && c <= power(columns); c *= 2) {
+            if (r * c > 16) continue;
+            int time = tiles_time(up(rows, r) * up(columns, c) * GROUPS, VECTOR * r * c + r + up(c, 4) + 2, r + up(c, 2));
+            if (time < least_time) {
+                least_time = time;
+                best = {r, c};
+            }
+        }
+    return best;
+}
+
+// Threads that have a tile of such a product, up to whole warps.
+SIZES constexpr int product_threads(int rows, int columns) {
+    Tile size = tile(rows, columns);
+    return up(up(rows, size.rows) * up(columns, size.columns) * GROUPS, 32) * 32;
+}
+
+// Terms whose numbers of the matrix are read before they are needed: as many as are computed in the time that it takes to read them.
+SIZES constexpr int ahead(int tile, int terms, bool copied) {
+    int most = copied ? 4 : LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
+    return least(most, terms);
+}
+
+// How a matrix lies in memory: by rows; by rows that begin at multiples of 16 bytes if they have a multiple of 4 numbers; such rows
+// in shared memory; by columns.
+enum MatrixOrder { ROWS, ALIGNED_ROWS, COPIED_ROWS, COLUMNS_FIRST };
+
+// A matrix, to shared memory; both addresses are multiples of 16 bytes.
+template <int COUNT>
+DEVICE void copy_matrix(Id id, const float *from, float *to) {
+#ifdef __CUDACC__
+    constexpr int FOURS = COUNT / 4, TURNS = up(FOURS, THREADS);
+    float4 parts[TURNS];
+#pragma unroll
+    for (int turn = 0; turn < TURNS; ++turn)
+        parts[turn] = reinterpret_cast<const float4 *>(from)[least(turn * THREADS + id.thread, FOURS - 1)];
+#pragma unroll
+    for (int turn = 0; turn < TURNS; ++turn)
+        if (turn * THREADS + id.thread < FOURS) reinterpret_cast<float4 *>(to)[turn * THREADS + id.thread] = parts[turn];
+#else
+    EACH_WEIGHT(i, COUNT) to[i] = from[i];
+#endif
+}
+
+// C neighbouring numbers of row k of a matrix (K, COLUMNS).
+template <int ORDER, int C, int K, int COLUMNS>
+DEVICE void load_row(const float *matrix, int k, int column, float *to) {
+    const float *row = matrix + k * COLUMNS;
+#ifdef __CUDACC__
+    if ((ORDER == ALIGNED_ROWS || ORDER == COPIED_ROWS) && COLUMNS % 4 == 0 && C % 4 == 0) {
+#pragma unroll
+        for (int c = 0; c < C; c += 4) {
+            const float4 four = *reinterpret_cast<const float4 *>(row + least(column + c, COLUMNS - 4));
+            to[c] = four.x;
+            to[(c + 1) % C] = four.y;
+            to[(c + 2) % C] = four.z;
+            to[(c + 3) % C] = four.w;
+        }
+        return;
+    }
+    if (ORDER == COPIED_ROWS && COLUMNS % 2 == 0 && C == 2) {
+        const float2 two = *reinterpret_cast<const float2 *>(row + column);
+        to[0] = two.x;
+        to[1 % C] = two.y;
+        return;
+    }
+#endif
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+        const int at = least(column + c, COLUMNS - 1);
+        to[c] = ORDER == COLUMNS_FIRST ? matrix[at * K + k] : row[at];
+    }
+}
+
+// y = rows times a matrix (K, COLUMNS), from `start` (COLUMNS) or zeros.
+template <int MODE, int T, int K, int COLUMNS, bool START, int ORDER>
+DEVICE void rows_times_matrix(Id id, const float *x, const float *matrix, const float *start, float *y) {
+    constexpr Tile SIZE = tile(T, COLUMNS);
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(COLUMNS, C), AHEAD = ahead(R * C, K, ORDER == COPIED_ROWS);
+    EACH_TILE(item, l, up(T, R) * ACROSS) {
+        const int row = item / ACROSS * R, column = item % ACROSS * C;
+        float sum[R][C][VECTOR];
+#pragma unroll
+        for (int c = 0; c < C; ++c) {
+            const float first = START ? start[least(column + c, COLUMNS - 1)] : 0.0f;
+#pragma unroll
+            for (int r = 0; r < R; ++r)
+#pragma unroll
+                for (int v = 0; v < VECTOR; ++v) sum[r][c][v] = first;
+        }
+        // The next terms' numbers of the matrix are read while these are multiplied, but for those in shared memory.
+        float b[AHEAD][C];
+#pragma unroll
+        for (int j = 0; j < AHEAD && ORDER != COPIED_ROWS; ++j) load_row<ORDER, C, K, COLUMNS>(matrix, j, column, b[j]);
+#pragma unroll 1
+        for (int k = 0; k < K; k += AHEAD)
+#pragma unroll
+            for (int j = 0; j < AHEAD; ++j) {
+                if (K % AHEAD > 0 && k + j >= K) break;
+                float a[R][VECTOR];
+#pragma unroll
+                for (int r = 0; r < R; ++r) load(x + (least(row + r, T - 1) * K + k + j) * LANES + l, a[r]);
+                if (ORDER == COPIED_ROWS) load_row<ORDER, C, K, COLUMNS>(matrix, k + j, column, b[j]);
+#pragma unroll
+                for (int r = 0; r < R; ++r)
+#pragma unroll
+                    for (int c = 0; c < C; ++c)
+#pragma unroll
+                        for (int v = 0; v < VECTOR; ++v) sum[r][c][v] += a[r][v] * b[j][c];
+                if (ORDER != COPIED_ROWS) load_row<ORDER, C, K, COLUMNS>(matrix, least(k + j + AHEAD, K - 1), column, b[j]);
+            }
+#pragma unroll
+        for (int r = 0; r < R; ++r)
+#pragma unroll
+            for (int c = 0; c < C; ++c)
+                if (row + r < T && column + c < COLUMNS) put_all<MODE>(y + ((row + r) * COLUMNS + column + c) * LANES + l, sum[r][c]);
+    }
+}
+
+template <int T, int IN, int OUT, bool BIAS, int ORDER>
 DEVICE void project_forward(Id id, const float *x, const float *weight, const float *bias, float *y) {
-    constexpr Tile SIZE = tile(T, OUT, WORKERS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(OUT, C), UNROLL = ahead(R * C);
-    EACH(item, up(T, R) * ACROSS) {
-        const int row = item / ACROSS * R, column = item % ACROSS * C;
-        float sum[R][C];
-#pragma unroll
-        for (int r = 0; r < R; ++r)
-#pragma unroll
-            for (int c = 0; c < C; ++c) sum[r][c] = BIAS ? bias[least(column + c, OUT - 1)] : 0.0f;
-#pragma unroll UNROLL
-        for (int k = 0; k < IN; ++k) {
-            float a[R], b[C];
-#pragma unroll
-            for (int r = 0; r < R; ++r) a[r] = OF(x, least(row + r, T - 1) * IN + k);
-#pragma unroll
-            for (int c = 0; c < C; ++c) b[c] = weight[k * OUT + least(column + c, OUT - 1)];
-#pragma unroll
-            for (int r = 0; r < R; ++r)
-#pragma unroll
-                for (int c = 0; c < C; ++c) sum[r][c] += a[r] * b[c];
-        }
-#pragma unroll
-        for (int r = 0; r < R; ++r)
-#pragma unroll
-            for (int c = 0; c < C; ++c)
-                if (row + r < T && column + c < OUT) OF(y, (row + r) * OUT + column + c) = sum[r][c];
-    }
+    rows_times_matrix<SET, T, IN, OUT, BIAS, ORDER>(id, x, weight, bias, y);
 }
 
-// grad_x = grad_y Wᵀ. TURNED: the weight is Wᵀ, (OUT, IN), so that neighbouring threads read neighbouring numbers.
-template <int MODE, int T, int IN, int OUT, bool TURNED>
-DEVICE void project_grad_x(Id id, const float *weight, const float *grad_y, float *grad_x) {
-    if (MODE == NONE) return;
-    constexpr Tile SIZE = tile(T, IN, WORKERS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(IN, C), UNROLL = ahead(R * C);
-    EACH(item, up(T, R) * ACROSS) {
-        const int row = item / ACROSS * R, column = item % ACROSS * C;
-        float sum[R][C];
-#pragma unroll
-        for (int r = 0; r < R; ++r)
-#pragma unroll
-            for (int c = 0; c < C; ++c) sum[r][c] = 0.0f;
-#pragma unroll UNROLL
-        for (int k = 0; k < OUT; ++k) {
-            float a[R], b[C];
-#pragma unroll
-            for (int r = 0; r < R; ++r) a[r] = OF(grad_y, least(row + r, T - 1) * OUT + k);
-#pragma unroll
-            for (int c = 0; c < C; ++c) b[c] = TURNED ? weight[k * IN + least(column + c, IN - 1)] : weight[least(column + c, IN - 1) * OUT + k];
-#pragma unroll
-            for (int r = 0; r < R; ++r)
-#pragma unroll
-                for (int c = 0; c < C; ++c) sum[r][c] += a[r] * b[c];
-        }
-#pragma unroll
-        for (int r = 0; r < R; ++r)
-#pragma unroll
-            for (int c = 0; c < C; ++c)
-                if (row + r < T && column + c < IN) put<MODE>(OF(grad_x, (row + r) * IN + column + c), sum[r][c]);
-    }
+// grad_x = grad_y Wᵀ, by the matrix Wᵀ (OUT, IN): where it lies by rows, neighbouring threads read neighbouring numbers.
+template <int MODE, int T, int IN, int OUT, int ORDER>
+DEVICE void project_grad_x(Id id, const float *turned, const float *grad_y, float *grad_x) {
+    if (MODE != NONE) rows_times_matrix<MODE, T, OUT, IN, false, ORDER>(id, grad_y, turned, nullptr, grad_x);
 }
 
 // Tiles of a weight's gradient where `calls` of about the same size share the threads of a block.
 SIZES constexpr Tile weight_tile(int terms, int rows, int columns, int calls) {
-    int each = rows * columns * TRAIN::SLICES * calls / THREADS;
-    int high = each >= 12 ? 4 : each >= 3 || terms >= 64 ? 2 : 1, wide = each >= 6 ? 4 : each >= 2 || terms >= 64 ? 2 : 1;
-    return {least(high, power(rows)), least(wide, power(columns))};
+    if (LANES < 4) {
+        int each = rows * columns * TRAIN::SLICES * calls / THREADS;
+        int high = each >= 12 ? 4 : each >= 3 || terms >= 64 ? 2 : 1, wide = each >= 6 ? 4 : each >= 2 || terms >= 64 ? 2 : 1;
+        return {least(high, power(rows)), least(wide, power(columns))};
+    }
+    // Neighbouring threads read the same numbers of x, and others of grad_y.
+    Tile best = {1, 1};
+    int least_time = 1 << 30;
+    for (int r = 1; r <= 8 && r <= power(rows); r *= 2)
+        for (int c = 1; c <= 4 && c <= power(columns); c *= 2) {
+            if (r * c > 16) continue;
+            int tiles = up(rows, r) * up(columns, c) * TRAIN::SLICES * calls;
+            int time = tiles_time(tiles, VECTOR * r * c + r + c + 2, 2 * r + 4 * c);
+            if (time < least_time) {
+                least_time = time;
+                best = {r, c};
+            }
+        }
+    return best;
 }
 
 SIZES constexpr int weight_items(int t, int in, int out, bool bias, int calls) {
@@ -126,14 +224,24 @@ DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, floa
 #pragma unroll
                     for (int c = 0; c < C; ++c) sum[r][c] += a[r][v] * b[c][v];
         }
-        const int to = slice * TRAIN::SUMS;
+        // All sums are read before the first is written: they may lie in the GPU's memory, which takes its time.
+        float before[R][C];
 #pragma unroll
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) {
-                const int at_row = row + r * DOWN, at_column = column + c * ACROSS;
-                if (at_row < IN && at_column < OUT) grad_weight[to + at_row * OUT + at_column] += sum[r][c];
-                if (BIAS && at_row == IN && at_column < OUT) grad_bias[to + at_column] += sum[r][c];
+                const int at_row = row + r * DOWN, at_column = least(column + c * ACROSS, OUT - 1);
+                if (BIAS && at_row == IN) before[r][c] = grad_bias[slice * TRAIN::SUMS + at_column];
+                else before[r][c] = grad_weight[slice * TRAIN::SUMS + least(at_row, IN - 1) * OUT + at_column];
+            }
+#pragma unroll
+        for (int r = 0; r < R; ++r)
+#pragma unroll
+            for (int c = 0; c < C; ++c) {
+                const int at_row = row + r * DOWN, at_column = column + c * ACROSS, at = slice * TRAIN::SUMS + at_column;
+                if (at_column >= OUT) continue;
+                if (at_row < IN) grad_weight[at + at_row * OUT] = before[r][c] + sum[r][c];
+                if (BIAS && at_row == IN) grad_bias[at] = before[r][c] + sum[r][c];
             }
     }
 }

@@ -3,7 +3,7 @@
 // R_t = Λ ⊙ R_{t−1} + S_{t−1}.
 
 // Tokens from the start of one window to that of the next; windows of two or three share a token with the next.
-constexpr int window_stride(int w) { return w == 3 ? 2 : 1; }
+SIZES constexpr int window_stride(int w) { return w == 3 ? 2 : 1; }
 
 // Columns of a row of the state that a thread carries, and how many threads share a row.
 SIZES constexpr int window_columns(int d) { return least(least(d, 16), up(d * d, WORKERS)); }

@@ -65,7 +65,7 @@ impl Engine {
             kernel,
             blocks,
             at_once: sizes.at_once,
-            weights: Memory::new(2 * sizes.parameters)?,
+            weights: Memory::new(source.weights())?,
             first: Memory::new(sizes.parameters)?,
             second: Memory::new(sizes.parameters)?,
             turned,
@@ -137,7 +137,7 @@ impl WholeStepEngine for Engine {
         let count = self.source.parameters;
         ensure!(parameters.weights.len() == count, "{} weights, not {count}", parameters.weights.len());
         let mut weights = parameters.weights.clone();
-        weights.resize(2 * count, 0.0);
+        weights.resize(self.source.weights(), 0.0);
         for (weight, to) in parameters.weights.iter().zip(&self.source.turned) {
             weights[count + *to as usize] = *weight;
         }

@@ -8,6 +8,7 @@
 
 mod driver;
 mod engine;
+mod kernel_cache;
 mod network;
 mod nvrtc;
 mod plan;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::kernel_cache::KernelCache;
 use crate::train::device::nvidia::NVRTC;
 
 type Handle = *mut c_void;
@@ -60,27 +61,51 @@ impl Drop for Program {
     }
 }
 
-/// Code of a kernel for GPUs of a compute capability, as the driver loads it; compiled once for each text.
+/// Code of a kernel for GPUs of a compute capability, as the driver loads it; compiled once for each text, and kept on
+/// disk for later runs.
 ///
 /// # Errors
 /// There is no NVRTC, it does not know GPUs this old, or the text does not compile.
 pub fn compile(text: &str, capability: usize) -> Result<Vec<u8>> {
     static COMPILED: Mutex<Option<Compiled>> = Mutex::new(None);
-    let target = Target::of(capability, &known()?)
+    let known = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let target = Target::of(capability, &capabilities()?)
         .with_context(|| format!("NVRTC compiles nothing for GPUs of compute capability {capability}"))?;
     let key = (text.to_owned(), target);
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let compiled = compiled.get_or_insert_default();
-    if let Some(code) = compiled.get(&key) {
+    if let Some(code) = known().as_ref().and_then(|compiled| compiled.get(&key)) {
         return Ok(code.clone());
     }
-    let code = compile_for(text, target)?;
-    compiled.insert(key, code.clone());
+    let code = from_disk_or(text, target, || compile_for(text, target))?;
+    known().get_or_insert_default().insert(key, code.clone());
     Ok(code)
 }
 
+/// The code of an earlier run, or else what `compile` makes, which is kept for later runs.
+fn from_disk_or(text: &str, target: Target, compile: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    let Some(cache) = KernelCache::of_user(|name| std::env::var_os(name)).filter(|_| !cfg!(test)) else {
+        return compile();
+    };
+    let origin = format!("NVRTC {:?} {}\n{text}", version()?, target.option());
+    if let Some(code) = cache.find(&origin) {
+        return Ok(code);
+    }
+    let code = compile()?;
+    if let Err(error) = cache.keep(&origin, &code) {
+        tracing::warn!(%error, "the compiled kernel is not kept");
+    }
+    Ok(code)
+}
+
+/// NVRTC's version.
+fn version() -> Result<[c_int; 2]> {
+    let mut version = [0; 2];
+    let [major, minor] = &mut version;
+    ensure!(nvrtc!(nvrtcVersion(major => *mut c_int, minor => *mut c_int))? == 0, "NVRTC does not answer");
+    Ok(version)
+}
+
 /// The compute capabilities that this NVRTC knows.
-fn known() -> Result<Vec<usize>> {
+fn capabilities() -> Result<Vec<usize>> {
     let mut count: c_int = 0;
     ensure!(nvrtc!(nvrtcGetNumSupportedArchs(&mut count => *mut c_int))? == 0, "NVRTC does not answer");
     let mut all: Vec<c_int> = vec![0; count.max(0) as usize];

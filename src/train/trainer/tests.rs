@@ -157,15 +157,27 @@ fn gpu(preset: &Preset) -> Option<OpenDevice> {
 #[cfg(feature = "cuda")]
 #[test]
 fn a_gpu_equals_the_cpu() {
-    for (name, preset) in presets() {
-        let Some(device) = gpu(&preset) else { return };
+    let all = presets();
+    // Compiling takes longest: in parallel.
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for part in all.chunks(all.len().div_ceil(threads)) {
+            scope.spawn(|| a_gpu_trains_as_the_cpu(part));
+        }
+    });
+}
+
+#[cfg(feature = "cuda")]
+fn a_gpu_trains_as_the_cpu(presets: &[(String, Preset)]) {
+    for (name, preset) in presets {
+        let Some(device) = gpu(preset) else { return };
         let StartedRun { run: mut gpu, note } = start(device, Arc::new(preset.clone()), GD_CONSTANTS).unwrap();
         assert_eq!(note, None, "{name}: whole steps");
-        let mut cpu = on_cpu(&preset);
-        let expected = train(&mut cpu, &preset);
-        let found = train(&mut *gpu, &preset);
-        assert_agree(&name, &found, &expected);
-        let again = train(&mut *gpu, &preset);
+        let mut cpu = on_cpu(preset);
+        let expected = train(&mut cpu, preset);
+        let found = train(&mut *gpu, preset);
+        assert_agree(name, &found, &expected);
+        let again = train(&mut *gpu, preset);
         assert!(found.reports == again.reports && found.moved == again.moved, "{name}: the same bits twice");
         // What is saved on one device continues on the other.
         let checkpoint = |run: &dyn Run| Checkpoint {

@@ -1,5 +1,7 @@
 //! Which numbers of a sequence a kernel keeps, and from when to when; see [`super::memory`] for where.
 
+use std::ops::RangeInclusive;
+
 use super::memory::Buffer;
 use super::phases::{node_memory, reads_inputs_again};
 use super::program::{Kernel, NodeId, Program};
@@ -30,6 +32,8 @@ pub struct Analysis {
     pub wanted: Vec<bool>,
     /// Whether the answer depends on a step.
     pub needed: Vec<bool>,
+    /// The steps that are computed in one phase with a step: projections of one sequence that follow on each other.
+    pub together: Vec<RangeInclusive<usize>>,
 }
 
 impl Analysis {
@@ -45,7 +49,18 @@ impl Analysis {
         for (id, node) in program.nodes.iter().enumerate() {
             wanted[id] = node.kernel.has_weights() || node.kernel.reads().into_iter().any(|read| wanted[read]);
         }
-        Self { wanted, needed }
+        let mut together: Vec<RangeInclusive<usize>> = (0..count).map(|id| id..=id).collect();
+        for id in 1..count {
+            let read = |id: usize| {
+                let Kernel::Project { x, .. } = program.nodes[id].kernel else { return None };
+                needed[id].then_some(x)
+            };
+            if read(id).is_some() && read(id) == read(id - 1) {
+                let all = *together[id - 1].start()..=id;
+                all.clone().for_each(|id| together[id] = all.clone());
+            }
+        }
+        Self { wanted, needed, together }
     }
 }
 
@@ -63,11 +78,13 @@ pub fn root(program: &Program, mut node: NodeId) -> (NodeId, usize) {
 }
 
 impl Buffers {
-    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0.
+    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0. Steps that
+    /// are computed together take from the first one's time to the last one's.
     pub fn of(training: &Training, analysis: &Analysis, workers: usize) -> Self {
         let Training { program, outputs, .. } = training;
         let n = program.nodes.len();
-        let back = |node: usize| 2 * n + 3 - node;
+        let (first, last) = (|id: usize| *analysis.together[id].start(), |id: usize| *analysis.together[id].end());
+        let (back_begin, back_end) = (|id: usize| 2 * n + 3 - last(id), |id: usize| 2 * n + 3 - first(id));
         let mut ends = vec![0; n];
         let mut begins = vec![0; n];
         for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
@@ -75,13 +92,13 @@ impl Buffers {
             for read in node.kernel.reads() {
                 let (at, _) = root(program, read);
                 // A curve that is cheap to follow again is not kept.
-                let end = if again && !is_repeated(program, analysis, at) { back(id) } else { id + 1 };
+                let end = if again && !is_repeated(program, analysis, at) { back_end(id) } else { last(id) + 1 };
                 ends[at] = ends[at].max(end);
                 begins[read] = begins[read].max(id);
             }
             let (at, _) = root(program, id);
             let own_again = analysis.wanted[id] && matches!(node.kernel, Kernel::SoftmaxTokens(_));
-            let end = if own_again { back(id) } else { id + 1 };
+            let end = if own_again { back_end(id) } else { last(id) + 1 };
             ends[at] = ends[at].max(end).max(if id == n - 1 { n + 1 } else { 0 });
         }
         let mut buffers = Self {
@@ -102,39 +119,40 @@ impl Buffers {
         buffers.sampled = buffers.add(training.sampling.kept(), 0..=0);
         for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
             if root(program, id).0 == id {
-                let begin = if id == 0 { 0 } else { id + 1 };
+                let begin = if id == 0 { 0 } else { first(id) + 1 };
                 buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
             }
             if is_repeated(program, analysis, id) {
-                let again = readers_of_part(program, analysis, id).into_iter().map(back);
-                let (first, last) = again.fold((usize::MAX, 0), |(low, high), t| (low.min(t), high.max(t)));
-                buffers.repeated[id] = Some(buffers.add(node.size.count(), first..=last));
+                let readers = readers_of_part(program, analysis, id);
+                let begin = readers.iter().map(|reader| back_begin(*reader)).min().unwrap_or(0);
+                let end = readers.iter().map(|reader| back_end(*reader)).max().unwrap_or(0);
+                buffers.repeated[id] = Some(buffers.add(node.size.count(), begin..=end));
             }
             let grads_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
             let memory = node_memory(program, node, grads_input, workers);
             if memory.kept > 0 {
-                let end = if analysis.wanted[id] { back(id) } else { id + 1 };
-                buffers.kept[id] = Some(buffers.add(memory.kept, id + 1..=end));
+                let end = if analysis.wanted[id] { back_end(id) } else { last(id) + 1 };
+                buffers.kept[id] = Some(buffers.add(memory.kept, first(id) + 1..=end));
             }
             if analysis.wanted[id] {
                 if memory.scratch > 0 {
-                    buffers.scratch[id] = Some(buffers.add(memory.scratch, back(id)..=back(id)));
+                    buffers.scratch[id] = Some(buffers.add(memory.scratch, back_begin(id)..=back_end(id)));
                 }
-                let begin = if id == n - 1 { n + 1 } else { back(begins[id]) };
+                let begin = if id == n - 1 { n + 1 } else { back_begin(begins[id]) };
                 buffers.grads[id] =
                     match buffers.repeated[id].or(buffers.values[id]).filter(|_| in_place(program, analysis, id)) {
                         Some(value) => {
-                            buffers.all[value].life = *buffers.all[value].life.start()..=back(id);
+                            buffers.all[value].life = *buffers.all[value].life.start()..=back_end(id);
                             Some(value)
                         }
-                        None => Some(buffers.add(node.size.count(), begin..=back(id))),
+                        None => Some(buffers.add(node.size.count(), begin..=back_end(id))),
                     };
             }
         }
         buffers
     }
 
-    fn add(&mut self, count: usize, life: std::ops::RangeInclusive<usize>) -> usize {
+    fn add(&mut self, count: usize, life: RangeInclusive<usize>) -> usize {
         self.all.push(Buffer { count, life });
         self.all.len() - 1
     }

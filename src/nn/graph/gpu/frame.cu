@@ -12,6 +12,15 @@
 #define INFINITY __int_as_float(0x7f800000)
 #endif
 #define DEVICE static __device__ __forceinline__
+// COMPACT is defined where the code of all phases is larger than what a multiprocessor holds of it: then loops are not unrolled, and
+// what is called from several places is there once.
+#ifdef COMPACT
+#define DEVICE_ONCE static __device__ __noinline__
+#define LOOP_UNROLLING _Pragma("unroll 1")
+#else
+#define DEVICE_ONCE DEVICE
+#define LOOP_UNROLLING
+#endif
 #define SIZES __host__ __device__
 #define BLOCK_ID , const Id id
 #define PASS_ID , id
@@ -38,6 +47,8 @@ __device__ unsigned long long phase_cycles[8192];
 #include <cstdint>
 #include <cstring>
 #define DEVICE static inline
+#define DEVICE_ONCE static
+#define LOOP_UNROLLING
 #define SIZES
 #define BLOCK_ID
 #define PASS_ID
@@ -62,14 +73,17 @@ struct Id {
 };
 
 // Work of one sequence, shared by its workers.
-#define EACH(item, count) for (int item = id.worker; item < (count); item += WORKERS)
+#define EACH(item, count) LOOP_UNROLLING for (int item = id.worker; item < (count); item += WORKERS)
 // Work of all sequences of a block, shared by its threads.
-#define EACH_WEIGHT(item, count) for (int item = id.thread; item < (count); item += THREADS)
+#define EACH_WEIGHT(item, count) LOOP_UNROLLING for (int item = id.thread; item < (count); item += THREADS)
 // All sequences, VECTOR at a time; threads begin with different ones, which lie in different banks of shared memory.
 constexpr int VECTOR = LANES < 4 ? LANES : 4, GROUPS = LANES / VECTOR;
 #define FIRST_GROUP(item) ((item) / (LANES < 32 ? 32 / LANES : 1) % GROUPS)
 #define LANE_GROUPS(l, item)                                                                                           \
-    for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
+    LOOP_UNROLLING for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
+// Work of all sequences of a block, VECTOR of them at a time, shared by its threads; `l` is the first of the sequences.
+#define EACH_TILE(item, l, count)                                                                                      \
+    LOOP_UNROLLING for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count); item += THREADS / GROUPS)
 // Number i of this thread's sequence.
 #define OF(values, i) (values)[(i) * LANES + id.lane]
 
@@ -122,6 +136,23 @@ template <int MODE>
 DEVICE void put(float &sum, float part) {
     if (MODE == SET) sum = part;
     if (MODE == ADD) sum += part;
+}
+
+// The same for VECTOR neighbouring sequences.
+template <int MODE>
+DEVICE void put_all(float *sums, const float *parts) {
+#ifdef __CUDACC__
+    if (VECTOR == 4) {
+        float4 four = make_float4(parts[0], parts[1 % VECTOR], parts[2 % VECTOR], parts[3 % VECTOR]);
+        if (MODE == ADD) {
+            const float4 before = *reinterpret_cast<const float4 *>(sums);
+            four = make_float4(before.x + four.x, before.y + four.y, before.z + four.z, before.w + four.w);
+        }
+        *reinterpret_cast<float4 *>(sums) = four;
+        return;
+    }
+#endif
+    for (int v = 0; v < VECTOR; ++v) put<MODE>(sums[v], parts[v]);
 }
 
 SIZES constexpr int up(int a, int b) { return (a + b - 1) / b; }

@@ -2,6 +2,7 @@
 //! order.
 
 mod passes;
+mod staging;
 
 use std::fmt::Write;
 
@@ -40,6 +41,13 @@ const KERNEL: Text = ("src/nn/graph/gpu/kernel.cu", include_str!("kernel.cu"));
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 12_288;
+
+/// Weights that stay in a multiprocessor's cache beside the shared memory: more are read from the GPU's memory again and
+/// again.
+const CACHED: usize = 6000;
+
+/// Phases whose code a multiprocessor holds with loops unrolled; longer kernels have shorter code.
+const SHORT: usize = 32;
 
 /// What answers are trained by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +98,16 @@ pub struct Source {
     pub parameters: usize,
     /// Groups of weights that are summed together.
     pub chunks: usize,
-    /// Where each weight lies in the transposed matrices.
+    /// Where each weight lies in the transposed matrices, counted from the end of the weights; their place begins at a
+    /// multiple of 16 bytes.
     pub turned: Vec<i32>,
+}
+
+impl Source {
+    /// Numbers that all weights take, each matrix twice.
+    pub fn weights(&self) -> usize {
+        2 * self.parameters.next_multiple_of(4)
+    }
 }
 
 /// The weights that a derived weight is made of.
@@ -120,7 +136,12 @@ struct Writer<'a> {
     sums_shared: bool,
     /// Sums of each weight that a block takes side by side.
     slices: usize,
+    /// Numbers of shared memory for matrices that are copied there before they are read; none where all weights stay in a
+    /// multiprocessor's cache.
+    stage: usize,
     text: String,
+    /// The last phase, to which calls may be added.
+    pending: Vec<String>,
 }
 
 impl<'a> Writer<'a> {
@@ -146,7 +167,9 @@ impl<'a> Writer<'a> {
         };
         let sums = slices * all + derived;
         let sums_shared = sums <= SUMS_SHARED && 4 * sums < cut.shared / 2;
-        let reduce = 2 * cut.lanes * cut.workers + 16;
+        let large = cut.lanes >= 4 && parameters > CACHED;
+        let stage = if large { staging::largest(&training.program, &analysis) } else { 0 };
+        let reduce = (2 * cut.lanes * cut.workers + 16).max(stage) + 4;
         let left = (cut.shared / 4).saturating_sub(reduce + if sums_shared { sums } else { 0 });
         let layout = lay_out(&buffers.all, left / cut.lanes);
         Self {
@@ -160,7 +183,9 @@ impl<'a> Writer<'a> {
             derived,
             sums_shared,
             slices,
+            stage,
             text: String::new(),
+            pending: Vec::new(),
         }
     }
 
@@ -191,7 +216,9 @@ impl<'a> Writer<'a> {
 
     fn turned(&self, weight: WeightId) -> Option<String> {
         match self.training.program.weights[weight].source {
-            WeightSource::Parameter => Some(format!("orders.weights + {}", self.parameters + self.offsets[weight])),
+            WeightSource::Parameter => {
+                Some(format!("orders.weights + {}", self.parameters.next_multiple_of(4) + self.offsets[weight]))
+            }
             WeightSource::Derived(_) => None,
         }
     }
@@ -210,13 +237,20 @@ impl<'a> Writer<'a> {
     }
 
     fn line(&mut self, line: &str) {
+        let calls = std::mem::take(&mut self.pending);
+        if !calls.is_empty() {
+            self.line(&format!("PHASE({})", calls.join("; ")));
+        }
         self.text.push_str(line);
         self.text.push('\n');
     }
 
     fn phase(&mut self, calls: &[String]) {
-        if !calls.is_empty() {
-            self.line(&format!("PHASE({})", calls.join("; ")));
+        let before = std::mem::replace(&mut self.pending, calls.to_vec());
+        if !before.is_empty() {
+            let after = std::mem::take(&mut self.pending);
+            self.line(&format!("PHASE({})", before.join("; ")));
+            self.pending = after;
         }
     }
 
@@ -247,24 +281,15 @@ impl<'a> Writer<'a> {
         let sums = self.slices * all + self.derived;
         let arena = self.layout.shared * self.cut.lanes;
         // Blocks sum over blocks while the tasks of the next step are there already.
-        let reduce = arena + if self.sums_shared { sums } else { 0 };
-        let shared = reduce + 2 * threads + 16;
+        // Matrices are copied to the same place: they are read before.
+        let reduce = (arena + if self.sums_shared { sums } else { 0 }).next_multiple_of(4);
+        let shared = reduce + (2 * threads + 16).max(self.stage);
         let arena_global = self.layout.global * self.cut.lanes;
         let scratch = (arena_global + if self.sums_shared { 0 } else { sums }).next_multiple_of(4);
         let turned = self.transposed();
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
-        self.constants(shared, reduce);
-        self.file(FRAME);
-        STEPS.into_iter().for_each(|step| self.file(step));
-        self.file(DERIVED);
-        if let Some(constants) = self.training.sampling.constants() {
-            self.line(&constants);
-            self.file(SAMPLER);
-        }
-        self.file(LOSS);
-        self.file(OPTIMISER);
         self.line(
-            "DEVICE void sample_block(const Orders &orders, int block, int first, int step, float *memory BLOCK_ID) {",
+            "DEVICE_ONCE void sample_block(const Orders &orders, int block, int first, int step, float *memory BLOCK_ID) {",
         );
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         self.line("(void)scratch;");
@@ -285,6 +310,21 @@ impl<'a> Writer<'a> {
         self.line("}");
         self.settle();
         self.line("}");
+        let blocks = std::mem::take(&mut self.text);
+        if blocks.matches("PHASE(").count() > SHORT {
+            self.line("#define COMPACT");
+        }
+        self.constants(shared, reduce);
+        self.file(FRAME);
+        STEPS.into_iter().for_each(|step| self.file(step));
+        self.file(DERIVED);
+        if let Some(constants) = self.training.sampling.constants() {
+            self.line(&constants);
+            self.file(SAMPLER);
+        }
+        self.file(LOSS);
+        self.file(OPTIMISER);
+        self.line(&blocks);
         self.file(KERNEL);
         Source {
             text: self.text,
@@ -300,10 +340,11 @@ impl<'a> Writer<'a> {
 
     fn transposed(&self) -> Vec<i32> {
         let mut turned = Vec::new();
+        let gap = self.parameters.next_multiple_of(4) - self.parameters;
         for weight in self.training.program.weights.iter() {
             let WeightSource::Parameter = weight.source else { continue };
             let ((rows, columns), start) = (weight.shape, turned.len());
-            turned.extend((0..rows * columns).map(|i| (start + i % columns * rows + i / columns) as i32));
+            turned.extend((0..rows * columns).map(|i| (gap + start + i % columns * rows + i / columns) as i32));
         }
         turned
     }

@@ -84,7 +84,7 @@ impl Compiled {
         let mut squares = vec![f32::NAN; self.source.chunks];
         let parameters = self.source.parameters;
         let mut weights = state.weights.clone();
-        weights.resize(2 * parameters, 0.0);
+        weights.resize(self.source.weights(), 0.0);
         for (i, to) in self.source.turned.iter().enumerate() {
             weights[parameters + *to as usize] = state.weights[i];
         }

@@ -4,7 +4,7 @@ use super::super::program::{Kernel, NodeId, Size};
 use super::composite::{
     linear_attend_backward, recurrent_backward, selective_scan_backward, window_layer_backward, window_scan_backward,
 };
-use super::{Phase, Places, calls, curve, fast_weights, further, project_grad_x, project_grads, scale};
+use super::{Beside, Phase, Places, calls, curve, fast_weights, further, project_grad_x, project_grads, scale};
 
 /// From the gradient by the result to those by inputs and weights.
 pub fn backward(p: &Places<'_>) -> Vec<Phase> {
@@ -56,11 +56,12 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         }
         Kernel::Project { x, weight, bias } => {
             let grad_x = project_grad_x(p, (*weight, length), grad, (p.grad_of)(*x));
-            let grad_weights = project_grads(p, *x, (*weight, *bias), grad);
             // Where ∂x stands in place of x, the weights have to be done with x first.
             match v(*x) == (p.grad_of)(*x).1 {
-                true => vec![calls([grad_weights]), calls([grad_x])],
-                false => vec![calls([grad_x, grad_weights])],
+                true => {
+                    vec![calls([project_grads(p, *x, (*weight, *bias), &Beside::alone())]), calls([grad_x])]
+                }
+                false => vec![calls([grad_x, project_grads(p, *x, (*weight, *bias), &p.beside)])],
             }
         }
         Kernel::Normalise { x, gain, bias } => {
@@ -85,11 +86,12 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
             let [(mode_q, to_q), (mode_k, to_k), (mode_v, to_v)] = [by(*q), by(*k), by(*x)];
             vec![
                 calls([
-                    format!("attend_grad_scores<{sizes}>(id, {}, {kept}, {grad}, {scratch})", v(*x)),
+                    format!("attend_grad_p<{sizes}>(id, {}, {grad}, {scratch})", v(*x)),
                     format!("attend_grad_seen<{mode_v}, {sizes}>(id, {kept}, {grad}, {to_v})"),
                 ]),
+                calls([format!("attend_grad_scores<{sizes}>(id, {kept}, {scratch})")]),
                 calls([
-                    format!("attend_grad_q<{mode_q}, {sizes}>(id, {}, {scratch}, {to_q})", v(*k)),
+                    format!("attend_sums<{mode_q}, {sizes}>(id, {scratch}, {}, {to_q})", v(*k)),
                     format!("attend_grad_seen<{mode_k}, {sizes}>(id, {scratch}, {}, {to_k})", v(*q)),
                 ]),
             ]

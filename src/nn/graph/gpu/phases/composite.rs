@@ -128,7 +128,7 @@ pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [qk, vo]: 
     let square = format!("{m}, {wide}, {wide}");
     vec![
         calls([
-            format!("project_grad_x<SET, {square}, false>(id, {}, {grad}, {grad_sums})", (p.weight)(vo)),
+            format!("project_grad_x<SET, {square}, COLUMNS_FIRST>(id, {}, {grad}, {grad_sums})", (p.weight)(vo)),
             format!(
                 "project_grad_weight<{square}, false, 1>(id, {}, {grad}, {}, nullptr)",
                 further(kept, sums),

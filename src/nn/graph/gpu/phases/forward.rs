@@ -1,7 +1,7 @@
 //! The phases of each step from its inputs to its result.
 
 use super::super::program::{CellKind, Kernel, Size, WeightId};
-use super::{Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale};
+use super::{Beside, Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale};
 use crate::nn::step::Window;
 
 /// From the inputs to the result.
@@ -24,7 +24,7 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::TimesRow(x, row) => {
             vec![calls([format!("times_row_forward<{count}, {width}>(id, {}, {}, {own})", v(*x), w(*row))])]
         }
-        Kernel::Project { x, weight, bias } => vec![calls([project(p, *x, *weight, *bias, own)])],
+        Kernel::Project { x, weight, bias } => vec![calls([project(p, *x, (*weight, *bias), own, &p.beside)])],
         Kernel::Normalise { x, gain, bias } => vec![calls([format!(
             "norm_forward<{length}, {width}>(id, {}, {}, {}, {kept}, {own})",
             v(*x),
@@ -35,7 +35,8 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             let sizes = format!("{length}, {}, {heads}, {}", p.size(*k).length, width / heads);
             vec![
                 calls([format!("attend_scores<{sizes}>(id, {}, {}, {kept})", v(*q), v(*k))]),
-                calls([format!("attend_values<{sizes}>(id, {}, {kept}, {own})", v(*x))]),
+                calls([format!("attend_softmax<{length}, {}, {heads}>(id, {kept})", p.size(*k).length)]),
+                calls([format!("attend_sums<SET, {sizes}>(id, {kept}, {}, {own})", v(*x))]),
             ]
         }
         Kernel::Convolve { x, taps, bias } => {
@@ -82,7 +83,7 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             let (scores, sums) = (further(kept, m * width), further(kept, m * (width + k)));
             vec![
                 calls([format!(
-                    "project_forward<{m}, {width}, {width}, false>(id, {asking}, {}, nullptr, {kept})",
+                    "project_forward<{m}, {width}, {width}, false, ROWS>(id, {asking}, {}, nullptr, {kept})",
                     w(*qk)
                 )]),
                 calls([format!("linear_scores<{m}, {k}, {width}>(id, {kept}, {x}, {scores})")]),
@@ -93,7 +94,9 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::Recurrent { x, cell: kind, gates } => {
             let t = p.size(*x).length;
             let gate = |(g, [weight, _, bias]): (usize, &[WeightId; 3])| {
-                project(p, *x, *weight, Some(*bias), &further(kept, g * t * width))
+                let beside =
+                    Beside { id: format!("shifted(id, {g} * product_threads({t}, {width}))"), calls: 1, copy: None };
+                project(p, *x, (*weight, Some(*bias)), &further(kept, g * t * width), &beside)
             };
             let (past, h) = (past(p, gates), further(kept, gates.len() * t * width));
             let step = format!("recurrent_forward<{}, {t}, {width}>(id, {past}, {kept}, t)", cell(*kind));

@@ -74,6 +74,60 @@ pub struct Places<'a> {
     /// Where the gradient by a step's result goes, and how.
     pub grad_of: &'a dyn Fn(NodeId) -> (GradMode, String),
     pub grad_weight: &'a dyn Fn(WeightId) -> String,
+    /// How this step's products share the threads of a phase.
+    pub beside: Beside,
+}
+
+/// Products that are computed in one phase.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// The thread of this product, as an expression: each begins where the one before ends.
+    pub id: String,
+    /// How many products by weights share the threads.
+    pub calls: usize,
+    /// Where the matrix was copied to that is multiplied by, if it was.
+    pub copy: Option<String>,
+}
+
+impl Beside {
+    /// A step that has a phase to itself.
+    pub fn alone() -> Self {
+        Self { id: "id".to_owned(), calls: 1, copy: None }
+    }
+
+    /// The products of these projections, each with the next threads: forwards.
+    pub fn forward(program: &Program, projections: &[NodeId], copies: Vec<Option<String>>) -> Vec<Self> {
+        let threads = |node: &NodeId| {
+            let Size { length, width } = program.nodes[*node].size;
+            format!("product_threads({length}, {width})")
+        };
+        Self::shared(String::new(), projections.iter().map(threads).collect(), copies)
+    }
+
+    /// Backwards: the gradients by the weights, after those by the inputs, all of which the first threads compute.
+    pub fn backward(program: &Program, projections: &[NodeId], copies: Vec<Option<String>>) -> Vec<Self> {
+        let calls = projections.len();
+        let (mut first, mut threads) = (String::new(), Vec::new());
+        for node in projections {
+            let Kernel::Project { x, weight, bias } = &program.nodes[*node].kernel else {
+                return vec![Self::alone(); calls];
+            };
+            let (length, (inputs, outputs)) = (program.nodes[*x].size.length, program.weights[*weight].shape);
+            first = format!("product_threads({length}, {inputs})");
+            threads.push(format!("weight_items({length}, {inputs}, {outputs}, {}, {calls})", bias.is_some()));
+        }
+        Self::shared(first, threads, copies)
+    }
+
+    fn shared(first: String, threads: Vec<String>, copies: Vec<Option<String>>) -> Vec<Self> {
+        let (calls, mut before) = (threads.len(), first);
+        let next = |(threads, copy): (String, Option<String>)| {
+            let id = if before.is_empty() { "id".to_owned() } else { format!("shifted(id, {before})") };
+            before = if before.is_empty() { threads } else { format!("{before} + {threads}") };
+            Self { id, calls, copy }
+        };
+        threads.into_iter().zip(copies).map(next).collect()
+    }
 }
 
 impl Places<'_> {
@@ -236,11 +290,28 @@ fn window_parts(d: usize, workers: usize) -> usize {
     d.div_ceil(d.min(16).min((d * d).div_ceil(workers)))
 }
 
-fn project(p: &Places<'_>, x: NodeId, weight: WeightId, bias: Option<WeightId>, to: &str) -> String {
+/// How a matrix lies that is read by rows: parameters begin at addresses of 16 bytes, and so does every fourth number.
+fn row_order(place: &str) -> &'static str {
+    let offset = place.strip_prefix("orders.weights + ").and_then(|offset| offset.parse::<usize>().ok());
+    if offset.is_some_and(|offset| offset % 4 == 0) { "ALIGNED_ROWS" } else { "ROWS" }
+}
+
+fn project(
+    p: &Places<'_>,
+    x: NodeId,
+    (weight, bias): (WeightId, Option<WeightId>),
+    to: &str,
+    beside: &Beside,
+) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
     let (x, weight) = ((p.value)(x), (p.weight)(weight));
-    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}>(id, {x}, {weight}, {bias}, {to})")
+    let (order, weight) = match &beside.copy {
+        Some(copy) => ("COPIED_ROWS", copy.clone()),
+        None => (row_order(&weight), weight),
+    };
+    let id = &beside.id;
+    format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>({id}, {x}, {weight}, {bias}, {to})")
 }
 
 /// The gradient by x from that by x W, of so many tokens.
@@ -251,20 +322,27 @@ fn project_grad_x(
     (mode, to): (GradMode, String),
 ) -> String {
     let (inputs, outputs) = p.program.weights[weight].shape;
-    let (turned, place) = match (p.turned)(weight) {
-        Some(turned) => (true, turned),
-        None => (false, (p.weight)(weight)),
+    let (order, place) = match (&p.beside.copy, (p.turned)(weight)) {
+        (Some(copy), _) => ("COPIED_ROWS", copy.clone()),
+        (None, Some(turned)) => (row_order(&turned), turned),
+        (None, None) => ("COLUMNS_FIRST", (p.weight)(weight)),
     };
     let mode = mode.name();
-    format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {turned}>(id, {place}, {grad}, {to})")
+    format!("project_grad_x<{mode}, {length}, {inputs}, {outputs}, {order}>(id, {place}, {grad}, {to})")
 }
 
 /// The gradients by W and c from that by x W + c.
-fn project_grads(p: &Places<'_>, x: NodeId, (weight, bias): (WeightId, Option<WeightId>), grad: &str) -> String {
+fn project_grads(
+    p: &Places<'_>,
+    x: NodeId,
+    (weight, bias): (WeightId, Option<WeightId>),
+    Beside { id, calls, .. }: &Beside,
+) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.grad_weight));
     let (x, weight) = ((p.value)(x), (p.grad_weight)(weight));
-    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}, 1>(id, {x}, {grad}, {weight}, {bias})")
+    let grad = &p.grad;
+    format!("project_grad_weight<{t}, {inputs}, {outputs}, {has_bias}, {calls}>({id}, {x}, {grad}, {weight}, {bias})")
 }
 
 /// The U of every gate, and Uᵀ.

@@ -1,7 +1,7 @@
 //! A block's phases for some of its sequences: sampling, forwards, and backwards.
 
 use super::super::buffers::root;
-use super::super::phases::{GradMode, Places, backward, forward};
+use super::super::phases::{Beside, GradMode, Phase, Places, backward, forward};
 use super::super::program::NodeId;
 use super::{Loss, Writer};
 
@@ -17,16 +17,20 @@ impl Writer<'_> {
     pub fn pass_forward(&mut self) {
         let program = &self.training.program;
         for id in 0..program.nodes.len() {
-            if self.analysis.needed[id] && root(program, id).0 == id {
-                self.compute(id, self.value(id));
+            let together: Vec<NodeId> = self.analysis.together[id].clone().collect();
+            if self.analysis.needed[id] && root(program, id).0 == id && together[0] == id {
+                let copies = self.copy_matrices(&together, false);
+                let besides = Beside::forward(program, &together, copies);
+                let all = together.iter().zip(besides).map(|(id, beside)| self.computed(*id, self.value(*id), beside));
+                self.phases(in_one(all.collect()), &mut Vec::new());
             }
         }
     }
 
     /// The phases of a node's kernel, which writes its result to this place.
-    fn compute(&mut self, id: NodeId, place: String) {
+    fn computed(&self, id: NodeId, place: String, beside: Beside) -> Vec<Phase> {
         let program = &self.training.program;
-        let phases = forward(&Places {
+        forward(&Places {
             program,
             node: &program.nodes[id],
             value: &|node| self.value(node),
@@ -38,8 +42,8 @@ impl Writer<'_> {
             grad: String::new(),
             grad_of: &|_| (GradMode::None, String::new()),
             grad_weight: &|weight| self.grad_weight(weight),
-        });
-        self.phases(phases, &mut Vec::new());
+            beside,
+        })
     }
 
     /// A result as the backward pass finds it.
@@ -74,49 +78,73 @@ impl Writer<'_> {
             calls.push(format!("EACH(i, {skipped}) OF({grad}, i) = 0.0f"));
         }
         self.phase(&calls);
-        let mut beside = vec![
+        let mut beside_it = vec![
             format!("sum_outputs<{outputs}>(id, {losses}, {loss})"),
             format!("sum_lanes<1>(id, {loss}, sums + {})", self.parameters),
         ];
         let mut written = vec![false; program.nodes.len()];
         let mut again = vec![false; program.nodes.len()];
-        for (id, node) in program.nodes.iter().enumerate().rev() {
-            if !self.analysis.needed[id] || !self.analysis.wanted[id] {
+        for id in (0..program.nodes.len()).rev() {
+            let mut together: Vec<NodeId> = self.analysis.together[id].clone().collect();
+            if !self.analysis.needed[id] || !self.analysis.wanted[id] || together.last() != Some(&id) {
                 continue;
             }
-            for read in node.kernel.reads() {
-                let (at, _) = root(program, read);
-                if self.buffers.repeated[at].is_some() && !again[at] {
-                    again[at] = true;
-                    self.compute(at, self.value_again(at));
+            together.reverse();
+            for id in &together {
+                for read in program.nodes[*id].kernel.reads() {
+                    let (at, _) = root(program, read);
+                    if self.buffers.repeated[at].is_some() && !std::mem::replace(&mut again[at], true) {
+                        let phases = self.computed(at, self.value_again(at), Beside::alone());
+                        self.phases(phases, &mut Vec::new());
+                    }
                 }
             }
-            let modes: Vec<(NodeId, GradMode)> = node
-                .kernel
-                .reads()
-                .into_iter()
-                .map(|read| match (self.analysis.wanted[read], std::mem::replace(&mut written[read], true)) {
-                    (false, _) => (read, GradMode::None),
-                    (true, false) => (read, GradMode::Set),
-                    (true, true) => (read, GradMode::Add),
-                })
-                .collect();
-            let mode = |node: NodeId| modes.iter().find(|(read, _)| *read == node).map_or(GradMode::None, |m| m.1);
-            let phases = backward(&Places {
-                program,
-                node,
-                value: &|node| self.value_again(node),
-                weight: &|weight| self.weight(weight),
-                turned: &|weight| self.turned(weight),
-                own: self.value(id),
-                kept: self.own_or_none(self.buffers.kept[id]),
-                scratch: self.own_or_none(self.buffers.scratch[id]),
-                grad: self.own_or_none(self.buffers.grads[id]),
-                grad_of: &|node| (mode(node), self.own_or_none(self.buffers.grads[node])),
-                grad_weight: &|weight| self.grad_weight(weight),
-            });
-            self.phases(phases, &mut beside);
+            let goes_on = program.nodes[id].kernel.reads().iter().any(|read| self.analysis.wanted[*read]);
+            let copies = if goes_on { self.copy_matrices(&together, true) } else { vec![None; together.len()] };
+            let besides = Beside::backward(program, &together, copies);
+            let all = together.into_iter().zip(besides).map(|(id, beside)| self.gone_back(id, &mut written, beside));
+            let phases = in_one(all.collect());
+            self.phases(phases, &mut beside_it);
         }
-        beside.into_iter().for_each(|call| self.phase(&[call]));
+        beside_it.into_iter().for_each(|call| self.phase(&[call]));
     }
+
+    /// The phases from the gradient by a node's result to those by its inputs and weights.
+    fn gone_back(&self, id: NodeId, written: &mut [bool], beside: Beside) -> Vec<Phase> {
+        let program = &self.training.program;
+        let node = &program.nodes[id];
+        let mut mode = |read: NodeId| match (self.analysis.wanted[read], std::mem::replace(&mut written[read], true)) {
+            (false, _) => (read, GradMode::None),
+            (true, false) => (read, GradMode::Set),
+            (true, true) => (read, GradMode::Add),
+        };
+        let modes: Vec<(NodeId, GradMode)> = node.kernel.reads().into_iter().map(&mut mode).collect();
+        let mode = |node: NodeId| modes.iter().find(|(read, _)| *read == node).map_or(GradMode::None, |m| m.1);
+        backward(&Places {
+            program,
+            node,
+            value: &|node| self.value_again(node),
+            weight: &|weight| self.weight(weight),
+            turned: &|weight| self.turned(weight),
+            own: self.value(id),
+            kept: self.own_or_none(self.buffers.kept[id]),
+            scratch: self.own_or_none(self.buffers.scratch[id]),
+            grad: self.own_or_none(self.buffers.grads[id]),
+            grad_of: &|node| (mode(node), self.own_or_none(self.buffers.grads[node])),
+            grad_weight: &|weight| self.grad_weight(weight),
+            beside,
+        })
+    }
+}
+
+/// The phases of one step, or the calls of several that have a phase each, in one.
+fn in_one(mut all: Vec<Vec<Phase>>) -> Vec<Phase> {
+    if all.len() == 1 {
+        return all.remove(0);
+    }
+    let calls = all.into_iter().flatten().flat_map(|phase| match phase {
+        Phase::Calls(calls) => calls,
+        Phase::Over { phases, .. } => phases.concat(),
+    });
+    vec![Phase::Calls(calls.collect())]
 }
