@@ -26,7 +26,7 @@ pub use crate::session::Source;
 use crate::train::context_cost::ModelCost;
 use crate::train::{
     DeviceChoice, DivergenceCause, Fit, GpuStatus, History, LrChange, Measurement, ReferenceResult, Shift, Snapshot,
-    Solved, StepReport, TrainingTime,
+    SnapshotParts, Solved, StepReport, TrainingTime,
 };
 
 /// Updates a worker posts at most in a second.
@@ -63,8 +63,8 @@ pub enum Order {
     ContextCosts,
     /// Fits learners to the answers of the present weights.
     Fit,
-    /// Whether snapshots have linear probes from here on.
-    Probe(bool),
+    /// What snapshots hold beside states and answers, from here on.
+    SnapshotParts(SnapshotParts),
     /// Writes the session to the run's file; a run without one gets a new file in this folder.
     Save {
         folder: PathBuf,

@@ -571,11 +571,31 @@ fn looking_around_changes_only_the_view() {
     assert_eq!(focus(&app), Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().companion, Pane::Claims);
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Distance, Pane::Claims));
-    (0..6).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
+    (0..7).for_each(|_| drop(press(&mut app, KeyCode::BackTab)));
     assert_eq!(app.lab.as_ref().unwrap().lower, (Pane::Runs, Pane::Predictions));
     assert_eq!(type_text(&mut app, "az"), []);
     let lab = app.lab.as_ref().unwrap();
     assert!(lab.zoom && !lab.log_axis);
+}
+
+#[test]
+fn tokens_are_played_up_to_the_last_and_a_move_stops_them() {
+    let mut app = fixture::lab();
+    let token = |app: &App| app.lab.as_ref().unwrap().cursor.time_step;
+    let due = Message::System(SystemEvent::TokenDue);
+    let plays = |effects: &[Effect]| matches!(effects, [Effect::StartTimer(_, SystemEvent::TokenDue)]);
+    let first = type_text(&mut app, "P");
+    assert!(first.iter().any(|effect| plays(std::slice::from_ref(effect))), "{first:?}");
+    assert_eq!((token(&app), app.lab.as_ref().unwrap().focus), (Some(0), Pane::Stepper));
+    (1..10).for_each(|index| {
+        assert!(plays(&app.update(due.clone())));
+        assert_eq!(token(&app), Some(index));
+    });
+    // The last one is where the cursor rests.
+    assert_eq!((app.update(due.clone()), token(&app)), (vec![], None));
+    type_text(&mut app, "P");
+    press(&mut app, KeyCode::Right);
+    assert_eq!((app.update(due), token(&app)), (vec![], Some(1)));
 }
 
 #[test]
@@ -952,7 +972,10 @@ fn what_is_saved_is_left_without_a_question() {
 fn a_signal_saves_and_leaves_whatever_the_save_comes_to() {
     let mut app = fixture::lab();
     let effects = app.update(Message::System(SystemEvent::Terminate(143)));
-    assert!(matches!(&effects[..], [first, Effect::StartTimer(_)] if *first == Effect::Save), "{effects:?}");
+    assert!(
+        matches!(&effects[..], [first, Effect::StartTimer(_, SystemEvent::SaveOverdue)] if *first == Effect::Save),
+        "{effects:?}"
+    );
     assert_eq!(app.update(Message::System(SystemEvent::Terminate(129))), []);
     // A key that was pressed just before the signal does not abandon its save.
     for key in ['q', 'q', 'b', 'r', 'n'] {

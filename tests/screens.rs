@@ -141,6 +141,8 @@ fn screens() -> Vec<(&'static str, App)> {
         ("zoomed-predictions", zoomed(Pane::Predictions)),
         ("zoomed-weights", zoomed(Pane::Weights)),
         ("zoomed-probes", zoomed(Pane::Probes)),
+        ("zoomed-attention-form", zoomed(Pane::AttentionForm)),
+        ("zoomed-stepper", zoomed(Pane::Stepper)),
         ("zoomed-impulse", zoomed(Pane::Impulse)),
         ("zoomed-shift", zoomed(Pane::Shift)),
         (
@@ -335,6 +337,8 @@ fn numbers_that_are_none_are_gaps_and_not_panics() {
                 parity: vec![(nan, 1.0), (0.0, f32::INFINITY), (0.0, 0.0)],
                 weights: vec![],
                 linear_probes: None,
+                answers_by_pairs: None,
+                attention_form: None,
                 impulse_response: None,
             };
             let update = Update {

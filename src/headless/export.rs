@@ -17,7 +17,7 @@ use crate::preset;
 use crate::session::{self, Session, Source};
 use crate::sweep::{self, Folder, summarise};
 use crate::system::files::{self, Existing};
-use crate::train::DeviceChoice;
+use crate::train::{DeviceChoice, SnapshotParts};
 
 /// Write a session or a sweep as CSV, NPZ, safetensors, SVG, an HTML report, or event files for TensorBoard
 #[derive(Args, Debug)]
@@ -142,7 +142,7 @@ fn of_session(path: &Path, format: Format, output: &Output<'_>, device: DeviceCh
 fn measured(session: &Session, device: DeviceChoice) -> Result<MeasuredRun<'_>> {
     let mut experiment = session.clone().resume(device)?;
     let claims = experiment.check_claims()?.checks;
-    let snapshot = experiment.snapshot(false)?;
+    let snapshot = experiment.snapshot(SnapshotParts::default())?;
     let report = Report::of(&mut experiment, 0, Duration::ZERO)?.value()?;
     let distances = experiment.history.latest.as_ref().map(|latest| latest.equivalence.distances.clone());
     let changed = preset::overridden(&session.name, &session.preset);

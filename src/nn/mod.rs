@@ -4,6 +4,7 @@
 //! tokens that it reads, and a device ([`Device`]) runs it. This folder knows tasks only as sizes and layouts, and
 //! nothing of training.
 
+mod attention_form;
 #[cfg(test)]
 pub(crate) mod check;
 mod complex;
@@ -17,6 +18,7 @@ pub mod step;
 mod tensor;
 mod weights;
 
+pub use attention_form::{AttentionForm, TokenWeights};
 pub use cost::{Cost, Costs};
 pub use device::{AdamStep, Device, Moments, evaluate};
 pub use model::canonical::{Canonical, parameter_difference};
@@ -51,6 +53,15 @@ pub trait Net<D: Device>: Weights<D> {
     /// The device failed.
     fn latents(&self, _tokens: &Tensor3<D>) -> DeviceResult<Vec<Latent>, D> {
         Ok(Vec::new())
+    }
+
+    /// The answers by a matrix of weights between tokens, beside those from the state; `None` for a network that has no
+    /// such form.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn attention_form(&self, _tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
+        Ok(None)
     }
 
     /// The learnt weights beside the values that the construction gives them; empty where there is no construction.

@@ -72,6 +72,9 @@ pub enum Quantity {
     WeightAboveOverBeside,
     /// R² of a learner's answers as a linear map of the query's token after so many layers; 0 is the embedding.
     LinearProbe { layer: usize, learner: Reference },
+    /// Relative difference between the answers from the state and those by weights between tokens, of a model that is a
+    /// recurrence and an attention in one.
+    FormDifference,
     /// Relative prediction difference to a reference.
     DistanceTo(Reference),
     /// 1 if this reference is the nearest, or as near as the nearest within the sampling error, else 0; a claim about
@@ -174,6 +177,7 @@ impl fmt::Display for Quantity {
             }
             Self::WeightAboveOverBeside => f.write_str("weight of the cells above and below over that of those beside"),
             Self::LinearProbe { layer, learner } => write!(f, "R² of {learner} in layer {layer}"),
+            Self::FormDifference => f.write_str("difference of the recurrence's answers from the attention's"),
             Self::DistanceTo(reference) => write!(f, "prediction difference to {reference}"),
             Self::Nearest(reference) => write!(f, "nearest is {reference}"),
             Self::NearestNone => f.write_str("no reference is near"),

@@ -34,9 +34,9 @@ pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
 pub use eval::{
-    CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid, ImpulseResponse,
-    LayerState, LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult, Response, Scope,
-    Shift, Shifted, Snapshot, TimeStep, WeightGrids, best_learner, shifts,
+    AnswersByPairs, CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid,
+    ImpulseResponse, LayerState, LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult,
+    Response, Scope, Shift, Shifted, Snapshot, SnapshotParts, TimeStep, WeightGrids, best_learner, shifts,
 };
 pub use experiment::{Advance, Experiment};
 pub use history::{Fork, History, LrChange};

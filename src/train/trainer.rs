@@ -22,7 +22,9 @@ use super::loss::{mean_loss, number};
 use super::solver::{Solved, Solver};
 use super::{Checkpoint, SavedParameter};
 use crate::nn::model::{Architecture, GdConstants, Model, Setting};
-use crate::nn::{Canonical, Device, GradTarget, Input, Latent, LayerStates, Matrix, Net, Scalar, Tensor3, numbers};
+use crate::nn::{
+    AttentionForm, Canonical, Device, GradTarget, Input, Latent, LayerStates, Matrix, Net, Scalar, Tensor3, numbers,
+};
 use crate::optim::{Moments, Optim};
 use crate::preset::Preset;
 use crate::task::{Batch, Shape, Stream, StreamKey, rng};
@@ -72,6 +74,8 @@ pub trait Run {
     fn states(&self, tasks: &Batch) -> Result<Vec<LayerStates>>;
     /// The query's token between layers: see [`Net::latents`].
     fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>>;
+    /// The answers in both forms: see [`Net::attention_form`].
+    fn attention_form(&self, tasks: &Batch) -> Result<Option<AttentionForm>>;
     /// The weights without their symmetries, beside the construction's: see [`Net::canonical`].
     fn canonical(&self) -> Vec<Canonical>;
     /// What the last step solved for, if it did.
@@ -313,6 +317,10 @@ impl<D: GpuSampler> Run for Trainer<D> {
 
     fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>> {
         self.model.latents(&self.tokens(tasks)?).map_err(device_error)
+    }
+
+    fn attention_form(&self, tasks: &Batch) -> Result<Option<AttentionForm>> {
+        self.model.attention_form(&self.tokens(tasks)?).map_err(device_error)
     }
 
     fn canonical(&self) -> Vec<Canonical> {

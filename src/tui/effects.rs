@@ -57,8 +57,8 @@ pub enum Effect {
         name: String,
         format: ScreenFormat,
     },
-    /// Send [`SystemEvent::SaveOverdue`] after this time.
-    StartTimer(Duration),
+    /// Send this event after this time, instead of any other one like it.
+    StartTimer(Duration, SystemEvent),
     /// End the training thread.
     Close,
     /// Give the terminal to the shell, and stop the whole job: Ctrl-Z.
@@ -89,8 +89,8 @@ pub struct EffectRunner {
     lister: Lister,
     /// Numbers the runs, so that a late update of an earlier run is recognised.
     run: u64,
-    /// When [`SystemEvent::SaveOverdue`] is due.
-    pub timer: Option<Instant>,
+    /// Events that are due at a time.
+    timers: Vec<(Instant, SystemEvent)>,
     /// The job was stopped by a key, and the signal of that has not been received yet.
     stopping_job: bool,
     /// The exit code, once the program is to end.
@@ -100,12 +100,24 @@ pub struct EffectRunner {
 impl EffectRunner {
     pub fn new(screen: Screen, places: Places, events: Sender<Event>) -> Self {
         let (worker, lister) = (None, Lister::default());
-        Self { screen, places, events, worker, lister, run: 0, timer: None, stopping_job: false, exit: None }
+        Self { screen, places, events, worker, lister, run: 0, timers: Vec::new(), stopping_job: false, exit: None }
     }
 
     /// Whether an update comes from the run that is open.
     pub fn is_current(&self, run: u64) -> bool {
         self.worker.is_some() && run == self.run
+    }
+
+    /// When the next timer ends.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.timers.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Takes an event whose time has come.
+    pub fn due(&mut self) -> Option<SystemEvent> {
+        let now = Instant::now();
+        let place = self.timers.iter().position(|(at, _)| *at <= now)?;
+        Some(self.timers.swap_remove(place).1)
     }
 
     /// Performs an effect; returns its result where it has one. `screen_as` gives the present screen as a file's
@@ -167,8 +179,9 @@ impl EffectRunner {
                 let folder = self.places.saves.display();
                 EffectResult::ScreenWritten(written.map_err(|error| format!("{folder}: {error}")))
             }
-            Effect::StartTimer(limit) => {
-                self.timer = Some(Instant::now() + limit);
+            Effect::StartTimer(after, event) => {
+                self.timers.retain(|(_, other)| *other != event);
+                self.timers.push((Instant::now() + after, event));
                 return None;
             }
             Effect::Close => {

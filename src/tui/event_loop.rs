@@ -61,7 +61,7 @@ impl<'a> EventLoop<'a> {
     fn wait(&mut self) {
         // A terminal that has not taken the last frame is not waited for: `FrameWritten` will come, or never.
         let due = (self.redraw != Redraw::No && self.effect_runner.screen.is_ready()).then(|| self.pacer.next());
-        let wake = [due, self.effect_runner.timer].into_iter().flatten().min();
+        let wake = [due, self.effect_runner.next_timer()].into_iter().flatten().min();
         let event = match wake {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -76,9 +76,8 @@ impl<'a> EventLoop<'a> {
             let Ok(event) = self.events.try_recv() else { break };
             self.handle(event);
         }
-        if self.effect_runner.timer.is_some_and(|at| at <= Instant::now()) {
-            self.effect_runner.timer = None;
-            self.update(Message::System(SystemEvent::SaveOverdue));
+        while let Some(event) = self.effect_runner.due() {
+            self.update(Message::System(event));
         }
     }
 

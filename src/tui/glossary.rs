@@ -69,6 +69,16 @@ pub const TERMS: &[(&str, &str)] = &[
         "A linear map, fitted over tasks, from the query's token between two layers to the answer of an algorithm. \
          Its R² on other tasks says whether that answer stands in the token.",
     ),
+    (
+        "answer so far",
+        "What a learner answers to the query after the first pairs of the context only. A learner that reads pair by \
+      pair changes it with each.",
+    ),
+    (
+        "attention form",
+        "The same function as a recurrence, computed as a sum over tokens: each earlier token's value times a weight, \
+      which is the product of its key with the query, under the decay since then (L ⊙ C Bᵀ).",
+    ),
     ("reference", "A textbook algorithm that solves the same tasks: what the model is compared with."),
     (
         "nearest",

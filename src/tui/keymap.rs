@@ -240,6 +240,8 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('z')], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
     bind(ENTER_ZOOMS, &[Code(Enter)], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
     bind(LAB, &[Char('y')], Action::Lab(L::ToggleAdded), "the state, or what the last token added to it"),
+    bind(LAB, &[Char('P')], Action::Lab(L::PlayTokens), "play the tokens of the sequence slowly; again: stop"),
+    bind(LAB, &[Char('A')], Action::Lab(L::NextForm), "recurrence and attention: the state, token weights, or both"),
     bind(LAB, &[Char('n')], Action::Lab(L::NextProbe), "next probe sequence"),
     bind(LAB, &[Char('p')], Action::Lab(L::PreviousProbe), "previous probe sequence"),
     bind(LAB, &[Char('o')], Action::Lab(L::MeasureShifts), "test on other ranges, lengths and noise"),

@@ -153,6 +153,10 @@ pub enum LabAction {
     AllSteps,
     /// Shows the whole state, or what the last token added to it.
     ToggleAdded,
+    /// Plays the tokens of the sequence slowly, or stops.
+    PlayTokens,
+    /// Both forms of a recurrence, its state, or its weights between tokens.
+    NextForm,
     ToggleZoom,
     Focus(Pane),
     FocusNext,
@@ -243,4 +247,6 @@ pub enum SystemEvent {
     Continued,
     /// A save that leaving waits for takes too long.
     SaveOverdue,
+    /// While tokens are played: time for the next one.
+    TokenDue,
 }

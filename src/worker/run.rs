@@ -16,7 +16,7 @@ use super::pace::{Meter, Pace};
 use super::slowing::Slowing;
 use super::{Fitted, Note, Opened, Order, POSTS_PER_SECOND, Phase, Source, Status, Update};
 use crate::session::SessionFile;
-use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted};
+use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, Shifted, SnapshotParts};
 
 /// Time between two readings of the GPU's status.
 const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -54,8 +54,8 @@ pub struct RunLoop<'a> {
     pending: Update,
     /// Whether weights have changed since the last snapshot.
     changed: bool,
-    /// Whether snapshots have linear probes.
-    probed: bool,
+    /// What snapshots hold beside states and answers.
+    parts: SnapshotParts,
     /// The step whose claims were checked last.
     checked: Option<u64>,
     /// Shifts that are still to be measured; training waits, so that all are of the same weights.
@@ -118,7 +118,7 @@ impl<'a> RunLoop<'a> {
             experiment,
             pending: Update::default(),
             changed: true,
-            probed: false,
+            parts: SnapshotParts::default(),
             checked: None,
             shifts: VecDeque::new(),
             cost_jobs: VecDeque::new(),
@@ -236,10 +236,10 @@ impl<'a> RunLoop<'a> {
                 self.pending.fitted = Some(Fitted { step: self.experiment.step(), fits });
                 self.meter.clear();
             }
-            Order::Probe(wanted) => {
-                self.probed = wanted;
+            Order::SnapshotParts(parts) => {
+                self.parts = parts;
                 // With the next update, whatever the last snapshot cost.
-                self.changed |= wanted;
+                self.changed |= parts != SnapshotParts::default();
                 self.next_snapshot = Instant::now();
             }
             Order::Save { folder } => self.save(&folder),
@@ -360,7 +360,7 @@ impl<'a> RunLoop<'a> {
         self.measure_present();
         let now = Instant::now();
         if self.changed && (now >= self.next_snapshot || self.phase != Phase::Running) {
-            match self.experiment.snapshot(self.probed) {
+            match self.experiment.snapshot(self.parts) {
                 Ok(snapshot) => self.pending.snapshot = Some(Arc::new(snapshot)),
                 Err(error) => self.fail(self.experiment.step(), &error),
             }

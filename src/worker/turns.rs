@@ -117,7 +117,7 @@ fn handle(turns: &mut [Turn], focus: &mut usize, order: &Order) {
         | Order::Pace(_)
         | Order::SlowDown(_)
         | Order::Restart { .. }
-        | Order::Probe(_)
+        | Order::SnapshotParts(_)
         | Order::Save { .. } => (true, false),
         Order::ScaleLr(_) | Order::Shift | Order::Fit | Order::ContextCosts | Order::GoTo(_) | Order::Fork(_) => {
             (false, false)

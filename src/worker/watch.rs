@@ -13,7 +13,7 @@ use super::{Note, Opened, Order, Phase, Status, Update};
 use crate::bounds;
 use crate::session::{self, ClaimRecord, Session};
 use crate::system::FileLock;
-use crate::train::{DeviceChoice, Experiment, RunState};
+use crate::train::{DeviceChoice, Experiment, RunState, SnapshotParts};
 
 /// Time between two looks at the file.
 const POLL: Duration = Duration::from_millis(500);
@@ -32,7 +32,7 @@ pub fn watch(
     let mut watcher = Watcher::open(path, device, post, cancelled)?;
     loop {
         match orders.recv_timeout(POLL) {
-            Ok(Order::Probe(wanted)) => watcher.probe(wanted)?,
+            Ok(Order::SnapshotParts(parts)) => watcher.show_parts(parts)?,
             Ok(_) => watcher.refuse(),
             Err(RecvTimeoutError::Timeout) => watcher.poll(),
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -70,8 +70,8 @@ struct Watcher<'a> {
     modified: SystemTime,
     experiment: Experiment,
     steps_per_second: f64,
-    /// Whether snapshots have linear probes.
-    probed: bool,
+    /// What snapshots hold beside states and answers.
+    parts: SnapshotParts,
     /// The status that was posted last.
     posted: Option<Status>,
     /// The error that was posted last.
@@ -89,9 +89,9 @@ impl<'a> Watcher<'a> {
         let steps_per_second = rate(&session);
         let experiment = resume(session, device, cancelled)?;
         let path = path.to_owned();
-        let (probed, posted, error) = (false, None, None);
+        let (parts, posted, error) = (SnapshotParts::default(), None, None);
         let mut watcher =
-            Self { path, device, file, modified, experiment, steps_per_second, probed, posted, error, post, cancelled };
+            Self { path, device, file, modified, experiment, steps_per_second, parts, posted, error, post, cancelled };
         watcher.show()?;
         Ok(watcher)
     }
@@ -139,7 +139,7 @@ impl<'a> Watcher<'a> {
 
     /// Posts all that is known of the run.
     fn show(&mut self) -> Result<()> {
-        let snapshot = self.experiment.snapshot(self.probed)?;
+        let snapshot = self.experiment.snapshot(self.parts)?;
         let claims = self.experiment.check_claims()?;
         let (loss, verdicts) = (claims.loss(), claims.checks);
         let (experiment, status) = (&self.experiment, self.status());
@@ -182,10 +182,10 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Shows the weights again with linear probes, or without them from the next ones on.
-    fn probe(&mut self, wanted: bool) -> Result<()> {
-        self.probed = wanted;
-        if wanted { self.show() } else { Ok(()) }
+    /// Shows the weights again with these parts of a snapshot, or without any from the next ones on.
+    fn show_parts(&mut self, parts: SnapshotParts) -> Result<()> {
+        self.parts = parts;
+        if parts == SnapshotParts::default() { Ok(()) } else { self.show() }
     }
 
     /// The answer to every other order.

@@ -14,6 +14,8 @@ pub struct Memory<'g, D: Backend, T> {
     pub query: Sequence<'g, D, T>,
     pub erase: Erased<'g, D, T>,
     pub decay: Kept<'g, D, T>,
+    /// How much of the last change is repeated: (B, ·, 1).
+    pub momentum: Option<Sequence<'g, D, T>>,
     /// N: tokens after the first N are not read.
     pub pairs: usize,
     /// Pairs of a block.
@@ -63,7 +65,7 @@ impl<D: Backend, T> Copy for Kept<'_, D, T> {}
 impl<'g, D: Backend, T: Tape<f32, D>> Memory<'g, D, T> {
     /// What the memory answers to the query: one token.
     pub fn read(self) -> Sequence<'g, D, T> {
-        let Self { keys, values, query, erase, decay, pairs, block } = self;
+        let Self { keys, values, query, erase, decay, momentum, pairs, block } = self;
         let (graph, width) = (keys.graph, keys.size.width);
         let size = Size { length: 1, width: values.map_or(1, |values| values.size.width) };
         let erase = match erase {
@@ -75,7 +77,8 @@ impl<'g, D: Backend, T: Tape<f32, D>> Memory<'g, D, T> {
             Kept::Constant(kept) => Decay::Constant(kept),
             Kept::Sequence(kept) => Decay::Sequence(kept.node, kept.size.width),
         };
-        let (keys, values, query) = (keys.node, values.map(|values| values.node), query.node);
-        graph.record(FastWeights { keys, values, query, erase, decay, pairs, width, block }, size)
+        let [values, momentum] = [values, momentum].map(|sequence| sequence.map(|sequence| sequence.node));
+        let (keys, query) = (keys.node, query.node);
+        graph.record(FastWeights { keys, values, query, erase, decay, momentum, pairs, width, block }, size)
     }
 }

@@ -37,6 +37,7 @@ fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: Weights<'_>) -> Memory<'p, Cpu, Ow
         query,
         erase: Erased::Nothing,
         decay: Kept::Constant(0.9),
+        momentum: None,
         pairs: 5,
         block: 1,
     }
@@ -49,7 +50,7 @@ fn rates<'p>(x: Sequence<'p, Cpu, Owned>, weight: Matrix<Cpu, Owned>) -> Sequenc
 
 const PAIRS: &[(usize, usize)] = &[(4, 3), (4, 2), (4, 3), (4, 3), (4, 3), (4, 1), (4, 3)];
 
-const MEMORIES: [Case; 13] = [
+const MEMORIES: [Case; 15] = [
     Case { name: "unit length", tokens: (3, 4), weights: &[], record: |x, _| x.unit_length() },
     Case {
         name: "rates",
@@ -82,7 +83,8 @@ const MEMORIES: [Case; 13] = [
         record: |x, w| {
             let query = x.last(1).project(w(2));
             let (keys, erase) = (x.project(w(0)).split(2), Erased::WithKeys(x.project(w(1)).split(2)));
-            Memory { keys, values: None, query, erase, decay: Kept::Constant(1.0), pairs: 4, block: 1 }.read()
+            let decay = Kept::Constant(1.0);
+            Memory { keys, values: None, query, erase, decay, momentum: None, pairs: 4, block: 1 }.read()
         },
     },
     Case {
@@ -127,6 +129,24 @@ const MEMORIES: [Case; 13] = [
         tokens: (6, 4),
         weights: PAIRS,
         record: |x, w| Memory { erase: Erased::WithKeys(x.project(w(3))), block: 2, ..memory(x, w) }.read(),
+    },
+    Case {
+        name: "delta rule with momentum",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| {
+            let (erase, momentum) = (Erased::WithKeys(x.project(w(3))), Some(rates(x, w(5))));
+            Memory { erase, momentum, ..memory(x, w) }.read()
+        },
+    },
+    Case {
+        name: "blocks with momentum",
+        tokens: (6, 4),
+        weights: PAIRS,
+        record: |x, w| {
+            let erase = Erased::Apart([x.project(w(3)), x.project(w(4))]);
+            Memory { erase, momentum: Some(rates(x, w(5))), block: 2, ..memory(x, w) }.read()
+        },
     },
 ];
 

@@ -32,6 +32,8 @@ use crate::task::{Layout, Shape};
 pub struct ProjectionConfig {
     pub init: Init,
     pub shape: Shape,
+    /// k = `key` x in the construction.
+    pub key: f64,
     /// v = `value` y in the construction.
     pub value: f64,
     /// P: pairs of a key and a value that each token makes.
@@ -39,16 +41,16 @@ pub struct ProjectionConfig {
 }
 
 impl ProjectionConfig {
-    /// One pair a token, and v = y in the construction.
+    /// One pair a token, and k = x and v = y in the construction.
     pub fn new(init: Init, shape: Shape) -> Self {
-        Self { init, shape, value: 1.0, products: 1 }
+        Self { init, shape, key: 1.0, value: 1.0, products: 1 }
     }
 }
 
 weights! {
     /// Keys, values and the query.
     pub struct Projections<D>(config: ProjectionConfig) {
-        let ProjectionConfig { init, shape: Shape { dim: d, outputs, .. }, value, products } = config;
+        let ProjectionConfig { init, shape: Shape { dim: d, outputs, .. }, key, value, products } = config;
         let w = d + outputs;
         let random = || normal((0.5 / w as f32).sqrt());
         let selects = |first: usize, columns: usize, value: f64| {
@@ -57,7 +59,7 @@ weights! {
         weights {
             // Symbol, shape, random start, construction.
             pub wq: Param<D> = weight("Wq", (w, d), init.start(random(), selects(0, d, 1.0))),
-            pub wk: Param<D> = weight("Wk", (w, products * d), init.start(random(), selects(0, d, 1.0))),
+            pub wk: Param<D> = weight("Wk", (w, products * d), init.start(random(), selects(0, d, key))),
             pub wv: Param<D> = weight("Wv", (w, products * outputs), init.start(random(), selects(d, outputs, value))),
         }
         constants {
@@ -79,6 +81,7 @@ impl<D: Device> Projections<D> {
             query,
             erase: Erased::Nothing,
             decay: Kept::Constant(1.0),
+            momentum: None,
             pairs,
             block: 1,
         }
@@ -262,6 +265,7 @@ fn histories<D: Device, M: FastWeightModel<D> + ?Sized>(
         Kept::Constant(_) => None,
         Kept::Sequence(decay) => Some(decay),
     })?;
+    let momentum = part(|memory| memory.momentum)?;
     let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
     let builder = GraphBuilder::new(&input);
     let memory = model.memory(builder.tokens());
@@ -271,11 +275,11 @@ fn histories<D: Device, M: FastWeightModel<D> + ?Sized>(
     };
     let sizes = [memory.values.map_or(1, Sequence::width), memory.keys.width(), decay_width];
     let batch = tokens.shape().0;
-    let all = [&keys, &values, &removed, &beside, &decay];
+    let all = [&keys, &values, &removed, &beside, &decay, &momentum];
     let states = |b: usize| {
-        let [keys, values, removed, beside, decay] = all.map(|part| &part[part.len() / batch * b..]);
+        let [keys, values, removed, beside, decay, momentum] = all.map(|part| &part[part.len() / batch * b..]);
         let (erase, pairs, block) = ([removed, beside], memory.pairs, memory.block);
-        fast_weight_states(&Pairs { keys, values, erase, decay, constant, sizes, pairs, block })
+        fast_weight_states(&Pairs { keys, values, erase, decay, constant, momentum, sizes, pairs, block })
     };
     Ok((0..batch).map(states).collect())
 }

@@ -20,11 +20,13 @@
 
 #[cfg(test)]
 mod shorter_windows;
+mod token_weights;
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
+use self::token_weights::Windows;
 use super::canonical::{Canonical, unit};
 use super::{Architecture, Configured, GdConstants, Init, LinearBlock};
 use crate::bounds;
@@ -32,7 +34,9 @@ use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{constant, normal, shifted_diagonal, shifted_diagonal_values, uniform, values};
 use crate::nn::step::{Window, window_states};
 use crate::nn::weights::{weight, weights};
-use crate::nn::{Cost, Costs, Device, LayerStates, Matrix, Net, Param, StateAt, Tensor3};
+use crate::nn::{
+    AttentionForm, Cost, Costs, Device, DeviceResult, LayerStates, Matrix, Net, Param, StateAt, Tensor3, TokenWeights,
+};
 use crate::task::{Layout, Shape};
 
 /// GD-SSM in a preset.
@@ -257,6 +261,38 @@ impl<D: Device> Net<D> for GdSsm<D> {
             aligned_shape: (dim, dim),
             time_steps: time_steps.collect(),
         }]
+    }
+
+    /// A row of the state is a head, with decays of its own; those that hold y are shown. A head is read once a window.
+    fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
+        let (_, length, dim) = *tokens.shape();
+        let windows = self.window.count(length);
+        let Some(last) = windows.checked_sub(1) else { return Ok(None) };
+        let (decay, mix) = (self.decay.value.as_vec(), self.mix.value.as_vec());
+        let (pick, read) = (self.pick.value.as_vec(), self.read.value.as_vec());
+        let first = dim - self.outputs;
+        let name = |row: usize| if self.outputs == 1 { "y".to_owned() } else { format!("y {}", row - first + 1) };
+        let head = |row: usize| TokenWeights {
+            name: format!("row {} of the state", name(row)),
+            read_at: (0..windows).map(|t| self.window.tokens_read(t) - 1).collect(),
+            tokens: length,
+            weights: Vec::new(),
+        };
+        let mut heads: Vec<_> = (first..dim).map(head).collect();
+        let (mut by_weights, mut by_state) = (Vec::new(), Vec::new());
+        for tokens in tokens.as_vec().chunks(length * dim) {
+            let windows = Windows { window: self.window, tokens, dim, decay: &decay, mix: &mix, pick: &pick };
+            for (head, row) in heads.iter_mut().zip(first..dim) {
+                (0..=last).for_each(|t| head.weights.extend(windows.weights(row, t)));
+            }
+            let answer = |read_out: &[f32]| {
+                let row = |i: usize| (0..dim).map(|k| read[i * dim + k] * read_out[k]).sum::<f32>();
+                (first..dim).map(row).collect::<Vec<_>>()
+            };
+            by_weights.extend(answer(&windows.read_by_weights(last)));
+            by_state.extend(answer(&windows.read_by_state(last)));
+        }
+        Ok(Some(AttentionForm { heads, by_weights, by_state }))
     }
 
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {

@@ -29,7 +29,9 @@ use crate::nn::cost::matvec;
 use crate::nn::graph::Sequence;
 use crate::nn::layer::init::{entries, normal};
 use crate::nn::weights::{numbered, weight, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3};
+use crate::nn::{
+    AttentionForm, Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3, TokenWeights,
+};
 use crate::task::{Layout, Shape};
 
 /// Linear self-attention in a preset.
@@ -213,6 +215,37 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         layers.collect()
     }
 
+    /// Of one layer a row has the weights of the tokens up to its own, as the memory after that token has them; only
+    /// the query's row is read. Of more layers each token reads all others.
+    fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
+        let (_, length, width) = *tokens.shape();
+        let causal = self.layers.len() == 1;
+        let head = |number: usize| TokenWeights {
+            name: if causal { "the layer".to_owned() } else { format!("layer {number}") },
+            read_at: (0..length).collect(),
+            tokens: length,
+            weights: Vec::new(),
+        };
+        let mut heads: Vec<_> = (1..=self.layers.len()).map(head).collect();
+        let (mut by_weights, mut by_state) = (Vec::new(), Vec::new());
+        for sequence in tokens.as_vec().chunks(length * width) {
+            let (mut summed, mut recurrent) = (sequence.to_vec(), sequence.to_vec());
+            for (head, layer) in heads.iter_mut().zip(&self.layers) {
+                let weights = [&layer.wq, &layer.wk, &layer.wv, &layer.wo].map(|param| param.value.as_vec());
+                let scores = scores(&summed, (width, self.key_len), &weights, causal);
+                add_weighted(&mut summed, width, &scores, &weights);
+                head.weights.extend(scores);
+                if let Some(memory) = memories(&recurrent, (width, self.key_len), &weights).last() {
+                    attend(&mut recurrent, width, memory, &weights);
+                }
+            }
+            let answer = (length - 1) * width + self.dim;
+            by_weights.extend(&summed[answer..]);
+            by_state.extend(&recurrent[answer..]);
+        }
+        Ok(Some(AttentionForm { heads, by_weights, by_state }))
+    }
+
     /// Only the products Wq Wkᵀ and Wv Wo determine the model, and a factor can move from one to the other: the first
     /// is scaled to its constructed norm. Its rows of x are compared, because the query has no y, and the second's
     /// columns of y, because only they are read. There is a construction for one layer only.
@@ -269,6 +302,26 @@ fn memories(sequence: &[f32], (width, key_len): (usize, usize), [_, wk, wv, _]: 
 /// The definition of a layer with memory M: every token e becomes e + e Wq M Wo.
 fn attend(sequence: &mut [f32], width: usize, memory: &[f32], [wq, _, _, wo]: &[Vec<f32>; 4]) {
     let update = product(&product(&product(sequence, wq, width), memory, width), wo, width);
+    sequence.iter_mut().zip(&update).for_each(|(token, update)| *token += update);
+}
+
+/// (e_i Wq) · (e_j Wk) for tokens i and j, (T, T); 0 for tokens that are not summed over and, if `causal`, for later
+/// ones.
+fn scores(sequence: &[f32], (width, key_len): (usize, usize), [wq, wk, ..]: &[Vec<f32>; 4], causal: bool) -> Vec<f32> {
+    let (queries, keys) = (product(sequence, wq, width), product(sequence, wk, width));
+    let length = sequence.len() / width;
+    let read = |i: usize, j: usize| j < key_len && (j <= i || !causal);
+    let score = |i: usize, j: usize| -> f32 {
+        let (query, key) = (&queries[i * width..][..width], &keys[j * width..][..width]);
+        if read(i, j) { query.iter().zip(key).map(|(q, k)| q * k).sum() } else { 0.0 }
+    };
+    (0..length).flat_map(|i| (0..length).map(move |j| (i, j))).map(|(i, j)| score(i, j)).collect()
+}
+
+/// The definition of a layer by its scores: every token e_i becomes e_i + Σ_j scores[i, j] e_j Wv Wo.
+fn add_weighted(sequence: &mut [f32], width: usize, scores: &[f32], [_, _, wv, wo]: &[Vec<f32>; 4]) {
+    let values = product(&product(sequence, wv, width), wo, width);
+    let update = product(scores, &values, sequence.len() / width);
     sequence.iter_mut().zip(&update).for_each(|(token, update)| *token += update);
 }
 

@@ -18,7 +18,7 @@
 //! reason given in [`super::stack`].
 
 use anyhow::{Result, ensure};
-use dfdx::prelude::{HasShape, NoneTape, Tape};
+use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
 use super::mamba::TAPS;
@@ -181,6 +181,45 @@ impl<D: Device> Mamba2Layer<D> {
     }
 }
 
+/// An operand of the scan.
+#[derive(Clone, Copy)]
+enum Operand {
+    Delta,
+    X,
+    B,
+    C,
+}
+
+impl<D: Device> Mamba2Layer<D> {
+    /// An operand at every token.
+    fn operand(&self, tokens: &Tensor3<D>, operand: Operand) -> DeviceResult<Tensor3<D>, D> {
+        let length = tokens.shape().1;
+        evaluate(tokens, |tokens| {
+            let Selection { delta, x, b, c, .. } = self.selection(tokens, length);
+            match operand {
+                Operand::Delta => delta,
+                Operand::X => x,
+                Operand::B => b,
+                Operand::C => c,
+            }
+        })
+    }
+}
+
+/// The definition of L ⊙ C Bᵀ for one head and one sequence, (T, T), from its Δ, (T), its A, and B and C, (T, N).
+fn head_weights(steps: &[f32], a: f32, (b, c): (&[f32], &[f32]), states: usize) -> Vec<f32> {
+    let length = steps.len();
+    let weight = |t: usize, s: usize| -> f32 {
+        if s > t {
+            return 0.0;
+        }
+        let decay = (a * steps[s + 1..=t].iter().sum::<f32>()).exp();
+        let score: f32 = c[t * states..][..states].iter().zip(&b[s * states..][..states]).map(|(c, b)| c * b).sum();
+        decay * score
+    };
+    (0..length).flat_map(|t| (0..length).map(move |s| (t, s))).map(|(t, s)| weight(t, s)).collect()
+}
+
 impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
     fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
         let selection = self.selection(tokens, asked);
@@ -197,20 +236,82 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
         ((self.x.mix.value.shape().1, self.b.mix.value.shape().1), ("channel, head by head", "state"))
     }
 
+    fn in_form(&self, form: ScanForm) -> Option<Self> {
+        Some(Self { form, ..self.clone() })
+    }
+
+    fn token_weights(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
+        let (length, states) = (tokens.shape().1, self.grid().0.1);
+        let [delta, b, c] = [Operand::Delta, Operand::B, Operand::C].map(|operand| self.operand(tokens, operand));
+        let (delta, b, c) = (delta?.as_vec(), b?.as_vec(), c?.as_vec());
+        let rates = self.rate.value.as_vec();
+        let of_head = |(head, rate): (usize, &f32)| {
+            let sequences =
+                delta.chunks(length * rates.len()).zip(b.chunks(length * states).zip(c.chunks(length * states)));
+            let matrix = |(delta, (b, c)): (&[f32], (&[f32], &[f32]))| {
+                let steps: Vec<f32> = delta.iter().skip(head).step_by(rates.len()).copied().collect();
+                head_weights(&steps, -rate.exp(), (b, c), states)
+            };
+            sequences.flat_map(matrix).collect()
+        };
+        Ok(rates.iter().enumerate().map(of_head).collect())
+    }
+
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (wide, states) = self.grid().0;
         let rates = self.rate.value.as_vec();
         let length = tokens.shape().1;
-        let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            evaluate(tokens, |tokens| pick(self.selection(tokens, length)))
-        };
         // Every channel has the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
-        let (input, write) = (part(|s| s.x)?.as_vec(), part(|s| s.b)?.as_vec());
-        let step = rows_times(part(|s| s.delta)?, head_expansion)?.as_vec();
+        let (input, write) = (self.operand(tokens, Operand::X)?.as_vec(), self.operand(tokens, Operand::B)?.as_vec());
+        let step = rows_times(self.operand(tokens, Operand::Delta)?, head_expansion)?.as_vec();
         let a = |channel: usize| -rates[channel / (wide / rates.len())].exp();
         let rate: Vec<f32> = (0..wide * states).map(|i| a(i / states)).collect();
         let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
         Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::Cpu;
+
+    use super::super::tests::build;
+    use super::*;
+    use crate::nn::check::{Random, assert_close};
+    use crate::task::{Layout, Shape};
+
+    /// What a head reads of its states, Σ_n C_t[n] h_t, is Σ_s (L ⊙ C Bᵀ)[t, s] Δ_s x_s.
+    #[test]
+    fn the_weights_between_tokens_read_what_the_states_give() {
+        let (wide, heads, states, length) = (6, 2, 3, 5);
+        let spec = Mamba2Spec {
+            width: 4,
+            heads,
+            inner: wide,
+            states,
+            layers: 1,
+            form: ScanForm::Recurrent,
+            dt_min: 0.1,
+            dt_max: 0.5,
+        };
+        let net = build(&spec, Shape { dim: 3, outputs: 1, context: 4 }, Layout::Joined);
+        let tokens = Random::new(4).tensor3(&Cpu::default(), (2, length, 4));
+        let layer = &net.layers[0];
+        let numbers = |operand| layer.operand(&tokens, operand).unwrap().as_vec();
+        let [delta, x, c] = [Operand::Delta, Operand::X, Operand::C].map(numbers);
+        let (weights, history) = (layer.token_weights(&tokens).unwrap(), layer.history(&tokens).unwrap());
+        let (mut summed, mut read) = (Vec::new(), Vec::new());
+        for at in 0..2 * length * wide {
+            let (sequence, t, channel) = (at / wide / length, at / wide % length, at % wide);
+            let head = channel / (wide / heads);
+            let row = &weights[head][(sequence * length + t) * length..][..length];
+            let value =
+                |s: usize| delta[(sequence * length + s) * heads + head] * x[(sequence * length + s) * wide + channel];
+            summed.push(row.iter().enumerate().map(|(s, weight)| weight * value(s)).sum::<f32>());
+            let state = &history[sequence][(t * wide + channel) * states..][..states];
+            read.push(state.iter().zip(&c[(sequence * length + t) * states..]).map(|(h, c)| h * c).sum::<f32>());
+        }
+        assert_close(&summed, &read, 1e-5);
     }
 }

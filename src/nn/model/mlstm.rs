@@ -8,7 +8,8 @@
 //! | n | the normaliser, n_t = f_t n_{t−1} + i_t k_t | (d) |
 //!
 //! S_t = f_t S_{t−1} + i_t v_t k_tᵀ, ŷ = S q / max(|n·q|, 1): one step of gradient descent where |n·q| < 1, else an
-//! average of the values.
+//! average of the values. In the construction k = 2⁻¹⁰ x and v = 2¹⁰ (η/N) y: the factor is not in v kᵀ and keeps
+//! |n·q| below 1 where N ‖x‖² is below 2¹⁰, so that the model is one step of gradient descent.
 //!
 //! Deviations: i = softplus(u) where the paper has exp(u), which needs a running maximum to stay finite; f = σ(u), one
 //! of the paper's two choices; no output gate.
@@ -29,9 +30,12 @@ use crate::task::{Layout, Shape};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MLstmSpec {
-    /// The construction is a step of gradient descent where the normaliser is below 1.
+    /// The construction is a step of gradient descent.
     pub init: Init,
 }
+
+/// k = `KEY` x in the construction: a power of two, which rounds nothing.
+const KEY: f64 = 1.0 / 1024.0;
 
 /// The initial bias of the forget gate.
 const BIAS: f32 = 3.0;
@@ -61,7 +65,8 @@ weights! {
     /// The network.
     pub struct MLstm<D>(config: Configured<MLstmSpec>) {
         let Configured { spec: MLstmSpec { init }, setting: Setting { shape, layout, gd_constants } } = config;
-        let projections = ProjectionConfig { value: gd_constants.step_size, ..ProjectionConfig::new(init, shape) };
+        let value = gd_constants.step_size / KEY;
+        let projections = ProjectionConfig { key: KEY, value, ..ProjectionConfig::new(init, shape) };
         let width = layout.width(shape);
         // softplus(0.541) = 1.
         let (input, forget) = match init { Init::Random => (0.541, BIAS), Init::Constructed => (0.541_324_85, OPEN) };

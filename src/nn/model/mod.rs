@@ -32,6 +32,7 @@ mod rwkv7;
 mod s4d;
 mod s5;
 pub(super) mod stack;
+mod titans;
 mod transformer;
 mod ttt;
 
@@ -62,6 +63,7 @@ pub use ridge_layer::RidgeLayerSpec;
 pub use rwkv7::Rwkv7Spec;
 pub use s4d::S4dSpec;
 pub use s5::S5Spec;
+pub use titans::TitansSpec;
 pub use transformer::TransformerSpec;
 pub use ttt::TttSpec;
 
@@ -72,7 +74,7 @@ use serde::{Deserialize, Serialize};
 use self::canonical::Canonical;
 use super::layer::init::Start;
 use super::weights::{Initialiser, Weights};
-use super::{Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, Tensor3};
+use super::{AttentionForm, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, Tensor3};
 
 use crate::nn::graph::Sequence;
 use crate::nn::step::{Gru, Lstm, Rnn};
@@ -177,6 +179,10 @@ macro_rules! architectures {
                 match self { $(Self::$name(net) => net.latents(tokens),)* }
             }
 
+            fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
+                match self { $(Self::$name(net) => net.attention_form(tokens),)* }
+            }
+
             fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
                 match self { $(Self::$name(net) => net.canonical(gd_constants),)* }
             }
@@ -212,6 +218,7 @@ architectures! {
     MLstm(MLstmSpec),
     RetNet(RetNetSpec),
     Rwkv7(Rwkv7Spec),
+    Titans(TitansSpec),
     Ttt(TttSpec),
 }
 

@@ -8,7 +8,10 @@
 //! | `ξ`, `ρ` | the removal key κ = k ⊙ ξ with length 1, and how far a scales the replacement key | (1, d) |
 //!
 //! k̃ = k ⊙ (1 + (a − 1) ⊙ ρ); S_t = S_{t−1} (diag(w_t) − κ̂_t (a_t ⊙ κ̂_t)ᵀ) + v_t k̃_tᵀ. With w = a = 1 and keys of
-//! length 1 it is DeltaNet with β = 1.
+//! length 1 it is DeltaNet with β = 1. For keys of any length that is S + (‖k‖ v − S κ̂) κ̂ᵀ, normalised least mean
+//! squares on the pairs (κ̂, ‖k‖ v): the construction, with k = q = x and v = y. Where all x have length 1 it is
+//! normalised least mean squares on the pairs themselves; else no weights make it so, because what is removed does not
+//! know ‖k‖, and what is written has it as a factor.
 //!
 //! Deviations: w = σ(u) where the paper's exp(−e^−½ σ(u)) stays above 0.545; gates are one affine map and not two of
 //! low rank; no token shift, no bonus term and no residual of the values of the first layer.
@@ -27,6 +30,7 @@ use crate::nn::{Activation, Device, Param};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rwkv7Spec {
+    /// The construction is normalised least mean squares on inputs of length 1.
     pub init: Init,
 }
 

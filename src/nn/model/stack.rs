@@ -9,12 +9,15 @@ use std::fmt::Debug;
 use anyhow::Result;
 use dfdx::prelude::{HasShape, Tape};
 
-use super::{Architecture, Configured, LinearBlock, Setting};
+use super::{Architecture, Configured, LinearBlock, ScanForm, Setting};
 use crate::nn::cost::matvec;
 use crate::nn::graph::Sequence;
 use crate::nn::layer::init::normal;
 use crate::nn::weights::{Weights, numbered, weight, weights};
-use crate::nn::{Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3, evaluate};
+use crate::nn::{
+    AttentionForm, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, StateAt, Tensor3, TokenWeights,
+    evaluate,
+};
 use crate::task::{Layout, Shape};
 
 /// The spec of a stack of layers of one kind. Its [`Architecture`] follows from it.
@@ -74,6 +77,16 @@ pub trait StackLayer<D: Device>: Clone + Debug {
 
     /// The state after every token, computed one step at a time: B vectors of (T, rows · columns).
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D>;
+
+    /// The layer with its scan in this form; `None` if it has no two forms.
+    fn in_form(&self, _form: ScanForm) -> Option<Self> {
+        None
+    }
+
+    /// L ⊙ C Bᵀ of each head: (B, T, T). Empty for a layer without two forms.
+    fn token_weights(&self, _tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
+        Ok(Vec::new())
+    }
 }
 
 weights! {
@@ -84,7 +97,7 @@ weights! {
         weights {
             encode: Param<D> = weight("W_in", (w, h), normal((1.0 / w as f32).sqrt())),
             decode: Param<D> = weight("W_out", (h, shape.outputs), normal((1.0 / h as f32).sqrt())),
-            layers: Vec<S::Layer<D>> = numbered(spec.layers(), |_| spec.config()),
+            pub layers: Vec<S::Layer<D>> = numbered(spec.layers(), |_| spec.config()),
         }
         saved as { encode, layers, decode }
         constants {
@@ -131,6 +144,33 @@ impl<D: Device, S: LayerSpec> Net<D> for Stack<D, S> {
         Latent::between(self.layers.len(), tokens, |layers, tokens| {
             self.after(layers, tokens.slice(0..self.query + 1)).last(1)
         })
+    }
+
+    fn attention_form(&self, tokens: &Tensor3<D>) -> DeviceResult<Option<AttentionForm>, D> {
+        let in_form = |form| {
+            let layers: Option<Vec<_>> = self.layers.iter().map(|layer| layer.in_form(form)).collect();
+            layers.map(|layers| Self { layers, ..self.clone() })
+        };
+        let forms = in_form(ScanForm::Recurrent).zip(in_form(ScanForm::Matrix));
+        let Some((by_state, by_weights)) = forms.filter(|_| !self.layers.is_empty()) else { return Ok(None) };
+        let answers = |net: Self| evaluate(tokens, |tokens| net.record(tokens)).map(|answers| answers.as_vec());
+        let mut heads = Vec::new();
+        for (before, layer) in self.layers.iter().enumerate() {
+            let read = evaluate(tokens, |tokens| self.after(before, tokens.slice(0..self.query + 1)))?;
+            let weights = layer.token_weights(&read)?;
+            let length = self.query + 1;
+            let named = weights.into_iter().enumerate().map(|(head, weights)| TokenWeights {
+                name: match self.layers.len() {
+                    1 => format!("head {}", head + 1),
+                    _ => format!("layer {}, head {}", before + 1, head + 1),
+                },
+                read_at: (0..length).collect(),
+                tokens: length,
+                weights,
+            });
+            heads.extend(named);
+        }
+        Ok(Some(AttentionForm { heads, by_weights: answers(by_weights)?, by_state: answers(by_state)? }))
     }
 
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {

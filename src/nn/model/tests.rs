@@ -119,6 +119,8 @@ pub fn fast_weights(init: Init) -> Vec<ModelSpec> {
     all.extend([2, 3].map(|steps| ModelSpec::Mesa(MesaSpec { init, steps })));
     all.extend([ttt(1, StepSize::Plain), ttt(3, StepSize::Plain), ttt(4, StepSize::Normalised)]);
     all.extend([Retention::Fixed(0.7), Retention::Gated].map(|decay| ModelSpec::RetNet(RetNetSpec { init, decay })));
+    let titans = |step| ModelSpec::Titans(TitansSpec { init, step, momentum: 0.6 });
+    all.extend([StepSize::Normalised, StepSize::Plain].map(titans));
     all.extend([ModelSpec::MLstm(MLstmSpec { init }), ModelSpec::Rwkv7(Rwkv7Spec { init })]);
     all
 }
@@ -140,6 +142,24 @@ fn both_forms_of_mamba_2_give_the_same_answers() {
         model.forward(Input::rows(tokens, GradTarget::Weights)).unwrap().as_vec()
     });
     assert_close(&answers[0], &answers[1], 1e-5);
+}
+
+#[test]
+fn answers_from_the_state_and_by_weights_between_tokens_are_those_of_the_forward_pass() {
+    let mut with_both = String::new();
+    for (spec, layout, task) in every(Init::Random) {
+        let (_, model, _, tokens) = sample(&spec, layout, &task);
+        let Some(form) = model.attention_form(&tokens).unwrap() else { continue };
+        let answers = answers(&model, tokens.clone());
+        assert_close(&form.by_state, &answers, 2e-5);
+        assert_close(&form.by_weights, &answers, 2e-5);
+        for head in &form.heads {
+            assert!(head.read_at.iter().all(|place| *place < head.tokens), "{spec:?}");
+            assert_eq!(head.weights.len(), tokens.shape().0 * head.read_at.len() * head.tokens, "{spec:?}");
+        }
+        with_both += &format!("{spec:?} ");
+    }
+    assert!(["GdSsm(", "LinearAttention(", "Mamba2("].iter().all(|name| with_both.contains(name)), "{with_both}");
 }
 
 fn without_construction() -> impl Iterator<Item = ModelSpec> {

@@ -1,10 +1,11 @@
 // Fast weights read by one query: S_N q with S ← S (diag(a) − Σ e bᵀ) + Σ v kᵀ for each block of BLOCK pairs, from the
 // last block to the first with q alone, as in fast_weights.rs. Keys k, e and b (T, D) and values v (T, M), of which the
 // first N are read, a (T, A); with A = 0 a constant. b = k unless APART; v = 1 unless VALUED. One thread a sequence: a
-// pair costs some D + M operations. kept: q before each block (BLOCKS, D).
+// pair costs some D + M operations. With MOMENTUM the change of the block before is added again, times mu (T, 1).
+// kept: q before each block (BLOCKS, D), then g with MOMENTUM, else g = q.
 
 struct FastWeights {
-    const float *keys, *values, *e, *b, *decay;
+    const float *keys, *values, *e, *b, *decay, *momentum;
     float constant;
 };
 
@@ -13,7 +14,7 @@ DEVICE float fast_weights_kept(Id id, FastWeights given, int t, int i) {
     return A == 0 ? given.constant : OF(given.decay, t * A + (A == 1 ? 0 : i));
 }
 
-template <int N, int D, int M, int A, int BLOCK, bool ERASES, bool APART, bool VALUED>
+template <int N, int D, int M, int A, int BLOCK, bool ERASES, bool APART, bool VALUED, bool MOMENTUM>
 DEVICE void fast_weights_forward(Id id, FastWeights given, const float *query, float *kept, float *y) {
     EACH(one, 1) {
         constexpr int BLOCKS = up(N, BLOCK);
@@ -21,16 +22,20 @@ DEVICE void fast_weights_forward(Id id, FastWeights given, const float *query, f
         for (int i = 0; i < D; ++i) OF(kept, (BLOCKS - 1) * D + i) = OF(query, i);
         for (int block = BLOCKS - 1; block >= 0; --block) {
             const int first = block * BLOCK;
-            const float *q = kept + block * D * LANES;
+            const float *q = kept + block * D * LANES, *g = MOMENTUM ? q + BLOCKS * D * LANES : q;
+            for (int i = 0; i < D && MOMENTUM; ++i) {
+                const float later = block + 1 < BLOCKS ? OF(given.momentum, first + BLOCK) * OF(g, D + i) : 0.0f;
+                OF(kept, (BLOCKS + block) * D + i) = OF(q, i) + later;
+            }
             float before[D];
             for (int i = 0; i < D; ++i) before[i] = fast_weights_kept<A>(id, given, first, i) * OF(q, i);
             for (int t = first; t < least(N, first + BLOCK); ++t) {
                 float along = 0.0f, beside = 0.0f;
-                for (int i = 0; i < D; ++i) along += OF(given.keys, t * D + i) * OF(q, i);
+                for (int i = 0; i < D; ++i) along += OF(given.keys, t * D + i) * OF(g, i);
                 for (int o = 0; o < M; ++o) OF(y, o) += along * (VALUED ? OF(given.values, t * M + o) : 1.0f);
                 if (!ERASES) continue;
                 if (APART)
-                    for (int i = 0; i < D; ++i) beside += OF(given.b, t * D + i) * OF(q, i);
+                    for (int i = 0; i < D; ++i) beside += OF(given.b, t * D + i) * OF(g, i);
                 else
                     beside = along;
                 for (int i = 0; i < D; ++i) before[i] -= beside * OF(given.e, t * D + i);
@@ -42,20 +47,25 @@ DEVICE void fast_weights_forward(Id id, FastWeights given, const float *query, f
 }
 
 struct FastWeightGrads {
-    float *keys, *values, *query, *e, *b, *decay;
+    float *keys, *values, *query, *e, *b, *decay, *momentum;
 };
 
-// T tokens. Those that are not read, and decays that are not the first of a block, get gradients of zero.
-template <int KEYS, int VALUES, int QUERY, int E, int B, int DECAY, int T, int N, int D, int M, int A, int BLOCK,
-          bool ERASES, bool APART, bool VALUED>
+// T tokens. Those that are not read, and decays and momenta that are not the first of a block, get gradients of zero.
+template <int KEYS, int VALUES, int QUERY, int E, int B, int DECAY, int MU, int T, int N, int D, int M, int A,
+          int BLOCK, bool ERASES, bool APART, bool VALUED, bool MOMENTUM>
 DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, const float *grad_y,
                                   FastWeightGrads to) {
     EACH(one, 1) {
-        float grad[D] = {0.0f}, after[D];
+        float grad[D] = {0.0f}, after[D], grad_g[D] = {0.0f};
         for (int block = 0; block < up(N, BLOCK); ++block) {
-            const float *q = kept + block * D * LANES;
+            const float *q = kept + block * D * LANES, *g = MOMENTUM ? q + up(N, BLOCK) * D * LANES : q;
             const int first = block * BLOCK;
-            float by_decay = 0.0f;
+            float by_decay = 0.0f, by_momentum = 0.0f;
+            for (int i = 0; i < D; ++i) {
+                by_momentum += grad_g[i] * OF(g, i);
+                grad_g[i] = MOMENTUM ? OF(given.momentum, first) * grad_g[i] : 0.0f;
+            }
+            if (MOMENTUM) put<MU>(OF(to.momentum, first), by_momentum);
             for (int i = 0; i < D; ++i) {
                 after[i] = fast_weights_kept<A>(id, given, first, i) * grad[i];
                 by_decay += grad[i] * OF(q, i);
@@ -66,8 +76,8 @@ DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, c
                 const float *b = APART ? given.b : given.keys;
                 float along = 0.0f, asked = 0.0f, by_key = 0.0f, by_beside = 0.0f;
                 for (int i = 0; i < D; ++i) {
-                    along += OF(given.keys, t * D + i) * OF(q, i);
-                    if (ERASES) asked += OF(b, t * D + i) * OF(q, i);
+                    along += OF(given.keys, t * D + i) * OF(g, i);
+                    if (ERASES) asked += OF(b, t * D + i) * OF(g, i);
                     if (ERASES) by_beside -= OF(given.e, t * D + i) * grad[i];
                 }
                 for (int o = 0; o < M; ++o) {
@@ -75,14 +85,15 @@ DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, c
                     if (VALUED) put<VALUES>(OF(to.values, t * M + o), along * OF(grad_y, o));
                 }
                 for (int i = 0; i < D; ++i) {
-                    after[i] += by_key * OF(given.keys, t * D + i) + by_beside * OF(b, t * D + i);
+                    grad_g[i] += by_key * OF(given.keys, t * D + i) + by_beside * OF(b, t * D + i);
                     if (ERASES) put<E>(OF(to.e, t * D + i), -asked * grad[i]);
-                    if (APART) put<B>(OF(to.b, t * D + i), by_beside * OF(q, i));
-                    put<KEYS>(OF(to.keys, t * D + i), (by_key + (APART ? 0.0f : by_beside)) * OF(q, i));
+                    if (APART) put<B>(OF(to.b, t * D + i), by_beside * OF(g, i));
+                    put<KEYS>(OF(to.keys, t * D + i), (by_key + (APART ? 0.0f : by_beside)) * OF(g, i));
                 }
                 for (int i = 0; i < A && t > first; ++i) put<DECAY>(OF(to.decay, t * A + i), 0.0f);
+                if (MOMENTUM && t > first) put<MU>(OF(to.momentum, t), 0.0f);
             }
-            for (int i = 0; i < D; ++i) grad[i] = after[i];
+            for (int i = 0; i < D; ++i) grad[i] = after[i] + grad_g[i];
         }
         for (int i = 0; i < D; ++i) put<QUERY>(OF(to.query, i), grad[i]);
         for (int t = N; t < T; ++t) {
@@ -93,6 +104,7 @@ DEVICE void fast_weights_backward(Id id, FastWeights given, const float *kept, c
             }
             for (int o = 0; o < M && VALUED; ++o) put<VALUES>(OF(to.values, t * M + o), 0.0f);
             for (int i = 0; i < A; ++i) put<DECAY>(OF(to.decay, t * A + i), 0.0f);
+            if (MOMENTUM) put<MU>(OF(to.momentum, t), 0.0f);
         }
     }
 }

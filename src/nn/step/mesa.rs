@@ -318,4 +318,57 @@ mod tests {
         forward(&problem, 1, &mut more);
         assert!((more[0][3] - out[0][3]).abs() > 1e-3);
     }
+    /// The two forms of the papers: (H + Λ)⁻¹ kept up to date pair by pair (2309.05858, section 4), and conjugate
+    /// gradients for the queries of all tokens at once, in which H_t p_t is a row of (P Kᵀ)_{i ≤ t} K (2506.05233,
+    /// section 3).
+    #[test]
+    fn pair_by_pair_and_all_tokens_at_once_the_answers_are_the_same() {
+        let (pairs, n, m) = (6, 4, 2);
+        let numbers = |rows, columns, seed: f64| {
+            DMatrix::from_fn(rows, columns, |i, j| (seed + 1.7 * (i * columns + j) as f64).sin())
+        };
+        let (k, v, q) = (numbers(pairs, n, 0.1), numbers(pairs, m, 0.2), numbers(pairs, n, 0.3));
+        let penalty = [0.5, 0.6, 0.7, 0.8];
+        let lambda = DMatrix::from_diagonal(&DVector::from_row_slice(&penalty));
+
+        let (mut inverse, mut sum) = (lambda.clone().try_inverse().unwrap(), DMatrix::zeros(m, n));
+        let one_by_one = |t: usize| {
+            let key = k.row(t).transpose();
+            let along = &inverse * &key;
+            inverse -= &along * along.transpose() / (1.0 + along.dot(&key));
+            sum += v.row(t).transpose() * key.transpose();
+            &sum * &inverse * q.row(t).transpose()
+        };
+        let one_by_one: Vec<DVector<f64>> = (0..pairs).map(one_by_one).collect();
+
+        let [mut rest, mut direction] = [q.clone(), q.clone()];
+        let mut solution = DMatrix::zeros(pairs, n);
+        for _ in 0..n {
+            let image = (&direction * k.transpose()).lower_triangle() * &k + &direction * &lambda;
+            for t in 0..pairs {
+                let square = rest.row(t).norm_squared();
+                let alpha = square / direction.row(t).dot(&image.row(t));
+                let changed = solution.row(t) + alpha * direction.row(t);
+                solution.set_row(t, &changed);
+                let less = rest.row(t) - alpha * image.row(t);
+                rest.set_row(t, &less);
+                let next = &less + less.norm_squared() / square * direction.row(t);
+                direction.set_row(t, &next);
+            }
+        }
+        let at_once = (&solution * k.transpose()).lower_triangle() * &v;
+
+        let rows = |matrix: &DMatrix<f64>| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<f32>>();
+        let [keys, values] = [&k, &v].map(|part| lanes_of(&rows(part)));
+        for t in 0..pairs {
+            let query = lanes_of(&rows(&q.rows(t, 1).into_owned()));
+            let (keys, values) = (&keys[..(t + 1) * n], &values[..(t + 1) * m]);
+            let penalty = penalty.map(|penalty| penalty as f32).to_vec();
+            let mut out = [[0.0; LANES]; 2];
+            forward(&Problem { keys, values, query: &query, penalty, outputs: m }, n, &mut out);
+            let single = |all: Vec<f64>| all.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
+            assert_close(&out.map(|lane| lane[3]), &single(one_by_one[t].iter().copied().collect()), 1e-5);
+            assert_close(&out.map(|lane| lane[3]), &single(at_once.row(t).iter().copied().collect()), 1e-5);
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CellWeights, HeldOut, LinearProbes, Measurement, ReferenceResult};
-use crate::nn::Cost;
 use crate::nn::model::Architecture;
+use crate::nn::{AttentionForm, Cost};
 use crate::preset::{Claim, Preset, Quantity};
 use crate::reference::Reference;
 use crate::task::Shape;
@@ -27,6 +27,8 @@ pub struct Measured<'a> {
     pub held_out: &'a HeldOut,
     /// Where a claim needs them and the network has layers.
     pub probes: Option<&'a LinearProbes>,
+    /// Where a claim needs it and the network has it.
+    pub attention_form: Option<&'a AttentionForm>,
 }
 
 /// What the claims for one step came to.
@@ -52,7 +54,8 @@ impl ClaimCheck {
 }
 
 /// The measured value of a quantity; NaN if there is none, and for those that need another run.
-fn value(quantity: &Quantity, Measured { preset, measurement, held_out, probes }: Measured<'_>) -> f64 {
+fn value(quantity: &Quantity, measured: Measured<'_>) -> f64 {
+    let Measured { preset, measurement, held_out, probes, attention_form } = measured;
     let equal = &measurement.equivalence;
     let of = |reference: Reference, pick: fn(&ReferenceResult) -> f64| {
         held_out.references().iter().find(|result| result.tuned.reference == reference).map_or(f64::NAN, pick)
@@ -81,6 +84,7 @@ fn value(quantity: &Quantity, Measured { preset, measurement, held_out, probes }
         Quantity::LinearProbe { layer, learner } => {
             probes.and_then(|probes| probes.r_squared(layer, learner)).unwrap_or(f64::NAN)
         }
+        Quantity::FormDifference => attention_form.map_or(f64::NAN, AttentionForm::difference),
         Quantity::DistanceTo(reference) => equal.distance_to(reference).unwrap_or(f64::NAN),
         Quantity::Nearest(reference) => f64::from(equal.is_nearest(reference)),
         Quantity::NearestNone => f64::from(equal.nearest_within().is_none()),

@@ -244,6 +244,7 @@ fn reads_state_through_weights(model: &ModelSpec) -> bool {
             | ModelSpec::MLstm(_)
             | ModelSpec::RetNet(_)
             | ModelSpec::Rwkv7(_)
+            | ModelSpec::Titans(_)
             | ModelSpec::Ttt(_)
     )
 }

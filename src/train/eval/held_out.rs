@@ -40,6 +40,8 @@ pub struct ReferenceResult {
     /// Mean loss after 0, 1, …, N pairs, over the first 64 to 128 held-out tasks; empty if contexts are so long that
     /// this would take too much time.
     pub loss_by_pairs: Vec<f64>,
+    /// The first output of its answers to the probe sequences after 0, 1, …, N pairs; as empty.
+    pub answers_by_pairs: Vec<Vec<f32>>,
     /// The expected loss after 0, 1, …, N pairs by formula; `None` where there is no closed form for the task.
     pub expected_by_pairs: Option<Vec<f64>>,
     /// Relative distance of its answers from those of GD-1.
@@ -135,11 +137,11 @@ impl HeldOut {
             solvable.iter().take(loss_by_pairs::tasks(batch.shape)).map(|task| &task.problem).collect();
         let each = unit * tuned.len() / first.len().max(1);
         let count = || progress.add(each);
-        let loss_by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective(), count)?;
+        let by_pairs = loss_by_pairs::of_references(&tuned, &first, preset.task.objective(), count)?;
         // Of the tasks that are answered, which need not be those that parameters are chosen for.
         let answered = self::prior(&preset.task);
         let (mut references, mut answers, mut all_losses) = (Vec::new(), Vec::new(), Vec::new());
-        for (tuned, loss_by_pairs) in tuned.into_iter().zip(loss_by_pairs) {
+        for (tuned, by_pairs) in tuned.into_iter().zip(by_pairs) {
             progress.add(unit)?;
             let solved = gather(&solvable, |task| task.answer(&tuned));
             let solved = preset.task.objective().comparable(solved, batch.shape.outputs);
@@ -149,7 +151,8 @@ impl HeldOut {
                 loss: mean(&losses),
                 loss_standard_error: standard_error(&losses),
                 median: median(&losses),
-                loss_by_pairs,
+                loss_by_pairs: by_pairs.losses,
+                answers_by_pairs: by_pairs.answers,
                 expected_by_pairs: tuned.expected_by_pairs(&answered),
                 gd_1_distance: f64::NAN,
                 best_distance: None,

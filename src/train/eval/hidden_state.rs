@@ -3,11 +3,12 @@
 use anyhow::Result;
 
 use super::super::trainer::Run;
+use super::answers_by_pairs::AnswersByPairs;
 use super::distance::{comparable_state, cosine, embedded};
 use super::held_out::HeldOut;
 use super::impulse_response::{self, ImpulseResponse};
 use super::linear_probes::LinearProbes;
-use crate::nn::{Canonical, LayerStates, StateAt, parameter_difference};
+use crate::nn::{AttentionForm, Canonical, LayerStates, StateAt, parameter_difference};
 use crate::preset::Preset;
 use crate::task::Batch;
 
@@ -92,8 +93,20 @@ pub struct Snapshot {
     pub impulse_response: Option<ImpulseResponse>,
     /// Where they were asked for, of a network with layers.
     pub linear_probes: Option<LinearProbes>,
+    /// Where they were asked for.
+    pub answers_by_pairs: Option<AnswersByPairs>,
+    /// Where it was asked for, of a network that has it.
+    pub attention_form: Option<AttentionForm>,
     /// (reference, model) answers to held-out queries, one pair per output.
     pub parity: Vec<(f32, f32)>,
+}
+
+/// What a snapshot holds only while it is shown, since it takes time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotParts {
+    pub linear_probes: bool,
+    pub answers_by_pairs: bool,
+    pub attention_form: bool,
 }
 
 /// Probe sequences in a snapshot.
@@ -114,6 +127,8 @@ pub fn snapshot(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64) -
         probes: probes.collect(),
         impulse_response: impulse_response::measure(run, preset, held_out)?,
         linear_probes: None,
+        answers_by_pairs: None,
+        attention_form: None,
         weights: run.canonical().into_iter().map(weight_grids).collect(),
         parity: solved.iter().copied().zip(answers).collect(),
     })
@@ -192,14 +207,14 @@ fn scale_to(state: &[f32], accumulator: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use crate::preset;
-    use crate::train::{DeviceChoice, Experiment};
+    use crate::train::{DeviceChoice, Experiment, SnapshotParts};
 
     #[test]
     fn constructed_weights_add_y_times_x_at_every_pair() {
         let (name, mut preset) = preset::find("gd-ssm-constructed").unwrap();
         preset.references.truncate(1);
         let mut experiment = Experiment::start(&name, preset, DeviceChoice::Cpu).unwrap();
-        let snapshot = experiment.snapshot(false).unwrap();
+        let snapshot = experiment.snapshot(SnapshotParts::default()).unwrap();
         for probe in &snapshot.probes {
             for steps in probe.time_steps.windows(2) {
                 let (before, now) = (&steps[0], &steps[1]);

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 
 use super::Experiment;
+use crate::nn::AttentionForm;
 use crate::preset::Quantity;
 use crate::train::eval::{
-    self, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted, Snapshot,
+    self, AnswersByPairs, ClaimCheck, ClaimChecks, Fit, LinearProbes, Measured, Measurement, Scope, Shift, Shifted,
+    Snapshot, SnapshotParts,
 };
 
 impl Experiment {
@@ -89,8 +91,16 @@ impl Experiment {
             let claims = || due().filter(|claim| claim.set == *set && claim.other_preset().is_none());
             let probed = claims().any(|claim| matches!(claim.measure, Quantity::LinearProbe { .. }));
             let probes = if probed { experiment.linear_probes()? } else { None };
+            let in_forms = claims().any(|claim| claim.measure == Quantity::FormDifference);
+            let attention_form = if in_forms { experiment.attention_form()? } else { None };
             let (preset, held_out) = (&*experiment.preset, &experiment.held_out);
-            let measured = Measured { preset, measurement: &measurement, held_out, probes: probes.as_ref() };
+            let measured = Measured {
+                preset,
+                measurement: &measurement,
+                held_out,
+                probes: probes.as_ref(),
+                attention_form: attention_form.as_ref(),
+            };
             all.checks.extend(claims().map(|claim| ClaimCheck::new(claim, measured)));
             if set.is_empty() {
                 all.measurement = Some(measurement);
@@ -105,15 +115,28 @@ impl Experiment {
         self.run.attempt(|run| run.batch_loss(batch))
     }
 
-    /// Hidden states and answers of the present weights, with linear probes where they are asked for.
-    pub fn snapshot(&mut self, with_probes: bool) -> Result<Snapshot> {
-        let linear_probes = if with_probes { self.linear_probes()? } else { None };
+    /// Hidden states and answers of the present weights, with what is asked for beside them.
+    pub fn snapshot(&mut self, parts: SnapshotParts) -> Result<Snapshot> {
+        let linear_probes = if parts.linear_probes { self.linear_probes()? } else { None };
+        let answers_by_pairs = if parts.answers_by_pairs { self.answers_by_pairs()? } else { None };
+        let attention_form = if parts.attention_form { self.attention_form()? } else { None };
         let snapshot = self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))?;
-        Ok(Snapshot { linear_probes, ..snapshot })
+        Ok(Snapshot { linear_probes, answers_by_pairs, attention_form, ..snapshot })
     }
 
     /// Which iterates of the textbook algorithms can be read out of each layer; `None` for a network without layers.
     pub fn linear_probes(&mut self) -> Result<Option<LinearProbes>> {
         self.run.attempt(|run| eval::linear_probes::measure(run, &self.held_out))
+    }
+
+    /// The answers of the present weights to the probe sequences after each pair; `None` where there are none.
+    pub fn answers_by_pairs(&mut self) -> Result<Option<AnswersByPairs>> {
+        self.run.attempt(|run| eval::measure_answers_by_pairs(run, &self.preset, &self.held_out))
+    }
+
+    /// The answers of the present weights from the state and by weights between tokens; `None` for a network that has
+    /// no such forms.
+    pub fn attention_form(&mut self) -> Result<Option<AttentionForm>> {
+        self.run.attempt(|run| eval::attention_form::measure(run, &self.preset, &self.held_out))
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::{Experiment, GuardedRun};
-use crate::nn::{Canonical, Latent, LayerStates};
+use crate::nn::{AttentionForm, Canonical, Latent, LayerStates};
 use crate::preset::{self, Preset};
 use crate::task::{Batch, StreamKey};
 use crate::train::trainer::{Run, StepProgress, StepReport};
@@ -88,6 +88,10 @@ impl Run for Failing {
 
     fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>> {
         self.run.latents(tasks)
+    }
+
+    fn attention_form(&self, tasks: &Batch) -> Result<Option<AttentionForm>> {
+        self.run.attention_form(tasks)
     }
 
     fn canonical(&self) -> Vec<Canonical> {

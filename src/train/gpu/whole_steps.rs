@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::trainer::{Run, StepProgress, StepReport};
 use super::super::{Checkpoint, SavedParameter};
 use crate::nn::AdamStep;
-use crate::nn::{Canonical, Latent, LayerStates};
+use crate::nn::{AttentionForm, Canonical, Latent, LayerStates};
 use crate::optim::Optimiser;
 use crate::preset::Preset;
 use crate::task::{Batch, StreamKey};
@@ -205,6 +205,10 @@ impl Run for WholeSteps {
 
     fn latents(&self, tasks: &Batch) -> Result<Vec<Latent>> {
         self.look(|network| network.latents(tasks))
+    }
+
+    fn attention_form(&self, tasks: &Batch) -> Result<Option<AttentionForm>> {
+        self.look(|network| network.attention_form(tasks))
     }
 
     fn canonical(&self) -> Vec<Canonical> {

@@ -4,32 +4,21 @@
 
 use std::sync::Arc;
 
+use super::cursor::{Cursor, Forms};
 use super::kept::KeptRun;
 use super::lesson::Caption;
 use super::pace::{faster, slower};
 use super::steps::StepsAxis;
 use crate::session::{self, ClaimRecord};
 use crate::train::context_cost::ModelCost;
-use crate::train::{ClaimCheck, History, LayerState, Shift, Snapshot, TimeStep, TrainingTime};
+use crate::train::{ClaimCheck, History, Shift, Snapshot, SnapshotParts, TrainingTime};
 use crate::tui::effects::Effect;
-use crate::tui::message::{LabAction, Move};
+use crate::tui::message::LabAction;
 use crate::tui::pane::{Corner, Pane};
 use crate::worker::{Fitted, Note, Opened, Order, Phase, StateChoice, Status, Update};
 
-/// Time steps that the cursor moves by at once.
-const PAGE: usize = 10;
-
 /// What one press of `+` multiplies the learning rate by; `-` divides. A power of two, so that `+` undoes `-` exactly.
 const LR_FACTOR: f64 = 2.0;
-
-/// What of a snapshot is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor {
-    pub probe: usize,
-    /// The index of a time step; `None`: the last one.
-    pub time_step: Option<usize>,
-    pub layer: usize,
-}
 
 pub struct Lab {
     /// Which of several runs this is, from 0.
@@ -74,11 +63,15 @@ pub struct Lab {
     pub log_axis: bool,
     /// The axis of all curves over the run, with its value cursor.
     pub steps: StepsAxis,
-    /// Whether the run measures linear probes: while their pane may be on the screen.
-    pub probed: bool,
+    /// What the run's snapshots hold for panes that are on the screen.
+    pub parts: SnapshotParts,
+    /// Which forms of a recurrence the pane of its attention form shows.
+    pub forms: Forms,
     /// The state pane shows what the last token added, and not the whole state.
     pub added: bool,
     pub cursor: Cursor,
+    /// The tokens are played, one after the other.
+    pub playing: bool,
     /// While a lesson is watched: what to look at. The lab then says nothing of what it has found.
     pub caption: Option<Caption>,
 }
@@ -111,8 +104,10 @@ impl Lab {
             log_axis: true,
             steps: StepsAxis::default(),
             added: false,
-            probed: false,
+            parts: SnapshotParts::default(),
+            forms: Forms::Both,
             cursor: Cursor::default(),
+            playing: false,
             caption: None,
         }
     }
@@ -237,30 +232,6 @@ impl Lab {
         self.opened.is_none() && self.failure.is_none()
     }
 
-    /// The time step under the cursor: its index, how many there are, and the time step.
-    pub fn time_step(&self) -> Option<(usize, usize, &TimeStep)> {
-        let snapshot = self.snapshot.as_ref()?;
-        let time_steps = &snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?.time_steps;
-        let last = time_steps.len().checked_sub(1)?;
-        let index = self.cursor.time_step.map_or(last, |index| index.min(last));
-        time_steps.get(index).map(|time_step| (index, time_steps.len(), time_step))
-    }
-
-    /// The time step before the one under the cursor, of the same sequence.
-    pub fn time_step_before(&self) -> Option<&TimeStep> {
-        let (index, _, _) = self.time_step()?;
-        let snapshot = self.snapshot.as_ref()?;
-        let probe = snapshot.probes.get(self.cursor.probe).or_else(|| snapshot.probes.first())?;
-        probe.time_steps.get(index.checked_sub(1)?)
-    }
-
-    /// The layer under the cursor: its index and its state.
-    pub fn layer(&self) -> Option<(usize, &LayerState)> {
-        let (_, _, time_step) = self.time_step()?;
-        let index = self.cursor.layer.min(time_step.layers.len().checked_sub(1)?);
-        time_step.layers.get(index).map(|layer| (index, layer))
-    }
-
     /// Orders what a pane then shows, and brings it to the front.
     fn ask(&mut self, pane: Pane, order: Order) -> Vec<Effect> {
         self.focus_on(pane);
@@ -305,6 +276,11 @@ impl Lab {
                 self.added = !self.added;
                 self.focus_on(Pane::State);
             }
+            LabAction::NextForm => {
+                self.forms = self.forms.next();
+                self.focus_on(Pane::AttentionForm);
+            }
+            LabAction::PlayTokens => return self.toggle_playing(),
             LabAction::AllSteps => self.steps.show_all(),
             LabAction::ToggleZoom => self.zoom = !self.zoom,
             LabAction::Focus(pane) => self.focus_on(pane),
@@ -327,50 +303,8 @@ impl Lab {
         self.companion = pane;
     }
 
-    /// The order that begins or ends linear probes, where what is shown has changed.
-    pub fn order_probes(&mut self) -> Option<Effect> {
-        let wanted = [self.focus, self.companion, self.lower.1].contains(&Pane::Probes);
-        if self.opened.is_none() || wanted == self.probed {
-            return None;
-        }
-        self.probed = wanted;
-        Some(Effect::Order(Order::Probe(wanted)))
-    }
-
     /// The step of the run, and its last step; zeros before the first report.
     pub fn progress(&self) -> (u64, u64) {
         self.status.as_ref().map_or((0, 0), |status| (status.step, status.steps))
-    }
-
-    /// Moves the value cursor where there is one, else among the tokens and layers of the snapshot.
-    pub fn move_cursor(&mut self, to: Move) {
-        if self.steps.cursor.is_some() {
-            let mut axis = self.steps;
-            axis.move_cursor(to, &self.history.eval_loss, &self.extent());
-            self.steps = axis;
-            return;
-        }
-        let Some((index, time_steps, time_step)) = self.time_step() else { return };
-        let (last, last_layer) = (time_steps - 1, time_step.layers.len().saturating_sub(1));
-        let layer = self.cursor.layer.min(last_layer);
-        let index = match to {
-            Move::Left => index.saturating_sub(1),
-            Move::Right => index + 1,
-            Move::PageUp => index.saturating_sub(PAGE),
-            Move::PageDown => index + PAGE,
-            Move::First => 0,
-            Move::Last => last,
-            Move::Up | Move::Down => {
-                self.cursor.layer = if to == Move::Up { layer.saturating_sub(1) } else { (layer + 1).min(last_layer) };
-                return;
-            }
-        };
-        self.cursor.time_step = Some(index).filter(|&index| index < last);
-    }
-
-    /// One probe on or back, around the end.
-    fn change_probe(&mut self, forward: bool) {
-        let probes = self.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
-        self.cursor.probe = (self.cursor.probe % probes + if forward { 1 } else { probes - 1 }) % probes;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{App, Editor, Intent, Lab};
 use crate::bounds::printable;
 use crate::tui::effects::Effect;
-use crate::tui::message::Answer;
+use crate::tui::message::{Answer, SystemEvent};
 use crate::worker::{Order, Source};
 
 /// How long a terminated program waits for its save.
@@ -52,7 +52,7 @@ impl App {
         let save = self.lab.as_ref().filter(|lab| lab.unsaved()).and_then(Lab::save);
         let Some(save) = save else { return self.proceed(Intent::Exit(code)) };
         (self.question, self.after_save) = (None, Some(Intent::Exit(code)));
-        vec![save, Effect::StartTimer(SAVE_WITHIN)]
+        vec![save, Effect::StartTimer(SAVE_WITHIN, SystemEvent::SaveOverdue)]
     }
 
     /// Whether a signal's save is under way; the program ends after it.

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no threads. Knows nothing of colours and sizes.
 
 mod claims;
+mod cursor;
 mod editor;
 mod gallery;
 mod help;
@@ -17,11 +18,12 @@ mod several;
 mod steps;
 mod sweep;
 
+pub use cursor::{Cursor, Forms};
 pub use editor::{Editor, Field};
 pub use gallery::{Gallery, ListRow, Tab};
 pub use help::HelpPage;
 pub use kept::{KeptRun, MOST_KEPT, Overlaid};
-pub use lab::{Cursor, Lab};
+pub use lab::Lab;
 pub use lesson::{Caption, LessonPhase, LessonScreen};
 pub use pace::PACES;
 pub use sessions::{Column, SessionRow, SessionTable};
@@ -126,7 +128,7 @@ impl App {
 
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
         let mut effects = self.react(message);
-        effects.extend(self.lab.as_mut().and_then(Lab::order_probes));
+        effects.extend(self.lab.as_mut().and_then(Lab::order_parts));
         effects
     }
 
@@ -143,6 +145,7 @@ impl App {
             Message::System(SystemEvent::Terminate(code)) => self.terminate(code),
             Message::System(SystemEvent::Suspended) => vec![Effect::Suspend],
             Message::System(SystemEvent::Continued) => vec![Effect::Repaint],
+            Message::System(SystemEvent::TokenDue) => self.lab.as_mut().map_or_else(Vec::new, Lab::play_token),
             Message::System(SystemEvent::SaveOverdue) => self.proceed_after_save(),
         }
     }
@@ -266,10 +269,7 @@ impl App {
         if self.help.take().is_some() {
             return vec![];
         }
-        if self.editor.take().is_some() || self.leave_question() {
-            return vec![];
-        }
-        if self.close_answer() {
+        if self.editor.take().is_some() || self.leave_question() || self.close_answer() {
             return vec![];
         }
         match &mut self.lab {

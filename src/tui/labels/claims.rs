@@ -29,6 +29,7 @@ pub fn quantity(claim: &Claim) -> String {
         Quantity::OperationsOver(pairs, others) => format!("operations at {pairs} pairs over {others}"),
         Quantity::WeightAboveOverBeside => "weight of a cell above over one beside".to_owned(),
         Quantity::LinearProbe { layer, learner } => format!("R² of {} in layer {layer}", label(*learner)),
+        Quantity::FormDifference => "recurrence and attention differ".to_owned(),
         Quantity::DistanceTo(reference) => format!("predictions differ from {}'s", label(*reference)),
         Quantity::Nearest(reference) => format!("{} is the nearest", label(*reference)),
         Quantity::NearestNone => "no reference is near".to_owned(),
@@ -48,7 +49,10 @@ enum Unit {
 fn unit(quantity: &Quantity) -> Unit {
     match quantity {
         Quantity::LossGap => Unit::Change,
-        Quantity::PredictionDifference | Quantity::ParameterDifference | Quantity::DistanceTo(_) => Unit::Percent,
+        Quantity::PredictionDifference
+        | Quantity::ParameterDifference
+        | Quantity::FormDifference
+        | Quantity::DistanceTo(_) => Unit::Percent,
         Quantity::LossOver(_)
         | Quantity::MedianOver(_)
         | Quantity::ReferenceLossOver(..)

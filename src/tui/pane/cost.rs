@@ -110,6 +110,7 @@ mod tests {
             loss_standard_error: 0.0,
             median: loss,
             loss_by_pairs: vec![],
+            answers_by_pairs: vec![],
             expected_by_pairs: None,
             flops,
             gd_1_distance: 0.0,

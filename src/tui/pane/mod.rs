@@ -74,6 +74,7 @@ panes! {
     State: state, "state", UpperRight;
     Distance: distance, "distance", LowerLeft;
     Context: context, "context", LowerLeft;
+    Stepper: stepper, "token by token", LowerLeft;
     Cost: cost, "cost", LowerLeft;
     Map: map, "map", LowerLeft;
     ContextCost: context_cost, "context cost", LowerLeft;
@@ -83,6 +84,7 @@ panes! {
     Predictions: predictions, "predictions", LowerRight;
     Weights: weights, "weights", LowerRight;
     Probes: linear_probes, "linear probes", LowerRight;
+    AttentionForm: attention_form, "attention form", LowerRight;
     Shift: shift, "off-distribution", LowerRight;
     Cells: cells, "cells", LowerRight;
     Claims: claims, "claims", LowerRight;
@@ -110,19 +112,17 @@ impl Pane {
             if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
         let title = Line::styled(format!(" {} ", self.title(lab, area.width.saturating_sub(4))), theme.title());
         let mut block = Block::bordered().border_type(border).border_style(style);
-        let others = self.others_in_place(lab, shown);
-        if title.width() + others.len() + 3 <= usize::from(area.width) {
-            block = block.title(Line::styled(others, theme.muted()).right_aligned());
-        }
+        let others = self.others_in_place(lab, shown, usize::from(area.width).saturating_sub(title.width() + 3));
+        block = block.title(Line::styled(others, theme.muted()).right_aligned());
         let block = block.title(title);
         let inner = block.inner(area);
         block.render(area, buffer);
         self.render_content(lab, theme, inner, buffer);
     }
 
-    /// The panes that Tab brings to the front in the same place: " Tab: context ". With fewer than four panes, Tab
-    /// simply leads to the next one.
-    fn others_in_place(self, lab: &Lab, shown: &[Self]) -> String {
+    /// The panes that Tab brings to the front in the same place, as many as fit: " Tab: context, cost, … ". With fewer
+    /// than four panes, Tab simply leads to the next one.
+    fn others_in_place(self, lab: &Lab, shown: &[Self], width: usize) -> String {
         let changing = match shown.len() {
             4 => lab.lower,
             6 => lab.third_row(),
@@ -134,7 +134,12 @@ impl Pane {
         let hidden = Self::ALL.iter().filter(|other| !shown.contains(other));
         let others = hidden.filter(|other| other.corner() == self.corner());
         let names: Vec<_> = others.map(|other| other.name()).collect();
-        if names.is_empty() { String::new() } else { format!(" Tab: {} ", names.join(", ")) }
+        let first = |count: usize| match count == names.len() {
+            true => format!(" Tab: {} ", names.join(", ")),
+            false => format!(" Tab: {}, … ", names[..count].join(", ")),
+        };
+        let fitting = (1..=names.len()).rev().map(first).find(|text| text.chars().count() <= width);
+        fitting.unwrap_or_default()
     }
 }
 

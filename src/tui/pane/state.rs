@@ -44,13 +44,13 @@ pub fn title(lab: &Lab, _width: u16) -> String {
 }
 
 /// A matrix with its title, colour and scale.
-struct Map {
-    title: String,
+pub(super) struct Map {
+    pub title: String,
     /// Where the map is narrower than its title.
-    short_title: &'static str,
-    role: Role,
-    grid: Grid,
-    most: f32,
+    pub short_title: &'static str,
+    pub role: Role,
+    pub grid: Grid,
+    pub most: f32,
 }
 
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -100,10 +100,28 @@ pub fn render_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// What the last token added to the state, and what a gradient step adds; the state alone where it cannot be compared.
+pub fn render_added(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
+    let maps = match &layer.added {
+        Some(added) => added_maps(lab, time_step, added),
+        None => maps(lab, time_step, layer),
+    };
+    render_maps(&maps, theme, area, buffer);
+}
+
+/// The scale of [`render_one`].
+pub fn legend_of_one(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let (Some((_, _, time_step)), Some((_, layer))) = (lab.time_step(), lab.layer()) else { return };
+    if let Some(map) = maps(lab, time_step, layer).first() {
+        heatmap::legend(map.most, heatmap::ramp(&map.grid), theme, area, buffer);
+    }
+}
+
 /// "layer 1 (1 of 2)   probe 1 of 8".
 fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<'static> {
     let Some(snapshot) = &lab.snapshot else { return Line::default() };
-    if let Some(pair) = new_pair(lab, time_step) {
+    if let Some(pair) = completed_pair(lab, time_step).filter(|_| lab.added) {
         let space = (width.saturating_sub(3) / 2).saturating_sub(2);
         let [x, y] = [&pair.x, &pair.y].map(|numbers| values(numbers, space));
         return Line::styled(format!("x {x}   y {y}"), theme.muted());
@@ -121,14 +139,14 @@ fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<
     Line::styled(labels.join("   "), theme.muted())
 }
 
-/// The pair that the last token completed, where that is what the pane is about.
-fn new_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
+/// The pair that the last token completed.
+pub fn completed_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a ContextPair> {
     let before = lab.time_step_before().map_or(0, |before| before.pairs);
-    time_step.last_pair.as_ref().filter(|_| lab.added && time_step.pairs > before)
+    time_step.last_pair.as_ref().filter(|_| time_step.pairs > before)
 }
 
 /// "0.31 −0.82 …": as many whole numbers as fit.
-fn values(numbers: &[f32], most: usize) -> String {
+pub fn values(numbers: &[f32], most: usize) -> String {
     let mut text = String::new();
     for (i, value) in numbers.iter().enumerate() {
         let number = format!("{value:.2}").replace('-', "−");
@@ -235,7 +253,8 @@ impl Arrangement {
 /// As large as they can be; the last ones are left out where not all fit at a visible size.
 fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
     if let [map] = maps {
-        return render_alone(map, theme, space, buffer);
+        render_alone(map, theme, space, buffer);
+        return;
     }
     let rows = maps.iter().map(|map| map.grid.rows).max().unwrap_or(1);
     let columns = maps.iter().map(|map| map.grid.columns).max().unwrap_or(1);
@@ -245,7 +264,8 @@ fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
     let visible = |found: &Arrangement| found.size.is_visible(theme);
     let chosen = best(all).filter(visible).or_else(|| best(all.min(2)).filter(visible)).or_else(|| best(all));
     let Some(Arrangement { maps: shown, abreast, size }) = chosen.or_else(|| best(1)) else {
-        return maps.first().map_or((), |map| render_alone(map, theme, space, buffer));
+        maps.first().and_then(|map| render_alone(map, theme, space, buffer));
+        return;
     };
     let (wide, high) = (size.width(columns), size.height(theme, rows as u16));
     for (i, map) in (0..shown).zip(maps) {
@@ -259,19 +279,26 @@ fn render_maps(maps: &[Map], theme: Theme, space: Rect, buffer: &mut Buffer) {
 }
 
 /// A map by itself. Where it is larger than the space, each cell stands for a block of values and shows the one
-/// furthest from zero.
-fn render_alone(map: &Map, theme: Theme, space: Rect, buffer: &mut Buffer) {
+/// furthest from zero. Returns the size of a cell, and how many rows and columns it stands for; `None` if nothing fits.
+pub(super) fn render_alone(
+    map: &Map,
+    theme: Theme,
+    space: Rect,
+    buffer: &mut Buffer,
+) -> Option<(CellSize, (usize, usize))> {
     let height = space.height.saturating_sub(1);
     let rows = if theme.shades() { 2 * height } else { height };
     let (grid, block) = heatmap::condense(&map.grid, (usize::from(rows), usize::from(space.width)));
-    let Some(size) = CellSize::filling(theme, (grid.rows, grid.columns), (space.width, height)) else { return };
+    let size = CellSize::filling(theme, (grid.rows, grid.columns), (space.width, height))?;
     let title = match block {
+        (1, 1) if width_of(&map.title) > usize::from(space.width) => map.short_title.to_owned(),
         (1, 1) => map.title.clone(),
         (1, 2) | (2, 1) => format!("{}, each cell: the larger of {} × {} values", map.title, block.0, block.1),
         (down, across) => format!("{}, each cell: the largest of {down} × {across} values", map.title),
     };
     buffer.set_stringn(space.x, space.y, title, usize::from(space.width), theme.role(map.role));
     heatmap::render(&grid, map.most, size, theme, Rect { y: space.y + 1, height, ..space }, buffer);
+    Some((size, block))
 }
 
 #[cfg(test)]

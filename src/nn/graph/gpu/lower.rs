@@ -190,6 +190,7 @@ impl Lowering {
             beside: of(beside),
             decay: of(decay),
             constant,
+            momentum: of(step.momentum),
             pairs: step.pairs,
             block: step.block,
         };

@@ -158,6 +158,7 @@ pub struct FastWeightParts {
     pub decay: Option<NodeId>,
     /// What is kept without `decay`.
     pub constant: f32,
+    pub momentum: Option<NodeId>,
     pub pairs: usize,
     /// Pairs of a block.
     pub block: usize,
@@ -165,8 +166,8 @@ pub struct FastWeightParts {
 
 impl FastWeightParts {
     /// All sequences, in the order of the kernel's arguments.
-    pub fn all(&self) -> [Option<NodeId>; 6] {
-        [Some(self.keys), self.values, Some(self.query), self.erase, self.beside, self.decay]
+    pub fn all(&self) -> [Option<NodeId>; 7] {
+        [Some(self.keys), self.values, Some(self.query), self.erase, self.beside, self.decay, self.momentum]
     }
 }
 

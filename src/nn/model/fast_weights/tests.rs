@@ -6,7 +6,7 @@ use dfdx::prelude::{Cpu, HasShape};
 use nalgebra::{DMatrix, DVector};
 
 use super::super::tests::{answers, fast_weights, sample, task};
-use super::super::{DeltaProductSpec, GdConstants, Init, Model, ModelSpec, Retention, StepSize};
+use super::super::{DeltaProductSpec, GdConstants, Init, Model, ModelSpec, Retention, StepSize, TitansSpec};
 use crate::nn::Net;
 use crate::nn::check::assert_close;
 use crate::task::{Batch, Layout, Outputs};
@@ -73,7 +73,7 @@ fn answer(spec: &ModelSpec, w: &Named, tokens: &[Vector], outputs: usize) -> Vec
     let mut state = Matrix::zeros(outputs, d);
     let mut normaliser = Vector::zeros(d);
     let (mut curvature, mut moment) = (Matrix::zeros(d, d), Matrix::zeros(outputs, d));
-    let mut before = state.clone();
+    let (mut before, mut change) = (state.clone(), state.clone());
     for (t, e) in pairs.iter().enumerate() {
         let (k, v) = (w.map(e, "Wk"), w.map(e, "Wv"));
         state = match spec {
@@ -100,6 +100,11 @@ fn answer(spec: &ModelSpec, w: &Named, tokens: &[Vector], outputs: usize) -> Vec
                     next = corrected(&next, rate, &k, &v);
                 }
                 next
+            }
+            ModelSpec::Titans(spec) => {
+                let (rate, k) = step_size(spec.step, w.gate(e, "β", sigmoid)[0], &k);
+                change = w.gate(e, "μ", sigmoid)[0] * change + corrected(&state, rate, &k, &v) - &state;
+                w.gate(e, "α", sigmoid)[0] * &state + &change
             }
             ModelSpec::Ttt(spec) => {
                 if t % spec.block == 0 {
@@ -204,19 +209,19 @@ fn every_model_equals_its_recurrence() {
 }
 
 /// The answers of a learner that reads pair after pair, from S = 0.
-fn learnt(batch: &Batch, read: impl Fn(Matrix, &Vector, &Vector) -> Matrix) -> Vec<f32> {
+fn learnt(batch: &Batch, mut read: impl FnMut(Matrix, &Vector, &Vector) -> Matrix) -> Vec<f32> {
     let shape = batch.shape;
     let vector = |all: &[f32], i: usize, width: usize| {
         Vector::from_iterator(width, all[i * width..][..width].iter().map(|x| f64::from(*x)))
     };
-    let answer = |b: usize| {
+    let mut answer = |b: usize| {
         let mut state = Matrix::zeros(shape.outputs, shape.dim);
         for i in b * shape.context..(b + 1) * shape.context {
             state = read(state, &vector(&batch.x, i, shape.dim), &vector(&batch.y, i, shape.outputs));
         }
         (state * vector(&batch.query, b, shape.dim)).iter().map(|x| *x as f32).collect::<Vec<_>>()
     };
-    (0..batch.size).flat_map(answer).collect()
+    (0..batch.size).flat_map(&mut answer).collect()
 }
 
 #[test]
@@ -232,6 +237,17 @@ fn a_construction_equals_its_learner() {
             ModelSpec::DeltaNet(spec) if spec.step == StepSize::Normalised => learnt(&batch, normalised),
             ModelSpec::GatedDeltaNet(_) | ModelSpec::Longhorn(_) => learnt(&batch, normalised),
             ModelSpec::Ttt(spec) if spec.block == 1 => learnt(&batch, lms),
+            ModelSpec::Titans(TitansSpec { step: StepSize::Normalised, momentum, .. }) => {
+                let mut before = Matrix::zeros(batch.shape.outputs, batch.shape.dim);
+                // A heavy ball: S moves on by a share of its last change. Each sequence begins with S = 0.
+                learnt(&batch, |s, x, y| {
+                    let last = if s.norm() == 0.0 { s.clone() } else { &s - &before };
+                    before.clone_from(&s);
+                    normalised(s, x, y) + *momentum * last
+                })
+            }
+            ModelSpec::MLstm(_) => learnt(&batch, |s, x, y| s + step_size * y * x.transpose()),
+            ModelSpec::Rwkv7(_) => learnt(&batch, |s, x, y| normalised(s, &unit(x), &(x.norm() * y))),
             ModelSpec::RetNet(spec) => {
                 let Retention::Fixed(kept) = spec.decay else { continue };
                 learnt(&batch, |s, x, y| kept * s + step_size * y * x.transpose())

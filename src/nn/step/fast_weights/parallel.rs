@@ -6,8 +6,9 @@
 //! |---|---|---|
 //! | K, V, Q | keys, values and queries of a chunk of C tokens, as rows | (C, n), (C, m), (C, n) |
 //! | β, γ | write strengths; γ_t = α_1 ⋯ α_t, what is left at t of what was there before the chunk | (C) |
+//! | A, B | α of each column, and B_t = A_1 ⊙ ⋯ ⊙ A_t | (C, n) |
 //! | D | D_ti = γ_t/γ_i for i ≤ t, else 0 | (C, C) |
-//! | S | the fast weights | (m, n) |
+//! | S, M | the fast weights, and their last change | (m, n) |
 #![cfg(test)]
 
 use nalgebra::{DMatrix, DVector};
@@ -26,6 +27,10 @@ struct Chunk {
     strengths: Vector,
     /// α, the share of the state that each token keeps.
     kept: Vector,
+    /// A: the same, for each column.
+    kept_columns: Matrix,
+    /// μ, the share of the last change that each token repeats.
+    momentum: Vector,
 }
 
 impl Chunk {
@@ -72,6 +77,60 @@ impl Chunk {
         self.write(state, &written)
     }
 
+    /// Gated linear attention (2312.06635, section 4.2), S ← S diag(A_t) + β v kᵀ, and KDA (2510.26692, section 3),
+    /// S ← S diag(A_t) (I − β k kᵀ) + β v kᵀ: without decay in S diag(B_t)⁻¹, where a pair is written along k/B_t, and
+    /// its error and the answers are read along k ⊙ B_t and q ⊙ B_t.
+    fn by_column(&self, corrects: bool, state: &Matrix) -> (Matrix, Matrix) {
+        let mut left = self.kept_columns.clone();
+        for t in 1..left.nrows() {
+            let product = left.row(t - 1).component_mul(&left.row(t));
+            left.set_row(t, &product);
+        }
+        let written_along = self.keys.component_div(&left);
+        let [read_along, error_along] = [&self.queries, &self.keys].map(|part| part.component_mul(&left));
+        let strengths = Matrix::from_diagonal(&self.strengths);
+        let written = if corrects {
+            let earlier = (&error_along * written_along.transpose()).lower_triangle();
+            let earlier = &earlier - Matrix::from_diagonal(&earlier.diagonal());
+            let system = Matrix::identity(left.nrows(), left.nrows()) + &strengths * earlier;
+            let missed = &self.values - error_along * state.transpose();
+            system.solve_lower_triangular(&(strengths * missed)).expect("its diagonal is 1")
+        } else {
+            strengths * &self.values
+        };
+        let attention = (&read_along * written_along.transpose()).lower_triangle();
+        let last = Matrix::from_diagonal(&left.row(left.nrows() - 1).transpose());
+        (read_along * state.transpose() + attention * &written, (state + written.transpose() * written_along) * last)
+    }
+
+    /// The memory of Titans (2501.00663, section 3.2, with errors of every token's own S), without forgetting. At t the
+    /// change u_i k_iᵀ of token i is in S as often as momentum has repeated it, R_ti = Σ_{i ≤ j ≤ t} μ_{i+1} ⋯ μ_j
+    /// times, and the change M before the chunk r_t = Σ_{1 ≤ j ≤ t} μ_1 ⋯ μ_j times. So U solves the triangular system
+    /// (I + β (K Kᵀ ⊙ R_{t−1})_{i<t}) U = β (V − K Sᵀ − r_{t−1} K Mᵀ).
+    fn correct_with_momentum(&self, [state, change]: [&Matrix; 2]) -> (Matrix, [Matrix; 2]) {
+        let size = self.keys.nrows();
+        // μ_{i+1} ⋯ μ_t, for i and t from 0 to C.
+        let repeated = |i: usize, t: usize| self.momentum.iter().take(t).skip(i).product::<f64>();
+        let times = |i: usize, t: usize| (i.max(1)..=t).map(|j| repeated(i, j)).sum::<f64>();
+        let since = |shift: usize| Matrix::from_fn(size, size, |t, i| times(i + 1, t + 1 - shift));
+        let of_change =
+            |shift: usize| Matrix::from_fn(size, size, |t, i| if t == i { times(0, t + 1 - shift) } else { 0.0 });
+        let strengths = Matrix::from_diagonal(&self.strengths);
+        let products = (&self.keys * self.keys.transpose()).component_mul(&since(1));
+        let system = Matrix::identity(size, size) + &strengths * products;
+        let seen = &self.keys * state.transpose() + of_change(1) * &self.keys * change.transpose();
+        let written = system.solve_lower_triangular(&(strengths * (&self.values - seen))).expect("its diagonal is 1");
+        let read = &self.queries * state.transpose()
+            + of_change(0) * &self.queries * change.transpose()
+            + (&self.queries * self.keys.transpose()).component_mul(&since(0)) * &written;
+        let weighed = |weight: &dyn Fn(usize) -> f64| {
+            Matrix::from_fn(size, self.keys.ncols(), |i, j| weight(i + 1) * self.keys[(i, j)])
+        };
+        let all = state + times(0, size) * change + written.transpose() * weighed(&|i| times(i, size));
+        let last = repeated(0, size) * change + written.transpose() * weighed(&|i| repeated(i, size));
+        (read, [all, last])
+    }
+
     /// TTT-Linear (2407.04620, section 2.5, the dual form): all errors of a block are those of the state before it.
     fn block(&self, state: &Matrix) -> (Matrix, Matrix) {
         let missed = &self.values - &self.keys * state.transpose();
@@ -91,6 +150,8 @@ fn tokens(decays: bool) -> Chunk {
         queries: numbers(12, 4, 0.3),
         strengths: Vector::from_fn(12, |i, _| share(i, 0.4)),
         kept: Vector::from_fn(12, |i, _| if decays { share(i, 0.5) } else { 1.0 }),
+        kept_columns: Matrix::from_element(12, 4, 1.0),
+        momentum: Vector::zeros(12),
     }
 }
 
@@ -104,6 +165,8 @@ impl Chunk {
             queries: rows(&self.queries),
             strengths: entries(&self.strengths),
             kept: entries(&self.kept),
+            kept_columns: rows(&self.kept_columns),
+            momentum: entries(&self.momentum),
         }
     }
 
@@ -113,9 +176,10 @@ impl Chunk {
         let rows = |matrix: &Matrix| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<f32>>();
         let strengths = Matrix::from_diagonal(&self.strengths);
         let (keys, values) = (rows(&self.keys), rows(&(&strengths * &self.values)));
-        let erased = rows(&(Matrix::from_diagonal(&self.kept) * strengths * &self.keys));
+        let kept = Matrix::from_diagonal(&self.kept) * &self.kept_columns;
+        let erased = rows(&(strengths * &self.keys).component_mul(&kept));
         let erase: &[f32] = if corrects { &erased } else { &[] };
-        let kept: Vec<f32> = self.kept.iter().map(|kept| *kept as f32).collect();
+        let (kept, momentum) = (rows(&kept), self.momentum.iter().map(|x| *x as f32).collect::<Vec<f32>>());
         let (decay, erase) = (&kept[..], [erase, &[]]);
         let states = fast_weight_states(&Pairs {
             keys: &keys,
@@ -123,7 +187,8 @@ impl Chunk {
             erase,
             decay,
             constant: 1.0,
-            sizes: [m, n, 1],
+            momentum: &momentum,
+            sizes: [m, n, n],
             pairs,
             block,
         });
@@ -168,6 +233,33 @@ fn chunks_of_gated_linear_attention_equal_its_recurrence() {
 fn the_dual_form_of_a_block_equals_its_mini_batch_step() {
     let tokens = tokens(false);
     [1, 3, 4, 12].into_iter().for_each(|size| check(&tokens, size, Chunk::block, &tokens.recurrent(true, size)));
+}
+
+#[test]
+fn chunks_of_the_delta_rule_with_momentum_equal_its_recurrence() {
+    let tokens =
+        Chunk { momentum: Vector::from_fn(12, |i, _| 0.5 + 0.4 * (0.6 + 1.9 * i as f64).sin()), ..tokens(false) };
+    let states = tokens.recurrent(true, 1);
+    for size in [1, 3, 4, 12] {
+        let change = std::cell::RefCell::new(Matrix::zeros(3, 4));
+        let form = |chunk: &Chunk, state: &Matrix| {
+            let (read, [state, last]) = chunk.correct_with_momentum([state, &change.borrow().clone()]);
+            change.replace(last);
+            (read, state)
+        };
+        check(&tokens, size, form, &states);
+    }
+}
+
+#[test]
+fn chunks_with_a_decay_for_each_column_equal_their_recurrence() {
+    let kept_columns = Matrix::from_fn(12, 4, |i, j| 0.6 + 0.35 * (0.7 + 1.3 * (4 * i + j) as f64).sin());
+    let tokens = Chunk { kept_columns, ..tokens(false) };
+    for corrects in [false, true] {
+        let states = tokens.recurrent(corrects, 1);
+        let form = |chunk: &Chunk, state: &Matrix| chunk.by_column(corrects, state);
+        [1, 3, 4, 12].into_iter().for_each(|size| check(&tokens, size, form, &states));
+    }
 }
 
 /// mLSTM (2405.04517, appendix): the normaliser is the sum of the rows of the same matrix, since n = Σ decays · i k.

@@ -188,7 +188,8 @@ pub fn node_memory(program: &Program, node: &Node, grads_input: bool, workers: u
         | Kernel::ScaleVectors { .. }
         | Kernel::Reverse(_) => NodeMemory::default(),
         Kernel::FastWeights(parts) => {
-            NodeMemory { kept: parts.pairs.div_ceil(parts.block) * size(&parts.keys).width, scratch: 0 }
+            let vectors = parts.pairs.div_ceil(parts.block) * if parts.momentum.is_some() { 2 } else { 1 };
+            NodeMemory { kept: vectors * size(&parts.keys).width, scratch: 0 }
         }
         Kernel::Normalise { x, .. } => NodeMemory { kept: 2 * size(x).length, scratch: 2 * own.width },
         Kernel::SoftmaxAttend { parts, heads } => {
@@ -280,8 +281,11 @@ fn fast_weights(p: &Places<'_>, parts: &FastWeightParts) -> (String, String) {
     let (n, m) = (p.size(parts.keys).width, parts.values.map_or(1, |values| p.size(values).width));
     let decay = parts.decay.map_or(0, |decay| p.size(decay).width);
     let (erases, apart, valued) = (parts.erase.is_some(), parts.beside.is_some(), parts.values.is_some());
-    let sizes = format!("{}, {n}, {m}, {decay}, {}, {erases}, {apart}, {valued}", parts.pairs, parts.block);
-    let given: Vec<String> = [Some(parts.keys), parts.values, parts.erase, parts.beside, parts.decay].map(place).into();
+    let momentum = parts.momentum.is_some();
+    let structure = format!("{erases}, {apart}, {valued}, {momentum}");
+    let sizes = format!("{}, {n}, {m}, {decay}, {}, {structure}", parts.pairs, parts.block);
+    let [keys, values, _query, erase, beside, decay, momentum] = parts.all();
+    let given: Vec<String> = [keys, values, erase, beside, decay, momentum].map(place).into();
     (sizes, format!("FastWeights{{{}, {:?}f}}", given.join(", "), parts.constant))
 }
 
