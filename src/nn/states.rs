@@ -62,7 +62,7 @@ pub struct StateAt {
     pub read: Range<usize>,
     /// (batch, rows, columns).
     pub values: Vec<f32>,
-    /// The part that speaks of y and x, as the readout sees it: (batch, rows of y, columns of x), up to scale.
+    /// The part that maps x to y, as the readout reads it: (batch, rows of y, columns of x), up to scale.
     /// Empty where a state has no such reading.
     pub aligned: Vec<f32>,
 }

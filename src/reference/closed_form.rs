@@ -4,7 +4,7 @@
 //! |---|---|
 //! | s², m₄ | E x², E x⁴ of one coordinate of an input |
 //! | q | E ‖x‖² x xᵀ = q I, q = m₄ + (d − 1) s⁴ |
-//! | W_i | a row of the map that teaches pair i; E ‖W_i‖² = d (s_w² + τ² (i − 1)) |
+//! | W_i | a row of the map that makes pair i; E ‖W_i‖² = d (s_w² + τ² (i − 1)) |
 //!
 //! One gradient step, with forgetting or without, LMS and leaky LMS are one recursion on a row S of the weights,
 //!

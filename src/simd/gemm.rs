@@ -180,7 +180,8 @@ fn transpose(square: &[Lane; LANES], turned: &mut [Lane; LANES]) {
     for (i, four) in square.as_chunks::<4>().0.iter().enumerate() {
         for (j, to) in turned.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             lanewise();
-            let [a, b, c, d] = four.each_ref().map(|lane| lane.as_chunks::<4>().0[j]);
+            let part = |lane: &Lane| lane.as_chunks::<4>().0[j];
+            let [a, b, c, d] = [part(&four[0]), part(&four[1]), part(&four[2]), part(&four[3])];
             for (k, to) in to.iter_mut().enumerate() {
                 to.as_chunks_mut::<4>().0[i] = [a[k], b[k], c[k], d[k]];
             }

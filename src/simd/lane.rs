@@ -135,7 +135,7 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
 /// a + b.
 #[inline(always)]
 pub fn plus(a: &Lane, b: &Lane) -> Lane {
-    std::array::from_fn(|l| a[l] + b[l])
+    each(|l| a[l] + b[l])
 }
 
 /// a + k · b.

@@ -20,7 +20,7 @@ use super::screen_file::ScreenFormat;
 use super::theme::Theme;
 use super::view;
 
-/// Events that are handled before a frame is rendered, so that a flood of them cannot delay it.
+/// Events that are handled before a frame is rendered, so that many of them cannot delay it.
 const AT_ONCE: usize = 256;
 
 /// How soon the next frame must be rendered.

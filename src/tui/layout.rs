@@ -67,34 +67,23 @@ fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
 /// Two columns of three panes, or three columns of two. The third row has what Tab brings to the front.
 fn six_panes(lab: &Lab, middle: Rect) -> Vec<(Pane, Rect)> {
     let (third_left, third_right) = lab.third_row();
-    if middle.width >= THREE_COLUMNS {
+    let panes = [Pane::Loss, Pane::State, Pane::Distance, third_left, Pane::Predictions, third_right];
+    let areas = if middle.width >= THREE_COLUMNS {
         let [left, centre, right]: [Rect; 3] = Layout::horizontal([Constraint::Fill(1); 3]).areas(middle);
         let halves = |column: Rect| -> [Rect; 2] { Layout::vertical([Constraint::Fill(1); 2]).areas(column) };
         let ([loss, distance], [state, context]) = (halves(left), halves(centre));
         // Predictions are square, and a table is short.
         let [predictions, last] = Layout::vertical([Constraint::Fill(2), Constraint::Fill(1)]).areas(right);
-        return vec![
-            (Pane::Loss, loss),
-            (Pane::State, state),
-            (Pane::Distance, distance),
-            (third_left, context),
-            (Pane::Predictions, predictions),
-            (third_right, last),
-        ];
-    }
-    let [left, right] = columns(middle);
-    let [loss, distance, context] = Layout::vertical([Constraint::Fill(1); 3]).areas(left);
-    // Matrices of ten rows at double size.
-    let rows = [Constraint::Length(STATE_ROWS), Constraint::Fill(1), Constraint::Fill(1)];
-    let [state, predictions, last] = Layout::vertical(rows).areas(right);
-    vec![
-        (Pane::Loss, loss),
-        (Pane::State, state),
-        (Pane::Distance, distance),
-        (third_left, context),
-        (Pane::Predictions, predictions),
-        (third_right, last),
-    ]
+        [loss, state, distance, context, predictions, last]
+    } else {
+        let [left, right] = columns(middle);
+        let [loss, distance, context] = Layout::vertical([Constraint::Fill(1); 3]).areas(left);
+        // Matrices of ten rows at double size.
+        let rows = [Constraint::Length(STATE_ROWS), Constraint::Fill(1), Constraint::Fill(1)];
+        let [state, predictions, last] = Layout::vertical(rows).areas(right);
+        [loss, state, distance, context, predictions, last]
+    };
+    panes.into_iter().zip(areas).collect()
 }
 
 /// The right column is wide enough for two matrices of ten columns at double size, from 110 columns on for three.

@@ -1,7 +1,7 @@
 //! Compiled kernels on disk, so that a run opens at once if a run of the same kernel was opened before.
 //!
-//! A file is named by a hash of what it was compiled from, and holds that before the code: a file of another text that has
-//! the same hash is not used. A cache that cannot be read or written costs time only.
+//! A file is named by a hash of what it was compiled from, and holds that before the code: a file of another text that
+//! has the same hash is not used. A cache that cannot be read or written costs time only.
 
 use std::collections::hash_map::DefaultHasher;
 use std::ffi::OsString;

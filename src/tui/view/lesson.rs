@@ -34,18 +34,23 @@ pub fn render_question(screen: &LessonScreen, theme: Theme, area: Rect, buffer: 
         let mark = if selected { "▸" } else { " " };
         lines.extend(numbered(mark, place, &answer.text, "", style, width));
     }
-    let height = (lines.len() as u16 + 2).min(above.height);
-    let panel = Rect {
-        x: above.x + above.width.saturating_sub(WIDEST) / 2,
-        y: above.y + (above.height - height) / 3,
-        width: above.width.min(WIDEST),
-        height,
-    };
+    let panel = panel(above, lines.len(), 3);
     let inner = bordered(&format!(" Lesson {} ", lesson.number), theme, panel, buffer);
     for (row, line) in (inner.top()..inner.bottom()).zip(lines) {
         buffer.set_line(inner.x, row, &line, inner.width);
     }
     footer
+}
+
+/// A frame around so many lines in the middle of an area, with one part in `parts` of the height that is left above it.
+fn panel(area: Rect, lines: usize, parts: u16) -> Rect {
+    let height = (lines as u16 + 2).min(area.height);
+    Rect {
+        x: area.x + area.width.saturating_sub(WIDEST) / 2,
+        y: area.y + (area.height - height) / parts,
+        width: area.width.min(WIDEST),
+        height,
+    }
 }
 
 /// The caption of a stage: two lines of text, and which stage it is or that a key goes on.
@@ -87,13 +92,7 @@ pub fn render_answer(screen: &LessonScreen, theme: Theme, area: Rect, buffer: &m
             lines.retain(|line| line.width() > 0);
         }
     }
-    let height = (lines.len() as u16 + 2).min(above.height);
-    let panel = Rect {
-        x: above.x + above.width.saturating_sub(WIDEST) / 2,
-        y: above.y + (above.height - height) / 2,
-        width: above.width.min(WIDEST),
-        height,
-    };
+    let panel = panel(above, lines.len(), 2);
     Clear.render(panel, buffer);
     let inner = bordered(&format!(" Lesson {}: the answer ", screen.lesson.number), theme, panel, buffer);
     let furthest = lines.len().saturating_sub(usize::from(inner.height));

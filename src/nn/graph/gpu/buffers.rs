@@ -78,8 +78,8 @@ pub fn root(program: &Program, mut node: NodeId) -> (NodeId, usize) {
 }
 
 impl Buffers {
-    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0. Steps that
-    /// are computed together take from the first one's time to the last one's.
+    /// Forwards step i at the time i + 1, the loss at n + 1, backwards step i at 2n + 3 − i; tasks are sampled at 0.
+    /// Steps that are computed together take from the first one's time to the last one's.
     pub fn of(training: &Training, analysis: &Analysis, workers: usize) -> Self {
         let Training { program, outputs, .. } = training;
         let n = program.nodes.len();

@@ -1,49 +1,24 @@
 //! The text of the one kernel that trains a network: constants, the steps' files, and the block's phases in their
 //! order.
 
+mod files;
 mod passes;
 mod staging;
 
 use std::fmt::Write;
 
+use self::files::{DERIVED, FRAME, KERNEL, LOSS, OPTIMISER, SAMPLER, STEPS, Text};
 use super::buffers::{Analysis, Buffers, root};
 use super::memory::{Layout as MemoryLayout, Place, Space, lay_out};
 use super::phases::{Phase, derive, derive_backward};
 use super::program::{NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
 
-/// A file of the kernel's text: its path and what is in it.
-type Text = (&'static str, &'static str);
-
-const FRAME: Text = ("src/nn/graph/gpu/frame.cu", include_str!("frame.cu"));
-const STEPS: [Text; 15] = [
-    ("src/nn/step/project.cu", include_str!("../../step/project.cu")),
-    ("src/nn/step/entrywise.cu", include_str!("../../step/entrywise.cu")),
-    ("src/nn/step/norm.cu", include_str!("../../step/norm.cu")),
-    ("src/nn/step/softmax_attend.cu", include_str!("../../step/softmax_attend.cu")),
-    ("src/nn/step/convolution.cu", include_str!("../../step/convolution.cu")),
-    ("src/nn/step/diagonal_scan.cu", include_str!("../../step/diagonal_scan.cu")),
-    ("src/nn/step/selective_scan.cu", include_str!("../../step/selective_scan.cu")),
-    ("src/nn/step/window_scan.cu", include_str!("../../step/window_scan.cu")),
-    ("src/nn/step/linear_attention.cu", include_str!("../../step/linear_attention.cu")),
-    ("src/nn/step/recurrent.cu", include_str!("../../step/recurrent.cu")),
-    ("src/nn/step/contract.cu", include_str!("../../step/contract.cu")),
-    ("src/nn/step/ridge.cu", include_str!("../../step/ridge.cu")),
-    ("src/nn/step/scale_vectors.cu", include_str!("../../step/scale_vectors.cu")),
-    ("src/nn/step/fast_weights.cu", include_str!("../../step/fast_weights.cu")),
-    ("src/nn/step/mesa.cu", include_str!("../../step/mesa.cu")),
-];
-const DERIVED: Text = ("src/nn/step/derived.cu", include_str!("../../step/derived.cu"));
-const SAMPLER: Text = ("src/nn/graph/gpu/sampler.cu", include_str!("sampler.cu"));
-const LOSS: Text = ("src/nn/graph/gpu/loss.cu", include_str!("loss.cu"));
-const OPTIMISER: Text = ("src/nn/graph/gpu/optimiser.cu", include_str!("optimiser.cu"));
-const KERNEL: Text = ("src/nn/graph/gpu/kernel.cu", include_str!("kernel.cu"));
-
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 12_288;
 
-/// Weights that stay in a multiprocessor's cache beside the shared memory: more are read from the GPU's memory again and
-/// again.
+/// Weights that stay in a multiprocessor's cache beside the shared memory: more are read from the GPU's memory again
+/// and again.
 const CACHED: usize = 6000;
 
 /// Phases whose code a multiprocessor holds with loops unrolled; longer kernels have shorter code.
@@ -136,8 +111,8 @@ struct Writer<'a> {
     sums_shared: bool,
     /// Sums of each weight that a block takes side by side.
     slices: usize,
-    /// Numbers of shared memory for matrices that are copied there before they are read; none where all weights stay in a
-    /// multiprocessor's cache.
+    /// Numbers of shared memory for matrices that are copied there before they are read; none where all weights stay in
+    /// a multiprocessor's cache.
     stage: usize,
     text: String,
     /// The last phase, to which calls may be added.
@@ -289,7 +264,8 @@ impl<'a> Writer<'a> {
         let turned = self.transposed();
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
         self.line(
-            "DEVICE_ONCE void sample_block(const Orders &orders, int block, int first, int step, float *memory BLOCK_ID) {",
+            "DEVICE_ONCE void sample_block(const Orders &orders, int block, int first, int step, \
+             float *memory BLOCK_ID) {",
         );
         self.line(&format!("float *scratch = orders.scratch + (size_t)block * {scratch};"));
         self.line("(void)scratch;");
