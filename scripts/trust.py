@@ -6,6 +6,7 @@
     scripts/trust.py sweeps  [--count 20]      kill -9 at random moments of a sweep: it ends with the same table
     scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when TERM is sent
     scripts/trust.py soak    [--seconds 1800]  trains a million steps in the lab: memory stays flat
+    scripts/trust.py watchers [--count 30] [--seconds 240]  how much slower a run trains while so many watch it
 
 `--program` names the program, else target/release/innerloop. `--seed` repeats a run. Needs only Python 3 and Linux.
 Mutated presets and sessions: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored --nocapture`.
@@ -296,6 +297,72 @@ def soak(options):
     return f"memory stays at {last:.1f} MB; {int(step):,} steps"
 
 
+def saved(file):
+    """The step of a session, and when it was written."""
+    with open(file) as session:
+        step = int(re.search(r"\bstep: *(\d+)", session.read()).group(1))
+    return step, os.stat(file).st_mtime
+
+
+def pace(file, labs, seconds):
+    """Steps per second over about so long, from save to save, while these watch."""
+
+    def next_save():
+        before = os.stat(file).st_mtime
+        while os.stat(file).st_mtime == before:
+            drain(labs, 0.1)
+        return saved(file)
+
+    first, began = next_save(), time.monotonic()
+    while time.monotonic() - began < seconds:
+        last = next_save()
+    return (last[0] - first[0]) / (last[1] - first[1])
+
+
+def drain(labs, seconds):
+    """Reads what all terminals were sent, at most for so long."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        ready, _, _ = select.select([lab.terminal for lab in labs], [], [], left)
+        for lab in labs:
+            assert lab.terminal not in ready or lab.read(0), f"a watcher ended: {lab.text()[-600:]}"
+
+
+def watchers(options):
+    """Trains with nobody watching and with many, by turns, and compares the speed."""
+    folder, ratios = tempfile.mkdtemp(), []
+    file = os.path.join(folder, "run.ron")
+    train = [options.program, "train", "gd-ssm", "--set", "train.steps=1000000000", "--set", "train.warmup=0"]
+    train += ["--save", file, "--save-every", "5", "--device", "cpu"]
+    trainer = subprocess.Popen(train, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not os.path.exists(file):
+            assert trainer.poll() is None, "the run ended"
+            time.sleep(0.1)
+        for _ in range(3):
+            alone = pace(file, [], options.seconds / 6)
+            labs = []
+            for _ in range(options.count):
+                # One after the other: each computes what the references answer when it opens.
+                labs.append(Lab(options.program, ["watch", file, "--device", "cpu"], folder))
+                while b"Hidden state" not in labs[-1].output:
+                    drain(labs, 0.1)
+            watched = pace(file, labs, options.seconds / 6)
+            ratios.append(watched / alone)
+            print(f"{alone:8.0f} steps/s alone, {watched:8.0f} watched by {options.count}", flush=True)
+            for lab in labs:
+                lab.send("TERM")
+                lab.end()
+                lab.close()
+    finally:
+        trainer.kill()
+        trainer.wait()
+    shutil.rmtree(folder)
+    slower = 1 - sorted(ratios)[1]
+    assert slower <= 0.03, f"{options.count} watchers slow training by {100 * slower:.1f} %"
+    return f"{options.count} watchers slow training by {100 * slower:.1f} %"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     attacks = {
@@ -304,6 +371,7 @@ def main():
         "sweeps": (sweeps, 20),
         "keys": (keys, 50_000),
         "soak": (soak, 0),
+        "watchers": (watchers, 30),
     }
     parser.add_argument("attack", choices=attacks)
     parser.add_argument("--count", type=int)

@@ -8,7 +8,7 @@ mod reference;
 
 pub use reference::{iterations, label, mark, phrase, role, stroke};
 
-use super::numbers::{cosine, percent};
+use super::numbers::{cosine, percent, significant};
 use crate::train::{Equivalence, Measurement, NEAR};
 use crate::uncertainty::with_error;
 
@@ -85,22 +85,26 @@ fn relative_loss(equal: &Equivalence) -> String {
     format!("{} × {}", with_error(1.0 + equal.loss_gap, equal.loss_gap_standard_error), label(equal.reference))
 }
 
-/// The numbers behind the answer, the most important first. `short` leaves the loss itself out.
-pub fn evidence(measurement: &Measurement, short: bool) -> Vec<String> {
+/// Between two numbers of the evidence.
+pub const BETWEEN: &str = "   ";
+
+/// The numbers behind the answer, the most important first. In one line of `width` columns the loss itself is left out
+/// where it does not fit, and then the error of its ratio.
+pub fn evidence(measurement: &Measurement, width: usize) -> Vec<String> {
     let equal = &measurement.equivalence;
-    let loss = relative_loss(equal);
-    vec![
-        format!("predictions differ by {}", percent(equal.prediction_difference_relative)),
-        format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
-        if short {
-            format!("loss {loss}")
-        } else {
-            {
-                let own = with_error(measurement.eval_loss, measurement.eval_loss_standard_error);
-                format!("loss {own} = {loss}")
-            }
-        },
-    ]
+    let own = with_error(measurement.eval_loss, measurement.eval_loss_standard_error);
+    let plain = format!("loss {} × {}", significant(1.0 + equal.loss_gap, 4), label(equal.reference));
+    let losses = [format!("loss {own} = {}", relative_loss(equal)), format!("loss {}", relative_loss(equal)), plain];
+    let with = |loss: String| {
+        vec![
+            format!("predictions differ by {}", percent(equal.prediction_difference_relative)),
+            format!("sensitivity cosine {}", cosine(equal.sensitivity_cosine)),
+            loss,
+        ]
+    };
+    let fits = |parts: &Vec<String>| parts.join(BETWEEN).chars().count() <= width;
+    let [full, short, plain] = losses.map(with);
+    [full, short].into_iter().find(fits).unwrap_or(plain)
 }
 
 #[cfg(test)]

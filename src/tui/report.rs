@@ -26,7 +26,11 @@ fn of_run(lab: &Lab) -> Vec<String> {
         lines.push(format!("training loss {}", significant(f64::from(loss), 4)));
     }
     if let Some(latest) = &lab.history.latest {
-        lines.push(format!("{}: {}", labels::answer(&latest.equivalence), labels::evidence(latest, false).join(", ")));
+        lines.push(format!(
+            "{}: {}",
+            labels::answer(&latest.equivalence),
+            labels::evidence(latest, usize::MAX).join(", ")
+        ));
     }
     match (&opened.file, status.saved_step) {
         (Some(file), Some(step)) => lines.push(format!("saved at step {} in {}", count(step), file.display())),

@@ -13,14 +13,13 @@ use crate::tui::numbers::{self, count};
 use crate::tui::theme::{Role, Theme};
 use crate::worker::Phase;
 
-/// Columns that the numbers need when nothing is left out.
-const ONE_LINE: u16 = 92;
-
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 || area.width < 2 {
         return;
     }
-    let (headline, details) = content(lab, theme, area.width < ONE_LINE);
+    // Without panes each number has a line of its own.
+    let width = if area.height > 2 { usize::MAX } else { usize::from(area.width - 1) };
+    let (headline, details) = content(lab, theme, width);
     if area.height > 2 {
         // No panes are shown: the text has the whole screen.
         let mut lines = vec![headline];
@@ -30,17 +29,17 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     buffer.set_line(area.x, area.y, &headline, area.width);
     if area.height > 1 {
-        buffer.set_line(area.x + 1, area.y + 1, &Line::from(details.join("   ")), area.width - 1);
+        buffer.set_line(area.x + 1, area.y + 1, &Line::from(details.join(labels::BETWEEN)), area.width - 1);
     }
 }
 
 /// The answer in a sentence.
 pub fn headline(lab: &Lab, theme: Theme) -> Line<'static> {
-    content(lab, theme, true).0
+    content(lab, theme, 0).0
 }
 
-/// The headline, and the numbers behind it.
-fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>) {
+/// The headline, and the numbers behind it in at most so many columns.
+fn content(lab: &Lab, theme: Theme, width: usize) -> (Line<'static>, Vec<String>) {
     let status = lab.status.as_ref();
     if let Some((Phase::Diverged { at, cause }, status)) = status.map(|status| (&status.phase, status)) {
         let why = match cause {
@@ -76,7 +75,7 @@ fn content(lab: &Lab, theme: Theme, short: bool) -> (Line<'static>, Vec<String>)
         headline.push_span(Span::styled("  Finished. Space trains further.", theme.muted()));
         headline.extend(claims_held(lab, theme));
     }
-    (headline, labels::evidence(latest, short))
+    (headline, labels::evidence(latest, width))
 }
 
 /// "✓ 5 of 5 claims held", once they are checked.
