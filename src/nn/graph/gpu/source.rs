@@ -6,12 +6,10 @@ mod passes;
 mod staging;
 mod sums;
 
-use std::fmt::Write;
-
 use self::files::{DERIVED, FRAME, KERNEL, LOSS, OPTIMISER, SAMPLER, STEPS, Text};
 use super::buffers::{Analysis, Buffers, root};
 use super::memory::{Layout as MemoryLayout, Place, Space, lay_out};
-use super::phases::{Phase, derive, derive_backward};
+use super::phases::Phase;
 use super::program::{NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
 
