@@ -35,7 +35,7 @@ check() { # check NAME COMMAND…: a command that must succeed
         report "$name" passed
     else
         report "$name" FAILED
-        tail -n 5 "$work/out" | sed 's/^/    /'
+        { grep -m 4 -- '=========' "$work/out"; tail -n 5 "$work/out"; } | sed 's/^/    /'
         failed=1
     fi
 }
@@ -149,8 +149,8 @@ if [ "$DEVICE" != cpu ]; then
     check 'd = 64 and N = 256' "$lab" train gd-ssm --device "$DEVICE" --set task.dim=64 --set task.context=256 --steps 3
     if "$PYTHON" -c 'import torch' 2>/dev/null; then
         # The kernel needs 3 GB here.
-        check 'out of memory' filled 2000 refused 'no memory left for a batch of 65536' "$lab" train transformer \
-            --device "$DEVICE" --set train.batch=65536 --set task.context=256 --steps 3
+        check 'out of memory' filled 2000 refused 'no memory left for a batch of 4096' "$lab" train transformer \
+            --device "$DEVICE" --set train.batch=4096 --set task.context=256 --steps 3
         check 'a run after it' "$lab" train first-look --device "$DEVICE" --steps 3
     else
         report 'out of memory' 'not checked: it takes PyTorch to fill the GPU'

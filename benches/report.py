@@ -19,7 +19,11 @@ def machine():
         model = re.search(r"model name\s*:\s*(.+)", text)[1]
     except (OSError, TypeError):
         model = platform.processor() or platform.machine()
-    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, cwd=ROOT).stdout.split()
+    try:
+        rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, cwd=ROOT).stdout.split()
+    except FileNotFoundError:
+        # A program that was built elsewhere.
+        rustc = []
     busy = os.getloadavg()[0]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{model}, {cores} cores, {platform.system()}, rustc {rustc[1] if len(rustc) > 1 else '?'}; load at the start {busy:.1f}"

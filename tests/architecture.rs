@@ -231,10 +231,6 @@ fn no_code_outside_tests_panics() {
 /// The longest line, in characters.
 const WIDEST: usize = 120;
 
-/// Files with longer lines still.
-const WIDER: &[&str] =
-    &["src/nn/graph/gpu/", "src/nn/step/norm.cu", "src/nn/step/project.cu", "src/nn/step/softmax_attend.cu"];
-
 #[test]
 fn no_line_is_wider_than_the_screen_of_an_editor() {
     let mut paths = Vec::new();
@@ -243,8 +239,7 @@ fn no_line_is_wider_than_the_screen_of_an_editor() {
     }
     for path in paths {
         let name = path.strip_prefix(support::root()).unwrap().to_str().unwrap().replace('\\', "/");
-        let excepted = name.ends_with(".cu") && WIDER.iter().any(|file| name.starts_with(file));
-        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate().filter(|_| !excepted) {
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let width = line.chars().count();
             assert!(width <= WIDEST, "{name}:{}: {width} characters, more than {WIDEST}", number + 1);
         }

@@ -8,9 +8,16 @@ SIZES constexpr int norm_parts(int tokens, int width) {
     return parts;
 }
 
+// Numbers of a token that are read before one is written.
+SIZES constexpr int norm_together(int width) {
+    int together = 1;
+    while (together < 8 && width % (2 * together) == 0) together *= 2;
+    return together;
+}
+
 template <int T, int N>
 DEVICE void norm_forward(Id id, const float *x, const float *gain, const float *bias, float *kept, float *y) {
-    constexpr int PARTS = norm_parts(T, N), WIDTH = N / PARTS, TOGETHER = WIDTH % 8 == 0 ? 8 : WIDTH % 4 == 0 ? 4 : WIDTH % 2 == 0 ? 2 : 1;
+    constexpr int PARTS = norm_parts(T, N), WIDTH = N / PARTS, TOGETHER = norm_together(WIDTH);
     EACH(item, T * PARTS) {
         const int t = item / PARTS, first = item % PARTS * WIDTH;
         float mean = 0.0f, square = 0.0f;
@@ -37,9 +44,10 @@ DEVICE void norm_forward(Id id, const float *x, const float *gain, const float *
 
 // grad_x = (u − mean(u) − x̂ mean(u ⊙ x̂))/√(σ² + ε) with u = g ⊙ grad_y.
 template <int MODE, int T, int N>
-DEVICE void norm_grad_x(Id id, const float *x, const float *gain, const float *kept, const float *grad_y, float *grad_x) {
+DEVICE void norm_grad_x(Id id, const float *x, const float *gain, const float *kept, const float *grad_y,
+                        float *grad_x) {
     if (MODE == NONE) return;
-    constexpr int PARTS = norm_parts(T, N), WIDTH = N / PARTS, TOGETHER = WIDTH % 8 == 0 ? 8 : WIDTH % 4 == 0 ? 4 : WIDTH % 2 == 0 ? 2 : 1;
+    constexpr int PARTS = norm_parts(T, N), WIDTH = N / PARTS, TOGETHER = norm_together(WIDTH);
     EACH(item, T * PARTS) {
         const int t = item / PARTS, first = item % PARTS * WIDTH;
         const float mean = OF(kept, t), scale = OF(kept, T + t);

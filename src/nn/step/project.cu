@@ -1,5 +1,5 @@
-// y = x W + c for every token: x (T, IN), W (IN, OUT), c (OUT). A thread computes a tile of rows and columns, so that a number
-// that it reads takes part in several products.
+// y = x W + c for every token: x (T, IN), W (IN, OUT), c (OUT). A thread computes a tile of rows and columns, so that a
+// number that it reads takes part in several products.
 
 struct Tile {
     int rows, columns;
@@ -8,8 +8,8 @@ struct Tile {
 // Cycles that a number is waited for at each term of a sum, some terms being read ahead.
 constexpr int READING = 12;
 
-// Cycles of a multiprocessor for each term of the sums of so many threads: their products (four warps at once), what they read (one
-// warp at once), or the waiting of one warp, whichever takes longest.
+// Cycles of a multiprocessor for each term of the sums of so many threads: their products (four warps at once), what
+// they read (one warp at once), or the waiting of one warp, whichever takes longest.
 SIZES constexpr int tile_time(int threads, int products, int reads) {
     int warps = up(threads, 32), computing = up(warps, 4) * products;
     int most = computing > warps * reads ? computing : warps * reads;
@@ -22,7 +22,8 @@ SIZES constexpr int tiles_time(int tiles, int products, int reads) {
     return tiles / THREADS * tile_time(THREADS, products, reads) + (rest > 0 ? tile_time(rest, products, reads) : 0);
 }
 
-// The tile of a product that takes the least time. Where sequences are few, as large as it can be with work left for every thread.
+// The tile of a product that takes the least time. Where sequences are few, as large as it can be with work left for
+// every thread.
 SIZES constexpr Tile tile(int rows, int columns) {
     if (LANES < 4) {
         int each = rows * columns / WORKERS;
@@ -34,7 +35,8 @@ SIZES constexpr Tile tile(int rows, int columns) {
     for (int r = 1; r <= 4 && r <= power(rows); r *= 2)
         for (int c = 1; c <= 8 && c <= power(columns); c *= 2) {
             if (r * c > 16) continue;
-            int time = tiles_time(up(rows, r) * up(columns, c) * GROUPS, VECTOR * r * c + r + up(c, 4) + 2, r + up(c, 2));
+            int time =
+                tiles_time(up(rows, r) * up(columns, c) * GROUPS, VECTOR * r * c + r + up(c, 4) + 2, r + up(c, 2));
             if (time < least_time) {
                 least_time = time;
                 best = {r, c};
@@ -49,14 +51,15 @@ SIZES constexpr int product_threads(int rows, int columns) {
     return up(up(rows, size.rows) * up(columns, size.columns) * GROUPS, 32) * 32;
 }
 
-// Terms whose numbers of the matrix are read before they are needed: as many as are computed in the time that it takes to read them.
+// Terms whose numbers of the matrix are read before they are needed: as many as are computed in the time that it takes
+// to read them.
 SIZES constexpr int ahead(int tile, int terms, bool copied) {
     int most = copied ? 4 : LANES >= 4 ? (tile <= 2 ? 16 : tile <= 4 ? 8 : 4) : tile <= 2 ? 16 : tile <= 4 ? 8 : 4;
     return least(most, terms);
 }
 
-// How a matrix lies in memory: by rows; by rows that begin at multiples of 16 bytes if they have a multiple of 4 numbers; such rows
-// in shared memory; by columns.
+// How a matrix lies in memory: by rows; by rows that begin at multiples of 16 bytes if they have a multiple of 4
+// numbers; such rows in shared memory; by columns.
 enum MatrixOrder { ROWS, ALIGNED_ROWS, COPIED_ROWS, COLUMNS_FIRST };
 
 // A matrix, to shared memory; both addresses are multiples of 16 bytes.
@@ -70,7 +73,8 @@ DEVICE void copy_matrix(Id id, const float *from, float *to) {
         parts[turn] = reinterpret_cast<const float4 *>(from)[least(turn * THREADS + id.thread, FOURS - 1)];
 #pragma unroll
     for (int turn = 0; turn < TURNS; ++turn)
-        if (turn * THREADS + id.thread < FOURS) reinterpret_cast<float4 *>(to)[turn * THREADS + id.thread] = parts[turn];
+        if (turn * THREADS + id.thread < FOURS)
+            reinterpret_cast<float4 *>(to)[turn * THREADS + id.thread] = parts[turn];
 #else
     EACH_WEIGHT(i, COUNT) to[i] = from[i];
 #endif
@@ -110,7 +114,8 @@ DEVICE void load_row(const float *matrix, int k, int column, float *to) {
 template <int MODE, int T, int K, int COLUMNS, bool START, int ORDER>
 DEVICE void rows_times_matrix(Id id, const float *x, const float *matrix, const float *start, float *y) {
     constexpr Tile SIZE = tile(T, COLUMNS);
-    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(COLUMNS, C), AHEAD = ahead(R * C, K, ORDER == COPIED_ROWS);
+    constexpr int R = SIZE.rows, C = SIZE.columns, ACROSS = up(COLUMNS, C),
+                  AHEAD = ahead(R * C, K, ORDER == COPIED_ROWS);
     EACH_TILE(item, l, up(T, R) * ACROSS) {
         const int row = item / ACROSS * R, column = item % ACROSS * C;
         float sum[R][C][VECTOR];
@@ -141,13 +146,15 @@ DEVICE void rows_times_matrix(Id id, const float *x, const float *matrix, const 
                     for (int c = 0; c < C; ++c)
 #pragma unroll
                         for (int v = 0; v < VECTOR; ++v) sum[r][c][v] += a[r][v] * b[j][c];
-                if (ORDER != COPIED_ROWS) load_row<ORDER, C, K, COLUMNS>(matrix, least(k + j + AHEAD, K - 1), column, b[j]);
+                if (ORDER != COPIED_ROWS)
+                    load_row<ORDER, C, K, COLUMNS>(matrix, least(k + j + AHEAD, K - 1), column, b[j]);
             }
 #pragma unroll
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c)
-                if (row + r < T && column + c < COLUMNS) put_all<MODE>(y + ((row + r) * COLUMNS + column + c) * LANES + l, sum[r][c]);
+                if (row + r < T && column + c < COLUMNS)
+                    put_all<MODE>(y + ((row + r) * COLUMNS + column + c) * LANES + l, sum[r][c]);
     }
 }
 
@@ -156,7 +163,8 @@ DEVICE void project_forward(Id id, const float *x, const float *weight, const fl
     rows_times_matrix<SET, T, IN, OUT, BIAS, ORDER>(id, x, weight, bias, y);
 }
 
-// grad_x = grad_y Wᵀ, by the matrix Wᵀ (OUT, IN): where it lies by rows, neighbouring threads read neighbouring numbers.
+// grad_x = grad_y Wᵀ, by the matrix Wᵀ (OUT, IN): where it lies by rows, neighbouring threads read neighbouring
+// numbers.
 template <int MODE, int T, int IN, int OUT, int ORDER>
 DEVICE void project_grad_x(Id id, const float *turned, const float *grad_y, float *grad_x) {
     if (MODE != NONE) rows_times_matrix<MODE, T, OUT, IN, false, ORDER>(id, grad_y, turned, nullptr, grad_x);
@@ -166,7 +174,12 @@ DEVICE void project_grad_x(Id id, const float *turned, const float *grad_y, floa
 SIZES constexpr Tile weight_tile(int terms, int rows, int columns, int calls) {
     if (LANES < 4) {
         int each = rows * columns * TRAIN::SLICES * calls / THREADS;
-        int high = each >= 12 ? 4 : each >= 3 || terms >= 64 ? 2 : 1, wide = each >= 6 ? 4 : each >= 2 || terms >= 64 ? 2 : 1;
+        int high = each >= 12                 ? 4
+                   : each >= 3 || terms >= 64 ? 2
+                                              : 1,
+            wide = each >= 6                  ? 4
+                   : each >= 2 || terms >= 64 ? 2
+                                              : 1;
         return {least(high, power(rows)), least(wide, power(columns))};
     }
     // Neighbouring threads read the same numbers of x, and others of grad_y.
@@ -190,8 +203,8 @@ SIZES constexpr int weight_items(int t, int in, int out, bool bias, int calls) {
     return up(in + (bias ? 1 : 0), size.rows) * up(out, size.columns) * TRAIN::SLICES;
 }
 
-// grad_W += xᵀ grad_y and grad_c += Σ grad_y, over the tokens of all sequences; grad_c is a row of grad_W that meets ones.
-// Where there are few weights, SLICES threads share each tile, and each adds to sums of its own.
+// grad_W += xᵀ grad_y and grad_c += Σ grad_y, over the tokens of all sequences; grad_c is a row of grad_W that meets
+// ones. Where there are few weights, SLICES threads share each tile, and each adds to sums of its own.
 template <int T, int IN, int OUT, bool BIAS, int CALLS>
 DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, float *grad_weight, float *grad_bias) {
     constexpr int HEIGHT = IN + (BIAS ? 1 : 0);
@@ -216,7 +229,8 @@ DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, floa
                 for (int v = 0; v < VECTOR; ++v) a[r][v] = row + r * DOWN < IN ? a[r][v] : 1.0f;
             }
 #pragma unroll
-            for (int c = 0; c < C; ++c) load(grad_y + (t * OUT + least(column + c * ACROSS, OUT - 1)) * LANES + l, b[c]);
+            for (int c = 0; c < C; ++c)
+                load(grad_y + (t * OUT + least(column + c * ACROSS, OUT - 1)) * LANES + l, b[c]);
 #pragma unroll
             for (int v = 0; v < VECTOR; ++v)
 #pragma unroll
@@ -230,15 +244,19 @@ DEVICE void project_grad_weight(Id id, const float *x, const float *grad_y, floa
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) {
-                const int at_row = row + r * DOWN, at_column = least(column + c * ACROSS, OUT - 1);
-                if (BIAS && at_row == IN) before[r][c] = grad_bias[slice * TRAIN::SUMS + at_column];
-                else before[r][c] = grad_weight[slice * TRAIN::SUMS + least(at_row, IN - 1) * OUT + at_column];
+                const int at_row = row + r * DOWN, at_column = column + c * ACROSS,
+                          at = slice * TRAIN::SUMS + at_column;
+                before[r][c] = 0.0f;
+                if (at_column >= OUT) continue;
+                if (at_row < IN) before[r][c] = grad_weight[at + at_row * OUT];
+                if (BIAS && at_row == IN) before[r][c] = grad_bias[at];
             }
 #pragma unroll
         for (int r = 0; r < R; ++r)
 #pragma unroll
             for (int c = 0; c < C; ++c) {
-                const int at_row = row + r * DOWN, at_column = column + c * ACROSS, at = slice * TRAIN::SUMS + at_column;
+                const int at_row = row + r * DOWN, at_column = column + c * ACROSS,
+                          at = slice * TRAIN::SUMS + at_column;
                 if (at_column >= OUT) continue;
                 if (at_row < IN) grad_weight[at + at_row * OUT] = before[r][c] + sum[r][c];
                 if (BIAS && at_row == IN) grad_bias[at] = before[r][c] + sum[r][c];

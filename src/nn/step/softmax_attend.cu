@@ -46,7 +46,8 @@ DEVICE void attend_softmax(Id id, float *kept) {
     }
 }
 
-// out_t = Σ_s rows[t, s] from_s, over the tokens s that a query t sees: the answers, from p and v; by the queries, from scratch and k.
+// out_t = Σ_s rows[t, s] from_s, over the tokens s that a query t sees: the answers, from p and v; by the queries, from
+// scratch and k.
 template <int MODE, int M, int T, int H, int W>
 DEVICE void attend_sums(Id id, const float *rows, const float *from, float *out) {
     if (MODE == NONE) return;
@@ -84,7 +85,8 @@ DEVICE void attend_grad_scores(Id id, const float *kept, float *scratch) {
     }
 }
 
-// out_s = Σ_t rows[t, s] from_t, over the queries that see s: by the values, from p and grad_y; by the keys, from scratch and q.
+// out_s = Σ_t rows[t, s] from_t, over the queries that see s: by the values, from p and grad_y; by the keys, from
+// scratch and q.
 template <int MODE, int M, int T, int H, int W>
 DEVICE void attend_grad_seen(Id id, const float *rows, const float *from, float *grad) {
     if (MODE == NONE) return;

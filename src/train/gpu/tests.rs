@@ -291,6 +291,21 @@ fn every_preset_compiles_by_nvrtc() {
     }
 }
 
+/// NVRTC takes a function that does not say so as one of the host, and refuses the kernel.
+#[test]
+fn every_function_of_the_kernels_text_says_that_it_runs_on_the_gpu() {
+    let (_, preset) = preset::find("gd-ssm").unwrap();
+    let text = plan(&training(&preset).expect("a program"), 64, H200).text;
+    let functions: Vec<&str> =
+        text.lines().filter(|line| line.starts_with(char::is_alphabetic) && line.contains(") {")).collect();
+    assert!(functions.len() > 100);
+    for line in functions {
+        // Functions of the host alone are `static inline`; a loop stands in a function.
+        let marks = ["DEVICE", "SIZES", "extern \"C\"", "static inline", "for "];
+        assert!(marks.iter().any(|mark| line.starts_with(mark)), "{line}");
+    }
+}
+
 /// Writes kernels, as DUMP/list says: a line has a name, a preset, lanes, workers, bytes of shared memory and columns;
 /// with no lanes, as they are planned for a batch in place of the workers.
 #[test]

@@ -1,9 +1,10 @@
-// What every kernel's text stands on. The same text is compiled by NVRTC for a GPU and, in tests, by a C++ compiler for the
-// host: there a phase is a loop over all threads of a block, and __syncthreads() is the end of that loop.
+// What every kernel's text stands on. The same text is compiled by NVRTC for a GPU and, in tests, by a C++ compiler for
+// the host: there a phase is a loop over all threads of a block, and __syncthreads() is the end of that loop.
 //
-// A block trains LANES sequences side by side. Number i of a sequence lies at i * LANES + lane, so that neighbouring threads
-// read neighbouring numbers. A thread is (lane, worker): WORKERS threads share the work of each sequence. Sums over sequences
-// are taken by whole blocks, a thread for each weight, in an order that depends on nothing but the sizes.
+// A block trains LANES sequences side by side. Number i of a sequence lies at i * LANES + lane, so that neighbouring
+// threads read neighbouring numbers. A thread is (lane, worker): WORKERS threads share the work of each sequence. Sums
+// over sequences are taken by whole blocks, a thread for each weight, in an order that depends on nothing but the
+// sizes.
 //
 // LANES, WORKERS and THREADS = LANES * WORKERS are defined before this text; LANES is a power of two.
 
@@ -12,8 +13,8 @@
 #define INFINITY __int_as_float(0x7f800000)
 #endif
 #define DEVICE static __device__ __forceinline__
-// COMPACT is defined where the code of all phases is larger than what a multiprocessor holds of it: then loops are not unrolled, and
-// what is called from several places is there once.
+// COMPACT is defined where the code of all phases is larger than what a multiprocessor holds of it: then loops are not
+// unrolled, and what is called from several places is there once.
 #ifdef COMPACT
 #define DEVICE_ONCE static __device__ __noinline__
 #define LOOP_UNROLLING _Pragma("unroll 1")
@@ -32,7 +33,7 @@ __device__ unsigned long long phase_cycles[8192];
         const long long began_ = clock64();                                                                            \
         __VA_ARGS__;                                                                                                   \
         __syncthreads();                                                                                               \
-        if (blockIdx.x == 0 && threadIdx.x == 0) phase_cycles[__LINE__] += clock64() - began_;                          \
+        if (blockIdx.x == 0 && threadIdx.x == 0) phase_cycles[__LINE__] += clock64() - began_;                         \
     }
 #else
 #define PHASE(...)                                                                                                     \
@@ -63,9 +64,20 @@ static bool last_first = false;
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fsqrt_rn(float a) { return std::sqrt(a); }
-static inline float __uint_as_float(unsigned bits) { float x; std::memcpy(&x, &bits, 4); return x; }
-static inline unsigned __float_as_uint(float x) { unsigned bits; std::memcpy(&bits, &x, 4); return bits; }
-using std::exp; using std::fabs; using std::fmax; using std::log1p;
+static inline float __uint_as_float(unsigned bits) {
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+static inline unsigned __float_as_uint(float x) {
+    unsigned bits;
+    std::memcpy(&bits, &x, 4);
+    return bits;
+}
+using std::exp;
+using std::fabs;
+using std::fmax;
+using std::log1p;
 #endif
 
 struct Id {
@@ -80,10 +92,12 @@ struct Id {
 constexpr int VECTOR = LANES < 4 ? LANES : 4, GROUPS = LANES / VECTOR;
 #define FIRST_GROUP(item) ((item) / (LANES < 32 ? 32 / LANES : 1) % GROUPS)
 #define LANE_GROUPS(l, item)                                                                                           \
-    LOOP_UNROLLING for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS; ++turn_, l = (l + VECTOR) % LANES)
+    LOOP_UNROLLING for (int turn_ = 0, l = FIRST_GROUP(item) * VECTOR; turn_ < GROUPS;                                 \
+                        ++turn_, l = (l + VECTOR) % LANES)
 // Work of all sequences of a block, VECTOR of them at a time, shared by its threads; `l` is the first of the sequences.
 #define EACH_TILE(item, l, count)                                                                                      \
-    LOOP_UNROLLING for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count); item += THREADS / GROUPS)
+    LOOP_UNROLLING for (int item = id.thread / GROUPS, l = id.thread % GROUPS * VECTOR; item < (count);                \
+                        item += THREADS / GROUPS)
 // Number i of this thread's sequence.
 #define OF(values, i) (values)[(i) * LANES + id.lane]
 

@@ -1,5 +1,5 @@
-// From the sums of all blocks to new weights: sums over blocks in their order, the gradient's norm where it is clipped, and
-// Adam (Kingma & Ba 2014) or plain descent. Each block takes some of the weights.
+// From the sums of all blocks to new weights: sums over blocks in their order, the gradient's norm where it is clipped,
+// and Adam (Kingma & Ba 2014) or plain descent. Each block takes some of the weights.
 
 constexpr int COLUMNS = TRAIN::COLUMNS, ROWS_AT_ONCE = THREADS / COLUMNS, CHUNKS = up(TRAIN::PARAMETERS + 1, COLUMNS);
 
@@ -15,11 +15,11 @@ struct Orders {
     const Rate *rates;  // of each step
     const int *turned;  // where each weight lies in the transposed matrices
     float *weights, *first, *second;
-    float *partials;   // (blocks, PARAMETERS + 1)
+    float *partials;  // (blocks, PARAMETERS + 1)
     float *gradients;  // (PARAMETERS)
-    float *squares;    // (CHUNKS)
-    float *losses;     // (steps)
-    float *scratch;    // (blocks, SCRATCH)
+    float *squares;  // (CHUNKS)
+    float *losses;  // (steps)
+    float *scratch;  // (blocks, SCRATCH)
     const float *tokens, *targets;  // (batch, ·) where the host samples
     unsigned *barrier;
 };
@@ -44,7 +44,8 @@ DEVICE void sum_rows(Id id, const Orders &orders, int chunk, int blocks, float *
     float sum = 0.0f;
     if (column <= TRAIN::PARAMETERS) {
 #pragma unroll 8
-        for (int row = id.thread / COLUMNS; row < blocks; row += ROWS_AT_ONCE) sum += orders.partials[(size_t)row * (TRAIN::PARAMETERS + 1) + column];
+        for (int row = id.thread / COLUMNS; row < blocks; row += ROWS_AT_ONCE)
+            sum += orders.partials[(size_t)row * (TRAIN::PARAMETERS + 1) + column];
     }
     memory[id.thread] = sum;
 }
@@ -87,7 +88,8 @@ DEVICE void descend_clipped(Id id, const Orders &orders, int block, int blocks, 
     float square = 0.0f;
     for (int i = 0; i < 16; ++i) square += memory[THREADS + i];
     const float norm = sqrtf(square), factor = norm <= orders.clip ? 1.0f : orders.clip / norm;
-    for (int i = block * THREADS + id.thread; i < TRAIN::PARAMETERS; i += blocks * THREADS) descend(orders, orders.rates[step], i, factor * orders.gradients[i]);
+    for (int i = block * THREADS + id.thread; i < TRAIN::PARAMETERS; i += blocks * THREADS)
+        descend(orders, orders.rates[step], i, factor * orders.gradients[i]);
 }
 
 // Once all blocks have written their sums.
