@@ -450,6 +450,14 @@ fn the_footer_says_what_the_space_bar_does_now() {
 }
 
 #[test]
+fn the_footer_of_a_run_that_another_program_trains_offers_nothing_that_trains() {
+    let watched = with_phase(Phase::Watched { age: 2, writer: None });
+    let footer = text(&render(&watched, Depth::True, SIZES[0])).lines().last().unwrap().to_owned();
+    assert!(footer.contains("? keys") && footer.contains("Tab pane"), "{footer}");
+    assert!(!["Space", "[ ]", "change"].iter().any(|key| footer.contains(key)), "{footer}");
+}
+
+#[test]
 fn the_value_cursor_shows_the_values_of_every_curve_at_one_step() {
     let app = values();
     let step = app.lab.as_ref().unwrap().steps.cursor.unwrap();

@@ -93,7 +93,11 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     let now = |(key, word)| if stopped && word == "pause" { (key, "train") } else { (key, word) };
     // For a projector, only what a lecture needs.
     let large = app.projector && matches!(app.mode(), Mode::Lab | Mode::Lesson);
-    let shown = |hint: &(&str, &str)| !large || ["Enter", "Space", "?"].contains(&hint.0);
+    // A run that another program trains is only looked at.
+    let watched = app.lab.as_ref().is_some_and(Lab::is_watched);
+    let shown = |(key, _): &(&str, &str)| {
+        (!large || ["Enter", "Space", "?"].contains(key)) && !(watched && ["Space", "[ ]", "e"].contains(key))
+    };
     let all = keymap::hints(app.mode()).filter(shown).map(now);
     let (help, mut hints): (Vec<_>, Vec<_>) = all.partition(|(key, _)| *key == "?");
     hints.extend(large.then_some(("v", "all panes")));
