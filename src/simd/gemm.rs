@@ -3,7 +3,7 @@
 
 use multiversion::multiversion;
 
-use super::lane::{LANES, Lane, ZERO, dot, each, from_fn, lanewise, plus_scaled};
+use super::lane::{LANES, Lane, ZERO, dot, each, lanewise, plus_scaled};
 use super::pool::Buffer;
 
 /// Sums that stay in registers at once. They are named one by one below, for a loop over them would be turned
@@ -118,7 +118,7 @@ fn add_outer_of_some(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), su
         turn(x, y, (rows, columns), |r, c, values| {
             let sums = &mut sums[r * columns..][..columns][c..];
             match sums.first_chunk_mut::<LANES>() {
-                Some(sums) => *sums = each(|l| sums[l] + values[l]),
+                Some(sums) => *sums = std::array::from_fn(|l| sums[l] + values[l]),
                 None => sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
             }
         });
@@ -149,9 +149,9 @@ fn turn(x: &[Lane], y: &[Lane], (rows, columns): (usize, usize), mut add: impl F
         for row in (0..rows).step_by(TILE) {
             let [mut a, mut b, mut c, mut d] = [ZERO; TILE];
             // In place of rows past the last one stands the last one again; its sums are not used.
-            let at: [usize; TILE] = from_fn(|i| (row + i).min(rows - 1));
+            let at: [usize; TILE] = std::array::from_fn(|i| (row + i).min(rows - 1));
             for (x, turned) in x.chunks_exact(rows).zip(turned.as_chunks::<LANES>().0) {
-                let four = [&x[at[0]], &x[at[1]], &x[at[2]], &x[at[3]]];
+                let four = at.map(|row| &x[row]);
                 for (l, y) in turned.iter().enumerate() {
                     a = plus_scaled(&a, four[0][l], y);
                     b = plus_scaled(&b, four[1][l], y);
@@ -180,8 +180,7 @@ fn transpose(square: &[Lane; LANES], turned: &mut [Lane; LANES]) {
     for (i, four) in square.as_chunks::<4>().0.iter().enumerate() {
         for (j, to) in turned.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             lanewise();
-            let part = |lane: &Lane| lane.as_chunks::<4>().0[j];
-            let [a, b, c, d] = [part(&four[0]), part(&four[1]), part(&four[2]), part(&four[3])];
+            let [a, b, c, d] = four.each_ref().map(|lane| lane.as_chunks::<4>().0[j]);
             for (k, to) in to.iter_mut().enumerate() {
                 to.as_chunks_mut::<4>().0[i] = [a[k], b[k], c[k], d[k]];
             }

@@ -12,20 +12,14 @@ pub type Lane = [f32; LANES];
 
 pub const ZERO: Lane = [0.0; LANES];
 
-/// A number of each sequence.
+/// A number of each sequence. As `std::array::from_fn`, but never a call.
 #[inline(always)]
 pub fn each<X: Copy + Default>(number: impl Fn(usize) -> X) -> [X; LANES] {
-    from_fn(number)
-}
-
-/// As `std::array::from_fn`, but never a call.
-#[inline(always)]
-pub fn from_fn<X: Copy + Default, const N: usize>(number: impl Fn(usize) -> X) -> [X; N] {
-    let mut numbers = [X::default(); N];
-    for (i, value) in numbers.iter_mut().enumerate() {
-        *value = number(i);
+    let mut lane = [X::default(); LANES];
+    for (l, value) in lane.iter_mut().enumerate() {
+        *value = number(l);
     }
-    numbers
+    lane
 }
 
 /// Has the compiler vectorise over the lanes, and not over the loop in which this is called.
@@ -75,8 +69,8 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// The sum of all lanes, always in the same order: halves are added to each other until one number is left.
 #[inline(always)]
 pub fn total(lane: &Lane) -> f32 {
-    let eight: [f32; 8] = from_fn(|l| lane[l] + lane[l + 8]);
-    let four: [f32; 4] = from_fn(|l| eight[l] + eight[l + 4]);
+    let eight: [f32; 8] = std::array::from_fn(|l| lane[l] + lane[l + 8]);
+    let four: [f32; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
@@ -135,7 +129,7 @@ pub fn add_times(matrix: &[Lane], width: usize, a: &[Lane], out: &mut [Lane]) {
 /// a + b.
 #[inline(always)]
 pub fn plus(a: &Lane, b: &Lane) -> Lane {
-    each(|l| a[l] + b[l])
+    std::array::from_fn(|l| a[l] + b[l])
 }
 
 /// a + k · b.

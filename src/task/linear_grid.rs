@@ -80,7 +80,7 @@ impl LinearGrid {
 
     pub fn describe(&self) -> String {
         let Self { dim, rows, columns, range, length, noise, .. } = self;
-        format!("linear regression on a grid, {rows} × {columns} cells  d {dim}  r {range}  ℓ {length}  σ {noise}")
+        format!("linear regression on a grid, {rows} × {columns} cells  d {dim}  r {range}  length {length}  σ {noise}")
     }
 
     /// Samples one task into row-major slices: x (N, d), y (N, d_out), query (d), target (d_out).

@@ -9,7 +9,7 @@ use multiversion::multiversion;
 
 use super::random::{StreamKey, chacha_key};
 use super::variates;
-use crate::simd::{LANES, Lane, each, from_fn, lanewise};
+use crate::simd::{LANES, Lane, each, lanewise};
 
 /// One random word of each task.
 pub type Words = [u32; LANES];
@@ -54,19 +54,22 @@ fn word(bytes: &[u8]) -> u32 {
 /// sixteen tasks in each line it writes the state to memory and reads it again, which is three times slower.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn generate(start: &[Words; BLOCK], words: &mut [Words]) {
-    // No `zip` in the loop over tasks: without LTO it stays a call, and nothing is vectorised.
     // ChaCha counts blocks with 64 bits; 32 are enough for one task.
     for (number, block) in (0..).zip(words.as_chunks_mut::<BLOCK>().0) {
         for l in 0..LANES {
-            let first: [u32; BLOCK] = from_fn(|i| if i == 12 { number } else { start[i][l] });
+            let mut first = [0; BLOCK];
+            for (word, row) in first.iter_mut().zip(start) {
+                *word = row[l];
+            }
+            first[12] = number;
             let mut state = first;
             // Unrolled by hand: a loop here prevents the vectorisation of the loop over tasks.
             double_round(&mut state);
             double_round(&mut state);
             double_round(&mut state);
             double_round(&mut state);
-            for (i, word) in block.iter_mut().enumerate() {
-                word[l] = state[i].wrapping_add(first[i]);
+            for (i, (state, first)) in state.iter().zip(first).enumerate() {
+                block[i][l] = state.wrapping_add(first);
             }
         }
     }

@@ -15,7 +15,7 @@ use multiversion::multiversion;
 use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
 use crate::nn::complex::Complex;
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
-use crate::simd::{LANES, Lane, ZERO, each, total};
+use crate::simd::{LANES, Lane, ZERO, total};
 
 #[derive(Clone, Debug)]
 pub struct DiagonalScan {
@@ -195,7 +195,7 @@ impl Speed {
     #[inline(always)]
     fn step(self, (re, im): (&Lane, &Lane), (v_re, v_im): (&Lane, &Lane)) -> (Lane, Lane) {
         let (kept, taken) = (times(self.decay, (re, im)), times(self.gain, (v_re, v_im)));
-        let sum = |a: Lane, b: Lane| each(|l| a[l] + b[l]);
+        let sum = |a: Lane, b: Lane| std::array::from_fn(|l| a[l] + b[l]);
         (sum(kept.0, taken.0), sum(kept.1, taken.1))
     }
 }
@@ -203,8 +203,8 @@ impl Speed {
 /// A complex number times a lane of them.
 #[inline(always)]
 fn times((a, b): (f32, f32), (re, im): (&Lane, &Lane)) -> (Lane, Lane) {
-    let real = each(|l| a * re[l] - b * im[l]);
-    (real, each(|l| a * im[l] + b * re[l]))
+    let real = std::array::from_fn(|l| a * re[l] - b * im[l]);
+    (real, std::array::from_fn(|l| a * im[l] + b * re[l]))
 }
 
 /// Writes the last states to `out`, as many as it holds.

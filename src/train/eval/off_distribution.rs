@@ -124,7 +124,8 @@ fn settings(task: &Task) -> Vec<Setting> {
             [times("range", "task.range", classes.range, &range), context(classes.context)].concat()
         }
         Task::LinearGrid(grid) => {
-            [times("range", "task.range", grid.range, &range), times("ℓ", "task.length", grid.length, &range)].concat()
+            [times("range", "task.range", grid.range, &range), times("length", "task.length", grid.length, &range)]
+                .concat()
         }
         Task::Differentiation(signal) => {
             let mut rows = times("frequency", "task.frequency", signal.frequency, &range);

@@ -75,7 +75,8 @@ pub fn bounds(claim: &Claim) -> String {
     let number = |bound: f64| match unit(&claim.measure) {
         Unit::Change if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
         Unit::Change | Unit::Percent => format!("{} %", short(bound * 100.0)),
-        Unit::Factor => format!("{} ×", short(bound)),
+        // As it is written: 1.001 must not read as 1.
+        Unit::Factor => format!("{bound} ×"),
         Unit::Cosine | Unit::YesOrNo => bound.to_string(),
     };
     let parts = [(claim.within, "±"), (claim.at_least, "at least "), (claim.at_most, "at most ")];
@@ -145,6 +146,8 @@ mod tests {
         assert_eq!(said(&cosine, 0.99978)[1..], ["at least 0.999", "0.99978"]);
         let over = Claim { at_most: Some(1.01), ..claim(Quantity::LossOver(Reference::Ridge)) };
         assert_eq!(said(&over, 1.0), ["loss over ridge's", "at most 1.01 ×", "1.00 ×"]);
+        let same = Claim { at_least: Some(0.999), at_most: Some(1.001), ..over.clone() };
+        assert_eq!(bounds(&same), "at least 0.999 ×, at most 1.001 ×");
         let nearest = claim(Quantity::Nearest(Reference::Gd(1)));
         assert_eq!(said(&nearest, 1.0), ["GD-1 is the nearest", "", "yes"]);
         assert_eq!(said(&cosine, f64::NAN)[2], "–");
