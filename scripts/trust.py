@@ -3,6 +3,7 @@
 
     scripts/trust.py kills   [--count 1000]    kill -9 at random moments around saves: no session is lost or damaged
     scripts/trust.py signals [--count 100]     every signal in every state of the lab: saved, terminal restored, 128+n
+                             (--states paused,saving: only in these)
     scripts/trust.py sweeps  [--count 20]      kill -9 at random moments of a sweep: it ends with the same table
     scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when TERM is sent
     scripts/trust.py soak    [--seconds 1800]  trains a million steps in the lab: memory stays flat
@@ -34,6 +35,8 @@ STUCK = 60.0
 
 MILLION = 1_050_000
 """Steps of a soak: a little more than a million, as the first seconds are slower."""
+
+STATES = ["opening", "training", "paused", "measuring", "saving", "question"]
 
 ENDING = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "XCPU"]
 
@@ -210,7 +213,8 @@ def reach(state, program, folder):
 def signals(options):
     """Sends every signal in every state."""
     sent = 0
-    for state in ["opening", "training", "paused", "measuring", "saving", "question"]:
+    for state in options.states.split(","):
+        assert state in STATES, f"{state} is none of {', '.join(STATES)}"
         for name in ENDING:
             for _ in range(options.count):
                 folder = tempfile.mkdtemp()
@@ -376,6 +380,7 @@ def main():
     parser.add_argument("attack", choices=attacks)
     parser.add_argument("--count", type=int)
     parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--states", default=",".join(STATES), help="those of `signals`, separated by commas")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
     parser.add_argument("--program", default=os.path.join(root, "target/release/innerloop"))
