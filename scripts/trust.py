@@ -333,7 +333,7 @@ def drain(labs, seconds):
 
 
 def watchers(options):
-    """Trains with nobody watching and with many, by turns, and compares the speed."""
+    """Trains without watchers and with many, by turns, and compares the speed."""
     folder, ratios = tempfile.mkdtemp(), []
     file = os.path.join(folder, "run.ron")
     train = [options.program, "train", "gd-ssm", "--set", "train.steps=1000000000", "--set", "train.warmup=0"]
