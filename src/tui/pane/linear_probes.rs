@@ -24,7 +24,8 @@ pub const ABOUT: &str =
      answers' variance that it explains on 512 others: 1.0 is equal, 0 is nothing. Rows are layers, from the \
      embedding on; columns are steps of gradient descent, iterations of Newton's method, and least squares (LS), to \
      which both lead. A network that steps through iterates has its highest number further right in each row. The \
-     probes are computed only while this pane is on the screen, and take at most 0.5 % of the time.";
+     probes are computed only while this pane is on the screen, and take at most 0.5 % of the time, more where \
+     training waits for its pace.";
 
 pub fn title(_lab: &Lab, _width: u16) -> String {
     "Linear probes: R² of each iterate in each layer".to_owned()

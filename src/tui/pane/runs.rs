@@ -40,7 +40,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
     let mut lines = lines(&cells, &numbers, theme, space);
-    if rows.len() < 2 {
+    // In a lesson, and while the other runs open, there is nothing to keep.
+    if rows.len() < 2 && lab.runs() < 2 && lab.caption.is_none() {
         let hint = match lab.kept_refusal() {
             Some(refusal) => refusal,
             None => {

@@ -61,7 +61,7 @@ pub fn render_caption(caption: &Caption, theme: Theme, area: Rect, buffer: &mut 
     let width = usize::from(area.width - 2);
     let mut lines: Vec<Line> =
         wrap(&printable(&caption.look_for), width).into_iter().map(|row| Line::styled(row, theme.focus())).collect();
-    let place = format!("{} of {}", caption.stage.0, caption.stage.1);
+    let place = format!("stage {} of {}", caption.stage.0, caption.stage.1);
     let last = caption.is_last();
     let (text, style) = match (caption.waits, last) {
         (true, true) => ("The experiment has ended. Enter shows the answer.", theme.selected().patch(theme.focus())),

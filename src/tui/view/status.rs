@@ -58,13 +58,19 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
 /// Fields that the status names at most.
 const NAMED: usize = 3;
 
+/// Columns of a value that the status shows; of a longer one, only the field is named.
+const LONGEST_VALUE: usize = 16;
+
 /// "   changed: dim 5, lr 0.01": what differs from the preset's file, each as `task.dim=5`.
 fn changes(overrides: &[String]) -> String {
     if overrides.is_empty() {
         return String::new();
     }
     let name = |text: &String| match text.split_once('=') {
-        Some((key, value)) => format!("{} {value}", key.rsplit('.').next().unwrap_or(key)),
+        Some((key, value)) => {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            if width(value) > LONGEST_VALUE { name.to_owned() } else { format!("{name} {value}") }
+        }
         None => text.clone(),
     };
     let named = overrides.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
@@ -96,7 +102,11 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
             0 => String::new(),
             percent => format!(" {percent} %"),
         };
-        return Line::styled(format!("opening …{percent}"), theme.muted());
+        let what = "every reference solves the held-out tasks";
+        return Line::from(vec![
+            Span::styled(format!("opening …{percent}"), theme.focus()),
+            Span::styled(format!("   {what}"), theme.muted()),
+        ]);
     };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());

@@ -47,9 +47,28 @@ pub fn fit(text: &str, most: usize) -> String {
     if most > 0 { format!("{}…", short.trim_end()) } else { short }
 }
 
+/// The text, or less of its words and all of the number at its end: half a number is a wrong number.
+pub fn with_whole_number(text: &str, most: usize) -> String {
+    let before = text.trim_end_matches(" %").rfind(' ').map(|at| text.split_at(at));
+    match before {
+        Some((words, number)) if width(text) > most && width(number) + 1 < most => {
+            format!("{}{number}", fit(words, most - width(number)))
+        }
+        Some(_) | None => fit(text, most),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fit, wrap};
+    use super::{fit, with_whole_number, wrap};
+
+    #[test]
+    fn a_label_loses_words_before_digits() {
+        assert_eq!(with_whole_number("least squares 0.1234", 13), "least… 0.1234");
+        assert_eq!(with_whole_number("GD-1 by distance 15 %", 14), "GD-1 by… 15 %");
+        assert_eq!(with_whole_number("GD-1 0.2061", 13), "GD-1 0.2061");
+        assert_eq!(with_whole_number("0.123456789", 5), "0.12…");
+    }
 
     #[test]
     fn lines_break_between_words_and_inside_only_where_they_must() {
