@@ -278,9 +278,31 @@ impl Experiment {
             return Ok(Advance { reports, solved: None, measurement: None, diverged });
         }
         reports.iter().for_each(|report| self.history.record_step(report));
-        let measurement = if self.measures_now() { Some(self.measure(Scope::Subset)?) } else { None };
+        let measurement = match self.measures_now() {
+            true => {
+                self.begin_early(most.saturating_sub(reports.len() as u64))?;
+                Some(self.measure(Scope::Subset)?)
+            }
+            false => None,
+        };
         let diverged = if self.keeps_now() { self.keep(reports.last())? } else { None };
         Ok(Advance { reports, solved: self.solved(), measurement, diverged })
+    }
+
+    /// Begins the steps that the next call is likely to ask for, so that a device of its own does them while the
+    /// processor measures the weights from before them.
+    fn begin_early(&mut self, left: u64) -> Result<()> {
+        let train = &self.preset.train;
+        let until = |every: u64| every - self.step % every;
+        let limits =
+            [until(train.measure_every), until(KEEP_EVERY), self.run.run.queue_limit(), self.queue_depth, left];
+        let steps = limits.into_iter().fold(train.steps.saturating_sub(self.step), u64::min);
+        if steps == 0 {
+            return Ok(());
+        }
+        let lrs: Vec<f64> = (self.step..self.step + steps).map(|step| train.lr_at(step) * self.lr_factor).collect();
+        let first = self.next_batch();
+        self.run.attempt(|run| run.begin_early(first, &lrs))
     }
 
     /// Does the next step, or of a long one as much as there is time for.
