@@ -237,22 +237,6 @@ impl Batch {
         }
     }
 
-    /// Each task so many times, one after the other.
-    pub fn repeated(&self, times: usize) -> Self {
-        let repeat = |values: &[f32]| {
-            let tasks = values.chunks((values.len() / self.size.max(1)).max(1));
-            tasks.flat_map(|task| std::iter::repeat_n(task, times)).flatten().copied().collect()
-        };
-        Self {
-            size: self.size * times,
-            shape: self.shape,
-            x: repeat(&self.x),
-            y: repeat(&self.y),
-            query: repeat(&self.query),
-            target: repeat(&self.target),
-        }
-    }
-
     /// The same tasks with only the first `pairs` pairs of their contexts.
     pub fn shortened(&self, pairs: usize) -> Self {
         let Shape { dim, outputs, context } = self.shape;

@@ -20,10 +20,8 @@ use crate::preset::Preset;
 use crate::reference::Reference;
 use crate::task::{Objective, Shape};
 
-/// Numbers of states that are held in memory at once, about.
-const STATES_AT_ONCE: usize = 1 << 20;
-/// Sequences of one backward pass.
-const GRADIENTS_AT_ONCE: usize = 4096;
+/// Tasks whose states are held in memory at once.
+const STATES_AT_ONCE: usize = 8;
 
 /// Sensitivities, one of each output of each task, that [`Scope::Subset`] compares, about.
 const SUBSET: usize = 640;
@@ -215,18 +213,16 @@ fn sensitivities(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize
         Objective::SquaredError => 0.0,
         Objective::CrossEntropy => -1.0 / outputs as f32,
     };
-    // A task is here once for each output, so that a pass has work for all threads.
-    let output_weight = |i: usize| if i % outputs == i / outputs % outputs { 1.0 + others } else { others };
-    let (mut cosines, mut squares) = (0.0, vec![0.0; size]);
-    let at_once = GRADIENTS_AT_ONCE.div_ceil(outputs);
-    for first in (0..size).step_by(at_once) {
-        let tasks = tasks.part(first, at_once.min(size - first)).repeated(outputs);
-        let output_weights = (0..tasks.size * outputs).map(output_weight).collect();
+    let mut cosines = 0.0;
+    let mut squares = vec![0.0; size];
+    for output in 0..outputs {
+        let mut output_weights = vec![others; size * outputs];
+        output_weights.iter_mut().skip(output).step_by(outputs).for_each(|weight| *weight += 1.0);
         let grads = run.query_gradient(&tasks, output_weights)?;
-        for (i, grad) in grads.chunks(dim).enumerate() {
-            let row = &weights[(first * outputs + i) * dim..][..dim];
+        for (task, grad) in grads.chunks(dim).enumerate() {
+            let row = &weights[(task * outputs + output) * dim..][..dim];
             cosines += cosine(grad, row);
-            squares[first + i / outputs] += grad.iter().zip(row).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+            squares[task] += grad.iter().zip(row).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
         }
     }
     let difference = squares.iter().map(|s| s.sqrt()).sum::<f64>() / size as f64;
@@ -258,9 +254,8 @@ fn reads_state_through_weights(model: &ModelSpec) -> bool {
 fn state_cosine(run: &dyn Run, preset: &Preset, held_out: &HeldOut, size: usize) -> Result<Option<f64>> {
     let (shape, batch) = (preset.task.shape(), held_out.batch());
     let (mut sum, mut count) = (0.0, 0);
-    let at_once = (STATES_AT_ONCE / (preset.layout.tokens(shape) * shape.dim * shape.outputs)).clamp(8, 64);
-    for first in (0..size).step_by(at_once) {
-        let tasks = batch.part(first, at_once.min(size - first));
+    for first in (0..size).step_by(STATES_AT_ONCE) {
+        let tasks = batch.part(first, STATES_AT_ONCE.min(size - first));
         let Some(layer) = run.states(&tasks)?.into_iter().next() else { return Ok(None) };
         if layer.time_steps.iter().all(|time_step| time_step.aligned.is_empty()) {
             return Ok(None);
