@@ -3,6 +3,7 @@
 //! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
 //! not used here.
 
+mod early_steps;
 mod guarded_run;
 mod measures;
 mod recovery;
@@ -287,22 +288,6 @@ impl Experiment {
         };
         let diverged = if self.keeps_now() { self.keep(reports.last())? } else { None };
         Ok(Advance { reports, solved: self.solved(), measurement, diverged })
-    }
-
-    /// Begins the steps that the next call is likely to ask for, so that a device of its own does them while the
-    /// processor measures the weights from before them.
-    fn begin_early(&mut self, left: u64) -> Result<()> {
-        let train = &self.preset.train;
-        let until = |every: u64| every - self.step % every;
-        let limits =
-            [until(train.measure_every), until(KEEP_EVERY), self.run.run.queue_limit(), self.queue_depth, left];
-        let steps = limits.into_iter().fold(train.steps.saturating_sub(self.step), u64::min);
-        if steps == 0 {
-            return Ok(());
-        }
-        let lrs: Vec<f64> = (self.step..self.step + steps).map(|step| train.lr_at(step) * self.lr_factor).collect();
-        let first = self.next_batch();
-        self.run.attempt(|run| run.begin_early(first, &lrs))
     }
 
     /// Does the next step, or of a long one as much as there is time for.
