@@ -177,7 +177,8 @@ fn table(learners: &[Learner], theme: Theme, width: u16) -> Vec<Line<'static>> {
     let theory = if width >= WITH_THEORY { 10 } else { 0 };
     // A long name takes its columns from those between the numbers.
     let name = learners.iter().map(|learner| width_of(&learner.name)).fold(NAME.0, usize::max).min(NAME.1);
-    let columns = if width >= WIDE { (columns.0, columns.1 + NAME.0 - name) } else { (columns.0 + NAME.0 - name, columns.1) };
+    let taken = name - NAME.0;
+    let columns = if width >= WIDE { (columns.0, columns.1 - taken) } else { (columns.0 - taken, columns.1) };
     let head = format!(
         "{:<n$}{loss:>a$}{:>t$.t$}{:>b$}",
         "",

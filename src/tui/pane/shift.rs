@@ -27,8 +27,8 @@ pub const ABOUT: &str =
     "The key o tests the present weights on tasks unlike those of the training. Each line has the loss of the model \
      and of the reference, how much their predictions differ, and the nearest reference; below, how far the order of \
      the pairs moves the answers. A model that has learnt the algorithm stays equal; one that has learnt only the \
-     training tasks does not. Of several runs the losses are divided by that of predicting zero on the same tasks: above 1 \
-     is worse than always answering zero.";
+     training tasks does not. Of several runs the losses are divided by that of predicting zero on the same tasks: \
+     above 1 is worse than always answering zero.";
 
 pub fn title(lab: &Lab, _width: u16) -> String {
     match lab.shifts.last() {
