@@ -43,6 +43,8 @@ enum Unit {
     Percent,
     Factor,
     Cosine,
+    /// R².
+    Share,
     YesOrNo,
 }
 
@@ -62,10 +64,8 @@ fn unit(quantity: &Quantity) -> Unit {
         | Quantity::KeptOver(..)
         | Quantity::OperationsOver(..)
         | Quantity::WeightAboveOverBeside => Unit::Factor,
-        Quantity::SensitivityCosine
-        | Quantity::StateCosine
-        | Quantity::ReadStateCosine
-        | Quantity::LinearProbe { .. } => Unit::Cosine,
+        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
+        Quantity::LinearProbe { .. } => Unit::Share,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }
 }
@@ -78,7 +78,7 @@ pub fn bounds(claim: &Claim) -> String {
         Unit::Change | Unit::Percent => format!("{} %", short(bound * 100.0)),
         // As it is written: 1.001 must not read as 1.
         Unit::Factor => format!("{bound} ×"),
-        Unit::Cosine | Unit::YesOrNo => bound.to_string(),
+        Unit::Cosine | Unit::Share | Unit::YesOrNo => bound.to_string(),
     };
     let share = (claim.for_seeds < 1.0).then(|| format!("for {:.0} % of seeds", 100.0 * claim.for_seeds));
     if let (Some(least), Some(most), None) = (claim.at_least, claim.at_most, claim.within) {
@@ -102,7 +102,7 @@ pub fn value(claim: &Claim, value: f64) -> String {
         // Truncated and not rounded: a cosine just below 1 must not read as 1.
         Unit::Cosine if value.is_finite() => ((value * 1e6).trunc() / 1e6).to_string(),
         Unit::Factor => format!("{} ×", significant(value, 3)),
-        Unit::Cosine => significant(value, 3),
+        Unit::Cosine | Unit::Share => significant(value, 3),
     }
 }
 

@@ -69,8 +69,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let learners = learners(lab, theme);
     let table = table(&learners, theme, area.width);
-    // Each curve has its label, as far as the table keeps a few of its rows.
-    let curves = CURVES.max((learners.len() as u16 + 1).min(area.height * 2 / 3));
+    // A row for the label of every curve, and one for the axis.
+    let curves = CURVES.max(learners.len() as u16 + 1);
     let rows = (table.len() as u16).min(area.height.saturating_sub(curves));
     let plot = Rect { height: area.height - rows, ..area };
     let pairs = (opened.preset.task.shape().context, pairs_at_cursor(lab));

@@ -62,8 +62,8 @@ pub fn render(app: &App, scrolled: usize, theme: Theme, area: Rect, buffer: &mut
 /// Where the second column begins: at the last heading at which the first column is not too long.
 fn cut(lines: &[Line], height: usize) -> usize {
     let is_heading = |line: &Line| line.spans.first().is_some_and(|span| !span.content.starts_with(' '));
-    let headings = (1..=height).rev().filter(|&i| lines.get(i).is_some_and(is_heading));
-    headings.into_iter().next().unwrap_or_else(|| height.min(lines.len()))
+    let last = (1..=height).rev().find(|&i| lines.get(i).is_some_and(is_heading));
+    last.unwrap_or_else(|| height.min(lines.len()))
 }
 
 /// The rows of the table under the names of their modes; those that work on the screen that is open come first.

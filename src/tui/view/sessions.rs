@@ -20,7 +20,9 @@ use crate::tui::widget::sparkline::sparkline;
 use crate::tui::widget::wrap::{fit, width, with_whole_number};
 
 /// From this width on the table has the files' names; below, only that of the selected session is shown.
-const FILES: u16 = 100;
+const FILES: u16 = 120;
+/// From this width on titles and references have more columns.
+const LONG_TITLES: u16 = 96;
 /// From this width on it has the curves.
 const CURVES: u16 = 140;
 /// Columns of a curve.
@@ -32,7 +34,11 @@ const LOSS: usize = 7;
 /// Columns of each column of the table; 0: it is not shown. They depend on the width of the screen alone.
 fn widths(space: u16) -> [(Column, usize); 8] {
     let wide = space >= FILES;
-    let (title, nearest) = if wide { (24, 22) } else { (13, 14) };
+    let (title, nearest) = match space {
+        FILES.. => (24, 22),
+        LONG_TITLES.. => (20, 22),
+        _ => (13, 14),
+    };
     let when = if wide { 12 } else { 11 };
     let fixed = [title, 4, 8, LOSS, nearest, when].iter().map(|width| width + 1).sum::<usize>();
     let curve = if space >= CURVES { CURVE + 1 } else { 0 };
