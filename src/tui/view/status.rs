@@ -118,7 +118,8 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
     let fits = phase.width() + width(&numbers) <= space;
-    let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
+    let close =
+        || fit_groups(&format!("  {}", [step, speed, left, lr].join("  ")), space.saturating_sub(phase.width()));
     Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
 }
 

@@ -63,7 +63,7 @@ pub fn with_whole_number(text: &str, most: usize) -> String {
 /// As many of the parts between commas and colons as fit; where not even the first does, as much of the text as fits.
 pub fn fit_parts(text: &str, most: usize) -> String {
     let ends = text.match_indices([',', ':']).map(|(end, _)| &text[..end]);
-    let whole = ends.chain([text]).filter(|part| width(part) <= most).next_back();
+    let whole = ends.chain([text]).rfind(|part| width(part) <= most);
     whole.map_or_else(|| fit(text, most), str::to_owned)
 }
 
