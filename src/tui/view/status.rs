@@ -117,10 +117,12 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let (speed, left) = (speed(status), time_left(status));
     let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
-    let fits = phase.width() + width(&numbers) <= space;
-    let close =
-        || fit_groups(&format!("  {}", [step, speed, left, lr].join("  ")), space.saturating_sub(phase.width()));
-    Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
+    let beside = space.saturating_sub(phase.width());
+    let numbers = match width(&numbers) <= beside {
+        true => numbers,
+        false => fit_groups(&format!("  {}", [step, speed, left, lr].join("  ")), beside),
+    };
+    Line::from(vec![phase, Span::raw(numbers)])
 }
 
 /// How old what is shown is, and who writes it; as much of that as fits.
