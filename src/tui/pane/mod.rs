@@ -111,7 +111,8 @@ impl Pane {
         let (border, style) =
             if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
         let space = area.width.saturating_sub(4);
-        let title = fit_parts(&self.title(lab, space), usize::from(space));
+        // Where space is short, the gap after it goes.
+        let title = fit_parts(&self.title(lab, space), usize::from(space) + 1);
         let title = Line::styled(format!(" {title} "), theme.title());
         let mut block = Block::bordered().border_type(border).border_style(style);
         let others = self.others_in_place(lab, shown, usize::from(area.width).saturating_sub(title.width() + 3));
