@@ -285,10 +285,13 @@ impl App {
     fn resulted(&mut self, result: EffectResult) -> Vec<Effect> {
         match result {
             EffectResult::Started { title } => {
-                let before = self.lab.take();
+                let mut before = self.lab.take();
                 let view = before.as_ref().map(|before| Lab::new(String::new(), Vec::new()).with_view_of(before));
+                // A lesson compares the same models in all of its stages.
+                let lesson = before.as_mut().filter(|_| self.lesson.is_some());
+                let context_costs = lesson.map_or(Vec::new(), |lab| std::mem::take(&mut lab.context_costs));
                 let kept = before.map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
-                let lab = Lab::new(printable(&title), kept);
+                let lab = Lab { context_costs, ..Lab::new(printable(&title), kept) };
                 self.lab = Some(match &view {
                     Some(view) => lab.with_view_of(view),
                     None => lab,
