@@ -151,9 +151,13 @@ fn seconds_per_read(preset: &Preset) -> Result<Option<f64>> {
     let (first, rest) = block.split_at((size.length - last) * size.width);
     let mut read = || {
         recurrence.restart();
-        first.chunks_exact(size.width).for_each(|token| { black_box(recurrence.read(token)); });
+        first.chunks_exact(size.width).for_each(|token| {
+            black_box(recurrence.read(token));
+        });
         let began = Instant::now();
-        rest.chunks_exact(size.width).for_each(|token| { black_box(recurrence.read(token)); });
+        rest.chunks_exact(size.width).for_each(|token| {
+            black_box(recurrence.read(token));
+        });
         Ok(began.elapsed().as_secs_f64())
     };
     Ok(Some(median(&mut read)? / (LANES * last) as f64))

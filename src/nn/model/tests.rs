@@ -1,13 +1,13 @@
 //! Tests of every architecture: gradients, parameter counts, constructions, states.
 #![cfg(test)]
 
+mod recurrence;
+
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
 
 use super::*;
 use crate::nn::check::assert_close;
-use crate::nn::graph::{Recurrence, Size};
 use crate::nn::{Activation, GradTarget, Input, parameter_difference};
-use crate::simd::{PackedBatch, unpack};
 use crate::task::tests::line;
 use crate::task::{Batch, Linear, Outputs, Stream, Task, rng};
 
@@ -164,55 +164,19 @@ fn answers_from_the_state_and_by_weights_between_tokens_are_those_of_the_forward
     assert!(["GdSsm(", "LinearAttention(", "Mamba2("].iter().all(|name| with_both.contains(name)), "{with_both}");
 }
 
-/// One token after the other, each network gives the answer that it gives of all tokens at once.
-#[test]
-fn a_recurrence_answers_as_the_graph_at_once() {
-    let mut with_recurrence = String::new();
-    for (spec, layout, task) in every(Init::Random) {
-        let (_, model, batch, tokens) = sample(&spec, layout, &task);
-        let (count, length, width) = *tokens.shape();
-        let size = Size { length, width };
-        let Some(mut recurrence) = Recurrence::new(size, |tokens| model.record(tokens)).unwrap() else { continue };
-        let packed = PackedBatch::of_rows(&tokens.as_vec(), (length, width));
-        let expected = answers(&model, tokens);
-        for _ in 0..2 {
-            let mut found = vec![0.0; expected.len()];
-            for token in packed.blocks[0].chunks(width) {
-                unpack(recurrence.read(token), &mut found);
-            }
-            assert_eq!(count, batch.size);
-            assert_close(&found, &expected, 2e-5);
-            recurrence.restart();
-        }
-        with_recurrence += &format!("{spec:?} ");
-    }
-    let names = [
-        "GdSsm(", "LinearAttention(", "DeltaNet(", "GatedDeltaNet(", "Titans(", "MLstm(", "RetNet(", "Rwkv7(", "Mamba(",
-        "Mamba2(", "S4d(", "S5(", "Lru(", "Rnn(", "Gru(", "Lstm(", "Transformer(", "Longhorn(", "ProductSsm(",
-    ];
-    let missing: Vec<_> = names.into_iter().filter(|name| !with_recurrence.contains(name)).collect();
-    assert!(missing.is_empty(), "{missing:?} are not in {with_recurrence}");
-    for without in ["GridSsm(", "Mlp(", "positions: true"] {
-        assert!(!with_recurrence.contains(without), "{without}");
-    }
-}
-
-fn transformer(positions: bool) -> ModelSpec {
-    let activation = Activation::Gelu;
-    ModelSpec::Transformer(TransformerSpec { units: 4, heads: 2, layers: 2, activation, positions })
-}
-
 fn without_construction() -> impl Iterator<Item = ModelSpec> {
+    let activation = Activation::Gelu;
+    let spec = |positions| TransformerSpec { units: 4, heads: 2, layers: 2, activation, positions };
     let mlp = |activation| ModelSpec::Mlp(MlpSpec { units: 4, layers: 2, activation });
     [
-        transformer(false),
-        transformer(true),
+        ModelSpec::Transformer(spec(false)),
+        ModelSpec::Transformer(spec(true)),
         ModelSpec::Rnn(RecurrentSpec::new(3, 1)),
         ModelSpec::Rnn(RecurrentSpec::new(3, 2)),
         ModelSpec::Gru(RecurrentSpec::new(3, 2)),
         ModelSpec::Lstm(RecurrentSpec::new(3, 2)),
         ModelSpec::GruAttention(GruAttentionSpec { units: 3 }),
-        mlp(Activation::Gelu),
+        mlp(activation),
         mlp(Activation::Tanh),
         ModelSpec::RidgeLayer(RidgeLayerSpec { lambda: 0.5 }),
     ]

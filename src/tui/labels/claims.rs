@@ -46,7 +46,9 @@ pub fn term(claim: &Claim) -> &'static str {
         Quantity::LinearProbe { .. } => "linear probe",
         Quantity::FormDifference => "attention form",
         Quantity::Nearest(_) | Quantity::NearestNone => "nearest",
-        Quantity::ReferenceLossOver(..) | Quantity::ReferenceOperationsOver(..) | Quantity::LossOverFir(_) => "reference",
+        Quantity::ReferenceLossOver(..) | Quantity::ReferenceOperationsOver(..) | Quantity::LossOverFir(_) => {
+            "reference"
+        }
         Quantity::LossGap | Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::LossOverPreset(_) => "loss",
         Quantity::KeptOver(..) | Quantity::OperationsOver(..) => "token",
         Quantity::WeightAboveOverBeside => "query",
