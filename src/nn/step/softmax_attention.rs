@@ -77,8 +77,9 @@ impl Step for SoftmaxAttention {
         backward(given.all(self.parts), self.heads, grad_out, by);
     }
 
-    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
-        Some(Box::new(Cache { step: self.clone(), keys: Vec::new(), values: Vec::new() }))
+    fn token_reader(&self, length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        let [keys, values] = [(); 2].map(|()| Vec::with_capacity(length(self.parts[1]) * self.heads.units));
+        Some(Box::new(Cache { step: self.clone(), keys, values }))
     }
 }
 
