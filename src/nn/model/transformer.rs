@@ -3,7 +3,7 @@
 //! | here | Vaswani et al. 2017 (1706.03762, sec. 3), Xiong et al. 2020 (2002.04745, "pre-LN") | shape |
 //! |---|---|---|
 //! | `We`, `be` | embedding of a token | (w, n), (n) |
-//! | `P` | learned position embeddings (sec. 3.5, row E of table 3), one row of n for each place; only with `positions` | (1, T·n) |
+//! | `P` | learned position embedding of each place (sec. 3.5), if `positions` | (1, T·n) |
 //! | `g1`, `c1`, `g2`, `c2`, `g`, `c` | gain and bias of the layer norms before attention, before the MLP, last | (n) |
 //! | `Wq`, `Wk`, `Wv`, `Wa` (`bq` …) | queries, keys, values, and the projection W^O of all heads | (n, n), (n) |
 //! | `W1`, `W2` (`b1`, `b2`) | position-wise feed-forward network, 4 n wide | (n, 4n), (4n, n) |
