@@ -63,23 +63,14 @@ fn lengths(name: &str) -> Result<(String, Vec<Preset>)> {
 }
 
 fn heading(name: &str) -> String {
-    format!(
-        "{name}\n{:>6}  {:>14}  {:>14} {:>12}  {:>14} {:>14} {:>12}\n{:>6}  {:>14}  {:>14} {:>12}  {:>14} {:>14} {:>12}\n",
-        "",
-        "training",
-        "all at once",
-        "",
-        "token by token",
-        "",
-        "",
-        "pairs",
-        "µs a token",
-        "flops a token",
-        "bytes",
-        "µs a token",
-        "flops a token",
-        "bytes"
-    )
+    let row = |[first, training, flops, bytes, reading, step_flops, step_bytes]: [&str; 7]| {
+        format!(
+            "{first:>6}  {training:>14}  {flops:>14} {bytes:>12}  {reading:>14} {step_flops:>14} {step_bytes:>12}\n"
+        )
+    };
+    let (time, flops) = ("µs a token", "flops a token");
+    let forms = row(["", "training", "all at once", "", "token by token", "", ""]);
+    format!("{name}\n{forms}{}", row(["pairs", time, flops, "bytes", time, flops, "bytes"]))
 }
 
 fn line(cost: &ContextCost) -> String {

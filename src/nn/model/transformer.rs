@@ -12,8 +12,8 @@
 //! x ← x + Attention(LN(x)), x ← x + W2 φ(LN(x) W1), layer after layer; ŷ from LN(x).
 //!
 //! Deviations: no positional encoding, unless `positions` adds P to the embeddings. With causal attention a token can
-//! infer its position (Haviv et al. 2022, 2203.16634), and on all tasks but that on a grid the order of the pairs carries
-//! no information; the query is recognisable by y = 0. No dropout.
+//! infer its position (Haviv et al. 2022, 2203.16634), and on all tasks but that on a grid the order of the pairs
+//! carries no information; the query is recognisable by y = 0. No dropout.
 //! Initial weights by Glorot & Bengio 2010 instead of GPT-2's N(0, 0.02²), which is meant for a width of 768. As in
 //! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 

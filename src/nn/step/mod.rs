@@ -114,8 +114,8 @@ pub trait Step: Clone + Debug + Send + Sync + 'static {
         None
     }
 
-    /// The form that reads one token after the other, where `length` gives the tokens of a node's sequence; `None` where
-    /// a later token changes what is made of earlier ones, and where there is no such form here.
+    /// The form that reads one token after the other, where `length` gives the tokens of a node's sequence; `None`
+    /// where a later token changes what is made of earlier ones, and where there is no such form here.
     fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
         None
     }
