@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::series::Series;
+use crate::train::ReferenceResult;
 use crate::tui::app::Lab;
 use crate::tui::labels;
 use crate::tui::numbers::{count, significant};
@@ -23,7 +24,7 @@ const WITH_THEORY: u16 = 60;
 const CURVES: u16 = 7;
 /// Columns of a learner's name in the table, at least and at most.
 const NAME: (usize, usize) = (14, 16);
-/// Columns between two examples from which on each has a mark; closer together marks hide each other.
+/// Columns between two marks: where examples are closer together, not every one has a mark.
 const MARKED: usize = 3;
 /// The axis ends at this factor below the lowest loss of an iterative learner: exact learners reach 1e-30.
 const DEEPEST: f64 = 0.02;
@@ -94,10 +95,12 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         theory: Vec::new(),
         flops: opened.preset.query_flops(),
     });
-    let asked = opened.references.iter().filter(|r| opened.preset.references.contains(&r.tuned.reference));
-    let references = asked.map(|result| Learner {
+    let is_asked = |r: &&ReferenceResult| opened.preset.references.contains(&r.tuned.reference);
+    let asked: Vec<_> = opened.references.iter().filter(is_asked).collect();
+    let marks = labels::marks(&asked.iter().map(|result| result.tuned.reference).collect::<Vec<_>>());
+    let references = asked.into_iter().zip(marks).map(|(result, mark)| Learner {
         name: labels::label(result.tuned.reference),
-        mark: labels::mark(result.tuned.reference),
+        mark,
         stroke: labels::stroke(result.tuned.reference),
         style: theme.role(labels::role(result.tuned.reference)),
         losses: result.loss_by_pairs.clone(),
@@ -129,6 +132,16 @@ fn render_curves(
     let gutter = if wide { 26 } else { 16 };
     if usize::from(area.width.saturating_sub(gutter)) >= MARKED * (pairs + 1) {
         traces.extend(both().map(|(learner, series)| Trace::Marks(series.into(), learner.mark, learner.style)));
+    } else {
+        // A few on each curve, those of one curve beside those of the next.
+        let every = (MARKED * learners.len()) as u16;
+        traces.extend(both().zip((0..every).step_by(MARKED)).map(|((learner, series), first)| Trace::Glyphs {
+            curve: series.into(),
+            glyph: learner.mark,
+            first,
+            every,
+            style: learner.style,
+        }));
     }
     let labels = learners.iter().filter_map(|learner| {
         let value = cursor.map_or_else(|| learner.losses.last(), |pairs| learner.losses.get(pairs));
