@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers};
+use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers, squares};
 
 /// The definition, made of dfdx's operations, for any device.
 pub fn portable<D: Backend, T: Tape<f32, D>>(answer: Matrix<D, T>, target: Matrix<D>) -> DeviceResult<Scalar<D, T>, D> {
@@ -29,15 +29,6 @@ pub fn fused<T: Tape<f32, Cpu>>(
         Ok(())
     });
     Ok(out.put_tape(tape))
-}
-
-/// Σ v², in eight sums, so that they can be taken side by side; always in the same order.
-pub fn squares(values: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    for eight in values.chunks(8) {
-        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value * value);
-    }
-    sums.iter().sum()
 }
 
 #[cfg(test)]
