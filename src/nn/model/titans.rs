@@ -24,7 +24,8 @@ use super::delta_net::StepSize;
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
-use crate::nn::graph::{Kept, Memory, Sequence};
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Decay, FastWeights};
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Cost, Costs, Device, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
@@ -100,10 +101,10 @@ impl<D: Device> FastWeightModel<D> for Titans<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let memory = self.step.on(self.projections.memory(tokens), self.rate.of(tokens));
-        let (momentum, decay) = (Some(self.momentum.of(tokens)), Kept::Sequence(self.keep.of(tokens)));
-        Memory { momentum, decay, ..memory }
+        let (momentum, decay) = (Some(self.momentum.of(tokens)), Decay::Sequence(self.keep.of(tokens)));
+        FastWeights { momentum, decay, ..memory }
     }
 }
 

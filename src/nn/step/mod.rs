@@ -37,7 +37,7 @@ pub use combine::{Combination, Combine};
 pub use convolution::Convolution;
 pub use decay_scan::DecayScan;
 pub use diagonal_scan::{DiagonalScan, diagonal_states};
-pub use fast_weights::{Decay, Erase, FastWeights, Pairs, fast_weight_states};
+pub use fast_weights::{Decay, Erase, FastWeights, Vectors, fast_weight_states};
 pub use layer_norm::{LayerNormalise, normalise_row};
 pub use linear_attention::LinearAttention;
 pub use masked_attention::MaskedAttention;

@@ -175,7 +175,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::FastWeights(parts) => {
             let (sizes, given) = fast_weights(p, parts);
             let none = || ("NONE", "nullptr".to_owned());
-            let all = parts.all().map(|part| part.map_or_else(none, by));
+            let all = parts.sequences().map(|part| part.map_or_else(none, by));
             let (modes, to): (Vec<&str>, Vec<String>) = all.into_iter().unzip();
             let (modes, to, tokens) = (modes.join(", "), to.join(", "), p.size(parts.keys).length);
             vec![calls([format!(

@@ -12,9 +12,9 @@ pub use backward::backward;
 pub use derived::{derive, derive_backward};
 pub use forward::forward;
 
-use super::program::{CellKind, FastWeightParts, Kernel, Node, NodeId, Program, ScaleRule, Size, WeightId};
+use super::program::{CellKind, Kernel, Node, NodeId, Program, ScaleRule, Size, WeightId};
 use crate::nn::graph::Discretization;
-use crate::nn::step::{Activation, Window};
+use crate::nn::step::{Activation, Decay, FastWeights, Window};
 
 /// What a block does before it waits.
 #[derive(Clone, Debug)]
@@ -275,18 +275,19 @@ fn scale(rule: ScaleRule) -> &'static str {
     }
 }
 
-/// The sizes of a memory of pairs, and the structure of what is written to it.
-fn fast_weights(p: &Places<'_>, parts: &FastWeightParts) -> (String, String) {
+/// The sizes of fast weights, and the structure of what is written to them.
+fn fast_weights(p: &Places<'_>, parts: &FastWeights<NodeId>) -> (String, String) {
     let place = |node: Option<NodeId>| node.map_or_else(|| "nullptr".to_owned(), p.value);
     let (n, m) = (p.size(parts.keys).width, parts.values.map_or(1, |values| p.size(values).width));
-    let decay = parts.decay.map_or(0, |decay| p.size(decay).width);
-    let (erases, apart, valued) = (parts.erase.is_some(), parts.beside.is_some(), parts.values.is_some());
-    let momentum = parts.momentum.is_some();
-    let structure = format!("{erases}, {apart}, {valued}, {momentum}");
-    let sizes = format!("{}, {n}, {m}, {decay}, {}, {structure}", parts.pairs, parts.block);
-    let [keys, values, _query, erase, beside, decay, momentum] = parts.all();
-    let given: Vec<String> = [keys, values, erase, beside, decay, momentum].map(place).into();
-    (sizes, format!("FastWeights{{{}, {:?}f}}", given.join(", "), parts.constant))
+    let (decay_width, constant) = match parts.decay {
+        Decay::Constant(kept) => (0, kept),
+        Decay::Sequence(decay) => (p.size(decay).width, 1.0),
+    };
+    let [keys, values, _query, e, b, decay, momentum] = parts.sequences();
+    let structure = [e, b, values, momentum].map(|part| part.is_some().to_string()).join(", ");
+    let sizes = format!("{}, {n}, {m}, {decay_width}, {}, {structure}", parts.pairs, parts.block);
+    let given = [keys, values, e, b, decay, momentum].map(place).join(", ");
+    (sizes, format!("FastWeights{{{given}, {constant:?}f}}"))
 }
 
 /// `window_parts` of window_scan.cu.
