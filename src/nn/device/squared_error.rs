@@ -51,8 +51,9 @@ mod tests {
     fn an_answer_may_lie_in_memory_in_another_order() {
         let (device, mut random) = (Cpu::default(), Random::new(4));
         let (wide, target) = (random.matrix(&device, (3, 13)), random.matrix(&device, (13, 3)));
-        let turned: Matrix<Cpu> = wide.permute::<_, Axes2<1, 0>>();
-        let (fast, plain) = (fused(&device, turned.clone(), &target).unwrap(), portable(turned, target).unwrap());
+        let transposed: Matrix<Cpu> = wide.permute::<_, Axes2<1, 0>>();
+        let (fast, plain) =
+            (fused(&device, transposed.clone(), &target).unwrap(), portable(transposed, target).unwrap());
         assert_close(&fast.as_vec(), &plain.as_vec(), 1e-6);
     }
 }

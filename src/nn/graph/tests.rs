@@ -29,7 +29,7 @@ const SCANS: [Case; 3] = [
 ];
 
 /// A memory of five tokens' keys of three and values of two, of which the last is the query's.
-fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: Weights<'_>) -> FastWeights<Sequence<'p, Cpu, Owned>> {
+fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: WeightOf<'_>) -> FastWeights<Sequence<'p, Cpu, Owned>> {
     let query = x.last(1).project(w(2));
     FastWeights {
         keys: x.project(w(0)),
@@ -222,8 +222,8 @@ fn the_matrix_is_taken_where_it_is_cheaper() {
     assert!(pays(&layer, 64) && !pays(&layer, 1));
     let scan = CASES.iter().find(|case| case.name == "scan").unwrap();
     assert!(!pays(scan, 64), "as many answers as tokens");
-    let bent = Case { record: |x, w| self::layer(x, w, 1).activate(Activation::Gelu), ..layer };
-    assert!(!pays(&bent, 64));
+    let nonlinear = Case { record: |x, w| self::layer(x, w, 1).activate(Activation::Gelu), ..layer };
+    assert!(!pays(&nonlinear, 64));
     assert!(!pays(&short, 2), "nothing is saved on so few");
 }
 

@@ -122,8 +122,8 @@ weights! {
 }
 
 impl<D: Device> MambaLayer<D> {
-    /// The operands of the scan, for outputs at the last `asked` tokens.
-    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Selection<'p, D, T> {
+    /// The operands of the scan, for outputs at the last `last` tokens.
+    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Selection<'p, D, T> {
         let Self { in_x, write, read, down, up, .. } = self;
         let input =
             tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu);
@@ -131,7 +131,7 @@ impl<D: Device> MambaLayer<D> {
         Selection {
             delta: step.activate(Activation::Softplus),
             b: input.project(write.taped()),
-            c: input.last(asked).project(read.taped()),
+            c: input.last(last).project(read.taped()),
             x: input,
             log_a: self.rate.taped(),
         }
@@ -139,11 +139,11 @@ impl<D: Device> MambaLayer<D> {
 }
 
 impl<D: Device> StackLayer<D> for MambaLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T> {
         let Self { in_z, out, .. } = self;
-        let selection = self.selection(tokens, asked);
-        let through = selection.x.last(asked).times_row(self.feedthrough.taped());
-        let gate = tokens.last(asked).project(in_z.taped()).activate(Activation::Silu);
+        let selection = self.selection(tokens, last);
+        let through = selection.x.last(last).times_row(self.feedthrough.taped());
+        let gate = tokens.last(last).project(in_z.taped()).activate(Activation::Silu);
         selection.by_channel().plus(through).times(gate).project(out.taped())
     }
 

@@ -165,17 +165,17 @@ impl<D: Device> Reading<D> {
 }
 
 impl<D: Device> Mamba2Layer<D> {
-    /// The operands of the scan, for outputs at the last `asked` tokens.
-    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Selection<'p, D, T> {
+    /// The operands of the scan, for outputs at the last `last` tokens.
+    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Selection<'p, D, T> {
         let Self { x, b, c, .. } = self;
         let step = tokens.project(self.in_step.taped()).plus_row(self.step.taped());
         // C of the last tokens needs the tokens before them that the convolution reads.
-        let near = tokens.last(tokens.length().min(asked + TAPS - 1));
+        let near = tokens.last(tokens.length().min(last + TAPS - 1));
         Selection {
             delta: step.activate(Activation::Softplus),
             x: x.of(tokens),
             b: b.of(tokens),
-            c: c.of(near).last(asked),
+            c: c.of(near).last(last),
             log_a: self.rate.taped(),
         }
     }
@@ -221,14 +221,14 @@ fn head_weights(steps: &[f32], a: f32, (b, c): (&[f32], &[f32]), states: usize) 
 }
 
 impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
-        let selection = self.selection(tokens, asked);
-        let through = selection.x.last(asked).times_heads(self.feedthrough.taped());
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T> {
+        let selection = self.selection(tokens, last);
+        let through = selection.x.last(last).times_heads(self.feedthrough.taped());
         let answer = match self.form {
             ScanForm::Recurrent => selection.by_head(),
             ScanForm::Matrix => selection.by_matrix(),
         };
-        let gate = tokens.last(asked).project(self.in_z.taped()).activate(Activation::Silu);
+        let gate = tokens.last(last).project(self.in_z.taped()).activate(Activation::Silu);
         answer.plus(through).times(gate).project(self.out.taped())
     }
 

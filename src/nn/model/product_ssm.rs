@@ -126,7 +126,7 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let implied = |state: &[f32]| -> Vec<f32> {
             let map = product(state, &read, outputs * dim);
             let of_input = &pick[outputs * dim * dim..];
-            map.chunks(dim).flat_map(|row| of_input.chunks(dim).map(|asked| dot(row, asked))).collect()
+            map.chunks(dim).flat_map(|row| of_input.chunks(dim).map(|query| dot(row, query))).collect()
         };
         let (_, length, width) = *tokens.shape();
         let sequences: Vec<_> =
@@ -153,7 +153,7 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let (states, dim) = (decay.len(), self.shape.dim);
         let whole = |write: &[f32], read: &[f32], pick: &[f32]| {
             let maps: Vec<f32> = write.chunks(states).flat_map(|row| product(row, read, states)).collect();
-            maps.chunks(dim).flat_map(|row| pick.chunks(dim).map(|asked| dot(row, asked))).collect()
+            maps.chunks(dim).flat_map(|row| pick.chunks(dim).map(|query| dot(row, query))).collect()
         };
         let width = pick.len() / dim;
         let constructed = [
@@ -192,8 +192,8 @@ mod tests {
         let sequence = tokens.as_vec();
         let state = net.define(&sequence, 6).pop().unwrap();
         let map = product(&state, &net.read.value.as_vec(), 4);
-        let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
-        let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
+        let query = product(&sequence[24..], &net.pick.value.as_vec(), 2);
+        let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &query)).collect();
         assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

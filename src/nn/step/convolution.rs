@@ -19,7 +19,7 @@ use crate::simd::gemm::write_row;
 use crate::simd::{Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
 
 /// Tokens that all channels go through before the next: they stay in the cache.
-const TOKENS: usize = 64;
+const TOKENS_AT_ONCE: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Convolution {
@@ -102,8 +102,8 @@ fn backward(
 ) {
     let wide = grad_bias.len();
     let (count, length) = (taps.len() / wide, input.len() / wide);
-    for first in (0..length).step_by(TOKENS) {
-        let end = length.min(first + TOKENS);
+    for first in (0..length).step_by(TOKENS_AT_ONCE) {
+        let end = length.min(first + TOKENS_AT_ONCE);
         for e in 0..wide {
             let mut sum = ZERO;
             for t in first..end {

@@ -3,7 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `keys` k, `values` v | the pairs, of which the first N are read | (B, ≥ N, n), (B, ≥ N, m) |
-//! | `query` q | what is asked | (B, 1, n) |
+//! | `query` q | what is read | (B, 1, n) |
 //! | `log_penalty` l | Λ = diag(λ), λ = exp(l) + 10⁻⁶ | (1, n) |
 //! | H = Σ k kᵀ, G = Σ v kᵀ | never made: H p = Σ k (k · p) | |
 //! | z, r, p | the solution, its residual q − (H + Λ) z, the direction; z = 0, r = p = q at first | (n) |
@@ -192,9 +192,9 @@ impl Problem<'_> {
             add(&mut rest, &wide(|l| -alpha[l]), &image);
             let next = dot(&rest, &rest);
             let beta = wide(|l| next[l] / (square[l] + TINY));
-            let mut turned = rest.clone();
-            add(&mut turned, &beta, &direction);
-            let direction_before = std::mem::replace(&mut direction, turned);
+            let mut next_direction = rest.clone();
+            add(&mut next_direction, &beta, &direction);
+            let direction_before = std::mem::replace(&mut direction, next_direction);
             iterations.push(Iteration {
                 direction: direction_before,
                 image,

@@ -76,7 +76,7 @@ pub struct ParamId(pub usize);
 /// The node that holds what the graph reads.
 pub const TOKENS: NodeId = NodeId(0);
 
-/// What a step does, in all its forms. `MaskedAttention` and the others say which sequences and weights they read.
+/// A step in all its forms. The fields of the struct that implements it say which sequences and weights it reads.
 pub trait Step: Clone + Debug + Send + Sync + 'static {
     /// The sequences that it reads.
     fn reads(&self) -> Vec<NodeId>;

@@ -342,8 +342,8 @@ fn dump_kernels() {
         );
         std::fs::write(format!("{folder}/{name}.meta"), meta).unwrap();
         std::fs::write(format!("{folder}/{name}.cu"), &source.text).unwrap();
-        let turned: Vec<u8> = source.turned.iter().flat_map(|i| i.to_le_bytes()).collect();
-        std::fs::write(format!("{folder}/{preset_name}.turned"), turned).unwrap();
+        let transposed: Vec<u8> = source.transposed.iter().flat_map(|i| i.to_le_bytes()).collect();
+        std::fs::write(format!("{folder}/{preset_name}.transposed"), transposed).unwrap();
         if known.insert(preset_name.to_string()) && std::env::var("STATES").is_ok() {
             let mut run = on_cpu(&preset);
             let start = run.parameters().unwrap();

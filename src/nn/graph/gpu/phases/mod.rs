@@ -64,7 +64,7 @@ pub struct Places<'a> {
     pub value: &'a dyn Fn(NodeId) -> String,
     pub weight: &'a dyn Fn(WeightId) -> String,
     /// A weight that is there transposed as well.
-    pub turned: &'a dyn Fn(WeightId) -> Option<String>,
+    pub transpose: &'a dyn Fn(WeightId) -> Option<String>,
     /// This step's result, what it keeps, and its scratch.
     pub own: String,
     pub kept: String,
@@ -136,8 +136,8 @@ impl Places<'_> {
     }
 }
 
-fn curve(curve: Activation) -> &'static str {
-    match curve {
+fn activation(activation: Activation) -> &'static str {
+    match activation {
         Activation::Relu => "RELU",
         Activation::Tanh => "TANH",
         Activation::Silu => "SILU",
@@ -208,7 +208,7 @@ pub fn node_memory(program: &Program, node: &Node, grads_input: bool, workers: u
         }
         Kernel::WindowScan { x, window, .. } => {
             let (d, n, w) = (own.width, window.count(size(x).length), window.rows());
-            // ∂S, ∂asked, sums, and what leads to the sums.
+            // ∂S, ∂query, sums, and what leads to the sums.
             let rest = if grads_input { 2 * w * n * d } else { w * w * d * window_parts(d, workers) };
             NodeMemory { kept: 2 * d * d, scratch: d * d + d + w * w + w + rest }
         }
@@ -327,9 +327,9 @@ fn project_grad_x(
     (mode, to): (GradMode, String),
 ) -> String {
     let (inputs, outputs) = p.program.weights[weight].shape;
-    let (order, place) = match (&p.beside.copy, (p.turned)(weight)) {
+    let (order, place) = match (&p.beside.copy, (p.transpose)(weight)) {
         (Some(copy), _) => ("COPIED_ROWS", copy.clone()),
-        (None, Some(turned)) => (row_order(&turned), turned),
+        (None, Some(transpose)) => (row_order(&transpose), transpose),
         (None, None) => ("COLUMNS_FIRST", (p.weight)(weight)),
     };
     let mode = mode.name();
@@ -353,6 +353,6 @@ fn project_grads(
 /// The U of every gate, and Uᵀ.
 fn past(p: &Places<'_>, gates: &[[WeightId; 3]]) -> String {
     let all: Vec<String> = gates.iter().map(|[_, past, _]| (p.weight)(*past)).collect();
-    let turned: Vec<String> = gates.iter().map(|[_, past, _]| (p.turned)(*past).unwrap_or_default()).collect();
-    format!("Recurrent{{{{{}}}, {{{}}}}}", all.join(", "), turned.join(", "))
+    let transposes: Vec<String> = gates.iter().map(|[_, past, _]| (p.transpose)(*past).unwrap_or_default()).collect();
+    format!("Recurrent{{{{{}}}, {{{}}}}}", all.join(", "), transposes.join(", "))
 }
