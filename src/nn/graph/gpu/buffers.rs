@@ -170,8 +170,8 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
     all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
 }
 
-/// Whether a result is computed again for the backward pass: an activation or a norm of many numbers, read by projections
-/// alone.
+/// Whether a result is computed again for the backward pass: an activation or a norm of many numbers, read by
+/// projections alone.
 pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let large = program.nodes[node].size.count() >= LARGE;
     let cheap = matches!(
