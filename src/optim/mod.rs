@@ -38,7 +38,7 @@ pub struct TrainSpec {
     #[serde(default)]
     pub warmup: u64,
     /// The learning rate at the last step, as a fraction of `lr`; it falls along half a cosine. 1: constant.
-    #[serde(default = "constant", deserialize_with = "bounds::fraction")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::fraction")]
     pub final_lr: f64,
     #[serde(default)]
     pub optimiser: Optimiser,
@@ -154,10 +154,6 @@ fn tasks() -> usize {
 
 fn damping() -> f64 {
     1e-2
-}
-
-fn constant() -> f64 {
-    1.0
 }
 
 /// The optimiser of one network: its rule and its state.

@@ -1,5 +1,4 @@
 //! Both forms of every step, in value and in gradient.
-#![cfg(test)]
 
 use dfdx::prelude::{Backward, Cpu, HasShape, Rank0, SumTo, Trace, ZerosTensor};
 use std::sync::Arc;

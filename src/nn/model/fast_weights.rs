@@ -182,7 +182,23 @@ pub fn costs(shape: Shape, tokens: usize, gates: usize) -> Costs {
 /// Implements [`Architecture`](super::Architecture) and [`Net`](crate::nn::Net) for a [`FastWeightModel`] whose answer
 /// is what the query reads from the memory, and whose memory erases or decays by the given number of gates for each
 /// token.
+///
+/// With the network alone it implements only `Net`.
 macro_rules! reads_memory {
+    ($net:ident) => {
+        impl<D: $crate::nn::Device> $crate::nn::Net<D> for $net<D> {
+            fn record<'g, T: dfdx::prelude::Tape<f32, D>>(
+                &self,
+                tokens: $crate::nn::graph::Sequence<'g, D, T>,
+            ) -> $crate::nn::graph::Sequence<'g, D, T> {
+                self.memory(tokens).read()
+            }
+
+            fn states(&self, tokens: &$crate::nn::Tensor3<D>) -> Vec<$crate::nn::LayerStates> {
+                self.fast_weights(tokens)
+            }
+        }
+    };
     ($net:ident, $spec:ty, |$self:ident, $shape:ident| $gates:expr) => {
         impl $crate::nn::model::Architecture for $spec {
             type Net<D: $crate::nn::Device> = $net<D>;
@@ -209,18 +225,7 @@ macro_rules! reads_memory {
             }
         }
 
-        impl<D: $crate::nn::Device> $crate::nn::Net<D> for $net<D> {
-            fn record<'g, T: dfdx::prelude::Tape<f32, D>>(
-                &self,
-                tokens: $crate::nn::graph::Sequence<'g, D, T>,
-            ) -> $crate::nn::graph::Sequence<'g, D, T> {
-                self.memory(tokens).read()
-            }
-
-            fn states(&self, tokens: &$crate::nn::Tensor3<D>) -> Vec<$crate::nn::LayerStates> {
-                self.fast_weights(tokens)
-            }
-        }
+        $crate::nn::model::fast_weights::reads_memory!($net);
     };
 }
 pub(super) use reads_memory;

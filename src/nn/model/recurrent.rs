@@ -37,14 +37,10 @@ pub struct RecurrentSpec<C: Cell> {
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
     /// The number of layers; each reads the h of the one before.
-    #[serde(default = "one", deserialize_with = "bounds::layers")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::layers")]
     pub layers: usize,
     #[serde(skip)]
     cell: PhantomData<C>,
-}
-
-fn one() -> usize {
-    1
 }
 
 impl<C: Cell> RecurrentSpec<C> {

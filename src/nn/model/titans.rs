@@ -21,13 +21,13 @@ use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
+use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::graph::Sequence;
 use crate::nn::step::{Decay, FastWeights};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Cost, Costs, Device, LayerStates, Net, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device};
 use crate::task::{Layout, Shape};
 
 /// Titans in a preset.
@@ -108,12 +108,4 @@ impl<D: Device> FastWeightModel<D> for Titans<D> {
     }
 }
 
-impl<D: Device> Net<D> for Titans<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(Titans);
