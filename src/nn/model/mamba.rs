@@ -154,12 +154,23 @@ impl<D: Device> StackLayer<D> for MambaLayer<D> {
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (wide, states) = *self.rate.value.shape();
         let length = tokens.shape().1;
-        let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            Ok(evaluate(tokens, |tokens| pick(self.selection(tokens, length)))?.as_vec())
-        };
+        let part = |pick: Operand<D>| Ok(evaluate(tokens, |tokens| pick(self.selection(tokens, length)))?.as_vec());
         let (step, input, write) = (part(|s| s.delta)?, part(|s| s.x)?, part(|s| s.b)?);
         let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();
-        let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
-        Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
+        Ok(histories([&step, &input, &write], &rate, (length, wide, states)))
     }
+}
+
+/// One of the sequences of a scan.
+pub(super) type Operand<D> = fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>;
+
+/// The states of each sequence after each of its T tokens, (T, E, N), from Δ and x, (B, T, E), B, (B, T, N), and A,
+/// (E, N).
+pub(super) fn histories(
+    [step, input, write]: [&[f32]; 3],
+    rate: &[f32],
+    (length, wide, states): (usize, usize, usize),
+) -> Vec<Vec<f32>> {
+    let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
+    each.map(|((step, x), write)| selective_states([step, x, write], rate, (wide, states)).concat()).collect()
 }
