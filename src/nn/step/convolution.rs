@@ -129,7 +129,7 @@ fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     fn define(input: &[f32], taps: &[f32], bias: &[f32]) -> Vec<f32> {
         let wide = bias.len();
@@ -143,7 +143,6 @@ mod tests {
     #[test]
     fn the_kernel_equals_the_definition() {
         for length in [2, 6] {
-            let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
             let (input, taps, bias) = (numbers(length * 3, 0.1), numbers(12, 0.2), numbers(3, 0.3));
             let mut out = vec![ZERO; length * 3];
             forward(&lanes_of(&input), &taps, &bias, &mut out);

@@ -360,11 +360,10 @@ fn add_products(factor: Factor, a: &[f32], z: &[f32], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn the_kernels_equal_the_definition() {
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
         for length in [1, 2, 5, 8] {
             let (input, spectrum) = (numbers(length * 6, 0.1), numbers(12, 0.2));
             let states = diagonal_states(&input, &spectrum);

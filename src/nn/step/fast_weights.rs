@@ -290,12 +290,8 @@ impl Step for FastWeights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
     use crate::simd::ZERO;
-
-    fn numbers(count: usize, seed: f32) -> Vec<f32> {
-        (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()
-    }
 
     /// S q for S_t = S_{t−1} (diag(a) − e bᵀ) + v kᵀ, with whole matrices in double precision.
     fn by_matrices(given: &FastWeights<Vectors<&[f32]>>) -> Vec<f32> {

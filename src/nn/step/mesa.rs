@@ -293,12 +293,11 @@ mod tests {
     use nalgebra::{DMatrix, DVector};
 
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn as_many_iterations_as_a_key_has_numbers_are_ridge_regression() {
         let (pairs, n, m) = (6, 4, 2);
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect::<Vec<f32>>();
         let (keys, values, query) = (numbers(pairs * n, 0.1), numbers(pairs * m, 0.2), numbers(n, 0.3));
         let penalty = [0.1f32, 0.2, 0.3, 0.4];
         let matrix = |all: &[f32], columns| DMatrix::from_row_slice(pairs, columns, all).map(f64::from);

@@ -163,12 +163,8 @@ fn portable<D: Backend, T: Tape<f32, D>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
     use crate::simd::ZERO;
-
-    fn numbers(count: usize, seed: f32) -> Vec<f32> {
-        (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()
-    }
 
     #[test]
     fn the_kernel_equals_the_definition_also_where_only_the_last_are_read() {

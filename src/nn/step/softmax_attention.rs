@@ -15,7 +15,7 @@ use multiversion::multiversion;
 use super::{Grads, NodeId, Step, Tensors, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::math::exp;
-use crate::simd::{LANES, Lane, ZERO, add_product, each, lanewise, plus_product};
+use crate::simd::{LANES, Lane, ZERO, add_product, dot_lanes, each, lanewise};
 
 /// The definition: the attention matrix (T, T) of one head, from its queries and keys, each (T, w).
 pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32> {
@@ -100,16 +100,6 @@ impl Heads {
     }
 }
 
-#[inline(always)]
-fn dot(a: &[Lane], b: &[Lane]) -> Lane {
-    let mut sum = ZERO;
-    for (a, b) in a.iter().zip(b) {
-        lanewise();
-        sum = plus_product(&sum, a, b);
-    }
-    sum
-}
-
 /// a += k · b, each lane by its own k.
 #[inline(always)]
 fn add_times_lane(a: &mut [Lane], k: &Lane, b: &[Lane]) {
@@ -122,7 +112,7 @@ fn weigh(query: &[Lane], keys: &[Lane], (heads, head): (Heads, usize), row: &mut
     let scale = heads.scale();
     let (mut most, mut sum) = ([f32::NEG_INFINITY; LANES], ZERO);
     for (s, score) in row.iter_mut().enumerate() {
-        let product = dot(query, &keys[heads.place(head, s)]);
+        let product = dot_lanes(query, &keys[heads.place(head, s)]);
         for l in 0..LANES {
             score[l] = scale * product[l];
             most[l] = most[l].max(score[l]);
@@ -178,7 +168,7 @@ fn backward(
             // ∂p_s = ∂out · v_s, and ∂score_s = p_s (∂p_s − Σ p ∂p).
             let mut mean = ZERO;
             for ((s, p), grad) in row.iter().enumerate().zip(&mut grads) {
-                *grad = dot(grad_answer, &values[heads.place(head, s)]);
+                *grad = dot_lanes(grad_answer, &values[heads.place(head, s)]);
                 add_product(&mut mean, p, grad);
                 add_times_lane(&mut grad_values[heads.place(head, s)], p, grad_answer);
             }

@@ -157,11 +157,10 @@ fn back_to_state(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn the_kernel_equals_the_definition() {
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
         let (dim, pairs) = (4, 3);
         let tokens = numbers((2 * pairs + 2) * dim, 0.1);
         let (decay, mix, pick) = (numbers(dim * dim, 0.2), numbers(9, 0.3), numbers(3, 0.4));

@@ -315,11 +315,10 @@ pub fn back_through_windows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn the_kernel_is_the_last_state_of_the_definition_at_the_query() {
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
         let dim = 4;
         // More windows than are taken at once, too.
         for (window, windows) in Window::ALL.into_iter().flat_map(|window| [1, 3, 35].map(|count| (window, count))) {

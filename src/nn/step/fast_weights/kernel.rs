@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 
 use super::{Decay, Erase, FastWeights, Vectors};
-use crate::simd::{Buffer, LANES, Lane, ZERO, each, lanewise, plus, plus_product, product, split_mut};
+use crate::simd::{Buffer, LANES, Lane, ZERO, dot_lanes, each, lanewise, plus, plus_product, product, split_mut};
 
 /// What is read of one block of sequences.
 type Given<'a> = FastWeights<Vectors<&'a [Lane]>>;
@@ -32,16 +32,6 @@ impl<'a> Given<'a> {
     fn erases_along_key(&self) -> bool {
         matches!(self.erase, Erase::AlongKey(_))
     }
-}
-
-#[inline(always)]
-fn dot(a: &[Lane], b: &[Lane]) -> Lane {
-    let mut sum = ZERO;
-    for (a, b) in a.iter().zip(b) {
-        lanewise();
-        sum = plus_product(&sum, a, b);
-    }
-    sum
 }
 
 /// to += factor · from.
@@ -82,10 +72,10 @@ pub fn forward(given: &Given<'_>, saved: &mut [Lane], out: &mut [Lane]) {
             }
         }
         for t in first..given.pairs.min(first + given.block) {
-            let key_g = dot(given.keys.row(t), g);
+            let key_g = dot_lanes(given.keys.row(t), g);
             add(out, &key_g, given.value(t));
             if let (Some(before), Some([e, b])) = (&mut before, given.erased()) {
-                let b_g = if given.erases_along_key() { key_g } else { dot(b.row(t), g) };
+                let b_g = if given.erases_along_key() { key_g } else { dot_lanes(b.row(t), g) };
                 add(before, &each(|l| -b_g[l]), e.row(t));
             }
         }
@@ -112,7 +102,7 @@ pub fn backward(
         let mut g = q;
         if let Some(momentum) = given.momentum {
             g = &saved_g[block * n..][..n];
-            let by_momentum = dot(grad_g, g);
+            let by_momentum = dot_lanes(grad_g, g);
             grad_momentum[first] = plus(&grad_momentum[first], &by_momentum);
             for grad_g in &mut *grad_g {
                 lanewise();
@@ -131,13 +121,13 @@ pub fn backward(
         }
         for t in first..given.pairs.min(first + given.block) {
             let key = given.keys.row(t);
-            let key_g = dot(key, g);
-            let mut by_key = dot(given.value(t), grad_out);
+            let key_g = dot_lanes(key, g);
+            let mut by_key = dot_lanes(given.value(t), grad_out);
             if given.values.is_some() {
                 add(&mut grad_values[t * m..][..m], &key_g, grad_out);
             }
             if let Some([e, b]) = given.erased() {
-                let (b_g, e_grad) = (dot(b.row(t), g), dot(e.row(t), grad));
+                let (b_g, e_grad) = (dot_lanes(b.row(t), g), dot_lanes(e.row(t), grad));
                 let (by_e, by_b) = (each(|l| -b_g[l]), each(|l| -e_grad[l]));
                 add(&mut grad_e[t * n..][..n], &by_e, grad);
                 if given.erases_along_key() {
