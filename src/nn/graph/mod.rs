@@ -7,10 +7,10 @@
 //! linear in its tokens may be run as one matrix (`linear.rs`).
 
 pub mod cpu;
+mod fast_weights;
 #[cfg(any(test, feature = "cuda"))]
 pub mod gpu;
 mod linear;
-mod memory;
 mod param;
 pub mod portable;
 mod selection;
@@ -19,7 +19,6 @@ mod spectrum;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{Erased, Kept, Memory};
 pub use param::Groups;
 pub use selection::Selection;
 pub use sequence::{ChannelScan, Sequence};

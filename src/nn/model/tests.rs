@@ -1,5 +1,4 @@
 //! Tests of every architecture: gradients, parameter counts, constructions, states.
-#![cfg(test)]
 
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
 

@@ -174,8 +174,8 @@ DEVICE void project_forward(Id id, const float *x, const float *weight, const fl
 // grad_x = grad_y Wᵀ, by the matrix Wᵀ (OUT, IN): where it lies by rows, neighbouring threads read neighbouring
 // numbers.
 template <int MODE, int T, int IN, int OUT, int ORDER>
-DEVICE void project_grad_x(Id id, const float *turned, const float *grad_y, float *grad_x) {
-    if (MODE != NONE) rows_times_matrix<MODE, T, OUT, IN, false, ORDER>(id, grad_y, turned, nullptr, grad_x);
+DEVICE void project_grad_x(Id id, const float *transposed, const float *grad_y, float *grad_x) {
+    if (MODE != NONE) rows_times_matrix<MODE, T, OUT, IN, false, ORDER>(id, grad_y, transposed, nullptr, grad_x);
 }
 
 // Tiles of a weight's gradient where `calls` of about the same size share the threads of a block.

@@ -91,7 +91,7 @@ impl Buffers {
             let again = analysis.wanted[id] && reads_inputs_again(node);
             for read in node.kernel.reads() {
                 let (at, _) = root(program, read);
-                // A curve that is cheap to follow again is not kept.
+                // An activation or a norm that is computed again is not kept.
                 let end = if again && !is_repeated(program, analysis, at) { back_end(id) } else { last(id) + 1 };
                 ends[at] = ends[at].max(end);
                 begins[read] = begins[read].max(id);
@@ -170,8 +170,8 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
     all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
 }
 
-/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections
-/// alone.
+/// Whether a result is computed again for the backward pass: an activation or a norm of many numbers, read by
+/// projections alone.
 pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let large = program.nodes[node].size.count() >= LARGE;
     let cheap = matches!(

@@ -2,7 +2,7 @@
 //! made of others.
 
 use crate::nn::graph::Discretization;
-use crate::nn::step::{Activation, Window};
+use crate::nn::step::{Activation, FastWeights, Window};
 
 /// A step, by its number.
 pub type NodeId = usize;
@@ -124,7 +124,7 @@ pub enum Kernel {
         rates: Option<NodeId>,
         rule: ScaleRule,
     },
-    FastWeights(FastWeightParts),
+    FastWeights(FastWeights<NodeId>),
     /// Keys, values and query of the mesa layer, and its log penalty.
     Mesa {
         parts: [NodeId; 3],
@@ -142,33 +142,6 @@ pub enum ScaleRule {
     Implicit,
     UnitLength,
     Normaliser,
-}
-
-/// What a memory of pairs is written with, and its query.
-#[derive(Clone, Copy, Debug)]
-pub struct FastWeightParts {
-    pub keys: NodeId,
-    /// Without them every value is 1.
-    pub values: Option<NodeId>,
-    pub query: NodeId,
-    /// − (S e) bᵀ: e.
-    pub erase: Option<NodeId>,
-    /// b, where it is not the key.
-    pub beside: Option<NodeId>,
-    pub decay: Option<NodeId>,
-    /// What is kept without `decay`.
-    pub constant: f32,
-    pub momentum: Option<NodeId>,
-    pub pairs: usize,
-    /// Pairs of a block.
-    pub block: usize,
-}
-
-impl FastWeightParts {
-    /// All sequences, in the order of the kernel's arguments.
-    pub fn all(&self) -> [Option<NodeId>; 7] {
-        [Some(self.keys), self.values, Some(self.query), self.erase, self.beside, self.decay, self.momentum]
-    }
 }
 
 impl Kernel {
@@ -197,7 +170,7 @@ impl Kernel {
             Self::SoftmaxAttend { parts, .. } => parts.to_vec(),
             Self::SelectiveScan { parts, .. } => parts.to_vec(),
             Self::ScaleVectors { x, rates, .. } => [*x].into_iter().chain(*rates).collect(),
-            Self::FastWeights(parts) => parts.all().into_iter().flatten().collect(),
+            Self::FastWeights(parts) => parts.sequences().into_iter().flatten().collect(),
             Self::Mesa { parts, .. } => parts.to_vec(),
         }
     }

@@ -74,7 +74,7 @@ pub struct Source {
     pub chunks: usize,
     /// Where each weight lies in the transposed matrices, counted from the end of the weights; their place begins at a
     /// multiple of 16 bytes.
-    pub turned: Vec<i32>,
+    pub transposed: Vec<i32>,
 }
 
 impl Source {
@@ -188,7 +188,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn turned(&self, weight: WeightId) -> Option<String> {
+    fn transpose(&self, weight: WeightId) -> Option<String> {
         match self.training.program.weights[weight].source {
             WeightSource::Parameter => {
                 Some(format!("orders.weights + {}", self.parameters.next_multiple_of(4) + self.offsets[weight]))
@@ -260,7 +260,7 @@ impl<'a> Writer<'a> {
         let shared = reduce + (2 * threads + 16).max(self.stage);
         let arena_global = self.layout.global * self.cut.lanes;
         let scratch = (arena_global + if self.sums_shared { 0 } else { sums }).next_multiple_of(4);
-        let turned = self.transposed();
+        let transposed = self.transposed();
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
         self.line(
             "DEVICE_ONCE void sample_block(const Orders &orders, int block, int first, int step, \
@@ -309,19 +309,19 @@ impl<'a> Writer<'a> {
             scratch,
             parameters: self.parameters,
             chunks,
-            turned,
+            transposed,
         }
     }
 
     fn transposed(&self) -> Vec<i32> {
-        let mut turned = Vec::new();
+        let mut places = Vec::new();
         let gap = self.parameters.next_multiple_of(4) - self.parameters;
         for weight in self.training.program.weights.iter() {
             let WeightSource::Parameter = weight.source else { continue };
-            let ((rows, columns), start) = (weight.shape, turned.len());
-            turned.extend((0..rows * columns).map(|i| (gap + start + i % columns * rows + i / columns) as i32));
+            let ((rows, columns), start) = (weight.shape, places.len());
+            places.extend((0..rows * columns).map(|i| (gap + start + i % columns * rows + i / columns) as i32));
         }
-        turned
+        places
     }
 
     fn constants(&mut self, shared: usize, reduce: usize) {

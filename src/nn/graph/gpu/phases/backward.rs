@@ -4,7 +4,7 @@ use super::super::program::{Kernel, NodeId, Size};
 use super::composite::{
     linear_attend_backward, recurrent_backward, selective_scan_backward, window_layer_backward, window_scan_backward,
 };
-use super::{Beside, Phase, Places, calls, curve, fast_weights, further, project_grad_x, project_grads, scale};
+use super::{Beside, Phase, Places, activation, calls, fast_weights, further, project_grad_x, project_grads, scale};
 
 /// From the gradient by the result to those by inputs and weights.
 pub fn backward(p: &Places<'_>) -> Vec<Phase> {
@@ -38,7 +38,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         }
         Kernel::Apply(f, x) => {
             let (mode, to) = by(*x);
-            vec![calls([format!("apply_backward<{mode}, {}, {count}>(id, {}, {grad}, {to})", curve(*f), v(*x))])]
+            vec![calls([format!("apply_backward<{mode}, {}, {count}>(id, {}, {grad}, {to})", activation(*f), v(*x))])]
         }
         Kernel::PlusRow(x, row) => {
             let (mode, to) = by(*x);
@@ -175,7 +175,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::FastWeights(parts) => {
             let (sizes, given) = fast_weights(p, parts);
             let none = || ("NONE", "nullptr".to_owned());
-            let all = parts.all().map(|part| part.map_or_else(none, by));
+            let all = parts.sequences().map(|part| part.map_or_else(none, by));
             let (modes, to): (Vec<&str>, Vec<String>) = all.into_iter().unzip();
             let (modes, to, tokens) = (modes.join(", "), to.join(", "), p.size(parts.keys).length);
             vec![calls([format!(

@@ -1,7 +1,7 @@
 //! The phases of each step from its inputs to its result.
 
 use super::super::program::{CellKind, Kernel, Size, WeightId};
-use super::{Beside, Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale};
+use super::{Beside, Phase, Places, activation, calls, cell, fast_weights, further, past, project, scale};
 use crate::nn::step::Window;
 
 /// From the inputs to the result.
@@ -17,7 +17,9 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
         }
         Kernel::Plus([x, y]) => vec![calls([format!("plus_forward<{count}>(id, {}, {}, {own})", v(*x), v(*y))])],
         Kernel::Times([x, y]) => vec![calls([format!("times_forward<{count}>(id, {}, {}, {own})", v(*x), v(*y))])],
-        Kernel::Apply(f, x) => vec![calls([format!("apply_forward<{}, {count}>(id, {}, {own})", curve(*f), v(*x))])],
+        Kernel::Apply(f, x) => {
+            vec![calls([format!("apply_forward<{}, {count}>(id, {}, {own})", activation(*f), v(*x))])]
+        }
         Kernel::PlusRow(x, row) => {
             vec![calls([format!("plus_row_forward<{count}, {width}>(id, {}, {}, {own})", v(*x), w(*row))])]
         }

@@ -48,7 +48,7 @@ impl Writer<'_> {
     /// Where a projection's matrix lies, if that is at a multiple of 16 bytes.
     fn matrix(&self, node: NodeId, transposed: bool) -> Option<String> {
         let Kernel::Project { weight, .. } = self.training.program.nodes[node].kernel else { return None };
-        let place = if transposed { self.turned(weight)? } else { self.weight(weight) };
+        let place = if transposed { self.transpose(weight)? } else { self.weight(weight) };
         self.offsets[weight].is_multiple_of(4).then_some(place)
     }
 }
