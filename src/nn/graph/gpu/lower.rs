@@ -22,7 +22,7 @@ pub fn lower(
     parameter: impl Fn(&Matrix<Cpu>) -> usize,
 ) -> Result<Program> {
     let tokens = graph.nodes.first().map_or(Size { length: 0, width: 0 }, |node| node.size);
-    let mut program = Program::new(tokens.length, tokens.width);
+    let mut program = Program::new(tokens);
     shapes.iter().for_each(|shape| {
         program.parameter(*shape);
     });
@@ -83,7 +83,7 @@ impl Lowering {
     }
 
     fn push(&mut self, kernel: Kernel, size: Size) -> NodeId {
-        self.program.push(kernel, size.length, size.width)
+        self.program.push(kernel, size)
     }
 
     /// A copy of numbers of x, one after the other.

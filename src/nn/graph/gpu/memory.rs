@@ -17,7 +17,7 @@ pub enum Space {
 }
 
 /// A buffer's place, in numbers of each sequence.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub space: Space,
     pub at: usize,

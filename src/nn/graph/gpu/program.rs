@@ -1,7 +1,7 @@
 //! What a network does, as the GPU's kernels know it: steps on sequences of known sizes, and weights, some of which are
 //! made of others.
 
-use crate::nn::graph::Discretization;
+use crate::nn::graph::{Discretization, Size};
 use crate::nn::step::{Activation, FastWeights, Window};
 
 /// A step, by its number.
@@ -209,19 +209,6 @@ impl Kernel {
     }
 }
 
-/// Tokens of a sequence, and numbers of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    pub length: usize,
-    pub width: usize,
-}
-
-impl Size {
-    pub fn count(self) -> usize {
-        self.length * self.width
-    }
-}
-
 #[derive(Clone, Debug)]
 pub struct Node {
     pub kernel: Kernel,
@@ -293,14 +280,14 @@ pub struct Program {
 
 impl Program {
     /// A program that is given tokens of this size.
-    pub fn new(length: usize, width: usize) -> Self {
-        let tokens = Node { kernel: Kernel::Tokens, size: Size { length, width } };
+    pub fn new(size: Size) -> Self {
+        let tokens = Node { kernel: Kernel::Tokens, size };
         Self { nodes: vec![tokens], weights: Vec::new() }
     }
 
     /// Adds a step that makes a sequence of this size.
-    pub fn push(&mut self, kernel: Kernel, length: usize, width: usize) -> NodeId {
-        self.nodes.push(Node { kernel, size: Size { length, width } });
+    pub fn push(&mut self, kernel: Kernel, size: Size) -> NodeId {
+        self.nodes.push(Node { kernel, size });
         self.nodes.len() - 1
     }
 

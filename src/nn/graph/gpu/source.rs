@@ -12,6 +12,7 @@ use super::memory::{Layout as MemoryLayout, Place, Space, lay_out};
 use super::phases::Phase;
 use super::program::{NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
+use crate::task::Objective;
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 12_288;
@@ -22,13 +23,6 @@ const CACHED: usize = 6000;
 
 /// Phases whose code a multiprocessor holds with loops unrolled; longer kernels have shorter code.
 const SHORT: usize = 32;
-
-/// What answers are trained by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    SquaredError,
-    CrossEntropy,
-}
 
 /// How a kernel is cut: all of it are constants of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +45,7 @@ pub struct Training {
     pub program: Program,
     pub sampling: Sampling,
     pub outputs: usize,
-    pub loss: Loss,
+    pub objective: Objective,
     pub adam: bool,
     pub clips: bool,
     /// Whether the gradient of the last step can be read, where it is not clipped.
@@ -116,6 +110,8 @@ struct Writer<'a> {
     text: String,
     /// The last phase, to which calls may be added.
     pending: Vec<String>,
+    /// Whether that phase reads matrices that were copied to shared memory, or copies some.
+    reads_copies: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -160,6 +156,7 @@ impl<'a> Writer<'a> {
             stage,
             text: String::new(),
             pending: Vec::new(),
+            reads_copies: false,
         }
     }
 
@@ -197,6 +194,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Whether a weight, and its transpose, begin at a multiple of 16 bytes: parameters do, and every fourth number.
+    fn is_aligned(&self, weight: WeightId) -> bool {
+        match self.training.program.weights[weight].source {
+            WeightSource::Parameter => self.offsets[weight].is_multiple_of(4),
+            WeightSource::Derived(_) => false,
+        }
+    }
+
     fn grad_weight(&self, weight: WeightId) -> String {
         match self.training.program.weights[weight].source {
             WeightSource::Parameter => format!("sums + {}", self.offsets[weight]),
@@ -220,6 +225,7 @@ impl<'a> Writer<'a> {
     }
 
     fn phase(&mut self, calls: &[String]) {
+        self.reads_copies = false;
         let before = std::mem::replace(&mut self.pending, calls.to_vec());
         if !before.is_empty() {
             let after = std::mem::take(&mut self.pending);

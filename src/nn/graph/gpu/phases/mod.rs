@@ -12,8 +12,8 @@ pub use backward::backward;
 pub use derived::{derive, derive_backward};
 pub use forward::forward;
 
-use super::program::{CellKind, Kernel, Node, NodeId, Program, ScaleRule, Size, WeightId};
-use crate::nn::graph::Discretization;
+use super::program::{CellKind, Kernel, Node, NodeId, Program, ScaleRule, WeightId};
+use crate::nn::graph::{Discretization, Size};
 use crate::nn::step::{Activation, Decay, FastWeights, Window};
 
 /// What a block does before it waits.
@@ -63,6 +63,8 @@ pub struct Places<'a> {
     /// The result of a step.
     pub value: &'a dyn Fn(NodeId) -> String,
     pub weight: &'a dyn Fn(WeightId) -> String,
+    /// Whether a weight, and its transpose, begin at a multiple of 16 bytes.
+    pub is_aligned: &'a dyn Fn(WeightId) -> bool,
     /// A weight that is there transposed as well.
     pub transpose: &'a dyn Fn(WeightId) -> Option<String>,
     /// This step's result, what it keeps, and its scratch.
@@ -73,6 +75,8 @@ pub struct Places<'a> {
     pub grad: String,
     /// Where the gradient by a step's result goes, and how.
     pub grad_of: &'a dyn Fn(NodeId) -> (GradMode, String),
+    /// Whether that is where the result lies that the backward pass reads.
+    pub grad_replaces: &'a dyn Fn(NodeId) -> bool,
     pub grad_weight: &'a dyn Fn(WeightId) -> String,
     /// How this step's products share the threads of a phase.
     pub beside: Beside,
@@ -197,13 +201,13 @@ pub fn node_memory(program: &Program, node: &Node, grads_input: bool, workers: u
             NodeMemory { kept: matrices, scratch: matrices }
         }
         Kernel::DiagonalScan { x, .. } => {
-            let kept = if own.length == 1 { 2 * own.width } else { size(x).count() };
+            let kept = if own.length == 1 { 2 * own.width } else { size(x).numbers() };
             NodeMemory { kept, scratch: 2 * own.width }
         }
         Kernel::SelectiveScan { parts, heads, .. } => {
             let [x, write] = [parts[1], parts[2]].map(|part| size(&part));
-            let states = x.count() * write.width;
-            let scratch = if *heads > 0 { x.width + x.count() } else { x.width * write.width };
+            let states = x.numbers() * write.width;
+            let scratch = if *heads > 0 { x.width + x.numbers() } else { x.width * write.width };
             NodeMemory { kept: states, scratch }
         }
         Kernel::WindowScan { x, window, .. } => {
@@ -295,10 +299,9 @@ fn window_parts(d: usize, workers: usize) -> usize {
     d.div_ceil(d.min(16).min((d * d).div_ceil(workers)))
 }
 
-/// How a matrix lies that is read by rows: parameters begin at addresses of 16 bytes, and so does every fourth number.
-fn row_order(place: &str) -> &'static str {
-    let offset = place.strip_prefix("orders.weights + ").and_then(|offset| offset.parse::<usize>().ok());
-    if offset.is_some_and(|offset| offset % 4 == 0) { "ALIGNED_ROWS" } else { "ROWS" }
+/// How a matrix lies that is read by rows.
+fn row_order(p: &Places<'_>, weight: WeightId) -> &'static str {
+    if (p.is_aligned)(weight) { "ALIGNED_ROWS" } else { "ROWS" }
 }
 
 fn project(
@@ -310,10 +313,10 @@ fn project(
 ) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
-    let (x, weight) = ((p.value)(x), (p.weight)(weight));
+    let x = (p.value)(x);
     let (order, weight) = match &beside.copy {
         Some(copy) => ("COPIED_ROWS", copy.clone()),
-        None => (row_order(&weight), weight),
+        None => (row_order(p, weight), (p.weight)(weight)),
     };
     let id = &beside.id;
     format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>({id}, {x}, {weight}, {bias}, {to})")
@@ -329,7 +332,7 @@ fn project_grad_x(
     let (inputs, outputs) = p.program.weights[weight].shape;
     let (order, place) = match (&p.beside.copy, (p.transpose)(weight)) {
         (Some(copy), _) => ("COPIED_ROWS", copy.clone()),
-        (None, Some(transpose)) => (row_order(&transpose), transpose),
+        (None, Some(transpose)) => (row_order(p, weight), transpose),
         (None, None) => ("COLUMNS_FIRST", (p.weight)(weight)),
     };
     let mode = mode.name();
