@@ -64,7 +64,7 @@ impl Architecture for TitansSpec {
         fast_weights::linear_blocks()
     }
 
-    /// Besides S a step keeps M, scales it and adds it to S; all at once g is, beside q (see [`FastWeights`]).
+    /// Besides S a step keeps M, scales it and adds it to S; all at once it does so with g besides q ([`FastWeights`]).
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
         let costs = fast_weights::costs(shape, tokens, GATES);
         let more = |cost: Cost, numbers: usize| {

@@ -34,7 +34,7 @@ DEVICE void linear_answers(Id id, const float *asking, const float *sums, const 
     }
 }
 
-// ∂e_t = Σ_m ∂score[m, t] (e_m A) + score[m, t] ∂sum_m for t < K; where e_t queries, also ∂y_t and ∂(e_t A) Aᵀ.
+// ∂e_t = Σ_m ∂score[m, t] (e_m A) + score[m, t] ∂sum_m for t < K; where e_t is a query, also ∂y_t and ∂(e_t A) Aᵀ.
 template <int MODE, int M, int T, int K, int W>
 DEVICE void linear_grad_e(Id id, const float *ask, const float *kept, const float *scratch, const float *grad_y,
                           float *grad_e) {

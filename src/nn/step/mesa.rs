@@ -3,7 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `keys` k, `values` v | the pairs, of which the first N are read | (B, ≥ N, n), (B, ≥ N, m) |
-//! | `query` q | what is read | (B, 1, n) |
+//! | `query` q | what (H + Λ)⁻¹ is multiplied by | (B, 1, n) |
 //! | `log_penalty` l | Λ = diag(λ), λ = exp(l) + 10⁻⁶ | (1, n) |
 //! | H = Σ k kᵀ, G = Σ v kᵀ | never made: H p = Σ k (k · p) | |
 //! | z, r, p | the solution, its residual q − (H + Λ) z, the direction; z = 0, r = p = q at first | (n) |

@@ -1,6 +1,6 @@
 // A recurrent layer of U units: a cell reads one token after the other. Each gate reads x_t W + c + h_{t−1} U, or what
 // the cell reads in place of h. kept: the gates (GATES, T, U), which the backward pass turns into the gradients by what
-// they were candidate of; then h_t (T, U); then, of a GRU r ⊙ h_{t−1}, of an LSTM c_t (T, U). scratch: what goes back to the
+// they were made of; then h_t (T, U); then, of a GRU r ⊙ h_{t−1}, of an LSTM c_t (T, U). scratch: what goes back to the
 // token before (U).
 
 enum Cell { RNN, GRU, LSTM };
@@ -66,7 +66,7 @@ DEVICE void recurrent_candidate(Id id, Recurrent weights, float *kept, int t) {
 }
 
 // From ∂h_t, which the gates of token t + 1 and the answers make, to the gradients by what the gates of token t were
-// candidate of.
+// made of.
 template <int CELL, int M, int T, int U>
 DEVICE void recurrent_backward(Id id, Recurrent weights, float *kept, const float *grad_y, float *scratch, int t) {
     constexpr int GATES = gates_of(CELL);
