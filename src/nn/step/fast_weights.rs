@@ -290,7 +290,7 @@ impl Step for FastWeights {
 
     /// In blocks of several tokens what is taken away follows from the state before the block: such a form is not here.
     fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
-        (self.block == 1).then(|| Box::new(MemoryState::new(self.clone())) as Box<dyn TokenReader>)
+        (self.block == 1).then(|| Box::new(MemoryState::new(*self)) as Box<dyn TokenReader>)
     }
 }
 

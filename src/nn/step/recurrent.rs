@@ -204,7 +204,7 @@ impl<C: Cell> Step for Recurrent<C> {
 
     fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
         let sizes = RecurrentSizes { length: 1, ..self.sizes };
-        let memory = vec![ZERO; Memory::lanes::<C>(sizes).iter().sum()];
+        let memory = vec![ZERO; SavedLanes::lanes::<C>(sizes).iter().sum()];
         Some(Box::new(CellReader { layer: Self { sizes, ..self.clone() }, memory }))
     }
 }
@@ -272,7 +272,7 @@ struct CellReader<C> {
 impl<C: Cell> TokenReader for CellReader<C> {
     fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
         let (params, units) = (self.layer.params(&given), self.layer.sizes.units);
-        let mut memory = Memory::of::<C>(&mut self.memory, self.layer.sizes);
+        let mut memory = SavedLanes::of::<C>(&mut self.memory, self.layer.sizes);
         memory.h.copy_within(units.., 0);
         if C::HAS_C {
             memory.c.copy_within(units.., 0);

@@ -6,12 +6,12 @@ use super::{Decay, Erase, FastWeights, Vectors};
 use crate::simd::{Buffer, LANES, Lane, ZERO, dot_lanes, each, lanewise, plus, plus_product, product, split_mut};
 
 /// What is read of one block of sequences.
-type Given<'a> = FastWeights<Vectors<&'a [Lane]>>;
+pub type Given<'a> = FastWeights<Vectors<&'a [Lane]>>;
 
 impl<'a> Given<'a> {
     /// How much of column `i` is kept where the block of token `t` begins.
     #[inline(always)]
-    fn kept(&self, t: usize, i: usize) -> Lane {
+    pub(super) fn kept(&self, t: usize, i: usize) -> Lane {
         match self.decay {
             Decay::Constant(kept) => [kept; LANES],
             Decay::Sequence(Vectors { of, width: 1 }) => of[t],
@@ -20,7 +20,7 @@ impl<'a> Given<'a> {
     }
 
     #[inline(always)]
-    fn value(&self, t: usize) -> &'a [Lane] {
+    pub(super) fn value(&self, t: usize) -> &'a [Lane] {
         match self.values {
             Some(values) => values.row(t),
             None => &[[1.0; LANES]],
