@@ -137,6 +137,19 @@ const SCREENS: &[Mode] = &[
 ];
 /// The same without the sweep, the last of them, which has rows of its own for these keys.
 const ANYWHERE: &[Mode] = SCREENS.split_at(SCREENS.len() - 1).0;
+/// Whose footer is seen.
+const FOOTERS: &[Mode] = &[
+    Mode::Lessons,
+    Mode::Gallery,
+    Mode::Sessions,
+    Mode::Lab,
+    Mode::Choice,
+    Mode::Lesson,
+    Mode::Reveal,
+    Mode::Values,
+    Mode::Editor,
+    Mode::Sweep,
+];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None, hint_in: &[] }
@@ -288,6 +301,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(GALLERY, &[Char('i')], Action::Explain, "the words of the screens"),
     bind(HELP, &[Code(Tab), Code(Right), Char('l')], Action::NextHelpPage { back: false }, "next page"),
     bind(HELP, &[Code(BackTab), Code(Left), Char('h')], Action::NextHelpPage { back: true }, "previous page"),
+    bind(FOOTERS, &[Char('B')], Action::ToggleLink, "bytes a second to the terminal, and its link"),
     bind(SCREENS, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
     bind(SCREENS, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),
