@@ -3,6 +3,7 @@
 //! Decides when to measure, and what to do when a run diverges or its device fails. Files, threads and the screen are
 //! not used here.
 
+mod early_steps;
 mod guarded_run;
 mod measures;
 mod recovery;
@@ -278,7 +279,13 @@ impl Experiment {
             return Ok(Advance { reports, solved: None, measurement: None, diverged });
         }
         reports.iter().for_each(|report| self.history.record_step(report));
-        let measurement = if self.measures_now() { Some(self.measure(Scope::Subset)?) } else { None };
+        let measurement = match self.measures_now() {
+            true => {
+                self.begin_early(most.saturating_sub(reports.len() as u64))?;
+                Some(self.measure(Scope::Subset)?)
+            }
+            false => None,
+        };
         let diverged = if self.keeps_now() { self.keep(reports.last())? } else { None };
         Ok(Advance { reports, solved: self.solved(), measurement, diverged })
     }

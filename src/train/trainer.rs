@@ -60,6 +60,11 @@ pub trait Run {
     /// Queues one training step on the batch of a key, with a learning rate; or does a part of a long one, and has to
     /// be called again. The first step has `key.step` 0.
     fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress>;
+    /// Begins steps that are likely to be asked for next, the first on the batch of this key, where the device trains
+    /// while the processor measures. Nothing that can be read changes until they are asked for.
+    fn begin_early(&mut self, _key: StreamKey, _lrs: &[f64]) -> Result<()> {
+        Ok(())
+    }
     /// Waits for all queued steps and returns them in their order. A loss that is not finite is reported, not an error.
     fn reports(&mut self) -> Result<Vec<StepReport>>;
     /// Steps that may be queued before [`reports`](Self::reports) is called.

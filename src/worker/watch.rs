@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
@@ -17,6 +17,12 @@ use crate::train::{DeviceChoice, Experiment, RunState, SnapshotParts};
 
 /// Time between two looks at the file.
 const POLL: Duration = Duration::from_millis(500);
+
+/// Reading and showing the file takes one part in this many of the time, so that thirty watchers on one machine leave
+/// it to training.
+const READ_SHARE: u32 = 500;
+/// However long reading takes, the file is read again after this time.
+const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// Shows the session in a file, or the one that was saved last in a folder, until the sender of orders is dropped.
 ///
@@ -68,6 +74,8 @@ struct Watcher<'a> {
     device: DeviceChoice,
     file: PathBuf,
     modified: SystemTime,
+    /// The file is not read again before this.
+    next_read: Instant,
     experiment: Experiment,
     steps_per_second: f64,
     /// What snapshots hold beside states and answers.
@@ -84,29 +92,33 @@ struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     fn open(path: &Path, device: DeviceChoice, post: &'a dyn Fn(Update), cancelled: &'a AtomicBool) -> Result<Self> {
         let file = latest(path)?;
-        let modified = modified(&file);
+        let (modified, next_read) = (modified(&file), Instant::now());
         let session = session::load(&file)?;
         let steps_per_second = rate(&session);
         let experiment = resume(session, device, cancelled)?;
         let path = path.to_owned();
         let (parts, posted, error) = (SnapshotParts::default(), None, None);
-        let mut watcher =
-            Self { path, device, file, modified, experiment, steps_per_second, parts, posted, error, post, cancelled };
+        let mut watcher = Self {
+            path,
+            device,
+            file,
+            modified,
+            next_read,
+            experiment,
+            steps_per_second,
+            parts,
+            posted,
+            error,
+            post,
+            cancelled,
+        };
         watcher.show()?;
         Ok(watcher)
     }
 
-    /// Reads the file again if it has changed, and says how old it is.
+    /// Reads the file again if it has changed and that is due, and says how old it is.
     fn poll(&mut self) {
-        let result = latest(&self.path).and_then(|file| {
-            let modified = modified(&file);
-            if file == self.file && modified == self.modified {
-                return Ok(());
-            }
-            let session = session::load(&file)?;
-            (self.file, self.modified) = (file, modified);
-            self.read(session)
-        });
+        let result = if Instant::now() < self.next_read { Ok(()) } else { self.read_changes() };
         match result {
             Ok(()) => self.error = None,
             Err(error) => self.fail(format!("{error:#}")),
@@ -116,6 +128,19 @@ impl<'a> Watcher<'a> {
             self.posted = Some(status.clone());
             (self.post)(Update { status: Some(status), ..Update::default() });
         }
+    }
+
+    fn read_changes(&mut self) -> Result<()> {
+        let (file, began) = (latest(&self.path)?, Instant::now());
+        let modified = modified(&file);
+        if file == self.file && modified == self.modified {
+            return Ok(());
+        }
+        let session = session::load(&file)?;
+        (self.file, self.modified) = (file, modified);
+        let result = self.read(session);
+        self.next_read = Instant::now() + READ_AGAIN.min(READ_SHARE * began.elapsed());
+        result
     }
 
     /// Says once what went wrong.
@@ -167,7 +192,7 @@ impl<'a> Watcher<'a> {
     fn status(&self) -> Status {
         let age = SystemTime::now().duration_since(self.modified).map_or(0, |age| age.as_secs());
         Status {
-            phase: Phase::Watched { age, writer: FileLock::holder(&self.file) },
+            phase: Phase::Watched { age: rounded(age), writer: FileLock::holder(&self.file) },
             step: self.experiment.step(),
             steps: self.experiment.preset.train.steps,
             steps_per_second: self.steps_per_second,
@@ -198,6 +223,11 @@ impl<'a> Watcher<'a> {
 /// Computes the references, which takes a while; stops that when it is cancelled.
 fn resume(session: Session, device: DeviceChoice, cancelled: &AtomicBool) -> Result<Experiment> {
     session.resume_watched(device, &|_| !cancelled.load(Ordering::Relaxed))
+}
+
+/// Seconds without what need not be said: each new age is a new frame.
+fn rounded(age: u64) -> u64 {
+    age - age % if age < 60 { 5 } else { 60 }
 }
 
 /// Steps per second of training; 0 if the session does not hold its time.

@@ -279,8 +279,13 @@ impl<D: Device> Net<D> for LinearAttention<D> {
 /// a (rows, n) times b (n, columns), all row-major.
 fn product(a: &[f32], b: &[f32], n: usize) -> Vec<f32> {
     let columns = b.len() / n;
-    let entry = |row: &[f32], j: usize| row.iter().enumerate().map(|(i, a)| a * b[i * columns + j]).sum();
-    a.chunks(n).flat_map(|row| (0..columns).map(move |j| entry(row, j))).collect()
+    let mut result = vec![0.0; a.len() / n * columns];
+    for (row, sums) in a.chunks(n).zip(result.chunks_mut(columns)) {
+        for (a, b) in row.iter().zip(b.chunks(columns)) {
+            sums.iter_mut().zip(b).for_each(|(sum, b)| *sum += a * b);
+        }
+    }
+    result
 }
 
 /// The definition of the memory: Σ_{j≤t} (e_j Wk)ᵀ (e_j Wv) after each token, for one sequence; only the first

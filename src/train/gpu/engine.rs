@@ -19,6 +19,8 @@ pub struct Engine {
     kernel: KernelFunction,
     blocks: usize,
     at_once: usize,
+    /// The number of steps that were ordered last.
+    ordered: usize,
     /// Every weight, then the same with each matrix transposed.
     weights: Memory,
     first: Memory,
@@ -65,6 +67,7 @@ impl Engine {
             kernel,
             blocks,
             at_once: sizes.at_once,
+            ordered: 0,
             weights: Memory::new(source.weights())?,
             first: Memory::new(sizes.parameters)?,
             second: Memory::new(sizes.parameters)?,
@@ -149,19 +152,21 @@ impl WholeStepEngine for Engine {
         Ok(())
     }
 
-    fn train(&mut self, key: StreamKey, rates: &[StepRates]) -> Result<Vec<f32>> {
+    fn order(&mut self, key: StreamKey, rates: &[StepRates]) -> Result<()> {
         self.gpu.make_current()?;
-        let mut losses = Vec::with_capacity(rates.len());
-        for rates in rates.chunks(self.at_once) {
-            let key = StreamKey { step: key.step + losses.len() as u64, ..key };
-            self.sample(key, rates.len())?;
-            let numbers: Vec<Rate> = rates.iter().map(|now| Rate { rate: now.rate, unbiased: now.unbiased }).collect();
-            self.rates.write(&numbers)?;
-            self.barrier.zero()?;
-            self.kernel.launch(self.blocks, self.orders(key, rates.len()))?;
-            losses.extend(self.losses.read(rates.len())?);
-        }
-        Ok(losses)
+        ensure!(rates.len() <= self.at_once, "{} steps at once, not {}", self.at_once, rates.len());
+        self.sample(key, rates.len())?;
+        let numbers: Vec<Rate> = rates.iter().map(|now| Rate { rate: now.rate, unbiased: now.unbiased }).collect();
+        self.rates.write(&numbers)?;
+        self.barrier.zero()?;
+        self.kernel.launch(self.blocks, self.orders(key, rates.len()))?;
+        self.ordered = rates.len();
+        Ok(())
+    }
+
+    fn losses(&mut self) -> Result<Vec<f32>> {
+        self.gpu.make_current()?;
+        self.losses.read(self.ordered)
     }
 
     fn read(&self) -> Result<Parameters> {

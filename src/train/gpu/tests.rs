@@ -3,6 +3,7 @@
 mod host;
 mod imitation;
 mod memory;
+mod whole_steps;
 
 use std::sync::Arc;
 
@@ -183,95 +184,6 @@ fn every_preset_trains_on_the_host_as_on_the_cpu() {
         eprintln!("{line}");
     }
     assert_eq!(failed, 0);
-}
-
-/// A GPU's engine on the host.
-struct HostEngine {
-    compiled: Compiled,
-    preset: Preset,
-    state: State,
-}
-
-impl WholeStepEngine for HostEngine {
-    fn load(&mut self, parameters: &Parameters) -> Result<()> {
-        let Parameters { weights, first, second } = parameters.clone();
-        self.state = State { first, second, ..State::new(weights) };
-        Ok(())
-    }
-
-    fn train(&mut self, key: StreamKey, rates: &[StepRates]) -> Result<Vec<f32>> {
-        let samples = matches!(Sampling::of(&self.preset.task, self.preset.layout), Sampling::Own(_));
-        let mut losses = Vec::new();
-        for (step, rates) in (key.step..).zip(rates) {
-            let rate = [Rate { rate: rates.rate, unbiased: rates.unbiased }];
-            let (tokens, targets) = if samples { Default::default() } else { rows(&self.preset, step) };
-            let orders = Orders { seed: [key.seed as u32, (key.seed >> 32) as u32], ..orders(&self.preset, step) };
-            self.compiled.train(&mut self.state, orders, (&rate, (&tokens, &targets)), 2, false);
-            losses.push(self.state.losses[0]);
-        }
-        Ok(losses)
-    }
-
-    fn read(&self) -> Result<Parameters> {
-        let State { weights, first, second, .. } = &self.state;
-        Ok(Parameters { weights: weights.clone(), first: first.clone(), second: second.clone() })
-    }
-
-    fn steps_at_once(&self) -> usize {
-        7
-    }
-}
-
-/// A run trained by whole steps does everything that a run does.
-#[test]
-fn a_run_by_whole_steps_reports_measures_saves_and_goes_on_as_one_by_single_steps() {
-    let Some(compiler) = compiler() else {
-        eprintln!("SKIPPED: no C++ compiler is found by CXX or in PATH");
-        return;
-    };
-    for name in ["gd-ssm", "gd-ssm-sine"] {
-        let (_, mut preset) = preset::find(name).unwrap();
-        (preset.train.batch, preset.train.seed) = (21, 5);
-        let by_engine = || {
-            let cut = Cut { lanes: 8, workers: 8, shared: 200_000, columns: 8, resident: 1 };
-            let compiled = Compiled::new(&compiler, write(&training(&preset).expect("a program"), cut));
-            let engine = HostEngine { compiled, preset: preset.clone(), state: State::new(Vec::new()) };
-            WholeSteps::new(Box::new(engine), Box::new(on_cpu(&preset)), &Arc::new(preset.clone()))
-        };
-        let script = |run: &mut dyn Run| {
-            let mut losses = Vec::new();
-            let mut report = |run: &mut dyn Run| {
-                losses.extend(run.reports().unwrap().into_iter().map(|report| (report.step, report.loss)));
-            };
-            run.initialise(5).unwrap();
-            steps(run, &preset, 0..20);
-            report(run);
-            let tasks = preset.task.sample(30, 1, Stream::HeldOut, 0);
-            let measured = run.predict(&tasks).unwrap();
-            steps(run, &preset, 20..25);
-            let parameters = run.parameters().unwrap();
-            let saved = Checkpoint { seed: 5, step: 25, lr_factor: 1.0, damping: None, parameters };
-            steps(run, &preset, 25..30);
-            report(run);
-            run.restore(&saved).unwrap();
-            let key = StreamKey { seed: 5, stream: Stream::Train, step: 25 };
-            let next = run.batch_loss(key).unwrap();
-            steps(run, &preset, 25..30);
-            report(run);
-            let weights = flat(&run.parameters().unwrap(), |parameter| &parameter.values);
-            (losses, measured, next, weights)
-        };
-        let (found, measured, next, weights) = script(&mut by_engine());
-        let (expected, expected_measured, expected_next, expected_weights) = script(&mut on_cpu(&preset));
-        assert_eq!(found.len(), 35);
-        for (found, expected) in found.iter().zip(&expected) {
-            assert_eq!(found.0, expected.0);
-            assert!((found.1 / expected.1 - 1.0).abs() < 1e-3, "{name}: {found:?} {expected:?}");
-        }
-        assert!(apart(&measured, &expected_measured) < 1e-3);
-        assert!((next / expected_next - 1.0).abs() < 1e-3);
-        assert!(apart(&weights, &expected_weights) < 1e-4);
-    }
 }
 
 const H200: GpuSize = GpuSize { multiprocessors: 132, shared_block: 232_448, shared_multiprocessor: 233_472 };

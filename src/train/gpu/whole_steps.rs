@@ -23,7 +23,7 @@ pub struct Parameters {
 }
 
 /// A step's numbers for the optimiser.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepRates {
     /// The learning rate α.
     pub lr: f64,
@@ -40,11 +40,14 @@ pub struct StepRates {
 pub trait WholeStepEngine {
     /// Takes these weights and moments.
     fn load(&mut self, parameters: &Parameters) -> Result<()>;
-    /// Does so many steps, the first on the batch of this key; returns the loss of each.
-    fn train(&mut self, key: StreamKey, rates: &[StepRates]) -> Result<Vec<f32>>;
-    /// The present weights and moments.
+    /// Orders so many steps, at most [`Self::steps_at_once`], the first on the batch of this key, and returns: the
+    /// device does them while the processor does something else.
+    fn order(&mut self, key: StreamKey, rates: &[StepRates]) -> Result<()>;
+    /// Waits for the steps that were ordered last; returns the loss of each.
+    fn losses(&mut self) -> Result<Vec<f32>>;
+    /// The present weights and moments, after all steps that were ordered.
     fn read(&self) -> Result<Parameters>;
-    /// Steps that are done in one launch, at most.
+    /// Steps that one order may have.
     fn steps_at_once(&self) -> usize;
 }
 
@@ -59,22 +62,34 @@ struct State {
     engine: Box<dyn WholeStepEngine>,
     /// The network, for everything but training.
     network: Box<dyn Run>,
-    /// The batch of the first step that is queued.
-    key: Option<StreamKey>,
-    queued: Vec<StepRates>,
+    queued: Option<Steps>,
     done: Vec<StepReport>,
-    /// Whether the engine has the network's weights.
-    is_loaded: bool,
-    /// Whether the engine has trained since the network had its weights.
-    is_ahead: bool,
+    engine_has: EngineHas,
+}
+
+/// The engine's weights, compared with the network's.
+enum EngineHas {
+    /// Others, or none.
+    Nothing,
+    SameWeights,
+    /// Those after steps that were queued.
+    NewerWeights,
+    /// Those after steps that were not asked for yet: it does them while the network is measured.
+    EarlySteps(Steps),
+}
+
+/// Steps that follow each other.
+struct Steps {
+    /// The batch of the first one.
+    key: StreamKey,
+    rates: Vec<StepRates>,
 }
 
 impl WholeSteps {
     /// A run of the same weights as `network`.
     pub fn new(engine: Box<dyn WholeStepEngine>, network: Box<dyn Run>, preset: &Arc<Preset>) -> Self {
         let queue_limit = engine.steps_at_once() as u64;
-        let (queued, done) = Default::default();
-        let state = State { engine, network, key: None, queued, done, is_loaded: false, is_ahead: false };
+        let state = State { engine, network, queued: None, done: Vec::new(), engine_has: EngineHas::Nothing };
         Self { state: RefCell::new(state), optimiser: preset.train.optimiser.clone(), queue_limit }
     }
 
@@ -97,13 +112,25 @@ impl WholeSteps {
 }
 
 impl State {
-    /// Does what is queued.
+    /// Does what is queued. Steps that the engine has done early count if they are what was asked for.
     fn finish(&mut self) -> Result<()> {
-        let Some(key) = self.key.take() else { return Ok(()) };
-        let queued = std::mem::take(&mut self.queued);
-        self.is_ahead = true;
-        let losses = self.engine.train(key, &queued)?;
-        let steps = (key.step + 1..).zip(queued.iter().zip(losses));
+        let Some(Steps { key, rates }) = self.queued.take() else { return Ok(()) };
+        let mut losses = match std::mem::replace(&mut self.engine_has, EngineHas::Nothing) {
+            EngineHas::EarlySteps(early) if early.key == key && rates.starts_with(&early.rates) => {
+                self.engine.losses()?
+            }
+            EngineHas::Nothing | EngineHas::EarlySteps(_) => {
+                self.load()?;
+                Vec::new()
+            }
+            EngineHas::SameWeights | EngineHas::NewerWeights => Vec::new(),
+        };
+        self.engine_has = EngineHas::NewerWeights;
+        for rates in rates[losses.len()..].chunks(self.engine.steps_at_once()) {
+            self.engine.order(StreamKey { step: key.step + losses.len() as u64, ..key }, rates)?;
+            losses.extend(self.engine.losses()?);
+        }
+        let steps = (key.step + 1..).zip(rates.iter().zip(losses));
         self.done.extend(steps.map(|(step, (rates, loss))| StepReport { step, loss, lr: rates.lr }));
         Ok(())
     }
@@ -112,7 +139,7 @@ impl State {
     fn parameters(&mut self) -> Result<Vec<SavedParameter>> {
         self.finish()?;
         let mut saved = self.network.parameters()?;
-        if self.is_ahead {
+        if let EngineHas::NewerWeights = self.engine_has {
             let newest = self.engine.read()?;
             let mut from = 0;
             for parameter in &mut saved {
@@ -130,10 +157,11 @@ impl State {
 
     /// Gives the network the newest weights.
     fn refresh(&mut self) -> Result<()> {
-        let parameters = self.parameters()?;
-        if self.is_ahead {
+        self.finish()?;
+        if let EngineHas::NewerWeights = self.engine_has {
+            let parameters = self.parameters()?;
             self.network.restore(&Checkpoint { seed: 0, step: 0, lr_factor: 1.0, damping: None, parameters })?;
-            self.is_ahead = false;
+            self.engine_has = EngineHas::SameWeights;
         }
         Ok(())
     }
@@ -144,33 +172,43 @@ impl State {
         let all = |pick: fn(&SavedParameter) -> &Vec<f32>| saved.iter().flat_map(|p| pick(p).clone()).collect();
         let parameters =
             Parameters { weights: all(|p| &p.values), first: all(|p| &p.moment1), second: all(|p| &p.moment2) };
-        self.engine.load(&parameters)?;
-        (self.is_loaded, self.is_ahead) = (true, false);
-        Ok(())
+        self.engine.load(&parameters)
     }
 
     /// Drops what is queued, and the engine's weights.
     fn forget(&mut self) {
-        self.queued.clear();
         self.done.clear();
-        (self.key, self.is_loaded, self.is_ahead) = (None, false, false);
+        (self.queued, self.engine_has) = (None, EngineHas::Nothing);
     }
 }
 
 impl Run for WholeSteps {
     fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress> {
-        let rates = self.rates(lr, key.step + 1);
+        let (rates, limit) = (self.rates(lr, key.step + 1), self.queue_limit);
         let state = self.state.get_mut();
-        let follows = |first: StreamKey| key == StreamKey { step: first.step + state.queued.len() as u64, ..first };
-        if !state.key.is_none_or(follows) || state.queued.len() as u64 >= self.queue_limit {
+        let fits = |queued: &Steps| {
+            let count = queued.rates.len() as u64;
+            count < limit && key == StreamKey { step: queued.key.step + count, ..queued.key }
+        };
+        if !state.queued.as_ref().is_none_or(fits) {
             state.finish()?;
         }
-        if !state.is_loaded {
-            state.load()?;
-        }
-        state.key.get_or_insert(key);
-        state.queued.push(rates);
+        state.queued.get_or_insert(Steps { key, rates: Vec::new() }).rates.push(rates);
         Ok(StepProgress::Complete)
+    }
+
+    fn begin_early(&mut self, key: StreamKey, lrs: &[f64]) -> Result<()> {
+        let rates: Vec<_> = (key.step + 1..).zip(lrs).map(|(step, lr)| self.rates(*lr, step)).collect();
+        let state = self.state.get_mut();
+        state.refresh()?;
+        match state.engine_has {
+            EngineHas::EarlySteps(_) => return Ok(()),
+            EngineHas::Nothing => state.load()?,
+            EngineHas::SameWeights | EngineHas::NewerWeights => {}
+        }
+        state.engine.order(key, &rates)?;
+        state.engine_has = EngineHas::EarlySteps(Steps { key, rates });
+        Ok(())
     }
 
     fn operations(&self, step: u64) -> f64 {

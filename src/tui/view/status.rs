@@ -118,8 +118,12 @@ fn watched(step: &str, age: u64, writer: Option<&str>, space: usize) -> String {
         Some(writer) => format!("{} trains it", printable(writer).replace('\n', " ")),
         None => "no program writes it: finished or interrupted".to_owned(),
     };
+    let saved = match age {
+        0 => "just saved".to_owned(),
+        age => format!("saved {} ago", duration(age as f64)),
+    };
     let left = space.saturating_sub("◉ watching".chars().count() + 2);
-    format!("  {}", fit_groups(&format!("{step}  saved {} ago  {writer}", duration(age as f64)), left))
+    format!("  {}", fit_groups(&format!("{step}  {saved}  {writer}"), left))
 }
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {
