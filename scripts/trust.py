@@ -426,7 +426,7 @@ def waits(seconds):
 def link(options):
     """Presses Space behind a simulated slow link while a run trains."""
     folder, seconds = tempfile.mkdtemp(), []
-    arguments = ["run", "gd-ssm", "--steps", "1000000000", "--color", "truecolor"]
+    arguments = ["run", "first-look", "--steps", "1000000000", "--color", "truecolor"]
     lab = Lab(options.program, arguments, folder, rows=48, columns=160)
     slow = Link(lab, options.rate, options.delay)
     # While it opens, the panes are there, but it does not train.
@@ -464,11 +464,12 @@ def gallery(options):
     lab = Lab(options.program, ["--saves", saves], folder, rows=48, columns=160)
     lab.until("Lessons")
     lab.press(b"ll")
-    lab.until(f"Sessions ({options.count})")
-    listed = time.monotonic() - began
+    lab.until("Sessions")
+    # All are listed once nothing is shown any more.
     while lab.output:
+        listed = time.monotonic() - began
         lab.output = b""
-        lab.read(0.5)
+        lab.read(2.0)
     for _ in range(50):
         pressed = time.monotonic()
         lab.press(random.choice([b"j", b"j", b"k", b"J"]))

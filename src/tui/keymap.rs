@@ -301,7 +301,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(GALLERY, &[Char('i')], Action::Explain, "the words of the screens"),
     bind(HELP, &[Code(Tab), Code(Right), Char('l')], Action::NextHelpPage { back: false }, "next page"),
     bind(HELP, &[Code(BackTab), Code(Left), Char('h')], Action::NextHelpPage { back: true }, "previous page"),
-    bind(FOOTERS, &[Char('B')], Action::ToggleLink, "bytes a second to the terminal, and its link"),
+    bind(FOOTERS, &[Char('B')], Action::ToggleLink, "the rate of the link to the terminal"),
     bind(SCREENS, &[Char('w')], Action::WriteScreen(ScreenFormat::Svg), "write this screen to an SVG file"),
     bind(SCREENS, &[Char('W')], Action::WriteScreen(ScreenFormat::Text), "write this screen to a text file"),
     bind(ANYWHERE, &[Char('?'), Code(F(1))], Action::Help, "this help").hint("?", "keys"),

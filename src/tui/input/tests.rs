@@ -75,7 +75,7 @@ fn esc_by_itself_is_esc_once_the_time_is_over() {
 #[test]
 fn a_status_report_is_found_among_keys_wherever_it_is_split() {
     let (report, q) = (Input::StatusReport, key(KeyCode::Char('q'), NONE));
-    assert_eq!(parsed(b"\x1b[0n"), [report.clone()]);
+    assert_eq!(parsed(b"\x1b[0n"), std::slice::from_ref(&report));
     assert_eq!(
         parsed(b"q\x1b[0nq\x1b[0n\x1b[A"),
         [q.clone(), report.clone(), q.clone(), report.clone(), key(KeyCode::Up, NONE)]

@@ -74,7 +74,7 @@ impl Estimate {
         let bound = |known: Duration| if bytes == 0 { known.mul_f64(1.5) + Duration::from_millis(10) } else { known };
         let round_trip = self.round_trip.map_or(took, |known| took.min(bound(known)));
         self.round_trip = Some(round_trip);
-        // Before these bytes it was idle. Reports that come late and together are of one such time: only its sum counts.
+        // Before these bytes it was idle. Reports that come late and together are of one busy time: its sum counts.
         if at + round_trip > self.last {
             self.busy = Busy { since: at + round_trip, bytes: 0.0 };
         }
