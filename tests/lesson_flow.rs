@@ -6,6 +6,7 @@ use innerloop::lesson::{Answered, Extra, Outcome, Stage, Until};
 use innerloop::preset::{Claim, Quantity};
 use innerloop::reference::Reference;
 use innerloop::session::ClaimRecord;
+use innerloop::train::context_cost::{ContextCost, ModelCost};
 use innerloop::tui::app::{App, LessonPhase, Tab};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::Mode;
@@ -231,4 +232,28 @@ fn an_edited_experiment_is_no_longer_the_lesson() {
     let effects = act(&mut app, Action::StartEdited);
     assert!(matches!(effects[..], [Effect::Start(..)]) && app.lesson.is_none(), "{effects:?}");
     assert!(app.notice.as_deref().is_some_and(|notice| notice.contains("The lesson has ended")), "{:?}", app.notice);
+}
+
+#[test]
+fn what_the_context_costs_stays_when_other_runs_of_the_lesson_begin() {
+    let cost = ContextCost {
+        context: 8,
+        tokens: 17,
+        training_seconds_per_token: 1e-6,
+        reading_seconds_per_token: Some(1e-7),
+        whole: None,
+        step: None,
+    };
+    let measured = ModelCost { name: "gd-ssm".to_owned(), cost };
+    let costs = |app: &App| app.lab.as_ref().unwrap().context_costs.clone();
+    let start = |app: &mut App| app.update(Message::Result(EffectResult::Started { title: "Transformer".to_owned() }));
+    let mut app = question(|_| {});
+    watch(&mut app);
+    report(&mut app, Update { context_costs: vec![measured.clone()], ..Update::default() });
+    start(&mut app);
+    assert_eq!(costs(&app), [measured]);
+    // Without a lesson the next run is of other fields.
+    app.lesson = None;
+    start(&mut app);
+    assert_eq!(costs(&app), []);
 }

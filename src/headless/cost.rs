@@ -14,8 +14,8 @@ use crate::train::context_cost::{self, ContextCost, FormCost, LENGTHS};
 /// Measure what the length of the context costs
 ///
 /// Trains each preset for a moment with contexts of 8 to 512 pairs and prints, for one token: the time of a training
-/// step, all tokens at once; and, exactly, the operations and the memory of both forms of the model, all tokens at once
-/// and one by one.
+/// step, all tokens at once, and the time to read one more token where tokens come one by one; and, exactly, the
+/// operations and the memory of both forms of the model.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: innerloop cost gd-ssm transformer")]
 pub struct Options {
@@ -63,21 +63,14 @@ fn lengths(name: &str) -> Result<(String, Vec<Preset>)> {
 }
 
 fn heading(name: &str) -> String {
-    format!(
-        "{name}\n{:>6}  {:>14}  {:>14} {:>12}  {:>14} {:>12}\n{:>6}  {:>14}  {:>14} {:>12}  {:>14} {:>12}\n",
-        "",
-        "training",
-        "all at once",
-        "",
-        "token by token",
-        "",
-        "pairs",
-        "µs a token",
-        "flops a token",
-        "bytes",
-        "flops a token",
-        "bytes"
-    )
+    let row = |[first, training, flops, bytes, reading, step_flops, step_bytes]: [&str; 7]| {
+        format!(
+            "{first:>6}  {training:>14}  {flops:>14} {bytes:>12}  {reading:>14} {step_flops:>14} {step_bytes:>12}\n"
+        )
+    };
+    let (time, flops) = ("µs a token", "flops a token");
+    let forms = row(["", "training", "all at once", "", "token by token", "", ""]);
+    format!("{name}\n{forms}{}", row(["pairs", time, flops, "bytes", time, flops, "bytes"]))
 }
 
 fn line(cost: &ContextCost) -> String {
@@ -85,6 +78,8 @@ fn line(cost: &ContextCost) -> String {
         Some(FormCost { flops_per_token, bytes }) => format!("{:>14} {:>12}", count(flops_per_token), count(bytes)),
         None => format!("{:>14} {:>12}", "–", "–"),
     };
-    let time = significant(1e6 * cost.training_seconds_per_token, 3);
-    format!("{:>6}  {time:>14}  {}  {}", cost.context, form(cost.whole), form(cost.step))
+    let time = |seconds: f64| significant(1e6 * seconds, 3);
+    let training = time(cost.training_seconds_per_token);
+    let reading = cost.reading_seconds_per_token.map_or_else(|| "–".to_owned(), time);
+    format!("{:>6}  {training:>14}  {}  {reading:>14} {}", cost.context, form(cost.whole), form(cost.step))
 }

@@ -1,9 +1,10 @@
 //! What the length of the context costs a model: time measured on this machine, memory and operations by formula.
 //!
-//! The time is that of a training step, sampling, forward and backward pass and update, with all tokens at once. Token
-//! by token a model that has such a form would read a sequence as it arrives; the lab trains in parallel and has no
-//! such reader that is worth timing, so of that form there are operations and memory alone.
+//! Two times. That of a training step, sampling, forward and backward pass and update, with all tokens at once, on all
+//! cores; and that of one more token for a model that reads one after the other as a recurrence, with its state or its
+//! keys and values kept, on one core.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,13 @@ use anyhow::{Result, bail};
 use dfdx::prelude::Cpu;
 use serde::Serialize;
 
-use super::trainer::{Run, StepProgress, Trainer};
+use super::device::device_error;
+use super::trainer::{Run, StepProgress, Trainer, build};
+use crate::nn::graph::{Recurrence, Size};
 use crate::nn::model::{Architecture, GdConstants};
-use crate::nn::{Cost, Costs};
+use crate::nn::{Cost, Costs, Net};
 use crate::preset::Preset;
+use crate::simd::LANES;
 use crate::task::{Classification, Differentiation, Linear, Sine, Stream, StreamKey, Task};
 
 /// N, the lengths that are measured.
@@ -26,9 +30,13 @@ pub const PRESETS: [&str; 6] = ["gd-ssm", "linear-attention", "deltanet", "mamba
 
 /// Sequences in a step: one block of sixteen for each of two cores.
 const BATCH: usize = 32;
+/// The last tokens of a context, whose time is measured where a model reads one after the other.
+const LAST: usize = 8;
 /// Each length is measured for this long at least, and this often.
 const TIME: Duration = Duration::from_millis(60);
 const TIMES: usize = 3;
+/// Of a construction; they change no cost.
+const GD_CONSTANTS: GdConstants = GdConstants { step_size: 1.0, lambda: 1.0 };
 
 /// One model at one length of the context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +47,9 @@ pub struct ContextCost {
     pub tokens: usize,
     /// Seconds of a training step for each token of its batch: the median of several steps.
     pub training_seconds_per_token: f64,
+    /// Seconds to read one more token at the end of the context, of one sequence out of sixteen that are read together:
+    /// the median of several readings. `None` where the model cannot read one token after the other.
+    pub reading_seconds_per_token: Option<f64>,
     /// All tokens at once; `None` where the model reads them only one by one.
     pub whole: Option<FormCost>,
     /// Token by token; `None` where a new token changes what was made of the earlier ones.
@@ -113,36 +124,71 @@ impl ContextCost {
         let (shape, layout) = (preset.task.shape(), preset.layout);
         let tokens = layout.tokens(shape);
         let Costs { step, whole } = preset.model.costs(shape, layout, tokens);
+        let reading_seconds_per_token = seconds_per_read(&preset)?;
         let seconds = seconds_per_step(preset)?;
         Ok(Self {
             context: shape.context,
             tokens,
             training_seconds_per_token: seconds / (BATCH * tokens) as f64,
+            reading_seconds_per_token,
             whole: whole.map(FormCost::from),
             step: step.map(FormCost::from),
         })
     }
 }
 
-/// The median of some steps, after one that fills the caches and the pool of memory.
+/// What the last tokens of a sequence take, each. The weights are those before training, which cost the same.
+fn seconds_per_read(preset: &Preset) -> Result<Option<f64>> {
+    let (shape, layout, seed) = (preset.task.shape(), preset.layout, preset.train.seed);
+    let size = Size { length: layout.tokens(shape), width: layout.width(shape) };
+    let model = build(&Cpu::default(), preset, shape, GD_CONSTANTS, seed)?;
+    let recurrence = Recurrence::new(size, |tokens| model.record(tokens)).map_err(device_error)?;
+    let Some(mut recurrence) = recurrence else { return Ok(None) };
+    let key = StreamKey { seed, stream: Stream::Train, step: 0 };
+    let (batch, _) = preset.task.sample_tokens(layout, LANES, key);
+    let Some(block) = batch.blocks.first() else { return Ok(None) };
+    let last = LAST.min(size.length);
+    let (first, rest) = block.split_at((size.length - last) * size.width);
+    let mut read = || {
+        recurrence.restart();
+        first.chunks_exact(size.width).for_each(|token| {
+            black_box(recurrence.read(token));
+        });
+        let began = Instant::now();
+        rest.chunks_exact(size.width).for_each(|token| {
+            black_box(recurrence.read(token));
+        });
+        Ok(began.elapsed().as_secs_f64())
+    };
+    Ok(Some(median(&mut read)? / (LANES * last) as f64))
+}
+
+/// The median of what is measured for some time, after a first measurement, which fills the caches and the pool of
+/// memory.
+fn median(measure: &mut dyn FnMut() -> Result<f64>) -> Result<f64> {
+    measure()?;
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while times.len() < TIMES || began.elapsed() < TIME {
+        times.push(measure()?);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
+}
+
+/// What a training step takes.
 fn seconds_per_step(preset: Preset) -> Result<f64> {
     let seed = preset.train.seed;
-    let mut trainer = Trainer::new(Cpu::default(), Arc::new(preset), GdConstants { step_size: 1.0, lambda: 1.0 })?;
-    let mut step = |number: u64| -> Result<f64> {
+    let mut trainer = Trainer::new(Cpu::default(), Arc::new(preset), GD_CONSTANTS)?;
+    let mut steps = 0..;
+    let mut step = || {
         let began = Instant::now();
-        let key = StreamKey { seed, stream: Stream::Train, step: number };
+        let key = StreamKey { seed, stream: Stream::Train, step: steps.next().unwrap_or(0) };
         // So small a rate leaves the weights, and what they cost, about as they are.
         while trainer.step(key, 1e-9)? == StepProgress::Partial {}
         trainer.reports()?;
         Ok(began.elapsed().as_secs_f64())
     };
-    step(0)?;
-    let (began, mut times) = (Instant::now(), Vec::new());
-    while times.len() < TIMES || began.elapsed() < TIME {
-        times.push(step(1 + times.len() as u64)?);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    median(&mut step)
 }
 
 #[cfg(test)]
@@ -161,6 +207,7 @@ mod tests {
             let (short, long) = (cost(name, 8), cost(name, 32));
             assert_eq!((short.context, long.context), (8, 32));
             assert!(short.training_seconds_per_token > 0.0 && long.training_seconds_per_token.is_finite());
+            assert!(long.reading_seconds_per_token.is_some_and(|seconds| seconds > 0.0 && seconds.is_finite()));
             assert_eq!(bytes(&long) > bytes(&short), grows, "{name}");
         }
     }
@@ -169,7 +216,14 @@ mod tests {
     fn measuring_again_starts_anew() {
         let cost = |context| ModelCost {
             name: "gd-ssm".to_owned(),
-            cost: ContextCost { context, tokens: 1, training_seconds_per_token: 1.0, whole: None, step: None },
+            cost: ContextCost {
+                context,
+                tokens: 1,
+                training_seconds_per_token: 1.0,
+                reading_seconds_per_token: None,
+                whole: None,
+                step: None,
+            },
         };
         let mut costs = Vec::new();
         [8, 16, 8].into_iter().for_each(|context| cost(context).record(&mut costs));

@@ -90,6 +90,11 @@ impl KeptStates {
         }
     }
 
+    /// Bytes of memory of all states, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The steps of all states, in order.
     pub fn steps(&self) -> Vec<u64> {
         self.states.iter().map(Kept::step).collect()

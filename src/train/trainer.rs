@@ -158,7 +158,7 @@ fn compare<D: Device>(model: &Model<D>, checkpoint: &Checkpoint) -> Result<()> {
 }
 
 /// A network with its initial weights.
-fn build<D: Device>(
+pub(super) fn build<D: Device>(
     device: &D,
     preset: &Preset,
     shape: Shape,

@@ -335,6 +335,7 @@ impl<'a> RunLoop<'a> {
             // Its claims are checked after the update that says so.
             if !self.settle() {
                 self.phase = Phase::Finished;
+                self.log_states();
             }
             return;
         }

@@ -18,6 +18,8 @@ const DEVIATIONS: f64 = 5.0;
 const ENDS: f64 = 0.4;
 /// A slowed run would take this many seconds in all.
 const SECONDS: f64 = 80.0;
+/// Steps that a preset names take this many seconds at least.
+const STRETCH_SECONDS: f64 = 20.0;
 
 /// Follows the training loss of a run.
 pub struct Slowing {
@@ -47,8 +49,12 @@ impl Slowing {
     pub fn of(train: &TrainSpec) -> Self {
         let steps = train.steps as f64;
         let long = (steps * LONG).clamp(LONG_STEPS.0, LONG_STEPS.1);
-        let (weights, pace) = ((1.0 / long, 1.0 / (SHORT * long)), (steps / SECONDS).max(1.0));
-        let spec = train.slow_down.clone();
+        let (weights, spec) = ((1.0 / long, 1.0 / (SHORT * long)), train.slow_down.clone());
+        let stretch = match &spec {
+            SlowDown::Between { first, last } => last.saturating_sub(*first) as f64 / STRETCH_SECONDS,
+            SlowDown::WhileFalling | SlowDown::Never => f64::INFINITY,
+        };
+        let pace = (steps / SECONDS).min(stretch).max(1.0);
         Self { wanted: true, spec, pace, step: 0, weights, means: None, steps_seen: 0.0, falling: false }
     }
 
@@ -155,6 +161,8 @@ mod tests {
         };
         assert_eq!([9, 10, 19, 20].map(|step| slowed(step).0.is_some()), [false, true, true, false]);
         assert_eq!(slowed(15), (Some(Slowed::Preset), None));
+        let long = TrainSpec { slow_down: SlowDown::Between { first: 100, last: 400 }, ..spec(3_000) };
+        assert_eq!([Slowing::of(&spec(3_000)), Slowing::of(&long)].map(|slowing| slowing.pace), [37.5, 15.0]);
         let train = TrainSpec { slow_down: SlowDown::Never, ..train };
         let mut never = Slowing::of(&train);
         (0..100).for_each(|step| never.observe(step, 0.9f32.powi(step as i32)));

@@ -98,15 +98,15 @@ fn add_to_rows(sums: &mut [f32], rows: &Tensor3<Cpu>, grad_tokens: &[Buffer]) {
 }
 
 /// The weights of a graph.
-struct Params {
+pub(super) struct Params {
     /// By number.
-    values: Vec<Vec<f32>>,
+    pub values: Vec<Vec<f32>>,
     given: Vec<(usize, Matrix<Cpu>)>,
     derived: Vec<(usize, Derived)>,
 }
 
 impl Params {
-    fn read<T: Tape<f32, Cpu>>(sources: Vec<ParamSource<Cpu, T>>, tape: &mut T) -> DeviceResult<Self, Cpu> {
+    pub fn read<T: Tape<f32, Cpu>>(sources: Vec<ParamSource<Cpu, T>>, tape: &mut T) -> DeviceResult<Self, Cpu> {
         let mut params = Self { values: Vec::new(), given: Vec::new(), derived: Vec::new() };
         for (i, source) in sources.into_iter().enumerate() {
             let values = match source {

@@ -4,7 +4,8 @@
 //! [`GraphBuilder`]; each call only records a step. [`Sequence::answer`] then runs all of them: on the CPU by the one
 //! driver ([`cpu`]), in which each block of sixteen sequences goes through the whole graph while its numbers are in
 //! the cache, and back again; on other devices as a composition of dfdx's operations ([`portable`]). A graph that is
-//! linear in its tokens may be run as one matrix (`linear.rs`).
+//! linear in its tokens may be run as one matrix (`linear.rs`), and most graphs read one token after the other, too
+//! (`recurrence.rs`).
 
 pub mod cpu;
 #[cfg(any(test, feature = "cuda"))]
@@ -13,6 +14,7 @@ mod linear;
 mod memory;
 mod param;
 pub mod portable;
+mod recurrence;
 mod selection;
 mod sequence;
 mod spectrum;
@@ -21,6 +23,7 @@ mod tests;
 
 pub use memory::{Erased, Kept, Memory};
 pub use param::Groups;
+pub use recurrence::Recurrence;
 pub use selection::Selection;
 pub use sequence::{ChannelScan, Sequence};
 pub use spectrum::Discretization;

@@ -1,6 +1,8 @@
 //! Tests of every architecture: gradients, parameter counts, constructions, states.
 #![cfg(test)]
 
+mod recurrence;
+
 use dfdx::prelude::{Backward, Cpu, HasShape, OwnedTape, Rank0, SumTo, TensorFromVec};
 
 use super::*;
@@ -163,15 +165,18 @@ fn answers_from_the_state_and_by_weights_between_tokens_are_those_of_the_forward
 }
 
 fn without_construction() -> impl Iterator<Item = ModelSpec> {
+    let activation = Activation::Gelu;
+    let spec = |positions| TransformerSpec { units: 4, heads: 2, layers: 2, activation, positions };
     let mlp = |activation| ModelSpec::Mlp(MlpSpec { units: 4, layers: 2, activation });
     [
-        ModelSpec::Transformer(TransformerSpec { units: 4, heads: 2, layers: 2, activation: Activation::Gelu }),
+        ModelSpec::Transformer(spec(false)),
+        ModelSpec::Transformer(spec(true)),
         ModelSpec::Rnn(RecurrentSpec::new(3, 1)),
         ModelSpec::Rnn(RecurrentSpec::new(3, 2)),
         ModelSpec::Gru(RecurrentSpec::new(3, 2)),
         ModelSpec::Lstm(RecurrentSpec::new(3, 2)),
         ModelSpec::GruAttention(GruAttentionSpec { units: 3 }),
-        mlp(Activation::Gelu),
+        mlp(activation),
         mlp(Activation::Tanh),
         ModelSpec::RidgeLayer(RidgeLayerSpec { lambda: 0.5 }),
     ]

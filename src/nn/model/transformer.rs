@@ -3,6 +3,7 @@
 //! | here | Vaswani et al. 2017 (1706.03762, sec. 3), Xiong et al. 2020 (2002.04745, "pre-LN") | shape |
 //! |---|---|---|
 //! | `We`, `be` | embedding of a token | (w, n), (n) |
+//! | `P` | learned position embedding of each place (sec. 3.5), if `positions` | (1, T·n) |
 //! | `g1`, `c1`, `g2`, `c2`, `g`, `c` | gain and bias of the layer norms before attention, before the MLP, last | (n) |
 //! | `Wq`, `Wk`, `Wv`, `Wa` (`bq` …) | queries, keys, values, and the projection W^O of all heads | (n, n), (n) |
 //! | `W1`, `W2` (`b1`, `b2`) | position-wise feed-forward network, 4 n wide | (n, 4n), (4n, n) |
@@ -10,8 +11,9 @@
 //!
 //! x ← x + Attention(LN(x)), x ← x + W2 φ(LN(x) W1), layer after layer; ŷ from LN(x).
 //!
-//! Deviations: no positional encoding. With causal attention a token can infer its position (Haviv et al. 2022,
-//! 2203.16634), and the order of the pairs carries no information; the query is recognisable by y = 0. No dropout.
+//! Deviations: no positional encoding, unless `positions` adds P to the embeddings. With causal attention a token can
+//! infer its position (Haviv et al. 2022, 2203.16634), and on all tasks but that on a grid the order of the pairs
+//! carries no information; the query is recognisable by y = 0. No dropout.
 //! Initial weights by Glorot & Bengio 2010 instead of GPT-2's N(0, 0.02²), which is meant for a width of 768. As in
 //! GPT-2, Wa and W2 start smaller by √(2 · layers), so that the variance does not grow with the number of layers.
 
@@ -24,12 +26,12 @@ use crate::bounds;
 use crate::nn::Activation;
 use crate::nn::cost::matvec;
 use crate::nn::graph::Sequence;
-use crate::nn::layer::init::glorot;
+use crate::nn::layer::init::{glorot, normal};
 use crate::nn::layer::linear::{Linear, linear};
 use crate::nn::layer::norm::{LayerNorm, layer_norm};
 use crate::nn::step::attention_matrix;
-use crate::nn::weights::{numbered, weights};
-use crate::nn::{Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, Tensor3};
+use crate::nn::weights::{numbered, weight, weights};
+use crate::nn::{Cost, Costs, Device, DeviceResult, Latent, LayerStates, Net, Param, Tensor3};
 use crate::task::{Layout, Shape};
 
 /// A transformer in a preset.
@@ -45,6 +47,9 @@ pub struct TransformerSpec {
     pub layers: usize,
     /// φ.
     pub activation: Activation,
+    /// Whether the embedding of every token has a learned row for its place added.
+    #[serde(default)]
+    pub positions: bool,
 }
 
 /// The width of the perceptron, relative to n.
@@ -65,6 +70,11 @@ impl Architecture for TransformerSpec {
         let rows = (length * self.units) as u128 * (20 + 4 * WIDER as u128);
         let matrices = 3 * (length as u128).pow(2) + LayerStates::history_size((length, length));
         self.layers as u128 * (rows + self.heads as u128 * matrices)
+    }
+
+    /// Learned positions are as many as the tokens.
+    fn reads(&self, pairs: usize, context: usize) -> bool {
+        !self.positions || pairs == context
     }
 
     /// The last linear layer.
@@ -90,8 +100,11 @@ weights! {
     pub struct Transformer<D>(config: Configured<TransformerSpec>) {
         let Configured { spec, setting: Setting { shape, layout, .. } } = config;
         let n = spec.units;
+        let places = n * (layout.query_place(shape) + 1);
+        let position = || weight("P", (1, places), normal((1.0 / n as f32).sqrt()));
         weights {
             embedding: Linear<D> = linear("e", (layout.width(shape), n), glorot()),
+            positions: Option<Param<D>> = spec.positions.then(position),
             layers: Vec<TransformerLayer<D>> = numbered(spec.layers, |_| spec.clone()),
             last_norm: LayerNorm<D> = layer_norm("", n),
             decoder: Linear<D> = linear("o", (n, shape.outputs), glorot()),
@@ -174,9 +187,21 @@ impl<D: Device> TransformerLayer<D> {
 }
 
 impl<D: Device> Transformer<D> {
+    /// The definition of the embeddings of one sequence, (T, w), with their positions.
+    fn embed(&self, sequence: &[f32], width: usize) -> Vec<Vec<f32>> {
+        let embedding = self.embedding.plain();
+        let mut tokens: Vec<_> = sequence.chunks(width).map(|token| embedding.of(token)).collect();
+        let positions = self.positions.as_ref().map_or(Vec::new(), |positions| positions.value.as_vec());
+        tokens.iter_mut().flatten().zip(&positions).for_each(|(number, position)| *number += position);
+        tokens
+    }
+
     /// The query's token after the first `layers` layers: one token.
     fn query_after<'g, T: Tape<f32, D>>(&self, layers: usize, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let mut tokens = self.embedding.on(tokens.slice(0..self.query + 1));
+        if let Some(positions) = &self.positions {
+            tokens = tokens.flatten().plus_row(positions.taped()).split(self.query + 1);
+        }
         for (number, layer) in self.layers[..layers].iter().enumerate() {
             // After the last layer only the query is read.
             let asked = if number + 1 == layers { 1 } else { tokens.length() };
@@ -198,8 +223,7 @@ impl<D: Device> Net<D> for Transformer<D> {
     /// The attention matrix of each head; the state at token t has its first t rows.
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, width) = *tokens.shape();
-        let embedding = self.embedding.plain();
-        let embed = |sequence: &[f32]| sequence.chunks(width).map(|token| embedding.of(token)).collect();
+        let embed = |sequence: &[f32]| self.embed(sequence, width);
         let mut sequences: Vec<Vec<Vec<f32>>> = tokens.as_vec().chunks(length * width).map(embed).collect();
         let mut states = Vec::new();
         for (number, layer) in self.layers.iter().enumerate() {
@@ -226,17 +250,18 @@ mod tests {
     #[test]
     fn the_forward_pass_equals_the_definition() {
         let (device, shape) = (Cpu::default(), Shape { dim: 2, outputs: 1, context: 4 });
-        let spec = TransformerSpec { units: 6, heads: 2, layers: 2, activation: Activation::Gelu };
-        let net = build(&spec, shape, Layout::Joined);
-        let tokens = Random::new(9).tensor3(&device, (1, 5, 3));
-        let embedding = net.embedding.plain();
-        let mut sequence: Vec<_> = tokens.as_vec().chunks(3).map(|token| embedding.of(token)).collect();
-        for layer in &net.layers {
-            for matrix in layer.define(&mut sequence, &spec) {
-                assert!(matrix.chunks(5).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+        for positions in [false, true] {
+            let spec = TransformerSpec { units: 6, heads: 2, layers: 2, activation: Activation::Gelu, positions };
+            let net = build(&spec, shape, Layout::Joined);
+            let tokens = Random::new(9).tensor3(&device, (1, 5, 3));
+            let mut sequence = net.embed(&tokens.as_vec(), 3);
+            for layer in &net.layers {
+                for matrix in layer.define(&mut sequence, &spec) {
+                    assert!(matrix.chunks(5).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+                }
             }
+            let expected = net.decoder.plain().of(&net.last_norm.plain().of(&sequence[4]));
+            assert_close(&answers(&net, tokens), &expected, 1e-5);
         }
-        let expected = net.decoder.plain().of(&net.last_norm.plain().of(&sequence[4]));
-        assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

@@ -5,7 +5,7 @@ use dfdx::tensor::Tape;
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
-use super::{Grads, NodeId, Step, Tensors, Values};
+use super::{EachToken, Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::Lane;
 use crate::simd::math::{gelu, sigmoid, silu, softplus, tanh};
@@ -106,6 +106,10 @@ impl Step for Activate {
 
     fn leaves_out_unneeded(&self) -> bool {
         true
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

@@ -4,7 +4,7 @@ use dfdx::prelude::{TryAdd, TryMul, TrySub};
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
-use super::{Grads, LinearStep, NodeId, Step, Tensors, Values};
+use super::{EachToken, Grads, LinearStep, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::Lane;
 
@@ -68,6 +68,10 @@ impl Step for Combine {
             Combination::Plus | Combination::Minus => Some(self),
             Combination::Times => None,
         }
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

@@ -13,7 +13,7 @@ use dfdx::prelude::*;
 use multiversion::multiversion;
 
 use super::row::plus_row;
-use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
+use super::{Grads, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, join, slice};
 use crate::simd::gemm::write_row;
 use crate::simd::{Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
@@ -71,6 +71,39 @@ impl Step for Convolution {
     fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let ([grad_input], [grad_taps, grad_bias]) = grads.of([self.input], [self.taps, self.bias]);
         backward((given.of(self.input), given.param(self.taps)), grad_out, grad_input, grad_taps, grad_bias);
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(LastTokens { step: self.clone(), last: Vec::new() }))
+    }
+}
+
+/// The last tokens, as many as there are taps, zeros before the first.
+struct LastTokens {
+    step: Convolution,
+    last: Vec<Lane>,
+}
+
+impl TokenReader for LastTokens {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let (token, taps) = (given.of(self.step.input), given.param(self.step.taps));
+        self.last.resize(taps.len(), ZERO);
+        self.last.copy_within(token.len().., 0);
+        self.last[taps.len() - token.len()..].copy_from_slice(token);
+        convolve(&self.last, taps, given.param(self.step.bias), out);
+    }
+}
+
+/// The convolution at the last of these tokens, as many as there are taps.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn convolve(tokens: &[Lane], taps: &[f32], bias: &[f32], out: &mut [Lane]) {
+    let wide = bias.len();
+    write_row(bias, out);
+    for (tokens, taps) in tokens.chunks_exact(wide).zip(taps.chunks_exact(wide)).rev() {
+        for ((out, tap), x) in out.iter_mut().zip(taps).zip(tokens) {
+            lanewise();
+            *out = plus_scaled(out, *tap, x);
+        }
     }
 }
 

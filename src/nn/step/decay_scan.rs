@@ -12,7 +12,7 @@ use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, TryMul, TrySt
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
-use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
+use super::{Grads, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3};
 use crate::simd::{Lane, ZERO, each, inner, lanewise, plus_scaled};
 
@@ -62,6 +62,27 @@ impl Step for DecayScan {
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let ([grad_input], [grad_decay]) = grads.of([self.input], [self.decay]);
         backward((given.param(self.decay), saved), grad_out, grad_input, grad_decay);
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(DecayState { step: self.clone(), state: vec![ZERO; self.states] }))
+    }
+}
+
+/// h.
+struct DecayState {
+    step: DecayScan,
+    state: Vec<Lane>,
+}
+
+impl TokenReader for DecayState {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let parts = self.state.iter_mut().zip(given.param(self.step.decay)).zip(given.of(self.step.input));
+        for (((h, decay), v), out) in parts.zip(out) {
+            lanewise();
+            *h = plus_scaled(v, *decay, h);
+            *out = *h;
+        }
     }
 }
 

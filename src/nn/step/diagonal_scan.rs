@@ -9,10 +9,13 @@
 //! 5; S5 2208.04933, equation 5. With the pairs side by side, Re(C h) is one real product: of [Re h | Im h] with [Re
 //! C; −Im C].
 
+mod by_token;
+
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
+use self::by_token::DiagonalState;
+use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::complex::Complex;
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
 use crate::simd::{LANES, Lane, ZERO, total};
@@ -76,6 +79,10 @@ impl Step for DiagonalScan {
 
     fn linear(&self) -> Option<&dyn LinearStep> {
         Some(self)
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(DiagonalState::new(self.clone())))
     }
 }
 

@@ -19,13 +19,15 @@
 //! With momentum the pair is asked g_t = q_t + μ_{t+1} g_{t+1}, because M_t is a part of all later changes, too:
 //! q_{t−1} = a_t ⊙ q_t − e_t (b_t · g_t), and the answer is Σ v_t (k_t · g_t).
 
+mod by_token;
 mod kernel;
 mod parallel;
 
 use dfdx::prelude::*;
 
+use self::by_token::MemoryState;
 use self::kernel::{backward, forward};
-use super::{Grads, NodeId, Step, Tensors, Values};
+use super::{Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, join, slice};
 use crate::simd::Lane;
 
@@ -274,6 +276,11 @@ impl Step for FastWeights {
 
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         backward(&self.pairs(&given, grad_out.len()), saved, grad_out, grads.of_some(self.nodes()));
+    }
+
+    /// In blocks of several tokens what is taken away follows from the state before the block: such a form is not here.
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        (self.block == 1).then(|| Box::new(MemoryState::new(self.clone())) as Box<dyn TokenReader>)
     }
 }
 

@@ -7,7 +7,7 @@ use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
 use super::row::{plus_row, times_row};
-use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
+use super::{EachToken, Grads, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::{LANES, Lane, ZERO, each, lanewise, plus, plus_product, plus_scaled, total};
 
@@ -52,6 +52,10 @@ impl Step for LayerNormalise {
     fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let ([grad_x], [grad_gain, grad_bias]) = grads.of([self.x], [self.gain, self.bias]);
         backward((given.of(self.x), given.param(self.gain)), grad_out, grad_x, grad_gain, grad_bias);
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

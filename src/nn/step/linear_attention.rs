@@ -13,7 +13,7 @@
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
+use super::{Grads, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, rows_times, slice};
 use crate::simd::gemm::{add_outer, add_row_times, add_times_column};
 use crate::simd::{self, Buffer, Lane, ZERO, add_product, add_times, split_mut};
@@ -69,6 +69,49 @@ impl Step for LinearAttention {
     fn leaves_out_unneeded(&self) -> bool {
         true
     }
+
+    /// With more than one query each token is changed by later ones.
+    fn token_reader(&self, length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        let gram = vec![ZERO; self.width * self.width];
+        let reads_itself = self.key_len == length(self.tokens);
+        let reader = || GramState { step: self.clone(), reads_itself, gram, scratch: vec![ZERO; 2 * self.width] };
+        (self.query_len == 1).then(|| Box::new(reader()) as Box<dyn TokenReader>)
+    }
+}
+
+/// G.
+struct GramState {
+    step: LinearAttention,
+    /// Whether the token that queries is summed over, too.
+    reads_itself: bool,
+    gram: Vec<Lane>,
+    scratch: Vec<Lane>,
+}
+
+impl TokenReader for GramState {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let weights = [given.param(self.step.qk), given.param(self.step.vo)];
+        self.scratch.fill(ZERO);
+        let parts = self.scratch.split_at_mut(self.step.width).into();
+        read((given.of(self.step.tokens), self.reads_itself), weights, (&mut self.gram, parts), out);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn read(
+    (token, reads_itself): (&[Lane], bool),
+    weights: [&[f32]; 2],
+    (gram, parts): (&mut [Lane], [&mut [Lane]; 2]),
+    out: &mut [Lane],
+) {
+    let square = (token.len(), token.len());
+    if reads_itself {
+        simd::add_outer(token, token, square, gram);
+    }
+    attend((token, gram), weights, parts, out);
+    if !reads_itself {
+        simd::add_outer(token, token, square, gram);
+    }
 }
 
 impl LinearAttention {
@@ -98,9 +141,20 @@ fn forward(
     }
     queries.fill(ZERO);
     attended.fill(ZERO);
-    let last = &tokens[tokens.len() - out.len()..];
-    out.copy_from_slice(last);
-    for (e, query) in last.chunks_exact(width).zip(queries.chunks_exact_mut(width)) {
+    attend((&tokens[tokens.len() - out.len()..], gram), [qk, vo], [queries, attended], out);
+}
+
+/// Writes e + e A G V of each of some tokens to `out`, e A to `queries` and e A G to `attended`, which hold zeros.
+#[inline(always)]
+fn attend(
+    (tokens, gram): (&[Lane], &[Lane]),
+    [qk, vo]: [&[f32]; 2],
+    [queries, attended]: [&mut [Lane]; 2],
+    out: &mut [Lane],
+) {
+    let width = gram.len().isqrt();
+    out.copy_from_slice(tokens);
+    for (e, query) in tokens.chunks_exact(width).zip(queries.chunks_exact_mut(width)) {
         add_row_times(e, qk, query);
     }
     add_times(gram, width, queries, attended);

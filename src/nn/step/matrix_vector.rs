@@ -10,7 +10,7 @@ use dfdx::prelude::{HasShape, ReshapeTo, TryMatMul};
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
-use super::{Grads, NodeId, Step, Tensors, Values};
+use super::{EachToken, Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::{Lane, ZERO, add_product};
 
@@ -45,6 +45,10 @@ impl Step for MatrixVector {
         let values = given.all([self.matrix, self.vector]);
         let (by, []) = grads.of([self.matrix, self.vector], []);
         backward(values, self.dim, grad_out, by);
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

@@ -113,6 +113,28 @@ pub trait Step: Clone + Debug + Send + Sync + 'static {
     fn linear(&self) -> Option<&dyn LinearStep> {
         None
     }
+
+    /// The form that reads one token after the other, where `length` gives the tokens of a node's sequence; `None`
+    /// where a later token changes what is made of earlier ones, and where there is no such form here.
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        None
+    }
+}
+
+/// A step that reads one token after the other, and keeps what it needs for the next: a state, or all tokens so far.
+pub trait TokenReader: Send {
+    /// Reads a token, of which `given` holds what each node made of it, and writes what the step makes of it to `out`:
+    /// the last token of the sequence that the step makes of all tokens so far.
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]);
+}
+
+/// Of a step that makes one token of each, from nothing but that token.
+struct EachToken<S>(S);
+
+impl<S: Step> TokenReader for EachToken<S> {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        self.0.forward(given, &mut [], out);
+    }
 }
 
 /// A step that is linear in what it reads, on one sequence at a time. See [`super::graph`]'s form as one matrix.
@@ -261,6 +283,10 @@ macro_rules! steps {
 
             fn linear(&self) -> Option<&dyn LinearStep> {
                 match self { $(Self::$name(step) => step.linear(),)* }
+            }
+
+            fn token_reader(&self, length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+                match self { $(Self::$name(step) => step.token_reader(length),)* }
             }
         }
     };

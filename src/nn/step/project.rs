@@ -4,7 +4,7 @@ use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
 use super::row::{grad_added_row, plus_row};
-use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
+use super::{EachToken, Grads, LinearStep, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, rows_times};
 use crate::simd::gemm::{add_outer, add_row_times, add_times_column, write_row};
 use crate::simd::{Lane, ZERO, add_product, add_scaled, dot, total};
@@ -68,6 +68,10 @@ impl Step for Project {
             Some(_) => None,
             None => Some(self),
         }
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

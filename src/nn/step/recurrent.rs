@@ -25,7 +25,7 @@ use dfdx::prelude::{Axes3, HasShape, PermuteTo, PutTape, ReshapeTo, SplitTape, T
 use multiversion::multiversion;
 
 use super::row::grad_added_row;
-use super::{AnyStep, Grads, NodeId, ParamId, Step, Tensors, Values};
+use super::{AnyStep, Grads, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3};
 use crate::simd::gemm::{add_outer, add_row_times, add_times_column, write_row};
 use crate::simd::{Buffer, Lane, ZERO};
@@ -201,6 +201,12 @@ impl<C: Cell> Step for Recurrent<C> {
     fn leaves_out_unneeded(&self) -> bool {
         true
     }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        let sizes = RecurrentSizes { length: 1, ..self.sizes };
+        let memory = vec![ZERO; Memory::lanes::<C>(sizes).iter().sum()];
+        Some(Box::new(CellReader { layer: Self { sizes, ..self.clone() }, memory }))
+    }
 }
 
 impl<C: Cell> Recurrent<C> {
@@ -257,6 +263,25 @@ impl<'a> Memory<'a> {
     }
 }
 
+/// What a layer carries, as the memory of a block of one token.
+struct CellReader<C> {
+    layer: Recurrent<C>,
+    memory: Vec<Lane>,
+}
+
+impl<C: Cell> TokenReader for CellReader<C> {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let (params, units) = (self.layer.params(&given), self.layer.sizes.units);
+        let mut memory = Memory::of::<C>(&mut self.memory, self.layer.sizes);
+        memory.h.copy_within(units.., 0);
+        if C::HAS_C {
+            memory.c.copy_within(units.., 0);
+        }
+        continue_block::<C>(&params, given.of(self.layer.inputs), &mut memory);
+        out.copy_from_slice(&memory.h[units..]);
+    }
+}
+
 /// What is carried before and after token t; nothing of what a cell has not.
 #[inline(always)]
 fn pair(lanes: &mut [Lane], t: usize, units: usize) -> (&[Lane], &mut [Lane]) {
@@ -295,6 +320,19 @@ fn add_back(grad: &[Lane], weight: &[f32], (width, units): (usize, usize), grad_
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn forward_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>) {
+    memory.h[..memory.sizes.units].fill(ZERO);
+    memory.c.iter_mut().take(memory.sizes.units).for_each(|c| *c = ZERO);
+    run::<C>(params, inputs, memory);
+}
+
+/// From the h and c that are there before the first token.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn continue_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>) {
+    run::<C>(params, inputs, memory);
+}
+
+#[inline(always)]
+fn run<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>) {
     let RecurrentSizes { length, width, units } = memory.sizes;
     let gates = memory.gates.chunks_exact_mut(length * units).zip(params);
     for (gate, [weight, _, bias]) in gates {
@@ -303,8 +341,6 @@ fn forward_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut 
             add_row_times(input, weight, sums);
         }
     }
-    memory.h[..units].fill(ZERO);
-    memory.c.iter_mut().take(units).for_each(|c| *c = ZERO);
     for t in 0..length {
         C::forward(recurrent(params), memory.at(t, &mut []));
     }

@@ -5,7 +5,7 @@ use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
 use super::combine::add;
-use super::{Grads, LinearStep, NodeId, ParamId, Step, Tensors, Values};
+use super::{EachToken, Grads, LinearStep, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3};
 use crate::simd::{Lane, ZERO, each, lanewise, plus, plus_product, plus_scaled, total};
 
@@ -68,6 +68,10 @@ impl Step for Row {
             RowOperation::Plus => None,
             RowOperation::Times => Some(self),
         }
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

@@ -15,7 +15,7 @@ use dfdx::prelude::{Axis, BroadcastTo, HasShape, ReshapeTo, SumTo, TryAdd, TryDi
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
-use super::{Grads, NodeId, Step, Tensors, Values};
+use super::{EachToken, Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3};
 use crate::simd::{Lane, ZERO, each, lanewise, plus_product};
 
@@ -116,6 +116,10 @@ impl Step for ScaleVectors {
         let rates = self.scale.rate().map(|rate| given.of(rate));
         let by = grads.of_some([Some(self.x), self.scale.rate()]);
         backward((given.of(self.x), rates), (self.scale, self.width), grad_out, by);
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(EachToken(self.clone())))
     }
 }
 

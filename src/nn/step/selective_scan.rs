@@ -17,10 +17,10 @@ mod kernel;
 
 use dfdx::prelude::*;
 
-use self::kernel::{ByChannel, ByHead, backward, forward};
-use super::{Grads, NodeId, ParamId, Step, Tensors, Values};
+use self::kernel::{ByChannel, ByHead, Rates, backward, forward, read};
+use super::{Grads, NodeId, ParamId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, rows_times, slice};
-use crate::simd::Lane;
+use crate::simd::{Lane, ZERO};
 
 /// What a scan reads.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,10 @@ impl Step for SelectiveScan {
         let rates = ByChannel { a: given.param(self.0.a), states: self.0.states };
         backward((given.all(self.0.nodes()), &rates), self.0.states, grad_out, grad_parts, grad_a);
     }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(ScanState { step: self.clone(), state: Vec::new() }))
+    }
 }
 
 impl Step for HeadScan {
@@ -121,6 +125,38 @@ impl Step for HeadScan {
         let (grad_parts, [grad_a]) = grads.of(self.0.nodes(), [self.0.a]);
         let rates = ByHead::new(parts, given.param(self.0.a));
         backward((parts, &rates), self.0.states, grad_out, grad_parts, grad_a);
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(ScanState { step: self.clone(), state: Vec::new() }))
+    }
+}
+
+/// h, (E · N), empty before the first token.
+struct ScanState<S> {
+    step: S,
+    state: Vec<Lane>,
+}
+
+impl<S> ScanState<S> {
+    fn read_by(&mut self, parts: [&[Lane]; 4], rates: &impl Rates, out: &mut [Lane]) {
+        let [_, x, b, _] = parts;
+        self.state.resize(x.len() * b.len(), ZERO);
+        read(parts, rates, &mut self.state, out);
+    }
+}
+
+impl TokenReader for ScanState<SelectiveScan> {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let Scan { a, states, .. } = self.step.0;
+        self.read_by(given.all(self.step.0.nodes()), &ByChannel { a: given.param(a), states }, out);
+    }
+}
+
+impl TokenReader for ScanState<HeadScan> {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let parts = given.all(self.step.0.nodes());
+        self.read_by(parts, &ByHead::new(parts, given.param(self.step.0.a)), out);
     }
 }
 
@@ -164,7 +200,6 @@ fn portable<D: Backend, T: Tape<f32, D>>(
 mod tests {
     use super::*;
     use crate::nn::check::{assert_close, lanes_of};
-    use crate::simd::ZERO;
 
     fn numbers(count: usize, seed: f32) -> Vec<f32> {
         (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()

@@ -5,7 +5,7 @@ use std::ops::Range;
 use dfdx::prelude::HasShape;
 use dfdx::tensor::Tape;
 
-use super::{Grads, LinearStep, NodeId, Step, Tensors, Values};
+use super::{EachToken, Grads, LinearStep, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, slice};
 use crate::simd::Lane;
 
@@ -64,6 +64,12 @@ impl Step for Slice {
 
     fn linear(&self) -> Option<&dyn LinearStep> {
         Some(self)
+    }
+
+    /// Of the last tokens, or of all but the last, which is the query's.
+    fn token_reader(&self, length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        let reads_on = self.tokens.end + 1 >= length(self.x);
+        reads_on.then(|| Box::new(EachToken(Self { tokens: 0..1, ..self.clone() })) as Box<dyn TokenReader>)
     }
 }
 

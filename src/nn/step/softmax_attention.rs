@@ -12,7 +12,7 @@
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::{Grads, NodeId, Step, Tensors, Values};
+use super::{Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::math::exp;
 use crate::simd::{LANES, Lane, ZERO, add_product, each, lanewise, plus_product};
@@ -75,6 +75,27 @@ impl Step for SoftmaxAttention {
     fn backward(&self, given: Values<'_>, _saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let (by, []) = grads.of(self.parts, []);
         backward(given.all(self.parts), self.heads, grad_out, by);
+    }
+
+    fn token_reader(&self, length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        let [keys, values] = [(); 2].map(|()| Vec::with_capacity(length(self.parts[1]) * self.heads.units));
+        Some(Box::new(Cache { step: self.clone(), keys, values }))
+    }
+}
+
+/// The keys and values of all tokens so far.
+struct Cache {
+    step: SoftmaxAttention,
+    keys: Vec<Lane>,
+    values: Vec<Lane>,
+}
+
+impl TokenReader for Cache {
+    fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
+        let [query, key, value] = given.all(self.step.parts);
+        self.keys.extend_from_slice(key);
+        self.values.extend_from_slice(value);
+        forward([query, &self.keys, &self.values], self.step.heads, out);
     }
 }
 

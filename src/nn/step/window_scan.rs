@@ -18,6 +18,7 @@
 //! each t, i and j with w = 3. But then its change with D takes 3 more, for which S_N answers at once; and R_N needs
 //! S_N.
 
+mod by_token;
 mod portable;
 mod sums;
 
@@ -27,8 +28,9 @@ pub use self::sums::{Weights, run_windows};
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
 
+use self::by_token::WindowState;
 use self::sums::run_back;
-use super::{Grads, NodeId, ParamId, Step, TOKENS, Tensors, Values};
+use super::{Grads, NodeId, ParamId, Step, TOKENS, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, GradTarget, Tensor3};
 use crate::simd::{
     Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, each, lanewise, plus_product,
@@ -186,6 +188,10 @@ impl Step for WindowScan {
 
     fn leaves_out_unneeded(&self) -> bool {
         true
+    }
+
+    fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
+        Some(Box::new(WindowState::new(self.clone())))
     }
 }
 

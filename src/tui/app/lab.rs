@@ -123,6 +123,11 @@ impl Lab {
         Self { focus, companion, lower, zoom, log_axis, steps, ..self }
     }
 
+    /// What the context costs, as it was measured in another run.
+    pub fn with_costs_of(self, other: &Self) -> Self {
+        Self { context_costs: other.context_costs.clone(), ..self }
+    }
+
     /// Whether another program trains the run.
     pub fn is_watched(&self) -> bool {
         self.status.as_ref().is_some_and(|status| matches!(status.phase, Phase::Watched { .. }))

@@ -284,14 +284,13 @@ impl App {
     fn resulted(&mut self, result: EffectResult) -> Vec<Effect> {
         match result {
             EffectResult::Started { title } => {
-                let before = self.lab.take();
-                let view = before.as_ref().map(|before| Lab::new(String::new(), Vec::new()).with_view_of(before));
-                let kept = before.map_or_else(|| std::mem::take(&mut self.kept), |lab| lab.kept);
-                let lab = Lab::new(printable(&title), kept);
-                self.lab = Some(match &view {
-                    Some(view) => lab.with_view_of(view),
-                    None => lab,
-                });
+                let mut before = self.lab.take();
+                let kept = std::mem::take(before.as_mut().map_or(&mut self.kept, |lab| &mut lab.kept));
+                let new = Lab::new(printable(&title), kept);
+                let lab = before.iter().fold(new, |lab, before| lab.with_view_of(before));
+                // A lesson compares the same models in all of its stages.
+                let lesson = before.iter().filter(|_| self.lesson.is_some());
+                self.lab = Some(lesson.fold(lab, |lab, before| lab.with_costs_of(before)));
                 self.show_stage();
             }
             EffectResult::SeveralStarted(titles) => {

@@ -36,6 +36,25 @@ pub fn quantity(claim: &Claim) -> String {
     }
 }
 
+/// The word of the glossary that says most about what is measured.
+pub fn term(claim: &Claim) -> &'static str {
+    match &claim.measure {
+        Quantity::PredictionDifference | Quantity::DistanceTo(_) => "predictions differ by",
+        Quantity::SensitivityCosine => "sensitivity",
+        Quantity::StateCosine | Quantity::ReadStateCosine => "Σ y xᵀ",
+        Quantity::ParameterDifference => "constructed",
+        Quantity::LinearProbe { .. } => "linear probe",
+        Quantity::FormDifference => "attention form",
+        Quantity::Nearest(_) | Quantity::NearestNone => "nearest",
+        Quantity::ReferenceLossOver(..) | Quantity::ReferenceOperationsOver(..) | Quantity::LossOverFir(_) => {
+            "reference"
+        }
+        Quantity::LossGap | Quantity::LossOver(_) | Quantity::MedianOver(_) | Quantity::LossOverPreset(_) => "loss",
+        Quantity::KeptOver(..) | Quantity::OperationsOver(..) => "token",
+        Quantity::WeightAboveOverBeside => "query",
+    }
+}
+
 /// How the values of a quantity are written.
 enum Unit {
     /// A change, with its sign.

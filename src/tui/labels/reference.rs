@@ -133,6 +133,17 @@ pub fn iterations(references: &[Reference]) -> [Vec<usize>; 3] {
     })
 }
 
+/// The marks of several references in one picture: those that share a mark have it empty, then full, then a letter.
+pub fn marks(references: &[Reference]) -> Vec<&'static str> {
+    let before = |i: usize| references[..i].iter().filter(|other| mark(**other) == mark(references[i])).count();
+    let of = |i: usize| match before(i) {
+        0 => mark(references[i]),
+        1 => full_mark(references[i]),
+        more => ["a", "b", "c", "d", "e"].get(more - 2).copied().unwrap_or("+"),
+    };
+    (0..references.len()).map(of).collect()
+}
+
 /// The mark that a reference's points have. The model's is "●".
 pub fn mark(reference: Reference) -> &'static str {
     match group(reference) {
@@ -143,5 +154,44 @@ pub fn mark(reference: Reference) -> &'static str {
         Group::Krylov => "◁",
         Group::Solved => "□",
         Group::Bayesian => "◇",
+    }
+}
+
+/// The same mark, full; zero is alone, and a full circle is the model's.
+fn full_mark(reference: Reference) -> &'static str {
+    match group(reference) {
+        Group::Zero => "○",
+        Group::Descent => "▲",
+        Group::Preconditioned => "▼",
+        Group::Online => "▶",
+        Group::Krylov => "◀",
+        Group::Solved => "■",
+        Group::Bayesian => "◆",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_in_one_picture_have_different_marks() {
+        let descent: Vec<_> = (1..=5).map(Reference::Gd).collect();
+        let tracking = [
+            Reference::Zero,
+            Reference::Gd(1),
+            Reference::GdForgetting,
+            Reference::Lms,
+            Reference::Nlms,
+            Reference::Ridge,
+            Reference::RlsForgetting,
+            Reference::Kalman,
+        ];
+        for references in [&descent[..], &tracking] {
+            let marks = marks(references);
+            assert_eq!(marks[0], mark(references[0]));
+            let distinct: std::collections::HashSet<_> = marks.iter().collect();
+            assert_eq!(distinct.len(), references.len(), "{marks:?}");
+        }
     }
 }

@@ -7,9 +7,11 @@ use ratatui::text::{Line, Span};
 use crate::bounds::HELD_OUT;
 use crate::preset::Claim;
 use crate::tui::app::Lab;
+use crate::tui::glossary::TERMS;
 use crate::tui::labels::claims;
 use crate::tui::numbers::count;
 use crate::tui::theme::{Role, Theme};
+use crate::tui::widget::wrap::wrap;
 use crate::worker::Phase;
 
 /// Columns for what is measured, and for the value.
@@ -48,9 +50,29 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if lines.is_empty() {
         lines.push(Line::styled("This preset makes no claims.", theme.muted()));
     }
+    let free = usize::from(area.height).saturating_sub(lines.len() + 1);
+    let words = words(&opened.preset.claims, usize::from(area.width.saturating_sub(2)), free);
+    lines.extend(words.into_iter().map(|line| Line::styled(line, theme.muted())));
     for (row, line) in (area.top()..area.bottom()).zip(lines) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
     }
+}
+
+/// What the glossary says of the words in the claims, as many as fit, after an empty line.
+fn words(claims: &[Claim], width: usize, rows: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut seen = Vec::new();
+    for term in claims.iter().map(claims::term) {
+        let meaning = TERMS.iter().find(|(word, _)| *word == term).filter(|_| !seen.contains(&term));
+        let Some((word, meaning)) = meaning else { continue };
+        seen.push(term);
+        let wrapped = wrap(&format!("{word}: {meaning}"), width);
+        if lines.len() - 1 + wrapped.len() > rows {
+            break;
+        }
+        lines.extend(wrapped);
+    }
+    lines
 }
 
 /// "after 4,000 steps, range 2, on 2,048 held-out tasks", or what the claims wait for.
@@ -100,4 +122,23 @@ fn claim_lines(lab: &Lab, claim: &Claim, theme: Theme, width: usize) -> Vec<Line
     let second = Line::from(second);
     let first = Line::from(vec![mark, Span::raw(what)]);
     if second.width() > 2 { vec![first, second] } else { vec![first] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_glossary_explains_every_claim_and_only_whole_entries_are_shown() {
+        for entry in crate::preset::all() {
+            let claims = entry.preset.unwrap().claims;
+            for term in claims.iter().map(claims::term) {
+                assert!(TERMS.iter().any(|(word, _)| *word == term), "{term}");
+            }
+            let all = words(&claims, 40, 100);
+            assert_eq!(all.len() > 1, !claims.is_empty(), "{}", entry.name);
+            let fewer = words(&claims, 40, all.len().saturating_sub(2));
+            assert!((claims.is_empty() || fewer.len() < all.len()) && all.starts_with(&fewer));
+        }
+    }
 }

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use crate::series::Series;
+use crate::train::ReferenceResult;
 use crate::tui::app::Lab;
 use crate::tui::labels;
 use crate::tui::numbers::{count, significant};
@@ -20,7 +21,7 @@ const WIDE: u16 = 50;
 const WITH_THEORY: u16 = 60;
 /// Rows that the curves keep, whatever the table needs.
 const CURVES: u16 = 7;
-/// Columns between two examples from which on each has a mark; closer together marks hide each other.
+/// Columns between two marks: where examples are closer together, not every one has a mark.
 const MARKED: usize = 3;
 /// The axis ends at this factor below the lowest loss of an iterative learner: exact learners reach 1e-30.
 const DEEPEST: f64 = 0.02;
@@ -66,7 +67,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
     let learners = learners(lab, theme);
     let table = table(&learners, theme, area.width);
-    let rows = (table.len() as u16).min(area.height.saturating_sub(CURVES));
+    // A row for the label of every curve, and one for the axis.
+    let curves = CURVES.max(learners.len() as u16 + 1);
+    let rows = (table.len() as u16).min(area.height.saturating_sub(curves));
     let plot = Rect { height: area.height - rows, ..area };
     let pairs = (opened.preset.task.shape().context, pairs_at_cursor(lab));
     render_curves(&learners, pairs, theme, plot, buffer);
@@ -89,10 +92,12 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
         theory: Vec::new(),
         flops: opened.preset.query_flops(),
     });
-    let asked = opened.references.iter().filter(|r| opened.preset.references.contains(&r.tuned.reference));
-    let references = asked.map(|result| Learner {
+    let is_asked = |r: &&ReferenceResult| opened.preset.references.contains(&r.tuned.reference);
+    let asked: Vec<_> = opened.references.iter().filter(is_asked).collect();
+    let marks = labels::marks(&asked.iter().map(|result| result.tuned.reference).collect::<Vec<_>>());
+    let references = asked.into_iter().zip(marks).map(|(result, mark)| Learner {
         name: labels::label(result.tuned.reference),
-        mark: labels::mark(result.tuned.reference),
+        mark,
         stroke: labels::stroke(result.tuned.reference),
         style: theme.role(labels::role(result.tuned.reference)),
         losses: result.loss_by_pairs.clone(),
@@ -124,6 +129,16 @@ fn render_curves(
     let gutter = if wide { 26 } else { 16 };
     if usize::from(area.width.saturating_sub(gutter)) >= MARKED * (pairs + 1) {
         traces.extend(both().map(|(learner, series)| Trace::Marks(series.into(), learner.mark, learner.style)));
+    } else {
+        // A few on each curve, those of one curve beside those of the next.
+        let every = (MARKED * learners.len()) as u16;
+        traces.extend(both().zip((0..every).step_by(MARKED)).map(|((learner, series), first)| Trace::Glyphs {
+            curve: series.into(),
+            glyph: learner.mark,
+            first,
+            every,
+            style: learner.style,
+        }));
     }
     let labels = learners.iter().filter_map(|learner| {
         let value = cursor.map_or_else(|| learner.losses.last(), |pairs| learner.losses.get(pairs));

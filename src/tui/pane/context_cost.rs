@@ -22,36 +22,42 @@ const LEAST: (u16, u16) = (30, 7);
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
     "The key C measures how the cost of a token grows with the number of pairs N in the context, of this model and of \
-     the others, with logarithmic axes: the time of a training step, all tokens at once; the memory that is kept from \
-     one token to the next where tokens come one by one; and the operations of one token. Training waits for about \
-     ten seconds; C again stops. Models that cost equally lie on each other. A state of fixed size is a horizontal \
-     line, the cache of attention one that rises. Time is measured on this machine; the rest is exact. A model \
-     without a form for one token after the other, marked with *, has those of all tokens at once.";
+     the others, with logarithmic axes: the time to read one more token where tokens come one by one, on one core; the \
+     memory that is kept from one token to the next; the operations of one token; and the time of a training step, all \
+     tokens at once, on all cores. Training waits for about fifteen seconds; C again stops. Models that cost equally \
+     lie on each other. A state of fixed size is a horizontal line, the cache of attention one that rises. Time is \
+     measured on this machine; the rest is exact. A model that cannot read one token after the other, marked with *, \
+     has memory and operations of all tokens at once.";
 
 /// What is drawn over N.
 #[derive(Clone, Copy)]
 enum Quantity {
-    Time,
+    /// Where tokens come one by one.
+    Reading,
     Bytes,
     Operations,
+    /// All tokens at once.
+    Training,
 }
 
 impl Quantity {
-    const ALL: [Self; 3] = [Self::Time, Self::Bytes, Self::Operations];
+    const ALL: [Self; 4] = [Self::Reading, Self::Bytes, Self::Operations, Self::Training];
 
     fn title(self) -> &'static str {
         match self {
-            Self::Time => "training, µs a token",
+            Self::Reading => "one by one, µs a token",
             Self::Bytes => "bytes kept",
             Self::Operations => "operations a token",
+            Self::Training => "training, µs a token",
         }
     }
 
     fn of(self, cost: &ContextCost) -> Option<f64> {
         match self {
-            Self::Time => Some(1e6 * cost.training_seconds_per_token),
+            Self::Reading => cost.reading_seconds_per_token.map(|seconds| 1e6 * seconds),
             Self::Bytes => cost.step.or(cost.whole).map(|form| form.bytes as f64),
             Self::Operations => cost.step.or(cost.whole).map(|form| form.flops_per_token as f64),
+            Self::Training => Some(1e6 * cost.training_seconds_per_token),
         }
     }
 }
@@ -76,7 +82,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let models = models(lab, theme);
     if models.is_empty() {
         let text = "C: measure time, memory and operations of a token over the length of the context, of this model \
-                    and of others. Training waits for about ten seconds.";
+                    and of others. Training waits for about fifteen seconds.";
         let lines = wrap(text, usize::from(inside.width)).into_iter().map(|line| Line::styled(line, theme.muted()));
         (area.top()..area.bottom()).zip(lines).for_each(|(row, line)| {
             buffer.set_line(inside.x, row, &line, inside.width);
@@ -85,8 +91,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     let legend = legend(&models, inside.width);
     let plots = Rect { height: inside.height.saturating_sub(legend.len() as u16), ..inside };
-    let (columns, rows) = ((plots.width / LEAST.0).clamp(1, 3), (plots.height / LEAST.1).clamp(1, 3));
-    let (columns, rows) = if columns == 2 && rows >= 2 { (2, 2) } else { (columns, (3 / columns).clamp(1, rows)) };
+    let (columns, rows) = grid((plots.width / LEAST.0, plots.height / LEAST.1));
     let (width, height) = (plots.width / columns, plots.height / rows);
     for (number, quantity) in (0..columns * rows).zip(Quantity::ALL) {
         let (x, y) = (plots.x + number % columns * width, plots.y + number / columns * height);
@@ -94,6 +99,16 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     for (row, line) in (plots.bottom()..area.bottom()).zip(legend) {
         buffer.set_line(inside.x, row, &line, inside.width);
+    }
+}
+
+/// Columns and rows of plots, where so many fit beside and below each other: as many of the four as can be seen, two by
+/// two before all in a row.
+fn grid((columns, rows): (u16, u16)) -> (u16, u16) {
+    match (columns, rows) {
+        (0 | 1, rows) => (1, rows.clamp(1, 4)),
+        (_, 2..) => (2, 2),
+        (columns, 0 | 1) => (columns.min(4), 1),
     }
 }
 

@@ -290,15 +290,28 @@ pub(super) fn render_alone(
     let rows = if theme.shades() { 2 * height } else { height };
     let (grid, block) = heatmap::condense(&map.grid, (usize::from(rows), usize::from(space.width)));
     let size = CellSize::filling(theme, (grid.rows, grid.columns), (space.width, height))?;
-    let title = match block {
-        (1, 1) if width_of(&map.title) > usize::from(space.width) => map.short_title.to_owned(),
-        (1, 1) => map.title.clone(),
-        (1, 2) | (2, 1) => format!("{}, each cell: the larger of {} × {} values", map.title, block.0, block.1),
-        (down, across) => format!("{}, each cell: the largest of {down} × {across} values", map.title),
-    };
+    let titles = titles_alone(map, block);
+    let fits = |title: &&String| width_of(title) <= usize::from(space.width);
+    let title = titles.iter().find(fits).or(titles.last()).map_or("", String::as_str);
     buffer.set_stringn(space.x, space.y, title, usize::from(space.width), theme.role(map.role));
     heatmap::render(&grid, map.most, size, theme, Rect { y: space.y + 1, height, ..space }, buffer);
     Some((size, block))
+}
+
+/// What stands above a map whose cells stand for blocks of so many rows and columns, the longest text first.
+fn titles_alone(map: &Map, (down, across): (usize, usize)) -> Vec<String> {
+    let (title, short) = (&map.title, map.short_title);
+    if down * across == 1 {
+        return vec![title.clone(), short.to_owned()];
+    }
+    let most = if down * across == 2 { "larger" } else { "largest" };
+    vec![
+        format!("{title}, each cell: the {most} of {down} × {across} values"),
+        format!("{title}, the {most} of {down} × {across}"),
+        format!("{short}, the {most} of {down} × {across}"),
+        format!("{short}, {down} × {across}"),
+        short.to_owned(),
+    ]
 }
 
 #[cfg(test)]

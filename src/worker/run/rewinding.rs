@@ -38,6 +38,18 @@ impl RunLoop<'_> {
         self.keeping += began.elapsed();
     }
 
+    /// Writes to the log what the states of the run cost.
+    pub(super) fn log_states(&self) {
+        tracing::info!(
+            steps = self.made.0,
+            training_seconds = self.made.1.as_secs_f64(),
+            keeping_seconds = self.keeping.as_secs_f64(),
+            states = self.states.steps().len(),
+            bytes = self.states.bytes(),
+            "states that the run can go back to"
+        );
+    }
+
     /// Drops the states after a step.
     pub(super) fn forget_after(&mut self, step: u64) {
         self.states.forget_after(step);

@@ -221,6 +221,22 @@ pub fn forward<R: Rates>(parts: [&[Lane]; 4], rates: &R, states: usize, out: &mu
     }
 }
 
+/// Reads one token: h of all channels goes on, and y is written to `out`. `parts`: Δ, x, B and C of the token.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+pub fn read<R: Rates>([delta, x, b, c]: [&[Lane]; 4], rates: &R, state: &mut [Lane], out: &mut [Lane]) {
+    for ((e, state), out) in state.chunks_exact_mut(b.len()).enumerate().zip(out) {
+        let at = rates.delta_of(e, x.len());
+        let taken = product(&delta[at], &x[e]);
+        let mut answer = ZERO;
+        for (n, h) in state.iter_mut().enumerate() {
+            lanewise();
+            *h = plus_product(&product(&taken, &b[n]), &rates.decay(&delta[at], at, (e, n)), h);
+            answer = plus_product(&answer, h, &c[n]);
+        }
+        *out = answer;
+    }
+}
+
 /// Adds the gradients by Δ, x, B, C and A. The states are computed again, one channel after the other, for all of them
 /// would be N times as much memory as all else.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
