@@ -196,8 +196,9 @@ def sweeps(options):
 
 def reach(state, program, folder):
     """The lab in a state."""
-    # So many steps that the run does not end before the signal.
-    arguments = ["run", "gd-ssm", "--set", "train.steps=1000000"]
+    # A preset that opens at once, or whose measurements take a while. So many steps that the run does not end first.
+    preset = "gd-ssm" if state in ("opening", "measuring") else "first-look"
+    arguments = ["run", preset, "--set", "train.steps=1000000"]
     if state == "opening":
         arguments += ["--set", "task.dim=96", "--set", "task.context=96"]
     lab = Lab(program, arguments, folder)
@@ -206,7 +207,7 @@ def reach(state, program, folder):
         return lab
     # The sign of a run that trains; while it opens the panes are there, but it is not.
     lab.until("▶")
-    time.sleep(0.5)
+    time.sleep(0.2)
     keys = {"training": b"", "paused": b" ", "measuring": b"o", "saving": b"s", "question": b"q"}
     lab.press(keys[state])
     lab.read(random.uniform(0.0, 0.1))

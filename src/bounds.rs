@@ -89,6 +89,11 @@ bounded! {
     modulus: f64 = 0.0..=1.0;
 }
 
+/// The default of a value that is 1 where it is left out.
+pub fn one<T: From<u8>>() -> T {
+    T::from(1)
+}
+
 /// An optional positive scale.
 pub fn optional_scale<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     #[derive(Deserialize)]

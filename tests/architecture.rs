@@ -26,7 +26,7 @@ const USES: &[(&str, Uses)] = &[
     ("task", Only(&["bounds", "series", "simd"])),
     ("reference", Only(&["bounds", "series"])),
     ("nn", Only(&["bounds", "series", "simd", "task"])),
-    ("optim", Only(&["bounds", "series", "nn"])),
+    ("optim", Only(&["bounds", "series", "simd", "nn"])),
     ("preset", Only(&["bounds", "series", "task", "reference", "nn", "optim"])),
     ("train", AllBut(&["logging", "uncertainty"])),
     ("comparison", Only(&["bounds", "numbers", "preset", "reference", "train"])),

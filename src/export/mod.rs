@@ -68,14 +68,6 @@ impl Format {
             )),
         }
     }
-
-    /// Whether the file shows what has to be measured: losses of references, distances, hidden states.
-    pub fn needs_measurement(self) -> bool {
-        match self {
-            Self::Svg | Self::Html => true,
-            Self::Csv | Self::Npz | Self::Safetensors | Self::TensorBoard => false,
-        }
-    }
 }
 
 /// A run with what is measured of its present weights.

@@ -265,14 +265,17 @@ impl Report {
         let Self { preset, device, seed, steps, parameters, elapsed_s, steps_per_s, train_loss, .. } = self;
         let equal = &self.equivalence;
         let eval_loss = with_error(self.eval_loss, self.eval_loss_standard_error);
+        // What is only measured took no time to train here.
+        let speed = match *steps_per_s > 0.0 {
+            true => format!(", {}, {}", duration(*elapsed_s), rate(*steps_per_s)),
+            false => String::new(),
+        };
         let mut text = format!(
             "{preset} on {device}, seed {seed}, {} parameters\n\
-             trained        {} steps, {}, {}\n\
+             trained        {} steps{speed}\n\
              loss           held out {eval_loss}, next batch {} ({})\n",
             count(*parameters as u64),
             count(*steps),
-            duration(*elapsed_s),
-            rate(*steps_per_s),
             significant(f64::from(*train_loss), 4),
             self.objective.name()
         );

@@ -55,6 +55,11 @@ pub fn on_portable_path<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
+/// As many numbers between −1 and 1, others for each seed.
+pub fn numbers(count: usize, seed: f32) -> Vec<f32> {
+    (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()
+}
+
 /// Numbers as lanes in which all sequences have the same.
 pub fn lanes_of(numbers: &[f32]) -> Vec<Lane> {
     numbers.iter().map(|number| [*number; LANES]).collect()

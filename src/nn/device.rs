@@ -1,10 +1,6 @@
-//! What a network needs of a device: to run a graph, the loss, the optimiser's update, and memory.
+//! What a network needs of a device: to run a graph, the loss, and memory.
 
-mod adam;
-mod clip;
 mod squared_error;
-
-pub use adam::{AdamStep, Moments};
 
 use dfdx::prelude::{HasShape, NoneTape, ReshapeTo};
 use dfdx::tensor::{Cpu, Tape};
@@ -44,22 +40,6 @@ pub trait Device: Backend {
     ) -> DeviceResult<Scalar<Self, T>, Self> {
         squared_error::portable(answer, target)
     }
-
-    /// Scales a gradient, in all its parts, down to the norm `most` where it is longer.
-    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> DeviceResult<(), Self> {
-        clip::portable(gradient, most)
-    }
-
-    /// Moves a parameter and its moments. See [`AdamStep`].
-    fn adam(
-        &self,
-        param: &mut Matrix<Self>,
-        moments: &mut Moments<Self>,
-        gradient: Matrix<Self>,
-        step: AdamStep,
-    ) -> DeviceResult<(), Self> {
-        adam::portable(param, moments, gradient, step)
-    }
 }
 
 impl Device for Cpu {
@@ -91,26 +71,6 @@ impl Device for Cpu {
             return squared_error::portable(answer, target);
         }
         squared_error::fused(self, answer, &target)
-    }
-
-    fn clip(&self, gradient: &mut [Matrix<Self>], most: f32) -> DeviceResult<(), Self> {
-        if portable_path() {
-            return clip::portable(gradient, most);
-        }
-        clip::fused(gradient, most)
-    }
-
-    fn adam(
-        &self,
-        param: &mut Matrix<Self>,
-        moments: &mut Moments<Self>,
-        gradient: Matrix<Self>,
-        step: AdamStep,
-    ) -> DeviceResult<(), Self> {
-        if portable_path() {
-            return adam::portable(param, moments, gradient, step);
-        }
-        adam::fused(param, moments, &gradient, step)
     }
 }
 
@@ -157,11 +117,11 @@ pub fn evaluate<D: Device>(
 
 /// Whether the CPU computes by compositions of dfdx's operations, as other devices do: tests hold both to each other.
 #[cfg(test)]
-fn portable_path() -> bool {
+pub fn portable_path() -> bool {
     super::check::portable_path()
 }
 
 #[cfg(not(test))]
-fn portable_path() -> bool {
+pub fn portable_path() -> bool {
     false
 }

@@ -20,11 +20,12 @@ mod weights;
 
 pub use attention_form::{AttentionForm, TokenWeights};
 pub use cost::{Cost, Costs};
-pub use device::{AdamStep, Device, Moments, evaluate};
+pub(crate) use device::portable_path;
+pub use device::{Device, evaluate};
 pub use model::canonical::{Canonical, parameter_difference};
 pub use states::{Latent, LayerStates, StateAt};
 pub use step::Activation;
-pub use tensor::{DeviceResult, GradTarget, Input, Matrix, Param, Scalar, Tensor3, numbers};
+pub use tensor::{DeviceResult, GradTarget, Input, Matrix, Param, Scalar, Tensor3, numbers, squares};
 pub use weights::Weights;
 
 use dfdx::tensor::Tape;

@@ -73,9 +73,28 @@ impl StateAt {
     pub fn after(tokens_read: usize, values: Vec<f32>, aligned: Vec<f32>) -> Self {
         Self { place: tokens_read.saturating_sub(1), read: 0..tokens_read, values, aligned }
     }
+
+    /// The states after each step of a recurrence, from those of each sequence: `histories[b][step]`. `tokens_read`
+    /// gives the number of tokens read until a step, and `aligned` reads one state as Σ y xᵀ.
+    pub fn of_histories(
+        histories: &[Vec<Vec<f32>>],
+        tokens_read: impl Fn(usize) -> usize,
+        aligned: impl Fn(&[f32]) -> Vec<f32>,
+    ) -> Vec<Self> {
+        let at = |step: usize| {
+            let states: Vec<&[f32]> = histories.iter().map(|states| &states[step][..]).collect();
+            Self::after(tokens_read(step), states.concat(), states.iter().flat_map(|state| aligned(state)).collect())
+        };
+        (0..histories.first().map_or(0, Vec::len)).map(at).collect()
+    }
 }
 
 impl LayerStates {
+    /// States whose rows are those of y, and whose columns those of x: `shape`.
+    pub fn of_maps(name: impl Into<String>, shape: (usize, usize), time_steps: Vec<StateAt>) -> Self {
+        Self { name: name.into(), shape, axes: ("row of y", "column of x"), aligned_shape: shape, time_steps }
+    }
+
     /// States that grow by a row with every token: the first t rows of a sequence's matrix after token t, zeros below.
     /// They have no reading as Σ y xᵀ; `outputs_by_dim` is (d_out, d).
     pub fn history(

@@ -122,6 +122,15 @@ pub fn numbers<S: Shape, D: Backend, T>(tensor: &Tensor<S, f32, D, T>) -> Device
     Ok(values)
 }
 
+/// Σ v², in eight sums, so that they can be taken side by side; always in the same order.
+pub fn squares(values: &[f32]) -> f32 {
+    let mut sums = [0.0; 8];
+    for eight in values.chunks(8) {
+        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value * value);
+    }
+    sums.iter().sum()
+}
+
 /// The tensor without its tape, which is merged into `tape`.
 pub fn untape<S: Shape, D: Backend, T: Tape<f32, D>>(tensor: Tensor<S, f32, D, T>, tape: &mut T) -> Tensor<S, f32, D> {
     let (tensor, its) = tensor.split_tape();

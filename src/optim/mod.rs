@@ -1,19 +1,23 @@
 //! Optimisers whose whole state can be saved, and the schedule of their learning rate.
 //!
-//! The update by Adam and the clipping of gradients are operations of a device: `src/nn/device/adam.rs`, `clip.rs`.
+//! Adam's update (`adam.rs`) and clipping (`clip.rs`) have a form for any device and a fast one for the CPU
+//! ([`OptimDevice`]).
 
+mod adam;
+mod clip;
+mod device;
 mod schedule;
 mod solve;
 
+pub use adam::{AdamStep, Moments};
+pub use device::OptimDevice;
 pub use solve::{Block, BlockEquations, Damping, Jacobian, MOST_UNKNOWNS, NormalEquations};
-
-pub use crate::nn::Moments;
 
 use dfdx::prelude::{Gradients, TryMul, TrySub};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
-use crate::nn::{AdamStep, Device, DeviceResult, Matrix, Net, Param};
+use crate::nn::{Device, DeviceResult, Matrix, Net, Param};
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,7 +38,7 @@ pub struct TrainSpec {
     #[serde(default)]
     pub warmup: u64,
     /// The learning rate at the last step, as a fraction of `lr`; it falls along half a cosine. 1: constant.
-    #[serde(default = "constant", deserialize_with = "bounds::fraction")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::fraction")]
     pub final_lr: f64,
     #[serde(default)]
     pub optimiser: Optimiser,
@@ -152,10 +156,6 @@ fn damping() -> f64 {
     1e-2
 }
 
-fn constant() -> f64 {
-    1.0
-}
-
 /// The optimiser of one network: its rule and its state.
 #[derive(Clone, Debug)]
 pub struct Optim<D: Device> {
@@ -165,7 +165,7 @@ pub struct Optim<D: Device> {
     pub moments: Vec<Moments<D>>,
 }
 
-impl<D: Device> Optim<D> {
+impl<D: OptimDevice> Optim<D> {
     /// An optimiser before its first step.
     pub fn new(spec: &TrainSpec, device: &D, net: &impl Net<D>) -> DeviceResult<Self, D> {
         let moments = match spec.optimiser {

@@ -120,11 +120,6 @@ pub fn least_squares_by_pairs(prior: &Prior) -> Option<Vec<f64>> {
     Some((0..=of.pairs).map(|pairs| 0.5 * of.s2 * of.row(0) * left(pairs)).collect())
 }
 
-/// The expected loss of one step of size η; `None` where the prior does not determine it. η = 0 predicts zero.
-pub fn loss_at(prior: &Prior, eta: f64) -> Option<f64> {
-    last_loss(Online::Forgetting { eta, forgetting: 1.0 }, prior)
-}
-
 /// The best η of one step, and its loss; `None` where the prior does not determine them.
 pub fn best_step(prior: &Prior) -> Option<Step> {
     best_step_with(prior, 1.0)
@@ -286,7 +281,9 @@ mod tests {
         let prior = Draw::default().prior();
         let step = best_step(&prior).unwrap();
         assert!((step.eta - 6.061).abs() < 5e-4 && (step.loss - 0.2062).abs() < 5e-5, "{step:?}");
-        assert!((loss_at(&prior, 0.0).unwrap() - 5.0 / 12.0).abs() < 1e-12);
+        assert!(
+            (last_loss(Online::Forgetting { eta: 0.0, forgetting: 1.0 }, &prior).unwrap() - 5.0 / 12.0).abs() < 1e-12
+        );
         let wide = best_step(&Draw { range: 2.0, ..Draw::default() }.prior()).unwrap();
         assert!((wide.eta * 4.0 - step.eta).abs() < 1e-12 && (wide.loss / 4.0 - step.loss).abs() < 1e-12);
     }
@@ -318,7 +315,8 @@ mod tests {
             let mean = losses.iter().sum::<f64>() / n;
             let error = (losses.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / n / n).sqrt();
             assert!((mean - step.loss).abs() < 4.0 * error, "{draw:?} {mean} ± {error}, not {}", step.loss);
-            assert!((loss_at(&draw.prior(), step.eta).unwrap() - step.loss).abs() < 1e-12 * step.loss.max(1.0));
+            let one_step = Online::Forgetting { eta: step.eta, forgetting: 1.0 };
+            assert!((last_loss(one_step, &draw.prior()).unwrap() - step.loss).abs() < 1e-12 * step.loss.max(1.0));
             assert!((cross / square / step.eta - 1.0).abs() < 0.04, "{draw:?} {} not {}", cross / square, step.eta);
         }
     }

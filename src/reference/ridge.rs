@@ -18,7 +18,7 @@ const MAX_ITERATIONS: usize = 100_000;
 /// NaN where X is not finite.
 pub fn least_squares(problem: &Problem) -> DMatrix<f64> {
     let failed = || DMatrix::from_element(problem.y.nrows(), problem.x.nrows(), f64::NAN);
-    // What is not finite would be iterated upon to the end of patience.
+    // With numbers that are not finite the iteration would run to its limit.
     let finite = problem.x.iter().all(|x| x.is_finite());
     let svd = finite.then(|| SVD::try_new(problem.x.clone(), true, true, f64::EPSILON, MAX_ITERATIONS)).flatten();
     let Some(svd) = svd else { return failed() };

@@ -144,6 +144,17 @@ pub fn plus_product(a: &Lane, b: &Lane, c: &Lane) -> Lane {
     each(|l| a[l] + b[l] * c[l])
 }
 
+/// Σ a · b, lane by lane.
+#[inline(always)]
+pub fn dot_lanes(a: &[Lane], b: &[Lane]) -> Lane {
+    let mut sum = ZERO;
+    for (a, b) in a.iter().zip(b) {
+        lanewise();
+        sum = plus_product(&sum, a, b);
+    }
+    sum
+}
+
 /// b · c.
 #[inline(always)]
 pub fn product(b: &Lane, c: &Lane) -> Lane {

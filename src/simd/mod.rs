@@ -15,8 +15,8 @@ mod pack;
 mod pool;
 
 pub use lane::{
-    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, dot, each, inner, lanewise,
-    plus, plus_product, plus_scaled, product, split, split_mut, total,
+    LANES, Lane, ZERO, add_outer, add_product, add_scaled, add_times, add_transposed_times, dot, dot_lanes, each,
+    inner, lanewise, plus, plus_product, plus_scaled, product, split, split_mut, total,
 };
 pub use pack::{PackedBatch, unpack, unpack_add};
 pub use pool::{Buffer, release};

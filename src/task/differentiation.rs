@@ -29,19 +29,15 @@ pub struct Differentiation {
     #[serde(default = "three", deserialize_with = "bounds::channels")]
     pub waves: usize,
     /// Ω, the greatest frequency, in radians per sample.
-    #[serde(default = "one", deserialize_with = "bounds::frequency")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::frequency")]
     pub frequency: f64,
     /// s, the standard deviation of a sample.
-    #[serde(default = "one", deserialize_with = "bounds::scale")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::scale")]
     pub scale: f64,
 }
 
 fn three() -> usize {
     3
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 impl Differentiation {

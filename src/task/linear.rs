@@ -39,7 +39,7 @@ pub struct Linear {
     #[serde(default)]
     pub inputs: InputDistribution,
     /// s_w, the standard deviation of an entry of W.
-    #[serde(default = "one", deserialize_with = "bounds::scale")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::scale")]
     pub weight_scale: f64,
     /// σ, the standard deviation of the noise on context targets.
     #[serde(default, deserialize_with = "bounds::noise")]
@@ -52,7 +52,7 @@ pub struct Linear {
     pub drift: f64,
     /// κ, the condition number of the covariance of x: the variances of its coordinates fall geometrically, the first
     /// is κ times the last, and their mean stays r²/12. The same coordinates in every task, so a model can learn them.
-    #[serde(default = "one", deserialize_with = "bounds::condition")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::condition")]
     pub condition: f64,
     /// ρ of noise with memory, AR(1): ε_i = ρ ε_{i−1} + √(1 − ρ²) ξ_i, whose standard deviation is σ at every pair.
     #[serde(default, deserialize_with = "bounds::correlation")]
@@ -69,10 +69,6 @@ pub enum Outputs {
     Scalar,
     /// d_out = d.
     Vector,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 impl Linear {

@@ -46,15 +46,11 @@ pub struct LinearGrid {
     #[serde(deserialize_with = "bounds::scale")]
     pub length: f64,
     /// s_w, the standard deviation of an entry of W.
-    #[serde(default = "one", deserialize_with = "bounds::scale")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::scale")]
     pub weight_scale: f64,
     /// σ, the standard deviation of the noise on context targets.
     #[serde(default, deserialize_with = "bounds::noise")]
     pub noise: f64,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 impl LinearGrid {

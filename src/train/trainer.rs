@@ -25,7 +25,7 @@ use crate::nn::model::{Architecture, GdConstants, Model, Setting};
 use crate::nn::{
     AttentionForm, Canonical, Device, GradTarget, Input, Latent, LayerStates, Matrix, Net, Scalar, Tensor3, numbers,
 };
-use crate::optim::{Moments, Optim};
+use crate::optim::{Moments, Optim, OptimDevice};
 use crate::preset::Preset;
 use crate::task::{Batch, Shape, Stream, StreamKey, rng};
 
@@ -191,7 +191,7 @@ struct QueuedStep<D: Device> {
     lr: f64,
 }
 
-impl<D: GpuSampler> Trainer<D> {
+impl<D: GpuSampler + OptimDevice> Trainer<D> {
     pub fn new(device: D, preset: Arc<Preset>, gd_constants: GdConstants) -> Result<Self> {
         let model = build(&device, &preset, preset.task.shape(), gd_constants, preset.train.seed)?;
         let optim = Optim::new(&preset.train, &device, &model).map_err(device_error)?;
@@ -259,7 +259,7 @@ impl<D: Device> Drop for Trainer<D> {
     }
 }
 
-impl<D: GpuSampler> Run for Trainer<D> {
+impl<D: GpuSampler + OptimDevice> Run for Trainer<D> {
     fn step(&mut self, key: StreamKey, lr: f64) -> Result<StepProgress> {
         if let Some(progress) = self.solve(key, lr)? {
             return Ok(progress);

@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Reading and showing the file takes one part in this many of the time, so that thirty watchers on one machine leave
 /// it to training.
-const READ_SHARE: u32 = 500;
+const READ_SHARE: u32 = 1000;
 /// However long reading takes, the file is read again after this time.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@
 
 use dfdx::prelude::*;
 
-use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers};
+use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers, squares};
 
 /// The definition, made of dfdx's operations, for any device.
 pub fn portable<D: Backend, T: Tape<f32, D>>(answer: Matrix<D, T>, target: Matrix<D>) -> DeviceResult<Scalar<D, T>, D> {
@@ -31,15 +31,6 @@ pub fn fused<T: Tape<f32, Cpu>>(
     Ok(out.put_tape(tape))
 }
 
-/// Σ v², in eight sums, so that they can be taken side by side; always in the same order.
-pub fn squares(values: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
-    for eight in values.chunks(8) {
-        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value * value);
-    }
-    sums.iter().sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,8 +51,9 @@ mod tests {
     fn an_answer_may_lie_in_memory_in_another_order() {
         let (device, mut random) = (Cpu::default(), Random::new(4));
         let (wide, target) = (random.matrix(&device, (3, 13)), random.matrix(&device, (13, 3)));
-        let turned: Matrix<Cpu> = wide.permute::<_, Axes2<1, 0>>();
-        let (fast, plain) = (fused(&device, turned.clone(), &target).unwrap(), portable(turned, target).unwrap());
+        let transposed: Matrix<Cpu> = wide.permute::<_, Axes2<1, 0>>();
+        let (fast, plain) =
+            (fused(&device, transposed.clone(), &target).unwrap(), portable(transposed, target).unwrap());
         assert_close(&fast.as_vec(), &plain.as_vec(), 1e-6);
     }
 }

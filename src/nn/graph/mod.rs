@@ -8,10 +8,10 @@
 //! (`recurrence.rs`).
 
 pub mod cpu;
+mod fast_weights;
 #[cfg(any(test, feature = "cuda"))]
 pub mod gpu;
 mod linear;
-mod memory;
 mod param;
 pub mod portable;
 mod recurrence;
@@ -21,7 +21,6 @@ mod spectrum;
 #[cfg(test)]
 mod tests;
 
-pub use memory::{Erased, Kept, Memory};
 pub use param::Groups;
 pub use recurrence::Recurrence;
 pub use selection::Selection;

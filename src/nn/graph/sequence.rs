@@ -225,28 +225,28 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.then(Convolution { input: self.node, taps, bias }, self.size.width)
     }
 
-    /// The last states, as many as are asked for, of a diagonal recurrence over complex numbers, with three weights
+    /// The last states, as many as `last` says, of a diagonal recurrence over complex numbers, with three weights
     /// that determine it, (1, n) each. See [`DiagonalScan`].
-    pub fn scan(self, discretization: Discretization, weights: [Matrix<D, T>; 3], asked: usize) -> Self {
+    pub fn scan(self, discretization: Discretization, weights: [Matrix<D, T>; 3], last: usize) -> Self {
         let weights = weights.map(|weight| self.graph.param(weight));
-        self.scan_by(discretization, weights, asked)
+        self.scan_by(discretization, weights, last)
     }
 
-    fn scan_by(self, discretization: Discretization, weights: [ParamId; 3], asked: usize) -> Self {
+    fn scan_by(self, discretization: Discretization, weights: [ParamId; 3], last: usize) -> Self {
         let spectrum = self.graph.derive(Derived::Spectrum(discretization, weights));
-        let size = Size { length: asked, ..self.size };
-        self.graph.record(DiagonalScan { input: self.node, spectrum, asked }, size)
+        let size = Size { length: last, ..self.size };
+        self.graph.record(DiagonalScan { input: self.node, spectrum, last }, size)
     }
 
     /// One diagonal recurrence for each channel, which all read its number and add up to one number again: the last
-    /// tokens, as many as are asked for. See [`ChannelScan`].
-    pub fn scan_channels(self, scan: ChannelScan<D, T>, asked: usize) -> Self {
+    /// tokens, as many as `last` says. See [`ChannelScan`].
+    pub fn scan_channels(self, scan: ChannelScan<D, T>, last: usize) -> Self {
         let ChannelScan { discretization, weights: [a, b], step, read } = scan;
         let channels = self.size.width;
         let groups = Groups { count: channels, each: a.shape().1 / channels };
         let [a, b, step, read] = [a, b, step, read].map(|weight| self.graph.param(weight));
         let steps = self.graph.derive(Derived::Repeat(step, groups));
-        let states = self.spread(groups.each).scan_by(discretization, [a, b, steps], asked);
+        let states = self.spread(groups.each).scan_by(discretization, [a, b, steps], last);
         let readout = self.graph.derive(Derived::Grouped(read, groups));
         states.project_by(readout, (2 * groups.numbers(), channels))
     }
@@ -264,13 +264,13 @@ impl<'g, D: Backend, T: Tape<f32, D>> Sequence<'g, D, T> {
         self.graph.record(DecayScan { input: self.node, decay, states: self.size.width }, size)
     }
 
-    /// The last h of a recurrent layer, as many as are asked for, with W, U and b of every gate.
-    pub fn recur<C: Cell>(self, gates: Vec<[Matrix<D, T>; 3]>, asked: usize) -> Self {
+    /// The last h of a recurrent layer, as many as `last` says, with W, U and b of every gate.
+    pub fn recur<C: Cell>(self, gates: Vec<[Matrix<D, T>; 3]>, last: usize) -> Self {
         let units = gates.first().map_or(0, |[_, _, bias]| bias.shape().1);
         let sizes = RecurrentSizes { length: self.size.length, width: self.size.width, units };
         let gates = gates.into_iter().map(|gate| gate.map(|weight| self.graph.param(weight))).collect();
-        let step = Recurrent::<C> { inputs: self.node, gates, sizes, asked, cell: PhantomData };
-        self.graph.record(C::listed(step), Size { length: asked, width: units })
+        let step = Recurrent::<C> { inputs: self.node, gates, sizes, last, cell: PhantomData };
+        self.graph.record(C::listed(step), Size { length: last, width: units })
     }
 
     fn window_weights(self, weights: [Matrix<D, T>; 3]) -> WindowWeights {

@@ -1,5 +1,4 @@
 //! Both forms of every step, in value and in gradient.
-#![cfg(test)]
 
 use dfdx::prelude::{Backward, Cpu, HasShape, Rank0, SumTo, Trace, ZerosTensor};
 use std::sync::Arc;
@@ -7,7 +6,7 @@ use std::sync::Arc;
 use super::linear::OneMatrix;
 use super::*;
 use crate::nn::check::{Random, assert_close};
-use crate::nn::step::{Activation, VectorScale};
+use crate::nn::step::{Activation, Decay, Erase, FastWeights, VectorScale};
 use crate::nn::tensor::{GradTarget, Tensor3};
 use crate::simd::{Buffer, LANES, PackedBatch};
 
@@ -29,14 +28,14 @@ const SCANS: [Case; 3] = [
 ];
 
 /// A memory of five tokens' keys of three and values of two, of which the last is the query's.
-fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: Weights<'_>) -> Memory<'p, Cpu, Owned> {
+fn memory<'p>(x: Sequence<'p, Cpu, Owned>, w: WeightOf<'_>) -> FastWeights<Sequence<'p, Cpu, Owned>> {
     let query = x.last(1).project(w(2));
-    Memory {
+    FastWeights {
         keys: x.project(w(0)),
         values: Some(x.project(w(1))),
         query,
-        erase: Erased::Nothing,
-        decay: Kept::Constant(0.9),
+        erase: Erase::Nothing,
+        decay: Decay::Constant(0.9),
         momentum: None,
         pairs: 5,
         block: 1,
@@ -82,9 +81,9 @@ const MEMORIES: [Case; 15] = [
         weights: &[(4, 6), (4, 6), (4, 3)],
         record: |x, w| {
             let query = x.last(1).project(w(2));
-            let (keys, erase) = (x.project(w(0)).split(2), Erased::WithKeys(x.project(w(1)).split(2)));
-            let decay = Kept::Constant(1.0);
-            Memory { keys, values: None, query, erase, decay, momentum: None, pairs: 4, block: 1 }.read()
+            let (keys, erase) = (x.project(w(0)).split(2), Erase::AlongKey(x.project(w(1)).split(2)));
+            let decay = Decay::Constant(1.0);
+            FastWeights { keys, values: None, query, erase, decay, momentum: None, pairs: 4, block: 1 }.read()
         },
     },
     Case {
@@ -98,21 +97,21 @@ const MEMORIES: [Case; 15] = [
         name: "decay",
         tokens: (6, 4),
         weights: PAIRS,
-        record: |x, w| Memory { decay: Kept::Sequence(rates(x, w(5))), ..memory(x, w) }.read(),
+        record: |x, w| FastWeights { decay: Decay::Sequence(rates(x, w(5))), ..memory(x, w) }.read(),
     },
     Case {
         name: "delta rule",
         tokens: (6, 4),
         weights: PAIRS,
-        record: |x, w| Memory { erase: Erased::WithKeys(x.project(w(3))), ..memory(x, w) }.read(),
+        record: |x, w| FastWeights { erase: Erase::AlongKey(x.project(w(3))), ..memory(x, w) }.read(),
     },
     Case {
         name: "delta rule with decay by channel",
         tokens: (6, 4),
         weights: PAIRS,
         record: |x, w| {
-            let erase = Erased::WithKeys(x.project(w(3)));
-            Memory { erase, decay: Kept::Sequence(rates(x, w(6))), ..memory(x, w) }.read()
+            let erase = Erase::AlongKey(x.project(w(3)));
+            FastWeights { erase, decay: Decay::Sequence(rates(x, w(6))), ..memory(x, w) }.read()
         },
     },
     Case {
@@ -120,23 +119,23 @@ const MEMORIES: [Case; 15] = [
         tokens: (6, 4),
         weights: PAIRS,
         record: |x, w| {
-            let erase = Erased::Apart([x.project(w(3)), x.project(w(4))]);
-            Memory { erase, decay: Kept::Sequence(rates(x, w(5))), ..memory(x, w) }.read()
+            let erase = Erase::Along { e: x.project(w(3)), b: x.project(w(4)) };
+            FastWeights { erase, decay: Decay::Sequence(rates(x, w(5))), ..memory(x, w) }.read()
         },
     },
     Case {
         name: "blocks",
         tokens: (6, 4),
         weights: PAIRS,
-        record: |x, w| Memory { erase: Erased::WithKeys(x.project(w(3))), block: 2, ..memory(x, w) }.read(),
+        record: |x, w| FastWeights { erase: Erase::AlongKey(x.project(w(3))), block: 2, ..memory(x, w) }.read(),
     },
     Case {
         name: "delta rule with momentum",
         tokens: (6, 4),
         weights: PAIRS,
         record: |x, w| {
-            let (erase, momentum) = (Erased::WithKeys(x.project(w(3))), Some(rates(x, w(5))));
-            Memory { erase, momentum, ..memory(x, w) }.read()
+            let (erase, momentum) = (Erase::AlongKey(x.project(w(3))), Some(rates(x, w(5))));
+            FastWeights { erase, momentum, ..memory(x, w) }.read()
         },
     },
     Case {
@@ -144,8 +143,8 @@ const MEMORIES: [Case; 15] = [
         tokens: (6, 4),
         weights: PAIRS,
         record: |x, w| {
-            let erase = Erased::Apart([x.project(w(3)), x.project(w(4))]);
-            Memory { erase, momentum: Some(rates(x, w(5))), block: 2, ..memory(x, w) }.read()
+            let erase = Erase::Along { e: x.project(w(3)), b: x.project(w(4)) };
+            FastWeights { erase, momentum: Some(rates(x, w(5))), block: 2, ..memory(x, w) }.read()
         },
     },
 ];
@@ -222,8 +221,8 @@ fn the_matrix_is_taken_where_it_is_cheaper() {
     assert!(pays(&layer, 64) && !pays(&layer, 1));
     let scan = CASES.iter().find(|case| case.name == "scan").unwrap();
     assert!(!pays(scan, 64), "as many answers as tokens");
-    let bent = Case { record: |x, w| self::layer(x, w, 1).activate(Activation::Gelu), ..layer };
-    assert!(!pays(&bent, 64));
+    let nonlinear = Case { record: |x, w| self::layer(x, w, 1).activate(Activation::Gelu), ..layer };
+    assert!(!pays(&nonlinear, 64));
     assert!(!pays(&short, 2), "nothing is saved on so few");
 }
 

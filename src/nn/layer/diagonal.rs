@@ -86,8 +86,8 @@ pub fn histories<D: Device>(
 }
 
 impl<D: Device> StackLayer<D> for DiagonalLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
-        let states = tokens.project(self.write.taped()).scan(self.discretization, self.spectrum(), asked);
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T> {
+        let states = tokens.project(self.write.taped()).scan(self.discretization, self.spectrum(), last);
         self.mixing.finish(states.project(self.read.taped()), tokens)
     }
 

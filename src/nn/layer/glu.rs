@@ -71,7 +71,7 @@ weights! {
 }
 
 impl<D: Device> GluBlock<D> {
-    /// The layer's update, (B, asked, H), from the recurrence's y, (B, asked, H), and the layer's input u, (B, T, H).
+    /// The layer's update, (B, last, H), from the recurrence's y, (B, last, H), and the layer's input u, (B, T, H).
     pub fn finish<'p, T: Tape<f32, D>>(&self, y: Sequence<'p, D, T>, u: Sequence<'p, D, T>) -> Sequence<'p, D, T> {
         let y = y.plus(u.last(y.length()).times_row(self.feedthrough.taped()));
         let Some(Glu { value, gate }) = &self.glu else { return y };

@@ -129,15 +129,12 @@ impl<D: Device> Direction<'_, D> {
             self.net.history(&tokens.concat(), dim)
         };
         let histories: Vec<Vec<Vec<f32>>> = sequences.iter().map(history).collect();
-        let time_step = |t: usize| {
-            let values: Vec<f32> = histories.iter().flat_map(|states| states[t].clone()).collect();
-            let (read, aligned) = (2 * t + 3, values.clone());
-            match self.backwards {
-                true => StateAt { place: end - read, read: end - read..end, values, aligned },
-                false => StateAt::after(read, values, aligned),
-            }
-        };
-        (0..(end - start - 1) / 2).map(time_step).collect()
+        let mut states = StateAt::of_histories(&histories, |t| 2 * t + 3, <[f32]>::to_vec);
+        for state in states.iter_mut().filter(|_| self.backwards) {
+            state.place = end - state.read.end;
+            state.read = state.place..end;
+        }
+        states
     }
 }
 
@@ -156,12 +153,9 @@ impl<D: Device> Net<D> for BidirectionalGdSsm<D> {
         let (_, length, dim) = *tokens.shape();
         let tokens = tokens.as_vec();
         let sequences: Vec<&[f32]> = tokens.chunks(length * dim).collect();
-        let layer = |direction: Direction<'_, D>| LayerStates {
-            name: if direction.backwards { "state S, from the end" } else { "state S, from the start" }.to_owned(),
-            shape: (dim, dim),
-            axes: ("row of y", "column of x"),
-            aligned_shape: (dim, dim),
-            time_steps: direction.time_steps(&sequences, dim),
+        let layer = |direction: Direction<'_, D>| {
+            let name = if direction.backwards { "state S, from the end" } else { "state S, from the start" };
+            LayerStates::of_maps(name, (dim, dim), direction.time_steps(&sequences, dim))
         };
         self.directions(length).map(layer).collect()
     }

@@ -17,6 +17,18 @@ pub struct Canonical {
     pub constructed: Option<Vec<f32>>,
 }
 
+impl Canonical {
+    pub fn new(
+        name: impl Into<String>,
+        columns: usize,
+        learnt: Vec<f32>,
+        constructed: impl Into<Option<Vec<f32>>>,
+    ) -> Self {
+        let shape = (learnt.len() / columns, columns);
+        Self { name: name.into(), shape, learnt, constructed: constructed.into() }
+    }
+}
+
 /// Root mean square, over the parts, of ‖learnt − constructed‖/‖constructed‖, or of ‖learnt‖ where the constructed
 /// value is zero. `None` for a model without a construction.
 pub fn parameter_difference(parts: &[Canonical]) -> Option<f64> {
@@ -51,12 +63,7 @@ mod tests {
 
     #[test]
     fn parts_count_equally_at_any_scale() {
-        let part = |learnt: f32, constructed: f32| Canonical {
-            name: String::new(),
-            shape: (1, 1),
-            learnt: vec![learnt],
-            constructed: Some(vec![constructed]),
-        };
+        let part = |learnt: f32, constructed: f32| Canonical::new("", 1, vec![learnt], vec![constructed]);
         assert_eq!(parameter_difference(&[]), None);
         assert_eq!(parameter_difference(&[part(150.0, 100.0), part(1.5, 1.0)]), Some(0.5));
         assert_eq!(parameter_difference(&[part(0.25, 0.0)]), Some(0.25));

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
-use crate::nn::graph::{Erased, Memory, Sequence};
-use crate::nn::step::VectorScale;
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Erase, FastWeights, VectorScale};
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Device};
 
@@ -50,18 +50,18 @@ impl StepSize {
     /// The memory with such steps.
     pub fn on<'p, D: Device, T: Tape<f32, D>>(
         self,
-        memory: Memory<'p, D, T>,
+        memory: FastWeights<Sequence<'p, D, T>>,
         rates: Sequence<'p, D, T>,
-    ) -> Memory<'p, D, T> {
+    ) -> FastWeights<Sequence<'p, D, T>> {
         let (rule, memory): (fn(_) -> VectorScale, _) = match self {
             Self::Normalised => (VectorScale::Normalised, memory),
             Self::Plain => (VectorScale::Rate, memory),
             Self::UnitKeys => {
                 let [keys, query] = [memory.keys, memory.query].map(Sequence::unit_length);
-                (VectorScale::Rate, Memory { keys, query, ..memory })
+                (VectorScale::Rate, FastWeights { keys, query, ..memory })
             }
         };
-        Memory { keys: memory.keys.times_step_size(rule, rates), erase: Erased::WithKeys(memory.keys), ..memory }
+        FastWeights { keys: memory.keys.times_step_size(rule, rates), erase: Erase::AlongKey(memory.keys), ..memory }
     }
 }
 
@@ -84,7 +84,7 @@ impl<D: Device> FastWeightModel<D> for DeltaNet<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         self.step.on(self.projections.memory(tokens), self.rate.of(tokens))
     }
 }

@@ -17,7 +17,8 @@ use super::delta_net::StepSize;
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
 use crate::bounds;
-use crate::nn::graph::{Memory, Sequence};
+use crate::nn::graph::Sequence;
+use crate::nn::step::FastWeights;
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Device};
 
@@ -50,7 +51,7 @@ impl<D: Device> FastWeightModel<D> for DeltaProduct<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let rates = self.projections.split(self.rate.of(tokens));
         self.step.on(self.projections.memory(tokens), rates)
     }

@@ -18,12 +18,12 @@ use dfdx::prelude::{HasShape, NoneTape, Tape};
 
 use super::{Init, LinearBlock};
 use crate::nn::cost::matvec;
-use crate::nn::graph::{Erased, GraphBuilder, Kept, Memory, Sequence};
+use crate::nn::graph::{GraphBuilder, Sequence};
 use crate::nn::layer::init::{constant, entries, normal};
-use crate::nn::step::{Pairs, fast_weight_states};
+use crate::nn::step::{Decay, Erase, FastWeights, Vectors, fast_weight_states};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{
-    Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Param, StateAt, Tensor3,
+    Activation, Cost, Costs, Device, DeviceResult, GradTarget, Input, LayerStates, Param, StateAt, Tensor3, evaluate,
 };
 use crate::task::{Layout, Shape};
 
@@ -71,16 +71,16 @@ weights! {
 
 impl<D: Device> Projections<D> {
     /// A memory without erasing and decay.
-    pub fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    pub fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let [keys, values] = [&self.wk, &self.wv].map(|weight| self.split(tokens.project(weight.taped())));
         let query = tokens.last(1).project(self.wq.taped());
         let pairs = (tokens.length() - 1) * self.products;
-        Memory {
+        FastWeights {
             keys,
             values: Some(values),
             query,
-            erase: Erased::Nothing,
-            decay: Kept::Constant(1.0),
+            erase: Erase::Nothing,
+            decay: Decay::Constant(1.0),
             momentum: None,
             pairs,
             block: 1,
@@ -167,8 +167,8 @@ pub fn activations(shape: Shape, layout: Layout, gates: usize) -> u128 {
     ((2 * layout.width(shape) + 6 * shape.dim + 2 * gates) * layout.tokens(shape)) as u128
 }
 
-/// Of a memory that erases, with so many gates: a step predicts, corrects and reads. All at once the answer is the sum
-/// of all values, and the query passes each pair.
+/// Of a memory that erases, with so many gates: a step predicts, corrects and reads. All at once it is the
+/// attention form of [`FastWeights`]: q is updated by each pair, and the values are summed.
 pub fn costs(shape: Shape, tokens: usize, gates: usize) -> Costs {
     let (d, outputs) = (shape.dim, shape.outputs);
     let w = d + outputs;
@@ -182,7 +182,23 @@ pub fn costs(shape: Shape, tokens: usize, gates: usize) -> Costs {
 /// Implements [`Architecture`](super::Architecture) and [`Net`](crate::nn::Net) for a [`FastWeightModel`] whose answer
 /// is what the query reads from the memory, and whose memory erases or decays by the given number of gates for each
 /// token.
+///
+/// With the network alone it implements only `Net`.
 macro_rules! reads_memory {
+    ($net:ident) => {
+        impl<D: $crate::nn::Device> $crate::nn::Net<D> for $net<D> {
+            fn record<'g, T: dfdx::prelude::Tape<f32, D>>(
+                &self,
+                tokens: $crate::nn::graph::Sequence<'g, D, T>,
+            ) -> $crate::nn::graph::Sequence<'g, D, T> {
+                self.memory(tokens).read()
+            }
+
+            fn states(&self, tokens: &$crate::nn::Tensor3<D>) -> Vec<$crate::nn::LayerStates> {
+                self.fast_weights(tokens)
+            }
+        }
+    };
     ($net:ident, $spec:ty, |$self:ident, $shape:ident| $gates:expr) => {
         impl $crate::nn::model::Architecture for $spec {
             type Net<D: $crate::nn::Device> = $net<D>;
@@ -209,18 +225,7 @@ macro_rules! reads_memory {
             }
         }
 
-        impl<D: $crate::nn::Device> $crate::nn::Net<D> for $net<D> {
-            fn record<'g, T: dfdx::prelude::Tape<f32, D>>(
-                &self,
-                tokens: $crate::nn::graph::Sequence<'g, D, T>,
-            ) -> $crate::nn::graph::Sequence<'g, D, T> {
-                self.memory(tokens).read()
-            }
-
-            fn states(&self, tokens: &$crate::nn::Tensor3<D>) -> Vec<$crate::nn::LayerStates> {
-                self.fast_weights(tokens)
-            }
-        }
+        $crate::nn::model::fast_weights::reads_memory!($net);
     };
 }
 pub(super) use reads_memory;
@@ -230,7 +235,7 @@ pub trait FastWeightModel<D: Device> {
     fn projections(&self) -> &Projections<D>;
 
     /// The memory that all tokens, (B, N + 1, w), write and read.
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T>;
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>>;
 
     /// S after each pair.
     fn fast_weights(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
@@ -238,48 +243,27 @@ pub trait FastWeightModel<D: Device> {
     }
 }
 
-/// One sequence of a memory, if it is there.
-type Part<D> = for<'a, 'p> fn(&'a Memory<'p, D, NoneTape>) -> Option<Sequence<'p, D, NoneTape>>;
-
 /// S after each pair of each sequence, by the definition.
 fn histories<D: Device, M: FastWeightModel<D> + ?Sized>(
     model: &M,
     tokens: &Tensor3<D>,
 ) -> DeviceResult<Vec<Vec<Vec<f32>>>, D> {
-    let part = |pick: Part<D>| {
-        let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
-        let builder = GraphBuilder::new(&input);
-        let part = pick(&model.memory(builder.tokens()));
-        part.map_or(Ok(Vec::new()), |part| Ok(part.run(input)?.as_vec()))
-    };
-    let (keys, values) = (part(|memory| Some(memory.keys))?, part(|memory| memory.values)?);
-    let removed = part(|memory| match memory.erase {
-        Erased::Nothing => None,
-        Erased::WithKeys(removed) | Erased::Apart([removed, _]) => Some(removed),
-    })?;
-    let beside = part(|memory| match memory.erase {
-        Erased::Nothing | Erased::WithKeys(_) => None,
-        Erased::Apart([_, beside]) => Some(beside),
-    })?;
-    let decay = part(|memory| match memory.decay {
-        Kept::Constant(_) => None,
-        Kept::Sequence(decay) => Some(decay),
-    })?;
-    let momentum = part(|memory| memory.momentum)?;
     let input = Input::<D, NoneTape>::rows(tokens.clone(), GradTarget::Weights);
     let builder = GraphBuilder::new(&input);
-    let memory = model.memory(builder.tokens());
-    let (constant, decay_width) = match memory.decay {
-        Kept::Constant(kept) => (kept, 0),
-        Kept::Sequence(decay) => (1.0, decay.width()),
-    };
-    let sizes = [memory.values.map_or(1, Sequence::width), memory.keys.width(), decay_width];
+    let mut number = 0;
+    let memory = model.memory(builder.tokens()).try_map(|sequence| {
+        let of = evaluate(tokens, |tokens| {
+            model.memory(tokens).sequences().into_iter().flatten().nth(number).unwrap_or(tokens)
+        });
+        number += 1;
+        Ok(Vectors { of: of?.as_vec(), width: sequence.width() })
+    })?;
     let batch = tokens.shape().0;
-    let all = [&keys, &values, &removed, &beside, &decay, &momentum];
     let states = |b: usize| {
-        let [keys, values, removed, beside, decay, momentum] = all.map(|part| &part[part.len() / batch * b..]);
-        let (erase, pairs, block) = ([removed, beside], memory.pairs, memory.block);
-        fast_weight_states(&Pairs { keys, values, erase, decay, constant, momentum, sizes, pairs, block })
+        fast_weight_states(&memory.map(|Vectors { of, width }| {
+            let count = of.len() / batch;
+            Vectors { of: &of[count * b..][..count], width: *width }
+        }))
     };
     Ok((0..batch).map(states).collect())
 }

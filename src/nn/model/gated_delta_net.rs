@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::delta_net::StepSize;
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
-use crate::nn::graph::{Erased, Kept, Memory, Sequence};
-use crate::nn::step::VectorScale;
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Decay, Erase, FastWeights, VectorScale};
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Device};
 use crate::task::Shape;
@@ -68,20 +68,17 @@ impl<D: Device> FastWeightModel<D> for GatedDeltaNet<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
-        let memory = self.projections.memory(tokens);
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let decay = self.decay.of(tokens);
-        let memory = Memory { decay: Kept::Sequence(decay), ..self.step.on(memory, self.rate.of(tokens)) };
+        let memory = self.step.on(self.projections.memory(tokens), self.rate.of(tokens));
+        let memory = FastWeights { decay: Decay::Sequence(decay), ..memory };
+        let Erase::AlongKey(keys) = memory.erase else { return memory };
         // S diag(α) k: what is taken away is read after the state has faded.
-        let erase = match memory.erase {
-            Erased::WithKeys(keys) if decay.width() == 1 => {
-                Erased::WithKeys(keys.times_step_size(VectorScale::Rate, decay))
-            }
-            Erased::WithKeys(keys) => Erased::WithKeys(keys.times(decay)),
-            Erased::Nothing => Erased::Nothing,
-            Erased::Apart(parts) => Erased::Apart(parts),
+        let faded = match decay.width() {
+            1 => keys.times_step_size(VectorScale::Rate, decay),
+            _ => keys.times(decay),
         };
-        Memory { erase, ..memory }
+        FastWeights { erase: Erase::AlongKey(faded), ..memory }
     }
 }
 

@@ -213,11 +213,8 @@ impl<D: Device> GdSsm<D> {
         let cells = || (first..dim).flat_map(|row| (first..dim).map(move |column| (row, column)));
         let learnt_read = cells().map(|(row, column)| read[row * dim + column] * in_mix * in_pick);
         let constructed_read = cells().map(|(row, column)| if row == column { step_size as f32 } else { 0.0 });
-        let part = |param: &Param<D>, columns, learnt: Vec<f32>, constructed| Canonical {
-            name: param.name.clone(),
-            shape: (learnt.len() / columns, columns),
-            learnt,
-            constructed: (self.window == Window::Three).then_some(constructed),
+        let part = |param: &Param<D>, columns, learnt, constructed| {
+            Canonical::new(&param.name, columns, learnt, (self.window == Window::Three).then_some(constructed))
         };
         let decay = self.decay.value.as_vec()[first * dim..].to_vec();
         let ones = vec![1.0; decay.len()];
@@ -250,17 +247,8 @@ impl<D: Device> Net<D> for GdSsm<D> {
     fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
         let (_, length, dim) = *tokens.shape();
         let sequences: Vec<_> = tokens.as_vec().chunks(length * dim).map(|tokens| self.history(tokens, dim)).collect();
-        let time_steps = (0..self.window.count(length)).map(|t| {
-            let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            StateAt::after(self.window.tokens_read(t), values.clone(), values)
-        });
-        vec![LayerStates {
-            name: "state S".to_owned(),
-            shape: (dim, dim),
-            axes: ("row of y", "column of x"),
-            aligned_shape: (dim, dim),
-            time_steps: time_steps.collect(),
-        }]
+        let time_steps = StateAt::of_histories(&sequences, |t| self.window.tokens_read(t), <[f32]>::to_vec);
+        vec![LayerStates::of_maps("state S", (dim, dim), time_steps)]
     }
 
     /// A row of the state is a head, with decays of its own; those that hold y are shown. A head is read once a window.

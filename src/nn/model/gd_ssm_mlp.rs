@@ -135,16 +135,12 @@ impl<D: Device> Net<D> for GdSsmMlp<D> {
             self.ssm.history(&tokens, features)
         };
         let histories: Vec<Vec<Vec<f32>>> = tokens.as_vec().chunks(length * width).map(history).collect();
-        let time_step = |t: usize| {
-            let values = histories.iter().flat_map(|states| states[t].clone()).collect();
-            StateAt::after(2 * t + 3, values, Vec::new())
-        };
         vec![LayerStates {
             name: "state S".to_owned(),
             shape: (features, features),
             axes: ("feature", "feature"),
             aligned_shape: self.outputs_by_dim,
-            time_steps: (0..length / 2).map(time_step).collect(),
+            time_steps: StateAt::of_histories(&histories, |t| 2 * t + 3, |_| Vec::new()),
         }]
     }
 }

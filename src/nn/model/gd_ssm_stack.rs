@@ -126,18 +126,9 @@ impl<D: Device> Net<D> for GdSsmStack<D> {
             let histories: Vec<_> =
                 sequences.iter().map(|tokens| layer.history(&tokens[..length * dim], dim)).collect();
             sequences.iter_mut().for_each(|tokens| define(layer, tokens, dim));
-            let time_steps = (0..length / 2).map(|t| {
-                let values: Vec<f32> = histories.iter().flat_map(|states| states[t].clone()).collect();
-                let aligned = if number == 0 { values.clone() } else { Vec::new() };
-                StateAt::after(2 * t + 3, values, aligned)
-            });
-            LayerStates {
-                name: format!("layer {} state S", number + 1),
-                shape: (dim, dim),
-                axes: ("row of y", "column of x"),
-                aligned_shape: (dim, dim),
-                time_steps: time_steps.collect(),
-            }
+            let aligned = |state: &[f32]| if number == 0 { state.to_vec() } else { Vec::new() };
+            let time_steps = StateAt::of_histories(&histories, |t| 2 * t + 3, aligned);
+            LayerStates::of_maps(format!("layer {} state S", number + 1), (dim, dim), time_steps)
         });
         layers.collect()
     }

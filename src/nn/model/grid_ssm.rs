@@ -246,19 +246,8 @@ impl<D: Device> Net<D> for GridSsm<D> {
         let (_, length, width) = *tokens.shape();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, width)).collect();
-        let time_step = |t: usize| {
-            let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            let aligned = values.chunks(outputs * dim).flat_map(|state| self.implied(state)).collect();
-            StateAt::after(t + 1, values, aligned)
-        };
-        let shape = (outputs, dim);
-        vec![LayerStates {
-            name: "state S".to_owned(),
-            shape,
-            axes: ("row of y", "column of x"),
-            aligned_shape: shape,
-            time_steps: (0..length).map(time_step).collect(),
-        }]
+        let time_steps = StateAt::of_histories(&sequences, |t| t + 1, |state| self.implied(state));
+        vec![LayerStates::of_maps("state S", (outputs, dim), time_steps)]
     }
 }
 

@@ -40,7 +40,7 @@ use crate::task::{Layout, Shape};
 pub struct LinearAttentionSpec {
     pub init: Init,
     /// The number of attention layers; each adds its output to its input.
-    #[serde(default = "one", deserialize_with = "bounds::layers")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::layers")]
     pub layers: usize,
     /// Whether the query's own token is among those that are summed over.
     #[serde(default = "included")]
@@ -56,10 +56,6 @@ impl LinearAttentionSpec {
 
 fn included() -> bool {
     true
-}
-
-fn one() -> usize {
-    1
 }
 
 impl Architecture for LinearAttentionSpec {
@@ -263,15 +259,9 @@ impl<D: Device> Net<D> for LinearAttention<D> {
         let vo = product(&wv, &wo, width);
         let vo = (0..width * outputs).map(|i| vo[i / outputs * width + dim + i % outputs] * factor / size);
         let constructed_vo = (0..width * outputs).map(|i| entry(i / outputs, i % outputs, dim, gd_constants.step_size));
-        let part = |name: &str, columns, learnt: Vec<f32>, constructed| Canonical {
-            name: name.to_owned(),
-            shape: (learnt.len() / columns, columns),
-            learnt,
-            constructed: Some(constructed),
-        };
         vec![
-            part("Wq Wkᵀ", width, qk.iter().map(|entry| entry * size).collect(), constructed_qk),
-            part("Wv Wo", outputs, vo.collect(), constructed_vo.collect()),
+            Canonical::new("Wq Wkᵀ", width, qk.iter().map(|entry| entry * size).collect(), constructed_qk),
+            Canonical::new("Wv Wo", outputs, vo.collect(), constructed_vo.collect::<Vec<_>>()),
         ]
     }
 }

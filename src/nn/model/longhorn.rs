@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
-use crate::nn::graph::{Erased, Memory, Sequence};
-use crate::nn::step::VectorScale;
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Erase, FastWeights, VectorScale};
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Device};
 
@@ -55,10 +55,10 @@ impl<D: Device> FastWeightModel<D> for Longhorn<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let memory = self.projections.memory(tokens);
         let keys = memory.keys.times_step_size(VectorScale::Implicit, self.rate.of(tokens));
-        Memory { keys, erase: Erased::WithKeys(memory.keys), ..memory }
+        FastWeights { keys, erase: Erase::AlongKey(memory.keys), ..memory }
     }
 }
 

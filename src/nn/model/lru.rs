@@ -41,15 +41,11 @@ pub struct LruSpec {
     #[serde(default, deserialize_with = "bounds::modulus")]
     pub r_min: f64,
     /// The greatest initial |λ|.
-    #[serde(default = "one", deserialize_with = "bounds::modulus")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::modulus")]
     pub r_max: f64,
     /// The greatest initial phase.
     #[serde(default = "small", deserialize_with = "bounds::scale")]
     pub max_phase: f64,
-}
-
-fn one() -> f64 {
-    1.0
 }
 
 fn small() -> f64 {

@@ -122,8 +122,8 @@ weights! {
 }
 
 impl<D: Device> MambaLayer<D> {
-    /// The operands of the scan, for outputs at the last `asked` tokens.
-    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Selection<'p, D, T> {
+    /// The operands of the scan, for outputs at the last `last` tokens.
+    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Selection<'p, D, T> {
         let Self { in_x, write, read, down, up, .. } = self;
         let input =
             tokens.project(in_x.taped()).convolve(self.taps.taped(), self.bias.taped()).activate(Activation::Silu);
@@ -131,7 +131,7 @@ impl<D: Device> MambaLayer<D> {
         Selection {
             delta: step.activate(Activation::Softplus),
             b: input.project(write.taped()),
-            c: input.last(asked).project(read.taped()),
+            c: input.last(last).project(read.taped()),
             x: input,
             log_a: self.rate.taped(),
         }
@@ -139,11 +139,11 @@ impl<D: Device> MambaLayer<D> {
 }
 
 impl<D: Device> StackLayer<D> for MambaLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T> {
         let Self { in_z, out, .. } = self;
-        let selection = self.selection(tokens, asked);
-        let through = selection.x.last(asked).times_row(self.feedthrough.taped());
-        let gate = tokens.last(asked).project(in_z.taped()).activate(Activation::Silu);
+        let selection = self.selection(tokens, last);
+        let through = selection.x.last(last).times_row(self.feedthrough.taped());
+        let gate = tokens.last(last).project(in_z.taped()).activate(Activation::Silu);
         selection.by_channel().plus(through).times(gate).project(out.taped())
     }
 
@@ -154,12 +154,23 @@ impl<D: Device> StackLayer<D> for MambaLayer<D> {
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (wide, states) = *self.rate.value.shape();
         let length = tokens.shape().1;
-        let part = |pick: fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>| {
-            Ok(evaluate(tokens, |tokens| pick(self.selection(tokens, length)))?.as_vec())
-        };
+        let part = |pick: Operand<D>| Ok(evaluate(tokens, |tokens| pick(self.selection(tokens, length)))?.as_vec());
         let (step, input, write) = (part(|s| s.delta)?, part(|s| s.x)?, part(|s| s.b)?);
         let rate: Vec<f32> = self.rate.value.as_vec().iter().map(|log| -log.exp()).collect();
-        let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
-        Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
+        Ok(histories([&step, &input, &write], &rate, (length, wide, states)))
     }
+}
+
+/// One of the sequences of a scan.
+pub(super) type Operand<D> = fn(Selection<'_, D, NoneTape>) -> Sequence<'_, D, NoneTape>;
+
+/// The states of each sequence after each of its T tokens, (T, E, N), from Δ and x, (B, T, E), B, (B, T, N), and A,
+/// (E, N).
+pub(super) fn histories(
+    [step, input, write]: [&[f32]; 3],
+    rate: &[f32],
+    (length, wide, states): (usize, usize, usize),
+) -> Vec<Vec<f32>> {
+    let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
+    each.map(|((step, x), write)| selective_states([step, x, write], rate, (wide, states)).concat()).collect()
 }

@@ -21,14 +21,14 @@ use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
 use serde::{Deserialize, Serialize};
 
-use super::mamba::TAPS;
+use super::mamba::{Operand, TAPS, histories};
 use super::stack::{LayerSpec, StackLayer};
 use crate::bounds;
 use crate::nn::cost::matvec;
 use crate::nn::graph::{Selection, Sequence};
 use crate::nn::layer::discretization::{self, softplus_bias};
 use crate::nn::layer::init::{constant, fan_in, uniform};
-use crate::nn::step::{head_expansion, selective_states};
+use crate::nn::step::head_expansion;
 use crate::nn::tensor::rows_times;
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Activation, Cost, Costs, Device, DeviceResult, Param, Tensor3, evaluate};
@@ -165,44 +165,26 @@ impl<D: Device> Reading<D> {
 }
 
 impl<D: Device> Mamba2Layer<D> {
-    /// The operands of the scan, for outputs at the last `asked` tokens.
-    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Selection<'p, D, T> {
+    /// The operands of the scan, for outputs at the last `last` tokens.
+    fn selection<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Selection<'p, D, T> {
         let Self { x, b, c, .. } = self;
         let step = tokens.project(self.in_step.taped()).plus_row(self.step.taped());
         // C of the last tokens needs the tokens before them that the convolution reads.
-        let near = tokens.last(tokens.length().min(asked + TAPS - 1));
+        let near = tokens.last(tokens.length().min(last + TAPS - 1));
         Selection {
             delta: step.activate(Activation::Softplus),
             x: x.of(tokens),
             b: b.of(tokens),
-            c: c.of(near).last(asked),
+            c: c.of(near).last(last),
             log_a: self.rate.taped(),
         }
     }
 }
 
-/// An operand of the scan.
-#[derive(Clone, Copy)]
-enum Operand {
-    Delta,
-    X,
-    B,
-    C,
-}
-
 impl<D: Device> Mamba2Layer<D> {
-    /// An operand at every token.
-    fn operand(&self, tokens: &Tensor3<D>, operand: Operand) -> DeviceResult<Tensor3<D>, D> {
-        let length = tokens.shape().1;
-        evaluate(tokens, |tokens| {
-            let Selection { delta, x, b, c, .. } = self.selection(tokens, length);
-            match operand {
-                Operand::Delta => delta,
-                Operand::X => x,
-                Operand::B => b,
-                Operand::C => c,
-            }
-        })
+    /// An operand of the scan at every token.
+    fn operand(&self, tokens: &Tensor3<D>, pick: Operand<D>) -> DeviceResult<Tensor3<D>, D> {
+        evaluate(tokens, |tokens| pick(self.selection(tokens, tokens.length())))
     }
 }
 
@@ -221,14 +203,14 @@ fn head_weights(steps: &[f32], a: f32, (b, c): (&[f32], &[f32]), states: usize) 
 }
 
 impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
-        let selection = self.selection(tokens, asked);
-        let through = selection.x.last(asked).times_heads(self.feedthrough.taped());
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T> {
+        let selection = self.selection(tokens, last);
+        let through = selection.x.last(last).times_heads(self.feedthrough.taped());
         let answer = match self.form {
             ScanForm::Recurrent => selection.by_head(),
             ScanForm::Matrix => selection.by_matrix(),
         };
-        let gate = tokens.last(asked).project(self.in_z.taped()).activate(Activation::Silu);
+        let gate = tokens.last(last).project(self.in_z.taped()).activate(Activation::Silu);
         answer.plus(through).times(gate).project(self.out.taped())
     }
 
@@ -242,7 +224,8 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
 
     fn token_weights(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (length, states) = (tokens.shape().1, self.grid().0.1);
-        let [delta, b, c] = [Operand::Delta, Operand::B, Operand::C].map(|operand| self.operand(tokens, operand));
+        let operands: [Operand<D>; 3] = [|s| s.delta, |s| s.b, |s| s.c];
+        let [delta, b, c] = operands.map(|pick| self.operand(tokens, pick));
         let (delta, b, c) = (delta?.as_vec(), b?.as_vec(), c?.as_vec());
         let rates = self.rate.value.as_vec();
         let of_head = |(head, rate): (usize, &f32)| {
@@ -260,15 +243,13 @@ impl<D: Device> StackLayer<D> for Mamba2Layer<D> {
     fn history(&self, tokens: &Tensor3<D>) -> DeviceResult<Vec<Vec<f32>>, D> {
         let (wide, states) = self.grid().0;
         let rates = self.rate.value.as_vec();
-        let length = tokens.shape().1;
         // Every channel has the Δ and the A of its head.
         let head_expansion = head_expansion(tokens.device(), self.rate.value.shape().1, wide)?;
-        let (input, write) = (self.operand(tokens, Operand::X)?.as_vec(), self.operand(tokens, Operand::B)?.as_vec());
-        let step = rows_times(self.operand(tokens, Operand::Delta)?, head_expansion)?.as_vec();
+        let (input, write) = (self.operand(tokens, |s| s.x)?.as_vec(), self.operand(tokens, |s| s.b)?.as_vec());
+        let step = rows_times(self.operand(tokens, |s| s.delta)?, head_expansion)?.as_vec();
         let a = |channel: usize| -rates[channel / (wide / rates.len())].exp();
         let rate: Vec<f32> = (0..wide * states).map(|i| a(i / states)).collect();
-        let each = step.chunks(length * wide).zip(input.chunks(length * wide)).zip(write.chunks(length * states));
-        Ok(each.map(|((step, x), write)| selective_states([step, x, write], &rate, (wide, states)).concat()).collect())
+        Ok(histories([&step, &input, &write], &rate, (tokens.shape().1, wide, states)))
     }
 }
 
@@ -298,8 +279,8 @@ mod tests {
         let net = build(&spec, Shape { dim: 3, outputs: 1, context: 4 }, Layout::Joined);
         let tokens = Random::new(4).tensor3(&Cpu::default(), (2, length, 4));
         let layer = &net.layers[0];
-        let numbers = |operand| layer.operand(&tokens, operand).unwrap().as_vec();
-        let [delta, x, c] = [Operand::Delta, Operand::X, Operand::C].map(numbers);
+        let numbers = |pick: Operand<Cpu>| layer.operand(&tokens, pick).unwrap().as_vec();
+        let [delta, x, c] = [numbers(|s| s.delta), numbers(|s| s.x), numbers(|s| s.c)];
         let (weights, history) = (layer.token_weights(&tokens).unwrap(), layer.history(&tokens).unwrap());
         let (mut summed, mut read) = (Vec::new(), Vec::new());
         for at in 0..2 * length * wide {

@@ -18,6 +18,7 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, ProjectionConfig, Projections};
+use super::ridge_layer::solutions;
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
 use crate::nn::cost::matvec;
@@ -106,18 +107,11 @@ impl<D: Device> Net<D> for Mesa<D> {
         let [wk, wv] = [&self.projections.wk, &self.projections.wv].map(matrix);
         let numbers = tokens.as_vec();
         let states = |sequence: &[f32]| {
-            let (mut curvature, mut moment) = (penalty.clone(), DMatrix::zeros(wk.ncols(), wv.ncols())); // H + Λ, Gᵀ
-            let pairs = sequence.chunks(width).take(length - 1);
-            let after = |pair: &[f32]| {
-                let token = DMatrix::from_row_iterator(1, width, pair.iter().map(|x| f64::from(*x)));
-                let (key, value) = (&token * &wk, &token * &wv);
-                curvature += key.transpose() * &key;
-                moment += key.transpose() * value;
-                let solution = curvature.clone().lu().solve(&moment).unwrap_or_else(|| moment.clone());
-                // Column by column it is S row by row.
-                solution.iter().map(|entry| *entry as f32).collect()
+            let pair = |token: &[f32]| {
+                let token = DMatrix::from_row_iterator(1, width, token.iter().map(|x| f64::from(*x)));
+                [&wk, &wv].map(|weight| &token * weight)
             };
-            pairs.map(after).collect()
+            solutions(&penalty, wv.ncols(), sequence.chunks(width).take(length - 1).map(pair))
         };
         let histories: Vec<Vec<Vec<f32>>> = (0..batch).map(|b| states(&numbers[b * length * width..])).collect();
         self.projections.layer(&histories, length - 1)

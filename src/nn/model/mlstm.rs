@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
-use crate::nn::graph::{Kept, Memory, Sequence};
-use crate::nn::step::VectorScale;
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Decay, FastWeights, VectorScale};
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Costs, Device, LayerStates, Net, Tensor3};
 use crate::task::{Layout, Shape};
@@ -84,17 +84,17 @@ impl<D: Device> FastWeightModel<D> for MLstm<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let memory = self.projections.memory(tokens);
         let keys = memory.keys.times_step_size(VectorScale::Rate, self.input.of(tokens));
-        Memory { keys, decay: Kept::Sequence(self.forget.of(tokens)), ..memory }
+        FastWeights { keys, decay: Decay::Sequence(self.forget.of(tokens)), ..memory }
     }
 }
 
 impl<D: Device> Net<D> for MLstm<D> {
     fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
         let memory = self.memory(tokens);
-        let normaliser = Memory { values: None, ..memory }.read();
+        let normaliser = FastWeights { values: None, ..memory }.read();
         memory.read().times_step_size(VectorScale::Normaliser, normaliser)
     }
 

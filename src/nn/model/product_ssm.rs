@@ -126,24 +126,13 @@ impl<D: Device> Net<D> for ProductSsm<D> {
         let implied = |state: &[f32]| -> Vec<f32> {
             let map = product(state, &read, outputs * dim);
             let of_input = &pick[outputs * dim * dim..];
-            map.chunks(dim).flat_map(|row| of_input.chunks(dim).map(|asked| dot(row, asked))).collect()
+            map.chunks(dim).flat_map(|row| of_input.chunks(dim).map(|query| dot(row, query))).collect()
         };
         let (_, length, width) = *tokens.shape();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, width)).collect();
-        let time_step = |t: usize| {
-            let values: Vec<f32> = sequences.iter().flat_map(|states| states[t].clone()).collect();
-            let aligned = values.chunks(outputs * dim).flat_map(implied).collect();
-            StateAt::after(t + 1, values, aligned)
-        };
-        let shape = (outputs, dim);
-        vec![LayerStates {
-            name: "state s".to_owned(),
-            shape,
-            axes: ("row of y", "column of x"),
-            aligned_shape: shape,
-            time_steps: (0..length).map(time_step).collect(),
-        }]
+        let time_steps = StateAt::of_histories(&sequences, |t| t + 1, implied);
+        vec![LayerStates::of_maps("state s", (outputs, dim), time_steps)]
     }
 
     /// With Λ = 1 the basis of the state can be changed together with B and C, and the columns of C together with those
@@ -151,9 +140,9 @@ impl<D: Device> Net<D> for ProductSsm<D> {
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
         let [decay, write, read, pick] = [&self.decay, &self.write, &self.read, &self.pick].map(|p| p.value.as_vec());
         let (states, dim) = (decay.len(), self.shape.dim);
-        let whole = |write: &[f32], read: &[f32], pick: &[f32]| {
+        let whole = |write: &[f32], read: &[f32], pick: &[f32]| -> Vec<f32> {
             let maps: Vec<f32> = write.chunks(states).flat_map(|row| product(row, read, states)).collect();
-            maps.chunks(dim).flat_map(|row| pick.chunks(dim).map(|asked| dot(row, asked))).collect()
+            maps.chunks(dim).flat_map(|row| pick.chunks(dim).map(|query| dot(row, query))).collect()
         };
         let width = pick.len() / dim;
         let constructed = [
@@ -162,15 +151,10 @@ impl<D: Device> Net<D> for ProductSsm<D> {
             shifted_diagonal_values((width, dim), states, 1.0),
         ];
         let [write_there, read_there, pick_there] = constructed;
-        let part = |name: &str, columns, learnt: Vec<f32>, constructed| Canonical {
-            name: name.to_owned(),
-            shape: (learnt.len() / columns, columns),
-            learnt,
-            constructed: Some(constructed),
-        };
+        let constructed = whole(&write_there, &read_there, &pick_there);
         vec![
-            part("Λ", states, decay, vec![1.0; states]),
-            part("B C Dᵀ", width, whole(&write, &read, &pick), whole(&write_there, &read_there, &pick_there)),
+            Canonical::new("Λ", states, decay, vec![1.0; states]),
+            Canonical::new("B C Dᵀ", width, whole(&write, &read, &pick), constructed),
         ]
     }
 }
@@ -192,8 +176,8 @@ mod tests {
         let sequence = tokens.as_vec();
         let state = net.define(&sequence, 6).pop().unwrap();
         let map = product(&state, &net.read.value.as_vec(), 4);
-        let asked = product(&sequence[24..], &net.pick.value.as_vec(), 2);
-        let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &asked)).collect();
+        let query = product(&sequence[24..], &net.pick.value.as_vec(), 2);
+        let expected: Vec<f32> = map.chunks(2).map(|row| dot(row, &query)).collect();
         assert_close(&answers(&net, tokens), &expected, 1e-5);
     }
 }

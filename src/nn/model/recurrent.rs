@@ -37,14 +37,10 @@ pub struct RecurrentSpec<C: Cell> {
     #[serde(deserialize_with = "bounds::units")]
     pub units: usize,
     /// The number of layers; each reads the h of the one before.
-    #[serde(default = "one", deserialize_with = "bounds::layers")]
+    #[serde(default = "bounds::one", deserialize_with = "bounds::layers")]
     pub layers: usize,
     #[serde(skip)]
     cell: PhantomData<C>,
-}
-
-fn one() -> usize {
-    1
 }
 
 impl<C: Cell> RecurrentSpec<C> {
@@ -88,7 +84,7 @@ impl<C: Cell> Architecture for RecurrentSpec<C> {
 }
 
 /// What a gate is built from.
-struct GateConfig {
+struct CellGateConfig {
     symbol: &'static str,
     /// (input width, n).
     shape: (usize, usize),
@@ -97,8 +93,8 @@ struct GateConfig {
 
 weights! {
     /// The weights of a gate.
-    struct Gate<D>(config: GateConfig) {
-        let GateConfig { symbol, shape, bias } = config;
+    struct CellGate<D>(config: CellGateConfig) {
+        let CellGateConfig { symbol, shape, bias } = config;
         let n = shape.1;
         weights {
             /// W and b.
@@ -109,7 +105,7 @@ weights! {
     }
 }
 
-impl<D: Device> Gate<D> {
+impl<D: Device> CellGate<D> {
     /// W, U and b, for one use on a tape.
     fn taped<T: Tape<f32, D>>(&self) -> [Matrix<D, T>; 3] {
         let [weight, bias] = self.token.taped();
@@ -124,12 +120,12 @@ weights! {
         let n = spec.units;
         let gates = |layer: usize| {
             let shape = (spec.input(layer, layout.width(shape)), n);
-            let gate = |(gate, symbol): (usize, &&'static str)| GateConfig { symbol, shape, bias: C::bias(gate) };
+            let gate = |(gate, symbol): (usize, &&'static str)| CellGateConfig { symbol, shape, bias: C::bias(gate) };
             C::GATES.iter().enumerate().map(|each| gate(each).into()).collect()
         };
         weights {
             /// The gates of each layer.
-            layers: Vec<Vec<Gate<D>>> = numbered(spec.layers, gates),
+            layers: Vec<Vec<CellGate<D>>> = numbered(spec.layers, gates),
             pub decoder: Linear<D> = linear("o", (n, shape.outputs), glorot()),
         }
         constants {
@@ -144,12 +140,12 @@ weights! {
 }
 
 impl<D: Device, C: Cell> Recurrent<D, C> {
-    /// The last h of the last layer, as many as are asked for.
-    pub fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>, asked: usize) -> Sequence<'g, D, T> {
+    /// The last h of the last layer, as many as `last` says.
+    pub fn on<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>, last: usize) -> Sequence<'g, D, T> {
         let mut h = tokens;
         for (number, gates) in self.layers.iter().enumerate() {
-            let asked = if number + 1 == self.layers.len() { asked } else { tokens.length() };
-            h = h.recur::<C>(gates.iter().map(Gate::taped).collect(), asked);
+            let last = if number + 1 == self.layers.len() { last } else { tokens.length() };
+            h = h.recur::<C>(gates.iter().map(CellGate::taped).collect(), last);
         }
         h
     }

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
 use crate::bounds;
-use crate::nn::graph::{Kept, Memory, Sequence};
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Decay, FastWeights};
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Device};
 use crate::task::Shape;
@@ -75,12 +76,12 @@ impl<D: Device> FastWeightModel<D> for RetNet<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let decay = match &self.gate {
-            Some(gate) => Kept::Sequence(gate.of(tokens)),
-            None => Kept::Constant(self.kept),
+            Some(gate) => Decay::Sequence(gate.of(tokens)),
+            None => Decay::Constant(self.kept),
         };
-        Memory { decay, ..self.projections.memory(tokens) }
+        FastWeights { decay, ..self.projections.memory(tokens) }
     }
 }
 

@@ -15,7 +15,7 @@
 
 use anyhow::{Result, ensure};
 use dfdx::prelude::{HasShape, Tape};
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Canonical;
@@ -97,20 +97,28 @@ impl<D: Device> RidgeLayer<D> {
     /// The definition: W after the first t pairs of one sequence, t = 1 … N, each (d_out, d).
     fn define(&self, sequence: &[f32], lambda: f32) -> Vec<Vec<f32>> {
         let (d, width) = (self.dim, self.dim + self.outputs);
-        let mut curvature = DMatrix::identity(d, d) * f64::from(lambda);
-        let mut moment = DMatrix::zeros(self.outputs, d); // YᵀX
+        let row = |part: &[f32]| DMatrix::from_row_iterator(1, part.len(), part.iter().map(|x| f64::from(*x)));
         let pairs = sequence.chunks(width).take(sequence.len() / width - 1);
-        let after = |pair: &[f32]| {
-            let numbers = |part: &[f32]| DVector::from_iterator(part.len(), part.iter().map(|x| f64::from(*x)));
-            let (x, y) = (numbers(&pair[..d]), numbers(&pair[d..]));
-            curvature += &x * x.transpose();
-            moment += &y * x.transpose();
-            // W A = YᵀX, transposed.
-            let solution = curvature.clone().lu().solve(&moment.transpose()).unwrap_or_else(|| moment.transpose());
-            solution.iter().map(|entry| *entry as f32).collect()
-        };
-        pairs.map(after).collect()
+        let pairs = pairs.map(|pair| [&pair[..d], &pair[d..]].map(row));
+        solutions(&(DMatrix::identity(d, d) * f64::from(lambda)), self.outputs, pairs)
     }
+}
+
+/// (P + Σ kᵀ k)⁻¹ Σ kᵀ v after each pair of a key and a value, rows of n and m numbers; transposed, so (m, n).
+pub(super) fn solutions(
+    penalty: &DMatrix<f64>,
+    outputs: usize,
+    pairs: impl Iterator<Item = [DMatrix<f64>; 2]>,
+) -> Vec<Vec<f32>> {
+    let (mut curvature, mut moment) = (penalty.clone(), DMatrix::zeros(penalty.nrows(), outputs));
+    let after = |[key, value]: [DMatrix<f64>; 2]| {
+        curvature += key.transpose() * &key;
+        moment += key.transpose() * value;
+        let solution = curvature.clone().lu().solve(&moment).unwrap_or_else(|| moment.clone());
+        // nalgebra's order is column by column.
+        solution.iter().map(|entry| *entry as f32).collect()
+    };
+    pairs.map(after).collect()
 }
 
 impl<D: Device> Net<D> for RidgeLayer<D> {
@@ -124,28 +132,13 @@ impl<D: Device> Net<D> for RidgeLayer<D> {
         let lambda = self.lambda();
         let sequences: Vec<_> =
             tokens.as_vec().chunks(length * width).map(|sequence| self.define(sequence, lambda)).collect();
-        let time_step = |t: usize| {
-            let values: Vec<f32> = sequences.iter().flat_map(|solutions| solutions[t].clone()).collect();
-            StateAt::after(t + 1, values.clone(), values)
-        };
-        let shape = (self.outputs, self.dim);
-        vec![LayerStates {
-            name: "solution W".to_owned(),
-            shape,
-            axes: ("row of y", "column of x"),
-            aligned_shape: shape,
-            time_steps: (0..length - 1).map(time_step).collect(),
-        }]
+        let time_steps = StateAt::of_histories(&sequences, |t| t + 1, <[f32]>::to_vec);
+        vec![LayerStates::of_maps("solution W", (self.outputs, self.dim), time_steps)]
     }
 
     /// λ itself; it has no symmetries.
     fn canonical(&self, gd_constants: GdConstants) -> Vec<Canonical> {
-        vec![Canonical {
-            name: "λ".to_owned(),
-            shape: (1, 1),
-            learnt: vec![self.lambda()],
-            constructed: Some(vec![gd_constants.lambda as f32]),
-        }]
+        vec![Canonical::new("λ", 1, vec![self.lambda()], vec![gd_constants.lambda as f32])]
     }
 }
 

@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
-use crate::nn::graph::{Erased, Kept, Memory, Sequence};
+use crate::nn::graph::Sequence;
 use crate::nn::layer::init::constant;
+use crate::nn::step::{Decay, Erase, FastWeights};
 use crate::nn::weights::{weight, weights};
 use crate::nn::{Activation, Device, Param};
 
@@ -58,15 +59,15 @@ impl<D: Device> FastWeightModel<D> for Rwkv7<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let memory = self.projections.memory(tokens);
         let (keys, rate) = (memory.keys, self.rate.of(tokens));
         let removal = keys.times_row(self.removal.taped()).unit_length();
         let change = keys.times(rate).minus(keys).times_row(self.replacement.taped());
-        Memory {
+        FastWeights {
             keys: keys.plus(change),
-            erase: Erased::Apart([removal, removal.times(rate)]),
-            decay: Kept::Sequence(self.keep.of(tokens)),
+            erase: Erase::Along { e: removal, b: removal.times(rate) },
+            decay: Decay::Sequence(self.keep.of(tokens)),
             ..memory
         }
     }

@@ -130,10 +130,10 @@ impl<D: Device> S4dLayer<D> {
 }
 
 impl<D: Device> StackLayer<D> for S4dLayer<D> {
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T> {
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T> {
         let weights = [self.damping.taped(), self.frequency.taped()];
         let (discretization, step, read) = (DISCRETIZATION, self.step.taped(), self.read.taped());
-        let y = tokens.scan_channels(ChannelScan { discretization, weights, step, read }, asked);
+        let y = tokens.scan_channels(ChannelScan { discretization, weights, step, read }, last);
         self.mixing.finish(y, tokens)
     }
 

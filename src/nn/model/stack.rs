@@ -69,8 +69,8 @@ impl<S: LayerSpec> Architecture for S {
 
 /// A layer of a stack. Its update of a token depends only on that token and the earlier ones.
 pub trait StackLayer<D: Device>: Clone + Debug {
-    /// The layer's update of the last `asked` tokens, (B, asked, H), from all tokens, (B, T, H).
-    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, asked: usize) -> Sequence<'p, D, T>;
+    /// The layer's update of the last `last` tokens, (B, last, H), from all tokens, (B, T, H).
+    fn update<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>, last: usize) -> Sequence<'p, D, T>;
 
     /// Rows and columns of a state, and their meanings.
     fn grid(&self) -> ((usize, usize), (&'static str, &'static str));

@@ -1,5 +1,4 @@
 //! Tests of every architecture: gradients, parameter counts, constructions, states.
-#![cfg(test)]
 
 mod recurrence;
 

@@ -21,12 +21,13 @@ use dfdx::prelude::Tape;
 use serde::{Deserialize, Serialize};
 
 use super::delta_net::StepSize;
-use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections};
+use super::fast_weights::{self, FastWeightModel, Gate, GateConfig, OPEN, ProjectionConfig, Projections, reads_memory};
 use super::{Architecture, Configured, Init, LinearBlock, Setting};
 use crate::bounds;
-use crate::nn::graph::{Kept, Memory, Sequence};
+use crate::nn::graph::Sequence;
+use crate::nn::step::{Decay, FastWeights};
 use crate::nn::weights::weights;
-use crate::nn::{Activation, Cost, Costs, Device, LayerStates, Net, Tensor3};
+use crate::nn::{Activation, Cost, Costs, Device};
 use crate::task::{Layout, Shape};
 
 /// Titans in a preset.
@@ -63,7 +64,7 @@ impl Architecture for TitansSpec {
         fast_weights::linear_blocks()
     }
 
-    /// The last change is kept beside S, scaled and added; all at once the query that passes the pairs is.
+    /// Besides S a step keeps M, scales it and adds it to S; all at once it does so with g besides q ([`FastWeights`]).
     fn costs(&self, shape: Shape, _layout: Layout, tokens: usize) -> Costs {
         let costs = fast_weights::costs(shape, tokens, GATES);
         let more = |cost: Cost, numbers: usize| {
@@ -100,19 +101,11 @@ impl<D: Device> FastWeightModel<D> for Titans<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let memory = self.step.on(self.projections.memory(tokens), self.rate.of(tokens));
-        let (momentum, decay) = (Some(self.momentum.of(tokens)), Kept::Sequence(self.keep.of(tokens)));
-        Memory { momentum, decay, ..memory }
+        let (momentum, decay) = (Some(self.momentum.of(tokens)), Decay::Sequence(self.keep.of(tokens)));
+        FastWeights { momentum, decay, ..memory }
     }
 }
 
-impl<D: Device> Net<D> for Titans<D> {
-    fn record<'g, T: Tape<f32, D>>(&self, tokens: Sequence<'g, D, T>) -> Sequence<'g, D, T> {
-        self.memory(tokens).read()
-    }
-
-    fn states(&self, tokens: &Tensor3<D>) -> Vec<LayerStates> {
-        self.fast_weights(tokens)
-    }
-}
+reads_memory!(Titans);

@@ -138,17 +138,17 @@ weights! {
 }
 
 impl<D: Device> TransformerLayer<D> {
-    /// The last `asked` tokens after the layer, (B, asked, n), from all tokens before it, (B, T, n).
+    /// The last `last` tokens after the layer, (B, last, n), from all tokens before it, (B, T, n).
     fn last<'p, T: Tape<f32, D>>(
         &self,
         tokens: Sequence<'p, D, T>,
-        asked: usize,
+        last: usize,
         spec: &TransformerSpec,
     ) -> Sequence<'p, D, T> {
         let normal = self.attention_norm.on(tokens);
         let parts = [self.key.on(normal), self.value.on(normal)];
-        let attended = self.query.on(normal.last(asked)).softmax_attend(parts, spec.heads);
-        let tokens = tokens.last(asked).plus(self.project.on(attended));
+        let attended = self.query.on(normal.last(last)).softmax_attend(parts, spec.heads);
+        let tokens = tokens.last(last).plus(self.project.on(attended));
         let wide = self.widen.on(self.mlp_norm.on(tokens)).activate(spec.activation);
         tokens.plus(self.narrow.on(wide))
     }
@@ -204,8 +204,8 @@ impl<D: Device> Transformer<D> {
         }
         for (number, layer) in self.layers[..layers].iter().enumerate() {
             // After the last layer only the query is read.
-            let asked = if number + 1 == layers { 1 } else { tokens.length() };
-            tokens = layer.last(tokens, asked, &self.spec);
+            let last = if number + 1 == layers { 1 } else { tokens.length() };
+            tokens = layer.last(tokens, last, &self.spec);
         }
         tokens.last(1)
     }

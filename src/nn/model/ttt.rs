@@ -19,7 +19,8 @@ use super::delta_net::StepSize;
 use super::fast_weights::{FastWeightModel, Gate, GateConfig, ProjectionConfig, Projections, reads_memory};
 use super::{Configured, Init, Setting};
 use crate::bounds;
-use crate::nn::graph::{Memory, Sequence};
+use crate::nn::graph::Sequence;
+use crate::nn::step::FastWeights;
 use crate::nn::weights::weights;
 use crate::nn::{Activation, Device};
 
@@ -65,9 +66,9 @@ impl<D: Device> FastWeightModel<D> for Ttt<D> {
         &self.projections
     }
 
-    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> Memory<'p, D, T> {
+    fn memory<'p, T: Tape<f32, D>>(&self, tokens: Sequence<'p, D, T>) -> FastWeights<Sequence<'p, D, T>> {
         let memory = self.step.on(self.projections.memory(tokens), self.rate.of(tokens));
-        Memory { block: self.block, ..memory }
+        FastWeights { block: self.block, ..memory }
     }
 }
 

@@ -64,17 +64,17 @@ impl Step for AdditiveAttention {
 fn forward(
     [query, keys, values]: [&[Lane]; 3],
     score: &[f32],
-    (alpha, bent): (&mut [Lane], &mut [Lane]),
+    (alpha, tanhs): (&mut [Lane], &mut [Lane]),
     out: &mut [Lane],
 ) {
     let units = score.len();
     let (mut greatest, mut sum) = ([f32::NEG_INFINITY; LANES], ZERO);
-    for ((alpha, bent), key) in alpha.iter_mut().zip(bent.chunks_exact_mut(units)).zip(keys.chunks_exact(units)) {
+    for ((alpha, tanhs), key) in alpha.iter_mut().zip(tanhs.chunks_exact_mut(units)).zip(keys.chunks_exact(units)) {
         let mut total = ZERO;
-        for (((bent, k), q), s) in bent.iter_mut().zip(key).zip(query).zip(score) {
+        for (((saved, k), q), s) in tanhs.iter_mut().zip(key).zip(query).zip(score) {
             lanewise();
             let value = each(|l| tanh(k[l] + q[l]));
-            *bent = value;
+            *saved = value;
             total = plus_scaled(&total, *s, &value);
         }
         *alpha = total;
@@ -97,7 +97,7 @@ fn forward(
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn backward(
     (values, score): (&[Lane], &[f32]),
-    (alpha, bent): (&[Lane], &[Lane]),
+    (alpha, tanhs): (&[Lane], &[Lane]),
     grad_out: &[Lane],
     [grad_query, grad_keys, grad_values]: [&mut [Lane]; 3],
     grad_score: &mut [f32],
@@ -115,16 +115,16 @@ fn backward(
         add_product(&mut mean, alpha, grad);
     }
     let mut grad_scores = vec![ZERO; units];
-    for (((alpha, bent), grad), grad_key) in
-        alpha.iter().zip(bent.chunks_exact(units)).zip(&grads).zip(grad_keys.chunks_exact_mut(units))
+    for (((alpha, tanhs), grad), grad_key) in
+        alpha.iter().zip(tanhs.chunks_exact(units)).zip(&grads).zip(grad_keys.chunks_exact_mut(units))
     {
         let grad: Lane = each(|l| alpha[l] * (grad[l] - mean[l]));
-        for ((((b, s), sum), grad_k), grad_q) in
-            bent.iter().zip(score).zip(&mut grad_scores).zip(grad_key).zip(&mut *grad_query)
+        for ((((tanh, s), sum), grad_k), grad_q) in
+            tanhs.iter().zip(score).zip(&mut grad_scores).zip(grad_key).zip(&mut *grad_query)
         {
             lanewise();
-            let slope: Lane = each(|l| grad[l] * s * (1.0 - b[l] * b[l]));
-            *sum = each(|l| sum[l] + grad[l] * b[l]);
+            let slope: Lane = each(|l| grad[l] * s * (1.0 - tanh[l] * tanh[l]));
+            *sum = each(|l| sum[l] + grad[l] * tanh[l]);
             *grad_k = each(|l| grad_k[l] + slope[l]);
             *grad_q = each(|l| grad_q[l] + slope[l]);
         }

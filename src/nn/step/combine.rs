@@ -97,7 +97,7 @@ impl LinearStep for Combine {
 }
 
 impl Combine {
-    /// Of y in a sum.
+    /// s in x + s y.
     fn sign(&self) -> f32 {
         if self.operation == Combination::Minus { -1.0 } else { 1.0 }
     }

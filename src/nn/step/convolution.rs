@@ -19,7 +19,7 @@ use crate::simd::gemm::write_row;
 use crate::simd::{Lane, ZERO, lanewise, plus, plus_product, plus_scaled, total};
 
 /// Tokens that all channels go through before the next: they stay in the cache.
-const TOKENS: usize = 64;
+const TOKENS_AT_ONCE: usize = 64;
 
 #[derive(Clone, Debug)]
 pub struct Convolution {
@@ -135,8 +135,8 @@ fn backward(
 ) {
     let wide = grad_bias.len();
     let (count, length) = (taps.len() / wide, input.len() / wide);
-    for first in (0..length).step_by(TOKENS) {
-        let end = length.min(first + TOKENS);
+    for first in (0..length).step_by(TOKENS_AT_ONCE) {
+        let end = length.min(first + TOKENS_AT_ONCE);
         for e in 0..wide {
             let mut sum = ZERO;
             for t in first..end {
@@ -162,7 +162,7 @@ fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     fn define(input: &[f32], taps: &[f32], bias: &[f32]) -> Vec<f32> {
         let wide = bias.len();
@@ -176,7 +176,6 @@ mod tests {
     #[test]
     fn the_kernel_equals_the_definition() {
         for length in [2, 6] {
-            let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
             let (input, taps, bias) = (numbers(length * 3, 0.1), numbers(12, 0.2), numbers(3, 0.3));
             let mut out = vec![ZERO; length * 3];
             forward(&lanes_of(&input), &taps, &bias, &mut out);

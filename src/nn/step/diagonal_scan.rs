@@ -2,10 +2,10 @@
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
-//! | `input` v | what arrives: n real parts, then n imaginary parts | (B, T, 2n) |
+//! | `input` v | the input: n real parts, then n imaginary parts | (B, T, 2n) |
 //! | `spectrum` λ, g | what is kept of a state, and how strongly the input is written ([`crate::nn::graph`]) | (4, n) |
 //!
-//! The result is the last h_t, as many as are asked for, in the form of the input. Source: LRU 2303.06349, equation
+//! The result is the last h_t, as many as `last` says, in the form of the input. Source: LRU 2303.06349, equation
 //! 5; S5 2208.04933, equation 5. With the pairs side by side, Re(C h) is one real product: of [Re h | Im h] with [Re
 //! C; −Im C].
 
@@ -25,7 +25,7 @@ pub struct DiagonalScan {
     pub input: NodeId,
     pub spectrum: ParamId,
     /// States that are made: those of the last tokens.
-    pub asked: usize,
+    pub last: usize,
 }
 
 /// The definition: every state of one sequence, (T, 2n), from its input, (T, 2n), and the spectrum, (4, n).
@@ -61,9 +61,9 @@ impl Step for DiagonalScan {
         let spectrum = spectrum.try_reshape_like(&(1, 4, n))?;
         let row = |row: usize| slice(spectrum.retaped::<T>(), (0..1, row..row + 1, 0..n))?.try_reshape_like(&(1, n));
         let (decay, gain) = (Complex { re: row(0)?, im: row(1)? }, Complex { re: row(2)?, im: row(3)? });
-        let states = match self.asked {
+        let states = match self.last {
             1 => last_state(input, decay, gain)?,
-            asked => each_state(input, decay, gain, asked)?,
+            last => each_state(input, decay, gain, last)?,
         };
         Ok(join(states, spectrum))
     }
@@ -113,7 +113,7 @@ fn each_state<D: Backend, T: Tape<f32, D>>(
     input: Tensor3<D, T>,
     decay: Complex<D, T>,
     gain: Complex<D, T>,
-    asked: usize,
+    last: usize,
 ) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, wide) = *input.shape();
     let n = wide / 2;
@@ -144,7 +144,7 @@ fn each_state<D: Backend, T: Tape<f32, D>>(
     }
     let stacked = states.try_stack()?.try_reshape_like(&(length, 2, batch, n))?;
     let out = stacked.try_permute::<_, Axes4<2, 0, 1, 3>>()?.try_reshape_like(&(batch, length, wide))?;
-    let mut out = join(slice(out, (0..batch, length - asked..length, 0..wide))?, input);
+    let mut out = join(slice(out, (0..batch, length - last..length, 0..wide))?, input);
     for part in [decay.re, decay.im, gain.re, gain.im, decay_minus, gain_minus] {
         out = join(out, part);
     }
@@ -170,28 +170,28 @@ fn last_state<D: Backend, T: Tape<f32, D>>(
         written = Complex { re, im: (above.im, written.im).try_concat_along(Axis::<0>)? };
         (power, m) = (power.square()?, 2 * m);
     }
-    let meet = |left: Matrix<D, T>, right: Matrix<D, T>| {
+    let sum_of_products = |left: Matrix<D, T>, right: Matrix<D, T>| {
         let both = (left, right).try_concat_along(Axis::<1>)?.try_reshape_like(&(1, m, wide))?;
         let rows = slice(both, (0..1, m - length..m, 0..wide))?.try_reshape_like(&(length, wide))?;
-        let met = input.retaped::<T>().try_mul(rows.try_broadcast_like::<_, Axis<0>>(&shape)?)?;
-        let halves = met.try_sum::<_, Axis<1>>()?.try_reshape_like(&(batch, 2, n))?;
+        let products = input.retaped::<T>().try_mul(rows.try_broadcast_like::<_, Axis<0>>(&shape)?)?;
+        let halves = products.try_sum::<_, Axis<1>>()?.try_reshape_like(&(batch, 2, n))?;
         halves.try_sum::<(usize, usize), Axis<1>>()
     };
     let minus = written.im.retaped::<T>().try_negate()?;
-    let re: Matrix<D, T> = meet(written.re.retaped::<T>(), minus)?;
-    let im = meet(written.im, written.re)?;
+    let re: Matrix<D, T> = sum_of_products(written.re.retaped::<T>(), minus)?;
+    let im = sum_of_products(written.im, written.re)?;
     let state = (re, im).try_concat_along(Axis::<1>)?.try_reshape_like(&(batch, 1, wide))?;
     Ok(join(join(join(state, input), power.re), power.im))
 }
 
-/// What one state adds up over time and passes on: λ and g of it.
+/// λ and g of one state.
 #[derive(Clone, Copy)]
-struct Speed {
+struct Coefficients {
     decay: (f32, f32),
     gain: (f32, f32),
 }
 
-impl Speed {
+impl Coefficients {
     #[inline(always)]
     fn of(spectrum: &[f32], j: usize) -> Self {
         let [decay_re, decay_im, gain_re, gain_im] = rows(spectrum);
@@ -220,10 +220,10 @@ fn forward(input: &[Lane], spectrum: &[f32], out: &mut [Lane]) {
     let n = spectrum.len() / 4;
     let skipped = (input.len() - out.len()) / (2 * n);
     for j in 0..n {
-        let speed = Speed::of(spectrum, j);
+        let coefficients = Coefficients::of(spectrum, j);
         let mut state = (ZERO, ZERO);
         for (t, v) in input.chunks_exact(2 * n).enumerate() {
-            state = speed.step((&state.0, &state.1), (&v[j], &v[n + j]));
+            state = coefficients.step((&state.0, &state.1), (&v[j], &v[n + j]));
             if t >= skipped {
                 let at = (t - skipped) * 2 * n;
                 (out[at + j], out[at + n + j]) = state;
@@ -247,11 +247,11 @@ fn backward(
     // What the state was before each token.
     let mut before = vec![ZERO; 2 * length];
     for j in 0..n {
-        let speed = Speed::of(spectrum, j);
+        let coefficients = Coefficients::of(spectrum, j);
         let mut state = (ZERO, ZERO);
         for (t, v) in input.chunks_exact(wide).enumerate() {
             (before[2 * t], before[2 * t + 1]) = state;
-            state = speed.step((&state.0, &state.1), (&v[j], &v[n + j]));
+            state = coefficients.step((&state.0, &state.1), (&v[j], &v[n + j]));
         }
         // ∂h_t, and the sums of ∂h h* and ∂h v* over time, lane by lane.
         let mut grad = (ZERO, ZERO);
@@ -265,11 +265,11 @@ fn backward(
             let (a, b) = (t * wide + j, t * wide + n + j);
             add_conjugate_product(&mut sums[..2], &grad, (&before[2 * t], &before[2 * t + 1]));
             add_conjugate_product(&mut sums[2..], &grad, (&input[a], &input[b]));
-            let (re, im) = times((speed.gain.0, -speed.gain.1), (&grad.0, &grad.1));
+            let (re, im) = times((coefficients.gain.0, -coefficients.gain.1), (&grad.0, &grad.1));
             (0..LANES).for_each(|l| {
                 (grad_input[a][l], grad_input[b][l]) = (grad_input[a][l] + re[l], grad_input[b][l] + im[l])
             });
-            grad = times((speed.decay.0, -speed.decay.1), (&grad.0, &grad.1));
+            grad = times((coefficients.decay.0, -coefficients.decay.1), (&grad.0, &grad.1));
         }
         for (grad_row, sum) in grad_spectrum.chunks_exact_mut(n).zip(&sums) {
             grad_row[j] += total(sum);
@@ -367,20 +367,19 @@ fn add_products(factor: Factor, a: &[f32], z: &[f32], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn the_kernels_equal_the_definition() {
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
         for length in [1, 2, 5, 8] {
             let (input, spectrum) = (numbers(length * 6, 0.1), numbers(12, 0.2));
             let states = diagonal_states(&input, &spectrum);
             assert_close(&states_of_one(&input, &spectrum), &states, 1e-6);
-            for asked in [1, length] {
-                let mut out = vec![ZERO; asked * 6];
+            for last in [1, length] {
+                let mut out = vec![ZERO; last * 6];
                 forward(&lanes_of(&input), &spectrum, &mut out);
-                let last: Vec<f32> = out.iter().map(|lane| lane[15]).collect();
-                assert_close(&last, &states[(length - asked) * 6..], 1e-6);
+                let found: Vec<f32> = out.iter().map(|lane| lane[15]).collect();
+                assert_close(&found, &states[(length - last) * 6..], 1e-6);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A memory S that pairs of a key and a value are written to, read by one query: S_N q.
+//! Fast weights S that pairs of a key and a value are written to, read by one query: S_N q.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | `erase` e, b | what is taken away: − (S e) bᵀ; b = k in the delta rule | (B, ≥ N, n) |
 //! | `decay` a | how much is kept: a constant, or of each token one number or one a column | (B, ≥ N, 1 or n) |
 //! | `momentum` μ | how much of the last change is repeated; nothing where it is not there | (B, ≥ N, 1) |
-//! | `query` q | what is asked | (B, 1, n) |
+//! | `query` q | what S is multiplied by | (B, 1, n) |
 //! | S, M | the fast weights, and their last change | (m, n) |
 //!
 //! S_t = S_{t−1} (diag(a_t) − e_t b_tᵀ) + v_t k_tᵀ, from S_0 = 0; tokens after the first N are not read. In blocks of
@@ -16,12 +16,14 @@
 //! Two forms. The definition, and the form for any device, goes from the first pair to the last with S. The kernel goes
 //! from the last pair to the first with q alone: S_t q = S_{t−1} (a_t ⊙ q − e_t (b_t · q)) + v_t (k_t · q), so that the
 //! answer is Σ v_t (k_t · q_t), the attention form of 2406.06484, and a pair costs n + m operations in place of n m.
-//! With momentum the pair is asked g_t = q_t + μ_{t+1} g_{t+1}, because M_t is a part of all later changes, too:
+//! With momentum a pair is read by g_t = q_t + μ_{t+1} g_{t+1}, because M_t is a part of all later changes, too:
 //! q_{t−1} = a_t ⊙ q_t − e_t (b_t · g_t), and the answer is Σ v_t (k_t · g_t).
 
 mod by_token;
 mod kernel;
 mod parallel;
+
+use std::convert::Infallible;
 
 use dfdx::prelude::*;
 
@@ -31,109 +33,138 @@ use super::{Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3, join, slice};
 use crate::simd::Lane;
 
-#[derive(Clone, Debug)]
-pub struct FastWeights {
-    pub keys: NodeId,
-    pub values: Option<NodeId>,
-    pub query: NodeId,
-    pub erase: Erase,
-    pub decay: Decay,
-    pub momentum: Option<NodeId>,
+/// Fast weights and their query, made of sequences `S`: nodes of a graph, or what they hold.
+#[derive(Clone, Copy, Debug)]
+pub struct FastWeights<S = Vectors> {
+    pub keys: S,
+    /// Without them every value is the number 1.
+    pub values: Option<S>,
+    pub query: S,
+    pub erase: Erase<S>,
+    pub decay: Decay<S>,
+    pub momentum: Option<S>,
     /// N.
     pub pairs: usize,
-    /// n.
-    pub width: usize,
     /// Pairs of a block; of their decays and momenta the first is taken.
     pub block: usize,
 }
 
 /// What is taken away when a pair is written.
 #[derive(Clone, Copy, Debug)]
-pub enum Erase {
+pub enum Erase<S> {
     Nothing,
     /// − (S e) kᵀ.
-    WithKeys(NodeId),
-    /// − (S e) bᵀ: e, then b.
-    Apart([NodeId; 2]),
+    AlongKey(S),
+    /// − (S e) bᵀ.
+    Along {
+        e: S,
+        b: S,
+    },
 }
 
 /// How much of the state is kept when a pair is written.
 #[derive(Clone, Copy, Debug)]
-pub enum Decay {
+pub enum Decay<S> {
     Constant(f32),
-    /// By a sequence of this width: 1 or n.
-    Sequence(NodeId, usize),
+    /// One number a token, or n.
+    Sequence(S),
 }
 
-impl Decay {
-    fn node(self) -> Option<NodeId> {
-        match self {
-            Self::Constant(_) => None,
-            Self::Sequence(kept, _) => Some(kept),
-        }
-    }
+/// A sequence of vectors: its node, or its numbers row by row; and the width of a vector.
+#[derive(Clone, Copy, Debug)]
+pub struct Vectors<S = NodeId> {
+    pub of: S,
+    pub width: usize,
+}
 
-    fn width(self) -> usize {
-        match self {
-            Self::Constant(_) => 0,
-            Self::Sequence(_, width) => width,
-        }
-    }
-
-    fn constant(self) -> f32 {
-        match self {
-            Self::Constant(kept) => kept,
-            Self::Sequence(..) => 1.0,
-        }
+impl<'a, X> Vectors<&'a [X]> {
+    #[inline(always)]
+    fn row(&self, t: usize) -> &'a [X] {
+        &self.of[t * self.width..][..self.width]
     }
 }
 
-impl Erase {
-    fn nodes(self) -> [Option<NodeId>; 2] {
-        match self {
-            Self::Nothing => [None, None],
-            Self::WithKeys(e) => [Some(e), None],
-            Self::Apart([e, b]) => [Some(e), Some(b)],
+impl<S> FastWeights<S> {
+    /// The same of other sequences, in the order of [`sequences`](Self::sequences). Returns the first error of `f`.
+    pub fn try_map<'s, R, E>(&'s self, mut f: impl FnMut(&'s S) -> Result<R, E>) -> Result<FastWeights<R>, E> {
+        Ok(FastWeights {
+            keys: f(&self.keys)?,
+            values: self.values.as_ref().map(&mut f).transpose()?,
+            query: f(&self.query)?,
+            erase: match &self.erase {
+                Erase::Nothing => Erase::Nothing,
+                Erase::AlongKey(e) => Erase::AlongKey(f(e)?),
+                Erase::Along { e, b } => Erase::Along { e: f(e)?, b: f(b)? },
+            },
+            decay: match &self.decay {
+                Decay::Constant(kept) => Decay::Constant(*kept),
+                Decay::Sequence(kept) => Decay::Sequence(f(kept)?),
+            },
+            momentum: self.momentum.as_ref().map(&mut f).transpose()?,
+            pairs: self.pairs,
+            block: self.block,
+        })
+    }
+
+    /// The same of other sequences.
+    pub fn map<'s, R>(&'s self, mut f: impl FnMut(&'s S) -> R) -> FastWeights<R> {
+        let Ok(mapped) = self.try_map(|sequence| Ok::<R, Infallible>(f(sequence)));
+        mapped
+    }
+}
+
+impl<S: Copy> FastWeights<S> {
+    /// Keys, values, query, e, b, decay and momentum.
+    pub fn sequences(&self) -> [Option<S>; 7] {
+        let [e, b] = match self.erase {
+            Erase::Nothing => [None; 2],
+            Erase::AlongKey(e) => [Some(e), None],
+            Erase::Along { e, b } => [e, b].map(Some),
+        };
+        let decay = match self.decay {
+            Decay::Constant(_) => None,
+            Decay::Sequence(decay) => Some(decay),
+        };
+        [Some(self.keys), self.values, Some(self.query), e, b, decay, self.momentum]
+    }
+
+    /// e and b.
+    fn erased(&self) -> Option<[S; 2]> {
+        match self.erase {
+            Erase::Nothing => None,
+            Erase::AlongKey(e) => Some([e, self.keys]),
+            Erase::Along { e, b } => Some([e, b]),
         }
     }
 }
 
-/// What is read of one sequence, row by row; empty where it is not there.
-pub struct Pairs<'a, X = f32> {
-    pub keys: &'a [X],
-    pub values: &'a [X],
-    pub erase: [&'a [X]; 2],
-    pub decay: &'a [X],
-    /// What is kept where `decay` is empty.
-    pub constant: f32,
-    pub momentum: &'a [X],
-    /// m, n, and the width of the decay.
-    pub sizes: [usize; 3],
-    pub pairs: usize,
-    pub block: usize,
-}
-
-/// The definition: S after each pair, (m, n).
-pub fn fast_weight_states(pairs: &Pairs<'_>) -> Vec<Vec<f32>> {
-    let ([m, n, decay_width], [erase, beside]) = (pairs.sizes, pairs.erase);
+/// The definition: S after each pair, (m, n). The query is not read.
+pub fn fast_weight_states(given: &FastWeights<Vectors<&[f32]>>) -> Vec<Vec<f32>> {
+    let (m, n) = (given.values.map_or(1, |values| values.width), given.keys.width);
     let mut state = vec![0.0; m * n];
     let (mut before, mut change, mut history) = (state.clone(), state.clone(), Vec::new());
-    for t in 0..pairs.pairs {
-        if t.is_multiple_of(pairs.block) {
+    for t in 0..given.pairs {
+        if t.is_multiple_of(given.block) {
             before.clone_from(&state);
-            let momentum = pairs.momentum.get(t).unwrap_or(&0.0);
+            let momentum = given.momentum.map_or(0.0, |momentum| momentum.row(t)[0]);
             for (i, (s, change)) in state.iter_mut().zip(&mut change).enumerate() {
-                *s *= pairs.decay.get(t * decay_width + i % n % decay_width.max(1)).unwrap_or(&pairs.constant);
+                *s *= match given.decay {
+                    Decay::Constant(kept) => kept,
+                    Decay::Sequence(decay) => decay.row(t)[i % n % decay.width],
+                };
                 *change *= momentum;
                 *s += *change;
             }
         }
-        let keys = &pairs.keys[t * n..][..n];
+        let key = given.keys.row(t);
         for r in 0..m {
-            let removed: f32 = (0..n).map(|i| before[r * n + i] * erase.get(t * n + i).unwrap_or(&0.0)).sum();
-            for i in 0..n {
-                let written = pairs.values.get(t * m + r).unwrap_or(&1.0) * keys[i];
-                let written = written - removed * beside.get(t * n + i).unwrap_or(&keys[i]);
+            let value = given.values.map_or(1.0, |values| values.row(t)[r]);
+            let mut written: Vec<f32> = key.iter().map(|k| value * k).collect();
+            if let Some([e, b]) = given.erased() {
+                let removed: f32 = before[r * n..].iter().zip(e.row(t)).map(|(s, e)| s * e).sum();
+                written.iter_mut().zip(b.row(t)).for_each(|(written, b)| *written -= removed * b);
+            }
+            for (i, written) in written.into_iter().enumerate() {
                 state[r * n + i] += written;
                 change[r * n + i] += written;
             }
@@ -144,25 +175,12 @@ pub fn fast_weight_states(pairs: &Pairs<'_>) -> Vec<Vec<f32>> {
 }
 
 impl FastWeights {
-    /// Keys, values, query, e, b, decay and momentum.
-    fn nodes(&self) -> [Option<NodeId>; 7] {
-        let [e, b] = self.erase.nodes();
-        [Some(self.keys), self.values, Some(self.query), e, b, self.decay.node(), self.momentum]
+    fn values<'a>(&self, given: &Values<'a>) -> FastWeights<Vectors<&'a [Lane]>> {
+        self.map(|vectors| Vectors { of: given.of(vectors.of), width: vectors.width })
     }
 
-    fn pairs<'a>(&self, given: &Values<'a>, outputs: usize) -> Pairs<'a, Lane> {
-        let of = |node: Option<NodeId>| node.map_or(&[][..], |node| given.of(node));
-        Pairs {
-            keys: given.of(self.keys),
-            values: of(self.values),
-            erase: self.erase.nodes().map(of),
-            decay: of(self.decay.node()),
-            constant: self.decay.constant(),
-            momentum: of(self.momentum),
-            sizes: [outputs, self.width, self.decay.width()],
-            pairs: self.pairs,
-            block: self.block,
-        }
+    fn nodes(&self) -> [Option<NodeId>; 7] {
+        self.sequences().map(|sequence| sequence.map(|vectors| vectors.of))
     }
 
     /// State, (B, m, n), times what of it is kept at a token.
@@ -174,7 +192,7 @@ impl FastWeights {
     ) -> DeviceResult<Tensor3<D, T>, D> {
         match self.decay {
             Decay::Constant(kept) => state.try_mul(kept),
-            Decay::Sequence(node, width) => times_token(state, given.of(node), width, t),
+            Decay::Sequence(decay) => times_token(state, given.of(decay.of), decay.width, t),
         }
     }
 }
@@ -201,25 +219,17 @@ impl Step for FastWeights {
     }
 
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
-        let query = given.of::<T>(self.query);
-        let (batch, n) = (query.shape().0, self.width);
-        let m = self.values.map_or(1, |values| given.of::<T>(values).shape().2);
+        let query = given.of::<T>(self.query.of);
+        let (batch, n) = (query.shape().0, self.query.width);
+        let m = self.values.map_or(1, |values| values.width);
         // Of one token: a row (B, 1, ·) or a column (B, ·, 1).
-        let row = |node: NodeId, t: usize| {
-            let all = given.of::<T>(node);
-            let width = all.shape().2;
-            slice(all, (0..batch, t..t + 1, 0..width))
-        };
-        let column = |node: NodeId, t: usize| {
-            let row = row(node, t)?;
-            let width = row.shape().2;
-            row.try_reshape_like(&(batch, width, 1))
-        };
+        let row = |all: Vectors, t: usize| slice(given.of::<T>(all.of), (0..batch, t..t + 1, 0..all.width));
+        let column = |all: Vectors, t: usize| row(all, t)?.try_reshape_like(&(batch, all.width, 1));
         let [mut state, mut last_change]: [Option<Tensor3<D, T>>; 2] = [None, None];
         for first in (0..self.pairs).step_by(self.block) {
             let before = state;
             let mut change = match (last_change, self.momentum) {
-                (Some(change), Some(node)) => Some(times_token(change, given.of(node), 1, first)?),
+                (Some(change), Some(momentum)) => Some(times_token(change, given.of(momentum.of), 1, first)?),
                 (_, _) => None,
             };
             for t in first..self.pairs.min(first + self.block) {
@@ -228,10 +238,10 @@ impl Step for FastWeights {
                     Some(values) => column(values, t)?.try_matmul(key)?,
                     None => key,
                 };
-                let written = match (&before, self.erase.nodes()) {
-                    (Some(before), [Some(e), b]) => {
+                let written = match (&before, self.erased()) {
+                    (Some(before), Some([e, b])) => {
                         let seen = before.retaped::<T>().try_matmul(column(e, t)?)?;
-                        written.try_sub(seen.try_matmul(row(b.unwrap_or(self.keys), t)?)?)?
+                        written.try_sub(seen.try_matmul(row(b, t)?)?)?
                     }
                     (_, _) => written,
                 };
@@ -267,101 +277,95 @@ impl Step for FastWeights {
 
     /// q before each block, from the first block to the last; with momentum g after them.
     fn saved(&self) -> usize {
-        self.pairs.div_ceil(self.block) * self.width * if self.momentum.is_some() { 2 } else { 1 }
+        self.pairs.div_ceil(self.block) * self.keys.width * if self.momentum.is_some() { 2 } else { 1 }
     }
 
     fn forward(&self, given: Values<'_>, saved: &mut [Lane], out: &mut [Lane]) {
-        forward(&self.pairs(&given, out.len()), given.of(self.query), saved, out);
+        forward(&self.values(&given), saved, out);
     }
 
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
-        backward(&self.pairs(&given, grad_out.len()), saved, grad_out, grads.of_some(self.nodes()));
+        backward(&self.values(&given), saved, grad_out, grads.of_some(self.nodes()));
     }
 
     /// In blocks of several tokens what is taken away follows from the state before the block: such a form is not here.
     fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
-        (self.block == 1).then(|| Box::new(MemoryState::new(self.clone())) as Box<dyn TokenReader>)
+        (self.block == 1).then(|| Box::new(MemoryState::new(*self)) as Box<dyn TokenReader>)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
     use crate::simd::ZERO;
 
-    fn numbers(count: usize, seed: f32) -> Vec<f32> {
-        (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()
-    }
-
     /// S q for S_t = S_{t−1} (diag(a) − e bᵀ) + v kᵀ, with whole matrices in double precision.
-    fn by_matrices(p: &Pairs<'_>, query: &[f32]) -> Vec<f32> {
+    fn by_matrices(given: &FastWeights<Vectors<&[f32]>>) -> Vec<f32> {
         use nalgebra::{DMatrix, DVector};
-        let [m, n, decay_width] = p.sizes;
-        let vector = |all: &[f32], t: usize, width: usize| {
-            DVector::from_iterator(width, all[t * width..][..width].iter().map(|x| f64::from(*x)))
+        let (m, n) = (given.values.map_or(1, |values| values.width), given.keys.width);
+        let vector = |all: Vectors<&[f32]>, t: usize| {
+            DVector::from_iterator(all.width, all.row(t).iter().map(|x| f64::from(*x)))
         };
         let (mut state, mut change) = (DMatrix::<f64>::zeros(m, n), DMatrix::<f64>::zeros(m, n));
-        for first in (0..p.pairs).step_by(p.block) {
-            let kept = |i: usize| match decay_width {
-                0 => f64::from(p.constant),
-                width => f64::from(p.decay[first * width + i % width]),
+        for first in (0..given.pairs).step_by(given.block) {
+            let kept = match given.decay {
+                Decay::Constant(kept) => DVector::from_element(n, f64::from(kept)),
+                Decay::Sequence(decay) => DVector::from_fn(n, |i, _| vector(decay, first)[i % decay.width]),
             };
-            let transition = DMatrix::from_diagonal(&DVector::from_fn(n, |i, _| kept(i)));
             let mut removed = DMatrix::<f64>::zeros(n, n);
             let mut written = DMatrix::<f64>::zeros(m, n);
-            for t in first..p.pairs.min(first + p.block) {
-                let key = vector(p.keys, t, n);
-                if !p.erase[0].is_empty() {
-                    let beside = if p.erase[1].is_empty() { key.clone() } else { vector(p.erase[1], t, n) };
-                    removed += vector(p.erase[0], t, n) * beside.transpose();
+            for t in first..given.pairs.min(first + given.block) {
+                if let Some([e, b]) = given.erased() {
+                    removed += vector(e, t) * vector(b, t).transpose();
                 }
-                let ones = DVector::from_element(1, 1.0);
-                written += if p.values.is_empty() { ones } else { vector(p.values, t, m) } * key.transpose();
+                let value = given.values.map_or(DVector::from_element(1, 1.0), |values| vector(values, t));
+                written += value * vector(given.keys, t).transpose();
             }
-            let momentum = p.momentum.get(first).map_or(0.0, |momentum| f64::from(*momentum));
+            let momentum = given.momentum.map_or(0.0, |momentum| vector(momentum, first)[0]);
             change = momentum * change + written - &state * removed;
-            state = state * transition + &change;
+            state = state * DMatrix::from_diagonal(&kept) + &change;
         }
-        (state * vector(query, 0, n)).iter().map(|x| *x as f32).collect()
+        (state * vector(given.query, 0)).iter().map(|x| *x as f32).collect()
     }
 
     #[test]
     fn the_kernel_and_the_definition_equal_the_products_of_matrices() {
         let (pairs, n) = (7, 3);
-        let (keys, values, query) = (numbers(pairs * n, 0.1), numbers(pairs * 2, 0.2), numbers(n, 0.3));
-        let (e, b, decay) = (numbers(pairs * n, 0.4), numbers(pairs * n, 0.5), numbers(pairs * n, 0.6));
-        let momentum = numbers(pairs, 0.7);
-        let none: &[f32] = &[];
-        let cases: [([&[f32]; 2], usize, usize); 9] = [
-            ([none, none], n, 2),
-            ([none, none], 0, 1),
-            ([none, none], 1, 1),
-            ([none, none], n, 1),
-            ([&e, none], 0, 1),
-            ([&e, none], n, 1),
-            ([&e, &b], 1, 1),
-            ([&e, none], 0, 3),
-            ([&e, &b], 0, 7),
+        let made = |width: usize, seed: f32| Vectors { of: numbers(pairs * width, seed), width };
+        let (keys, constant) = (made(n, 0.1), Decay::Constant(0.8));
+        let query = Vectors { of: numbers(n, 0.3), width: n };
+        let along_key = || Erase::AlongKey(made(n, 0.4));
+        let along = || Erase::Along { e: made(n, 0.4), b: made(n, 0.5) };
+        let decay = |width: usize| Decay::Sequence(made(width, 0.6));
+        let cases = [
+            (Erase::Nothing, decay(n), 2),
+            (Erase::Nothing, constant.clone(), 1),
+            (Erase::Nothing, decay(1), 1),
+            (Erase::Nothing, decay(n), 1),
+            (along_key(), constant.clone(), 1),
+            (along_key(), decay(n), 1),
+            (along(), decay(1), 1),
+            (along_key(), constant.clone(), 3),
+            (along(), constant, 7),
         ];
-        let kinds = [(true, none), (false, none), (true, &momentum)];
-        for ((erase, decay_width, block), (has_values, momentum)) in
-            cases.into_iter().flat_map(|case| kinds.map(|kind| (case, kind)))
+        let kinds = [(Some(2), false), (None, false), (Some(2), true)];
+        for ((erase, decay, block), (values, momentum)) in
+            cases.into_iter().flat_map(|case| kinds.map(|kind| (case.clone(), kind)))
         {
-            let (decay, constant) = (&decay[..pairs * decay_width], 0.8);
-            let (m, values) = if has_values { (2, &values[..]) } else { (1, none) };
-            let sizes = [m, n, decay_width];
-            let plain = Pairs { keys: &keys, values, erase, decay, constant, momentum, sizes, pairs, block };
-            let expected = by_matrices(&plain, &query);
+            let values = values.map(|width| made(width, 0.2));
+            let momentum = momentum.then(|| made(1, 0.7));
+            let (keys, query) = (keys.clone(), query.clone());
+            let all = FastWeights { keys, values, query, erase, decay, momentum, pairs, block };
+            let plain = all.map(|all| Vectors { of: &all.of[..], width: all.width });
+            let expected = by_matrices(&plain);
             let state = fast_weight_states(&plain).pop().unwrap();
-            let defined: Vec<f32> =
-                state.chunks(n).map(|row| row.iter().zip(&query).map(|(s, q)| s * q).sum()).collect();
-            assert_close(&defined, &expected, 1e-5);
-            let lanes = [&keys[..], values, erase[0], erase[1], decay, momentum].map(lanes_of);
-            let [keys, values, e, b, decay, momentum] = lanes.each_ref().map(|lanes| &lanes[..]);
-            let packed = Pairs { keys, values, erase: [e, b], decay, constant, momentum, sizes, pairs, block };
-            let (mut saved, mut out) = (vec![ZERO; 2 * pairs.div_ceil(block) * n], vec![ZERO; m]);
-            forward(&packed, &lanes_of(&query), &mut saved, &mut out);
+            let product = |row: &[f32]| row.iter().zip(plain.query.of).map(|(s, q)| s * q).sum::<f32>();
+            assert_close(&state.chunks(n).map(product).collect::<Vec<_>>(), &expected, 1e-5);
+            let lanes = all.map(|all| Vectors { of: lanes_of(&all.of), width: all.width });
+            let lanes = lanes.map(|all| Vectors { of: &all.of[..], width: all.width });
+            let (mut saved, mut out) = (vec![ZERO; 2 * pairs.div_ceil(block) * n], vec![ZERO; expected.len()]);
+            forward(&lanes, &mut saved, &mut out);
             assert_close(&out.iter().map(|lane| lane[11]).collect::<Vec<_>>(), &expected, 1e-5);
         }
     }

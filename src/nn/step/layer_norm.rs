@@ -133,13 +133,14 @@ fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::check::lanes_of;
 
     #[test]
     fn lanes_equal_the_definition() {
         let row: Vec<f32> = (0..7).map(|i| (i as f32).sin()).collect();
         let (gain, bias) = (vec![2.0; 7], vec![0.25; 7]);
         let mut out = vec![ZERO; 7];
-        forward(&row.iter().map(|x| [*x; LANES]).collect::<Vec<_>>(), &gain, &bias, &mut out);
+        forward(&lanes_of(&row), &gain, &bias, &mut out);
         let mut expected = row;
         normalise_row(&mut expected);
         for (found, expected) in out.iter().zip(expected) {

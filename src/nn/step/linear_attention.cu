@@ -34,24 +34,24 @@ DEVICE void linear_answers(Id id, const float *asking, const float *sums, const 
     }
 }
 
-// ∂e_t = Σ_m ∂score[m, t] (e_m A) + score[m, t] ∂sum_m for t < K; where e_t asks, also ∂y_t and ∂(e_t A) Aᵀ.
+// ∂e_t = Σ_m ∂score[m, t] (e_m A) + score[m, t] ∂sum_m for t < K; where e_t is a query, also ∂y_t and ∂(e_t A) Aᵀ.
 template <int MODE, int M, int T, int K, int W>
 DEVICE void linear_grad_e(Id id, const float *ask, const float *kept, const float *scratch, const float *grad_y,
                           float *grad_e) {
     if (MODE == NONE) return;
-    const float *asked = kept, *scores = kept + M * W * LANES;
-    const float *grad_asked = scratch, *grad_scores = scratch + M * W * LANES;
+    const float *queries = kept, *scores = kept + M * W * LANES;
+    const float *grad_queries = scratch, *grad_scores = scratch + M * W * LANES;
     const float *grad_sums = scratch + (M * W + M * K) * LANES;
     EACH(item, T * W) {
         const int t = item / W, k = item % W, m = t - (T - M);
         float sum = 0.0f;
         if (t < K)
             for (int n = 0; n < M; ++n)
-                sum += OF(grad_scores, n * K + t) * OF(asked, n * W + k)
+                sum += OF(grad_scores, n * K + t) * OF(queries, n * W + k)
                     + OF(scores, n * K + t) * OF(grad_sums, n * W + k);
         if (m >= 0) {
             sum += OF(grad_y, m * W + k);
-            for (int c = 0; c < W; ++c) sum += OF(grad_asked, m * W + c) * ask[k * W + c];
+            for (int c = 0; c < W; ++c) sum += OF(grad_queries, m * W + c) * ask[k * W + c];
         }
         put<MODE>(OF(grad_e, item), sum);
     }

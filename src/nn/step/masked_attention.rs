@@ -25,7 +25,7 @@ impl Step for MaskedAttention {
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
         let [delta, x, b, c] = self.0.nodes().map(|node| given.of::<T>(node));
         let device = delta.device().clone();
-        let ((batch, length, wide), heads, asked) = (*x.shape(), delta.shape().2, c.shape().1);
+        let ((batch, length, wide), heads, last) = (*x.shape(), delta.shape().2, c.shape().1);
         let scores = c.try_matmul(b.try_permute::<_, Axes3<0, 2, 1>>()?)?; // (B, ·, T): C Bᵀ
         let expanded = rows_times(delta.retaped::<T>(), head_expansion(&device, heads, wide)?.retaped::<T>())?;
         let x = x.try_mul(expanded)?; // Δ ⊙ x
@@ -34,13 +34,12 @@ impl Step for MaskedAttention {
         for head in 0..heads {
             let speed = slice(speeds.retaped::<T>(), (0..batch, 0..length, head..head + 1))?;
             let mask = mask(speed.try_reshape_like(&(batch, length))?)?;
-            let mask = slice(mask, (0..batch, length - asked..length, 0..length))?;
+            let mask = slice(mask, (0..batch, length - last..length, 0..length))?;
             let channels = head * (wide / heads)..(head + 1) * (wide / heads);
             let values = slice(x.retaped::<T>(), (0..batch, 0..length, channels))?;
             answers.push(scores.retaped::<T>().try_mul(mask)?.try_matmul(values)?); // (B, ·, P)
         }
-        let out =
-            answers.try_stack()?.try_permute::<_, Axes4<1, 2, 0, 3>>()?.try_reshape_like(&(batch, asked, wide))?;
+        let out = answers.try_stack()?.try_permute::<_, Axes4<1, 2, 0, 3>>()?.try_reshape_like(&(batch, last, wide))?;
         Ok([scores, x, speeds].into_iter().fold(out, join))
     }
 
@@ -73,7 +72,7 @@ fn mask<D: Backend, T: Tape<f32, D>>(speed: Matrix<D, T>) -> DeviceResult<Tensor
 }
 
 /// Sizes and sums of one block.
-struct Heads<'a> {
+struct ScannedHeads<'a> {
     scanned: [&'a [Lane]; 4],
     heads: usize,
     /// P.
@@ -81,13 +80,13 @@ struct Heads<'a> {
     /// N.
     states: usize,
     length: usize,
-    /// Tokens that are not asked for an answer.
+    /// Tokens without an answer, before the others.
     skipped: usize,
     /// Σ_{r≤t} Δ_r: (T · M) lanes.
     sums: Buffer,
 }
 
-impl<'a> Heads<'a> {
+impl<'a> ScannedHeads<'a> {
     #[inline(always)]
     fn new(scanned: [&'a [Lane]; 4], heads: usize, states: usize) -> Self {
         let [delta, x, b, c] = scanned;
@@ -132,7 +131,7 @@ impl<'a> Heads<'a> {
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn forward(scanned: [&[Lane]; 4], rates: &[f32], states: usize, out: &mut [Lane]) {
     let [delta, x, ..] = scanned;
-    let block = Heads::new(scanned, rates.len(), states);
+    let block = ScannedHeads::new(scanned, rates.len(), states);
     out.fill(ZERO);
     for t in block.skipped..block.length {
         for s in 0..=t {
@@ -159,7 +158,7 @@ fn backward(
     grad_a: &mut [f32],
 ) {
     let [delta, x, b, c] = scanned;
-    let (block, heads) = (Heads::new(scanned, rates.len(), states), rates.len());
+    let (block, heads) = (ScannedHeads::new(scanned, rates.len(), states), rates.len());
     // ∂σ/A: what Σ Δ contributes, before it is summed back over time.
     let mut grad_sums = Buffer::zeros(delta.len());
     for t in block.skipped..block.length {

@@ -88,13 +88,12 @@ fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::LANES;
+    use crate::nn::check::lanes_of;
 
     #[test]
     fn the_kernel_equals_the_definition() {
-        let lanes = |values: &[f32]| values.iter().map(|v| [*v; LANES]).collect::<Vec<_>>();
         let mut out = [ZERO; 2];
-        forward(&lanes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), &lanes(&[1.0, 0.5, -1.0]), 3, &mut out);
+        forward(&lanes_of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), &lanes_of(&[1.0, 0.5, -1.0]), 3, &mut out);
         assert_eq!([out[0][7], out[1][7]], [-1.0, 0.5]);
     }
 }

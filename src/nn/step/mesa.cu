@@ -88,7 +88,7 @@ DEVICE void mesa_backward(Id id, const float *keys, const float *values, const f
             const double *p = vectors + step * 3 * D, *image = p + D, *rest = p + 2 * D;
             const double square = numbers[step * 4], along = numbers[step * 4 + 1];
             const double alpha = numbers[step * 4 + 2], beta = numbers[step * 4 + 3];
-            double by_beta = 0.0, by_alpha = 0.0, before[D], by_image[D], turned[D];
+            double by_beta = 0.0, by_alpha = 0.0, before[D], by_image[D], by_p[D];
             for (int i = 0; i < D; ++i) by_beta += by_direction[i] * p[i];
             by_square += by_beta / (square + MESA_TINY);
             double square_before = -by_beta * beta / (square + MESA_TINY);
@@ -103,7 +103,7 @@ DEVICE void mesa_backward(Id id, const float *keys, const float *values, const f
                 by_image[i] = -alpha * by_rest[i] + by_along * p[i];
                 by_penalty[i] += p[i] * by_image[i];
             }
-            mesa_image<N, D>(id, keys, penalty, by_image, turned);
+            mesa_image<N, D>(id, keys, penalty, by_image, by_p);
             for (int t = 0; t < N; ++t) {
                 double with_p = 0.0, with_image = 0.0;
                 for (int i = 0; i < D; ++i) {
@@ -112,7 +112,7 @@ DEVICE void mesa_backward(Id id, const float *keys, const float *values, const f
                 }
                 for (int i = 0; i < D; ++i) by_keys[t * D + i] += with_p * by_image[i] + with_image * p[i];
             }
-            for (int i = 0; i < D; ++i) by_direction[i] = before[i] + turned[i];
+            for (int i = 0; i < D; ++i) by_direction[i] = before[i] + by_p[i];
             by_square = square_before;
         }
         for (int i = 0; i < D; ++i) {

@@ -3,7 +3,7 @@
 //! | here | meaning | shape |
 //! |---|---|---|
 //! | `keys` k, `values` v | the pairs, of which the first N are read | (B, ≥ N, n), (B, ≥ N, m) |
-//! | `query` q | what is asked | (B, 1, n) |
+//! | `query` q | what (H + Λ)⁻¹ is multiplied by | (B, 1, n) |
 //! | `log_penalty` l | Λ = diag(λ), λ = exp(l) + 10⁻⁶ | (1, n) |
 //! | H = Σ k kᵀ, G = Σ v kᵀ | never made: H p = Σ k (k · p) | |
 //! | z, r, p | the solution, its residual q − (H + Λ) z, the direction; z = 0, r = p = q at first | (n) |
@@ -192,9 +192,9 @@ impl Problem<'_> {
             add(&mut rest, &wide(|l| -alpha[l]), &image);
             let next = dot(&rest, &rest);
             let beta = wide(|l| next[l] / (square[l] + TINY));
-            let mut turned = rest.clone();
-            add(&mut turned, &beta, &direction);
-            let direction_before = std::mem::replace(&mut direction, turned);
+            let mut next_direction = rest.clone();
+            add(&mut next_direction, &beta, &direction);
+            let direction_before = std::mem::replace(&mut direction, next_direction);
             iterations.push(Iteration {
                 direction: direction_before,
                 image,
@@ -293,12 +293,11 @@ mod tests {
     use nalgebra::{DMatrix, DVector};
 
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn as_many_iterations_as_a_key_has_numbers_are_ridge_regression() {
         let (pairs, n, m) = (6, 4, 2);
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect::<Vec<f32>>();
         let (keys, values, query) = (numbers(pairs * n, 0.1), numbers(pairs * m, 0.2), numbers(n, 0.3));
         let penalty = [0.1f32, 0.2, 0.3, 0.4];
         let matrix = |all: &[f32], columns| DMatrix::from_row_slice(pairs, columns, all).map(f64::from);

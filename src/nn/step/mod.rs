@@ -37,7 +37,7 @@ pub use combine::{Combination, Combine};
 pub use convolution::Convolution;
 pub use decay_scan::DecayScan;
 pub use diagonal_scan::{DiagonalScan, diagonal_states};
-pub use fast_weights::{Decay, Erase, FastWeights, Pairs, fast_weight_states};
+pub use fast_weights::{Decay, Erase, FastWeights, Vectors, fast_weight_states};
 pub use layer_norm::{LayerNormalise, normalise_row};
 pub use linear_attention::LinearAttention;
 pub use masked_attention::MaskedAttention;
@@ -76,7 +76,7 @@ pub struct ParamId(pub usize);
 /// The node that holds what the graph reads.
 pub const TOKENS: NodeId = NodeId(0);
 
-/// What a step does, in all its forms. `MaskedAttention` and the others say which sequences and weights they read.
+/// A step in all its forms. The fields of the struct that implements it say which sequences and weights it reads.
 pub trait Step: Clone + Debug + Send + Sync + 'static {
     /// The sequences that it reads.
     fn reads(&self) -> Vec<NodeId>;
@@ -209,7 +209,8 @@ pub struct Grads<'a, X = Lane> {
 }
 
 impl<X> Grads<'_, X> {
-    /// A graph never gives a step the same sequence or weight twice, so the parts are disjoint. Empty: not needed.
+    /// A graph gives a step no sequence and no weight twice, so the parts are disjoint. An empty part is not needed:
+    /// see [`Step::leaves_out_unneeded`].
     pub fn of<const N: usize, const M: usize>(
         &mut self,
         nodes: [NodeId; N],
@@ -217,6 +218,7 @@ impl<X> Grads<'_, X> {
     ) -> ([&mut [X]; N], [&mut [f32]; M]) {
         let memory = self.memory.get_disjoint_mut(nodes.map(|node| self.places[node.0].clone()));
         let params = self.params.get_disjoint_mut(params.map(|param| param.0));
+        debug_assert!(memory.is_ok() && params.is_ok(), "a step reads a sequence or a weight twice");
         (
             memory.unwrap_or_else(|_| [(); N].map(|()| &mut [][..])),
             params.map_or_else(|_| [(); M].map(|()| &mut [][..]), |params| params.map(Vec::as_mut_slice)),
@@ -226,7 +228,9 @@ impl<X> Grads<'_, X> {
     /// The same for sequences of which some are not there: those are empty.
     pub fn of_some<const N: usize>(&mut self, nodes: [Option<NodeId>; N]) -> [&mut [X]; N] {
         let places = nodes.map(|node| node.map_or(0..0, |node| self.places[node.0].clone()));
-        self.memory.get_disjoint_mut(places).unwrap_or_else(|_| [(); N].map(|()| &mut [][..]))
+        let memory = self.memory.get_disjoint_mut(places);
+        debug_assert!(memory.is_ok(), "a step reads a sequence twice");
+        memory.unwrap_or_else(|_| [(); N].map(|()| &mut [][..]))
     }
 }
 

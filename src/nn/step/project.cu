@@ -22,6 +22,26 @@ SIZES constexpr int tiles_time(int tiles, int products, int reads) {
     return tiles / THREADS * tile_time(THREADS, products, reads) + (rest > 0 ? tile_time(rest, products, reads) : 0);
 }
 
+// What a tile is for: a product reads rows and columns once, a gradient by weights columns of both factors.
+enum TileUse { PRODUCT, WEIGHT_GRADIENT };
+
+// Of tiles with at most 16 sums, the one whose `threads` for each tile take the least time.
+SIZES constexpr Tile fastest_tile(TileUse use, int rows, int columns, int threads) {
+    Tile best = {1, 1};
+    int least_time = 1 << 30;
+    for (int r = 1; r <= (use == PRODUCT ? 4 : 8) && r <= power(rows); r *= 2)
+        for (int c = 1; c <= (use == PRODUCT ? 8 : 4) && c <= power(columns); c *= 2) {
+            if (r * c > 16) continue;
+            int loads = use == PRODUCT ? r + up(c, 4) : r + c, reads = use == PRODUCT ? r + up(c, 2) : 2 * r + 4 * c;
+            int time = tiles_time(up(rows, r) * up(columns, c) * threads, VECTOR * r * c + loads + 2, reads);
+            if (time < least_time) {
+                least_time = time;
+                best = {r, c};
+            }
+        }
+    return best;
+}
+
 // The tile of a product that takes the least time. Where sequences are few, as large as it can be with work left for
 // every thread.
 SIZES constexpr Tile tile(int rows, int columns) {
@@ -30,19 +50,7 @@ SIZES constexpr Tile tile(int rows, int columns) {
         int high = each < 2 ? 1 : each < 8 ? 2 : 4, wide = each < 4 ? 1 : each < 16 ? 2 : each < 64 ? 4 : 8;
         return {least(high, power(rows)), least(wide, power(columns))};
     }
-    Tile best = {1, 1};
-    int least_time = 1 << 30;
-    for (int r = 1; r <= 4 && r <= power(rows); r *= 2)
-        for (int c = 1; c <= 8 && c <= power(columns); c *= 2) {
-            if (r * c > 16) continue;
-            int time =
-                tiles_time(up(rows, r) * up(columns, c) * GROUPS, VECTOR * r * c + r + up(c, 4) + 2, r + up(c, 2));
-            if (time < least_time) {
-                least_time = time;
-                best = {r, c};
-            }
-        }
-    return best;
+    return fastest_tile(PRODUCT, rows, columns, GROUPS);
 }
 
 // Threads that have a tile of such a product, up to whole warps.
@@ -166,8 +174,8 @@ DEVICE void project_forward(Id id, const float *x, const float *weight, const fl
 // grad_x = grad_y Wᵀ, by the matrix Wᵀ (OUT, IN): where it lies by rows, neighbouring threads read neighbouring
 // numbers.
 template <int MODE, int T, int IN, int OUT, int ORDER>
-DEVICE void project_grad_x(Id id, const float *turned, const float *grad_y, float *grad_x) {
-    if (MODE != NONE) rows_times_matrix<MODE, T, OUT, IN, false, ORDER>(id, grad_y, turned, nullptr, grad_x);
+DEVICE void project_grad_x(Id id, const float *transposed, const float *grad_y, float *grad_x) {
+    if (MODE != NONE) rows_times_matrix<MODE, T, OUT, IN, false, ORDER>(id, grad_y, transposed, nullptr, grad_x);
 }
 
 // Tiles of a weight's gradient where `calls` of about the same size share the threads of a block.
@@ -183,19 +191,7 @@ SIZES constexpr Tile weight_tile(int terms, int rows, int columns, int calls) {
         return {least(high, power(rows)), least(wide, power(columns))};
     }
     // Neighbouring threads read the same numbers of x, and others of grad_y.
-    Tile best = {1, 1};
-    int least_time = 1 << 30;
-    for (int r = 1; r <= 8 && r <= power(rows); r *= 2)
-        for (int c = 1; c <= 4 && c <= power(columns); c *= 2) {
-            if (r * c > 16) continue;
-            int tiles = up(rows, r) * up(columns, c) * TRAIN::SLICES * calls;
-            int time = tiles_time(tiles, VECTOR * r * c + r + c + 2, 2 * r + 4 * c);
-            if (time < least_time) {
-                least_time = time;
-                best = {r, c};
-            }
-        }
-    return best;
+    return fastest_tile(WEIGHT_GRADIENT, rows, columns, TRAIN::SLICES * calls);
 }
 
 SIZES constexpr int weight_items(int t, int in, int out, bool bias, int calls) {

@@ -8,7 +8,7 @@ enum Cell { RNN, GRU, LSTM };
 SIZES constexpr int gates_of(int cell) { return cell == RNN ? 1 : cell == GRU ? 3 : 4; }
 
 struct Recurrent {
-    const float *past[4], *turned[4];  // U and Uᵀ of each gate
+    const float *past[4], *transposed[4];  // U and Uᵀ of each gate
 };
 
 // Σ_k row_k weight[k, i]: what gate i reads of a row.
@@ -41,12 +41,12 @@ DEVICE void recurrent_forward(Id id, Recurrent weights, float *kept, int t) {
         }
         if (CELL == LSTM) {
             const float input = sigmoid(sum[0]), forget = sigmoid(sum[1 % GATES]);
-            const float output = sigmoid(sum[2 % GATES]), made = tanhf(sum[3 % GATES]);
-            const float c = input * made + (t > 0 ? forget * OF(extra, (t - 1) * U + i) : 0.0f);
+            const float output = sigmoid(sum[2 % GATES]), candidate = tanhf(sum[3 % GATES]);
+            const float c = input * candidate + (t > 0 ? forget * OF(extra, (t - 1) * U + i) : 0.0f);
             OF(kept, t * U + i) = input;
             OF(kept, (T + t) * U + i) = forget;
             OF(kept, (2 * T + t) * U + i) = output;
-            OF(kept, (3 * T + t) * U + i) = made;
+            OF(kept, (3 * T + t) * U + i) = candidate;
             OF(extra, t * U + i) = c;
             OF(h, t * U + i) = output * tanhf(c);
         }
@@ -59,9 +59,9 @@ DEVICE void recurrent_candidate(Id id, Recurrent weights, float *kept, int t) {
     float *h = kept + 3 * T * U * LANES, *extra = h + T * U * LANES;
     EACH(i, U) {
         const float past = t > 0 ? row_times<U>(id, extra + t * U * LANES, weights.past[2], i) : 0.0f;
-        const float made = tanhf(OF(kept, (2 * T + t) * U + i) + past), update = OF(kept, t * U + i);
-        OF(kept, (2 * T + t) * U + i) = made;
-        OF(h, t * U + i) = made + update * ((t > 0 ? OF(h, (t - 1) * U + i) : 0.0f) - made);
+        const float candidate = tanhf(OF(kept, (2 * T + t) * U + i) + past), update = OF(kept, t * U + i);
+        OF(kept, (2 * T + t) * U + i) = candidate;
+        OF(h, t * U + i) = candidate + update * ((t > 0 ? OF(h, (t - 1) * U + i) : 0.0f) - candidate);
     }
 }
 
@@ -78,27 +78,27 @@ DEVICE void recurrent_backward(Id id, Recurrent weights, float *kept, const floa
 #pragma unroll
             for (int g = 0; g < GATES; ++g) {
                 if (CELL == GRU && g == 2) continue;
-                slope += row_times<U>(id, kept + (g * T + t + 1) * U * LANES, weights.turned[g], i);
+                slope += row_times<U>(id, kept + (g * T + t + 1) * U * LANES, weights.transposed[g], i);
             }
             if (CELL == GRU) slope += OF(scratch, i);
         }
         if (CELL == RNN) OF(kept, t * U + i) = slope * (1.0f - OF(h, t * U + i) * OF(h, t * U + i));
         if (CELL == GRU) {
-            const float update = OF(kept, t * U + i), made = OF(kept, (2 * T + t) * U + i);
+            const float update = OF(kept, t * U + i), candidate = OF(kept, (2 * T + t) * U + i);
             const float before = t > 0 ? OF(h, (t - 1) * U + i) : 0.0f;
-            OF(kept, t * U + i) = slope * (before - made) * update * (1.0f - update);
-            OF(kept, (2 * T + t) * U + i) = slope * (1.0f - update) * (1.0f - made * made);
+            OF(kept, t * U + i) = slope * (before - candidate) * update * (1.0f - update);
+            OF(kept, (2 * T + t) * U + i) = slope * (1.0f - update) * (1.0f - candidate * candidate);
             OF(scratch, i) = slope * update;
         }
         if (CELL == LSTM) {
             const float input = OF(kept, t * U + i), forget = OF(kept, (T + t) * U + i);
-            const float output = OF(kept, (2 * T + t) * U + i), made = OF(kept, (3 * T + t) * U + i);
-            const float bent = tanhf(OF(extra, t * U + i)), before = t > 0 ? OF(extra, (t - 1) * U + i) : 0.0f;
-            const float by_c = (is_last ? 0.0f : OF(scratch, i)) + slope * output * (1.0f - bent * bent);
-            OF(kept, (2 * T + t) * U + i) = slope * bent * output * (1.0f - output);
+            const float output = OF(kept, (2 * T + t) * U + i), candidate = OF(kept, (3 * T + t) * U + i);
+            const float tanh_c = tanhf(OF(extra, t * U + i)), before = t > 0 ? OF(extra, (t - 1) * U + i) : 0.0f;
+            const float by_c = (is_last ? 0.0f : OF(scratch, i)) + slope * output * (1.0f - tanh_c * tanh_c);
+            OF(kept, (2 * T + t) * U + i) = slope * tanh_c * output * (1.0f - output);
             OF(kept, (T + t) * U + i) = by_c * before * forget * (1.0f - forget);
-            OF(kept, t * U + i) = by_c * made * input * (1.0f - input);
-            OF(kept, (3 * T + t) * U + i) = by_c * input * (1.0f - made * made);
+            OF(kept, t * U + i) = by_c * candidate * input * (1.0f - input);
+            OF(kept, (3 * T + t) * U + i) = by_c * input * (1.0f - candidate * candidate);
             OF(scratch, i) = by_c * forget;
         }
     }
@@ -108,7 +108,7 @@ template <int T, int U>
 DEVICE void recurrent_grad_candidate(Id id, Recurrent weights, float *kept, float *scratch, int t) {
     float *h = kept + 3 * T * U * LANES;
     EACH(i, U) {
-        const float slope = row_times<U>(id, kept + (2 * T + t) * U * LANES, weights.turned[2], i);
+        const float slope = row_times<U>(id, kept + (2 * T + t) * U * LANES, weights.transposed[2], i);
         const float reset = OF(kept, (T + t) * U + i), before = t > 0 ? OF(h, (t - 1) * U + i) : 0.0f;
         OF(kept, (T + t) * U + i) = slope * before * reset * (1.0f - reset);
         OF(scratch, i) += slope * reset;

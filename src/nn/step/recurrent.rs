@@ -106,14 +106,14 @@ pub struct StepBuffers<'a> {
     pub scratch: &'a mut [Lane],
 }
 
-/// A layer of this cell over sequences. The result is the last h, as many as are asked for: (B, asked, n).
+/// A layer of this cell over sequences. The result is the last h, as many as `last` says: (B, last, n).
 #[derive(Clone, Debug)]
 pub struct Recurrent<C> {
     pub inputs: NodeId,
     /// W, U and b of every gate.
     pub gates: Vec<[ParamId; 3]>,
     pub sizes: RecurrentSizes,
-    pub asked: usize,
+    pub last: usize,
     pub cell: PhantomData<C>,
 }
 
@@ -161,7 +161,7 @@ impl<C: Cell> Step for Recurrent<C> {
                 h.try_matmul(past[gate].clone())?.try_add(token.try_reshape_like(&(batch, units))?)
             };
             carried = C::step(carried, reads)?;
-            if t + self.asked >= length && t + 1 < length {
+            if t + self.last >= length && t + 1 < length {
                 all.push(carried.h.retaped::<T>());
             }
         }
@@ -172,11 +172,11 @@ impl<C: Cell> Step for Recurrent<C> {
     }
 
     fn saved(&self) -> usize {
-        Memory::lanes::<C>(self.sizes).iter().sum()
+        SavedLanes::lanes::<C>(self.sizes).iter().sum()
     }
 
     fn forward(&self, given: Values<'_>, saved: &mut [Lane], out: &mut [Lane]) {
-        let mut memory = Memory::of::<C>(saved, self.sizes);
+        let mut memory = SavedLanes::of::<C>(saved, self.sizes);
         let gates = self.params(&given);
         forward_block::<C>(&gates, given.of(self.inputs), &mut memory);
         out.copy_from_slice(&memory.h[memory.h.len() - out.len()..]);
@@ -184,7 +184,7 @@ impl<C: Cell> Step for Recurrent<C> {
 
     fn backward(&self, given: Values<'_>, saved: &mut [Lane], grad_out: &[Lane], grads: &mut Grads<'_>) {
         let RecurrentSizes { length, width, units } = self.sizes;
-        let mut memory = Memory::of::<C>(saved, self.sizes);
+        let mut memory = SavedLanes::of::<C>(saved, self.sizes);
         let params = self.params(&given);
         backward_block::<C>(&params, &mut memory, grad_out);
         let gates = memory.gates.chunks_exact(length * units).zip(&self.gates).zip(&params);
@@ -204,7 +204,7 @@ impl<C: Cell> Step for Recurrent<C> {
 
     fn token_reader(&self, _length: &dyn Fn(NodeId) -> usize) -> Option<Box<dyn TokenReader>> {
         let sizes = RecurrentSizes { length: 1, ..self.sizes };
-        let memory = vec![ZERO; Memory::lanes::<C>(sizes).iter().sum()];
+        let memory = vec![ZERO; SavedLanes::lanes::<C>(sizes).iter().sum()];
         Some(Box::new(CellReader { layer: Self { sizes, ..self.clone() }, memory }))
     }
 }
@@ -223,9 +223,9 @@ fn recurrent<'a>(gates: &[[&'a [f32]; 3]]) -> RecurrentWeights<'a> {
     RecurrentWeights { weights }
 }
 
-/// What a block remembers: each gate at all tokens, h and c before the first and after every token, and what a gate
+/// What a block saves: each gate at all tokens, h and c before the first and after every token, and what a gate
 /// reads besides.
-struct Memory<'a> {
+struct SavedLanes<'a> {
     gates: &'a mut [Lane],
     h: &'a mut [Lane],
     c: &'a mut [Lane],
@@ -233,7 +233,7 @@ struct Memory<'a> {
     sizes: RecurrentSizes,
 }
 
-impl<'a> Memory<'a> {
+impl<'a> SavedLanes<'a> {
     fn lanes<C: Cell>(RecurrentSizes { length, units, .. }: RecurrentSizes) -> [usize; 4] {
         let carried = (length + 1) * units;
         let other = if C::READS_OTHER.is_some() { length * units } else { 0 };
@@ -272,7 +272,7 @@ struct CellReader<C> {
 impl<C: Cell> TokenReader for CellReader<C> {
     fn read(&mut self, given: Values<'_>, out: &mut [Lane]) {
         let (params, units) = (self.layer.params(&given), self.layer.sizes.units);
-        let mut memory = Memory::of::<C>(&mut self.memory, self.layer.sizes);
+        let mut memory = SavedLanes::of::<C>(&mut self.memory, self.layer.sizes);
         memory.h.copy_within(units.., 0);
         if C::HAS_C {
             memory.c.copy_within(units.., 0);
@@ -319,7 +319,7 @@ fn add_back(grad: &[Lane], weight: &[f32], (width, units): (usize, usize), grad_
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn forward_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>) {
+fn forward_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut SavedLanes<'_>) {
     memory.h[..memory.sizes.units].fill(ZERO);
     memory.c.iter_mut().take(memory.sizes.units).for_each(|c| *c = ZERO);
     run::<C>(params, inputs, memory);
@@ -327,12 +327,12 @@ fn forward_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut 
 
 /// From the h and c that are there before the first token.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn continue_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>) {
+fn continue_block<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut SavedLanes<'_>) {
     run::<C>(params, inputs, memory);
 }
 
 #[inline(always)]
-fn run<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>) {
+fn run<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut SavedLanes<'_>) {
     let RecurrentSizes { length, width, units } = memory.sizes;
     let gates = memory.gates.chunks_exact_mut(length * units).zip(params);
     for (gate, [weight, _, bias]) in gates {
@@ -347,13 +347,13 @@ fn run<C: Cell>(params: &[[&[f32]; 3]], inputs: &[Lane], memory: &mut Memory<'_>
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn backward_block<C: Cell>(params: &[[&[f32]; 3]], memory: &mut Memory<'_>, grad_out: &[Lane]) {
+fn backward_block<C: Cell>(params: &[[&[f32]; 3]], memory: &mut SavedLanes<'_>, grad_out: &[Lane]) {
     let sizes = memory.sizes;
-    let asked = grad_out.len() / sizes.units;
+    let last = grad_out.len() / sizes.units;
     let [mut grad_h, mut grad_c, mut scratch] = [(); 3].map(|()| Buffer::zeros(sizes.units));
     for t in (0..sizes.length).rev() {
-        if let Some(asked) = (t + asked).checked_sub(sizes.length) {
-            let grad_answer = &grad_out[asked * sizes.units..][..sizes.units];
+        if let Some(answer) = (t + last).checked_sub(sizes.length) {
+            let grad_answer = &grad_out[answer * sizes.units..][..sizes.units];
             for (sum, grad) in grad_h.as_flattened_mut().iter_mut().zip(grad_answer.as_flattened()) {
                 *sum += grad;
             }

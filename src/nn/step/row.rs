@@ -75,7 +75,7 @@ impl Step for Row {
     }
 }
 
-/// Of the product.
+/// Only the product is linear: see [`Step::linear`].
 impl LinearStep for Row {
     fn flops(&self, _numbers: &dyn Fn(NodeId) -> usize, out: usize) -> usize {
         out

@@ -17,7 +17,7 @@ use multiversion::multiversion;
 
 use super::{EachToken, Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3};
-use crate::simd::{Lane, ZERO, each, lanewise, plus_product};
+use crate::simd::{Lane, ZERO, dot_lanes, each, lanewise, plus_product};
 
 #[derive(Clone, Debug)]
 pub struct ScaleVectors {
@@ -123,20 +123,10 @@ impl Step for ScaleVectors {
     }
 }
 
-#[inline(always)]
-fn dot(a: &[Lane], b: &[Lane]) -> Lane {
-    let mut sum = ZERO;
-    for (a, b) in a.iter().zip(b) {
-        lanewise();
-        sum = plus_product(&sum, a, b);
-    }
-    sum
-}
-
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn forward(x: &[Lane], rates: Option<&[Lane]>, (scale, width): (VectorScale, usize), out: &mut [Lane]) {
     for (t, (x, out)) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
-        let (square, rate) = (dot(x, x), rates.map_or(ZERO, |rates| rates[t]));
+        let (square, rate) = (dot_lanes(x, x), rates.map_or(ZERO, |rates| rates[t]));
         let factor = each(|l| scale.factor(square[l], rate[l]).value);
         for (x, out) in x.iter().zip(out) {
             lanewise();
@@ -155,7 +145,7 @@ fn backward(
 ) {
     let vectors = x.chunks_exact(width).zip(grad_out.chunks_exact(width)).zip(grad_x.chunks_exact_mut(width));
     for (t, ((x, grad), grad_x)) in vectors.enumerate() {
-        let (square, along, rate) = (dot(x, x), dot(grad, x), rates.map_or(ZERO, |rates| rates[t]));
+        let (square, along, rate) = (dot_lanes(x, x), dot_lanes(grad, x), rates.map_or(ZERO, |rates| rates[t]));
         let factor = each(|l| scale.factor(square[l], rate[l]).value);
         let by_square = each(|l| 2.0 * scale.factor(square[l], rate[l]).by_square * along[l]);
         for ((x, grad), grad_x) in x.iter().zip(grad).zip(grad_x) {

@@ -165,7 +165,7 @@ fn portable<D: Backend, T: Tape<f32, D>>(
     a: Matrix<D, T>,
 ) -> DeviceResult<Tensor3<D, T>, D> {
     let (batch, length, wide) = *delta.shape();
-    let (asked, states) = (c.shape().1, a.shape().1);
+    let (last, states) = (c.shape().1, a.shape().1);
     let all = (batch, wide, states);
     let at = |tensor3: &Tensor3<D, T>, t: usize| {
         let width = tensor3.shape().2;
@@ -185,13 +185,13 @@ fn portable<D: Backend, T: Tape<f32, D>>(
             None => join(update, decay),
             Some(state) => state.try_mul(decay)?.try_add(update)?,
         };
-        if t + asked >= length {
-            let c = at(&c, t + asked - length)?.try_broadcast_like::<_, Axis<1>>(&all)?;
+        if t + last >= length {
+            let c = at(&c, t + last - length)?.try_broadcast_like::<_, Axis<1>>(&all)?;
             answers.push(next.retaped::<T>().try_mul(c)?.try_sum::<_, Axis<2>>()?);
         }
         state = Some(next);
     }
-    let out = answers.try_stack()?.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(batch, asked, wide))?;
+    let out = answers.try_stack()?.try_permute::<_, Axes3<1, 0, 2>>()?.try_reshape_like(&(batch, last, wide))?;
     let inputs = [delta, x, b, c].into_iter().chain(state);
     Ok(inputs.fold(join(out, a), join))
 }
@@ -199,28 +199,25 @@ fn portable<D: Backend, T: Tape<f32, D>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
-
-    fn numbers(count: usize, seed: f32) -> Vec<f32> {
-        (0..count).map(|i| (seed + 1.7 * i as f32).sin()).collect()
-    }
+    use crate::nn::check::{assert_close, lanes_of, numbers};
+    use crate::simd::ZERO;
 
     #[test]
-    fn the_kernel_equals_the_definition_also_where_only_the_last_are_asked() {
+    fn the_kernel_equals_the_definition_also_where_only_the_last_are_read() {
         let (length, wide, states) = (5, 3, 2);
         let [delta, x, b] = [wide, wide, states].map(|width| numbers(length * width, width as f32));
         let a = numbers(wide * states, 0.5);
         let history = selective_states([&delta, &x, &b], &a, (wide, states));
-        for asked in [length, 2] {
-            let c = numbers(asked * states, 0.3);
-            let mut out = vec![ZERO; asked * wide];
+        for last in [length, 2] {
+            let c = numbers(last * states, 0.3);
+            let mut out = vec![ZERO; last * wide];
             let parts = [&delta, &x, &b, &c].map(|part| lanes_of(part));
             let rates = ByChannel { a: &a, states };
             forward(parts.each_ref().map(|part| &part[..]), &rates, states, &mut out);
             let answer = |(state, c): (&Vec<f32>, &[f32])| -> Vec<f32> {
                 state.chunks(states).map(|h| h.iter().zip(c).map(|(h, c)| h * c).sum()).collect()
             };
-            let expected: Vec<f32> = history[length - asked..].iter().zip(c.chunks(states)).flat_map(answer).collect();
+            let expected: Vec<f32> = history[length - last..].iter().zip(c.chunks(states)).flat_map(answer).collect();
             assert_close(&out.iter().map(|lane| lane[3]).collect::<Vec<_>>(), &expected, 1e-5);
         }
     }

@@ -15,7 +15,7 @@ use multiversion::multiversion;
 use super::{Grads, NodeId, Step, Tensors, TokenReader, Values};
 use crate::nn::tensor::{Backend, DeviceResult, Tensor3};
 use crate::simd::math::exp;
-use crate::simd::{LANES, Lane, ZERO, add_product, each, lanewise, plus_product};
+use crate::simd::{LANES, Lane, ZERO, add_product, dot_lanes, each, lanewise};
 
 /// The definition: the attention matrix (T, T) of one head, from its queries and keys, each (T, w).
 pub fn attention_matrix(queries: &[f32], keys: &[f32], width: usize) -> Vec<f32> {
@@ -50,7 +50,7 @@ impl Step for SoftmaxAttention {
     fn portable<D: Backend, T: Tape<f32, D>>(&self, given: &Tensors<'_, D>) -> DeviceResult<Tensor3<D, T>, D> {
         let [queries, keys, values] = self.parts.map(|part| given.of::<T>(part));
         let (device, heads) = (queries.device().clone(), self.heads.count);
-        let ((batch, asked, all), length) = (*queries.shape(), keys.shape().1);
+        let ((batch, last, all), length) = (*queries.shape(), keys.shape().1);
         let width = all / heads;
         let split = |tensor3: Tensor3<D, T>, tokens: usize| {
             let heads_first =
@@ -58,14 +58,14 @@ impl Step for SoftmaxAttention {
             heads_first.try_reshape_like(&(batch * heads, tokens, width))
         };
         let keys = split(keys, length)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (B·h, w, T)
-        let scores = split(queries, asked)?.try_matmul(keys)?.try_mul(1.0 / (width as f32).sqrt())?; // (B·h, M, T)
-        let is_later = |i: usize| i % length > i / length + length - asked;
-        let later = (0..asked * length).map(|i| if is_later(i) { f32::NEG_INFINITY } else { 0.0 });
-        let mask: Tensor<(usize, usize), f32, D> = device.try_tensor_from_vec(later.collect(), (asked, length))?;
-        let mask = mask.try_broadcast_like::<_, Axis<0>>(&(batch * heads, asked, length))?;
+        let scores = split(queries, last)?.try_matmul(keys)?.try_mul(1.0 / (width as f32).sqrt())?; // (B·h, M, T)
+        let is_later = |i: usize| i % length > i / length + length - last;
+        let later = (0..last * length).map(|i| if is_later(i) { f32::NEG_INFINITY } else { 0.0 });
+        let mask: Tensor<(usize, usize), f32, D> = device.try_tensor_from_vec(later.collect(), (last, length))?;
+        let mask = mask.try_broadcast_like::<_, Axis<0>>(&(batch * heads, last, length))?;
         let attention = scores.try_add(mask)?.try_softmax::<Axis<2>>()?;
-        let out = attention.try_matmul(split(values, length)?)?.try_reshape_like(&(batch, heads, asked, width))?;
-        out.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(batch, asked, all))
+        let out = attention.try_matmul(split(values, length)?)?.try_reshape_like(&(batch, heads, last, width))?;
+        out.try_permute::<_, Axes4<0, 2, 1, 3>>()?.try_reshape_like(&(batch, last, all))
     }
 
     fn forward(&self, given: Values<'_>, _saved: &mut [Lane], out: &mut [Lane]) {
@@ -121,16 +121,6 @@ impl Heads {
     }
 }
 
-#[inline(always)]
-fn dot(a: &[Lane], b: &[Lane]) -> Lane {
-    let mut sum = ZERO;
-    for (a, b) in a.iter().zip(b) {
-        lanewise();
-        sum = plus_product(&sum, a, b);
-    }
-    sum
-}
-
 /// a += k · b, each lane by its own k.
 #[inline(always)]
 fn add_times_lane(a: &mut [Lane], k: &Lane, b: &[Lane]) {
@@ -143,7 +133,7 @@ fn weigh(query: &[Lane], keys: &[Lane], (heads, head): (Heads, usize), row: &mut
     let scale = heads.scale();
     let (mut most, mut sum) = ([f32::NEG_INFINITY; LANES], ZERO);
     for (s, score) in row.iter_mut().enumerate() {
-        let product = dot(query, &keys[heads.place(head, s)]);
+        let product = dot_lanes(query, &keys[heads.place(head, s)]);
         for l in 0..LANES {
             score[l] = scale * product[l];
             most[l] = most[l].max(score[l]);
@@ -166,12 +156,12 @@ fn weigh(query: &[Lane], keys: &[Lane], (heads, head): (Heads, usize), row: &mut
 /// Writes the answers of one block to `out`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn forward([queries, keys, values]: [&[Lane]; 3], heads: Heads, out: &mut [Lane]) {
-    let (asked, length) = (queries.len() / heads.units, keys.len() / heads.units);
+    let (last, length) = (queries.len() / heads.units, keys.len() / heads.units);
     let mut row = vec![ZERO; length];
     out.fill(ZERO);
     for head in 0..heads.count {
-        for t in 0..asked {
-            let row = &mut row[..=t + length - asked];
+        for t in 0..last {
+            let row = &mut row[..=t + length - last];
             weigh(&queries[heads.place(head, t)], keys, (heads, head), row);
             for (s, p) in row.iter().enumerate() {
                 add_times_lane(&mut out[heads.place(head, t)], p, &values[heads.place(head, s)]);
@@ -188,18 +178,18 @@ fn backward(
     grad_out: &[Lane],
     [grad_queries, grad_keys, grad_values]: [&mut [Lane]; 3],
 ) {
-    let (asked, length) = (queries.len() / heads.units, keys.len() / heads.units);
+    let (last, length) = (queries.len() / heads.units, keys.len() / heads.units);
     let (mut row, mut grads) = (vec![ZERO; length], vec![ZERO; length]);
     let scale = heads.scale();
     for head in 0..heads.count {
-        for t in 0..asked {
-            let row = &mut row[..=t + length - asked];
+        for t in 0..last {
+            let row = &mut row[..=t + length - last];
             let (query, grad_answer) = (&queries[heads.place(head, t)], &grad_out[heads.place(head, t)]);
             weigh(query, keys, (heads, head), row);
             // ∂p_s = ∂out · v_s, and ∂score_s = p_s (∂p_s − Σ p ∂p).
             let mut mean = ZERO;
             for ((s, p), grad) in row.iter().enumerate().zip(&mut grads) {
-                *grad = dot(grad_answer, &values[heads.place(head, s)]);
+                *grad = dot_lanes(grad_answer, &values[heads.place(head, s)]);
                 add_product(&mut mean, p, grad);
                 add_times_lane(&mut grad_values[heads.place(head, s)], p, grad_answer);
             }

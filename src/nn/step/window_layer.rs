@@ -11,7 +11,7 @@
 use dfdx::prelude::*;
 use multiversion::multiversion;
 
-use super::window_scan::{Weights, back_through_windows, last_state, run_windows};
+use super::window_scan::{ScanWeights, back_through_windows, last_state, run_windows};
 use super::{Grads, NodeId, Step, Tensors, Values, Window, WindowWeights, window_states};
 use crate::nn::tensor::{Backend, DeviceResult, Matrix, Tensor3, join, slice};
 use crate::simd::{Lane, ZERO, add_outer, add_scaled, add_times, add_transposed_times, inner};
@@ -55,7 +55,7 @@ impl Step for WindowLayer {
         let device = tokens.device().clone();
         let (batch, length, dim) = *tokens.shape();
         let pairs = length / 2;
-        // Which of the picks meets which token, at which window: (N+1, 2N+2) rows of three.
+        // Which of the picks multiplies which token, in which window: (N+1, 2N+2) rows of three.
         let place =
             |(window, token): (usize, usize)| (0..3).map(move |a| f32::from(u8::from(token + 3 == 2 * window + 1 + a)));
         let cells = (0..pairs).flat_map(|window| (0..length).map(move |token| (window, token)));
@@ -63,8 +63,8 @@ impl Step for WindowLayer {
         let picks = places.retaped::<T>().try_matmul(pick)?.try_reshape_like(&(pairs, length))?;
         let read = slice(tokens.retaped::<T>(), (0..batch, 0..length - 1, 0..dim))?;
         let state = last_state(&read, &decay, &mix)?; // (B, d, d)
-        let asked = tokens.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(picks.try_permute::<_, Axes2<1, 0>>()?)?;
-        let answers = state.try_matmul(asked)?; // (B, d, N+1)
+        let queries = tokens.try_permute::<_, Axes3<0, 2, 1>>()?.try_matmul(picks.try_permute::<_, Axes2<1, 0>>()?)?;
+        let answers = state.try_matmul(queries)?; // (B, d, N+1)
         let spread = (0..pairs * length).map(|i| f32::from(u8::from(i % length == 2 * (i / length) + 1)));
         let spread: Matrix<D> = device.try_tensor_from_vec(spread.collect(), (pairs, length))?;
         let out = answers.try_matmul(spread)?.try_permute::<_, Axes3<0, 2, 1>>()?;
@@ -94,15 +94,15 @@ impl Step for WindowLayer {
 }
 
 impl WindowLayer {
-    fn weights<'a>(&self, given: &Values<'a>) -> Weights<'a> {
+    fn weights<'a>(&self, given: &Values<'a>) -> ScanWeights<'a> {
         let [decay, mix, pick] = self.weights.all().map(|param| given.param(param));
-        Weights { dim: self.dim, window: Window::Three, windows: self.pairs, decay, mix, pick }
+        ScanWeights { dim: self.dim, window: Window::Three, windows: self.pairs, decay, mix, pick }
     }
 }
 
 /// X_tᵀ D for t = 0 … N, each (d): the query of each window.
 #[inline(always)]
-fn queries(weights: Weights<'_>, tokens: &[Lane]) -> Vec<Lane> {
+fn queries(weights: ScanWeights<'_>, tokens: &[Lane]) -> Vec<Lane> {
     let dim = weights.dim;
     let mut queries = vec![ZERO; (weights.windows + 1) * dim];
     for (t, query) in queries.chunks_exact_mut(dim).enumerate() {
@@ -117,7 +117,7 @@ fn queries(weights: Weights<'_>, tokens: &[Lane]) -> Vec<Lane> {
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn answer(weights: Weights<'_>, tokens: &[Lane], state: &[Lane], out: &mut [Lane]) {
+fn answer(weights: ScanWeights<'_>, tokens: &[Lane], state: &[Lane], out: &mut [Lane]) {
     let dim = weights.dim;
     out.fill(ZERO);
     for (t, query) in queries(weights, tokens).chunks_exact(dim).enumerate() {
@@ -128,7 +128,7 @@ fn answer(weights: Weights<'_>, tokens: &[Lane], state: &[Lane], out: &mut [Lane
 /// The gradients by the queries, which go on to D and the tokens, and by S_N, which goes on to Λ and is returned.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn back_to_state(
-    weights: Weights<'_>,
+    weights: ScanWeights<'_>,
     (tokens, state, sums): (&[Lane], &[Lane], &[Lane]),
     grad_out: &[Lane],
     (grad_tokens, grad_decay, grad_pick): (&mut [Lane], &mut [f32], &mut [f32]),
@@ -157,15 +157,14 @@ fn back_to_state(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn the_kernel_equals_the_definition() {
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
         let (dim, pairs) = (4, 3);
         let tokens = numbers((2 * pairs + 2) * dim, 0.1);
         let (decay, mix, pick) = (numbers(dim * dim, 0.2), numbers(9, 0.3), numbers(3, 0.4));
-        let weights = Weights { dim, window: Window::Three, windows: pairs, decay: &decay, mix: &mix, pick: &pick };
+        let weights = ScanWeights { dim, window: Window::Three, windows: pairs, decay: &decay, mix: &mix, pick: &pick };
         let (mut state, mut out) = (vec![ZERO; dim * dim], vec![ZERO; tokens.len()]);
         run_windows(weights, &lanes_of(&tokens), &mut state, &mut []);
         answer(weights, &lanes_of(&tokens), &state, &mut out);

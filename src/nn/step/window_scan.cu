@@ -57,7 +57,7 @@ DEVICE void window_states(Id id, const float *x, const float *decay, const float
 
 // Number j of X_Nᵀ pick; `last` is X_N.
 template <int W, int D>
-DEVICE float window_asked(Id id, const float *last, const float *pick, int j) {
+DEVICE float window_query(Id id, const float *last, const float *pick, int j) {
     float sum = 0.0f;
 #pragma unroll
     for (int a = 0; a < W; ++a) sum += pick[a] * OF(last, a * D + j);
@@ -70,26 +70,26 @@ DEVICE void window_read(Id id, const float *last, const float *pick, const float
     EACH(i, D) {
         float sum = 0.0f;
 #pragma unroll 8
-        for (int j = 0; j < D; ++j) sum += OF(kept, i * D + j) * window_asked<W, D>(id, last, pick, j);
+        for (int j = 0; j < D; ++j) sum += OF(kept, i * D + j) * window_query<W, D>(id, last, pick, j);
         OF(y, i) = sum;
     }
 }
 
-// ∂asked_j = Σ_i ∂y_i S_ij.
+// ∂query_j = Σ_i ∂y_i S_ij.
 template <int D>
-DEVICE void window_grad_asked(Id id, const float *kept, const float *grad_y, float *grad_asked) {
+DEVICE void window_grad_query(Id id, const float *kept, const float *grad_y, float *grad_query) {
     EACH(j, D) {
         float sum = 0.0f;
 #pragma unroll 8
         for (int i = 0; i < D; ++i) sum += OF(grad_y, i) * OF(kept, i * D + j);
-        OF(grad_asked, j) = sum;
+        OF(grad_query, j) = sum;
     }
 }
 
-// ∂S_N = ∂y askedᵀ.
+// ∂S_N = ∂y queryᵀ.
 template <int W, int D>
 DEVICE void window_grad_state(Id id, const float *last, const float *pick, const float *grad_y, float *grad_state) {
-    EACH(item, D * D) OF(grad_state, item) = OF(grad_y, item / D) * window_asked<W, D>(id, last, pick, item % D);
+    EACH(item, D * D) OF(grad_state, item) = OF(grad_y, item / D) * window_query<W, D>(id, last, pick, item % D);
 }
 
 // ∂Λ += Σ ∂S_N ⊙ R_N.
@@ -145,14 +145,14 @@ DEVICE void window_grad_mix(Id id, const float *x, const float *decay, const flo
 
 // ∂Q of each sequence from its parts, and ∂pick: sums (W · W + W).
 template <int W, int D>
-DEVICE void window_sum_parts(Id id, const float *last, const float *grad_asked, const float *parts, float *sums) {
+DEVICE void window_sum_parts(Id id, const float *last, const float *grad_query, const float *parts, float *sums) {
     constexpr int COUNT = D * window_parts(D);
     EACH(item, W * W + W) {
         float sum = 0.0f;
         if (item < W * W)
             for (int i = 0; i < COUNT; ++i) sum += OF(parts, item * COUNT + i);
         else
-            for (int j = 0; j < D; ++j) sum += OF(grad_asked, j) * OF(last, (item - W * W) * D + j);
+            for (int j = 0; j < D; ++j) sum += OF(grad_query, j) * OF(last, (item - W * W) * D + j);
         OF(sums, item) = sum;
     }
 }
@@ -207,10 +207,10 @@ DEVICE void window_sum_mix(Id id, const float *x, const float *right, float *sum
 
 // ∂pick of each sequence: sums (W).
 template <int W, int D>
-DEVICE void window_sum_pick(Id id, const float *last, const float *grad_asked, float *sums) {
+DEVICE void window_sum_pick(Id id, const float *last, const float *grad_query, float *sums) {
     EACH(a, W) {
         float sum = 0.0f;
-        for (int j = 0; j < D; ++j) sum += OF(grad_asked, j) * OF(last, a * D + j);
+        for (int j = 0; j < D; ++j) sum += OF(grad_query, j) * OF(last, a * D + j);
         OF(sums, a) = sum;
     }
 }
@@ -231,13 +231,13 @@ DEVICE float window_grad_token(Id id, const float *mix, const float *right, cons
 
 template <int MODE, int W, int N, int D>
 DEVICE void window_grad_x(Id id, const float *mix, const float *pick, const float *right, const float *left,
-                          const float *grad_asked, float *grad_x) {
+                          const float *grad_query, float *grad_x) {
     if (MODE == NONE) return;
     constexpr int LAST = window_stride(W) * (N - 1);
     EACH(item, (LAST + W) * D) {
         const int token = item / D, i = item % D;
         float sum = window_grad_token<W, N, D>(id, mix, right, left, token, i);
-        if (token >= LAST) sum += pick[token - LAST] * OF(grad_asked, i);
+        if (token >= LAST) sum += pick[token - LAST] * OF(grad_query, i);
         put<MODE>(OF(grad_x, item), sum);
     }
 }
@@ -247,7 +247,7 @@ DEVICE void window_grad_x(Id id, const float *mix, const float *pick, const floa
 
 // Number j of X_tᵀ pick for t = 0 … N.
 template <int D>
-DEVICE float window_asked_at(Id id, const float *x, const float *pick, int t, int j) {
+DEVICE float window_query_at(Id id, const float *x, const float *pick, int t, int j) {
     float sum = 0.0f;
 #pragma unroll
     for (int a = 0; a < 3; ++a)
@@ -261,55 +261,55 @@ DEVICE void window_answers(Id id, const float *x, const float *pick, const float
         const int token = item / D, i = item % D;
         float sum = 0.0f;
         if (token % 2 == 1)
-            for (int j = 0; j < D; ++j) sum += OF(kept, i * D + j) * window_asked_at<D>(id, x, pick, token / 2, j);
+            for (int j = 0; j < D; ++j) sum += OF(kept, i * D + j) * window_query_at<D>(id, x, pick, token / 2, j);
         OF(y, item) = sum;
     }
 }
 
-// ∂S_N = Σ_t ∂y_t asked_tᵀ.
+// ∂S_N = Σ_t ∂y_t query_tᵀ.
 template <int N, int D>
 DEVICE void window_layer_grad_state(Id id, const float *x, const float *pick, const float *grad_y, float *grad_state) {
     EACH(item, D * D) {
         float sum = 0.0f;
         for (int t = 0; t <= N; ++t) {
-            sum += OF(grad_y, (2 * t + 1) * D + item / D) * window_asked_at<D>(id, x, pick, t, item % D);
+            sum += OF(grad_y, (2 * t + 1) * D + item / D) * window_query_at<D>(id, x, pick, t, item % D);
         }
         OF(grad_state, item) = sum;
     }
 }
 
-// ∂asked of every window: (N + 1, D).
+// ∂query of every window: (N + 1, D).
 template <int N, int D>
-DEVICE void window_layer_grad_asked(Id id, const float *kept, const float *grad_y, float *grad_asked) {
+DEVICE void window_layer_grad_query(Id id, const float *kept, const float *grad_y, float *grad_query) {
     EACH(item, (N + 1) * D) {
         float sum = 0.0f;
         for (int i = 0; i < D; ++i) sum += OF(grad_y, (2 * (item / D) + 1) * D + i) * OF(kept, i * D + item % D);
-        OF(grad_asked, item) = sum;
+        OF(grad_query, item) = sum;
     }
 }
 
 // ∂pick of each sequence: sums (3).
 template <int N, int D>
-DEVICE void window_layer_sum_pick(Id id, const float *x, const float *grad_asked, float *sums) {
+DEVICE void window_layer_sum_pick(Id id, const float *x, const float *grad_query, float *sums) {
     EACH(a, 3) {
         float sum = 0.0f;
         for (int t = 0; t <= N; ++t)
             if (2 * t + a >= 2)
-                for (int j = 0; j < D; ++j) sum += OF(grad_asked, t * D + j) * OF(x, (2 * t + a - 2) * D + j);
+                for (int j = 0; j < D; ++j) sum += OF(grad_query, t * D + j) * OF(x, (2 * t + a - 2) * D + j);
         OF(sums, a) = sum;
     }
 }
 
 template <int MODE, int N, int D>
 DEVICE void window_layer_grad_x(Id id, const float *mix, const float *pick, const float *right, const float *left,
-                                const float *grad_asked, float *grad_x) {
+                                const float *grad_query, float *grad_x) {
     if (MODE == NONE) return;
     EACH(item, (2 * N + 2) * D) {
         const int token = item / D, i = item % D;
         float sum = token <= 2 * N ? window_grad_token<3, N, D>(id, mix, right, left, token, i) : 0.0f;
         for (int t = 0; t <= N; ++t) {
             const int a = token - 2 * t + 2;
-            if (a >= 0 && a < 3) sum += pick[a] * OF(grad_asked, t * D + i);
+            if (a >= 0 && a < 3) sum += pick[a] * OF(grad_query, t * D + i);
         }
         put<MODE>(OF(grad_x, item), sum);
     }

@@ -23,7 +23,7 @@ mod portable;
 mod sums;
 
 pub use self::portable::last_state;
-pub use self::sums::{Weights, run_windows};
+pub use self::sums::{ScanWeights, run_windows};
 
 use dfdx::tensor::Tape;
 use multiversion::multiversion;
@@ -151,7 +151,7 @@ impl Step for WindowScan {
         let for_weights = matches!(given.grad_target, Some(GradTarget::Weights | GradTarget::All));
         let [query, grad_pick, state, grad_decay, grad_mix] = split_mut(saved, self.parts());
         run_windows(weights, tokens, state, if for_weights { grad_decay } else { &mut [] });
-        ask(weights, &tokens[weights.last()..][..self.window.rows() * self.dim], state, [out, query, grad_pick]);
+        read(weights, &tokens[weights.last()..][..self.window.rows() * self.dim], state, [out, query, grad_pick]);
         if for_weights {
             run_back(weights, tokens, query, grad_mix);
         }
@@ -209,15 +209,15 @@ impl WindowScan {
         [dim, w * dim, wide, wide, w * w * dim]
     }
 
-    fn weights<'a>(&self, given: &Values<'a>) -> Weights<'a> {
+    fn weights<'a>(&self, given: &Values<'a>) -> ScanWeights<'a> {
         let [decay, mix, pick] = self.weights.all().map(|param| given.param(param));
-        Weights { dim: self.dim, window: self.window, windows: self.windows, decay, mix, pick }
+        ScanWeights { dim: self.dim, window: self.window, windows: self.windows, decay, mix, pick }
     }
 }
 
 /// The query, what S_N answers to each row of the last window, and the answer.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn ask(weights: Weights<'_>, window: &[Lane], state: &[Lane], [answer, query, grad_pick]: [&mut [Lane]; 3]) {
+fn read(weights: ScanWeights<'_>, window: &[Lane], state: &[Lane], [answer, query, grad_pick]: [&mut [Lane]; 3]) {
     grad_pick.fill(ZERO);
     add_times(state, weights.dim, window, grad_pick);
     for (sum, rows) in [(query, window), (answer, &*grad_pick)] {
@@ -258,7 +258,7 @@ fn add_grads(
 /// Adds the gradient by the tokens, those of the query's window and of the windows from `first` on.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn back_to_tokens(
-    (weights, first): (Weights<'_>, usize),
+    (weights, first): (ScanWeights<'_>, usize),
     (tokens, query, state): (&[Lane], &[Lane], &[Lane]),
     grad_answer: &[Lane],
     grad_tokens: &mut [Lane],
@@ -278,7 +278,7 @@ fn back_to_tokens(
 /// From ∂S_N, adds the gradients by the tokens of the windows from `first` on, last window first, and by Q if wanted.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 pub fn back_through_windows(
-    (weights, first): (Weights<'_>, usize),
+    (weights, first): (ScanWeights<'_>, usize),
     tokens: &[Lane],
     mut grad_state: Vec<Lane>,
     (grad_tokens, grad_mix): (&mut [Lane], Option<&mut [f32]>),
@@ -321,11 +321,10 @@ pub fn back_through_windows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::check::{assert_close, lanes_of};
+    use crate::nn::check::{assert_close, lanes_of, numbers};
 
     #[test]
     fn the_kernel_is_the_last_state_of_the_definition_at_the_query() {
-        let numbers = |count: usize, seed: f32| (0..count).map(|i| (seed + i as f32).sin()).collect::<Vec<f32>>();
         let dim = 4;
         // More windows than are taken at once, too.
         for (window, windows) in Window::ALL.into_iter().flat_map(|window| [1, 3, 35].map(|count| (window, count))) {

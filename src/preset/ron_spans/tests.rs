@@ -1,7 +1,5 @@
 //! The lexer on texts that parse, on texts that do not, and its time.
 
-#![cfg(test)]
-
 use super::*;
 
 const TEXT: &str = r##"// dim: 1, ( "

@@ -25,7 +25,7 @@ pub struct Engine {
     weights: Memory,
     first: Memory,
     second: Memory,
-    turned: Memory,
+    transposed: Memory,
     gradients: Memory,
     partials: Memory,
     squares: Memory,
@@ -60,8 +60,8 @@ impl Engine {
             bytes = sizes.bytes(),
             "a kernel of whole steps"
         );
-        let turned = Memory::new(sizes.parameters)?;
-        turned.write(&source.turned)?;
+        let transposed = Memory::new(sizes.parameters)?;
+        transposed.write(&source.transposed)?;
         Ok(Self {
             preset: preset.clone(),
             kernel,
@@ -71,7 +71,7 @@ impl Engine {
             weights: Memory::new(source.weights())?,
             first: Memory::new(sizes.parameters)?,
             second: Memory::new(sizes.parameters)?,
-            turned,
+            transposed,
             gradients: Memory::new(sizes.parameters)?,
             partials: Memory::new(sizes.partials)?,
             squares: Memory::new(sizes.squares)?,
@@ -104,7 +104,7 @@ impl Engine {
             fresh,
             clip: self.preset.train.clip.unwrap_or(0.0) as f32,
             rates: self.rates.address(),
-            turned: self.turned.address(),
+            transposed: self.transposed.address(),
             weights: self.weights.address(),
             first: self.first.address(),
             second: self.second.address(),
@@ -141,7 +141,7 @@ impl WholeStepEngine for Engine {
         ensure!(parameters.weights.len() == count, "{} weights, not {count}", parameters.weights.len());
         let mut weights = parameters.weights.clone();
         weights.resize(self.source.weights(), 0.0);
-        for (weight, to) in parameters.weights.iter().zip(&self.source.turned) {
+        for (weight, to) in parameters.weights.iter().zip(&self.source.transposed) {
             weights[count + *to as usize] = *weight;
         }
         self.weights.write(&weights)?;

@@ -5,10 +5,9 @@ use anyhow::Result;
 use super::network::program;
 use crate::nn::graph::gpu::program::Kernel;
 use crate::nn::graph::gpu::sampling::Sampling;
-use crate::nn::graph::gpu::source::{Cut, Loss, Source, Training, write};
+use crate::nn::graph::gpu::source::{Cut, Source, Training, write};
 use crate::optim::Optimiser;
 use crate::preset::Preset;
-use crate::task::Objective;
 
 /// What a GPU has.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +25,7 @@ pub fn training(preset: &Preset) -> Result<Training> {
         program: program(&preset.model, shape, preset.layout)?,
         sampling: Sampling::of(&preset.task, preset.layout),
         outputs: shape.outputs,
-        loss: match preset.task.objective() {
-            Objective::SquaredError => Loss::SquaredError,
-            Objective::CrossEntropy => Loss::CrossEntropy,
-        },
+        objective: preset.task.objective(),
         adam: matches!(preset.train.optimiser, Optimiser::Adam { .. }),
         clips: preset.train.clip.is_some(),
         keeps_gradient: false,
@@ -59,7 +55,7 @@ pub struct GpuMemory {
 
 impl GpuMemory {
     pub fn of(training: &Training, source: &Source, batch: usize, blocks: usize) -> Self {
-        let tokens = batch * training.program.nodes[0].size.count();
+        let tokens = batch * training.program.nodes[0].size.numbers();
         let (at_once, rows) = match training.sampling {
             Sampling::Own(_) => (AT_ONCE, None),
             Sampling::Rows => {

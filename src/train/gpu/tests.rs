@@ -14,13 +14,12 @@ use self::host::{Compiled, State, compiler};
 use super::nvrtc;
 use super::plan::{GpuSize, plan, training};
 use super::{Parameters, StepRates, WholeStepEngine, WholeSteps};
-use crate::nn::AdamStep;
 use crate::nn::graph::gpu::orders::{Orders, Rate};
 use crate::nn::graph::gpu::program::{Program, WeightSource};
 use crate::nn::graph::gpu::sampling::Sampling;
 use crate::nn::graph::gpu::source::{Cut, write};
 use crate::nn::model::GdConstants;
-use crate::optim::Optimiser;
+use crate::optim::{AdamStep, Optimiser};
 use crate::preset::{self, Preset};
 use crate::task::{Stream, StreamKey};
 use crate::train::trainer::{Run, Trainer};
@@ -255,8 +254,8 @@ fn dump_kernels() {
         );
         std::fs::write(format!("{folder}/{name}.meta"), meta).unwrap();
         std::fs::write(format!("{folder}/{name}.cu"), &source.text).unwrap();
-        let turned: Vec<u8> = source.turned.iter().flat_map(|i| i.to_le_bytes()).collect();
-        std::fs::write(format!("{folder}/{preset_name}.turned"), turned).unwrap();
+        let transposed: Vec<u8> = source.transposed.iter().flat_map(|i| i.to_le_bytes()).collect();
+        std::fs::write(format!("{folder}/{preset_name}.transposed"), transposed).unwrap();
         if known.insert(preset_name.to_string()) && std::env::var("STATES").is_ok() {
             let mut run = on_cpu(&preset);
             let start = run.parameters().unwrap();

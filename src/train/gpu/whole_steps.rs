@@ -7,9 +7,8 @@ use anyhow::Result;
 
 use super::super::trainer::{Run, StepProgress, StepReport};
 use super::super::{Checkpoint, SavedParameter};
-use crate::nn::AdamStep;
 use crate::nn::{AttentionForm, Canonical, Latent, LayerStates};
-use crate::optim::Optimiser;
+use crate::optim::{AdamStep, Optimiser};
 use crate::preset::Preset;
 use crate::task::{Batch, StreamKey};
 

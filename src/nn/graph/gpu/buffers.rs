@@ -68,7 +68,7 @@ impl Analysis {
 pub fn root(program: &Program, mut node: NodeId) -> (NodeId, usize) {
     let mut offset = 0;
     while let Kernel::Part { x, first, factor } = program.nodes[node].kernel {
-        let fits = first + program.nodes[node].size.count() <= program.nodes[x].size.count();
+        let fits = first + program.nodes[node].size.numbers() <= program.nodes[x].size.numbers();
         if factor != 1.0 || !fits {
             break;
         }
@@ -91,7 +91,7 @@ impl Buffers {
             let again = analysis.wanted[id] && reads_inputs_again(node);
             for read in node.kernel.reads() {
                 let (at, _) = root(program, read);
-                // A curve that is cheap to follow again is not kept.
+                // An activation or a norm that is computed again is not kept.
                 let end = if again && !is_repeated(program, analysis, at) { back_end(id) } else { last(id) + 1 };
                 ends[at] = ends[at].max(end);
                 begins[read] = begins[read].max(id);
@@ -120,13 +120,13 @@ impl Buffers {
         for (id, node) in program.nodes.iter().enumerate().filter(|(id, _)| analysis.needed[*id]) {
             if root(program, id).0 == id {
                 let begin = if id == 0 { 0 } else { first(id) + 1 };
-                buffers.values[id] = Some(buffers.add(node.size.count(), begin..=ends[id].max(begin)));
+                buffers.values[id] = Some(buffers.add(node.size.numbers(), begin..=ends[id].max(begin)));
             }
             if is_repeated(program, analysis, id) {
                 let readers = readers_of_part(program, analysis, id);
                 let begin = readers.iter().map(|reader| back_begin(*reader)).min().unwrap_or(0);
                 let end = readers.iter().map(|reader| back_end(*reader)).max().unwrap_or(0);
-                buffers.repeated[id] = Some(buffers.add(node.size.count(), begin..=end));
+                buffers.repeated[id] = Some(buffers.add(node.size.numbers(), begin..=end));
             }
             let grads_input = node.kernel.reads().iter().any(|read| analysis.wanted[*read]);
             let memory = node_memory(program, node, grads_input, workers);
@@ -145,7 +145,7 @@ impl Buffers {
                             buffers.all[value].life = *buffers.all[value].life.start()..=back_end(id);
                             Some(value)
                         }
-                        None => Some(buffers.add(node.size.count(), begin..=back_end(id))),
+                        None => Some(buffers.add(node.size.numbers(), begin..=back_end(id))),
                     };
             }
         }
@@ -170,10 +170,10 @@ fn readers_of_part(program: &Program, analysis: &Analysis, node: NodeId) -> Vec<
     all.filter(|id| program.nodes[*id].kernel.reads().iter().any(|read| root(program, *read).0 == node)).collect()
 }
 
-/// Whether a result is computed again for the backward pass: a curve or a norm of many numbers, read by projections
-/// alone.
+/// Whether a result is computed again for the backward pass: an activation or a norm of many numbers, read by
+/// projections alone.
 pub fn is_repeated(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
-    let large = program.nodes[node].size.count() >= LARGE;
+    let large = program.nodes[node].size.numbers() >= LARGE;
     let cheap = matches!(
         program.nodes[node].kernel,
         Kernel::Apply(Activation::Gelu | Activation::Relu, _) | Kernel::Normalise { .. }
@@ -193,7 +193,7 @@ pub fn in_place(program: &Program, analysis: &Analysis, node: NodeId) -> bool {
     let reads_once = match reader.kernel {
         Kernel::Apply(..) => !is_repeated(program, analysis, node),
         Kernel::DiagonalScan { .. } => reader.size.length > 1,
-        Kernel::Project { .. } => program.nodes[node].size.count() >= LARGE,
+        Kernel::Project { .. } => program.nodes[node].size.numbers() >= LARGE,
         _ => false,
     };
     let looks_again = matches!(program.nodes[node].kernel, Kernel::SoftmaxTokens(_) | Kernel::Tokens);

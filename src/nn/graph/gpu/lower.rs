@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use anyhow::{Result, ensure};
 use dfdx::prelude::{Cpu, NoneTape};
 
-use super::program::{CellKind, Derivation, FastWeightParts, Kernel, NodeId, Program, ScaleRule, WeightId};
+use super::program::{CellKind, Derivation, Kernel, NodeId, Program, ScaleRule, WeightId};
 use crate::nn::graph::param::{Derived, ParamSource};
 use crate::nn::graph::{Graph, Size};
 use crate::nn::step::{
-    self, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, Decay, Erase, FLOOR, FastWeights,
-    HeadScan, MaskedAttention, ParamId, Project, Recurrent, Row, RowOperation, Scan, Slice, Step, VectorScale,
-    WindowWeights,
+    self, Activation, AdditiveAttention, AnyStep, Cell, Combination, Combine, FLOOR, HeadScan, MaskedAttention,
+    ParamId, Project, Recurrent, Row, RowOperation, Scan, Slice, Step, VectorScale, WindowWeights,
 };
 use crate::nn::tensor::Matrix;
 
@@ -23,7 +22,7 @@ pub fn lower(
     parameter: impl Fn(&Matrix<Cpu>) -> usize,
 ) -> Result<Program> {
     let tokens = graph.nodes.first().map_or(Size { length: 0, width: 0 }, |node| node.size);
-    let mut program = Program::new(tokens.length, tokens.width);
+    let mut program = Program::new(tokens);
     shapes.iter().for_each(|shape| {
         program.parameter(*shape);
     });
@@ -84,7 +83,7 @@ impl Lowering {
     }
 
     fn push(&mut self, kernel: Kernel, size: Size) -> NodeId {
-        self.program.push(kernel, size.length, size.width)
+        self.program.push(kernel, size)
     }
 
     /// A copy of numbers of x, one after the other.
@@ -171,32 +170,6 @@ impl Lowering {
         self.push(Kernel::Contract([attention, self.node(*values)]), size)
     }
 
-    fn fast_weights(&mut self, step: &FastWeights, size: Size) -> NodeId {
-        let [erase, beside] = match step.erase {
-            Erase::Nothing => [None, None],
-            Erase::WithKeys(e) => [Some(e), None],
-            Erase::Apart([e, b]) => [Some(e), Some(b)],
-        };
-        let (decay, constant) = match step.decay {
-            Decay::Constant(kept) => (None, kept),
-            Decay::Sequence(kept, _) => (Some(kept), 1.0),
-        };
-        let of = |node: Option<step::NodeId>| node.map(|node| self.node(node));
-        let parts = FastWeightParts {
-            keys: self.node(step.keys),
-            values: of(step.values),
-            query: self.node(step.query),
-            erase: of(erase),
-            beside: of(beside),
-            decay: of(decay),
-            constant,
-            momentum: of(step.momentum),
-            pairs: step.pairs,
-            block: step.block,
-        };
-        self.push(Kernel::FastWeights(parts), size)
-    }
-
     fn step(&mut self, graph: &Graph<Cpu, NoneTape>, step: &AnyStep, size: Size) -> Result<NodeId> {
         Ok(match step {
             AnyStep::Slice(Slice { x, width, tokens, columns }) => {
@@ -277,7 +250,10 @@ impl Lowering {
                 let log = self.weight(step.log_lambda);
                 self.push(Kernel::Ridge { x: self.node(step.tokens), log, dim: step.dim, floor: FLOOR }, size)
             }
-            AnyStep::FastWeights(step) => self.fast_weights(step, size),
+            AnyStep::FastWeights(step) => {
+                let parts = step.map(|vectors| self.node(vectors.of));
+                self.push(Kernel::FastWeights(parts), size)
+            }
             AnyStep::ScaleVectors(step) => {
                 let (rule, rates) = match step.scale {
                     VectorScale::Rate(rates) => (ScaleRule::Rate, Some(rates)),

@@ -17,7 +17,7 @@ pub enum Space {
 }
 
 /// A buffer's place, in numbers of each sequence.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub space: Space,
     pub at: usize,
@@ -31,7 +31,7 @@ pub struct Layout {
     pub global: usize,
 }
 
-fn meet(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {
+fn overlap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {
     a.start() <= b.end() && b.start() <= a.end()
 }
 
@@ -45,7 +45,7 @@ fn pack(buffers: &[Buffer], members: &[usize]) -> (Vec<usize>, usize) {
     for i in order {
         let mut taken: Vec<(usize, usize)> = placed
             .iter()
-            .filter(|other| meet(&buffers[**other].life, &buffers[i].life))
+            .filter(|other| overlap(&buffers[**other].life, &buffers[i].life))
             .map(|other| (at[*other], at[*other] + buffers[*other].count))
             .collect();
         taken.sort_unstable();
@@ -105,7 +105,7 @@ mod tests {
                 for j in 0..i {
                     let (a, b) = (layout.places[i], layout.places[j]);
                     let apart = a.at + buffers[i].count <= b.at || b.at + buffers[j].count <= a.at;
-                    assert!(a.space != b.space || apart || !meet(&buffers[i].life, &buffers[j].life), "{i} {j}");
+                    assert!(a.space != b.space || apart || !overlap(&buffers[i].life, &buffers[j].life), "{i} {j}");
                 }
             }
         }

@@ -13,7 +13,7 @@ struct Orders {
     int steps, batch;
     float decay[2], fresh[2], clip;
     const Rate *rates;  // of each step
-    const int *turned;  // where each weight lies in the transposed matrices
+    const int *transposed;  // where each weight lies in the transposed matrices
     float *weights, *first, *second;
     float *partials;  // (blocks, PARAMETERS + 1)
     float *gradients;  // (PARAMETERS)
@@ -26,16 +26,16 @@ struct Orders {
 
 DEVICE void descend(const Orders &orders, Rate now, int i, float slope) {
     // Matrices are there twice, the second time transposed.
-    float *weight = orders.weights + i, *turned = orders.weights + TRAIN::PARAMETERS + orders.turned[i];
+    float *weight = orders.weights + i, *transposed = orders.weights + TRAIN::PARAMETERS + orders.transposed[i];
     if (!TRAIN::ADAM) {
-        *turned = *weight -= now.rate * slope;
+        *transposed = *weight -= now.rate * slope;
         return;
     }
     const float first = orders.first[i] * orders.decay[0] + slope * orders.fresh[0];
     const float second = orders.second[i] * orders.decay[1] + slope * slope * orders.fresh[1];
     orders.first[i] = first;
     orders.second[i] = second;
-    *turned = *weight -= first * now.rate / (sqrtf(second * now.unbiased) + 1e-8f);
+    *transposed = *weight -= first * now.rate / (sqrtf(second * now.unbiased) + 1e-8f);
 }
 
 DEVICE void sum_rows(Id id, const Orders &orders, int chunk, int blocks, float *memory) {

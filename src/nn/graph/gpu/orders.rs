@@ -23,7 +23,7 @@ pub struct Orders {
     pub fresh: [f32; 2],
     pub clip: f32,
     pub rates: u64,
-    pub turned: u64,
+    pub transposed: u64,
     pub weights: u64,
     pub first: u64,
     pub second: u64,

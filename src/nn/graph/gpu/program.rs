@@ -1,8 +1,8 @@
 //! What a network does, as the GPU's kernels know it: steps on sequences of known sizes, and weights, some of which are
 //! made of others.
 
-use crate::nn::graph::Discretization;
-use crate::nn::step::{Activation, Window};
+use crate::nn::graph::{Discretization, Size};
+use crate::nn::step::{Activation, FastWeights, Window};
 
 /// A step, by its number.
 pub type NodeId = usize;
@@ -124,7 +124,7 @@ pub enum Kernel {
         rates: Option<NodeId>,
         rule: ScaleRule,
     },
-    FastWeights(FastWeightParts),
+    FastWeights(FastWeights<NodeId>),
     /// Keys, values and query of the mesa layer, and its log penalty.
     Mesa {
         parts: [NodeId; 3],
@@ -142,33 +142,6 @@ pub enum ScaleRule {
     Implicit,
     UnitLength,
     Normaliser,
-}
-
-/// What a memory of pairs is written with, and its query.
-#[derive(Clone, Copy, Debug)]
-pub struct FastWeightParts {
-    pub keys: NodeId,
-    /// Without them every value is 1.
-    pub values: Option<NodeId>,
-    pub query: NodeId,
-    /// − (S e) bᵀ: e.
-    pub erase: Option<NodeId>,
-    /// b, where it is not the key.
-    pub beside: Option<NodeId>,
-    pub decay: Option<NodeId>,
-    /// What is kept without `decay`.
-    pub constant: f32,
-    pub momentum: Option<NodeId>,
-    pub pairs: usize,
-    /// Pairs of a block.
-    pub block: usize,
-}
-
-impl FastWeightParts {
-    /// All sequences, in the order of the kernel's arguments.
-    pub fn all(&self) -> [Option<NodeId>; 7] {
-        [Some(self.keys), self.values, Some(self.query), self.erase, self.beside, self.decay, self.momentum]
-    }
 }
 
 impl Kernel {
@@ -197,7 +170,7 @@ impl Kernel {
             Self::SoftmaxAttend { parts, .. } => parts.to_vec(),
             Self::SelectiveScan { parts, .. } => parts.to_vec(),
             Self::ScaleVectors { x, rates, .. } => [*x].into_iter().chain(*rates).collect(),
-            Self::FastWeights(parts) => parts.all().into_iter().flatten().collect(),
+            Self::FastWeights(parts) => parts.sequences().into_iter().flatten().collect(),
             Self::Mesa { parts, .. } => parts.to_vec(),
         }
     }
@@ -233,19 +206,6 @@ impl Kernel {
             | Self::Mesa { .. }
             | Self::Ridge { .. } => true,
         }
-    }
-}
-
-/// Tokens of a sequence, and numbers of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    pub length: usize,
-    pub width: usize,
-}
-
-impl Size {
-    pub fn count(self) -> usize {
-        self.length * self.width
     }
 }
 
@@ -320,14 +280,14 @@ pub struct Program {
 
 impl Program {
     /// A program that is given tokens of this size.
-    pub fn new(length: usize, width: usize) -> Self {
-        let tokens = Node { kernel: Kernel::Tokens, size: Size { length, width } };
+    pub fn new(size: Size) -> Self {
+        let tokens = Node { kernel: Kernel::Tokens, size };
         Self { nodes: vec![tokens], weights: Vec::new() }
     }
 
     /// Adds a step that makes a sequence of this size.
-    pub fn push(&mut self, kernel: Kernel, length: usize, width: usize) -> NodeId {
-        self.nodes.push(Node { kernel, size: Size { length, width } });
+    pub fn push(&mut self, kernel: Kernel, size: Size) -> NodeId {
+        self.nodes.push(Node { kernel, size });
         self.nodes.len() - 1
     }
 

@@ -6,17 +6,17 @@ struct Words {
     unsigned key[8];
 };
 
-DEVICE unsigned turned(unsigned x, int by) { return x << by | x >> (32 - by); }
+DEVICE unsigned rotate_left(unsigned x, int by) { return x << by | x >> (32 - by); }
 
 DEVICE void quarter(unsigned &a, unsigned &b, unsigned &c, unsigned &d) {
     a += b;
-    d = turned(d ^ a, 16);
+    d = rotate_left(d ^ a, 16);
     c += d;
-    b = turned(b ^ c, 12);
+    b = rotate_left(b ^ c, 12);
     a += b;
-    d = turned(d ^ a, 8);
+    d = rotate_left(d ^ a, 8);
     c += d;
-    b = turned(b ^ c, 7);
+    b = rotate_left(b ^ c, 7);
 }
 
 // Sixteen words.

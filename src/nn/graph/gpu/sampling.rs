@@ -1,6 +1,6 @@
 //! Where the tasks of a batch come from: the kernel's own sampler, or rows that the host has sampled.
 
-use super::program::Size;
+use crate::nn::graph::Size;
 use crate::task::{InputDistribution, Layout, Linear, Shape, Task};
 
 /// Targets at random places that the kernel can choose: up to so many rand's algorithm is the one it knows.
@@ -97,7 +97,7 @@ impl Sampling {
         let Self::Own(own) = self else {
             let last = "(size_t)step * orders.batch + least(first + id.lane, orders.batch - 1)";
             return vec![vec![
-                format!("read_rows<{}>(id, orders.tokens, {last}, {tokens})", size.count()),
+                format!("read_rows<{}>(id, orders.tokens, {last}, {tokens})", size.numbers()),
                 format!("read_rows<{outputs}>(id, orders.targets, {last}, {target})"),
             ]];
         };

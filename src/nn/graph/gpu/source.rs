@@ -12,6 +12,7 @@ use super::memory::{Layout as MemoryLayout, Place, Space, lay_out};
 use super::phases::Phase;
 use super::program::{NodeId, Program, WeightId, WeightSource};
 use super::sampling::Sampling;
+use crate::task::Objective;
 
 /// Sums of gradients, and derived weights, that are kept in shared memory at most.
 const SUMS_SHARED: usize = 12_288;
@@ -22,13 +23,6 @@ const CACHED: usize = 6000;
 
 /// Phases whose code a multiprocessor holds with loops unrolled; longer kernels have shorter code.
 const SHORT: usize = 32;
-
-/// What answers are trained by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    SquaredError,
-    CrossEntropy,
-}
 
 /// How a kernel is cut: all of it are constants of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +45,7 @@ pub struct Training {
     pub program: Program,
     pub sampling: Sampling,
     pub outputs: usize,
-    pub loss: Loss,
+    pub objective: Objective,
     pub adam: bool,
     pub clips: bool,
     /// Whether the gradient of the last step can be read, where it is not clipped.
@@ -74,7 +68,7 @@ pub struct Source {
     pub chunks: usize,
     /// Where each weight lies in the transposed matrices, counted from the end of the weights; their place begins at a
     /// multiple of 16 bytes.
-    pub turned: Vec<i32>,
+    pub transposed: Vec<i32>,
 }
 
 impl Source {
@@ -116,6 +110,8 @@ struct Writer<'a> {
     text: String,
     /// The last phase, to which calls may be added.
     pending: Vec<String>,
+    /// Whether that phase reads matrices that were copied to shared memory, or copies some.
+    reads_copies: bool,
 }
 
 impl<'a> Writer<'a> {
@@ -160,6 +156,7 @@ impl<'a> Writer<'a> {
             stage,
             text: String::new(),
             pending: Vec::new(),
+            reads_copies: false,
         }
     }
 
@@ -188,12 +185,20 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn turned(&self, weight: WeightId) -> Option<String> {
+    fn transpose(&self, weight: WeightId) -> Option<String> {
         match self.training.program.weights[weight].source {
             WeightSource::Parameter => {
                 Some(format!("orders.weights + {}", self.parameters.next_multiple_of(4) + self.offsets[weight]))
             }
             WeightSource::Derived(_) => None,
+        }
+    }
+
+    /// Whether a weight, and its transpose, begin at a multiple of 16 bytes: parameters do, and every fourth number.
+    fn is_aligned(&self, weight: WeightId) -> bool {
+        match self.training.program.weights[weight].source {
+            WeightSource::Parameter => self.offsets[weight].is_multiple_of(4),
+            WeightSource::Derived(_) => false,
         }
     }
 
@@ -220,6 +225,7 @@ impl<'a> Writer<'a> {
     }
 
     fn phase(&mut self, calls: &[String]) {
+        self.reads_copies = false;
         let before = std::mem::replace(&mut self.pending, calls.to_vec());
         if !before.is_empty() {
             let after = std::mem::take(&mut self.pending);
@@ -260,7 +266,7 @@ impl<'a> Writer<'a> {
         let shared = reduce + (2 * threads + 16).max(self.stage);
         let arena_global = self.layout.global * self.cut.lanes;
         let scratch = (arena_global + if self.sums_shared { 0 } else { sums }).next_multiple_of(4);
-        let turned = self.transposed();
+        let transposed = self.transposed();
         let chunks = (self.parameters + 1).div_ceil(self.cut.columns);
         self.line(
             "DEVICE_ONCE void sample_block(const Orders &orders, int block, int first, int step, \
@@ -309,19 +315,19 @@ impl<'a> Writer<'a> {
             scratch,
             parameters: self.parameters,
             chunks,
-            turned,
+            transposed,
         }
     }
 
     fn transposed(&self) -> Vec<i32> {
-        let mut turned = Vec::new();
+        let mut places = Vec::new();
         let gap = self.parameters.next_multiple_of(4) - self.parameters;
         for weight in self.training.program.weights.iter() {
             let WeightSource::Parameter = weight.source else { continue };
-            let ((rows, columns), start) = (weight.shape, turned.len());
-            turned.extend((0..rows * columns).map(|i| (gap + start + i % columns * rows + i / columns) as i32));
+            let ((rows, columns), start) = (weight.shape, places.len());
+            places.extend((0..rows * columns).map(|i| (gap + start + i % columns * rows + i / columns) as i32));
         }
-        turned
+        places
     }
 
     fn constants(&mut self, shared: usize, reduce: usize) {

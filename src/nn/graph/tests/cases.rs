@@ -6,8 +6,8 @@ use super::super::*;
 use crate::nn::step::{Activation, Cell, Gru, Lstm, Rnn, Window};
 
 pub type Owned = OwnedTape<f32, Cpu>;
-pub type Weights<'a> = &'a dyn Fn(usize) -> Matrix<Cpu, Owned>;
-pub type Record = for<'p> fn(Sequence<'p, Cpu, Owned>, Weights<'_>) -> Sequence<'p, Cpu, Owned>;
+pub type WeightOf<'a> = &'a dyn Fn(usize) -> Matrix<Cpu, Owned>;
+pub type Record = for<'p> fn(Sequence<'p, Cpu, Owned>, WeightOf<'_>) -> Sequence<'p, Cpu, Owned>;
 pub type Form = fn(Input<Cpu, Owned>, Graph<Cpu, Owned>) -> Matrix<Cpu, Owned>;
 
 /// A graph of one step or a few, the shapes of its weights, and its tokens' (length, width).
@@ -19,7 +19,7 @@ pub struct Case {
 }
 
 /// Δ of two entries, x of six, B and C of three, all made of tokens of four, C only of the last two.
-pub fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Selection<'p, Cpu, Owned> {
+pub fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: WeightOf<'_>) -> Selection<'p, Cpu, Owned> {
     Selection {
         delta: tokens.project(weight(0)).activate(Activation::Softplus),
         x: tokens.project(weight(1)),
@@ -30,40 +30,40 @@ pub fn selection<'p>(tokens: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> S
 }
 
 pub fn attend<'p>(
-    asked: Sequence<'p, Cpu, Owned>,
+    queries: Sequence<'p, Cpu, Owned>,
     all: Sequence<'p, Cpu, Owned>,
-    weight: Weights<'_>,
+    weight: WeightOf<'_>,
 ) -> Sequence<'p, Cpu, Owned> {
-    asked.softmax_attend([weight(0), weight(1)].map(|weight| all.project(weight)), 2)
+    queries.softmax_attend([weight(0), weight(1)].map(|weight| all.project(weight)), 2)
 }
 
 /// A diagonal scan by the weights from this number on.
 pub fn spectrum<'p>(
     x: Sequence<'p, Cpu, Owned>,
-    weight: Weights<'_>,
+    weight: WeightOf<'_>,
     first: usize,
-    asked: usize,
+    last: usize,
 ) -> Sequence<'p, Cpu, Owned> {
-    x.scan(Discretization::ZeroOrderHold, [0, 1, 2].map(|i| weight(first + i)), asked)
+    x.scan(Discretization::ZeroOrderHold, [0, 1, 2].map(|i| weight(first + i)), last)
 }
 
 /// A scan with Λ, Q and D.
-pub fn windows<'p>(window: Window, x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Sequence<'p, Cpu, Owned> {
+pub fn windows<'p>(window: Window, x: Sequence<'p, Cpu, Owned>, weight: WeightOf<'_>) -> Sequence<'p, Cpu, Owned> {
     x.window_scan(window, [0, 1, 2].map(weight))
 }
 
 /// Two layers of a recurrent cell with three units, of which the second shows the last two h.
-pub fn recur<'p, C: Cell>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>) -> Sequence<'p, Cpu, Owned> {
+pub fn recur<'p, C: Cell>(x: Sequence<'p, Cpu, Owned>, weight: WeightOf<'_>) -> Sequence<'p, Cpu, Owned> {
     let gates = |first: usize| (0..C::GATES.len()).map(|g| [0, 1, 2].map(|i| weight(first + 3 * g + i))).collect();
     x.recur::<C>(gates(0), x.length()).recur::<C>(gates(3 * C::GATES.len()), 2)
 }
 
 /// A bare layer of a state-space model with a skip, between an encoder and a decoder, read at so many last tokens.
-pub fn layer<'p>(x: Sequence<'p, Cpu, Owned>, weight: Weights<'_>, asked: usize) -> Sequence<'p, Cpu, Owned> {
+pub fn layer<'p>(x: Sequence<'p, Cpu, Owned>, weight: WeightOf<'_>, last: usize) -> Sequence<'p, Cpu, Owned> {
     let tokens = x.project(weight(0));
-    let states = spectrum(tokens.project(weight(1)), weight, 2, asked).project(weight(5));
-    let update = states.plus(tokens.last(asked).times_row(weight(6)));
-    tokens.last(asked).plus(update).project(weight(7))
+    let states = spectrum(tokens.project(weight(1)), weight, 2, last).project(weight(5));
+    let update = states.plus(tokens.last(last).times_row(weight(6)));
+    tokens.last(last).plus(update).project(weight(7))
 }
 
 pub const LAYER: &[(usize, usize)] = &[(3, 4), (4, 10), (1, 5), (1, 5), (1, 5), (10, 4), (1, 4), (4, 2)];

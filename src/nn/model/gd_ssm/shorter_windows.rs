@@ -138,7 +138,7 @@ fn the_answer_is_read_from_the_last_state() {
         let times = |matrix: &[f32], row: &[f32]| -> Vec<f32> {
             matrix.chunks(4).map(|m| m.iter().zip(row).map(|(m, x)| m * x).sum()).collect()
         };
-        let asked: Vec<f32> = (0..4).map(|j| (0..window).map(|a| pick[a] * last[a * 4 + j]).sum()).collect();
-        assert_close(&answers(&net, tokens), &times(&read, &times(&state.values, &asked))[1..], 1e-5);
+        let query: Vec<f32> = (0..4).map(|j| (0..window).map(|a| pick[a] * last[a * 4 + j]).sum()).collect();
+        assert_close(&answers(&net, tokens), &times(&read, &times(&state.values, &query))[1..], 1e-5);
     }
 }

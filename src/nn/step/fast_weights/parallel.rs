@@ -13,7 +13,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Pairs, fast_weight_states};
+use super::{Decay, Erase, FastWeights, Vectors, fast_weight_states};
 
 type Matrix = DMatrix<f64>;
 type Vector = DVector<f64>;
@@ -172,26 +172,23 @@ impl Chunk {
 
     /// S after each token by the definition of the step: with errors taken away or not, in blocks.
     fn recurrent(&self, corrects: bool, block: usize) -> Vec<Matrix> {
-        let ([n, m], pairs) = ([self.keys.ncols(), self.values.ncols()], self.keys.nrows());
-        let rows = |matrix: &Matrix| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<f32>>();
+        let (n, m) = (self.keys.ncols(), self.values.ncols());
         let strengths = Matrix::from_diagonal(&self.strengths);
-        let (keys, values) = (rows(&self.keys), rows(&(&strengths * &self.values)));
         let kept = Matrix::from_diagonal(&self.kept) * &self.kept_columns;
-        let erased = rows(&(strengths * &self.keys).component_mul(&kept));
-        let erase: &[f32] = if corrects { &erased } else { &[] };
-        let (kept, momentum) = (rows(&kept), self.momentum.iter().map(|x| *x as f32).collect::<Vec<f32>>());
-        let (decay, erase) = (&kept[..], [erase, &[]]);
-        let states = fast_weight_states(&Pairs {
-            keys: &keys,
-            values: &values,
-            erase,
-            decay,
-            constant: 1.0,
-            momentum: &momentum,
-            sizes: [m, n, n],
-            pairs,
+        let erased = (&strengths * &self.keys).component_mul(&kept);
+        let weights = FastWeights {
+            keys: self.keys.clone(),
+            values: Some(strengths * &self.values),
+            query: self.queries.clone(),
+            erase: if corrects { Erase::AlongKey(erased) } else { Erase::Nothing },
+            decay: Decay::Sequence(kept),
+            momentum: Some(Matrix::from_columns(std::slice::from_ref(&self.momentum))),
+            pairs: self.keys.nrows(),
             block,
-        });
+        };
+        let rows = |matrix: &Matrix| matrix.transpose().iter().map(|x| *x as f32).collect::<Vec<f32>>();
+        let weights = weights.map(|matrix| Vectors { of: rows(matrix), width: matrix.ncols() });
+        let states = fast_weight_states(&weights.map(|all| Vectors { of: &all.of[..], width: all.width }));
         states.iter().map(|state| DMatrix::<f32>::from_row_slice(m, n, state).cast()).collect()
     }
 }

@@ -72,32 +72,31 @@ impl Cell for Lstm {
         weights.add(FORGET, before.h, forget);
         weights.add(OUTPUT, before.h, output);
         weights.add(CELL, before.h, new);
-        for i in 0..before.h.len() {
+        for u in 0..before.h.len() {
             lanewise();
-            let (take, keep) = (sigmoids(&input[i]), sigmoids(&forget[i]));
-            let show = sigmoids(&output[i]);
-            let (made, was) = (tanhs(&new[i]), before.c[i]);
-            let c: Lane = each(|l| keep[l] * was[l] + take[l] * made[l]);
-            let bent = tanhs(&c);
-            (input[i], forget[i], output[i], new[i], after.c[i]) = (take, keep, show, made, c);
-            after.h[i] = each(|l| show[l] * bent[l]);
+            let (i, f, o) = (sigmoids(&input[u]), sigmoids(&forget[u]), sigmoids(&output[u]));
+            let (candidate, c_before) = (tanhs(&new[u]), before.c[u]);
+            let c: Lane = each(|l| f[l] * c_before[l] + i[l] * candidate[l]);
+            let tanh_c = tanhs(&c);
+            (input[u], forget[u], output[u], new[u], after.c[u]) = (i, f, o, candidate, c);
+            after.h[u] = each(|l| o[l] * tanh_c[l]);
         }
     }
 
     #[inline(always)]
     fn backward(weights: RecurrentWeights<'_>, now: StepBuffers<'_>, grads: CellState<&mut [Lane]>) {
         let StepBuffers { gates: [input, forget, output, new], before, after, .. } = now;
-        for i in 0..before.h.len() {
+        for u in 0..before.h.len() {
             lanewise();
-            let (take, keep, show, made) = (input[i], forget[i], output[i], new[i]);
-            let (bent, grad_h, grad_next, was) = (tanhs(&after.c[i]), grads.h[i], grads.c[i], before.c[i]);
-            let grad_c: Lane = each(|l| grad_next[l] + grad_h[l] * show[l] * (1.0 - bent[l] * bent[l]));
-            output[i] = each(|l| grad_h[l] * bent[l] * show[l] * (1.0 - show[l]));
-            forget[i] = each(|l| grad_c[l] * was[l] * keep[l] * (1.0 - keep[l]));
-            input[i] = each(|l| grad_c[l] * made[l] * take[l] * (1.0 - take[l]));
-            new[i] = each(|l| grad_c[l] * take[l] * (1.0 - made[l] * made[l]));
-            grads.c[i] = each(|l| grad_c[l] * keep[l]);
-            grads.h[i] = ZERO;
+            let (i, f, o, candidate) = (input[u], forget[u], output[u], new[u]);
+            let (tanh_c, grad_h, grad_next, c_before) = (tanhs(&after.c[u]), grads.h[u], grads.c[u], before.c[u]);
+            let grad_c: Lane = each(|l| grad_next[l] + grad_h[l] * o[l] * (1.0 - tanh_c[l] * tanh_c[l]));
+            output[u] = each(|l| grad_h[l] * tanh_c[l] * o[l] * (1.0 - o[l]));
+            forget[u] = each(|l| grad_c[l] * c_before[l] * f[l] * (1.0 - f[l]));
+            input[u] = each(|l| grad_c[l] * candidate[l] * i[l] * (1.0 - i[l]));
+            new[u] = each(|l| grad_c[l] * i[l] * (1.0 - candidate[l] * candidate[l]));
+            grads.c[u] = each(|l| grad_c[l] * f[l]);
+            grads.h[u] = ZERO;
         }
         weights.add_back(INPUT, input, grads.h);
         weights.add_back(FORGET, forget, grads.h);

@@ -190,7 +190,7 @@ impl Rates for ByHead<'_> {
 }
 
 /// Tokens that all channels go through before the next: they stay in the cache.
-const TOKENS: usize = 64;
+const TOKENS_AT_ONCE: usize = 64;
 
 /// Writes the last answers to `out`, as many as there are of C. `parts`: Δ, x, B and C.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
@@ -199,9 +199,9 @@ pub fn forward<R: Rates>(parts: [&[Lane]; 4], rates: &R, states: usize, out: &mu
     let length = b.len() / states;
     let (wide, skipped) = (x.len() / length, length - c.len() / states);
     let mut all = Buffer::zeros(wide * states);
-    for first in (0..length).step_by(TOKENS) {
+    for first in (0..length).step_by(TOKENS_AT_ONCE) {
         for (e, state) in all.chunks_exact_mut(states).enumerate() {
-            for t in first..length.min(first + TOKENS) {
+            for t in first..length.min(first + TOKENS_AT_ONCE) {
                 let at = t * rates.deltas(wide) + rates.delta_of(e, wide);
                 let delta = &delta[at];
                 let taken = product(delta, &x[t * wide + e]);

@@ -2,7 +2,8 @@
 
 use multiversion::multiversion;
 
-use super::{Weights, WindowScan, ask};
+use super::sums::ScanWeights;
+use super::{WindowScan, read};
 use crate::nn::step::{TokenReader, Values};
 use crate::simd::{Lane, ZERO, plus_product, plus_scaled, split_mut};
 
@@ -37,18 +38,18 @@ impl TokenReader for WindowState {
         if !after_first.is_some_and(|tokens| tokens.is_multiple_of(window.stride())) {
             return out.fill(ZERO);
         }
-        let weights = Weights { windows: 1, ..self.step.weights(&given) };
+        let weights = ScanWeights { windows: 1, ..self.step.weights(&given) };
         let wide = self.window.len();
         let [mixed, query, by_row] = split_mut(&mut self.scratch, [wide, dim, wide]);
         add_window(weights, &self.window, mixed, &mut self.state);
-        ask(weights, &self.window, &self.state, [out, query, by_row]);
+        read(weights, &self.window, &self.state, [out, query, by_row]);
     }
 }
 
 /// S ← Λ ⊙ S + Xᵀ Q X; Q X is written to `mixed`.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-fn add_window(weights: Weights<'_>, window: &[Lane], mixed: &mut [Lane], state: &mut [Lane]) {
-    let Weights { dim, decay, mix, .. } = weights;
+fn add_window(weights: ScanWeights<'_>, window: &[Lane], mixed: &mut [Lane], state: &mut [Lane]) {
+    let ScanWeights { dim, decay, mix, .. } = weights;
     let w = weights.window.rows();
     mixed.fill(ZERO);
     for (mixed, mix) in mixed.chunks_exact_mut(dim).zip(mix.chunks_exact(w)) {

@@ -26,9 +26,9 @@ pub fn answer<D: Backend, T: Tape<f32, D>>(
 
     let all = (w * count, batch, dim);
     let mixed = mix.try_matmul(windows.retaped::<T>())?.try_reshape_like(&all)?; // Q X_t
-    let asked = mixed.try_mul(query.try_broadcast_like::<_, Axis<0>>(&all)?)?;
+    let products = mixed.try_mul(query.try_broadcast_like::<_, Axis<0>>(&all)?)?;
     let powers = powers(&decay, count, w)?.try_permute::<_, Axes3<0, 2, 1>>()?; // (wN, d, d)
-    let answer = asked.try_matmul(powers)?.try_mul(windows.try_reshape_like(&all)?)?;
+    let answer = products.try_matmul(powers)?.try_mul(windows.try_reshape_like(&all)?)?;
     join(answer.try_sum::<(usize, usize), Axis<0>>()?, decay).try_reshape_like(&(batch, 1, dim))
 }
 

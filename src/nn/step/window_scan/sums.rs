@@ -14,7 +14,7 @@ const AT_ONCE: usize = 16;
 
 /// Sizes and weights of a window scan.
 #[derive(Clone, Copy)]
-pub struct Weights<'a> {
+pub struct ScanWeights<'a> {
     pub dim: usize,
     pub window: Window,
     pub windows: usize,
@@ -23,7 +23,7 @@ pub struct Weights<'a> {
     pub pick: &'a [f32],
 }
 
-impl Weights<'_> {
+impl ScanWeights<'_> {
     /// Where the last window begins among the tokens' lanes.
     pub fn last(&self) -> usize {
         self.window.stride() * (self.windows - 1) * self.dim
@@ -43,7 +43,7 @@ struct Part<'a> {
 
 /// S_N, and R_N unless `grad_decay` is empty.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn run_windows(weights: Weights<'_>, tokens: &[Lane], state: &mut [Lane], grad_decay: &mut [Lane]) {
+pub fn run_windows(weights: ScanWeights<'_>, tokens: &[Lane], state: &mut [Lane], grad_decay: &mut [Lane]) {
     if weights.windows == 0 {
         state.fill(ZERO);
         grad_decay.fill(ZERO);
@@ -58,7 +58,7 @@ pub fn run_windows(weights: Weights<'_>, tokens: &[Lane], state: &mut [Lane], gr
 /// [`run_windows`] of windows of `W` tokens, each `S` tokens after the one before.
 #[inline(always)]
 fn add_windows<const W: usize, const S: usize>(
-    weights: Weights<'_>,
+    weights: ScanWeights<'_>,
     tokens: &[Lane],
     state: &mut [Lane],
     grad_decay: &mut [Lane],
@@ -89,7 +89,7 @@ fn add_windows<const W: usize, const S: usize>(
 
 /// Q X_t of some windows.
 #[inline(always)]
-fn mix<const W: usize, const S: usize>(weights: Weights<'_>, tokens: &[Lane], mixed: &mut [Lane]) {
+fn mix<const W: usize, const S: usize>(weights: ScanWeights<'_>, tokens: &[Lane], mixed: &mut [Lane]) {
     let dim = weights.dim;
     for (t, mixed) in mixed.chunks_exact_mut(W * dim).enumerate() {
         let x: [&[Lane]; W] = rows(&tokens[S * t * dim..], dim);
@@ -109,7 +109,7 @@ fn mix<const W: usize, const S: usize>(weights: Weights<'_>, tokens: &[Lane], mi
 /// `J` numbers of S in row i from column j on, and of R where it is wanted, over some windows. Returns `J`.
 #[inline(always)]
 fn add_columns<const W: usize, const S: usize, const J: usize, const R: bool>(
-    weights: Weights<'_>,
+    weights: ScanWeights<'_>,
     part: Part<'_>,
     (i, j): (usize, usize),
     state: &mut [Lane],
@@ -154,7 +154,7 @@ fn add_columns<const W: usize, const S: usize, const J: usize, const R: bool>(
 
 /// ∂(S_N q)/∂Q = Σ_t (X_t e_a) ⊙ (Λ^{N−t} (q ⊙ X_tᵀ e_b)), powers entry by entry: (w² · d) lanes.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
-pub fn run_back(weights: Weights<'_>, tokens: &[Lane], query: &[Lane], grad_mix: &mut [Lane]) {
+pub fn run_back(weights: ScanWeights<'_>, tokens: &[Lane], query: &[Lane], grad_mix: &mut [Lane]) {
     match weights.window {
         Window::One => add_back::<1, 1>(weights, tokens, query, grad_mix),
         Window::Two => add_back::<2, 1>(weights, tokens, query, grad_mix),
@@ -165,7 +165,7 @@ pub fn run_back(weights: Weights<'_>, tokens: &[Lane], query: &[Lane], grad_mix:
 /// [`run_back`] of windows of `W` tokens, each `S` tokens after the one before.
 #[inline(always)]
 fn add_back<const W: usize, const S: usize>(
-    weights: Weights<'_>,
+    weights: ScanWeights<'_>,
     tokens: &[Lane],
     query: &[Lane],
     grad_mix: &mut [Lane],
@@ -173,15 +173,15 @@ fn add_back<const W: usize, const S: usize>(
     let dim = weights.dim;
     let tokens_of = |windows: usize| S * (windows - 1) + W;
     let mut powers = vec![1.0; dim * dim];
-    let mut asked = Buffer::uninit(tokens_of(AT_ONCE.min(weights.windows)) * dim);
+    let mut products = Buffer::uninit(tokens_of(AT_ONCE.min(weights.windows)) * dim);
     let mut end = weights.windows;
     while end > 0 {
         let count = AT_ONCE.min(end);
         end -= count;
         let tokens = &tokens[S * end * dim..][..tokens_of(count) * dim];
-        let asked = &mut asked[..tokens.len()];
-        ask(tokens, query, asked);
-        let part = Part { tokens, prepared: asked, is_first: end + count == weights.windows };
+        let products = &mut products[..tokens.len()];
+        times_query(tokens, query, products);
+        let part = Part { tokens, prepared: products, is_first: end + count == weights.windows };
         let mut i = 0;
         while i < dim {
             i += match dim - i {
@@ -194,11 +194,11 @@ fn add_back<const W: usize, const S: usize>(
 
 /// q ⊙ each token.
 #[inline(always)]
-fn ask(tokens: &[Lane], query: &[Lane], asked: &mut [Lane]) {
-    for (token, asked) in tokens.chunks_exact(query.len()).zip(asked.chunks_exact_mut(query.len())) {
-        for ((asked, x), q) in asked.iter_mut().zip(token).zip(query) {
+fn times_query(tokens: &[Lane], query: &[Lane], products: &mut [Lane]) {
+    for (token, products) in tokens.chunks_exact(query.len()).zip(products.chunks_exact_mut(query.len())) {
+        for ((out, x), q) in products.iter_mut().zip(token).zip(query) {
             lanewise();
-            *asked = product(x, q);
+            *out = product(x, q);
         }
     }
 }
@@ -206,7 +206,7 @@ fn ask(tokens: &[Lane], query: &[Lane], asked: &mut [Lane]) {
 /// `I` numbers of each sum, from i on, over some windows, the last first. Returns `I`.
 #[inline(always)]
 fn add_rows<const W: usize, const S: usize, const I: usize>(
-    weights: Weights<'_>,
+    weights: ScanWeights<'_>,
     (part, windows): (Part<'_>, usize),
     i: usize,
     powers: &mut [f32],
@@ -224,14 +224,14 @@ fn add_rows<const W: usize, const S: usize, const I: usize>(
     }
     for t in (0..windows).rev() {
         let window: [&[Lane]; W] = rows(&part.tokens[S * t * dim..], dim);
-        let asked: [&[Lane]; W] = rows(&part.prepared[S * t * dim..], dim);
+        let products: [&[Lane]; W] = rows(&part.prepared[S * t * dim..], dim);
         let mut p = [[ZERO; W]; I];
         for j in 0..dim {
             lanewise();
             for row in 0..I {
                 let power = powers[row * dim + j];
                 for b in 0..W {
-                    p[row][b] = plus_scaled(&p[row][b], power, &asked[b][j]);
+                    p[row][b] = plus_scaled(&p[row][b], power, &products[b][j]);
                 }
             }
         }

@@ -85,14 +85,14 @@ impl Compiled {
         let parameters = self.source.parameters;
         let mut weights = state.weights.clone();
         weights.resize(self.source.weights(), 0.0);
-        for (i, to) in self.source.turned.iter().enumerate() {
+        for (i, to) in self.source.transposed.iter().enumerate() {
             weights[parameters + *to as usize] = state.weights[i];
         }
         state.losses = vec![f32::NAN; rates.len()];
         let orders = Orders {
             steps: rates.len() as i32,
             rates: rates.as_ptr() as u64,
-            turned: self.source.turned.as_ptr() as u64,
+            transposed: self.source.transposed.as_ptr() as u64,
             weights: weights.as_mut_ptr() as u64,
             first: state.first.as_mut_ptr() as u64,
             second: state.second.as_mut_ptr() as u64,

@@ -1,10 +1,11 @@
 //! The phases of each step from the gradient by its result to those by its inputs and weights.
 
-use super::super::program::{Kernel, NodeId, Size};
+use super::super::program::{Kernel, NodeId};
 use super::composite::{
     linear_attend_backward, recurrent_backward, selective_scan_backward, window_layer_backward, window_scan_backward,
 };
-use super::{Beside, Phase, Places, calls, curve, fast_weights, further, project_grad_x, project_grads, scale};
+use super::{Beside, Phase, Places, activation, calls, fast_weights, further, project_grad_x, project_grads, scale};
+use crate::nn::graph::Size;
 
 /// From the gradient by the result to those by inputs and weights.
 pub fn backward(p: &Places<'_>) -> Vec<Phase> {
@@ -19,7 +20,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
     match &p.node.kernel {
         Kernel::Tokens => Vec::new(),
         Kernel::Part { x, first, factor } => {
-            let ((mode, to), all) = (by(*x), p.size(*x).count());
+            let ((mode, to), all) = (by(*x), p.size(*x).numbers());
             vec![calls([format!("scale_backward<{mode}, {count}, {first}, {all}>(id, {grad}, {factor:?}f, {to})")])]
         }
         Kernel::Plus(parts) => {
@@ -38,7 +39,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         }
         Kernel::Apply(f, x) => {
             let (mode, to) = by(*x);
-            vec![calls([format!("apply_backward<{mode}, {}, {count}>(id, {}, {grad}, {to})", curve(*f), v(*x))])]
+            vec![calls([format!("apply_backward<{mode}, {}, {count}>(id, {}, {grad}, {to})", activation(*f), v(*x))])]
         }
         Kernel::PlusRow(x, row) => {
             let (mode, to) = by(*x);
@@ -57,7 +58,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::Project { x, weight, bias } => {
             let grad_x = project_grad_x(p, (*weight, length), grad, (p.grad_of)(*x));
             // Where ∂x stands in place of x, the weights have to be done with x first.
-            match v(*x) == (p.grad_of)(*x).1 {
+            match (p.grad_replaces)(*x) {
                 true => {
                     vec![calls([project_grads(p, *x, (*weight, *bias), &Beside::alone())]), calls([grad_x])]
                 }
@@ -146,7 +147,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         }
         Kernel::MatrixTimes([x, y]) => {
             let ((mode_x, to_x), (mode_y, to_y)) = (by(*x), by(*y));
-            let sizes = format!("{count}, {}", p.size(*y).count());
+            let sizes = format!("{count}, {}", p.size(*y).numbers());
             vec![calls([
                 format!("matrix_times_grad_x<{mode_x}, {sizes}>(id, {}, {grad}, {to_x})", v(*y)),
                 format!("matrix_times_grad_y<{mode_y}, {sizes}>(id, {}, {grad}, {to_y})", v(*x)),
@@ -175,7 +176,7 @@ pub fn backward(p: &Places<'_>) -> Vec<Phase> {
         Kernel::FastWeights(parts) => {
             let (sizes, given) = fast_weights(p, parts);
             let none = || ("NONE", "nullptr".to_owned());
-            let all = parts.all().map(|part| part.map_or_else(none, by));
+            let all = parts.sequences().map(|part| part.map_or_else(none, by));
             let (modes, to): (Vec<&str>, Vec<String>) = all.into_iter().unzip();
             let (modes, to, tokens) = (modes.join(", "), to.join(", "), p.size(parts.keys).length);
             vec![calls([format!(

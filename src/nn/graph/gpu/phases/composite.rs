@@ -38,7 +38,7 @@ pub fn selective_scan_backward(p: &Places<'_>, parts: [NodeId; 4], rate: WeightI
     ]
 }
 
-/// The scratch of a window recurrence: ∂S, then ∂asked, then sums, then what leads to them.
+/// The scratch of a window recurrence: ∂S, then ∂query, then sums, then what leads to them.
 pub fn window_scan_backward(
     p: &Places<'_>,
     (x, window): (NodeId, Window),
@@ -47,7 +47,7 @@ pub fn window_scan_backward(
     let (d, n, w) = (p.node.size.width, window.count(p.size(x).length), window.rows());
     let (kept, grad) = (&p.kept, &p.grad);
     let state = &p.scratch;
-    let asked = further(state, d * d);
+    let grad_query = further(state, d * d);
     let sums = further(state, d * d + d);
     let rest = further(state, d * d + d + w * w + w);
     let left = further(state, d * d + d + w * w + w + w * n * d);
@@ -55,7 +55,7 @@ pub fn window_scan_backward(
     let [lambda, q, picks] = [decay, mix, pick].map(|weight| (p.weight)(weight));
     let (mode, to) = (p.grad_of)(x);
     let start = calls([
-        format!("window_grad_asked<{d}>(id, {kept}, {grad}, {asked})"),
+        format!("window_grad_query<{d}>(id, {kept}, {grad}, {grad_query})"),
         format!("window_grad_state<{w}, {d}>(id, {last}, {picks}, {grad}, {state})"),
     ]);
     let by_decay = format!("window_grad_decay<{d}>(id, {kept}, {state}, {})", (p.grad_weight)(decay));
@@ -65,7 +65,7 @@ pub fn window_scan_backward(
             by_decay,
             format!("window_grad_mix<{w}, {n}, {d}>(id, {tokens}, {lambda}, {state}, {rest})"),
         ]));
-        phases.push(calls([format!("window_sum_parts<{w}, {d}>(id, {last}, {asked}, {rest}, {sums})")]));
+        phases.push(calls([format!("window_sum_parts<{w}, {d}>(id, {last}, {grad_query}, {rest}, {sums})")]));
     } else {
         phases.push(calls([
             by_decay,
@@ -74,8 +74,11 @@ pub fn window_scan_backward(
         ]));
         phases.push(calls([
             format!("window_sum_mix<{w}, {n}, {d}>(id, {tokens}, {rest}, {sums})"),
-            format!("window_sum_pick<{w}, {d}>(id, {last}, {asked}, {})", further(&sums, w * w)),
-            format!("window_grad_x<{}, {w}, {n}, {d}>(id, {q}, {picks}, {rest}, {left}, {asked}, {to})", mode.name()),
+            format!("window_sum_pick<{w}, {d}>(id, {last}, {grad_query}, {})", further(&sums, w * w)),
+            format!(
+                "window_grad_x<{}, {w}, {n}, {d}>(id, {q}, {picks}, {rest}, {left}, {grad_query}, {to})",
+                mode.name()
+            ),
         ]));
     }
     phases.push(calls([
@@ -88,7 +91,7 @@ pub fn window_scan_backward(
 pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [WeightId; 3]) -> Vec<Phase> {
     let (d, n) = (p.node.size.width, Window::Three.count(p.size(x).length - 1));
     let (kept, grad, state) = (&p.kept, &p.grad, &p.scratch);
-    let asked = further(state, d * d);
+    let grad_query = further(state, d * d);
     let sums = further(state, d * d + (n + 1) * d);
     let right = further(state, d * d + (n + 1) * d + 12);
     let left = further(state, d * d + (n + 1) * d + 12 + 3 * n * d);
@@ -97,7 +100,7 @@ pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [Wei
     let (mode, to) = (p.grad_of)(x);
     vec![
         calls([
-            format!("window_layer_grad_asked<{n}, {d}>(id, {kept}, {grad}, {asked})"),
+            format!("window_layer_grad_query<{n}, {d}>(id, {kept}, {grad}, {grad_query})"),
             format!("window_layer_grad_state<{n}, {d}>(id, {tokens}, {picks}, {grad}, {state})"),
         ]),
         calls([
@@ -107,8 +110,11 @@ pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [Wei
         ]),
         calls([
             format!("window_sum_mix<3, {n}, {d}>(id, {tokens}, {right}, {sums})"),
-            format!("window_layer_sum_pick<{n}, {d}>(id, {tokens}, {asked}, {})", further(&sums, 9)),
-            format!("window_layer_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {right}, {left}, {asked}, {to})", mode.name()),
+            format!("window_layer_sum_pick<{n}, {d}>(id, {tokens}, {grad_query}, {})", further(&sums, 9)),
+            format!(
+                "window_layer_grad_x<{}, {n}, {d}>(id, {q}, {picks}, {right}, {left}, {grad_query}, {to})",
+                mode.name()
+            ),
         ]),
         calls([
             format!("sum_lanes<9>(id, {sums}, {})", (p.grad_weight)(mix)),
@@ -117,7 +123,7 @@ pub fn window_layer_backward(p: &Places<'_>, x: NodeId, [decay, mix, pick]: [Wei
     ]
 }
 
-/// Kept: asked, scores, sums; scratch: the gradients by these, in the same order.
+/// Kept: queries, scores, sums; scratch: the gradients by these, in the same order.
 pub fn linear_attend_backward(p: &Places<'_>, x: NodeId, keys: usize, [qk, vo]: [WeightId; 2]) -> Vec<Phase> {
     let (m, t, wide) = (p.node.size.length, p.size(x).length, p.node.size.width);
     let (kept, grad, scratch) = (&p.kept, &p.grad, &p.scratch);

@@ -1,7 +1,8 @@
 //! The phases of each step from its inputs to its result.
 
-use super::super::program::{CellKind, Kernel, Size, WeightId};
-use super::{Beside, Phase, Places, calls, cell, curve, fast_weights, further, past, project, scale};
+use super::super::program::{CellKind, Kernel, WeightId};
+use super::{Beside, Phase, Places, activation, calls, cell, fast_weights, further, past, project, scale};
+use crate::nn::graph::Size;
 use crate::nn::step::Window;
 
 /// From the inputs to the result.
@@ -12,12 +13,14 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
     match &p.node.kernel {
         Kernel::Tokens => Vec::new(),
         Kernel::Part { x, first, factor } => {
-            let all = p.size(*x).count();
+            let all = p.size(*x).numbers();
             vec![calls([format!("scale_forward<{count}, {first}, {all}>(id, {}, {factor:?}f, {own})", v(*x))])]
         }
         Kernel::Plus([x, y]) => vec![calls([format!("plus_forward<{count}>(id, {}, {}, {own})", v(*x), v(*y))])],
         Kernel::Times([x, y]) => vec![calls([format!("times_forward<{count}>(id, {}, {}, {own})", v(*x), v(*y))])],
-        Kernel::Apply(f, x) => vec![calls([format!("apply_forward<{}, {count}>(id, {}, {own})", curve(*f), v(*x))])],
+        Kernel::Apply(f, x) => {
+            vec![calls([format!("apply_forward<{}, {count}>(id, {}, {own})", activation(*f), v(*x))])]
+        }
         Kernel::PlusRow(x, row) => {
             vec![calls([format!("plus_row_forward<{count}, {width}>(id, {}, {}, {own})", v(*x), w(*row))])]
         }
@@ -125,7 +128,7 @@ pub fn forward(p: &Places<'_>) -> Vec<Phase> {
             vec![calls([format!("contract_forward<{sizes}>(id, {}, {}, {own})", v(*x), v(*y))])]
         }
         Kernel::MatrixTimes([x, y]) => {
-            let sizes = format!("{count}, {}", p.size(*y).count());
+            let sizes = format!("{count}, {}", p.size(*y).numbers());
             vec![calls([format!("matrix_times_forward<{sizes}>(id, {}, {}, {own})", v(*x), v(*y))])]
         }
         Kernel::DecayScan { x, decay } => {

@@ -12,9 +12,9 @@ pub use backward::backward;
 pub use derived::{derive, derive_backward};
 pub use forward::forward;
 
-use super::program::{CellKind, FastWeightParts, Kernel, Node, NodeId, Program, ScaleRule, Size, WeightId};
-use crate::nn::graph::Discretization;
-use crate::nn::step::{Activation, Window};
+use super::program::{CellKind, Kernel, Node, NodeId, Program, ScaleRule, WeightId};
+use crate::nn::graph::{Discretization, Size};
+use crate::nn::step::{Activation, Decay, FastWeights, Window};
 
 /// What a block does before it waits.
 #[derive(Clone, Debug)]
@@ -63,8 +63,10 @@ pub struct Places<'a> {
     /// The result of a step.
     pub value: &'a dyn Fn(NodeId) -> String,
     pub weight: &'a dyn Fn(WeightId) -> String,
+    /// Whether a weight, and its transpose, begin at a multiple of 16 bytes.
+    pub is_aligned: &'a dyn Fn(WeightId) -> bool,
     /// A weight that is there transposed as well.
-    pub turned: &'a dyn Fn(WeightId) -> Option<String>,
+    pub transpose: &'a dyn Fn(WeightId) -> Option<String>,
     /// This step's result, what it keeps, and its scratch.
     pub own: String,
     pub kept: String,
@@ -73,6 +75,8 @@ pub struct Places<'a> {
     pub grad: String,
     /// Where the gradient by a step's result goes, and how.
     pub grad_of: &'a dyn Fn(NodeId) -> (GradMode, String),
+    /// Whether that is where the result lies that the backward pass reads.
+    pub grad_replaces: &'a dyn Fn(NodeId) -> bool,
     pub grad_weight: &'a dyn Fn(WeightId) -> String,
     /// How this step's products share the threads of a phase.
     pub beside: Beside,
@@ -136,8 +140,8 @@ impl Places<'_> {
     }
 }
 
-fn curve(curve: Activation) -> &'static str {
-    match curve {
+fn activation(activation: Activation) -> &'static str {
+    match activation {
         Activation::Relu => "RELU",
         Activation::Tanh => "TANH",
         Activation::Silu => "SILU",
@@ -197,18 +201,18 @@ pub fn node_memory(program: &Program, node: &Node, grads_input: bool, workers: u
             NodeMemory { kept: matrices, scratch: matrices }
         }
         Kernel::DiagonalScan { x, .. } => {
-            let kept = if own.length == 1 { 2 * own.width } else { size(x).count() };
+            let kept = if own.length == 1 { 2 * own.width } else { size(x).numbers() };
             NodeMemory { kept, scratch: 2 * own.width }
         }
         Kernel::SelectiveScan { parts, heads, .. } => {
             let [x, write] = [parts[1], parts[2]].map(|part| size(&part));
-            let states = x.count() * write.width;
-            let scratch = if *heads > 0 { x.width + x.count() } else { x.width * write.width };
+            let states = x.numbers() * write.width;
+            let scratch = if *heads > 0 { x.width + x.numbers() } else { x.width * write.width };
             NodeMemory { kept: states, scratch }
         }
         Kernel::WindowScan { x, window, .. } => {
             let (d, n, w) = (own.width, window.count(size(x).length), window.rows());
-            // ∂S, ∂asked, sums, and what leads to the sums.
+            // ∂S, ∂query, sums, and what leads to the sums.
             let rest = if grads_input { 2 * w * n * d } else { w * w * d * window_parts(d, workers) };
             NodeMemory { kept: 2 * d * d, scratch: d * d + d + w * w + w + rest }
         }
@@ -275,18 +279,19 @@ fn scale(rule: ScaleRule) -> &'static str {
     }
 }
 
-/// The sizes of a memory of pairs, and the structure of what is written to it.
-fn fast_weights(p: &Places<'_>, parts: &FastWeightParts) -> (String, String) {
+/// The sizes of fast weights, and the structure of what is written to them.
+fn fast_weights(p: &Places<'_>, parts: &FastWeights<NodeId>) -> (String, String) {
     let place = |node: Option<NodeId>| node.map_or_else(|| "nullptr".to_owned(), p.value);
     let (n, m) = (p.size(parts.keys).width, parts.values.map_or(1, |values| p.size(values).width));
-    let decay = parts.decay.map_or(0, |decay| p.size(decay).width);
-    let (erases, apart, valued) = (parts.erase.is_some(), parts.beside.is_some(), parts.values.is_some());
-    let momentum = parts.momentum.is_some();
-    let structure = format!("{erases}, {apart}, {valued}, {momentum}");
-    let sizes = format!("{}, {n}, {m}, {decay}, {}, {structure}", parts.pairs, parts.block);
-    let [keys, values, _query, erase, beside, decay, momentum] = parts.all();
-    let given: Vec<String> = [keys, values, erase, beside, decay, momentum].map(place).into();
-    (sizes, format!("FastWeights{{{}, {:?}f}}", given.join(", "), parts.constant))
+    let (decay_width, constant) = match parts.decay {
+        Decay::Constant(kept) => (0, kept),
+        Decay::Sequence(decay) => (p.size(decay).width, 1.0),
+    };
+    let [keys, values, _query, e, b, decay, momentum] = parts.sequences();
+    let structure = [e, b, values, momentum].map(|part| part.is_some().to_string()).join(", ");
+    let sizes = format!("{}, {n}, {m}, {decay_width}, {}, {structure}", parts.pairs, parts.block);
+    let given = [keys, values, e, b, decay, momentum].map(place).join(", ");
+    (sizes, format!("FastWeights{{{given}, {constant:?}f}}"))
 }
 
 /// `window_parts` of window_scan.cu.
@@ -294,10 +299,9 @@ fn window_parts(d: usize, workers: usize) -> usize {
     d.div_ceil(d.min(16).min((d * d).div_ceil(workers)))
 }
 
-/// How a matrix lies that is read by rows: parameters begin at addresses of 16 bytes, and so does every fourth number.
-fn row_order(place: &str) -> &'static str {
-    let offset = place.strip_prefix("orders.weights + ").and_then(|offset| offset.parse::<usize>().ok());
-    if offset.is_some_and(|offset| offset % 4 == 0) { "ALIGNED_ROWS" } else { "ROWS" }
+/// How a matrix lies that is read by rows.
+fn row_order(p: &Places<'_>, weight: WeightId) -> &'static str {
+    if (p.is_aligned)(weight) { "ALIGNED_ROWS" } else { "ROWS" }
 }
 
 fn project(
@@ -309,10 +313,10 @@ fn project(
 ) -> String {
     let ((inputs, outputs), t) = (p.program.weights[weight].shape, p.size(x).length);
     let (has_bias, bias) = (bias.is_some(), bias.map_or_else(|| "nullptr".to_owned(), p.weight));
-    let (x, weight) = ((p.value)(x), (p.weight)(weight));
+    let x = (p.value)(x);
     let (order, weight) = match &beside.copy {
         Some(copy) => ("COPIED_ROWS", copy.clone()),
-        None => (row_order(&weight), weight),
+        None => (row_order(p, weight), (p.weight)(weight)),
     };
     let id = &beside.id;
     format!("project_forward<{t}, {inputs}, {outputs}, {has_bias}, {order}>({id}, {x}, {weight}, {bias}, {to})")
@@ -326,9 +330,9 @@ fn project_grad_x(
     (mode, to): (GradMode, String),
 ) -> String {
     let (inputs, outputs) = p.program.weights[weight].shape;
-    let (order, place) = match (&p.beside.copy, (p.turned)(weight)) {
+    let (order, place) = match (&p.beside.copy, (p.transpose)(weight)) {
         (Some(copy), _) => ("COPIED_ROWS", copy.clone()),
-        (None, Some(turned)) => (row_order(&turned), turned),
+        (None, Some(transpose)) => (row_order(p, weight), transpose),
         (None, None) => ("COLUMNS_FIRST", (p.weight)(weight)),
     };
     let mode = mode.name();
@@ -352,6 +356,6 @@ fn project_grads(
 /// The U of every gate, and Uᵀ.
 fn past(p: &Places<'_>, gates: &[[WeightId; 3]]) -> String {
     let all: Vec<String> = gates.iter().map(|[_, past, _]| (p.weight)(*past)).collect();
-    let turned: Vec<String> = gates.iter().map(|[_, past, _]| (p.turned)(*past).unwrap_or_default()).collect();
-    format!("Recurrent{{{{{}}}, {{{}}}}}", all.join(", "), turned.join(", "))
+    let transposes: Vec<String> = gates.iter().map(|[_, past, _]| (p.transpose)(*past).unwrap_or_default()).collect();
+    format!("Recurrent{{{{{}}}, {{{}}}}}", all.join(", "), transposes.join(", "))
 }

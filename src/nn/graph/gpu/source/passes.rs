@@ -3,7 +3,8 @@
 use super::super::buffers::root;
 use super::super::phases::{Beside, GradMode, Phase, Places, backward, forward};
 use super::super::program::NodeId;
-use super::{Loss, Writer};
+use super::Writer;
+use crate::task::Objective;
 
 impl Writer<'_> {
     pub fn sample(&mut self) {
@@ -20,9 +21,11 @@ impl Writer<'_> {
             let together: Vec<NodeId> = self.analysis.together[id].clone().collect();
             if self.analysis.needed[id] && root(program, id).0 == id && together[0] == id {
                 let copies = self.copy_matrices(&together, false);
+                let reads_copies = copies.iter().any(Option::is_some);
                 let besides = Beside::forward(program, &together, copies);
                 let all = together.iter().zip(besides).map(|(id, beside)| self.computed(*id, self.value(*id), beside));
                 self.phases(in_one(all.collect()), &mut Vec::new());
+                self.reads_copies = reads_copies;
             }
         }
     }
@@ -35,12 +38,14 @@ impl Writer<'_> {
             node: &program.nodes[id],
             value: &|node| self.value(node),
             weight: &|weight| self.weight(weight),
-            turned: &|weight| self.turned(weight),
+            is_aligned: &|weight| self.is_aligned(weight),
+            transpose: &|weight| self.transpose(weight),
             own: place,
             kept: self.own_or_none(self.buffers.kept[id]),
             scratch: String::new(),
             grad: String::new(),
             grad_of: &|_| (GradMode::None, String::new()),
+            grad_replaces: &|_| false,
             grad_weight: &|weight| self.grad_weight(weight),
             beside,
         })
@@ -50,25 +55,32 @@ impl Writer<'_> {
     fn value_again(&self, node: NodeId) -> String {
         let (at, offset) = root(&self.training.program, node);
         match self.buffers.repeated[at] {
-            // The same words for the same place: a gradient may stand there, and steps look whether it does.
             Some(buffer) if offset == 0 => self.place(buffer),
             Some(buffer) => format!("{} + {offset} * LANES", self.place(buffer)),
             None => self.value(node),
         }
     }
 
+    /// Whether the gradient by a result lies where the backward pass finds that result.
+    fn grad_replaces(&self, node: NodeId) -> bool {
+        let (at, offset) = root(&self.training.program, node);
+        let value = self.buffers.repeated[at].or(self.buffers.values[at]);
+        let place = |buffer: Option<usize>| buffer.map(|buffer| self.layout.places[buffer]);
+        offset == 0 && place(value) == place(self.buffers.grads[node])
+    }
+
     /// From the loss to the sums of gradients.
     pub fn pass_backward(&mut self) {
         let (program, outputs) = (&self.training.program, self.training.outputs);
         let last = program.nodes.len() - 1;
-        let skipped = program.nodes[last].size.count() - outputs;
+        let skipped = program.nodes[last].size.numbers() - outputs;
         let answer = format!("{} + {skipped} * LANES", self.value(last));
         let grad = self.own_or_none(self.buffers.grads[last]);
         let [losses, loss, target] =
             [self.buffers.losses, self.buffers.loss, self.buffers.target].map(|buffer| self.place(buffer));
-        let (name, share) = match self.training.loss {
-            Loss::SquaredError => ("squared_error", format!("1.0f / ({outputs} * (float)orders.batch)")),
-            Loss::CrossEntropy => ("cross_entropy", "1.0f / (float)orders.batch".to_owned()),
+        let (name, share) = match self.training.objective {
+            Objective::SquaredError => ("squared_error", format!("1.0f / ({outputs} * (float)orders.batch)")),
+            Objective::CrossEntropy => ("cross_entropy", "1.0f / (float)orders.batch".to_owned()),
         };
         let mut calls = vec![format!(
             "{name}<{outputs}>(id, {answer}, {target}, first + id.lane < orders.batch ? {share} : 0.0f, \
@@ -78,7 +90,7 @@ impl Writer<'_> {
             calls.push(format!("EACH(i, {skipped}) OF({grad}, i) = 0.0f"));
         }
         self.phase(&calls);
-        let mut beside_it = vec![
+        let mut last_calls = vec![
             format!("sum_outputs<{outputs}>(id, {losses}, {loss})"),
             format!("sum_lanes<1>(id, {loss}, sums + {})", self.parameters),
         ];
@@ -101,12 +113,14 @@ impl Writer<'_> {
             }
             let goes_on = program.nodes[id].kernel.reads().iter().any(|read| self.analysis.wanted[*read]);
             let copies = if goes_on { self.copy_matrices(&together, true) } else { vec![None; together.len()] };
+            let reads_copies = copies.iter().any(Option::is_some);
             let besides = Beside::backward(program, &together, copies);
             let all = together.into_iter().zip(besides).map(|(id, beside)| self.gone_back(id, &mut written, beside));
             let phases = in_one(all.collect());
-            self.phases(phases, &mut beside_it);
+            self.phases(phases, &mut last_calls);
+            self.reads_copies = reads_copies;
         }
-        beside_it.into_iter().for_each(|call| self.phase(&[call]));
+        last_calls.into_iter().for_each(|call| self.phase(&[call]));
     }
 
     /// The phases from the gradient by a node's result to those by its inputs and weights.
@@ -125,12 +139,14 @@ impl Writer<'_> {
             node,
             value: &|node| self.value_again(node),
             weight: &|weight| self.weight(weight),
-            turned: &|weight| self.turned(weight),
+            is_aligned: &|weight| self.is_aligned(weight),
+            transpose: &|weight| self.transpose(weight),
             own: self.value(id),
             kept: self.own_or_none(self.buffers.kept[id]),
             scratch: self.own_or_none(self.buffers.scratch[id]),
             grad: self.own_or_none(self.buffers.grads[id]),
             grad_of: &|node| (mode(node), self.own_or_none(self.buffers.grads[node])),
+            grad_replaces: &|node| self.grad_replaces(node),
             grad_weight: &|weight| self.grad_weight(weight),
             beside,
         })

@@ -37,18 +37,20 @@ impl Writer<'_> {
             }));
         }
         // Beside the phase before, if that reads no copies.
-        if self.pending.iter().any(|call| call.contains("TRAIN::REDUCE")) || self.pending.is_empty() {
+        let copies = !calls.is_empty();
+        if self.reads_copies || self.pending.is_empty() {
             self.phase(&calls);
         } else {
             self.pending.append(&mut calls);
         }
+        self.reads_copies |= copies;
         places
     }
 
     /// Where a projection's matrix lies, if that is at a multiple of 16 bytes.
     fn matrix(&self, node: NodeId, transposed: bool) -> Option<String> {
         let Kernel::Project { weight, .. } = self.training.program.nodes[node].kernel else { return None };
-        let place = if transposed { self.turned(weight)? } else { self.weight(weight) };
-        self.offsets[weight].is_multiple_of(4).then_some(place)
+        let place = if transposed { self.transpose(weight)? } else { self.weight(weight) };
+        self.is_aligned(weight).then_some(place)
     }
 }

@@ -2,11 +2,10 @@
 
 use dfdx::prelude::{BroadcastTo, Cpu, HasShape, Rank0, SumTo, TryAdd, TryMul};
 
-use super::squared_error::squares;
-use crate::nn::tensor::{Backend, DeviceResult, Matrix, Scalar, numbers};
+use crate::nn::{Device, DeviceResult, Matrix, Scalar, numbers, squares};
 
 /// The definition, made of dfdx's operations, for any device: no number is read back.
-pub fn portable<D: Backend>(gradient: &mut [Matrix<D>], most: f32) -> DeviceResult<(), D> {
+pub fn portable<D: Device>(gradient: &mut [Matrix<D>], most: f32) -> DeviceResult<(), D> {
     let mut squares: Option<Scalar<D>> = None;
     for part in gradient.iter() {
         let square = part.clone().try_square()?.try_sum::<Rank0, _>()?;

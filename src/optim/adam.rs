@@ -7,19 +7,19 @@ use dfdx::prelude::{HasShape, Shape, TryAdd, TryDiv, TryMul, TrySub};
 use dfdx::tensor::Cpu;
 use multiversion::multiversion;
 
-use crate::nn::tensor::{Backend, DeviceResult, Matrix};
+use crate::nn::{Device, DeviceResult, Matrix};
 use crate::simd::{Buffer, LANES};
 
 const EPSILON: f32 = 1e-8;
 
 /// Running means of one parameter's gradient and squared gradient.
 #[derive(Clone, Debug)]
-pub struct Moments<D: Backend> {
+pub struct Moments<D: Device> {
     pub first: Matrix<D>,
     pub second: Matrix<D>,
 }
 
-impl<D: Backend> Moments<D> {
+impl<D: Device> Moments<D> {
     /// Both zero, as before the first step.
     pub fn zero(device: &D, param: &Matrix<D>) -> DeviceResult<Self, D> {
         let shape = *param.shape();
@@ -58,7 +58,7 @@ impl AdamStep {
 }
 
 /// The definition, made of dfdx's operations, for any device.
-pub fn portable<D: Backend>(
+pub fn portable<D: Device>(
     param: &mut Matrix<D>,
     moments: &mut Moments<D>,
     gradient: Matrix<D>,
