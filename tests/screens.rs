@@ -681,3 +681,52 @@ fn no_number_of_the_distances_is_cut() {
     let shown = cut.lines().find(|line| line.contains("● predictions")).unwrap();
     assert!(shown.contains("‖·‖ 0.0124") || !shown.contains('‖'), "{shown}");
 }
+
+#[test]
+fn a_list_that_is_longer_than_the_screen_says_where_it_goes_on() {
+    let mut app = fixture::gallery();
+    let entry = |i: usize| Entry { name: format!("preset{i}"), preset: Ok(fixture::preset()) };
+    app.gallery = Gallery::new((0..40).map(entry).collect(), DeviceChoice::Auto);
+    let shown = |app: &App| {
+        let (buffer, list) = (render(app, Depth::None, SIZES[0]), layout::gallery(Rect::new(0, 0, 80, 24)).list);
+        [("▲", list.top() + 1), ("▼", list.bottom() - 1)]
+            .map(|(arrow, row)| buffer[(list.right() - 1, row)].symbol() == arrow)
+    };
+    assert_eq!(shown(&app), [false, true]);
+    (0..20).for_each(|_| drop(app.update(Message::Key(Action::Move(Move::Down)))));
+    assert_eq!(shown(&app), [true, true]);
+    app.update(Message::Key(Action::Move(Move::Last)));
+    assert_eq!(shown(&app), [true, false]);
+}
+
+#[test]
+fn no_line_of_the_help_is_cut() {
+    let mut app = fixture::lab();
+    app.update(Message::Key(Action::Help));
+    let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for width in [60, 80, 120] {
+        let screen = text(&render(&app, Depth::None, (width, 400)));
+        // Of two columns only the first is looked at.
+        let rows = screen.lines().map(|line| line.trim_matches('│').to_owned() + "\n").collect::<String>();
+        let rows = flat(&rows);
+        for row in innerloop::tui::keymap::table() {
+            assert!(rows.contains(&flat(row.help)), "{} at {width}: {rows}", row.help);
+        }
+    }
+}
+
+#[test]
+fn of_several_runs_the_shifts_show_whether_they_are_worse_than_zero() {
+    let mut app = fixture::several();
+    let lab = app.lab.as_mut().unwrap();
+    lab.shifts = fixture::shifts();
+    lab.others[0].shifts = fixture::shifts();
+    lab.update(LabAction::Focus(Pane::Shift));
+    for size in SIZES {
+        let screen = text(&render(&app, Depth::None, size));
+        assert!(screen.contains("loss ÷ zero's"), "{screen}");
+        let row = screen.lines().find(|line| line.contains("range × 2")).unwrap();
+        // 9.12 of the model where zero costs 16.62.
+        assert!(row.matches("0.549").count() == 2, "{row}");
+    }
+}

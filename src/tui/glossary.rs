@@ -18,7 +18,11 @@ pub const TERMS: &[(&str, &str)] = &[
          after it.",
     ),
     ("query", "The last input of a sequence. The model answers it from the pairs before it."),
-    ("d, N", "d is the number of entries of x, N the number of pairs before the query."),
+    (
+        "d, N, r",
+        "d is the number of entries of x, N the number of pairs before the query, and r the range of the inputs: from \
+         −r/2 to r/2.",
+    ),
     ("loss", "Half the squared error of an answer, in the mean over outputs and tasks; of classes the cross-entropy."),
     ("held out", "Tasks that the model is never trained on. All measures are taken on the same 2,048 of them."),
     (

@@ -21,8 +21,8 @@ use crate::train::{self, DeviceChoice, Experiment, Gpu, GpuStatus, KeptStates, S
 /// Time between two readings of the GPU's status.
 const GPU_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Snapshots may take one part in this many of the time.
-const SNAPSHOT_SHARE: u32 = 200;
+/// Snapshots may take one part in so many of the time: where training needs all of it, and where it waits for its pace.
+const SNAPSHOT_SHARE: [u32; 2] = [200, 10];
 
 /// What a run did when it could work.
 pub enum Activity {
@@ -359,14 +359,14 @@ impl<'a> RunLoop<'a> {
     /// Posts all that has happened, with a snapshot if one is affordable or the run is not training.
     fn post(&mut self) {
         self.measure_present();
-        let now = Instant::now();
+        let (now, waits) = (Instant::now(), self.pace.wait().is_some());
         if self.changed && (now >= self.next_snapshot || self.phase != Phase::Running) {
             match self.experiment.snapshot(self.parts) {
                 Ok(snapshot) => self.pending.snapshot = Some(Arc::new(snapshot)),
                 Err(error) => self.fail(self.experiment.step(), &error),
             }
             self.changed = false;
-            self.next_snapshot = Instant::now() + now.elapsed() * SNAPSHOT_SHARE;
+            self.next_snapshot = Instant::now() + now.elapsed() * SNAPSHOT_SHARE[usize::from(waits)];
         }
         if let Some(gpu) = self.gpu.as_ref().filter(|_| now >= self.next_gpu_status) {
             self.gpu_status = gpu.status();

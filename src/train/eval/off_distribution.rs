@@ -23,6 +23,8 @@ pub struct Shift {
     pub reference: Reference,
     /// Its loss on the same tasks.
     pub reference_loss: f64,
+    /// The loss of predicting zero on the same tasks, where it is measured.
+    pub zero_loss: Option<f64>,
     /// Relative prediction difference between the two.
     pub difference: f64,
     /// The reference with the smallest relative prediction difference. On contexts of another length than in training a
@@ -49,14 +51,15 @@ impl Shift {
     pub fn new(name: String, measurement: Measurement, references: &[ReferenceResult]) -> Result<Self> {
         let Measurement { step, eval_loss, equivalence, .. } = measurement;
         let reference = equivalence.reference;
-        let main = references.iter().find(|result| result.tuned.reference == reference);
-        let main = main.ok_or_else(|| anyhow!("{name}: {reference} is not measured"))?;
+        let find = |wanted: Reference| references.iter().find(|result| result.tuned.reference == wanted);
+        let main = find(reference).ok_or_else(|| anyhow!("{name}: {reference} is not measured"))?;
         Ok(Self {
             name,
             step,
             loss: eval_loss,
             reference,
             reference_loss: main.loss,
+            zero_loss: find(Reference::Zero).map(|result| result.loss),
             difference: equivalence.prediction_difference_relative,
             nearest: equivalence.nearest,
             nearest_distance: equivalence.nearest_distance(),

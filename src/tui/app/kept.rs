@@ -3,6 +3,7 @@
 //! Owns how many there may be, how they are called, and which may stand beside which. Knows nothing of how they are
 //! drawn.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -254,8 +255,13 @@ fn distinguished<'a>(words: &[Vec<String>], histories: impl Iterator<Item = &'a 
     words.iter().zip(histories).map(|(own, history)| own.iter().cloned().chain(lr(own, history)).collect()).collect()
 }
 
-/// A short name for each run: only the words that not all runs share; the seed where they share all.
+/// A short name for each run: that of its experiment where it distinguishes all runs, else the words that not all runs
+/// share; the seed where they share all.
 pub fn names(words: &[Vec<String>]) -> Vec<String> {
+    let experiments: Vec<String> = words.iter().filter_map(|words| words.first().cloned()).collect();
+    if experiments.iter().collect::<BTreeSet<_>>().len() == words.len() && words.len() > 1 {
+        return experiments;
+    }
     let shared = |word: &String| words.iter().all(|other| other.contains(word));
     let name = |words: &Vec<String>| {
         let own: Vec<&str> = words.iter().filter(|word| !shared(word)).map(String::as_str).collect();
@@ -292,7 +298,7 @@ mod tests {
     fn names_say_what_differs() {
         let named = |runs: &[KeptRun]| names(&runs.iter().map(KeptRun::words).collect::<Vec<_>>());
         assert_eq!(named(&[run("gd-ssm", 1, &[]), run("gd-ssm", 2, &[])]), ["seed 1", "seed 2"]);
-        assert_eq!(named(&[run("gd-ssm", 1, &[]), run("s4d", 1, &[])]), ["gd-ssm", "s4d"]);
+        assert_eq!(named(&[run("gd-ssm", 1, &[]), run("s4d", 1, &["train.lr=0.01"])]), ["gd-ssm", "s4d"]);
         assert_eq!(named(&[run("gd-ssm", 1, &["train.lr=0.01"]), run("gd-ssm", 1, &[])]), ["lr 0.01", "seed 1"]);
         assert_eq!(named(&[run("gd-ssm", 1, &[])]), ["seed 1"]);
     }

@@ -20,6 +20,13 @@ use crate::worker::{Fitted, Note, Opened, Order, Phase, StateChoice, Status, Upd
 /// What one press of `+` multiplies the learning rate by; `-` divides. A power of two, so that `+` undoes `-` exactly.
 const LR_FACTOR: f64 = 2.0;
 
+/// Measurements for which the training waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    pub shifts: bool,
+    pub fit: bool,
+}
+
 pub struct Lab {
     /// Which of several runs this is, from 0.
     pub run: usize,
@@ -53,6 +60,8 @@ pub struct Lab {
     pub fitted: Option<Fitted>,
     /// What the length of the context costs models, once the user has asked for it.
     pub context_costs: Vec<ModelCost>,
+    /// What was asked for and has not come yet.
+    pub pending: Pending,
     /// Why the run cannot go on.
     pub failure: Option<String>,
     pub focus: Pane,
@@ -99,6 +108,7 @@ impl Lab {
             shifts: Vec::new(),
             fitted: None,
             context_costs: Vec::new(),
+            pending: Pending::default(),
             failure: None,
             focus: Pane::Loss,
             companion: Pane::State,
@@ -178,6 +188,7 @@ impl Lab {
             self.checks.clear();
             self.shifts.clear();
             self.fitted = None;
+            self.pending = Pending::default();
         }
         self.opening_share = update.opening.unwrap_or(self.opening_share);
         if let Some(history) = update.history {
@@ -198,10 +209,12 @@ impl Lab {
             self.kept_states = kept;
         }
         update.lr_changes.iter().for_each(|change| self.history.record_lr_change(*change));
+        self.pending.shifts &= update.shifts.is_empty();
         self.shifts.extend(update.shifts);
         update.context_costs.into_iter().for_each(|cost| cost.record(&mut self.context_costs));
         if update.fitted.is_some() {
             self.fitted = update.fitted;
+            self.pending.fit = false;
         }
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
@@ -240,6 +253,18 @@ impl Lab {
         self.opened.is_none() && self.failure.is_none()
     }
 
+    /// The measurements on shifted tasks are ordered again.
+    pub(super) fn await_shifts(&mut self) {
+        self.shifts.clear();
+        self.pending.shifts = self.opened.is_some();
+    }
+
+    /// The learners are fitted again.
+    pub(super) fn await_fit(&mut self) {
+        self.fitted = None;
+        self.pending.fit = self.opened.is_some();
+    }
+
     /// Orders what a pane then shows, and brings it to the front.
     fn ask(&mut self, pane: Pane, order: Order) -> Vec<Effect> {
         self.focus_on(pane);
@@ -263,12 +288,12 @@ impl Lab {
             LabAction::LrDown => return vec![Effect::Order(Order::ScaleLr(1.0 / LR_FACTOR))],
             LabAction::LrUp => return vec![Effect::Order(Order::ScaleLr(LR_FACTOR))],
             LabAction::MeasureShifts => {
-                self.shifts.clear();
+                self.await_shifts();
                 return self.ask(Pane::Shift, Order::Shift);
             }
             LabAction::MeasureCosts => return self.ask(Pane::ContextCost, Order::ContextCosts),
             LabAction::Fit => {
-                self.fitted = None;
+                self.await_fit();
                 return self.ask(Pane::Fit, Order::Fit);
             }
             // The app answers these two, because they have something to say.

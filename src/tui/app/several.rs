@@ -50,6 +50,7 @@ impl Lab {
         swap(&mut self.shifts, &mut other.shifts);
         swap(&mut self.context_costs, &mut other.context_costs);
         swap(&mut self.fitted, &mut other.fitted);
+        swap(&mut self.pending, &mut other.pending);
         swap(&mut self.failure, &mut other.failure);
         self.others.sort_by_key(|other| other.run);
         Some(Effect::Order(Order::Focus(next)))

@@ -62,6 +62,8 @@ enum Unit {
     Percent,
     Factor,
     Cosine,
+    /// R².
+    Share,
     YesOrNo,
 }
 
@@ -81,26 +83,31 @@ fn unit(quantity: &Quantity) -> Unit {
         | Quantity::KeptOver(..)
         | Quantity::OperationsOver(..)
         | Quantity::WeightAboveOverBeside => Unit::Factor,
-        Quantity::SensitivityCosine
-        | Quantity::StateCosine
-        | Quantity::ReadStateCosine
-        | Quantity::LinearProbe { .. } => Unit::Cosine,
+        Quantity::SensitivityCosine | Quantity::StateCosine | Quantity::ReadStateCosine => Unit::Cosine,
+        Quantity::LinearProbe { .. } => Unit::Share,
         Quantity::Nearest(_) | Quantity::NearestNone => Unit::YesOrNo,
     }
 }
 
-/// The bounds: "at most 3 %"; empty where the quantity has none. Says for which share of the seeds, where not for all.
+/// The bounds: "at most 3 %", "0.9 to 1.1 ×"; empty where the quantity has none. Says for which share of the seeds,
+/// where not for all.
 pub fn bounds(claim: &Claim) -> String {
     let number = |bound: f64| match unit(&claim.measure) {
         Unit::Change if bound < 0.0 => format!("−{} %", short(-bound * 100.0)),
         Unit::Change | Unit::Percent => format!("{} %", short(bound * 100.0)),
         // As it is written: 1.001 must not read as 1.
         Unit::Factor => format!("{bound} ×"),
-        Unit::Cosine | Unit::YesOrNo => bound.to_string(),
+        Unit::Cosine | Unit::Share | Unit::YesOrNo => bound.to_string(),
     };
+    let share = (claim.for_seeds < 1.0).then(|| format!("for {:.0} % of seeds", 100.0 * claim.for_seeds));
+    if let (Some(least), Some(most), None) = (claim.at_least, claim.at_most, claim.within) {
+        let [least, most] = [least, most].map(number);
+        let unit = most.rsplit_once(' ').map_or("", |(_, unit)| unit);
+        let range = format!("{} to {most}", least.trim_end_matches(unit).trim_end());
+        return [range].into_iter().chain(share).collect::<Vec<_>>().join(", ");
+    }
     let parts = [(claim.within, "±"), (claim.at_least, "at least "), (claim.at_most, "at most ")];
     let parts = parts.into_iter().filter_map(|(bound, word)| Some(format!("{word}{}", number(bound?))));
-    let share = (claim.for_seeds < 1.0).then(|| format!("for {:.0} % of seeds", 100.0 * claim.for_seeds));
     parts.chain(share).collect::<Vec<_>>().join(", ")
 }
 
@@ -114,7 +121,7 @@ pub fn value(claim: &Claim, value: f64) -> String {
         // Truncated and not rounded: a cosine just below 1 must not read as 1.
         Unit::Cosine if value.is_finite() => ((value * 1e6).trunc() / 1e6).to_string(),
         Unit::Factor => format!("{} ×", significant(value, 3)),
-        Unit::Cosine => significant(value, 3),
+        Unit::Cosine | Unit::Share => significant(value, 3),
     }
 }
 
@@ -166,7 +173,9 @@ mod tests {
         let over = Claim { at_most: Some(1.01), ..claim(Quantity::LossOver(Reference::Ridge)) };
         assert_eq!(said(&over, 1.0), ["loss over ridge's", "at most 1.01 ×", "1.00 ×"]);
         let same = Claim { at_least: Some(0.999), at_most: Some(1.001), ..over.clone() };
-        assert_eq!(bounds(&same), "at least 0.999 ×, at most 1.001 ×");
+        assert_eq!(bounds(&same), "0.999 to 1.001 ×");
+        let share = Claim { at_least: Some(-0.5), ..below.clone() };
+        assert_eq!(bounds(&share), "−50 to −40 %");
         let nearest = claim(Quantity::Nearest(Reference::Gd(1)));
         assert_eq!(said(&nearest, 1.0), ["GD-1 is the nearest", "", "yes"]);
         assert_eq!(said(&cosine, f64::NAN)[2], "–");

@@ -14,6 +14,7 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
 use crate::tui::widget::scale::Scale;
+use crate::tui::widget::wrap::{fit, width as width_of};
 
 /// From this width on labels are written out.
 const WIDE: u16 = 50;
@@ -21,6 +22,8 @@ const WIDE: u16 = 50;
 const WITH_THEORY: u16 = 60;
 /// Rows that the curves keep, whatever the table needs.
 const CURVES: u16 = 7;
+/// Columns of a learner's name in the table, at least and at most.
+const NAME: (usize, usize) = (14, 16);
 /// Columns between two marks: where examples are closer together, not every one has a mark.
 const MARKED: usize = 3;
 /// The axis ends at this factor below the lowest loss of an iterative learner: exact learners reach 1e-30.
@@ -185,11 +188,16 @@ fn table(learners: &[Learner], theme: Theme, width: u16) -> Vec<Line<'static>> {
     // The curves are of fewer tasks, since each of their points costs a forward pass.
     let (columns, loss) = if width >= WIDE { ((15, 16), "loss, all tasks") } else { ((10, 14), "loss") };
     let theory = if width >= WITH_THEORY { 10 } else { 0 };
+    // A long name takes its columns from those between the numbers.
+    let name = learners.iter().map(|learner| width_of(&learner.name)).fold(NAME.0, usize::max).min(NAME.1);
+    let taken = name - NAME.0;
+    let columns = if width >= WIDE { (columns.0, columns.1 - taken) } else { (columns.0 - taken, columns.1) };
     let head = format!(
-        "{:<16}{loss:>a$}{:>t$.t$}{:>b$}",
+        "{:<n$}{loss:>a$}{:>t$.t$}{:>b$}",
         "",
         "theory",
         "flops a query",
+        n = name + 2,
         a = columns.0,
         t = theory,
         b = columns.1
@@ -201,7 +209,7 @@ fn table(learners: &[Learner], theme: Theme, width: u16) -> Vec<Line<'static>> {
         let (loss, expected) =
             (digits(learner.loss), learner.theory.last().map_or_else(String::new, |loss| digits(*loss)));
         Line::from(vec![
-            Span::styled(format!("{} {:<14}", learner.mark, learner.name), learner.style),
+            Span::styled(format!("{} {:<name$}", learner.mark, fit(&learner.name, name)), learner.style),
             Span::raw(format!("{loss:>a$}{expected:>t$.t$}{flops:>b$}", a = columns.0, t = theory, b = columns.1)),
         ])
     }));
@@ -209,4 +217,30 @@ fn table(learners: &[Learner], theme: Theme, width: u16) -> Vec<Line<'static>> {
         lines.push(Line::styled("The model reads only whole contexts, so it has no curve.", theme.muted()));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::capabilities::{Background, Depth};
+
+    #[test]
+    fn numbers_stand_below_each_other_beside_names_of_any_length() {
+        let theme = Theme::new(Depth::None, Background::Dark);
+        let learner = |name: &str| Learner {
+            name: name.to_owned(),
+            mark: "●",
+            stroke: Stroke::Solid,
+            style: theme.muted(),
+            losses: vec![0.5],
+            loss: 0.5,
+            theory: vec![],
+            flops: Some(1_575),
+        };
+        for width in [40, 55, 70] {
+            let lines = table(&["model", "GD-1 forgetting", "a learner with a long name"].map(learner), theme, width);
+            let ends: Vec<usize> = lines.iter().map(Line::width).collect();
+            assert!(ends.iter().all(|end| *end == ends[0] && *end <= usize::from(width)), "{width}: {ends:?}");
+        }
+    }
 }

@@ -26,7 +26,8 @@ pub const ABOUT: &str =
     "Four distances between the model and the reference over the training, on a logarithmic axis: of their \
      predictions, of their sensitivities (1 − cosine), of their losses, and of the hidden state and Σ y xᵀ (1 − \
      cosine). Equal: all of them fall and stay low. Below stand the latest numbers, and the references in the order \
-     of their distance.";
+     of their distance. ‖·‖ is the norm of the difference, in the mean over tasks: of answers, and of \
+     sensitivities.";
 
 pub fn title(lab: &Lab, _width: u16) -> String {
     let reference = super::measured_against(lab);

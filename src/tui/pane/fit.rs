@@ -11,7 +11,7 @@ use crate::tui::app::Lab;
 use crate::tui::labels;
 use crate::tui::numbers::{count, percent, significant};
 use crate::tui::theme::Theme;
-use crate::tui::widget::wrap::wrap;
+use crate::tui::widget::wrap::{width as columns, wrap};
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
@@ -30,6 +30,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width.saturating_sub(2));
     let text = |text: &str| wrap(text, width).into_iter().map(|line| Line::styled(line, theme.muted())).collect();
     let lines: Vec<Line> = match &lab.fitted {
+        None if lab.pending.fit => text("Learners are being fitted to the model's answers …"),
         None => text(
             "f: which learner explains the model's answers best, whatever its step size, forgetting, momentum or \
              penalty. Training waits for a second or two.",
@@ -58,13 +59,25 @@ fn table(fits: &[Fit], theme: Theme, width: usize) -> Vec<Line<'static>> {
     lines.push(Line::styled(format!("{:>10}{:>8}", "explained", "left"), theme.muted()));
     lines.extend(fits.iter().map(|fit| {
         let name = labels::label(fit.tuned.reference);
-        Line::from(vec![
+        let mut line = Line::from(vec![
             Span::raw(format!("{:>10}{:>8}  ", self::explained(fit), percent(fit.distance))),
             Span::styled(format!("{name:<15} "), theme.role(labels::role(fit.tuned.reference))),
-            Span::styled(self::parameters(&fit.tuned), theme.muted()),
-        ])
+        ]);
+        let parameters = whole_parts(&self::parameters(&fit.tuned), width.saturating_sub(line.width()));
+        line.push_span(Span::styled(parameters, theme.muted()));
+        line
     }));
     lines
+}
+
+/// As many of the parts between commas as fit, and dots for the others: half a number is a wrong number.
+fn whole_parts(text: &str, space: usize) -> String {
+    if columns(text) <= space {
+        return text.to_owned();
+    }
+    let ends = text.match_indices(", ").map(|(end, _)| &text[..end]);
+    let most = ends.filter(|part| columns(part) + 3 <= space).last();
+    most.map_or_else(|| "…".to_owned(), |part| format!("{part}, …"))
 }
 
 /// To a hundredth of a per cent, cut and not rounded: 99.998 % is not all.
@@ -112,6 +125,9 @@ mod tests {
             "GD-1 forgetting explains 99.64 % of the answers' variance with η 1.64, forgetting λ 0.941."
         );
         assert_eq!(text[3], "   99.64 %   1.9 %  GD-1 forgetting η 1.64, forgetting λ 0.941");
+        assert_eq!(whole_parts("η 4.36, forgetting λ 0.941", 26), "η 4.36, forgetting λ 0.941");
+        assert_eq!(whole_parts("η 4.36, forgetting λ 0.941", 25), "η 4.36, …");
+        assert_eq!(whole_parts("η 0.0238 and 2.71", 14), "…");
         let free = Tuned { etas: Some([4.0, 11.5, 0.0]), ..Tuned::plain(Reference::GdFree(2)) };
         assert_eq!(parameters(&free), "η 4.00 and 11.5");
     }

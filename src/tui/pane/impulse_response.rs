@@ -13,8 +13,8 @@ use crate::tui::widget::wrap::wrap;
 
 /// Columns of a row's name, and of a number.
 const COLUMNS: (usize, usize) = (16, 6);
-/// Rows of text besides the responses: a heading for each of the two inputs, and losses.
-const TEXT: u16 = 4;
+/// Rows of headings: one for each of the two inputs.
+const HEADINGS: u16 = 2;
 
 /// What the pane shows, and what equal would look like.
 pub const ABOUT: &str =
@@ -58,7 +58,8 @@ fn rows(lab: &Lab, response: &ImpulseResponse, theme: Theme, space: Rect, buffer
     let slopes: Vec<_> = of_input(response, |response| &response.slope).collect();
     // A number and its colour take a row each where there is space for that.
     let all = (signals.len() + slopes.len()) as u16;
-    let height = if 2 * all + TEXT <= space.height { 2 } else { 1 };
+    let lines = wrap(&losses(lab, response), usize::from(space.width));
+    let height = if 2 * all + HEADINGS + lines.len() as u16 <= space.height { 2 } else { 1 };
     let largest = signals.iter().chain(&slopes).flat_map(|(_, _, values)| values.iter().copied());
     let largest = largest.filter(|value| value.is_finite()).fold(0.0, |most: f64, value| most.max(value.abs()));
     let most = snap_up_finely(largest) as f32;
@@ -85,7 +86,6 @@ fn rows(lab: &Lab, response: &ImpulseResponse, theme: Theme, space: Rect, buffer
             y += height;
         }
     }
-    let lines = wrap(&losses(lab, response), usize::from(space.width));
     for (y, line) in (y..space.bottom()).zip(lines) {
         buffer.set_string(space.x, y, line, theme.focus());
     }
@@ -106,12 +106,12 @@ fn header(input: &str, first: usize, theme: Theme, space: Rect, buffer: &mut Buf
     space.y + 1
 }
 
-/// "Loss: model 0.0004, 2-token filter 0.0003, …, backward difference 0.02".
+/// "Loss: model 0.0004, filters 0.0003 and 8e-7, backward difference 0.02."
 fn losses(lab: &Lab, response: &ImpulseResponse) -> String {
     let number = |loss: f64| significant(loss, 2);
     let model = lab.history.latest.as_ref().map(|latest| format!("model {}", number(latest.eval_loss)));
-    let filters =
-        response.filters.iter().map(|filter| format!("{}-token filter {}", filter.tokens, number(filter.loss)));
+    let filters: Vec<_> = response.filters.iter().map(|filter| number(filter.loss)).collect();
+    let filters = Some(format!("filters {}", filters.join(" and "))).filter(|_| !response.filters.is_empty());
     let difference = format!("backward difference {}", number(response.difference_loss));
     let all: Vec<_> = model.into_iter().chain(filters).chain([difference]).collect();
     format!("Loss: {}.", all.join(", "))

@@ -14,6 +14,8 @@ use crate::tui::widget::wrap::{fit, wrap};
 
 /// Columns of a number.
 const NUMBER: usize = 4;
+/// Columns of a layer's name at least.
+const SHORT: usize = 4;
 /// R² from which on an answer counts as read.
 const READ: f64 = 0.9;
 
@@ -24,7 +26,8 @@ pub const ABOUT: &str =
      answers' variance that it explains on 512 others: 1.0 is equal, 0 is nothing. Rows are layers, from the \
      embedding on; columns are steps of gradient descent, iterations of Newton's method, and least squares (LS), to \
      which both lead. A network that steps through iterates has its highest number further right in each row. The \
-     probes are computed only while this pane is on the screen, and take at most 0.5 % of the time.";
+     probes are computed only while this pane is on the screen, and take at most 0.5 % of the time, more where \
+     training waits for its pace.";
 
 pub fn title(_lab: &Lab, _width: u16) -> String {
     "Linear probes: R² of each iterate in each layer".to_owned()
@@ -51,8 +54,8 @@ fn table(probes: &LinearProbes, theme: Theme, space: Rect, buffer: &mut Buffer) 
     let colours = 2 * rows + 3 <= space.height;
     let columns = probes.learners.len();
     let numbers = NUMBER * columns;
-    let name = usize::from(space.width).saturating_sub(numbers).min(10);
-    let shown = (usize::from(space.width) - name) / NUMBER;
+    let name = usize::from(space.width).saturating_sub(numbers).clamp(SHORT, 10);
+    let shown = usize::from(space.width).saturating_sub(name) / NUMBER;
     let left = space.x + name as u16;
     let at = |column: usize| left + (NUMBER * column) as u16;
     for (column, learner) in probes.learners.iter().enumerate().take(shown) {
@@ -69,7 +72,7 @@ fn table(probes: &LinearProbes, theme: Theme, space: Rect, buffer: &mut Buffer) 
         if y + height > space.bottom() {
             break;
         }
-        buffer.set_string(space.x, y, fit(&printable(layer), name), theme.muted());
+        buffer.set_string(space.x, y, layer_name(&printable(layer), name), theme.muted());
         let best = values.iter().copied().fold(0.0, f64::max);
         for (column, value) in values.iter().enumerate().take(shown) {
             let style = if *value == best { theme.focus() } else { theme.muted() };
@@ -85,6 +88,15 @@ fn table(probes: &LinearProbes, theme: Theme, space: Rect, buffer: &mut Buffer) 
     let y = space.y + 2 + height * rows;
     for (y, line) in (y..space.bottom()).zip(wrap(&summary(probes), usize::from(space.width))) {
         buffer.set_string(space.x, y, line, theme.focus());
+    }
+}
+
+/// "layer 1", "embedding"; where that is too wide, "L1", "emb".
+fn layer_name(layer: &str, most: usize) -> String {
+    match (layer.chars().count() < most, layer.strip_prefix("layer ")) {
+        (true, _) => layer.to_owned(),
+        (false, Some(number)) => fit(&format!("L{number}"), most - 1),
+        (false, None) => layer.chars().take(most - 1).collect(),
     }
 }
 
@@ -124,7 +136,13 @@ fn r_squared(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::r_squared;
+    use super::{layer_name, r_squared};
+
+    #[test]
+    fn every_row_has_a_name() {
+        assert_eq!([4, 10].map(|most| layer_name("layer 2", most)), ["L2", "layer 2"]);
+        assert_eq!([4, 10].map(|most| layer_name("embedding", most)), ["emb", "embedding"]);
+    }
 
     #[test]
     fn shares_take_three_characters() {

@@ -9,7 +9,7 @@ use super::app::Lab;
 use super::theme::Theme;
 use super::widget::along::{Along, RunCurve};
 use super::widget::plot::ValueCursor;
-use super::widget::wrap::wrap;
+use super::widget::wrap::{fit_parts, wrap};
 use crate::lesson::PaneName;
 use crate::series::{Bucket, Series};
 
@@ -110,7 +110,10 @@ impl Pane {
         // A heavier line as well as a brighter one, which without colours may look the same.
         let (border, style) =
             if focused { (BorderType::Thick, theme.focus()) } else { (BorderType::Rounded, theme.muted()) };
-        let title = Line::styled(format!(" {} ", self.title(lab, area.width.saturating_sub(4))), theme.title());
+        let space = area.width.saturating_sub(4);
+        // Where space is short, the gap after it goes.
+        let title = fit_parts(&self.title(lab, space), usize::from(space) + 1);
+        let title = Line::styled(format!(" {title} "), theme.title());
         let mut block = Block::bordered().border_type(border).border_style(style);
         let others = self.others_in_place(lab, shown, usize::from(area.width).saturating_sub(title.width() + 3));
         block = block.title(Line::styled(others, theme.muted()).right_aligned());

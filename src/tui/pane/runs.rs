@@ -11,7 +11,7 @@ use crate::tui::app::Lab;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{width, wrap};
 
-/// The columns of the table by their importance: those that do not fit are left out from the end.
+/// The columns of the table by their importance: those that do not fit stand in another table below.
 const IMPORTANCE: [usize; 13] = [0, 1, 4, 5, 6, 7, 8, 2, 11, 12, 9, 10, 3];
 /// The column that is shortened where there is no space for all of its text: what was changed.
 const CHANGED: usize = 2;
@@ -39,8 +39,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if let Some(head) = cells.first_mut() {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
-    let mut lines = lines(&cells, &numbers, theme, space);
-    if rows.len() < 2 {
+    let mut lines = lines(&cells, &numbers, theme, (space, usize::from(area.height)));
+    // In a lesson, and while the other runs open, there is nothing to keep.
+    if rows.len() < 2 && lab.runs() < 2 && lab.caption.is_none() {
         let hint = match lab.kept_refusal() {
             Some(refusal) => refusal,
             None => {
@@ -57,21 +58,39 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The lines of the table: as many columns as fit, the most important ones. The present run has no number.
-fn lines(cells: &[Vec<String>], numbers: &[Option<usize>], theme: Theme, space: usize) -> Vec<Line<'static>> {
-    let columns = columns(cells, space);
-    let line = |(i, row): (usize, &Vec<String>)| {
-        let (glyph, style) = match i.checked_sub(1).and_then(|i| numbers.get(i)) {
-            None => (" ", theme.muted()),
-            Some(None) => ("●", theme.role(Role::Model).patch(theme.focus())),
-            Some(Some(number)) => (digit(*number), theme.role(Role::Kept(*number))),
+/// The lines of the table: as many columns as fit, the most important ones first; below it, as long as there are rows,
+/// one of the others. The present run has no number.
+fn lines(
+    cells: &[Vec<String>],
+    numbers: &[Option<usize>],
+    theme: Theme,
+    (space, height): (usize, usize),
+) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut left: Vec<usize> = IMPORTANCE[1..].to_vec();
+    loop {
+        let columns = columns(cells, &left, space);
+        let below = if lines.is_empty() { 0 } else { lines.len() + 1 };
+        if below > 0 && (columns.len() < 2 || below + cells.len() > height) {
+            return lines;
+        }
+        if below > 0 {
+            lines.push(Line::default());
+        }
+        left.retain(|column| columns.iter().all(|(shown, _)| shown != column));
+        let line = |(i, row): (usize, &Vec<String>)| {
+            let (glyph, style) = match i.checked_sub(1).and_then(|i| numbers.get(i)) {
+                None => (" ", theme.muted()),
+                Some(None) => ("●", theme.role(Role::Model).patch(theme.focus())),
+                Some(Some(number)) => (digit(*number), theme.role(Role::Kept(*number))),
+            };
+            let text: String =
+                columns.iter().filter_map(|&(column, width)| Some(cell(row.get(column)?, column, width))).collect();
+            let of_text = if i == 0 { theme.muted() } else { Style::new() };
+            Line::from(vec![Span::styled(glyph, style), Span::styled(text, of_text)])
         };
-        let text: String =
-            columns.iter().filter_map(|&(column, width)| Some(cell(row.get(column)?, column, width))).collect();
-        let of_text = if i == 0 { theme.muted() } else { Style::new() };
-        Line::from(vec![Span::styled(glyph, style), Span::styled(text, of_text)])
-    };
-    cells.iter().enumerate().map(line).collect()
+        lines.extend(cells.iter().enumerate().map(line));
+    }
 }
 
 /// Text to the left, numbers to the right.
@@ -79,13 +98,13 @@ fn cell(text: &str, column: usize, width: usize) -> String {
     if matches!(column, 0 | CHANGED | 6) { format!(" {text:<width$} ") } else { format!(" {text:>width$} ") }
 }
 
-/// The columns that fit, in the order of the table, and their widths.
-fn columns(cells: &[Vec<String>], space: usize) -> Vec<(usize, usize)> {
+/// The name of the run and those of the other columns that fit, in the order of the table, and their widths.
+fn columns(cells: &[Vec<String>], others: &[usize], space: usize) -> Vec<(usize, usize)> {
     let widest =
         |column: usize| cells.iter().filter_map(|row| row.get(column)).map(|text| width(text)).max().unwrap_or(0);
     let mut left = space.saturating_sub(1);
     let mut fitting = Vec::new();
-    for column in IMPORTANCE {
+    for column in [0].iter().chain(others).copied() {
         let width = widest(column);
         if width + 2 <= left {
             left -= width + 2;
@@ -113,14 +132,21 @@ mod tests {
                 .to_vec()
         };
         let cells = [head, row("gd-ssm"), row("s4d")];
-        let shown = |space| {
-            let lines = lines(&cells, &[Some(0), None], Theme::new(Depth::None, Background::Dark), space);
+        let shown = |space, height| {
+            let theme = Theme::new(Depth::None, Background::Dark);
+            let lines = lines(&cells, &[Some(0), None], theme, (space, height));
             lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(
-            shown(31),
+            shown(31, 6),
             ["  run     seed    loss   over", "1 gd-ssm     0  0.2067  1.003", "● s4d        0  0.2067  1.003"]
         );
-        assert!(shown(200)[1].contains("gd-1 1.8 %") && shown(200)[1].contains("640"), "{:?}", shown(200));
+        let below = shown(31, 7);
+        assert_eq!(
+            below[3..],
+            ["", "  run     nearest     steps", "1 gd-ssm  gd-1 1.8 %  2,050", "● s4d     gd-1 1.8 %  2,050"]
+        );
+        let whole = shown(200, 40);
+        assert!(whole.len() == 3 && whole[1].contains("gd-1 1.8 %") && whole[1].contains("640"), "{whole:?}");
     }
 }

@@ -136,6 +136,10 @@ fn caption(lab: &Lab, time_step: &TimeStep, theme: Theme, width: usize) -> Line<
         let probe = lab.cursor.probe.min(snapshot.probes.len() - 1) + 1;
         labels.push(format!("probe {probe} of {}", snapshot.probes.len()));
     }
+    // Half a label would be another one.
+    while labels.len() > 1 && width_of(&labels.join("   ")) + 1 > width {
+        labels.pop();
+    }
     Line::styled(labels.join("   "), theme.muted())
 }
 

@@ -10,7 +10,7 @@ use crate::tui::numbers::{percent, short};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::scale::snap_up_finely;
-use crate::tui::widget::wrap::wrap;
+use crate::tui::widget::wrap::{width as width_of, wrap};
 
 /// Columns between two weights.
 const GAP: u16 = 2;
@@ -79,8 +79,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let distances = weights.iter().filter_map(|weight| Some(format!("{} {}", weight.name, percent(weight.distance?))));
     let distances: Vec<_> = distances.collect();
     if !distances.is_empty() {
-        let text = format!("relative distance  {}", distances.join("  "));
-        buffer.set_stringn(space.x, space.bottom() - 1, printable(&text), usize::from(space.width), theme.muted());
+        let texts = ["relative distance  ", "distance  ", ""].map(|name| format!("{name}{}", distances.join("  ")));
+        let text = texts.iter().find(|text| width_of(text) <= usize::from(space.width)).unwrap_or(&texts[2]);
+        buffer.set_stringn(space.x, space.bottom() - 1, printable(text), usize::from(space.width), theme.muted());
     }
 }
 

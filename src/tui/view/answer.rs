@@ -19,7 +19,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     // Without panes each number has a line of its own.
     let width = if area.height > 2 { usize::MAX } else { usize::from(area.width - 1) };
-    let (headline, details) = content(lab, theme, width);
+    let (mut headline, details) = content(lab, theme, width);
+    headline.extend(outcome(lab, theme, usize::from(area.width).saturating_sub(headline.width())));
     if area.height > 2 {
         // No panes are shown: the text has the whole screen.
         let mut lines = vec![headline];
@@ -35,7 +36,21 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 /// The answer in a sentence.
 pub fn headline(lab: &Lab, theme: Theme) -> Line<'static> {
-    content(lab, theme, 0).0
+    let mut headline = content(lab, theme, 0).0;
+    headline.extend(outcome(lab, theme, usize::MAX));
+    headline
+}
+
+/// At the end of a run, in at most so many columns: that it has finished, and how many claims held. Where there is no
+/// space for both, the claims.
+fn outcome(lab: &Lab, theme: Theme, space: usize) -> Vec<Span<'static>> {
+    if lab.status.as_ref().is_none_or(|status| status.phase != Phase::Finished) || lab.history.latest.is_none() {
+        return vec![];
+    }
+    let finished = Span::styled("  Finished. Space trains further.", theme.muted());
+    let held = claims_held(lab, theme);
+    let fits = finished.width() + held.as_ref().map_or(0, Span::width) <= space;
+    Some(finished).filter(|_| fits).into_iter().chain(held).collect()
 }
 
 /// The headline, and the numbers behind it in at most so many columns.
@@ -70,11 +85,7 @@ fn content(lab: &Lab, theme: Theme, width: usize) -> (Line<'static>, Vec<String>
         Closeness::Close | Closeness::Neither => theme.focus(),
     };
     let answer = format!(" {} {} ", closeness.glyph(), labels::answer(&latest.equivalence));
-    let mut headline = Line::from(Span::styled(answer, style));
-    if status.is_some_and(|status| status.phase == Phase::Finished) {
-        headline.push_span(Span::styled("  Finished. Space trains further.", theme.muted()));
-        headline.extend(claims_held(lab, theme));
-    }
+    let headline = Line::from(Span::styled(answer, style));
     (headline, labels::evidence(latest, width))
 }
 

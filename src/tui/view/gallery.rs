@@ -75,7 +75,7 @@ fn render_lessons(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buff
             lines.push((Line::from(vec![Span::styled(head, theme.muted()), Span::raw(text)]), style));
         }
     }
-    render_list(lines, selected_line, "Nothing found.", area, buffer);
+    render_list(lines, selected_line, "Nothing found.", theme, area, buffer);
 }
 
 fn render_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -112,7 +112,7 @@ fn render_presets(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buff
             }
         }
     }
-    render_list(lines, selected_line, "Nothing found.", area, buffer);
+    render_list(lines, selected_line, "Nothing found.", theme, area, buffer);
 }
 
 /// A mark for a preset whose claims have all held here.
@@ -122,8 +122,15 @@ fn tick(gallery: &Gallery, name: &str, preset: &Preset) -> &'static str {
     if !preset.claims.is_empty() && preset.claims.iter().all(held) { " ✓" } else { "" }
 }
 
-/// Renders lines so that the selected one is visible.
-pub fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, area: Rect, buffer: &mut Buffer) {
+/// Renders lines so that the selected one is visible; arrows in the last column say that there are more above or below.
+pub fn render_list(
+    lines: Vec<(Line, Style)>,
+    selected: usize,
+    nothing: &str,
+    theme: Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     if lines.is_empty() {
         buffer.set_stringn(
             area.x,
@@ -137,6 +144,10 @@ pub fn render_list(lines: Vec<(Line, Style)>, selected: usize, nothing: &str, ar
     let height = usize::from(area.height.saturating_sub(1));
     // The lines under the selected one belong to it.
     let skipped = (selected + 3).saturating_sub(height).min(selected);
+    let more = [("▲", area.top() + 1, skipped > 0), ("▼", area.bottom() - 1, lines.len() > skipped + height)];
+    for (arrow, row, _) in more.into_iter().filter(|(_, _, shown)| *shown && height > 1 && area.width > 0) {
+        buffer.set_string(area.right() - 1, row, arrow, theme.title());
+    }
     for (i, (line, style)) in lines.into_iter().skip(skipped).take(height).enumerate() {
         let place = Rect { y: area.y + 1 + i as u16, height: 1, width: area.width.saturating_sub(1), ..area };
         buffer.set_line(place.x, place.y, &line, place.width);

@@ -12,8 +12,10 @@ use crate::tui::keymap::{Binding, Mode, table};
 use crate::tui::theme::Theme;
 use crate::tui::widget::wrap::wrap;
 
-/// From this width on the keys stand in two columns.
+/// From this width on keys and words stand in two columns.
 const TWO_COLUMNS: u16 = 110;
+/// Columns of a key.
+const KEY: usize = 14;
 /// Columns of a paragraph at most: longer lines are hard to read.
 const WIDEST: usize = 90;
 
@@ -31,9 +33,11 @@ pub fn render(app: &App, scrolled: usize, theme: Theme, area: Rect, buffer: &mut
         .padding(Padding::horizontal(1));
     let inner = block.inner(area);
     block.render(area, buffer);
-    let width = usize::from(inner.width).min(WIDEST);
+    let halves: [Rect; 2] = Layout::horizontal([Constraint::Fill(1); 2]).spacing(2).areas(inner);
+    let in_columns = matches!(app.help_page, HelpPage::Keys | HelpPage::Words) && area.width >= TWO_COLUMNS;
+    let width = usize::from(if in_columns { halves[0].width } else { inner.width }).min(WIDEST);
     let lines = match app.help_page {
-        HelpPage::Keys => keys(app.mode_without_help(), theme),
+        HelpPage::Keys => keys(app.mode_without_help(), theme, width),
         HelpPage::Pane => app.lab.as_ref().map_or_else(Vec::new, |lab| {
             let text = wrap(lab.focus.about(), width).into_iter().map(Line::from);
             [Line::styled(lab.focus.heading(lab), theme.focus()), Line::default()].into_iter().chain(text).collect()
@@ -43,8 +47,7 @@ pub fn render(app: &App, scrolled: usize, theme: Theme, area: Rect, buffer: &mut
         }),
         HelpPage::Words => words(theme, width),
     };
-    if app.help_page == HelpPage::Keys && area.width >= TWO_COLUMNS && lines.len() > usize::from(inner.height) {
-        let halves: [Rect; 2] = Layout::horizontal([Constraint::Fill(1); 2]).areas(inner);
+    if in_columns && lines.len() > usize::from(inner.height) {
         let cut = cut(&lines, usize::from(inner.height));
         let second = lines[cut..].iter().skip_while(|line| line.width() == 0).cloned().collect::<Vec<_>>();
         Paragraph::new(lines[..cut].to_vec()).render(halves[0], buffer);
@@ -56,14 +59,15 @@ pub fn render(app: &App, scrolled: usize, theme: Theme, area: Rect, buffer: &mut
     }
 }
 
-/// Where the second column begins: between two groups where both then fit, else where the first column is full.
+/// Where the second column begins: at the last heading at which the first column is not too long.
 fn cut(lines: &[Line], height: usize) -> usize {
-    let between = (0..=height.min(lines.len())).rev().find(|&i| lines.get(i).is_some_and(|line| line.width() == 0));
-    between.filter(|cut| lines.len() - cut - 1 <= height).unwrap_or_else(|| height.min(lines.len()))
+    let is_heading = |line: &Line| line.spans.first().is_some_and(|span| !span.content.starts_with(' '));
+    let last = (1..=height).rev().find(|&i| lines.get(i).is_some_and(is_heading));
+    last.unwrap_or_else(|| height.min(lines.len()))
 }
 
 /// The rows of the table under the names of their modes; those that work on the screen that is open come first.
-fn keys(mode: Mode, theme: Theme) -> Vec<Line<'static>> {
+fn keys(mode: Mode, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut groups: Vec<(&[Mode], Vec<&Binding>)> = Vec::new();
     for row in table() {
         match groups.iter_mut().find(|(modes, _)| *modes == row.modes) {
@@ -80,12 +84,13 @@ fn keys(mode: Mode, theme: Theme) -> Vec<Line<'static>> {
         }
         let titles: Vec<_> = modes.iter().map(|mode| mode.title()).collect();
         let title = if modes.len() == Mode::ALL.len() { "Everywhere".to_owned() } else { titles.join(", ") };
-        lines.push(Line::styled(title, theme.focus()));
+        lines.extend(wrap(&title, width).into_iter().map(|row| Line::styled(row, theme.focus())));
         for row in rows {
-            lines.push(Line::from(vec![
-                Span::styled(format!("  {:<14}", row.shown()), theme.focus()),
-                Span::raw(row.help),
-            ]));
+            let help = wrap(row.help, width.saturating_sub(KEY + 2));
+            lines.extend(help.into_iter().enumerate().map(|(i, help)| {
+                let key = if i == 0 { row.shown() } else { String::new() };
+                Line::from(vec![Span::styled(format!("  {key:<KEY$}"), theme.focus()), Span::raw(help)])
+            }));
         }
     }
     lines

@@ -61,7 +61,7 @@ pub fn render_caption(caption: &Caption, theme: Theme, area: Rect, buffer: &mut 
     let width = usize::from(area.width - 2);
     let mut lines: Vec<Line> =
         wrap(&printable(&caption.look_for), width).into_iter().map(|row| Line::styled(row, theme.focus())).collect();
-    let place = format!("{} of {}", caption.stage.0, caption.stage.1);
+    let place = format!("stage {} of {}", caption.stage.0, caption.stage.1);
     let last = caption.is_last();
     let (text, style) = match (caption.waits, last) {
         (true, true) => ("The experiment has ended. Enter shows the answer.", theme.selected().patch(theme.focus())),
@@ -159,10 +159,15 @@ fn claim_line(
     let shift = if claim.set.is_empty() { String::new() } else { format!(" at {}", claims::shift(claim)) };
     let name = if name.is_empty() { String::new() } else { format!("{}: ", printable(name)) };
     let mark = format!("{} ", claims::mark(check.as_ref().map(|check| check.held)));
-    let bounds = Some(claims::bounds(claim)).filter(|bounds| !bounds.is_empty()).map(|bounds| format!("  ({bounds})"));
-    let bounds = bounds.unwrap_or_default();
     let taken = 2 + value.chars().count() + 2;
-    let what = fit(&format!("{name}{}{shift}{bounds}", claims::quantity(claim)), width.saturating_sub(taken));
+    let what = format!("{name}{}{shift}", claims::quantity(claim));
+    let bounds = claims::bounds(claim);
+    // Where there is no space for all of the bounds, that they hold for a share of the seeds is left out.
+    let range = bounds.split(", for ").next().unwrap_or_default();
+    let with = |bounds: &str| if bounds.is_empty() { what.clone() } else { format!("{what}  ({bounds})") };
+    let whole = with(&bounds);
+    let fits = whole.chars().count() <= width.saturating_sub(taken);
+    let what = fit(&if fits { whole } else { with(range) }, width.saturating_sub(taken));
     let gap = width.saturating_sub(taken + what.chars().count()) + 2;
     Line::from(vec![Span::styled(mark, style), Span::raw(what), Span::raw(" ".repeat(gap)), Span::styled(value, style)])
 }

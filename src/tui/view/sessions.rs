@@ -17,21 +17,30 @@ use crate::tui::numbers::{age, count, percent, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::panel;
 use crate::tui::widget::sparkline::sparkline;
-use crate::tui::widget::wrap::{fit, width};
+use crate::tui::widget::wrap::{fit, width, with_whole_number};
 
 /// From this width on the table has the files' names; below, only that of the selected session is shown.
-const FILES: u16 = 100;
+const FILES: u16 = 120;
+/// From this width on titles and references have more columns.
+const LONG_TITLES: u16 = 96;
 /// From this width on it has the curves.
 const CURVES: u16 = 140;
 /// Columns of a curve.
 const CURVE: usize = 12;
 
+/// Columns of a loss.
+const LOSS: usize = 7;
+
 /// Columns of each column of the table; 0: it is not shown. They depend on the width of the screen alone.
 fn widths(space: u16) -> [(Column, usize); 8] {
     let wide = space >= FILES;
-    let (title, nearest) = if wide { (20, 22) } else { (12, 14) };
-    let when = if wide { 12 } else { 9 };
-    let fixed = [title, 4, 8, 7, nearest, when].iter().map(|width| width + 1).sum::<usize>();
+    let (title, nearest) = match space {
+        FILES.. => (24, 22),
+        LONG_TITLES.. => (20, 22),
+        _ => (13, 14),
+    };
+    let when = if wide { 12 } else { 11 };
+    let fixed = [title, 4, 8, LOSS, nearest, when].iter().map(|width| width + 1).sum::<usize>();
     let curve = if space >= CURVES { CURVE + 1 } else { 0 };
     let left = usize::from(space).saturating_sub(fixed + curve + 4);
     let changed = if wide { left / 2 } else { left };
@@ -42,7 +51,7 @@ fn widths(space: u16) -> [(Column, usize); 8] {
             Column::Seed => 4,
             Column::Changed => changed,
             Column::Step => 8,
-            Column::Loss => 7,
+            Column::Loss => LOSS,
             Column::Nearest => nearest,
             Column::When => when,
             Column::File => file,
@@ -64,7 +73,7 @@ pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) 
     let nothing =
         if gallery.session_count() == 0 { "No saved sessions: in the lab, s saves one." } else { "Nothing found." };
     let list = Rect { y: area.y + 1, height: area.height - 2, ..area };
-    render_list(rows.collect(), gallery.selected(), nothing, list, buffer);
+    render_list(rows.collect(), gallery.selected(), nothing, theme, list, buffer);
     if let Some(row) = gallery.selected_session() {
         let path = one_line(&row.summary.path.display().to_string());
         let marked = match gallery.sessions.marked().len() {
@@ -123,7 +132,7 @@ fn line(gallery: &Gallery, row: &SessionRow, theme: Theme, space: u16) -> Line<'
     };
     for (column, width) in widths(space).into_iter().filter(|(_, width)| *width > 0) {
         let style = if column == Column::When { theme.muted() } else { Style::new() };
-        spans.push(Span::styled(padded(&cell(content, row, column), column, width), style));
+        spans.push(Span::styled(padded(&cell(content, row, column, width), column, width), style));
         if column == Column::Loss && space >= CURVES {
             let curve = sparkline(&content.digest.curve, CURVE);
             spans.push(Span::styled(format!("{curve:<CURVE$} "), theme.role(Role::Model)));
@@ -132,17 +141,17 @@ fn line(gallery: &Gallery, row: &SessionRow, theme: Theme, space: u16) -> Line<'
     Line::from(spans)
 }
 
-fn cell(content: &Content, row: &SessionRow, column: Column) -> String {
+fn cell(content: &Content, row: &SessionRow, column: Column, width: usize) -> String {
     let digest = &content.digest;
     match column {
         Column::Title => one_line(&content.preset.title),
         Column::Seed => digest.seed.to_string(),
         Column::Changed => changed(content),
         Column::Step => count(digest.step),
-        Column::Loss => digest.eval_loss.map_or_else(String::new, |loss| significant(loss, 4)),
+        Column::Loss => digest.eval_loss.map_or_else(String::new, loss_digits),
         Column::Nearest => match digest.nearest {
             Some((reference, distance)) if distance <= NEAR => {
-                format!("{} {}", labels::label(reference), percent(distance))
+                with_whole_number(&format!("{} {}", labels::label(reference), percent(distance)), width)
             }
             Some((_, distance)) => format!("none {}", percent(distance)),
             None => String::new(),
@@ -150,6 +159,12 @@ fn cell(content: &Content, row: &SessionRow, column: Column) -> String {
         Column::When => age(row.age),
         Column::File => one_line(&row.stem()),
     }
+}
+
+/// As many digits, up to four, as fit: half a number is a wrong number.
+fn loss_digits(loss: f64) -> String {
+    let text = |digits| significant(loss, digits);
+    (1..=4).rev().map(text).find(|text| width(text) <= LOSS).unwrap_or_else(|| text(1))
 }
 
 /// "dim=5 noise=0.1": keys without the part of the preset that they are in.

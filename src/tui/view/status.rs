@@ -58,13 +58,19 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
 /// Fields that the status names at most.
 const NAMED: usize = 3;
 
+/// Columns of a value that the status shows; of a longer one, only the field is named.
+const LONGEST_VALUE: usize = 16;
+
 /// "   changed: dim 5, lr 0.01": what differs from the preset's file, each as `task.dim=5`.
 fn changes(overrides: &[String]) -> String {
     if overrides.is_empty() {
         return String::new();
     }
     let name = |text: &String| match text.split_once('=') {
-        Some((key, value)) => format!("{} {value}", key.rsplit('.').next().unwrap_or(key)),
+        Some((key, value)) => {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            if width(value) > LONGEST_VALUE { name.to_owned() } else { format!("{name} {value}") }
+        }
         None => text.clone(),
     };
     let named = overrides.iter().take(NAMED).map(name).collect::<Vec<_>>().join(", ");
@@ -96,7 +102,11 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
             0 => String::new(),
             percent => format!(" {percent} %"),
         };
-        return Line::styled(format!("opening …{percent}"), theme.muted());
+        let what = "every reference solves the held-out tasks";
+        return Line::from(vec![
+            Span::styled(format!("opening …{percent}"), theme.focus()),
+            Span::styled(format!("   {what}"), theme.muted()),
+        ]);
     };
     let total = count(status.steps);
     let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
@@ -107,9 +117,12 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let (speed, left) = (speed(status), time_left(status));
     let numbers = format!("   {step}  {speed:>9}   {left:<16} {lr:<11}");
     let phase = phase(status, theme);
-    let fits = phase.width() + width(&numbers) <= space;
-    let close = || [step, speed, lr, left].iter().map(|number| format!("  {number}")).collect();
-    Line::from(vec![phase, Span::raw(if fits { numbers } else { close() })])
+    let beside = space.saturating_sub(phase.width());
+    let numbers = match width(&numbers) <= beside {
+        true => numbers,
+        false => fit_groups(&format!("  {}", [step, speed, left, lr].join("  ")), beside),
+    };
+    Line::from(vec![phase, Span::raw(numbers)])
 }
 
 /// How old what is shown is, and who writes it; as much of that as fits.

@@ -47,9 +47,45 @@ pub fn fit(text: &str, most: usize) -> String {
     if most > 0 { format!("{}…", short.trim_end()) } else { short }
 }
 
+/// The text, or less of its words and all of the number at its end: half a number is a wrong number.
+pub fn with_whole_number(text: &str, most: usize) -> String {
+    let before = text.trim_end_matches(" %").rfind(' ').map(|at| text.split_at(at));
+    match before {
+        Some((words, number))
+            if number.contains(|c: char| c.is_ascii_digit()) && width(text) > most && width(number) + 1 < most =>
+        {
+            format!("{}{number}", fit(words, most - width(number)))
+        }
+        Some(_) | None => fit(text, most),
+    }
+}
+
+/// As many of the parts between commas and colons as fit; where not even the first does, as much of the text as fits.
+pub fn fit_parts(text: &str, most: usize) -> String {
+    let ends = text.match_indices([',', ':']).map(|(end, _)| &text[..end]);
+    let whole = ends.chain([text]).rfind(|part| width(part) <= most);
+    whole.map_or_else(|| fit(text, most), str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fit, wrap};
+    use super::{fit, fit_parts, with_whole_number, wrap};
+
+    #[test]
+    fn a_title_loses_whole_parts() {
+        let title = "Answers so far: token 11 of 11, 10 pairs read";
+        let shown = [50, 40, 20, 10].map(|most| fit_parts(title, most));
+        assert_eq!(shown, [title, "Answers so far: token 11 of 11", "Answers so far", "Answers s…"]);
+    }
+
+    #[test]
+    fn a_label_loses_words_before_digits() {
+        assert_eq!(with_whole_number("least squares 0.1234", 13), "least… 0.1234");
+        assert_eq!(with_whole_number("GD-1 by distance 15 %", 14), "GD-1 by… 15 %");
+        assert_eq!(with_whole_number("GD-1 0.2061", 13), "GD-1 0.2061");
+        assert_eq!(with_whole_number("least squares", 12), "least squar…");
+        assert_eq!(with_whole_number("0.123456789", 5), "0.12…");
+    }
 
     #[test]
     fn lines_break_between_words_and_inside_only_where_they_must() {

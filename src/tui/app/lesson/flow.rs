@@ -189,11 +189,11 @@ fn measure(screen: &LessonScreen, lab: &mut Lab) -> Vec<Effect> {
     for extra in screen.stage().iter().flat_map(|stage| &stage.measure) {
         let (order, runs) = match extra {
             Extra::Shifts => {
-                lab.for_every_run(|run| run.shifts.clear());
+                lab.for_every_run(Lab::await_shifts);
                 (Order::Shift, lab.runs())
             }
             Extra::Fits => {
-                lab.for_every_run(|run| run.fitted = None);
+                lab.for_every_run(Lab::await_fit);
                 (Order::Fit, lab.runs())
             }
             // Those of the other runs' models are the same.
