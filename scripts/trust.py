@@ -8,6 +8,9 @@
     scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when TERM is sent
     scripts/trust.py soak    [--seconds 1800]  trains a million steps in the lab: memory stays flat
     scripts/trust.py watchers [--count 30] [--seconds 240]  how much slower a run trains while so many watch it
+    scripts/trust.py link    [--count 40] [--rate 5000] [--delay 0.05]  how long a key waits behind a link of so many
+                             bytes a second and so many seconds of round trip, at 160x48, while a run trains
+    scripts/trust.py gallery [--count 400]     how long a key waits in the gallery with so many sessions
 
 `--program` names the program, else target/release/innerloop. `--seed` repeats a run. Needs only Python 3 and Linux.
 Mutated presets and sessions: `INNERLOOP_FUZZ_SECONDS=600 cargo test --test bad_input -- --ignored --nocapture`.
@@ -44,7 +47,7 @@ ENDING = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "XCPU"]
 class Lab:
     """The program in a pseudo-terminal of its own."""
 
-    def __init__(self, program, arguments, folder):
+    def __init__(self, program, arguments, folder, rows=36, columns=120):
         self.output = b""
         environment = dict(os.environ, TERM="xterm-256color", XDG_STATE_HOME=os.path.join(folder, "state"))
         environment.pop("INNERLOOP_SAVES", None)
@@ -55,7 +58,7 @@ class Lab:
             for name in ENDING:
                 signal.signal(getattr(signal, "SIG" + name), signal.SIG_DFL)
             os.execvpe(program, [program, *arguments], environment)
-        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 36, 120, 0, 0))
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.code = None
 
     def read(self, seconds):
@@ -368,6 +371,121 @@ def watchers(options):
     return f"{options.count} watchers slow training by {100 * slower:.1f} %"
 
 
+HEADERS = 76
+"""Bytes of TCP, IP and SSH around what is sent at once."""
+
+REQUEST, REPORT = b"\x1b[5n", b"\x1b[0n"
+"""The program asks the terminal for its status, and the terminal reports it."""
+
+
+class Link:
+    """A slow link between a lab and its terminal, with a buffer in front of it that takes everything at once.
+
+    What is read at once is one packet: as with SSH, it is of use when its last byte has come.
+    """
+
+    def __init__(self, lab, rate, delay):
+        self.lab, self.rate, self.one_way = lab, rate, delay / 2
+        self.free, self.coming, self.typed = 0.0, [], []
+        self.shown, self.packets = b"", 0
+
+    def press(self, keys):
+        self.typed.append((time.monotonic() + self.one_way, keys))
+
+    def until(self, word):
+        """Passes packets on until this word is in one; the time at which it came."""
+        deadline = time.monotonic() + STUCK
+        while True:
+            now = time.monotonic()
+            if now > deadline:
+                raise AssertionError(f"waited in vain for {word}")
+            while self.typed and self.typed[0][0] <= now:
+                self.lab.press(self.typed.pop(0)[1])
+            while self.coming and self.coming[0][0] <= now:
+                packet = self.coming.pop(0)[1]
+                self.shown = (self.shown + packet)[-100_000:]
+                self.packets += 1
+                for _ in range(packet.count(REQUEST)):
+                    self.press(REPORT)
+                if word.encode() in packet:
+                    return now
+            soonest = min((at for at, _ in self.coming[:1] + self.typed[:1]), default=now + 0.2)
+            self.lab.output = b""
+            if not self.lab.read(max(0.0, min(soonest - now, 0.2))):
+                raise AssertionError("the lab has ended")
+            if self.lab.output:
+                now = time.monotonic()
+                self.free = max(self.free, now) + (len(self.lab.output) + HEADERS) / self.rate
+                self.coming.append((self.free + self.one_way, self.lab.output))
+
+
+def waits(seconds):
+    """The median and the longest of some times, in milliseconds."""
+    return f"median {1000 * sorted(seconds)[len(seconds) // 2]:.0f} ms, longest {1000 * max(seconds):.0f} ms"
+
+
+def link(options):
+    """Presses Space behind a simulated slow link while a run trains."""
+    folder, seconds = tempfile.mkdtemp(), []
+    arguments = ["run", "first-look", "--steps", "1000000000", "--color", "truecolor"]
+    lab = Lab(options.program, arguments, folder, rows=48, columns=160)
+    slow = Link(lab, options.rate, options.delay)
+    # While it opens, the panes are there, but it does not train.
+    slow.until("▶")
+    # The whole screen comes, and the rate of the link is found out.
+    settled = time.monotonic() + 15
+    while time.monotonic() < settled:
+        slow.until("")
+    for number in range(options.count):
+        pressed = time.monotonic()
+        slow.press(b" ")
+        seconds.append(slow.until("training" if number % 2 else "paused") - pressed)
+        if number % 2:
+            # Until frames wait in front of the link again.
+            settled = time.monotonic() + random.uniform(1.0, 2.0)
+            while time.monotonic() < settled:
+                slow.until("")
+    lab.close()
+    shutil.rmtree(folder)
+    pausing = waits(seconds[0::2])
+    assert max(seconds[0::2]) <= 0.5, f"a key that pauses waits: {pausing}"
+    return f"{options.rate:.0f} bytes a second, round trip {1000 * options.delay:.0f} ms: a key that pauses waits: {pausing}"
+
+
+def gallery(options):
+    """Moves through many saved sessions."""
+    folder, seconds = tempfile.mkdtemp(), []
+    train = [options.program, "train", "gd-ssm", "--steps", "400", "--save", "first.ron"]
+    subprocess.run(train, check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    saves = os.path.join(folder, "saves")
+    os.mkdir(saves)
+    for number in range(options.count):
+        shutil.copy(os.path.join(folder, "first.ron"), os.path.join(saves, f"run-{number}.ron"))
+    began = time.monotonic()
+    lab = Lab(options.program, ["--saves", saves], folder, rows=48, columns=160)
+    lab.until("Lessons")
+    lab.press(b"ll")
+    lab.until("Sessions")
+    # All are listed once nothing is shown any more.
+    while lab.output:
+        listed = time.monotonic() - began
+        lab.output = b""
+        lab.read(2.0)
+    for _ in range(50):
+        pressed = time.monotonic()
+        lab.press(random.choice([b"j", b"j", b"k", b"J"]))
+        lab.read(STUCK)
+        seconds.append(time.monotonic() - pressed)
+        # The rest of the frame.
+        while lab.output:
+            lab.output = b""
+            lab.read(0.1)
+    lab.close()
+    shutil.rmtree(folder)
+    assert max(seconds) <= 0.05, f"a key waits: {waits(seconds)}"
+    return f"{options.count} sessions listed {listed:.1f} s after the start; 50 keys wait: {waits(seconds)}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     attacks = {
@@ -377,10 +495,14 @@ def main():
         "keys": (keys, 50_000),
         "soak": (soak, 0),
         "watchers": (watchers, 30),
+        "link": (link, 40),
+        "gallery": (gallery, 400),
     }
     parser.add_argument("attack", choices=attacks)
     parser.add_argument("--count", type=int)
     parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--rate", type=float, default=5000.0, help="bytes a second of the link")
+    parser.add_argument("--delay", type=float, default=0.05, help="seconds of the link's round trip")
     parser.add_argument("--states", default=",".join(STATES), help="those of `signals`, separated by commas")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")

@@ -879,6 +879,33 @@ fn the_mouse_focuses_panes_and_its_wheel_moves() {
 }
 
 #[test]
+fn a_status_from_before_space_does_not_take_it_back() {
+    let mut app = fixture::lab();
+    let reported = |app: &mut App, phase| {
+        let status = Some(fixture::status(phase));
+        app.update(Message::Worker(Box::new(Update { status, ..Update::default() })));
+        app.lab.as_ref().unwrap().status.as_ref().unwrap().phase.clone()
+    };
+    for (order, phase, before) in
+        [(Order::Pause, Phase::Paused, Phase::Running), (Order::Resume, Phase::Running, Phase::Paused)]
+    {
+        assert_eq!(press(&mut app, KeyCode::Char(' ')), [Effect::Order(order)]);
+        assert_eq!(reported(&mut app, before.clone()), phase, "it was on its way");
+        assert_eq!(reported(&mut app, phase.clone()), phase);
+        // From here on the worker has the last word.
+        assert_eq!(reported(&mut app, before), if phase == Phase::Paused { Phase::Running } else { Phase::Paused });
+        assert_eq!(reported(&mut app, phase.clone()), phase);
+    }
+    // One that never comes to what was asked for is believed in the end.
+    press(&mut app, KeyCode::Char(' '));
+    assert_eq!(reported(&mut app, Phase::Running), Phase::Paused);
+    assert_eq!(reported(&mut app, Phase::Running), Phase::Paused);
+    assert_eq!(reported(&mut app, Phase::Running), Phase::Running);
+    press(&mut app, KeyCode::Char(' '));
+    assert_eq!(reported(&mut app, Phase::Finished), Phase::Finished);
+}
+
+#[test]
 fn esc_steps_out_of_help_then_zoom_then_the_lab() {
     let mut app = fixture::lab();
     type_text(&mut app, "z?");

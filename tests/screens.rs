@@ -3,6 +3,7 @@
 mod fixture;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use innerloop::preset::{self, Entry, Preset};
 use innerloop::train::{
@@ -15,6 +16,7 @@ use innerloop::tui::layout;
 use innerloop::tui::message::{
     Action, EditorAction, EffectResult, GalleryAction as G, LabAction, LessonAction, Message, Move,
 };
+use innerloop::tui::pacer::{Capacity, Link};
 use innerloop::tui::pane::Pane;
 use innerloop::tui::theme::{Role, Theme};
 use innerloop::tui::view;
@@ -92,6 +94,15 @@ fn editor_with_error() -> App {
     app
 }
 
+/// The lab that shows what is known of a slow link.
+fn on_a_slow_link() -> App {
+    let mut app = fixture::lab();
+    app.update(Message::Key(Action::ToggleLink));
+    let (capacity, round_trip) = (Some(Capacity::Measured(4_980.0)), Some(Duration::from_millis(240)));
+    app.link = app.link.map(|_| Link { capacity, round_trip, sent: 4_870.0, frames: 6.2 });
+    app
+}
+
 /// Every screen that there is, by name.
 fn screens() -> Vec<(&'static str, App)> {
     let after = |mut app: App, actions: &[Action]| {
@@ -130,6 +141,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("values", values()),
         ("added", after(fixture::lab(), &[Action::Lab(LabAction::ToggleAdded), Action::Move(Move::Left)])),
         ("projector", after(fixture::lab(), &[Action::ToggleProjector])),
+        ("link", on_a_slow_link()),
         ("editor", after(fixture::lab(), &[Action::OpenEditor])),
         ("editor-typing", editor_with_error()),
         ("zoomed-loss", zoomed(Pane::Loss)),

@@ -1,4 +1,4 @@
-//! Waiting for keys, writing to the terminal, and stopping the job, as the system does them.
+//! Waiting for input, reading and writing the terminal, and stopping the job, as the system does them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,9 +9,9 @@ use rustix::process::{Signal, getpgrp, getsid, kill_process_group};
 use signal_hook::consts::SIGTSTP;
 use signal_hook::low_level::emulate_default_handler;
 
-/// What waiting for keys ended with.
+/// What waiting for input ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum Waited {
     Ready,
     TimedOut,
     /// The terminal hung up.
@@ -19,9 +19,7 @@ pub enum Input {
 }
 
 /// Waits until standard input can be read, at most for `timeout`.
-///
-/// crossterm's own wait neither returns nor fails at the end of input, but reads zero bytes again and again.
-pub fn wait_for_input(timeout: Option<Duration>) -> io::Result<Input> {
+pub fn wait_for_input(timeout: Option<Duration>) -> io::Result<Waited> {
     let timeout = timeout.map(|timeout| Timespec {
         tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
@@ -32,11 +30,23 @@ pub fn wait_for_input(timeout: Option<Duration>) -> io::Result<Input> {
         match poll(&mut waiting, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
-            Ok(0) => return Ok(Input::TimedOut),
+            Ok(0) => return Ok(Waited::TimedOut),
             Ok(_) => {}
         }
         let lost = waiting[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-        return Ok(if lost { Input::Lost } else { Input::Ready });
+        return Ok(if lost { Waited::Lost } else { Waited::Ready });
+    }
+}
+
+/// Reads what is there from standard input, past the buffer of [`io::stdin`]; 0 bytes are its end.
+pub fn read_from_terminal(bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(io::stdin(), &mut *bytes) {
+            Err(rustix::io::Errno::INTR) => {}
+            // A shell may have left the terminal in non-blocking mode.
+            Err(rustix::io::Errno::AGAIN) => wait_for_input(None).map(drop)?,
+            other => return Ok(other?),
+        }
     }
 }
 

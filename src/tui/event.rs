@@ -5,16 +5,17 @@
 use std::io;
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::Signals;
 
-use super::escape::{EscapeJoiner, SPLIT_WITHIN};
+use super::device_status;
+use super::input::{Input, InputParser, SPLIT_WITHIN};
 use super::message::{EffectResult, SystemEvent};
 use crate::system::signals;
-use crate::system::terminal::{Input, wait_for_input};
+use crate::system::terminal::{Waited, read_from_terminal, wait_for_input};
 use crate::worker::Update;
 
 /// The exit code when the terminal is gone: that of SIGHUP.
@@ -32,6 +33,8 @@ pub enum Event {
     Resized,
     /// A frame has been written to the terminal, and there is space for the next.
     FrameWritten,
+    /// The terminal has reported its status at this time.
+    StatusReported(Instant),
 }
 
 /// Starts the thread that reads keys.
@@ -47,18 +50,25 @@ pub fn read_input(events: Sender<Event>) -> Result<()> {
 
 /// Reads until the terminal hangs up or the event loop ends.
 fn read_until_lost(events: &Sender<Event>) -> io::Result<()> {
-    let mut joiner = EscapeJoiner::default();
-    let send = |inputs: Vec<_>| inputs.into_iter().all(|input| events.send(Event::Input(input)).is_ok());
+    let (mut parser, mut bytes) = (InputParser::default(), [0; 4096]);
     loop {
-        match wait_for_input(joiner.is_waiting().then_some(SPLIT_WITHIN))? {
-            Input::Lost => return Ok(()),
-            Input::TimedOut if !send(joiner.time_over()) => return Ok(()),
-            Input::TimedOut => continue,
-            Input::Ready => {}
-        }
-        // One read may hold several keys: all of them, before waiting again.
-        while crossterm::event::poll(Duration::ZERO)? {
-            if !send(joiner.push(crossterm::event::read()?)) {
+        let inputs = match wait_for_input(parser.is_waiting().then_some(SPLIT_WITHIN))? {
+            Waited::Lost => return Ok(()),
+            Waited::TimedOut => parser.time_over(),
+            Waited::Ready => match read_from_terminal(&mut bytes)? {
+                0 => return Ok(()),
+                count => parser.push(&bytes[..count]),
+            },
+        };
+        for input in inputs {
+            let event = match input {
+                Input::Event(event) => Event::Input(event),
+                Input::StatusReport => {
+                    device_status::reported();
+                    Event::StatusReported(Instant::now())
+                }
+            };
+            if events.send(event).is_err() {
                 return Ok(());
             }
         }

@@ -1,10 +1,10 @@
 //! The loop: waits for an event, makes it a message, lets the app react, performs the effects, and renders.
 //!
 //! The one place where app, effects and the clock meet. It sleeps until something happens, and renders only what has
-//! changed: at once after a key, at the pacer's rate while training.
+//! changed: at once after a key, at the pacer's rate while training, and no more than the link to the terminal takes.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
 use ratatui::buffer::Buffer;
@@ -15,21 +15,17 @@ use super::event::{Event, TERMINAL_LOST};
 use super::keymap;
 use super::message::{Message, SystemEvent};
 use super::mouse;
-use super::pacer::Pacer;
+use super::pacer::{Pacer, Redraw};
 use super::screen_file::ScreenFormat;
+use super::terminal::{Allowance, Sent};
 use super::theme::Theme;
 use super::view;
 
 /// Events that are handled before a frame is rendered, so that many of them cannot delay it.
 const AT_ONCE: usize = 256;
 
-/// How soon the next frame must be rendered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Redraw {
-    No,
-    Soon,
-    Now,
-}
+/// How often what is known of the link is shown anew, while it is shown.
+const LINK_EVERY: Duration = Duration::from_secs(1);
 
 pub struct EventLoop<'a> {
     app: &'a mut App,
@@ -38,11 +34,14 @@ pub struct EventLoop<'a> {
     events: Receiver<Event>,
     redraw: Redraw,
     pacer: Pacer,
+    /// When the last frame was rendered.
+    rendered: Instant,
 }
 
 impl<'a> EventLoop<'a> {
     pub fn new(app: &'a mut App, effect_runner: EffectRunner, theme: Theme, events: Receiver<Event>) -> Self {
-        Self { app, effect_runner, theme, events, redraw: Redraw::Now, pacer: Pacer::new(Instant::now()) }
+        let now = Instant::now();
+        Self { app, effect_runner, theme, events, redraw: Redraw::Now, pacer: Pacer::new(now), rendered: now }
     }
 
     /// Performs these effects, and runs until the app leaves; returns the exit code.
@@ -60,8 +59,10 @@ impl<'a> EventLoop<'a> {
     /// Handles what has happened; sleeps until something does, or until a frame or a timer is due.
     fn wait(&mut self) {
         // A terminal that has not taken the last frame is not waited for: `FrameWritten` will come, or never.
-        let due = (self.redraw != Redraw::No && self.effect_runner.screen.is_ready()).then(|| self.pacer.next());
-        let wake = [due, self.effect_runner.next_timer()].into_iter().flatten().min();
+        let renders = self.redraw != Redraw::No && self.effect_runner.screen.is_ready();
+        let due = renders.then(|| self.pacer.due(self.redraw, Instant::now()));
+        let link = self.app.link.filter(|_| self.redraw == Redraw::No).map(|_| self.rendered + LINK_EVERY);
+        let wake = [due, link, self.effect_runner.next_timer()].into_iter().flatten().min();
         let event = match wake {
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())),
@@ -76,6 +77,9 @@ impl<'a> EventLoop<'a> {
             let Ok(event) = self.events.try_recv() else { break };
             self.handle(event);
         }
+        if link.is_some_and(|at| at <= Instant::now()) {
+            self.redraw = self.redraw.max(Redraw::Soon);
+        }
         while let Some(event) = self.effect_runner.due() {
             self.update(Message::System(event));
         }
@@ -86,10 +90,19 @@ impl<'a> EventLoop<'a> {
             Event::Input(input) => self.input(input),
             Event::Updated(run, update) if self.effect_runner.is_current(run) => self.update(Message::Worker(update)),
             Event::Updated(..) => {}
-            Event::System(event) => self.update(Message::System(event)),
+            Event::System(event) => {
+                if event == SystemEvent::Continued {
+                    self.pacer.resume();
+                }
+                self.update(Message::System(event));
+            }
             Event::Result(result) => self.update(Message::Result(result)),
-            Event::Resized => self.redraw = Redraw::Now,
+            Event::Resized => {
+                self.pacer.retry();
+                self.redraw = Redraw::Now;
+            }
             Event::FrameWritten => {}
+            Event::StatusReported(at) => self.pacer.reported(at),
         }
     }
 
@@ -138,16 +151,32 @@ impl<'a> EventLoop<'a> {
 
     fn render_if_due(&mut self) {
         let now = Instant::now();
-        let too_soon = self.redraw == Redraw::Soon && now < self.pacer.next();
-        if self.redraw == Redraw::No || too_soon || !self.effect_runner.screen.is_ready() {
+        let is_due = |pacer: &Pacer, redraw| pacer.due(redraw, now) <= now;
+        let screen = &mut self.effect_runner.screen;
+        if self.redraw == Redraw::No || !screen.is_ready() || !is_due(&self.pacer, self.redraw) {
             return;
         }
-        self.redraw = Redraw::No;
-        match self.effect_runner.screen.draw(|frame| {
-            let area = frame.area();
-            view::render(self.app, self.theme, area, frame.buffer_mut());
-        }) {
-            Ok(bytes) => self.pacer.rendered(Instant::now(), bytes),
+        if self.pacer.measures_round_trip(now) {
+            screen.request_status();
+            self.pacer.requested(now);
+            if !is_due(&self.pacer, self.redraw) {
+                return;
+            }
+        }
+        self.app.link = self.app.link.map(|_| self.pacer.link(now));
+        let allowance = Allowance { bytes: self.pacer.budget(self.redraw), request_from: self.pacer.request_from() };
+        let (app, theme) = (&*self.app, self.theme);
+        let drawn = screen.draw(allowance, |frame| view::render(app, theme, frame.area(), frame.buffer_mut()));
+        match drawn {
+            Ok(Sent { bytes, requested, held_back }) => {
+                let now = Instant::now();
+                self.rendered = now;
+                self.pacer.rendered(now, bytes);
+                if requested {
+                    self.pacer.requested(now);
+                }
+                self.redraw = if held_back { Redraw::Rest } else { Redraw::No };
+            }
             Err(_) => self.update(terminal_lost()),
         }
     }

@@ -137,6 +137,19 @@ const SCREENS: &[Mode] = &[
 ];
 /// The same without the sweep, the last of them, which has rows of its own for these keys.
 const ANYWHERE: &[Mode] = SCREENS.split_at(SCREENS.len() - 1).0;
+/// Whose footer is seen.
+const FOOTERS: &[Mode] = &[
+    Mode::Lessons,
+    Mode::Gallery,
+    Mode::Sessions,
+    Mode::Lab,
+    Mode::Choice,
+    Mode::Lesson,
+    Mode::Reveal,
+    Mode::Values,
+    Mode::Editor,
+    Mode::Sweep,
+];
 
 const fn bind(modes: &'static [Mode], keys: &'static [Key], action: Action, help: &'static str) -> Binding {
     Binding { modes, keys, action, help, hint: None, hint_in: &[] }
@@ -294,6 +307,7 @@ pub static BINDINGS: &[Binding] = &[
     bind(ANYWHERE, &[Code(Esc), Code(Backspace)], Action::Back,
         "one step out: help, experiment, value cursor, zoom, answer, lab, gallery"),
     bind(ANYWHERE, &[Char('q'), Code(F(10))], Action::Quit, "quit"),
+    bind(FOOTERS, &[Char('B')], Action::ToggleLink, "the rate of the link to the terminal"),
     bind(&Mode::ALL, &[Ctrl('c')], Action::Quit, "quit; twice: without saving"),
     bind(&Mode::ALL, &[Ctrl('z'), Char('Z')], Action::Suspend, "suspend to the shell; fg comes back"),
     bind(&Mode::ALL, &[Ctrl('l'), Char('L')], Action::Repaint, "repaint the screen"),

@@ -38,6 +38,8 @@ pub enum Action {
     },
     /// Little, and large, for a projector; or all of it.
     ToggleProjector,
+    /// Shows what is known of the link to the terminal, or hides it.
+    ToggleLink,
     /// Writes the present screen to a file.
     WriteScreen(ScreenFormat),
     /// One step out: help → editor → value cursor → zoom → lab → gallery.

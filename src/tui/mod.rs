@@ -14,12 +14,13 @@
 
 pub mod app;
 pub mod capabilities;
+mod device_status;
 pub mod effects;
-mod escape;
 mod event;
 mod event_loop;
 mod glossary;
 pub mod glyphs;
+mod input;
 pub mod keymap;
 mod labels;
 pub mod layout;
@@ -28,8 +29,9 @@ mod listing;
 pub mod message;
 pub mod mouse;
 mod output;
-mod pacer;
+pub mod pacer;
 pub mod pane;
+mod piecewise;
 mod report;
 mod screen_file;
 mod terminal;

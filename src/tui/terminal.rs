@@ -4,7 +4,7 @@
 //! read: a frame is handed to the thread that writes, and leaving waits for it for a limited time. Knows nothing of
 //! what is rendered.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::mem;
 use std::panic;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
@@ -21,11 +21,13 @@ use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
     enable_raw_mode,
 };
-use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Frame, Terminal};
 
+use super::device_status::{self, REQUEST};
 use super::output::Output;
+use super::piecewise::Piecewise;
 
 /// Whether this program has taken the terminal.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -40,9 +42,29 @@ static OUTPUT: OnceLock<Output> = OnceLock::new();
 const LEAVE_WITHIN: Duration = Duration::from_millis(500);
 
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<Frames>>,
-    /// Bytes handed over since the last frame.
-    sent: Rc<Cell<u64>>,
+    terminal: Terminal<CrosstermBackend<Gathered>>,
+    /// What is to be sent with the next frame.
+    gathered: Gathered,
+    pieces: Piecewise,
+}
+
+/// What a frame may consist of.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// About so many bytes; `None`: any number.
+    pub bytes: Option<u64>,
+    /// A frame of so many bytes ends with a status request; `None`: no frame.
+    pub request_from: Option<u64>,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub bytes: u64,
+    /// It ended with a status request.
+    pub requested: bool,
+    /// A part of what has changed was left for the next frame.
+    pub held_back: bool,
 }
 
 impl Screen {
@@ -57,10 +79,9 @@ impl Screen {
         let output = Output::start(written)?;
         OUTPUT.get_or_init(|| output);
         enter()?;
-        let frames = Frames::default();
-        let sent = Rc::clone(&frames.sent);
-        let terminal = Terminal::new(CrosstermBackend::new(frames)).inspect_err(|_| give_back())?;
-        Ok(Self { terminal, sent })
+        let gathered = Gathered::default();
+        let terminal = Terminal::new(CrosstermBackend::new(gathered.clone())).inspect_err(|_| give_back())?;
+        Ok(Self { terminal, gathered, pieces: Piecewise::default() })
     }
 
     /// Whether the terminal has taken the last frame.
@@ -73,19 +94,39 @@ impl Screen {
         self.terminal.get_frame().area()
     }
 
-    /// Renders a frame, sends what differs from the last one, and returns the number of bytes sent.
-    pub fn draw(&mut self, render: impl FnOnce(&mut Frame)) -> io::Result<u64> {
+    /// Renders a frame, and sends what differs from the last one, or as much of it as is allowed.
+    pub fn draw(&mut self, allowance: Allowance, render: impl FnOnce(&mut Frame)) -> io::Result<Sent> {
         // Terminals that know this sequence show the frame at once; the others skip it.
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
-        self.terminal.draw(render)?;
+        let (pieces, mut held_back) = (&mut self.pieces, false);
+        self.terminal.draw(|frame| {
+            render(frame);
+            let buffer = frame.buffer_mut();
+            held_back = allowance.bytes.is_some_and(|bytes| pieces.hold_back(buffer, bytes as usize));
+            pieces.shown(buffer);
+        })?;
         queue!(self.terminal.backend_mut(), EndSynchronizedUpdate)?;
-        Backend::flush(self.terminal.backend_mut())?;
-        Ok(self.sent.take())
+        let mut bytes = self.gathered.take();
+        let requested = allowance.request_from.is_some_and(|least| bytes.len() as u64 >= least);
+        if requested {
+            bytes.extend_from_slice(REQUEST);
+            device_status::requested(Instant::now());
+        }
+        let count = bytes.len() as u64;
+        send_frame(bytes);
+        Ok(Sent { bytes: count, requested, held_back })
+    }
+
+    /// Asks the terminal for its status.
+    pub fn request_status(&self) {
+        device_status::requested(Instant::now());
+        send_frame(REQUEST.to_vec());
     }
 
     /// Takes the terminal again, whatever state other programs left it in; the next frame sends all of it.
     pub fn retake(&mut self) -> io::Result<()> {
         enter()?;
+        self.pieces.cleared();
         // Not `clear`, which asks the terminal for its cursor and waits for the answer that the input thread reads.
         self.terminal.resize(self.terminal.size()?.into())
     }
@@ -117,10 +158,16 @@ fn send(bytes: Vec<u8>) {
     }
 }
 
-fn wait() {
-    if let Some(output) = OUTPUT.get() {
-        output.wait(LEAVE_WITHIN);
+/// Sends a frame, unless the terminal was given back: half a frame must not reach the shell.
+fn send_frame(bytes: Vec<u8>) {
+    if TAKEN.load(Ordering::SeqCst) {
+        send(bytes);
     }
+}
+
+/// Waits for a limited time until everything is written; says whether it is.
+fn wait() -> bool {
+    OUTPUT.get().is_none_or(|output| output.wait(LEAVE_WITHIN))
 }
 
 fn enter() -> io::Result<()> {
@@ -150,7 +197,9 @@ fn give_back() {
         }
         let _ = queue!(bytes, EndSynchronizedUpdate, DisableBracketedPaste, LeaveAlternateScreen, Show);
         send(bytes);
-        wait();
+        if wait() {
+            device_status::wait_for_reports();
+        }
         let _ = disable_raw_mode();
     }
 }
@@ -173,27 +222,23 @@ fn give_back_on_panic() {
     });
 }
 
-/// Gathers a frame and hands it to the thread that writes.
-///
-/// Drops what is written after the terminal was given back: half a frame must not reach the shell.
-#[derive(Default)]
-struct Frames {
-    frame: Vec<u8>,
-    sent: Rc<Cell<u64>>,
+/// Gathers what the backend writes, until it is sent as one frame.
+#[derive(Clone, Default)]
+struct Gathered(Rc<RefCell<Vec<u8>>>);
+
+impl Gathered {
+    fn take(&self) -> Vec<u8> {
+        mem::take(&mut *self.0.borrow_mut())
+    }
 }
 
-impl Write for Frames {
+impl Write for Gathered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.frame.extend_from_slice(bytes);
+        self.0.borrow_mut().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let frame = mem::take(&mut self.frame);
-        if TAKEN.load(Ordering::SeqCst) && !frame.is_empty() {
-            self.sent.set(self.sent.get() + frame.len() as u64);
-            send(frame);
-        }
         Ok(())
     }
 }

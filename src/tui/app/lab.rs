@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cursor::{Cursor, Forms};
 use super::kept::KeptRun;
 use super::lesson::Caption;
-use super::pace::{faster, slower};
+use super::pace::{AskedPhase, faster, slower};
 use super::steps::StepsAxis;
 use crate::session::{self, ClaimRecord};
 use crate::train::context_cost::ModelCost;
@@ -50,6 +50,8 @@ pub struct Lab {
     pub kept: Vec<KeptRun>,
     pub snapshot: Option<Arc<Snapshot>>,
     pub status: Option<Status>,
+    /// The phase that a key asks for, until the worker reports it.
+    pub asked_phase: Option<AskedPhase>,
     /// The claims that were checked in this run.
     pub checks: Vec<ClaimCheck>,
     /// Measurements on shifted tasks, once the user has asked for them.
@@ -101,6 +103,7 @@ impl Lab {
             kept_states: Vec::new(),
             snapshot: None,
             status: None,
+            asked_phase: None,
             checks: Vec::new(),
             shifts: Vec::new(),
             fitted: None,
@@ -216,8 +219,8 @@ impl Lab {
         if update.snapshot.is_some() {
             self.snapshot = update.snapshot;
         }
-        if update.status.is_some() {
-            self.status = update.status;
+        if let Some(status) = update.status {
+            self.take_status(status);
         }
         self.overtake();
         if let Some(ClaimRecord { verdicts, .. }) = update.checked {
@@ -269,6 +272,7 @@ impl Lab {
     }
 
     pub fn update(&mut self, action: LabAction) -> Vec<Effect> {
+        self.asked_phase = None;
         match action {
             LabAction::TogglePause => return self.toggle_pause(),
             LabAction::GoBack => return vec![Effect::Order(Order::GoTo(StateChoice::Before))],

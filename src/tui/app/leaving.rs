@@ -43,6 +43,12 @@ impl App {
         self.proceed(intent)
     }
 
+    pub(super) fn restart(&mut self, next_seed: bool) -> Vec<Effect> {
+        let Some(opened) = self.lab.as_ref().and_then(|lab| lab.opened.as_ref()) else { return vec![] };
+        let seed = next_seed.then(|| opened.seed.wrapping_add(1));
+        self.go(Intent::Restart(seed))
+    }
+
     /// A signal leaves no time for a question: what is unsaved is saved.
     pub(super) fn terminate(&mut self, code: u8) -> Vec<Effect> {
         if self.terminating() {

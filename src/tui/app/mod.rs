@@ -35,6 +35,7 @@ use std::sync::Arc;
 use super::effects::Effect;
 use super::keymap::Mode;
 use super::message::{Action, EffectResult, GalleryAction, LabAction, Message, Move, SweepAction, SystemEvent};
+use super::pacer::Link;
 use crate::bounds::printable;
 use crate::preset::Entry;
 use crate::train::DeviceChoice;
@@ -75,6 +76,8 @@ pub struct App {
     pub question: Option<Intent>,
     /// What follows the save that is under way.
     pub after_save: Option<Intent>,
+    /// What is known of the link to the terminal, while that is shown.
+    pub link: Option<Link>,
     /// A message in the footer until the next key.
     pub notice: Option<String>,
 }
@@ -93,6 +96,7 @@ impl App {
             editor: None,
             question: None,
             after_save: None,
+            link: None,
             notice: None,
         }
     }
@@ -162,6 +166,7 @@ impl App {
                     format,
                 }];
             }
+            Action::ToggleLink => self.link = self.link.is_none().then(Link::default),
             Action::ToggleProjector => self.projector = !self.projector,
             Action::Back => return self.back(),
             Action::Quit => return self.quit(),
@@ -257,12 +262,6 @@ impl App {
             }
         }
         lab.update(action)
-    }
-
-    fn restart(&mut self, next_seed: bool) -> Vec<Effect> {
-        let Some(opened) = self.lab.as_ref().and_then(|lab| lab.opened.as_ref()) else { return vec![] };
-        let seed = next_seed.then(|| opened.seed.wrapping_add(1));
-        self.go(Intent::Restart(seed))
     }
 
     fn back(&mut self) -> Vec<Effect> {

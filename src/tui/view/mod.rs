@@ -9,6 +9,7 @@ mod gallery;
 mod help;
 mod lab;
 mod lesson;
+mod link;
 mod projector;
 mod sessions;
 mod status;
@@ -72,12 +73,12 @@ fn render_screen(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) -> Re
     }
 }
 
-/// The latest notice, else the keys that matter now.
+/// The latest notice, else the link where it is shown, else the keys that matter now.
 fn render_footer(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let notice = app.after_save.map(|_| "saving …").or(app.notice.as_deref());
-    match notice {
+    let notice = app.after_save.map(|_| "saving …").or(app.notice.as_deref()).map(|notice| notice.replace('\n', " "));
+    match notice.or_else(|| app.link.as_ref().map(link::text)) {
         Some(text) if area.width > 1 => {
-            let line = Line::styled(text.replace('\n', " "), theme.focus());
+            let line = Line::styled(text, theme.focus());
             buffer.set_line(area.x + 1, area.y, &line, area.width - 1);
         }
         _ => hints::render(footer_hints(app).into_iter(), theme, area, buffer),
