@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use innerloop::session;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
@@ -99,9 +99,24 @@ impl Terminal {
         self.seen.1.notify_all();
     }
 
+    /// Waits until the system holds as much for a terminal that does not read as it can: it has not grown for a second.
+    fn until_full(&self) {
+        let (mut held, mut since) = (0, Instant::now());
+        while since.elapsed() < Duration::from_secs(1) {
+            let mut now: libc::c_int = 0;
+            let fd = self.master.as_raw_fd().expect("a pseudo-terminal");
+            // SAFETY: the descriptor is open, and FIONREAD writes one number.
+            assert_eq!(unsafe { libc::ioctl(fd, libc::FIONREAD, &mut now) }, 0);
+            if now != held {
+                (held, since) = (now, Instant::now());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for the end of the process, without reading what it prints.
     fn exit_code(&mut self) -> u32 {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while began.elapsed() < STUCK {
             if let Some(status) = self.child.try_wait().expect("a status") {
                 return status.exit_code();
@@ -192,6 +207,7 @@ fn a_terminal_that_stops_reading_delays_neither_the_save_nor_the_end() {
         terminal.stall(true);
         // Each repaint is larger than what the system holds for a terminal that does not read.
         terminal.press(&"L".repeat(50));
+        terminal.until_full();
         terminal.signal(name);
         assert_eq!(terminal.exit_code(), if name == "TERM" { 143 } else { 129 });
         assert!(assert_readable(&terminal.saves()[0]) > 0);
