@@ -125,7 +125,7 @@ pub enum Phase {
     },
     /// Another program trains the run; this one shows what that has saved.
     Watched {
-        /// Seconds since the save, rounded down to multiples of five or, from a minute on, of sixty.
+        /// Seconds since the save, rounded down to multiples of ten or, from a minute on, of sixty.
         age: u64,
         /// Who writes the session: "process 4711 on node3"; `None` if no program does.
         writer: Option<String>,

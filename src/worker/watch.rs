@@ -227,7 +227,7 @@ fn resume(session: Session, device: DeviceChoice, cancelled: &AtomicBool) -> Res
 
 /// Seconds without what need not be said: each new age is a new frame.
 fn rounded(age: u64) -> u64 {
-    age - age % if age < 60 { 5 } else { 60 }
+    age - age % if age < 60 { 10 } else { 60 }
 }
 
 /// Steps per second of training; 0 if the session does not hold its time.
