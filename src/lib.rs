@@ -11,7 +11,7 @@
 //! | training, measuring, looking inside | [`train`] |
 //! | a run on disk | [`session`] |
 //! | many runs, repeated over seeds | [`sweep`] |
-//! | runs side by side in a table | [`comparison`] |
+//! | runs side by side in a table | [`run_table`] |
 //! | files for other programs | [`export`] |
 //! | the thread around a run | [`worker`] |
 //! | commands without a screen | [`headless`] |
@@ -22,7 +22,6 @@
 
 pub mod bounds;
 pub mod cli;
-pub mod comparison;
 pub mod export;
 pub mod headless;
 pub mod lesson;
@@ -32,6 +31,7 @@ pub mod numbers;
 pub mod optim;
 pub mod preset;
 pub mod reference;
+pub mod run_table;
 pub mod series;
 pub mod session;
 mod simd;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use innerloop::comparison::Row;
 use innerloop::numbers::significant;
+use innerloop::run_table::Row;
 use innerloop::session::{self, Session};
 use innerloop::tui::app::KeptRun;
 use serde_json::Value;

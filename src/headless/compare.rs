@@ -15,9 +15,9 @@ use super::report::Report;
 use super::sweep_table::aligned;
 use super::{completions, print};
 use crate::bounds;
-use crate::comparison::{self, Compared, Row};
 use crate::numbers::significant;
 use crate::preset;
+use crate::run_table::{self, Compared, Row};
 use crate::session::{self, Session, Source};
 use crate::sweep::Folder;
 use crate::train::DeviceChoice;
@@ -122,7 +122,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Level::Loss(loss) => significant(*loss, 4),
         Level::Reference(name) => name.clone(),
     };
-    print(&aligned(&comparison::table(&comparison.runs, &level)))
+    print(&aligned(&run_table::table(&comparison.runs, &level)))
 }
 
 /// The session in a file; the sessions in the folder of a sweep, with what those that have ended came to.
@@ -154,7 +154,7 @@ fn sessions(path: &Path) -> Result<Vec<Found>> {
 /// Refuses sessions of different tasks.
 fn same_task(found: &[Found]) -> Result<(), Usage> {
     let Some((one, rest)) = found.split_first() else { return Ok(()) };
-    let different = |two: &Found| comparison::task_difference(&one.session.preset, &two.session.preset);
+    let different = |two: &Found| run_table::task_difference(&one.session.preset, &two.session.preset);
     let Some((two, (first_task, other_task))) = rest.iter().find_map(|two| Some((two, different(two)?))) else {
         return Ok(());
     };
@@ -177,7 +177,7 @@ fn row(Measured { file, session, report }: &Measured, level: f64) -> Row {
         seed: session.checkpoint.seed,
         history: &session.history,
         time: &session.time,
-        measured: comparison::Measured::of_report(report),
+        measured: run_table::Measured::of_report(report),
     };
     Row::of(&run, level)
 }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::Lab;
 use crate::bounds::line;
-use crate::comparison::{self, Compared, Measured, Row};
 use crate::numbers::short as short_number;
 use crate::preset::Preset;
 use crate::reference::Reference;
+use crate::run_table::{self, Compared, Measured, Row};
 use crate::series::Series;
 use crate::session::Session;
 use crate::train::{History, ReferenceResult, TrainingTime};
@@ -272,7 +272,7 @@ pub fn names(words: &[Vec<String>]) -> Vec<String> {
 
 /// Why a run may not stand beside those that are kept; `None` if it may.
 pub fn refusal(kept: &[KeptRun], preset: &Preset) -> Option<String> {
-    let (theirs, own) = comparison::task_difference(&kept.first()?.preset, preset)?;
+    let (theirs, own) = run_table::task_difference(&kept.first()?.preset, preset)?;
     let words = "their losses cannot be compared";
     Some(format!("The kept runs have another task ({theirs}) than this one ({own}), so {words}. M drops them."))
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use super::kept::MOST_KEPT;
-use crate::comparison;
+use crate::run_table;
 use crate::session::{Digest, Summary};
 use crate::tui::labels;
 
@@ -187,7 +187,7 @@ impl SessionTable {
         let others = self.rows.iter().filter(|row| self.is_marked(row) && row.summary.path != selected.summary.path);
         for row in others {
             let preset = &row.summary.content.as_ref().map_err(String::clone)?.preset;
-            if let Some((own, theirs)) = comparison::task_difference(&content.preset, preset) {
+            if let Some((own, theirs)) = run_table::task_difference(&content.preset, preset) {
                 let [own_file, their_file] = [selected, row].map(SessionRow::stem);
                 let words = "have different tasks, so their losses cannot be compared";
                 return Err(format!("{own_file} ({own}) and {their_file} ({theirs}) {words}"));

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::loss::digit;
-use crate::comparison;
+use crate::run_table;
 use crate::tui::app::Lab;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{width, wrap};
@@ -35,7 +35,7 @@ pub fn title(lab: &Lab, width: u16) -> String {
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let space = usize::from(area.width.saturating_sub(2));
     let (numbers, rows): (Vec<_>, Vec<_>) = lab.rows().into_iter().unzip();
-    let mut cells = comparison::table(&rows, "gd-1");
+    let mut cells = run_table::table(&rows, "gd-1");
     if let Some(head) = cells.first_mut() {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
