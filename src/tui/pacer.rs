@@ -4,7 +4,7 @@
 //! Behind a slow link bytes wait in buffers that the system does not show (sshd reads megabytes ahead), and a key is
 //! answered only after all of them. So frames end with a status request, whose report says that the terminal has read
 //! the frame. From the reports follow the rate of the link and its round trip; what is under way is kept to what the
-//! link carries in [`QUEUE`]. A terminal that does not report is sent whole frames at a fixed rate. Knows nothing of
+//! link carries in `QUEUE`. A terminal that does not report is sent whole frames at a fixed rate. Knows nothing of
 //! what a frame shows; the clock is an argument.
 
 mod link;
