@@ -35,9 +35,10 @@ import termios
 import time
 
 STUCK = 60.0
-# How often watchers are stopped and continued.
-ROUNDS = 4
 """Seconds after which a program that should have ended counts as stuck."""
+
+ROUNDS = 4
+"""How often watchers are stopped and continued."""
 
 MILLION = 1_050_000
 """Steps of a soak: a little more than a million, as the first seconds are slower."""

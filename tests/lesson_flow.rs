@@ -10,7 +10,9 @@ use innerloop::train::context_cost::{ContextCost, ModelCost};
 use innerloop::tui::app::{App, LessonPhase, Tab};
 use innerloop::tui::effects::Effect;
 use innerloop::tui::keymap::Mode;
-use innerloop::tui::message::{Action, Answer, EditorAction, EffectResult, LabAction, LessonAction, Message, Move};
+use innerloop::tui::message::{
+    Action, Answer, EditorAction, EffectResult, LabAction, LessonAction, Message, Move, SystemEvent,
+};
 use innerloop::tui::pane::Pane;
 use innerloop::worker::{Opened, Order, Phase, Source, Status, Update};
 
@@ -213,12 +215,20 @@ fn the_keys_of_the_lab_work_and_no_steps_of_a_lesson_are_asked_about() {
     assert_eq!(app.lesson.as_ref().unwrap().stage, 0);
     assert_eq!(act(&mut app, Action::LeaveLab)[0], Effect::Close);
     assert!(app.lesson.is_none() && app.question.is_none() && app.mode() == Mode::Lessons);
+    // Nor does a signal save them: the lesson gives them again.
+    let mut app = fixture::lessons::lesson();
+    assert_eq!(app.update(Message::System(SystemEvent::Terminate(129))), [Effect::Exit(129)]);
     // What is trained further after the answer is the user's.
     let mut app = fixture::lessons::answer();
     lesson(&mut app, LessonAction::Explore);
     at_step(&mut app, 0, fixture::STEPS + 5, Phase::Running);
     act(&mut app, Action::LeaveLab);
     assert!(app.question.is_some());
+    assert_eq!(app.update(Message::System(SystemEvent::Terminate(129)))[0], Effect::Save);
+    let mut app = fixture::lessons::answer();
+    lesson(&mut app, LessonAction::Explore);
+    at_step(&mut app, 0, fixture::STEPS + 5, Phase::Running);
+    act(&mut app, Action::LeaveLab);
     assert_eq!(act(&mut app, Action::Answer(Answer::Discard))[0], Effect::Close);
 }
 

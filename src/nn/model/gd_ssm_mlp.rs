@@ -1,4 +1,4 @@
-//! GD-SSM between two perceptrons: gradient descent on learnt features, for nonlinear maps.
+//! GD-SSM between two MLPs: gradient descent on learnt features, for nonlinear maps.
 //!
 //! | here | meaning | shape |
 //! |---|---|---|
@@ -29,7 +29,7 @@ use crate::nn::weights::weights;
 use crate::nn::{Activation, Costs, Device, LayerStates, Net, StateAt, Tensor3};
 use crate::task::{Layout, Shape};
 
-/// A GD-SSM with perceptrons in a preset.
+/// A GD-SSM with MLPs in a preset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GdSsmMlpSpec {

@@ -1,4 +1,4 @@
-//! The softmax transformer: causal, pre-LN, with a perceptron after each attention.
+//! The softmax transformer: causal, pre-LN, with an MLP after each attention.
 //!
 //! | here | Vaswani et al. 2017 (1706.03762, sec. 3), Xiong et al. 2020 (2002.04745, "pre-LN") | shape |
 //! |---|---|---|
@@ -52,7 +52,7 @@ pub struct TransformerSpec {
     pub positions: bool,
 }
 
-/// The width of the perceptron, relative to n.
+/// The width of the MLP, relative to n.
 const WIDER: usize = 4;
 
 impl Architecture for TransformerSpec {
@@ -82,7 +82,7 @@ impl Architecture for TransformerSpec {
         vec![LinearBlock::read_out(["Wo", "bo"])]
     }
 
-    /// Each layer: four projections, the perceptron, and scores and sums over all tokens so far. One token at a time it
+    /// Each layer: four projections, the MLP, and scores and sums over all tokens so far. One token at a time it
     /// keeps the keys and values of all tokens; all at once the attention matrix of each head.
     fn costs(&self, shape: Shape, layout: Layout, tokens: usize) -> Costs {
         let n = self.units;

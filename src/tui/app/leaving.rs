@@ -49,13 +49,14 @@ impl App {
         self.go(Intent::Restart(seed))
     }
 
-    /// A signal leaves no time for a question: what is unsaved is saved.
+    /// A signal leaves no time for a question: what is unsaved is saved, unless it is a lesson's.
     pub(super) fn terminate(&mut self, code: u8) -> Vec<Effect> {
         if self.terminating() {
             // A lost terminal is reported twice, by a signal and by the end of input.
             return vec![];
         }
-        let save = self.lab.as_ref().filter(|lab| lab.unsaved()).and_then(Lab::save);
+        let loses_steps = !self.watches_lesson() && self.lab.as_ref().is_some_and(Lab::unsaved);
+        let save = self.lab.as_ref().filter(|_| loses_steps).and_then(Lab::save);
         let Some(save) = save else { return self.proceed(Intent::Exit(code)) };
         (self.question, self.after_save) = (None, Some(Intent::Exit(code)));
         vec![save, Effect::StartTimer(SAVE_WITHIN, SystemEvent::SaveOverdue)]
