@@ -362,7 +362,7 @@ fn bound(mode: Mode, event: &KeyEvent) -> Option<Action> {
     binding.map(|binding| binding.action.clone())
 }
 
-/// The key table of the README: keys, help, and where they work.
+/// The table in docs/keys.md: keys, help, and where they work. A user's changes are not in it.
 pub fn markdown_table() -> String {
     let mut table = String::from("| key | what it does | where |\n|---|---|---|\n");
     for binding in BINDINGS {
