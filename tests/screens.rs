@@ -688,7 +688,8 @@ fn a_list_that_is_longer_than_the_screen_says_where_it_goes_on() {
     let entry = |i: usize| Entry { name: format!("preset{i}"), preset: Ok(fixture::preset()) };
     app.gallery = Gallery::new((0..40).map(entry).collect(), DeviceChoice::Auto);
     let shown = |app: &App| {
-        let (buffer, list) = (render(app, Depth::None, SIZES[0]), layout::gallery(Rect::new(0, 0, 80, 24)).list);
+        let list = layout::gallery(app.gallery.tab, Rect::new(0, 0, 80, 24)).list;
+        let buffer = render(app, Depth::None, SIZES[0]);
         [("▲", list.top() + 1), ("▼", list.bottom() - 1)]
             .map(|(arrow, row)| buffer[(list.right() - 1, row)].symbol() == arrow)
     };

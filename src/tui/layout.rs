@@ -3,7 +3,7 @@
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
-use super::app::Lab;
+use super::app::{Lab, Tab};
 use super::pane::Pane;
 
 /// Columns and rows below which the lab shows text only.
@@ -118,13 +118,18 @@ pub fn sessions(area: Rect) -> GalleryPlaces {
     GalleryPlaces { title, tabs, list, details: (details > 0).then_some(below), footer }
 }
 
-pub fn gallery(area: Rect) -> GalleryPlaces {
+/// The areas of the lists of lessons and of presets. Questions are long and what is said of a lesson is short; with
+/// presets it is the other way round.
+pub fn gallery(tab: Tab, area: Rect) -> GalleryPlaces {
+    let list = match tab {
+        Tab::Lessons => (area.width / 2).clamp(30, 72),
+        Tab::Presets | Tab::Sessions => (area.width * 2 / 5).clamp(30, 60),
+    };
     let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
     let [title, tabs, middle, footer] = Layout::vertical(rows).areas(area);
     if area.width < LEAST.0 {
         return GalleryPlaces { title, tabs, list: middle, details: None, footer };
     }
-    let list = (middle.width * 2 / 5).clamp(30, 60);
     let [list, details] = Layout::horizontal([Constraint::Length(list), Constraint::Fill(1)]).areas(middle);
     GalleryPlaces { title, tabs, list, details: Some(details), footer }
 }

@@ -19,7 +19,7 @@ const SUMMARIES: u16 = 40;
 /// Renders all but the footer and returns the footer's area.
 pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
     let places = match gallery.tab {
-        Tab::Lessons | Tab::Presets => layout::gallery(area),
+        Tab::Lessons | Tab::Presets => layout::gallery(gallery.tab, area),
         Tab::Sessions => layout::sessions(area),
     };
     let title = Line::from(vec![
