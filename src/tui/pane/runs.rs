@@ -41,8 +41,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
     // In a lesson, and while the other runs open, there is nothing to keep.
     let hint = if rows.len() < 2 && lab.runs() < 2 && lab.caption.is_none() {
-        let keep = "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both are \
-                    in this table. z fills the screen with it.";
+        let keep = "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
+                    are in this table. z fills the screen with it.";
         wrap(&lab.kept_refusal().unwrap_or_else(|| keep.to_owned()), space)
     } else {
         vec![]
