@@ -12,7 +12,7 @@ use crate::tui::numbers::significant;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap;
 use crate::tui::widget::scale::snap_up_finely;
-use crate::tui::widget::wrap::wrap;
+use crate::tui::widget::wrap::{fit, width, wrap};
 
 /// Columns between two maps, with the mark of the present row.
 const GAP: u16 = 2;
@@ -55,7 +55,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let line = |y: u16, text: String, style, buffer: &mut Buffer| {
         buffer.set_stringn(space.x, y, text, usize::from(space.width), style);
     };
-    line(space.y, caption(lab, form, head), theme.muted(), buffer);
+    line(space.y, caption(lab, form, head, space.width), theme.muted(), buffer);
     let maps = Rect { y: space.y + 1, height: space.height - TEXT, ..space };
     let weights = weights(head, sequence(lab));
     let (left, right) = match lab.forms {
@@ -79,7 +79,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Some(_) => heatmap::legend(weights.most, heatmap::ramp(&weights.grid), theme, scale, buffer),
         None => state::legend_of_one(lab, theme, scale, buffer),
     }
-    line(foot + 1, answers(lab, form), theme.muted(), buffer);
+    line(foot + 1, answers(lab, form, space.width), theme.muted(), buffer);
     line(foot + 2, difference(form, snapshot.probes.len(), space.width), theme.focus(), buffer);
 }
 
@@ -94,8 +94,8 @@ fn sequence(lab: &Lab) -> usize {
     lab.cursor.probe.min(probes.saturating_sub(1))
 }
 
-/// "head 2 of 4   probe 1 of 8   A form".
-fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights) -> String {
+/// "row y 2 of the state (2 of 4, ↑ ↓)   token 21 (x_q)   A: form", as many of its parts as fit.
+fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights, space: u16) -> String {
     let heads = match form.heads.len() {
         1 => printable(&head.name),
         several => format!("{} ({} of {several}, ↑ ↓)", printable(&head.name), head_index(lab, form) + 1),
@@ -103,7 +103,8 @@ fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights) -> String {
     let token = lab.time_step().map_or_else(String::new, |(_, _, time_step)| {
         format!("   after {} (token {})", printable(&time_step.label), time_step.token)
     });
-    format!("{heads}{token}   A: form")
+    let texts = [format!("{heads}{token}   A: form"), format!("{heads}{token}"), format!("{heads}   A: form"), heads];
+    first_that_fits(texts, space)
 }
 
 fn weights(head: &TokenWeights, sequence: usize) -> Map {
@@ -132,12 +133,16 @@ fn render_weights(lab: &Lab, head: &TokenWeights, map: &Map, theme: Theme, place
 }
 
 /// "answer  by weights −0.4312   from the state −0.4312": the first output.
-fn answers(lab: &Lab, form: &AttentionForm) -> String {
+fn answers(lab: &Lab, form: &AttentionForm, width: u16) -> String {
     let sequences = lab.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
     let first = sequence(lab) * (form.by_state.len() / sequences).max(1);
     let number = |answers: &[f32]| answers.get(first).map_or_else(|| "–".to_owned(), |answer| format!("{answer:.6}"));
     let [weights, state] = [&form.by_weights, &form.by_state].map(|answers| number(answers).replace('-', "−"));
-    format!("answer by weights {weights}, from the state {state}")
+    let texts = [
+        format!("answer by weights {weights}, from the state {state}"),
+        format!("weights {weights}, state {state}"),
+    ];
+    first_that_fits(texts, width)
 }
 
 /// "the two answers differ by 1.2e-7 of their size, over 8 sequences".
@@ -147,6 +152,12 @@ fn difference(form: &AttentionForm, sequences: usize, width: u16) -> String {
         format!("over {sequences} sequences the answers differ by {difference} of their size"),
         format!("answers differ by {difference} of their size"),
     ];
-    let [long, short] = texts;
-    if long.chars().count() <= usize::from(width) { long } else { short }
+    first_that_fits(texts, width)
+}
+
+/// The first of the texts that fits; where none does, as much of the last as fits.
+fn first_that_fits<const N: usize>(texts: [String; N], columns: u16) -> String {
+    let columns = usize::from(columns);
+    let last = texts.last().map_or_else(String::new, |text| fit(text, columns));
+    texts.into_iter().find(|text| width(text) <= columns).unwrap_or(last)
 }

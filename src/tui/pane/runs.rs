@@ -39,19 +39,21 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if let Some(head) = cells.first_mut() {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
-    let mut lines = lines(&cells, &numbers, theme, (space, usize::from(area.height)));
     // In a lesson, and while the other runs open, there is nothing to keep.
-    if rows.len() < 2 && lab.runs() < 2 && lab.caption.is_none() {
-        let hint = match lab.kept_refusal() {
-            Some(refusal) => refusal,
-            None => {
-                "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
-                     are in this table. z fills the screen with it."
-                    .to_owned()
-            }
-        };
+    let hint = if rows.len() < 2 && lab.runs() < 2 && lab.caption.is_none() {
+        let keep = "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
+                    are in this table. z fills the screen with it.";
+        wrap(&lab.kept_refusal().unwrap_or_else(|| keep.to_owned()), space)
+    } else {
+        vec![]
+    };
+    // The hint is shown whole, or not at all: the table leaves space for it.
+    let below = if hint.is_empty() { 0 } else { hint.len() + 1 };
+    let height = usize::from(area.height);
+    let mut lines = lines(&cells, &numbers, theme, (space, height.saturating_sub(below)));
+    if lines.len() + below <= height {
         lines.push(Line::default());
-        lines.extend(wrap(&hint, space).into_iter().map(|line| Line::styled(line, theme.muted())));
+        lines.extend(hint.into_iter().map(|line| Line::styled(line, theme.muted())));
     }
     for (row, line) in (area.top()..area.bottom()).zip(lines) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
