@@ -6,13 +6,13 @@ use ratatui::layout::Rect;
 use super::state::{self, Map};
 use crate::bounds::printable;
 use crate::nn::{AttentionForm, TokenWeights};
-use crate::train::Grid;
+use crate::train::{Grid, MOST_FORM_TOKENS};
 use crate::tui::app::{Forms, Lab};
 use crate::tui::numbers::significant;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap;
 use crate::tui::widget::scale::snap_up_finely;
-use crate::tui::widget::wrap::wrap;
+use crate::tui::widget::wrap::width as width_of;
 
 /// Columns between two maps, with the mark of the present row.
 const GAP: u16 = 2;
@@ -42,11 +42,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     let form = snapshot.attention_form.as_ref();
     let Some((form, head)) = form.and_then(|form| Some((form, form.heads.get(head_index(lab, form))?))) else {
-        let text = "GD-SSM, linear attention and Mamba-2 are recurrences and attention in one. This model has no \
-                    such form, its sequences are too long to be shown, or it is being measured.";
-        for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
-            buffer.set_string(space.x, y, line, theme.muted());
-        }
+        super::say(&why_none(lab, snapshot.parts.attention_form), theme, space, buffer);
         return;
     };
     if space.height <= TEXT {
@@ -55,7 +51,11 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let line = |y: u16, text: String, style, buffer: &mut Buffer| {
         buffer.set_stringn(space.x, y, text, usize::from(space.width), style);
     };
-    line(space.y, caption(lab, form, head), theme.muted(), buffer);
+    let fitting = |texts: Vec<String>| {
+        let fits = |text: &&String| width_of(text) <= usize::from(space.width);
+        texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default()
+    };
+    line(space.y, fitting(captions(lab, form, head)), theme.muted(), buffer);
     let maps = Rect { y: space.y + 1, height: space.height - TEXT, ..space };
     let weights = weights(head, sequence(lab));
     let (left, right) = match lab.forms {
@@ -79,8 +79,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Some(_) => heatmap::legend(weights.most, heatmap::ramp(&weights.grid), theme, scale, buffer),
         None => state::legend_of_one(lab, theme, scale, buffer),
     }
-    line(foot + 1, answers(lab, form), theme.muted(), buffer);
-    line(foot + 2, difference(form, snapshot.probes.len(), space.width), theme.focus(), buffer);
+    line(foot + 1, fitting(answers(lab, form)), theme.muted(), buffer);
+    line(foot + 2, fitting(difference(form, snapshot.probes.len())), theme.focus(), buffer);
 }
 
 /// The head under the cursor.
@@ -94,16 +94,32 @@ fn sequence(lab: &Lab) -> usize {
     lab.cursor.probe.min(probes.saturating_sub(1))
 }
 
-/// "head 2 of 4   probe 1 of 8   A form".
-fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights) -> String {
+/// Why there are no two forms, or that they are being `measured`.
+fn why_none(lab: &Lab, measured: bool) -> String {
+    let tokens = lab.opened.as_ref().map_or(0, |opened| opened.preset.layout.tokens(opened.preset.task.shape()));
+    match (measured, tokens > MOST_FORM_TOKENS) {
+        (false, _) => "The two forms are being measured …".to_owned(),
+        (true, true) => format!("Sequences of {tokens} tokens are too long for this pane: it shows up to {MOST_FORM_TOKENS}."),
+        (true, false) => "This model has one form only. GD-SSM, linear attention and Mamba-2 are recurrences and \
+                          attention in one."
+            .to_owned(),
+    }
+}
+
+/// "head 1 (1 of 4, ↑ ↓)   after x_q (token 21)   A: form", the longest first.
+fn captions(lab: &Lab, form: &AttentionForm, head: &TokenWeights) -> Vec<String> {
     let heads = match form.heads.len() {
         1 => printable(&head.name),
         several => format!("{} ({} of {several}, ↑ ↓)", printable(&head.name), head_index(lab, form) + 1),
     };
-    let token = lab.time_step().map_or_else(String::new, |(_, _, time_step)| {
-        format!("   after {} (token {})", printable(&time_step.label), time_step.token)
-    });
-    format!("{heads}{token}   A: form")
+    let token = lab.time_step().map(|(_, _, time_step)| (printable(&time_step.label), time_step.token));
+    let (label, number) = token.unwrap_or_default();
+    vec![
+        format!("{heads}   after {label} (token {number})   A: form"),
+        format!("{heads}   token {number}   A: form"),
+        format!("{heads}   A: form"),
+        heads,
+    ]
 }
 
 fn weights(head: &TokenWeights, sequence: usize) -> Map {
@@ -131,22 +147,24 @@ fn render_weights(lab: &Lab, head: &TokenWeights, map: &Map, theme: Theme, place
     }
 }
 
-/// "answer  by weights −0.4312   from the state −0.4312": the first output.
-fn answers(lab: &Lab, form: &AttentionForm) -> String {
+/// "answer by weights −0.431200, from the state −0.431200": the first output, the longest text first.
+fn answers(lab: &Lab, form: &AttentionForm) -> Vec<String> {
     let sequences = lab.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
     let first = sequence(lab) * (form.by_state.len() / sequences).max(1);
     let number = |answers: &[f32]| answers.get(first).map_or_else(|| "–".to_owned(), |answer| format!("{answer:.6}"));
     let [weights, state] = [&form.by_weights, &form.by_state].map(|answers| number(answers).replace('-', "−"));
-    format!("answer by weights {weights}, from the state {state}")
+    vec![
+        format!("answer by weights {weights}, from the state {state}"),
+        format!("by weights {weights}, by state {state}"),
+        format!("{weights} and {state}"),
+    ]
 }
 
-/// "the two answers differ by 1.2e-7 of their size, over 8 sequences".
-fn difference(form: &AttentionForm, sequences: usize, width: u16) -> String {
+/// "the two answers differ by 1.2e-7 of their size, over 8 sequences", the longest text first.
+fn difference(form: &AttentionForm, sequences: usize) -> Vec<String> {
     let difference = significant(form.difference(), 2);
-    let texts = [
+    vec![
         format!("over {sequences} sequences the answers differ by {difference} of their size"),
         format!("answers differ by {difference} of their size"),
-    ];
-    let [long, short] = texts;
-    if long.chars().count() <= usize::from(width) { long } else { short }
+    ]
 }

@@ -55,7 +55,9 @@ fn table(fits: &[Fit], theme: Theme, width: usize) -> Vec<Line<'static>> {
         format!("{} explains {explained} of the answers' variance{with}.", labels::label(best.tuned.reference));
     let mut lines: Vec<Line> = wrap(&sentence, width).into_iter().map(|row| Line::styled(row, theme.focus())).collect();
     let half = count(HELD_OUT as u64 / 2);
-    lines.push(Line::styled(format!("fitted on {half} tasks, measured on {half} others"), theme.muted()));
+    let long = format!("fitted on {half} tasks, measured on {half} others");
+    let tasks = if columns(&long) <= width { long } else { format!("fitted on {half} tasks, tested on others") };
+    lines.push(Line::styled(tasks, theme.muted()));
     lines.push(Line::styled(format!("{:>10}{:>8}", "explained", "left"), theme.muted()));
     lines.extend(fits.iter().map(|fit| {
         let name = labels::label(fit.tuned.reference);
@@ -70,14 +72,15 @@ fn table(fits: &[Fit], theme: Theme, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// As many of the parts between commas as fit, and dots for the others: half a number is a wrong number.
+/// As many of the parts between commas as fit, and dots for the others; nothing where none fits: half a number is a
+/// wrong number.
 fn whole_parts(text: &str, space: usize) -> String {
     if columns(text) <= space {
         return text.to_owned();
     }
     let ends = text.match_indices(", ").map(|(end, _)| &text[..end]);
     let most = ends.filter(|part| columns(part) + 3 <= space).last();
-    most.map_or_else(|| "…".to_owned(), |part| format!("{part}, …"))
+    most.map_or_else(String::new, |part| format!("{part}, …"))
 }
 
 /// To a hundredth of a per cent, cut and not rounded: 99.998 % is not all.
@@ -127,7 +130,7 @@ mod tests {
         assert_eq!(text[3], "   99.64 %   1.9 %  GD-1 forgetting η 1.64, forgetting λ 0.941");
         assert_eq!(whole_parts("η 4.36, forgetting λ 0.941", 26), "η 4.36, forgetting λ 0.941");
         assert_eq!(whole_parts("η 4.36, forgetting λ 0.941", 25), "η 4.36, …");
-        assert_eq!(whole_parts("η 0.0238 and 2.71", 14), "…");
+        assert_eq!(whole_parts("η 0.0238 and 2.71", 14), "");
         let free = Tuned { etas: Some([4.0, 11.5, 0.0]), ..Tuned::plain(Reference::GdFree(2)) };
         assert_eq!(parameters(&free), "η 4.00 and 11.5");
     }
