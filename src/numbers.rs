@@ -76,7 +76,7 @@ pub fn cosine(value: f64) -> String {
     }
     // What single precision cannot distinguish from 1 is 1.
     let value = if value > 1.0 - 1e-6 { 1.0 } else { (value * 1e4).trunc() / 1e4 };
-    format!("{value:.4}")
+    format!("{value:.4}").replace('-', "−")
 }
 
 /// "8 s", "3 min 20 s", "2 h 5 min".
@@ -135,6 +135,6 @@ mod tests {
 
     #[test]
     fn a_cosine_is_not_rounded_up_to_one() {
-        assert_eq!([cosine(0.99996), cosine(1.0), cosine(-0.5)], ["0.9999", "1.0000", "-0.5000"]);
+        assert_eq!([cosine(0.99996), cosine(1.0), cosine(-0.5)], ["0.9999", "1.0000", "−0.5000"]);
     }
 }

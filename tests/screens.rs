@@ -772,3 +772,91 @@ fn of_several_runs_the_shifts_show_whether_they_are_worse_than_zero() {
         assert!(row.matches("0.549").count() == 2, "{row}");
     }
 }
+
+#[test]
+fn the_question_about_unsaved_steps_names_what_follows_and_counts_what_the_file_lacks() {
+    let saved = |saved_step| {
+        let mut app = fixture::lab();
+        let status = Status { saved_step, ..fixture::status(Phase::Paused) };
+        app = updated(app, Update { status: Some(status), ..Update::default() });
+        app
+    };
+    for (saved_step, action, title, steps) in [
+        (None, Action::Quit, "Quit?", "3,412 steps are not saved."),
+        (Some(3_400), Action::Restart { next_seed: true }, "Restart with the next seed?", "12 steps are"),
+        (Some(3_411), Action::Back, "Back to the gallery?", "One step is not saved."),
+        // The file holds a later state: another course of the run.
+        (Some(3_500), Action::Restart { next_seed: false }, "Restart?", "3,412 steps are not saved."),
+    ] {
+        let mut app = saved(saved_step);
+        app.update(Message::Key(action));
+        let screen = text(&render(&app, Depth::None, SIZES[0]));
+        assert!(screen.contains(title) && screen.contains(steps), "{title}: {screen}");
+    }
+}
+
+#[test]
+fn beyond_its_schedule_a_run_has_no_step_of_fewer() {
+    let status = Status { step: 7_000, ..fixture::status(Phase::Watched { age: 0, writer: None }) };
+    let app = updated(fixture::lab(), Update { status: Some(status), ..Update::default() });
+    for size in SIZES {
+        let screen = text(&render(&app, Depth::None, size));
+        assert!(screen.contains("step 7,000 (6,000 planned)"), "{screen}");
+        // That nothing more will come is said where space is shortest, too.
+        assert!(screen.contains("no longer trained"), "{screen}");
+    }
+}
+
+#[test]
+fn no_number_and_no_name_of_a_sweep_or_of_the_sessions_is_cut() {
+    let heads = ["preset", "task.context", "runs", "loss", "loss / gd-1", "distance to gd-1", "nearest"];
+    for width in [60, 80, 100, 120] {
+        let screen = text(&render(&fixture::sweep(), Depth::None, (width, 36)));
+        let rows: Vec<_> = screen.lines().collect();
+        let head = rows.iter().rposition(|row| row.starts_with(" preset")).unwrap();
+        // Whole columns: the head has whole names, and every deviation has the number of its runs.
+        let names: Vec<_> = rows[head].split("  ").map(str::trim).filter(|name| !name.is_empty()).collect();
+        assert!(names.len() >= 4 && names.iter().all(|name| heads.contains(name)), "{names:?}");
+        assert!(rows[head + 1].matches('±').count() == rows[head + 1].matches('(').count(), "{screen}");
+    }
+    let mut app = fixture::gallery();
+    app.update(Message::Key(Action::Gallery(G::NextTab)));
+    for width in [40, 50, 60, 70, 80, 100, 120, 160, 200] {
+        let screen = text(&render(&app, Depth::None, (width, 24)));
+        let head = screen.lines().find(|row| row.contains("title")).unwrap().replace('▲', "");
+        let names = ["title", "seed", "changed", "step", "loss", "nearest", "when", "file"];
+        assert!(head.split_whitespace().all(|name| names.contains(&name)), "{width}: {head}");
+        let row = screen.lines().find(|row| row.contains("0.2065")).unwrap();
+        assert!(row.contains("min ago") || !head.contains("when"), "{width}: {row}");
+    }
+}
+
+#[test]
+fn curves_with_the_same_dots_keep_the_order_of_their_names() {
+    // The model's loss is a little above that of GD-1, and a little below.
+    for loss in [0.2062, 0.2060] {
+        let mut app = fixture::lab();
+        let lab = app.lab.as_mut().unwrap();
+        lab.history.latest.as_mut().unwrap().eval_loss = loss;
+        lab.history.latest.as_mut().unwrap().step += 100;
+        let screen = text(&render(&app, Depth::None, SIZES[1]));
+        let row = |name: &str| screen.lines().position(|row| row.contains(name)).unwrap();
+        assert_eq!(row("model, held out") + 1, row("GD-1 0.2061 theory"), "{screen}");
+    }
+}
+
+#[test]
+fn at_every_width_the_attention_form_shows_whole_numbers() {
+    let mut app = fixture::lab();
+    app.lab.as_mut().unwrap().update(LabAction::Focus(Pane::AttentionForm));
+    for (size, both) in [
+        ((80, 24), "weights 0.431200, state 0.431200 "),
+        ((100, 30), "weights 0.431200, state 0.431200 "),
+        ((120, 36), "weights 0.431200, from the state 0.431200 "),
+    ] {
+        let screen = text(&render(&app, Depth::None, size));
+        assert!(screen.contains(both), "{screen}");
+        let caption = screen.lines().find(|row| row.contains("↑ ↓)")).unwrap().trim_end_matches(['┃', '│', ' ']);
+        assert!(["↑ ↓)", "(token 21)", "A: form"].iter().any(|end| caption.ends_with(end)), "{caption}");
+    }
+}

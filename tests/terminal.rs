@@ -403,7 +403,7 @@ fn a_run_that_is_trained_elsewhere_is_watched_until_its_writer_has_gone() {
     terminal.until("only watched");
     trainer.kill().expect("an end");
     trainer.wait().expect("an end");
-    terminal.until("no program writes it");
+    terminal.until("no longer trained");
     let before = std::fs::read(&file).expect("the session");
     terminal.press("s");
     terminal.press("q");

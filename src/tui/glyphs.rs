@@ -48,10 +48,26 @@ impl Glyphs {
         if self == Self::Unicode {
             return;
         }
+        plus_minus(buffer);
         for cell in &mut buffer.content {
             if !cell.symbol().is_ascii() {
                 let replacement = cell.symbol().chars().next().map_or(' ', ascii);
                 cell.set_char(replacement);
+            }
+        }
+    }
+}
+
+/// "±" is "+-" where a space beside it gives way, else "~": one character that stands for it would mean something else.
+fn plus_minus(buffer: &mut Buffer) {
+    let width = usize::from(buffer.area.width);
+    for row in buffer.content.chunks_mut(width.max(1)) {
+        for i in (0..row.len()).filter(|i| row[*i].symbol() == "±").collect::<Vec<_>>() {
+            let space = |i: usize| row.get(i).is_some_and(|cell| cell.symbol() == " ");
+            let first = if space(i + 1) { Some(i) } else { i.checked_sub(1).filter(|before| space(*before)) };
+            if let Some(first) = first {
+                row[first].set_char('+');
+                row[first + 1].set_char('-');
             }
         }
     }
@@ -141,5 +157,16 @@ mod tests {
         let read = |text: &str| text.chars().map(|c| if c.is_ascii() { c } else { ascii(c) }).collect::<String>();
         assert_eq!(read("Sₜ = Λ ⊙ Sₜ₋₁ + Xₜᵀ Q Xₜ"), "St = L o St-1 + XtT Q Xt");
         assert_eq!(read("Σ y xᵀ, η 6.06, ‖·‖ ≤ 2 × 10⁻³"), "S y xT, e 6.06, |.| < 2 x 10-3");
+    }
+
+    #[test]
+    fn plus_or_minus_is_not_about() {
+        let shown = |text: &str| {
+            let mut buffer = Buffer::with_lines([text]);
+            Glyphs::Ascii.apply(&mut buffer);
+            buffer.content.iter().map(|cell| cell.symbol()).collect::<String>()
+        };
+        assert_eq!(shown("loss 0.209 ± 0.003, GD-1's: ±0.8 %"), "loss 0.209 +-0.003, GD-1's:+-0.8 %");
+        assert_eq!(shown("GD-1 ≈ GD-2"), "GD-1 ~ GD-2");
     }
 }

@@ -8,7 +8,7 @@ mod reference;
 
 pub use reference::{iterations, label, mark, marks, phrase, role, short_label, stroke};
 
-use super::numbers::{cosine, percent, significant};
+use super::numbers::{cosine, count, percent, significant};
 use crate::train::{Equivalence, Measurement, NEAR};
 use crate::uncertainty::with_error;
 
@@ -83,6 +83,13 @@ pub fn answer(equal: &Equivalence) -> String {
 /// "0.37 ± 0.02 × GD-1": over the same tasks for both, so the error is that of the ratio.
 fn relative_loss(equal: &Equivalence) -> String {
     format!("{} × {}", with_error(1.0 + equal.loss_gap, equal.loss_gap_standard_error), label(equal.reference))
+}
+
+/// "step 3,412 of 4,000", the first number in at least so many columns; beyond the last step of the schedule "step
+/// 4,532 (4,000 planned)".
+pub fn progress(step: u64, steps: u64, columns: usize) -> String {
+    let (now, total) = (count(step), count(steps));
+    if step > steps { format!("step {now} ({total} planned)") } else { format!("step {now:>columns$} of {total}") }
 }
 
 /// Between two numbers of the evidence.

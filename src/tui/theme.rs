@@ -83,7 +83,8 @@ impl Role {
             Self::Model => Color::LightRed,
             Self::Gd => Color::Cyan,
             Self::LeastSquares => Color::Green,
-            Self::Zero => Color::DarkGray,
+            // Its line style tells it apart. Dark grey cannot be read in many themes.
+            Self::Zero => Color::Reset,
             Self::Warning => Color::Red,
             Self::Sensitivity => Color::LightBlue,
             Self::LossGap => Color::LightMagenta,

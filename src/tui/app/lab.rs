@@ -149,9 +149,18 @@ impl Lab {
     }
 
     /// The same of this run alone.
-    pub fn run_unsaved(&self) -> bool {
+    fn run_unsaved(&self) -> bool {
         self.failure.is_none()
             && self.status.as_ref().is_some_and(|status| status.step > 0 && status.saved_step != Some(status.step))
+    }
+
+    /// The steps of this run that its file does not hold; all of them where the file is of another course of the run.
+    pub fn unsaved_steps(&self) -> u64 {
+        let status = self.status.as_ref().filter(|_| self.run_unsaved());
+        status.map_or(0, |status| {
+            let saved = status.saved_step.filter(|saved| *saved < status.step);
+            status.step - saved.unwrap_or(0)
+        })
     }
 
     /// Whether leaving or restarting would lose unsaved steps: not where the run has finished and its preset and seed

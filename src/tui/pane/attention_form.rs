@@ -12,7 +12,7 @@ use crate::tui::numbers::significant;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap;
 use crate::tui::widget::scale::snap_up_finely;
-use crate::tui::widget::wrap::width as width_of;
+use crate::tui::widget::wrap::{fit, width};
 
 /// Columns between two maps, with the mark of the present row.
 const GAP: u16 = 2;
@@ -51,11 +51,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let line = |y: u16, text: String, style, buffer: &mut Buffer| {
         buffer.set_stringn(space.x, y, text, usize::from(space.width), style);
     };
-    let fitting = |texts: Vec<String>| {
-        let fits = |text: &&String| width_of(text) <= usize::from(space.width);
-        texts.iter().find(fits).or(texts.last()).cloned().unwrap_or_default()
-    };
-    line(space.y, fitting(captions(lab, form, head)), theme.muted(), buffer);
+    line(space.y, caption(lab, form, head, space.width), theme.muted(), buffer);
     let maps = Rect { y: space.y + 1, height: space.height - TEXT, ..space };
     let weights = weights(head, sequence(lab));
     let (left, right) = match lab.forms {
@@ -79,8 +75,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         Some(_) => heatmap::legend(weights.most, heatmap::ramp(&weights.grid), theme, scale, buffer),
         None => state::legend_of_one(lab, theme, scale, buffer),
     }
-    line(foot + 1, fitting(answers(lab, form)), theme.muted(), buffer);
-    line(foot + 2, fitting(difference(form, snapshot.probes.len())), theme.focus(), buffer);
+    line(foot + 1, answers(lab, form, space.width), theme.muted(), buffer);
+    line(foot + 2, difference(form, snapshot.probes.len(), space.width), theme.focus(), buffer);
 }
 
 /// The head under the cursor.
@@ -99,27 +95,30 @@ fn why_none(lab: &Lab, measured: bool) -> String {
     let tokens = lab.opened.as_ref().map_or(0, |opened| opened.preset.layout.tokens(opened.preset.task.shape()));
     match (measured, tokens > MOST_FORM_TOKENS) {
         (false, _) => "The two forms are being measured …".to_owned(),
-        (true, true) => format!("Sequences of {tokens} tokens are too long for this pane: it shows up to {MOST_FORM_TOKENS}."),
+        (true, true) => format!("Sequences of {tokens} tokens are too long for this pane: at most {MOST_FORM_TOKENS}."),
         (true, false) => "This model has one form only. GD-SSM, linear attention and Mamba-2 are recurrences and \
                           attention in one."
             .to_owned(),
     }
 }
 
-/// "head 1 (1 of 4, ↑ ↓)   after x_q (token 21)   A: form", the longest first.
-fn captions(lab: &Lab, form: &AttentionForm, head: &TokenWeights) -> Vec<String> {
+/// "row y 2 of the state (2 of 4, ↑ ↓)   token 21 (x_q)   A: form", as many of its parts as fit.
+fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights, space: u16) -> String {
     let heads = match form.heads.len() {
         1 => printable(&head.name),
         several => format!("{} ({} of {several}, ↑ ↓)", printable(&head.name), head_index(lab, form) + 1),
     };
-    let token = lab.time_step().map(|(_, _, time_step)| (printable(&time_step.label), time_step.token));
-    let (label, number) = token.unwrap_or_default();
-    vec![
-        format!("{heads}   after {label} (token {number})   A: form"),
-        format!("{heads}   token {number}   A: form"),
+    let token = lab.time_step().map_or_else(String::new, |(_, _, time_step)| {
+        format!("   after {} (token {})", printable(&time_step.label), time_step.token)
+    });
+    let number = lab.time_step().map_or_else(String::new, |(_, _, time_step)| format!("   token {}", time_step.token));
+    let texts = [
+        format!("{heads}{token}   A: form"),
+        format!("{heads}{number}   A: form"),
         format!("{heads}   A: form"),
         heads,
-    ]
+    ];
+    first_that_fits(texts, space)
 }
 
 fn weights(head: &TokenWeights, sequence: usize) -> Map {
@@ -147,24 +146,32 @@ fn render_weights(lab: &Lab, head: &TokenWeights, map: &Map, theme: Theme, place
     }
 }
 
-/// "answer by weights −0.431200, from the state −0.431200": the first output, the longest text first.
-fn answers(lab: &Lab, form: &AttentionForm) -> Vec<String> {
+/// "answer  by weights −0.4312   from the state −0.4312": the first output.
+fn answers(lab: &Lab, form: &AttentionForm, width: u16) -> String {
     let sequences = lab.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
     let first = sequence(lab) * (form.by_state.len() / sequences).max(1);
     let number = |answers: &[f32]| answers.get(first).map_or_else(|| "–".to_owned(), |answer| format!("{answer:.6}"));
     let [weights, state] = [&form.by_weights, &form.by_state].map(|answers| number(answers).replace('-', "−"));
-    vec![
+    let texts = [
         format!("answer by weights {weights}, from the state {state}"),
-        format!("by weights {weights}, by state {state}"),
-        format!("{weights} and {state}"),
-    ]
+        format!("weights {weights}, state {state}"),
+    ];
+    first_that_fits(texts, width)
 }
 
-/// "the two answers differ by 1.2e-7 of their size, over 8 sequences", the longest text first.
-fn difference(form: &AttentionForm, sequences: usize) -> Vec<String> {
+/// "the two answers differ by 1.2e-7 of their size, over 8 sequences".
+fn difference(form: &AttentionForm, sequences: usize, width: u16) -> String {
     let difference = significant(form.difference(), 2);
-    vec![
+    let texts = [
         format!("over {sequences} sequences the answers differ by {difference} of their size"),
         format!("answers differ by {difference} of their size"),
-    ]
+    ];
+    first_that_fits(texts, width)
+}
+
+/// The first of the texts that fits; where none does, as much of the last as fits.
+fn first_that_fits<const N: usize>(texts: [String; N], columns: u16) -> String {
+    let columns = usize::from(columns);
+    let last = texts.last().map_or_else(String::new, |text| fit(text, columns));
+    texts.into_iter().find(|text| width(text) <= columns).unwrap_or(last)
 }

@@ -152,8 +152,9 @@ fn render_curves(
         let value = value.copied().filter(|loss| loss.is_finite())?;
         let below = y.share(value).is_none_or(|share| share < -1e-9);
         let arrow = if below { "↓ " } else { "" };
+        let digits = significant(value, if below { 1 } else { 3 });
         let text = match wide {
-            true => format!("{arrow}{} {} {}", learner.mark, learner.name, significant(value, if below { 1 } else { 3 })),
+            true => format!("{arrow}{} {} {digits}", learner.mark, learner.name),
             // The whole name is in the table.
             false => format!("{arrow}{} {}", learner.mark, learner.short_name),
         };

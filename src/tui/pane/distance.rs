@@ -123,7 +123,7 @@ fn text_at_cursor(lab: &Lab, measure: &Measure) -> String {
     let value = f64::from(point.mean);
     let text = match measure.role {
         Role::Model => format!("predictions  differ by {}", percent(value)),
-        Role::LossGap => format!("loss         gap ±{}", percent(value)),
+        Role::LossGap => format!("loss         |gap| {}", percent(value)),
         Role::Sensitivity => format!("sensitivity  1 − cosine {}", significant(value, 3)),
         Role::State | Role::Gd | Role::LeastSquares | Role::Zero | Role::Warning | Role::Kept(_) => {
             format!("state        1 − cosine {}", significant(value, 3))

@@ -82,7 +82,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let every = BETWEEN_DIGITS.min(area.width / 4).max(kept.len() as u16);
     let first = |i: usize| 2 + (i * usize::from(every) / kept.len().max(1)) as u16;
     traces.extend(kept.iter().enumerate().map(|(i, run)| glyphs(run, first(i), every, theme)));
-    let mut labels: Vec<EndLabel> = references.iter().map(|level| reference_label(level, y, wide, theme)).collect();
+    // Of those at one height the model's stands first, and those of references last.
+    let mut labels: Vec<EndLabel> = Vec::new();
     if let Some(point) = model_point(lab) {
         let value = own(&history.eval_loss).value(point.mean);
         let text = match own_name.as_str() {
@@ -97,6 +98,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         labels.push(EndLabel { value: curve.value(point.mean), text, style: model });
     }
     labels.extend(kept.iter().filter_map(|run| kept_label(lab, run, theme, wide)));
+    labels.extend(references.iter().map(|level| reference_label(level, y, wide, theme)));
     let (marks, ticks, gutter) = (marks(lab), ticks(lab), gutter(wide, !kept.is_empty()));
     let cursor = super::value_cursor(lab, theme).or_else(|| present_cursor(lab, theme));
     let (x, unit, muted) = (lab.steps_scale(), lab.steps.unit.label(), theme.muted());
@@ -121,9 +123,9 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         EndLabel { value, text, style }
     };
     let named = |level: &Level| label(labels::label(level.reference), level.loss, style(level.reference));
-    let mut labels: Vec<EndLabel> = references.iter().map(named).collect();
     let point = super::value_at(lab, &lab.history.eval_loss);
-    labels.extend(point.map(|point| label("model".to_owned(), curve.value(point.mean), model)));
+    let own = point.map(|point| label("model".to_owned(), curve.value(point.mean), model));
+    let labels: Vec<EndLabel> = own.into_iter().chain(references.iter().map(named)).collect();
     let (x, cursor, muted) = (lab.steps_scale(), super::value_cursor(lab, theme), theme.muted());
     let (unit, marks, ticks) = (lab.steps.unit.label(), vec![], vec![]);
     Plot { x, unit, y, traces, labels, gutter: 14, marks, ticks, cursor, muted }.render(area, buffer);

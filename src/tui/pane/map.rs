@@ -26,7 +26,9 @@ pub const ABOUT: &str =
 pub fn title(lab: &Lab, width: u16) -> String {
     let best = best(lab).map_or_else(|| "the best learner".to_owned(), labels::label);
     let whole = format!("Map of learners: distance to GD-1 →, to {best} ↑");
-    if whole.chars().count() <= usize::from(width) { whole } else { "Map of learners".to_owned() }
+    let short = format!("Distances: GD-1 →, {best} ↑");
+    [whole, short].into_iter().find(|title| title.chars().count() <= usize::from(width))
+        .unwrap_or_else(|| "Map of learners".to_owned())
 }
 
 /// The learner at the end of the vertical axis.

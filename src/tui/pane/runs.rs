@@ -48,35 +48,37 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
     let in_a_lesson = lab.caption.is_some();
+    // In a lesson, and while the other runs open, there is nothing to keep.
+    let hint = if rows.len() < 2 && lab.runs() < 2 && !in_a_lesson {
+        let keep = "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
+                    are in this table. z fills the screen with it.";
+        wrap(&lab.kept_refusal().unwrap_or_else(|| keep.to_owned()), space)
+    } else {
+        vec![]
+    };
+    // The hint is shown whole, or not at all: the table leaves space for it.
+    let below = if hint.is_empty() { 0 } else { hint.len() + 1 };
+    let height = usize::from(area.height);
     let columns: &[usize] = if in_a_lesson { &IN_A_LESSON } else { &IMPORTANCE };
-    let mut lines = lines(&cells, columns, &numbers, theme, (space, usize::from(area.height)));
+    let mut lines = lines(&cells, columns, &numbers, theme, (space, height.saturating_sub(below)));
     for text in COLUMNS_IN_A_LESSON.iter().filter(|_| in_a_lesson) {
         let words = wrap(text, space);
-        if lines.len() + 1 + words.len() <= usize::from(area.height) {
+        if lines.len() + 1 + words.len() <= height {
             lines.push(Line::default());
             lines.extend(words.into_iter().map(|line| Line::styled(line, theme.muted())));
         }
     }
-    // In a lesson, and while the other runs open, there is nothing to keep.
-    if rows.len() < 2 && lab.runs() < 2 && !in_a_lesson {
-        let hint = match lab.kept_refusal() {
-            Some(refusal) => refusal,
-            None => {
-                "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
-                     are in this table. z fills the screen with it."
-                    .to_owned()
-            }
-        };
+    if !hint.is_empty() && lines.len() + below <= height {
         lines.push(Line::default());
-        lines.extend(wrap(&hint, space).into_iter().map(|line| Line::styled(line, theme.muted())));
+        lines.extend(hint.into_iter().map(|line| Line::styled(line, theme.muted())));
     }
     for (row, line) in (area.top()..area.bottom()).zip(lines) {
         buffer.set_line(area.x + 1, row, &line, area.width.saturating_sub(1));
     }
 }
 
-/// The lines of the table: as many of the columns that are `shown` as fit, the most important ones first; below it, as long as there are rows,
-/// one of the others. The present run has no number.
+/// The lines of the table: as many of the columns that are `shown` as fit, the most important ones first; below it, as
+/// long as there are rows, one of the others. The present run has no number.
 fn lines(
     cells: &[Vec<String>],
     shown: &[usize],

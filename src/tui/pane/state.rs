@@ -45,7 +45,8 @@ pub fn title(lab: &Lab, width: u16) -> String {
         false => [format!("Hidden state after {token}"), format!("Hidden state, {token}")],
     };
     let [long, short] = texts;
-    if width_of(&long) <= usize::from(width) { long } else { short }
+    // The gap after a title may go.
+    if width_of(&long) <= usize::from(width) + 1 { long } else { short }
 }
 
 /// A matrix with its title, colour and scale.
@@ -91,7 +92,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 /// "rows y, columns x   ← → token  ↑ ↓ layer  n p probe", with so many tokens, layers and probes. Keys that change
-/// nothing are not named. Where not all fits, the probes go first and then words of the axes: another layer is another map.
+/// nothing are not named. Where not all fits, the probes go first and then words of the axes: another layer is another
+/// map.
 fn foot_text(axes: (&str, &str), [tokens, layers, probes]: [usize; 3], width: usize) -> String {
     let [axes, short] = [format!("rows {}, columns {}", axes.0, axes.1), format!("{} × {}", axes.0, axes.1)];
     let hints = [("← → token", tokens), ("↑ ↓ layer", layers), ("n p probe", probes)];

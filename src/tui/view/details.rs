@@ -12,7 +12,7 @@ use crate::bounds::printable;
 use crate::preset::{Entry, Preset};
 use crate::session::{Content, PresetResults};
 use crate::tui::app::{Gallery, SessionRow, Tab};
-use crate::tui::labels::cost;
+use crate::tui::labels::{self, cost};
 use crate::tui::numbers::{age, count, duration, significant};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::sparkline::sparkline;
@@ -147,7 +147,7 @@ fn session_lines(row: &SessionRow, theme: Theme, width: usize) -> Vec<Line<'stat
 fn content_lines(content: &Content, file: &str, seconds: u64, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let (digest, preset) = (&content.digest, &content.preset);
     let spark = sparkline(&digest.curve, width.min(60));
-    let facts = format!("step {} of {}   seed {}", count(digest.step), count(preset.train.steps), digest.seed);
+    let facts = format!("{}   seed {}", labels::progress(digest.step, preset.train.steps, 0), digest.seed);
     let mut lines = vec![Line::styled(printable(&preset.title), theme.focus()), Line::from(facts)];
     if let Some(changed) = content.overrides.as_ref().filter(|changed| !changed.is_empty()) {
         let changed = format!("changed: {}", printable(&changed.join(", ")));

@@ -22,10 +22,11 @@ pub fn render(gallery: &Gallery, theme: Theme, area: Rect, buffer: &mut Buffer) 
         Tab::Lessons | Tab::Presets => layout::gallery(gallery.tab, area),
         Tab::Sessions => layout::sessions(area),
     };
-    let title = Line::from(vec![
-        Span::styled(" innerloop", theme.role(Role::Model).patch(theme.focus())),
-        Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.muted()),
-    ]);
+    let mut title = Line::styled(" innerloop", theme.role(Role::Model).patch(theme.focus()));
+    let about = Span::styled("   watch sequence models learn gradient descent in their forward pass", theme.muted());
+    if title.width() + about.width() <= usize::from(places.title.width) {
+        title.push_span(about);
+    }
     buffer.set_line(places.title.x, places.title.y, &title, places.title.width);
     render_tabs(gallery, theme, places.tabs, buffer);
     match gallery.tab {

@@ -10,7 +10,7 @@ use crate::tui::app::{App, HelpPage};
 use crate::tui::glossary::TERMS;
 use crate::tui::keymap::{Binding, Mode, table};
 use crate::tui::theme::Theme;
-use crate::tui::widget::wrap::wrap;
+use crate::tui::widget::wrap::{width as columns, wrap};
 
 /// From this width on keys and words stand in two columns.
 const TWO_COLUMNS: u16 = 110;
@@ -86,10 +86,11 @@ fn keys(mode: Mode, theme: Theme, width: usize) -> Vec<Line<'static>> {
         let title = if modes.len() == Mode::ALL.len() { "Everywhere".to_owned() } else { titles.join(", ") };
         lines.extend(wrap(&title, width).into_iter().map(|row| Line::styled(row, theme.focus())));
         for row in rows {
-            let help = wrap(row.help, width.saturating_sub(KEY + 2));
+            let columns = KEY.max(columns(&row.shown()) + 1);
+            let help = wrap(row.help, width.saturating_sub(columns + 2));
             lines.extend(help.into_iter().enumerate().map(|(i, help)| {
                 let key = if i == 0 { row.shown() } else { String::new() };
-                Line::from(vec![Span::styled(format!("  {key:<KEY$}"), theme.focus()), Span::raw(help)])
+                Line::from(vec![Span::styled(format!("  {key:<columns$}"), theme.focus()), Span::raw(help)])
             }));
         }
     }

@@ -20,8 +20,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::app::{App, Lab, LessonPhase};
+use super::app::{App, Intent, Lab, LessonPhase};
 use super::keymap::{self, Mode};
+use super::numbers::count;
 use super::theme::{Role, Theme};
 use super::widget::{hints, panel};
 use crate::worker::Phase;
@@ -97,7 +98,7 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
     // A run that another program trains is only looked at.
     let watched = app.lab.as_ref().is_some_and(Lab::is_watched);
     let shown = |(key, _): &(&str, &str)| {
-        (!large || ["Enter", "Space", "?"].contains(key)) && !(watched && ["Space", "[ ]", "e"].contains(key))
+        (!large || ["Enter", "Space", "?"].contains(key)) && !(watched && ["Space", "[ ]", "e", "Enter"].contains(key))
     };
     let all = keymap::hints(app.mode()).filter(shown).map(now);
     let (help, mut hints): (Vec<_>, Vec<_>) = all.partition(|(key, _)| *key == "?");
@@ -108,11 +109,13 @@ fn footer_hints(app: &App) -> Vec<(&'static str, &'static str)> {
 }
 
 fn render_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let unsaved = app.lab.iter().flat_map(Lab::every_run).filter(|lab| lab.run_unsaved());
-    let step: u64 = unsaved.filter_map(|lab| lab.status.as_ref()).map(|status| status.step).sum();
-    let said = match app.lab.as_ref().filter(|lab| lab.is_rewound()) {
-        Some(_) => format!("The run is back at step {}; what followed is not saved.", super::numbers::count(step)),
-        None => format!("{} steps are not saved.", super::numbers::count(step)),
+    let runs = || app.lab.iter().flat_map(Lab::every_run);
+    let said = match runs().find(|lab| lab.is_rewound()) {
+        Some(lab) => format!("The run is back at step {}; what followed is not saved.", count(lab.progress().0)),
+        None => match runs().map(Lab::unsaved_steps).sum() {
+            1 => "One step is not saved.".to_owned(),
+            steps => format!("{} steps are not saved.", count(steps)),
+        },
     };
     let mut lines = vec![Line::from(said), Line::default()];
     lines.extend(
@@ -120,5 +123,12 @@ fn render_question(app: &App, theme: Theme, area: Rect, buffer: &mut Buffer) {
             Line::from(vec![Span::styled(format!("{:<8}", row.shown()), theme.focus()), Span::raw(row.help)])
         }),
     );
-    panel::render("Unsaved steps", lines, theme.role(Role::Warning), 40, area, buffer);
+    let title = match app.question {
+        Some(Intent::LeaveLab) => "Back to the gallery?",
+        Some(Intent::Restart(None)) => "Restart?",
+        Some(Intent::Restart(Some(_))) => "Restart with the next seed?",
+        Some(Intent::StartEdited) => "Start with the changed fields?",
+        Some(Intent::Exit(_)) | None => "Quit?",
+    };
+    panel::render(title, lines, theme.role(Role::Warning), 40, area, buffer);
 }

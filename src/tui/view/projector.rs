@@ -12,7 +12,7 @@ use crate::bounds::printable;
 use crate::tui::app::Lab;
 use crate::tui::labels;
 use crate::tui::layout;
-use crate::tui::numbers::{count, percent};
+use crate::tui::numbers::percent;
 use crate::tui::pane;
 use crate::tui::theme::Theme;
 use crate::tui::widget::big;
@@ -31,7 +31,8 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
     let rows = [
         Constraint::Length(1),
         Constraint::Length(layout::answer_rows(lab, area.width)),
-        Constraint::Length(5 * scale + 1),
+        // A row of space above the digits, and one below.
+        Constraint::Length(5 * scale + 2),
         Constraint::Fill(1),
         Constraint::Length(1),
     ];
@@ -55,7 +56,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
 /// The title, and the step on the right.
 fn render_title(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (step, steps) = lab.progress();
-    let progress = format!("step {} of {}", count(step), count(steps));
+    let progress = labels::progress(step, steps, 0);
     let width = progress.chars().count() as u16 + 1;
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
     let space = usize::from(area.width.saturating_sub(width + 2));

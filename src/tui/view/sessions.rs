@@ -23,27 +23,38 @@ use crate::tui::widget::wrap::{fit, width, with_whole_number};
 const FILES: u16 = 120;
 /// From this width on titles and references have more columns.
 const LONG_TITLES: u16 = 96;
+/// From this width on it has the nearest references.
+const REFERENCES: u16 = 68;
+/// From this width on it has the ages.
+const AGES: u16 = 52;
 /// From this width on it has the curves.
 const CURVES: u16 = 140;
 /// Columns of a curve.
 const CURVE: usize = 12;
 
+/// Columns of the mark before a row.
+const MARK: usize = 3;
+/// Columns from which on the changed fields are shown.
+const LEAST_CHANGED: usize = 8;
 /// Columns of a loss.
 const LOSS: usize = 7;
 
 /// Columns of each column of the table; 0: it is not shown. They depend on the width of the screen alone.
 fn widths(space: u16) -> [(Column, usize); 8] {
     let wide = space >= FILES;
-    let (title, nearest) = match space {
-        FILES.. => (24, 22),
-        LONG_TITLES.. => (20, 22),
-        _ => (13, 14),
+    let (title, nearest, when) = match space {
+        FILES.. => (24, 22, 12),
+        LONG_TITLES.. => (20, 22, 11),
+        REFERENCES.. => (13, 14, 11),
+        AGES.. => (13, 0, 11),
+        _ => (13, 0, 0),
     };
-    let when = if wide { 12 } else { 11 };
-    let fixed = [title, 4, 8, LOSS, nearest, when].iter().map(|width| width + 1).sum::<usize>();
+    // Each with a space after it. The last space may lie outside.
+    let fixed = [title, 4, 8, LOSS, nearest, when].into_iter().filter(|width| *width > 0).map(|width| width + 1);
     let curve = if space >= CURVES { CURVE + 1 } else { 0 };
-    let left = usize::from(space).saturating_sub(fixed + curve + 4);
-    let changed = if wide { left / 2 } else { left };
+    let between = if wide { 2 } else { 1 };
+    let left = usize::from(space).saturating_sub(MARK + fixed.sum::<usize>() + curve + between);
+    let changed = if wide { left / 2 } else { Some(left).filter(|left| *left >= LEAST_CHANGED).unwrap_or(0) };
     let file = if wide { left - changed } else { 0 };
     Column::ALL.map(|column| {
         let width = match column {
@@ -125,7 +136,10 @@ fn line(gallery: &Gallery, row: &SessionRow, theme: Theme, space: u16) -> Line<'
         Ok(content) => content,
         Err(why) => {
             let name = row.summary.path.file_name().unwrap_or(row.summary.path.as_os_str()).to_string_lossy();
-            let text = format!("{} cannot be read: {}", one_line(&name), one_line(why));
+            // The reason begins with the path, which stands below the table.
+            let path = format!("{}: ", row.summary.path.display());
+            let text =
+                format!("{} cannot be read: {}", one_line(&name), one_line(why.strip_prefix(&path).unwrap_or(why)));
             spans.push(Span::styled(fit(&text, usize::from(space.saturating_sub(4))), theme.muted()));
             return Line::from(spans);
         }

@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use crate::bounds::printable;
 use crate::train::GpuStatus;
 use crate::tui::app::Lab;
+use crate::tui::labels;
 use crate::tui::numbers::{count, duration, rate, short};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::wrap::{fit, width};
@@ -110,8 +111,7 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
             Span::styled(format!("   {what}"), theme.muted()),
         ]);
     };
-    let total = count(status.steps);
-    let step = format!("step {:>width$} of {total}", count(status.step), width = total.len());
+    let step = labels::progress(status.step, status.steps, count(status.steps).len());
     if let Phase::Watched { age, writer } = &status.phase {
         return Line::from(vec![phase(status, theme), Span::raw(watched(&step, *age, writer.as_deref(), space))]);
     }
@@ -127,18 +127,19 @@ fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     Line::from(vec![phase, Span::raw(numbers)])
 }
 
-/// How old what is shown is, and who writes it; as much of that as fits.
+/// Who writes what is shown, and how old it is; as much of that as fits.
 fn watched(step: &str, age: u64, writer: Option<&str>, space: usize) -> String {
-    let writer = match writer {
-        Some(writer) => format!("{} trains it", printable(writer).replace('\n', " ")),
-        None => "no program writes it: finished or interrupted".to_owned(),
-    };
     let saved = match age {
         0 => "just saved".to_owned(),
         age => format!("saved {} ago", duration(age as f64)),
     };
     let left = space.saturating_sub("◉ watching".chars().count() + 2);
-    format!("  {}", fit_groups(&format!("{step}  {saved}  {writer}"), left))
+    let text = match writer {
+        Some(writer) => format!("{step}  {saved}  {} trains it", printable(writer).replace('\n', " ")),
+        // That nothing will follow counts more than since when.
+        None => format!("{step}  no longer trained  {saved}"),
+    };
+    format!("  {}", fit_groups(&text, left))
 }
 
 fn phase(status: &Status, theme: Theme) -> Span<'static> {

@@ -15,7 +15,7 @@ use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
 use crate::tui::widget::points::{self, Points};
 use crate::tui::widget::scale::{Scale, steps_axis};
-use crate::tui::widget::wrap::{fit, width};
+use crate::tui::widget::wrap::{fit, fit_parts, width};
 
 /// Combinations that are shown: as many as there are colours for them.
 const MOST: usize = 6;
@@ -57,7 +57,7 @@ pub fn render(screen: &SweepScreen, theme: Theme, area: Rect, buffer: &mut Buffe
 }
 
 fn boxed(title: &str, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect {
-    let title = fit(title, usize::from(area.width.saturating_sub(4)));
+    let title = fit_parts(title, usize::from(area.width.saturating_sub(4)));
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.muted())
@@ -125,9 +125,10 @@ fn render_points(screen: &SweepScreen, theme: Theme, area: Rect, buffer: &mut Bu
         (false, true) => Scale::Linear { low: least, high: most.max(0.0) },
     };
     let point = |spread: &Option<Spread>| spread.map(|spread| (spread.mean, spread.sd.unwrap_or(0.0)));
+    // The digits and colours of the curves stand for other combinations: a line without a name has none of them.
     let line_of = |(i, dependence): (usize, &crate::sweep::Dependence)| points::Line {
-        glyph: digit(i),
-        style: theme.role(Role::Kept(i)).patch(theme.focus()),
+        glyph: if dependence.label.is_empty() { "●" } else { digit(i) },
+        style: if dependence.label.is_empty() { theme.title() } else { theme.role(Role::Kept(i)).patch(theme.focus()) },
         points: dependence.points.iter().map(point).collect(),
     };
     let values: Vec<String> = values.iter().map(|value| line(value)).collect();
@@ -146,9 +147,15 @@ fn render_table(cells: &[Vec<String>], theme: Theme, area: Rect, buffer: &mut Bu
     let widest =
         |column: usize| cells.iter().filter_map(|row| row.get(column)).map(|text| width(text)).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(widest).collect();
+    // Whole columns only: half a number is a wrong number.
+    let ends = widths.iter().scan(0, |end, width| {
+        *end += width + 2;
+        Some(*end)
+    });
+    let shown = ends.take_while(|end| *end <= usize::from(area.width) + 1).count();
     for (y, row) in (area.top()..area.bottom()).zip(cells) {
-        let text: String =
-            row.iter().zip(&widths).map(|(text, width)| format!(" {} ", padded(&line(text), *width))).collect();
+        let row = row.iter().zip(&widths).take(shown);
+        let text: String = row.map(|(text, width)| format!(" {} ", padded(&line(text), *width))).collect();
         let style = if y == area.top() { theme.muted() } else { ratatui::style::Style::new() };
         buffer.set_line(area.x, y, &Line::styled(text, style), area.width);
     }

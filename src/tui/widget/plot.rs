@@ -17,6 +17,8 @@ use crate::tui::numbers::{count, significant};
 const AXIS: u16 = 6;
 /// Columns between two numbers of the horizontal axis, at least: one such as 10,000 and a gap.
 const COLUMNS_PER_TICK: u16 = 7;
+/// Numbers on an axis, at most.
+pub const TICKS: usize = 12;
 /// Dots by which an extreme stands above both its neighbours to be a spike.
 const SPIKE: i32 = 6;
 
@@ -95,7 +97,7 @@ impl Plot<'_> {
         for row in inner.top()..inner.bottom() {
             buffer.set_string(axis, row, "│", self.muted);
         }
-        for tick in self.y.ticks(usize::from(inner.height / 2)) {
+        for tick in self.y.ticks(usize::from(inner.height / 2).min(TICKS)) {
             let Some(share) = self.y.share(tick) else { continue };
             let row = inner.top() + row_of(share, inner.height);
             let text = short_tick_label(tick, usize::from(AXIS - 1));
@@ -106,7 +108,7 @@ impl Plot<'_> {
         buffer.set_string(inner.x - AXIS, inner.bottom(), self.unit, self.muted);
         let mut free = inner.x;
         let cursor = self.cursor_label(inner).map(|(_, place)| place);
-        for tick in self.x.ticks(usize::from(inner.width / COLUMNS_PER_TICK)) {
+        for tick in self.x.ticks(usize::from(inner.width / COLUMNS_PER_TICK).min(TICKS)) {
             let Some(share) = self.x.share(tick) else { continue };
             let text = tick_label(tick);
             let width = text.chars().count() as u16;
@@ -268,14 +270,13 @@ impl Plot<'_> {
 
     fn end_labels(&self, gutter: Rect, buffer: &mut Buffer) {
         let mut labels: Vec<_> = self.labels.iter().filter(|label| label.value.is_finite()).collect();
-        labels.sort_by(|a, b| b.value.total_cmp(&a.value));
+        // Zero lies below every logarithmic axis.
+        let row = |label: &EndLabel, rows| row_of(self.y.clamped(label.value).unwrap_or(0.0), rows);
+        // Those whose curves have the same dots keep their order, whichever value is greater at the moment.
+        labels.sort_by_key(|label| row(label, 4 * gutter.height));
         labels.truncate(usize::from(gutter.height));
-        let wanted = labels.iter().map(|label| {
-            // Zero lies below every logarithmic axis.
-            let share = self.y.clamped(label.value).unwrap_or(0.0);
-            row_of(share, gutter.height)
-        });
-        for (label, row) in labels.iter().zip(apart(wanted.collect(), gutter.height)) {
+        let rows = labels.iter().map(|label| row(label, gutter.height)).collect();
+        for (label, row) in labels.iter().zip(apart(rows, gutter.height)) {
             let space = usize::from(gutter.width - 1);
             buffer.set_stringn(gutter.x + 1, gutter.y + row, with_whole_number(&label.text, space), space, label.style);
         }

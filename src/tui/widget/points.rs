@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::plot::TICKS;
 use super::scale::{Scale, tick_label};
 use super::wrap::{fit, width};
 
@@ -33,7 +34,7 @@ impl Points<'_> {
         for row in inner.top()..inner.bottom() {
             buffer.set_string(inner.x - 1, row, "│", self.muted);
         }
-        for tick in self.y.ticks(usize::from(inner.height / 2)) {
+        for tick in self.y.ticks(usize::from(inner.height / 2).min(TICKS)) {
             let Some(row) = self.row(tick, inner) else { continue };
             let text = fit(&tick_label(tick), usize::from(AXIS - 1));
             let left = inner.x - 1 - width(&text) as u16;
