@@ -201,6 +201,18 @@ fn experiments_are_compared_with_each_other_by_their_losses_on_all_tasks() {
 }
 
 #[test]
+fn a_stage_shows_its_layer_and_the_next_one_keeps_it() {
+    let mut app = fixture::lessons::question();
+    app.lesson.as_mut().unwrap().lesson.stages[0].layer = Some(2);
+    act(&mut app, Action::Lesson(LessonAction::Choose(0)));
+    app.update(Message::Result(EffectResult::Started { title: String::new() }));
+    let layer = |app: &App| app.lab.as_ref().unwrap().cursor.layer;
+    assert_eq!(layer(&app), 1);
+    act(&mut app, Action::Lesson(LessonAction::Next));
+    assert_eq!((app.lesson.as_ref().unwrap().stage, layer(&app)), (1, 1));
+}
+
+#[test]
 fn the_keys_of_the_lab_work_and_no_steps_of_a_lesson_are_asked_about() {
     let mut app = fixture::lessons::lesson();
     assert_eq!(act(&mut app, Action::Lab(LabAction::TogglePause)), [Effect::Order(Order::Pause)]);

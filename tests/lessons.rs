@@ -100,6 +100,7 @@ fn what_is_wrong_with_a_lesson_is_said_with_its_place() {
             "so.ron:16:13: stages: the experiment `other` runs in none",
             "",
         ),
+        ("panes: [Loss, State]", "panes: [State], layer: 0", "stages[0].layer: the first layer is 1", ""),
         ("The loss.", "", "so.ron:17:45: stages[0].look_for: this text is empty", ""),
         (
             "preset: \"tiny\", claims: [",

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use innerloop::preset::{self, Entry, Preset};
 use innerloop::train::{
-    DeviceChoice, DivergenceCause, Grid, History, LayerState, ProbeSequence, Snapshot, StepReport, TimeStep,
+    DeviceChoice, DivergenceCause, Grid, History, LayerState, ProbeSequence, Snapshot, SnapshotParts, StepReport,
+    TimeStep,
 };
 use innerloop::tui::app::{App, Gallery};
 use innerloop::tui::capabilities::{Background, Depth};
@@ -182,8 +183,8 @@ fn the_screens_look_like_this() {
     for (name, app) in screens() {
         for size in SIZES {
             // The large sizes of the rare screens would say nothing new.
-            let often =
-                ["gallery", "sessions", "lab", "finished", "help", "values", "compared", "sweep"].contains(&name);
+            let often = ["gallery", "sessions", "lab", "lesson", "finished", "help", "values", "compared", "sweep"]
+                .contains(&name);
             if often || size == SIZES[0] {
                 let name = format!("{name}-{}x{}", size.0, size.1);
                 insta::assert_snapshot!(name, text(&render(&app, Depth::True, size)));
@@ -239,6 +240,42 @@ fn no_answer_is_on_the_screen_before_it_is_revealed() {
     );
 }
 
+/// A lesson shows few panes, and large; that of the claims would say nothing before the answer.
+#[test]
+fn a_lesson_has_four_panes_at_most_and_none_of_claims() {
+    for (width, height) in [(80, 24), (120, 36), (160, 48), (200, 60)] {
+        let app = fixture::lessons::lesson();
+        let panes = layout::lab(app.lab.as_ref().unwrap(), Rect::new(0, 0, width, height)).panes;
+        assert!(panes.len() <= 4 && panes.iter().all(|(pane, _)| *pane != Pane::Claims), "{width}x{height}: {panes:?}");
+    }
+}
+
+/// A pane without content says whether it is being measured, or why there is nothing to measure; never both.
+#[test]
+fn empty_panes_say_which_it_is() {
+    let area = Rect::new(0, 0, 66, 18);
+    let shown = |parts: SnapshotParts, pane: Pane| {
+        let none = Snapshot {
+            parts,
+            linear_probes: None,
+            answers_by_pairs: None,
+            attention_form: None,
+            ..fixture::snapshot()
+        };
+        let app = updated(fixture::lab(), Update { snapshot: Some(none.into()), ..Update::default() });
+        let mut buffer = Buffer::empty(area);
+        let theme = Theme::new(Depth::None, Background::Dark);
+        pane.render_content(app.lab.as_ref().unwrap(), theme, area, &mut buffer);
+        text(&buffer)
+    };
+    let all = SnapshotParts { linear_probes: true, answers_by_pairs: true, attention_form: true };
+    for pane in [Pane::Probes, Pane::AttentionForm, Pane::Stepper] {
+        let (before, after) = (shown(SnapshotParts::default(), pane), shown(all, pane));
+        assert!(before.contains("being measured …") && !before.contains("This"), "{before}");
+        assert!(!after.contains("measured") && !after.trim().is_empty(), "{after}");
+    }
+}
+
 /// Nothing of the lessons that come with the program is cut at 80x24.
 #[test]
 fn every_lesson_fits_on_a_small_screen() {
@@ -267,6 +304,9 @@ fn every_lesson_fits_on_a_small_screen() {
         let answer = seen(&app);
         assert!(answer.contains(&flat(&lesson.reveal)), "{}: {answer}", entry.name);
         assert_eq!(answer.matches("not measured").count(), lesson.claims().count(), "{}: {answer}", entry.name);
+        let claims = text(&render(&app, Depth::None, (80, 24)));
+        let cut = claims.lines().find(|line| line.contains("not measured") && line.contains('…'));
+        assert_eq!(cut, None, "{}", entry.name);
     }
 }
 
@@ -348,6 +388,7 @@ fn numbers_that_are_none_are_gaps_and_not_panics() {
                 probes,
                 parity: vec![(nan, 1.0), (0.0, f32::INFINITY), (0.0, 0.0)],
                 weights: vec![],
+                parts: SnapshotParts::default(),
                 linear_probes: None,
                 answers_by_pairs: None,
                 attention_form: None,

@@ -120,6 +120,7 @@ fn stages(lesson: &Lesson) -> Result<()> {
         );
         let repeated = runs.iter().enumerate().find(|(i, name)| runs[..*i].contains(name));
         ensure!(repeated.is_none(), "{at}.runs: an experiment is named twice");
+        ensure!(stage.layer != Some(0), "{at}.layer: the first layer is 1");
         ensure!(stage.panes.len() <= PANES, "{at}.panes: at most {PANES} can be named");
     }
     for (name, preset) in &lesson.presets {

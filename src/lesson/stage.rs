@@ -26,6 +26,9 @@ pub struct Stage {
     /// The pane with the focus fills the screen.
     #[serde(default)]
     pub zoom: bool,
+    /// The layer whose state is shown, from 1; `None`: as before, at first the first.
+    #[serde(default)]
+    pub layer: Option<usize>,
     /// What the axis of the curves measures; `None`: as before, at first steps.
     #[serde(default)]
     pub axis: Option<AxisName>,

@@ -33,6 +33,7 @@ mod training_time;
 pub use checkpoint::{Checkpoint, SavedParameter};
 pub use device::{DeviceChoice, Gpu, GpuStatus};
 pub use divergence::{Divergence, DivergenceCause};
+pub use eval::attention_form::MOST_FORM_TOKENS;
 pub use eval::{
     AnswersByPairs, CellWeights, ClaimCheck, ClaimChecks, ContextPair, Equivalence, FilterResponse, Fit, Grid,
     ImpulseResponse, LayerState, LinearProbes, LossDifference, Measurement, NEAR, ProbeSequence, ReferenceResult,

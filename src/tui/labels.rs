@@ -6,7 +6,7 @@ pub mod claims;
 pub mod cost;
 mod reference;
 
-pub use reference::{iterations, label, mark, marks, phrase, role, stroke};
+pub use reference::{iterations, label, mark, marks, phrase, role, short_label, stroke};
 
 use super::numbers::{cosine, count, percent, significant};
 use crate::train::{Equivalence, Measurement, NEAR};

@@ -32,9 +32,7 @@ pub struct LabPlaces {
 pub fn lab(lab: &Lab, area: Rect) -> LabPlaces {
     let panes_shown = area.width >= LEAST.0 && area.height >= LEAST.1;
     let status = if area.width >= ONE_LINE { 1 } else { 2 };
-    // A caption has two lines of text and one that says how it goes on.
-    let rows = if lab.caption.is_some() { 3 } else { 2 };
-    let answer = if panes_shown { Constraint::Length(rows) } else { Constraint::Fill(1) };
+    let answer = if panes_shown { Constraint::Length(answer_rows(lab, area.width)) } else { Constraint::Fill(1) };
     let middle = if panes_shown { Constraint::Fill(1) } else { Constraint::Length(0) };
     let rows = [Constraint::Length(status), answer, middle, Constraint::Length(1)];
     let [status, answer, middle, footer] = Layout::vertical(rows).areas(area);
@@ -42,13 +40,19 @@ pub fn lab(lab: &Lab, area: Rect) -> LabPlaces {
     LabPlaces { status, answer, panes, footer }
 }
 
+/// Rows of the answer, or of a caption: one or two lines of text by the width, and one that says how it goes on.
+pub fn answer_rows(lab: &Lab, width: u16) -> u16 {
+    if lab.caption.is_some() && width < ONE_LINE { 3 } else { 2 }
+}
+
 fn panes(lab: &Lab, area: Rect, middle: Rect) -> Vec<(Pane, Rect)> {
     let [left, right] = columns(middle);
     if lab.zoom {
         vec![(lab.focus, middle)]
-    } else if area.width >= SIX.0 && area.height >= SIX.1 {
+    } else if area.width >= SIX.0 && area.height >= SIX.1 && lab.caption.is_none() {
         six_panes(lab, middle)
     } else if area.width >= FOUR.0 && area.height >= FOUR.1 {
+        // In a lesson four at any size: those of the stage are large, and no others draw the eye away from them.
         // The upper row has the odd line: a matrix of ten rows needs it at 120x36.
         let upper = middle.height.div_ceil(2);
         let cut = |column: Rect| Layout::vertical([Constraint::Length(upper), Constraint::Fill(1)]).areas(column);

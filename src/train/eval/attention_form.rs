@@ -9,11 +9,11 @@ use crate::nn::AttentionForm;
 use crate::preset::Preset;
 
 /// Tokens of a sequence, at most: the weights between tokens grow with their square.
-const TOKENS: usize = 256;
+pub const MOST_FORM_TOKENS: usize = 256;
 
 /// Both forms with the present weights; `None` for a network that has no two forms, and for long sequences.
 pub fn measure(run: &dyn Run, preset: &Preset, held_out: &HeldOut) -> Result<Option<AttentionForm>> {
-    if preset.layout.tokens(preset.task.shape()) > TOKENS {
+    if preset.layout.tokens(preset.task.shape()) > MOST_FORM_TOKENS {
         return Ok(None);
     }
     run.attention_form(&held_out.batch().part(0, PROBES))

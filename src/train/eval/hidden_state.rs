@@ -91,11 +91,13 @@ pub struct Snapshot {
     pub weights: Vec<WeightGrids>,
     /// Of a network that reads a sampled signal.
     pub impulse_response: Option<ImpulseResponse>,
-    /// Where they were asked for, of a network with layers.
+    /// Which of the following three were asked for.
+    pub parts: SnapshotParts,
+    /// Of a network with layers.
     pub linear_probes: Option<LinearProbes>,
-    /// Where they were asked for.
+    /// Of a network that reads shorter contexts, too.
     pub answers_by_pairs: Option<AnswersByPairs>,
-    /// Where it was asked for, of a network that has it.
+    /// Of a network that has it.
     pub attention_form: Option<AttentionForm>,
     /// (reference, model) answers to held-out queries, one pair per output.
     pub parity: Vec<(f32, f32)>,
@@ -126,6 +128,7 @@ pub fn snapshot(run: &dyn Run, preset: &Preset, held_out: &HeldOut, step: u64) -
         layer_names: layers.iter().map(|layer| layer.name.clone()).collect(),
         probes: probes.collect(),
         impulse_response: impulse_response::measure(run, preset, held_out)?,
+        parts: SnapshotParts::default(),
         linear_probes: None,
         answers_by_pairs: None,
         attention_form: None,

@@ -121,7 +121,7 @@ impl Experiment {
         let answers_by_pairs = if parts.answers_by_pairs { self.answers_by_pairs()? } else { None };
         let attention_form = if parts.attention_form { self.attention_form()? } else { None };
         let snapshot = self.run.attempt(|run| eval::snapshot(run, &self.preset, &self.held_out, self.step))?;
-        Ok(Snapshot { linear_probes, answers_by_pairs, attention_form, ..snapshot })
+        Ok(Snapshot { parts, linear_probes, answers_by_pairs, attention_form, ..snapshot })
     }
 
     /// Which iterates of the textbook algorithms can be read out of each layer; `None` for a network without layers.

@@ -31,6 +31,33 @@ pub fn label(reference: Reference) -> String {
     }
 }
 
+/// The label in at most nine columns, for narrow panes. λ is the forgetting.
+pub fn short_label(reference: Reference) -> String {
+    match reference {
+        Reference::GdFree(k) => format!("GD-{k} η"),
+        Reference::GdMomentum(k) => format!("GD-{k} mom."),
+        Reference::GdForgetting => "GD-1 λ".to_owned(),
+        Reference::GdDistance => "dist.".to_owned(),
+        Reference::GdPlusPlusQuery => "GD++ x_q".to_owned(),
+        Reference::Frozen(_) => "frozen".to_owned(),
+        Reference::LeakyLms => "leaky".to_owned(),
+        Reference::LeastSquares => "least sq.".to_owned(),
+        Reference::RlsForgetting => "RLS λ".to_owned(),
+        Reference::Kalman => "Kalman".to_owned(),
+        Reference::Zero
+        | Reference::Gd(_)
+        | Reference::GdPlusPlus
+        | Reference::Lms
+        | Reference::Nlms
+        | Reference::Cg(_)
+        | Reference::Newton(_)
+        | Reference::Ridge
+        | Reference::RecursiveLeastSquares
+        | Reference::Kriging
+        | Reference::Bayes => label(reference),
+    }
+}
+
 /// A name for sentences: "one GD step".
 pub fn phrase(reference: Reference) -> String {
     match reference {

@@ -6,13 +6,13 @@ use ratatui::layout::Rect;
 use super::state::{self, Map};
 use crate::bounds::printable;
 use crate::nn::{AttentionForm, TokenWeights};
-use crate::train::Grid;
+use crate::train::{Grid, MOST_FORM_TOKENS};
 use crate::tui::app::{Forms, Lab};
 use crate::tui::numbers::significant;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap;
 use crate::tui::widget::scale::snap_up_finely;
-use crate::tui::widget::wrap::{fit, width, wrap};
+use crate::tui::widget::wrap::{fit, width};
 
 /// Columns between two maps, with the mark of the present row.
 const GAP: u16 = 2;
@@ -42,11 +42,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     let form = snapshot.attention_form.as_ref();
     let Some((form, head)) = form.and_then(|form| Some((form, form.heads.get(head_index(lab, form))?))) else {
-        let text = "GD-SSM, linear attention and Mamba-2 are recurrences and attention in one. This model has no \
-                    such form, its sequences are too long to be shown, or it is being measured.";
-        for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
-            buffer.set_string(space.x, y, line, theme.muted());
-        }
+        super::say(&why_none(lab, snapshot.parts.attention_form), theme, space, buffer);
         return;
     };
     if space.height <= TEXT {
@@ -94,6 +90,18 @@ fn sequence(lab: &Lab) -> usize {
     lab.cursor.probe.min(probes.saturating_sub(1))
 }
 
+/// Why there are no two forms, or that they are being `measured`.
+fn why_none(lab: &Lab, measured: bool) -> String {
+    let tokens = lab.opened.as_ref().map_or(0, |opened| opened.preset.layout.tokens(opened.preset.task.shape()));
+    match (measured, tokens > MOST_FORM_TOKENS) {
+        (false, _) => "The two forms are being measured …".to_owned(),
+        (true, true) => format!("Sequences of {tokens} tokens are too long for this pane: at most {MOST_FORM_TOKENS}."),
+        (true, false) => "This model has one form only. GD-SSM, linear attention and Mamba-2 are recurrences and \
+                          attention in one."
+            .to_owned(),
+    }
+}
+
 /// "row y 2 of the state (2 of 4, ↑ ↓)   token 21 (x_q)   A: form", as many of its parts as fit.
 fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights, space: u16) -> String {
     let heads = match form.heads.len() {
@@ -103,7 +111,13 @@ fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights, space: u16) -> 
     let token = lab.time_step().map_or_else(String::new, |(_, _, time_step)| {
         format!("   after {} (token {})", printable(&time_step.label), time_step.token)
     });
-    let texts = [format!("{heads}{token}   A: form"), format!("{heads}{token}"), format!("{heads}   A: form"), heads];
+    let number = lab.time_step().map_or_else(String::new, |(_, _, time_step)| format!("   token {}", time_step.token));
+    let texts = [
+        format!("{heads}{token}   A: form"),
+        format!("{heads}{number}   A: form"),
+        format!("{heads}   A: form"),
+        heads,
+    ];
     first_that_fits(texts, space)
 }
 

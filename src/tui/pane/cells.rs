@@ -2,14 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 
 use crate::train::{CellWeights, Grid};
 use crate::tui::app::Lab;
 use crate::tui::numbers::significant;
 use crate::tui::theme::{Ramp, Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
-use crate::tui::widget::wrap::{width as width_of, wrap};
+use crate::tui::widget::wrap::width as width_of;
 
 /// Columns between two maps.
 const GAP: u16 = 3;
@@ -35,11 +34,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let inside = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     let Some(cells) = cells(lab) else {
         let text = "Only tasks on a grid have cells, such as that of the preset grid-axes.";
-        let lines = wrap(text, usize::from(inside.width)).into_iter().map(|line| Line::styled(line, theme.muted()));
-        (area.top()..area.bottom()).zip(lines).for_each(|(row, line)| {
-            buffer.set_line(inside.x, row, &line, inside.width);
-        });
-        return;
+        return super::say(text, theme, inside, buffer);
     };
     if area.height <= TEXT {
         return;
@@ -70,7 +65,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let most = cells.model.iter().fold(0.0f32, |most, weight| most.max(weight.abs()));
     heatmap::legend(most, Ramp::Diverging, theme, Rect { y: foot, height: 1, ..inside }, buffer);
     if let Some(ratio) = cells.above_over_beside() {
-        let text = format!("model: a cell above counts {} × one beside", significant(ratio, 2));
+        let text = format!("a cell above counts {} × one beside", significant(ratio, 2));
+        let long = format!("model: {text}");
+        let text = if width_of(&long) <= usize::from(inside.width) { long } else { text };
         buffer.set_stringn(inside.x, foot + 1, text, usize::from(inside.width), theme.focus());
     }
 }

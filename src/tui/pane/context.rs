@@ -53,6 +53,8 @@ fn pairs_at_cursor(lab: &Lab) -> Option<usize> {
 /// One learner: its curve, its mark, and its line in the table.
 struct Learner {
     name: String,
+    /// In a narrow pane.
+    short_name: String,
     mark: &'static str,
     stroke: Stroke,
     style: Style,
@@ -87,6 +89,7 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
     let latest = lab.history.latest.as_ref();
     let model = latest.map(|latest| Learner {
         name: "model".to_owned(),
+        short_name: "model".to_owned(),
         mark: "●",
         stroke: Stroke::Solid,
         style: theme.role(Role::Model).patch(theme.focus()),
@@ -100,6 +103,7 @@ fn learners(lab: &Lab, theme: Theme) -> Vec<Learner> {
     let marks = labels::marks(&asked.iter().map(|result| result.tuned.reference).collect::<Vec<_>>());
     let references = asked.into_iter().zip(marks).map(|(result, mark)| Learner {
         name: labels::label(result.tuned.reference),
+        short_name: labels::short_label(result.tuned.reference),
         mark,
         stroke: labels::stroke(result.tuned.reference),
         style: theme.role(labels::role(result.tuned.reference)),
@@ -147,8 +151,13 @@ fn render_curves(
         let value = cursor.map_or_else(|| learner.losses.last(), |pairs| learner.losses.get(pairs));
         let value = value.copied().filter(|loss| loss.is_finite())?;
         let below = y.share(value).is_none_or(|share| share < -1e-9);
-        let text = format!("{}{} {}", if below { "↓ " } else { "" }, learner.mark, learner.name);
-        let text = if wide { format!("{text} {}", significant(value, if below { 1 } else { 3 })) } else { text };
+        let arrow = if below { "↓ " } else { "" };
+        let digits = significant(value, if below { 1 } else { 3 });
+        let text = match wide {
+            true => format!("{arrow}{} {} {digits}", learner.mark, learner.name),
+            // The whole name is in the table.
+            false => format!("{arrow}{} {}", learner.mark, learner.short_name),
+        };
         Some(EndLabel { value, text, style: learner.style })
     });
     let style = theme.selected().patch(theme.focus());
@@ -229,6 +238,7 @@ mod tests {
         let theme = Theme::new(Depth::None, Background::Dark);
         let learner = |name: &str| Learner {
             name: name.to_owned(),
+            short_name: name.to_owned(),
             mark: "●",
             stroke: Stroke::Solid,
             style: theme.muted(),

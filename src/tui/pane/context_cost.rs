@@ -14,7 +14,6 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
 use crate::tui::widget::scale::Scale;
-use crate::tui::widget::wrap::wrap;
 
 /// Columns and rows of a plot, at least.
 const LEAST: (u16, u16) = (30, 7);
@@ -83,11 +82,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if models.is_empty() {
         let text = "C: measure time, memory and operations of a token over the length of the context, of this model \
                     and of others. Training waits for about fifteen seconds.";
-        let lines = wrap(text, usize::from(inside.width)).into_iter().map(|line| Line::styled(line, theme.muted()));
-        (area.top()..area.bottom()).zip(lines).for_each(|(row, line)| {
-            buffer.set_line(inside.x, row, &line, inside.width);
-        });
-        return;
+        return super::say(text, theme, inside, buffer);
     }
     let legend = legend(&models, inside.width);
     let plots = Rect { height: inside.height.saturating_sub(legend.len() as u16), ..inside };
@@ -120,7 +115,8 @@ fn models<'a>(lab: &'a Lab, theme: Theme) -> Vec<Model<'a>> {
         match models.iter_mut().find(|other| other.name == model.name) {
             Some(known) => known.costs.push(&model.cost),
             None => {
-                let number = models.iter().filter(|other| Some(other.name) != own).count();
+                // The same digit whichever of them is the run's own.
+                let number = models.len();
                 let (mark, style) = match Some(model.name.as_str()) == own {
                     true => ("●", theme.role(Role::Model).patch(theme.focus())),
                     false => (digit(number), theme.role(Role::Kept(number))),

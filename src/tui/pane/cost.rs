@@ -30,7 +30,13 @@ pub fn title(_lab: &Lab, width: u16) -> String {
 
 pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(opened) = &lab.opened else { return };
-    let references = by_importance(&opened.references, &opened.preset.references);
+    let mut references = by_importance(&opened.references, &opened.preset.references);
+    if lab.caption.is_some() {
+        // A lesson is about those that its preset names, about steps of descent, and about solving.
+        let belongs = |reference| matches!(reference, Reference::Gd(_) | Reference::Ridge | Reference::LeastSquares);
+        let named = |reference: &Reference| opened.preset.references.contains(reference);
+        references.retain(|result| belongs(result.tuned.reference) || named(&result.tuned.reference));
+    }
     let mut points = runs(lab, theme);
     let first = points.len();
     points.extend(references.iter().map(|result| {

@@ -55,7 +55,9 @@ fn table(fits: &[Fit], theme: Theme, width: usize) -> Vec<Line<'static>> {
         format!("{} explains {explained} of the answers' variance{with}.", labels::label(best.tuned.reference));
     let mut lines: Vec<Line> = wrap(&sentence, width).into_iter().map(|row| Line::styled(row, theme.focus())).collect();
     let half = count(HELD_OUT as u64 / 2);
-    lines.push(Line::styled(format!("fitted on {half} tasks, measured on {half} others"), theme.muted()));
+    let long = format!("fitted on {half} tasks, measured on {half} others");
+    let tasks = if columns(&long) <= width { long } else { format!("fitted on {half} tasks, tested on others") };
+    lines.push(Line::styled(tasks, theme.muted()));
     lines.push(Line::styled(format!("{:>10}{:>8}", "explained", "left"), theme.muted()));
     lines.extend(fits.iter().map(|fit| {
         let name = labels::label(fit.tuned.reference);
@@ -70,8 +72,8 @@ fn table(fits: &[Fit], theme: Theme, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// As many of the parts between commas as fit, and dots for the others: half a number is a wrong number. Nothing where
-/// not even the first fits.
+/// As many of the parts between commas as fit, and dots for the others; nothing where none fits: half a number is a
+/// wrong number.
 fn whole_parts(text: &str, space: usize) -> String {
     if columns(text) <= space {
         return text.to_owned();

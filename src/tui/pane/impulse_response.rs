@@ -81,7 +81,7 @@ fn rows(lab: &Lab, response: &ImpulseResponse, theme: Theme, space: Rect, buffer
                 let values: Vec<f32> = values.iter().take(shown).map(|value| *value as f32).collect();
                 let grid = Grid { rows: 1, columns: values.len(), values, axes: ("response", "token") };
                 let place = Rect { x: left, y: y + 1, width: space.right().saturating_sub(left), height: 1 };
-                heatmap::render(&grid, most, CellSize::bar(theme, COLUMNS.1 as u16), theme, place, buffer);
+                heatmap::render(&grid, most, CellSize::bar(theme, COLUMNS.1 as u16, 1), theme, place, buffer);
             }
             y += height;
         }

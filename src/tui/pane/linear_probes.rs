@@ -12,8 +12,10 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::wrap::{fit, wrap};
 
-/// Columns of a number.
-const NUMBER: usize = 4;
+/// Columns of a number, at least and at most.
+const NUMBER: (usize, usize) = (4, 7);
+/// Rows of a layer's colours at most.
+const HIGHEST: u16 = 4;
 /// Columns of a layer's name at least.
 const SHORT: usize = 4;
 /// R² from which on an answer counts as read.
@@ -38,35 +40,35 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     match &snapshot.linear_probes {
         Some(probes) => table(probes, theme, space, buffer),
-        None => {
-            let text = "Linear probes look into networks with layers of tokens: transformers, linear attention, \
-                        stacks of recurrent layers. This one has none, or it is being measured.";
-            for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
-                buffer.set_string(space.x, y, line, theme.muted());
-            }
+        None if snapshot.parts.linear_probes => {
+            let text = "This network has no layers of tokens that probes could look into, as transformers, linear \
+                        attention and stacks of recurrent layers have.";
+            super::say(text, theme, space, buffer);
         }
+        None => super::say("The probes are being measured …", theme, space, buffer),
     }
 }
 
 fn table(probes: &LinearProbes, theme: Theme, space: Rect, buffer: &mut Buffer) {
-    // A number and its colour take a row each where there is space for that.
+    // Below its numbers a layer has rows of their colours, as many as there is space for.
     let rows = probes.layers.len() as u16;
-    let colours = 2 * rows + 3 <= space.height;
+    let colours = (space.height.saturating_sub(3 + rows) / rows.max(1)).min(HIGHEST);
     let columns = probes.learners.len();
-    let numbers = NUMBER * columns;
-    let name = usize::from(space.width).saturating_sub(numbers).clamp(SHORT, 10);
-    let shown = usize::from(space.width).saturating_sub(name) / NUMBER;
+    let name = usize::from(space.width).saturating_sub(NUMBER.0 * columns).clamp(SHORT, 10);
+    let numbers = usize::from(space.width).saturating_sub(name);
+    let number = (numbers / columns.max(1)).clamp(NUMBER.0, NUMBER.1);
+    let shown = numbers / number;
     let left = space.x + name as u16;
-    let at = |column: usize| left + (NUMBER * column) as u16;
+    let at = |column: usize| left + (number * column) as u16;
     for (column, learner) in probes.learners.iter().enumerate().take(shown) {
-        let (group, number) = heading(*learner);
+        let (group, name) = heading(*learner);
         let first = column == 0 || heading(probes.learners[column - 1]).0 != group;
         if first {
             buffer.set_stringn(at(column), space.y, group, usize::from(space.right() - at(column)), theme.muted());
         }
-        buffer.set_string(at(column), space.y + 1, format!("{number:>3}"), theme.muted());
+        buffer.set_string(at(column), space.y + 1, format!("{name:>3}"), theme.muted());
     }
-    let height = if colours { 2 } else { 1 };
+    let height = 1 + colours;
     for (row, (layer, values)) in probes.layers.iter().zip(probes.rows()).enumerate() {
         let y = space.y + 2 + height * row as u16;
         if y + height > space.bottom() {
@@ -78,11 +80,11 @@ fn table(probes: &LinearProbes, theme: Theme, space: Rect, buffer: &mut Buffer) 
             let style = if *value == best { theme.focus() } else { theme.muted() };
             buffer.set_string(at(column), y, format!("{:>3}", r_squared(*value)), style);
         }
-        if colours {
+        if colours > 0 {
             let values = values.iter().take(shown).map(|value| value.max(0.0) as f32).collect::<Vec<_>>();
             let grid = Grid { rows: 1, columns: values.len(), values, axes: ("layer", "iterate") };
-            let place = Rect { x: left, y: y + 1, width: space.right() - left, height: 1 };
-            heatmap::render(&grid, 1.0, CellSize::bar(theme, NUMBER as u16), theme, place, buffer);
+            let place = Rect { x: left, y: y + 1, width: space.right() - left, height: colours };
+            heatmap::render(&grid, 1.0, CellSize::bar(theme, number as u16, colours), theme, place, buffer);
         }
     }
     let y = space.y + 2 + height * rows;

@@ -88,7 +88,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let value = own(&history.eval_loss).value(point.mean);
         let text = match own_name.as_str() {
             "" => model_label(lab, &point, wide),
-            name => fit(&format!("● {} {name}", digits(value, wide)), space),
+            name => run_label("●", value, name, (space, wide)),
         };
         labels.push(EndLabel { value, text, style: model.patch(theme.focus()) });
     }
@@ -212,19 +212,26 @@ fn kept_label(lab: &Lab, run: &Overlaid, theme: Theme, wide: bool) -> Option<End
     let known = super::value_of_other(lab, run.eval_loss()).filter(|_| !matches!(run.along, Along::Unknown));
     let value = run.eval_loss().value(known.or_else(|| run.history.eval_loss.at(u64::MAX))?.mean);
     let text = match known {
-        Some(_) => format!("{} {} {}", digit(run.number), digits(value, wide), run.name),
-        None => format!("{} – {}", digit(run.number), run.name),
+        Some(_) => run_label(digit(run.number), value, &run.name, (space, wide)),
+        None => fit(&format!("{} – {}", digit(run.number), run.name), space),
     };
-    let text = fit(&text, space);
     Some(EndLabel { value, text, style: theme.role(Role::Kept(run.number)) })
+}
+
+/// "● 0.2067 gd-ssm": where the name does not fit, a digit less, so that more of it does.
+fn run_label(mark: &str, loss: f64, name: &str, (space, wide): (usize, bool)) -> String {
+    let text = |digits: String| format!("{mark} {digits} {name}");
+    let long = text(digits(loss, wide));
+    let short = text(significant(loss, 2));
+    fit(if width(&long) > space && width(&short) < width(&long) { &short } else { &long }, space)
 }
 
 /// Columns for the labels at the right end.
 fn gutter(wide: bool, kept: bool) -> u16 {
     match (wide, kept) {
         (true, _) => 26,
-        // "1 0.207 seed 1"
-        (false, true) => 15,
+        // "1 0.21 attention"
+        (false, true) => 16,
         (false, false) => 14,
     }
 }
@@ -266,7 +273,7 @@ fn reference_label(level: &Level, y: Scale, wide: bool, theme: Theme) -> EndLabe
     let arrow = if below { "↓ " } else { "" };
     let text = match (reference, wide) {
         (Reference::LeastSquares, false) => format!("{arrow}least sq."),
-        (_, false) => format!("{arrow}{} {}", labels::label(reference), significant(loss, 3)),
+        (_, false) => format!("{arrow}{} {}", labels::short_label(reference), significant(loss, 3)),
         (_, true) => {
             let text = format!("{arrow}{} {}", labels::label(reference), significant(loss, if below { 1 } else { 4 }));
             // Where there is no space for both, the measured loss stays.

@@ -176,6 +176,13 @@ fn value_cursor(lab: &Lab, theme: Theme) -> Option<ValueCursor> {
     Some(ValueCursor { at, style })
 }
 
+/// Why a pane has nothing to show, or what it waits for.
+fn say(text: &str, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    for (y, line) in (area.top()..area.bottom()).zip(wrap(text, usize::from(area.width))) {
+        buffer.set_stringn(area.x, y, line, usize::from(area.width), theme.muted());
+    }
+}
+
 /// Says in the middle of a plot why the run has no curve on the axis, where that is so.
 fn say_unknown_axis(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if !matches!(lab.along(), Along::Unknown) {

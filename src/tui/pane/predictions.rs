@@ -122,5 +122,5 @@ fn render_lines(lines: Vec<(String, Style)>, area: Rect, buffer: &mut Buffer) {
 fn slope(pairs: &[(f32, f32)]) -> String {
     let sum = |of: fn(f64, f64) -> f64| pairs.iter().map(|&(x, y)| of(f64::from(x), f64::from(y))).sum::<f64>();
     let slope = sum(|x, y| x * y) / sum(|x, _| x * x);
-    significant(slope, 3)
+    significant(slope, 3).replace('-', "−")
 }

@@ -13,6 +13,14 @@ use crate::tui::widget::wrap::{width, wrap};
 
 /// The columns of the table by their importance: those that do not fit stand in another table below.
 const IMPORTANCE: [usize; 13] = [0, 1, 4, 5, 6, 7, 8, 2, 11, 12, 9, 10, 3];
+/// The same in a lesson: what tells the runs apart, and nothing else.
+const IN_A_LESSON: [usize; 6] = [0, 4, 5, 6, 7, 9];
+/// What its columns mean, where there is space below.
+const COLUMNS_IN_A_LESSON: [&str; 3] = [
+    "loss / gd-1: 1 is the loss of one step of gradient descent.",
+    "nearest: the learner whose answers differ least, and by how much; none where all differ by more than 15 %.",
+    "steps to gd-1: after which the loss was at most 1 % above that of one gradient step.",
+];
 /// The column that is shortened where there is no space for all of its text: what was changed.
 const CHANGED: usize = 2;
 
@@ -39,8 +47,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if let Some(head) = cells.first_mut() {
         head.iter_mut().for_each(|name| *name = name.replace("seconds to", "s to"));
     }
+    let in_a_lesson = lab.caption.is_some();
     // In a lesson, and while the other runs open, there is nothing to keep.
-    let hint = if rows.len() < 2 && lab.runs() < 2 && lab.caption.is_none() {
+    let hint = if rows.len() < 2 && lab.runs() < 2 && !in_a_lesson {
         let keep = "m keeps this run. Restart it, or open another preset with the same task: its curves stay, and both \
                     are in this table. z fills the screen with it.";
         wrap(&lab.kept_refusal().unwrap_or_else(|| keep.to_owned()), space)
@@ -50,8 +59,16 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     // The hint is shown whole, or not at all: the table leaves space for it.
     let below = if hint.is_empty() { 0 } else { hint.len() + 1 };
     let height = usize::from(area.height);
-    let mut lines = lines(&cells, &numbers, theme, (space, height.saturating_sub(below)));
-    if lines.len() + below <= height {
+    let columns: &[usize] = if in_a_lesson { &IN_A_LESSON } else { &IMPORTANCE };
+    let mut lines = lines(&cells, columns, &numbers, theme, (space, height.saturating_sub(below)));
+    for text in COLUMNS_IN_A_LESSON.iter().filter(|_| in_a_lesson) {
+        let words = wrap(text, space);
+        if lines.len() + 1 + words.len() <= height {
+            lines.push(Line::default());
+            lines.extend(words.into_iter().map(|line| Line::styled(line, theme.muted())));
+        }
+    }
+    if !hint.is_empty() && lines.len() + below <= height {
         lines.push(Line::default());
         lines.extend(hint.into_iter().map(|line| Line::styled(line, theme.muted())));
     }
@@ -60,16 +77,17 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The lines of the table: as many columns as fit, the most important ones first; below it, as long as there are rows,
-/// one of the others. The present run has no number.
+/// The lines of the table: as many of the columns that are `shown` as fit, the most important ones first; below it, as
+/// long as there are rows, one of the others. The present run has no number.
 fn lines(
     cells: &[Vec<String>],
+    shown: &[usize],
     numbers: &[Option<usize>],
     theme: Theme,
     (space, height): (usize, usize),
 ) -> Vec<Line<'static>> {
     let mut lines: Vec<Line> = Vec::new();
-    let mut left: Vec<usize> = IMPORTANCE[1..].to_vec();
+    let mut left: Vec<usize> = shown.iter().copied().filter(|column| *column != 0).collect();
     loop {
         let columns = columns(cells, &left, space);
         let below = if lines.is_empty() { 0 } else { lines.len() + 1 };
@@ -136,7 +154,7 @@ mod tests {
         let cells = [head, row("gd-ssm"), row("s4d")];
         let shown = |space, height| {
             let theme = Theme::new(Depth::None, Background::Dark);
-            let lines = lines(&cells, &[Some(0), None], theme, (space, height));
+            let lines = lines(&cells, &IMPORTANCE, &[Some(0), None], theme, (space, height));
             lines.iter().map(|line| line.to_string().trim_end().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -32,15 +32,21 @@ pub const ABOUT: &str =
      shown alone.";
 
 /// "Hidden state after token 13 of 21 (x₇)".
-pub fn title(lab: &Lab, _width: u16) -> String {
+pub fn title(lab: &Lab, width: u16) -> String {
     let Some((snapshot, (_, _, time_step))) = lab.snapshot.as_ref().zip(lab.time_step()) else {
         return "Hidden state".to_owned();
     };
     // The label of a pair has its own brackets.
     let label = printable(&time_step.label);
     let label = if label.starts_with('(') { label } else { format!("({label})") };
-    let what = if lab.added { "Added by token" } else { "Hidden state after token" };
-    format!("{what} {} of {} {label}", time_step.token, snapshot.tokens)
+    let token = format!("token {} of {} {label}", time_step.token, snapshot.tokens);
+    let texts = match lab.added {
+        true => [format!("Added by {token}"), format!("Added, {token}")],
+        false => [format!("Hidden state after {token}"), format!("Hidden state, {token}")],
+    };
+    let [long, short] = texts;
+    // The gap after a title may go.
+    if width_of(&long) <= usize::from(width) + 1 { long } else { short }
 }
 
 /// A matrix with its title, colour and scale.
@@ -78,18 +84,30 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         buffer.set_stringn(x, foot, text, usize::from(area.width), theme.focus());
     }
     let axes = maps.first().map_or(("", ""), |map| map.grid.axes);
-    let mut keys = format!("rows {}, columns {}", axes.0, axes.1);
     let probes = lab.snapshot.as_ref().map_or(0, |snapshot| snapshot.probes.len());
     let time_steps = lab.time_step().map_or(0, |(_, time_steps, _)| time_steps);
-    for (hint, number) in
-        [("   ← → token", time_steps), ("  ↑ ↓ layer", time_step.layers.len()), ("  n p probe", probes)]
-    {
-        // Keys that change nothing are not named, and no hint is cut.
-        if number > 1 && (keys.chars().count() + hint.chars().count()) < usize::from(area.width) {
-            keys += hint;
-        }
-    }
-    buffer.set_stringn(area.x + 1, foot + 1, keys, usize::from(area.width.saturating_sub(1)), theme.muted());
+    let width = usize::from(area.width.saturating_sub(1));
+    let text = foot_text(axes, [time_steps, time_step.layers.len(), probes], width);
+    buffer.set_stringn(area.x + 1, foot + 1, text, width, theme.muted());
+}
+
+/// "rows y, columns x   ← → token  ↑ ↓ layer  n p probe", with so many tokens, layers and probes. Keys that change
+/// nothing are not named. Where not all fits, the probes go first and then words of the axes: another layer is another
+/// map.
+fn foot_text(axes: (&str, &str), [tokens, layers, probes]: [usize; 3], width: usize) -> String {
+    let [axes, short] = [format!("rows {}, columns {}", axes.0, axes.1), format!("{} × {}", axes.0, axes.1)];
+    let hints = [("← → token", tokens), ("↑ ↓ layer", layers), ("n p probe", probes)];
+    let hints: Vec<&str> = hints.into_iter().filter(|(_, number)| *number > 1).map(|(hint, _)| hint).collect();
+    let without_probes: Vec<&str> = hints.iter().copied().filter(|hint| *hint != "n p probe").collect();
+    let texts = [
+        format!("{axes}   {}", hints.join("  ")),
+        format!("{axes}   {}", without_probes.join("  ")),
+        format!("{short}   {}", hints.join("  ")),
+        format!("{short}   {}", without_probes.join("  ")),
+        without_probes.join("  "),
+    ];
+    let fits = |text: &&String| width_of(text.trim_end()) <= width;
+    texts.iter().find(fits).map_or_else(String::new, |text| text.trim_end().to_owned())
 }
 
 /// The model's state alone, as large as it can be.
@@ -313,14 +331,27 @@ fn titles_alone(map: &Map, (down, across): (usize, usize)) -> Vec<String> {
         format!("{title}, each cell: the {most} of {down} × {across} values"),
         format!("{title}, the {most} of {down} × {across}"),
         format!("{short}, the {most} of {down} × {across}"),
-        format!("{short}, {down} × {across}"),
-        short.to_owned(),
+        format!("{short}: {most} of {down} × {across}"),
+        format!("{most} of {down} × {across}"),
+        format!("max {down} × {across}"),
     ]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::values;
+    use super::{foot_text, values};
+
+    #[test]
+    fn the_key_to_other_layers_is_named_wherever_there_are_any() {
+        let axes = ("token", "unit");
+        let text = |numbers, width| foot_text(axes, numbers, width);
+        assert_eq!(text([41, 2, 8], 60), "rows token, columns unit   ← → token  ↑ ↓ layer  n p probe");
+        assert_eq!(text([41, 2, 8], 50), "rows token, columns unit   ← → token  ↑ ↓ layer");
+        assert_eq!(text([41, 2, 8], 41), "token × unit   ← → token  ↑ ↓ layer");
+        assert_eq!(text([41, 2, 8], 24), "← → token  ↑ ↓ layer");
+        assert_eq!(text([41, 1, 8], 41), "rows token, columns unit   ← → token");
+        assert_eq!(text([1, 1, 1], 41), "rows token, columns unit");
+    }
 
     #[test]
     fn numbers_are_shown_whole_or_not_at_all() {

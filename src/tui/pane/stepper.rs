@@ -5,8 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use super::state;
+use crate::nn::model::Architecture;
 use crate::reference::Reference;
 use crate::series::Series;
+use crate::task::Objective;
 use crate::train::{AnswersByPairs, ReferenceResult, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::labels;
@@ -15,7 +17,6 @@ use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
 use crate::tui::widget::scale::{Scale, snap_up_finely};
-use crate::tui::widget::wrap::wrap;
 
 /// Columns from which on what the token added to the state stands beside the answers.
 const WITH_MAPS: u16 = 100;
@@ -48,12 +49,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (Some(snapshot), Some((_, _, time_step))) = (&lab.snapshot, lab.time_step()) else { return };
     let space = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
     let Some(answers) = &snapshot.answers_by_pairs else {
-        let text = "The answers after each pair are being measured; or this model reads only whole contexts, its \
-                    contexts are too long, or its answers are classes.";
-        for (y, line) in (space.top()..space.bottom()).zip(wrap(text, usize::from(space.width))) {
-            buffer.set_string(space.x, y, line, theme.muted());
-        }
-        return;
+        return super::say(&why_none(lab, snapshot.parts.answers_by_pairs), theme, space, buffer);
     };
     if space.height < 6 {
         return;
@@ -70,6 +66,21 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
         false => below,
     };
     render_answers(lab, answers, time_step.pairs, theme, curves, buffer);
+}
+
+/// Why there are no answers after each pair, or that they are being `measured`.
+fn why_none(lab: &Lab, measured: bool) -> String {
+    let Some(opened) = lab.opened.as_ref().filter(|_| measured) else {
+        return "The answers after each pair are being measured …".to_owned();
+    };
+    let (preset, context) = (&opened.preset, opened.preset.task.shape().context);
+    if preset.task.objective() == Objective::CrossEntropy {
+        "The answers of this task are classes: there are no numbers to draw.".to_owned()
+    } else if (0..context).any(|pairs| preset.model.reads(pairs, context)) {
+        format!("Contexts of {context} pairs are too long to be read again after each pair.")
+    } else {
+        "This model reads only whole contexts: it has no answers before the last pair.".to_owned()
+    }
 }
 
 /// "x₆ 0.31 −0.82 …   y₆ 0.20   P: play": the pair that the token under the cursor completes.

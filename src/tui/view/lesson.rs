@@ -12,7 +12,7 @@ use crate::preset::Claim;
 use crate::tui::app::{Caption, LessonScreen};
 use crate::tui::labels::claims;
 use crate::tui::theme::{Role, Theme};
-use crate::tui::widget::wrap::{fit, wrap};
+use crate::tui::widget::wrap::{fit, width as width_of, wrap};
 
 /// Columns of a text at most: longer lines are hard to read.
 const WIDEST: u16 = 92;
@@ -162,12 +162,14 @@ fn claim_line(
     let taken = 2 + value.chars().count() + 2;
     let what = format!("{name}{}{shift}", claims::quantity(claim));
     let bounds = claims::bounds(claim);
-    // Where there is no space for all of the bounds, that they hold for a share of the seeds is left out.
+    // Where there is no space for all of the bounds, that they hold for a share of the seeds is left out, then the
+    // words: half a bound would be another one.
     let range = bounds.split(", for ").next().unwrap_or_default();
+    let short = range.replace("at most ", "≤ ").replace("at least ", "≥ ");
     let with = |bounds: &str| if bounds.is_empty() { what.clone() } else { format!("{what}  ({bounds})") };
-    let whole = with(&bounds);
-    let fits = whole.chars().count() <= width.saturating_sub(taken);
-    let what = fit(&if fits { whole } else { with(range) }, width.saturating_sub(taken));
+    let space = width.saturating_sub(taken);
+    let texts = [bounds.as_str(), range, short.as_str(), ""].map(with);
+    let what = texts.iter().find(|text| width_of(text) <= space).map_or_else(|| fit(&what, space), String::clone);
     let gap = width.saturating_sub(taken + what.chars().count()) + 2;
     Line::from(vec![Span::styled(mark, style), Span::raw(what), Span::raw(" ".repeat(gap)), Span::styled(value, style)])
 }

@@ -11,6 +11,7 @@ use super::{answer, lab as lab_screen, lesson};
 use crate::bounds::printable;
 use crate::tui::app::Lab;
 use crate::tui::labels;
+use crate::tui::layout;
 use crate::tui::numbers::percent;
 use crate::tui::pane;
 use crate::tui::theme::Theme;
@@ -29,7 +30,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
     let scale = if area.width >= LARGE.0 && area.height >= LARGE.1 { 2 } else { 1 };
     let rows = [
         Constraint::Length(1),
-        Constraint::Length(if lab.caption.is_some() { 3 } else { 2 }),
+        Constraint::Length(layout::answer_rows(lab, area.width)),
         // A row of space above the digits, and one below.
         Constraint::Length(5 * scale + 2),
         Constraint::Fill(1),

@@ -49,7 +49,9 @@ fn identity(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     if let Some(opened) = &lab.opened {
         let gpu = lab.status.as_ref().and_then(|status| status.gpu.as_ref()).map(gpu_words).unwrap_or_default();
         let device = printable(&format!("{}{gpu}", opened.device)).replace('\n', " ");
-        let changes = changes(lab.overrides.as_deref().unwrap_or_default());
+        // What a lesson changes is no change to it.
+        let changed = lab.overrides.as_deref().filter(|_| lab.caption.is_none());
+        let changes = changes(changed.unwrap_or_default());
         let rest = format!("{changes}   seed {}   {device}   {}", opened.seed, opened.preset.task.describe());
         spans.push(Span::styled(fit_groups(&rest, left), theme.muted()));
     }

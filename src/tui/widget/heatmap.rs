@@ -17,6 +17,8 @@ const GLYPHS: [char; 9] = ['#', '≡', '=', '-', '·', '░', '▒', '▓', '█
 
 /// How much longer one side of a value may be than the other, on the screen.
 const STRETCH: u16 = 4;
+/// The same of a grid with one row or one column, which else would be a thin line.
+const STRETCH_OF_LINE: u16 = 12;
 
 /// How large a value is on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,9 +35,9 @@ impl CellSize {
         Self { wide, high: if theme.shades() { wide } else { wide.div_ceil(2) } }
     }
 
-    /// Values this wide and one row high.
-    pub fn bar(theme: Theme, wide: u16) -> Self {
-        Self { wide, high: if theme.shades() { 2 } else { 1 } }
+    /// Values of so many columns and rows of the screen.
+    pub fn bar(theme: Theme, columns: u16, rows: u16) -> Self {
+        Self { wide: columns, high: if theme.shades() { 2 * rows } else { rows } }
     }
 
     /// The largest at which a grid of this shape fits, with values at most twice as long one way as the other.
@@ -74,8 +76,9 @@ impl CellSize {
         let square = Self::fitting(theme, (rows, columns), 1, 0, space)?;
         let (rows, columns) = (rows.max(1) as u16, columns.max(1) as u16);
         let half_rows = if theme.shades() { 2 * space.1 } else { space.1 };
-        let wide = (space.0 / columns).min(STRETCH * square.wide).min(WIDEST).max(square.wide);
-        let high = (half_rows / rows).min(STRETCH * square.high).max(square.high);
+        let stretch = if rows.min(columns) == 1 { STRETCH_OF_LINE } else { STRETCH };
+        let wide = (space.0 / columns).min(stretch * square.wide).min(WIDEST).max(square.wide);
+        let high = (half_rows / rows).min(stretch * square.high).max(square.high);
         // One side only: with both it would be another square.
         let wider = Self { wide, ..square };
         let higher = Self { high, ..square };

@@ -71,7 +71,7 @@ pub struct Plot<'a> {
 impl Plot<'_> {
     /// The area between the axes and the labels; `None` if there is no space for it.
     pub fn inner(&self, area: Rect) -> Option<Rect> {
-        let gutter = if area.width > AXIS + self.gutter + 12 { self.gutter } else { 0 };
+        let gutter = if area.width >= AXIS + self.gutter + 12 { self.gutter } else { 0 };
         let fits = area.width >= AXIS + 2 + gutter && area.height >= 3;
         fits.then(|| Rect::new(area.x + AXIS, area.y, area.width - AXIS - gutter, area.height - 1))
     }

@@ -104,6 +104,9 @@ impl App {
         // The last one that is brought to the front has the focus.
         stage.panes.iter().rev().for_each(|pane| lab.focus_on(Pane::from(*pane)));
         lab.zoom = stage.zoom;
+        if let Some(layer) = stage.layer {
+            lab.for_every_run(|run| run.cursor.layer = layer.saturating_sub(1));
+        }
         if let Some(axis) = stage.axis {
             lab.steps = StepsAxis::of(axis.into(), stage.log);
         }
