@@ -65,7 +65,7 @@ pub fn with_whole_number(text: &str, most: usize) -> String {
 pub fn fit_parts(text: &str, most: usize) -> String {
     let ends = text.match_indices([',', ':', '(']).map(|(end, _)| text[..end].trim_end());
     let closed = |part: &&str| part.matches('(').count() == part.matches(')').count();
-    let whole = ends.chain([text]).filter(closed).filter(|part| width(part) <= most).last();
+    let whole = ends.chain([text]).filter(closed).rfind(|part| width(part) <= most);
     whole.map_or_else(|| fit(text, most), str::to_owned)
 }
 
