@@ -91,7 +91,7 @@ fn explained(fit: &Fit) -> String {
 /// "η 1.64, λ 0.941".
 fn parameters(tuned: &Tuned) -> String {
     let Tuned { eta, etas, momentum, forgetting, lambda, gamma, alpha, .. } = *tuned;
-    let number = |value: f64| significant(value, 3);
+    let number = |value: f64| significant(value, 3).replace('-', "−");
     let etas =
         etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).map(number).collect::<Vec<_>>().join(" and "));
     let named = [
