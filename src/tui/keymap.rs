@@ -228,10 +228,6 @@ pub static BINDINGS: &[Binding] = &[
     bind(LAB, &[Char('e')], Action::OpenEditor, "change the experiment's fields, and restart")
         .hint_in(LAB_ALONE, "e", "change"),
     bind(LAB, &[Char('a')], Action::Lab(L::ToggleAxis), "logarithmic or linear loss axis"),
-    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis),
-        "logarithmic or linear axis of steps, seconds or operations")
-        .hint_in(VALUES, "x", "log steps"),
-    bind(LAB, &[Char('X')], Action::Lab(L::NextAxisUnit), "curves over steps, seconds or operations of training"),
     bind(TOKENS, &[Char('c')], Action::Lab(L::ToggleValues), "a value cursor on the curves")
         .hint_in(LAB_ALONE, "c", "values"),
     bind(VALUES, &[Code(Left), Char('h')], Action::Move(Move::Left), "the value before").hint("Left Right", "value"),
@@ -248,6 +244,10 @@ pub static BINDINGS: &[Binding] = &[
         "twice as many steps"),
     bind(VALUES, &[Char('0')], Action::Lab(L::AllSteps), "all steps of the run").hint("0", "all steps"),
     bind(VALUES, &[Char('c')], Action::Lab(L::ToggleValues), "hide the value cursor").hint("c", "close"),
+    bind(LAB, &[Char('x')], Action::Lab(L::ToggleStepsAxis),
+        "logarithmic or linear axis of steps, seconds or operations")
+        .hint_in(VALUES, "x", "log steps"),
+    bind(LAB, &[Char('X')], Action::Lab(L::NextAxisUnit), "curves over steps, seconds or operations of training"),
     bind(LAB, &[Code(Tab)], Action::Lab(L::FocusNext), "next pane").hint_in(TOKENS, "Tab", "pane"),
     bind(LAB, &[Code(BackTab)], Action::Lab(L::FocusPrevious), "previous pane"),
     bind(LAB, &[Char('z')], Action::Lab(L::ToggleZoom), "fill the screen with this pane, and back"),
