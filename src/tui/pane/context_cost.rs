@@ -9,7 +9,7 @@ use super::digit;
 use crate::series::Series;
 use crate::train::context_cost::{ContextCost, LENGTHS};
 use crate::tui::app::Lab;
-use crate::tui::numbers::short;
+use crate::tui::numbers::{count, short};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace};
@@ -147,13 +147,21 @@ fn render_plot(models: &[Model<'_>], quantity: Quantity, theme: Theme, area: Rec
     let label = |(model, series): (&Model<'_>, &Series)| {
         let (_, value) = series.last()?;
         let value = f64::from(value);
-        Some(EndLabel { value, text: format!("{} {}", model.mark, short(value)), style: model.style })
+        Some(EndLabel { value, text: format!("{} {}", model.mark, number(value)), style: model.style })
     };
     let labels = models.iter().zip(&all).filter_map(label).collect();
     let x = Scale::Log { low: LENGTHS[0] as f64, high: LENGTHS[LENGTHS.len() - 1] as f64 };
     let (y, muted) = (Scale::log_around(least, most), theme.muted());
-    let plot = Plot { x, unit: "N", y, traces, labels, gutter: 9, marks: vec![], ticks: vec![], cursor: None, muted };
+    let plot = Plot { x, unit: "N", y, traces, labels, gutter: 10, marks: vec![], ticks: vec![], cursor: None, muted };
     plot.render(Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }, buffer);
+}
+
+/// "0.107", "183,488", "1.23e6".
+fn number(value: f64) -> String {
+    match value {
+        value if (1e3..1e6).contains(&value) => count(value.round() as u64),
+        value => short(value),
+    }
 }
 
 /// "1 gd-ssm  2 mamba2*": as many in a line as fit.

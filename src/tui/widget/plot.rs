@@ -82,7 +82,10 @@ impl Plot<'_> {
         let mut raster = Raster::new(inner);
         self.traces.iter().for_each(|trace| self.trace(trace, &mut raster));
         raster.render(buffer);
-        self.traces.iter().for_each(|trace| self.points(trace, inner, &raster, buffer));
+        // At the right end the label has the mark.
+        let labelled = inner.right() < area.right() && !self.labels.is_empty();
+        let marked = Rect { width: inner.width - u16::from(labelled), ..inner };
+        self.traces.iter().for_each(|trace| self.points(trace, marked, &raster, buffer));
         self.foot_ticks(inner, buffer);
         self.cursor(inner, buffer);
         self.marks(inner, buffer);
@@ -236,8 +239,8 @@ impl Plot<'_> {
             Trace::Extremes(..) | Trace::Curve(..) | Trace::Level(..) => return,
         };
         for bucket in curve.series.buckets() {
-            let cell =
-                self.column(curve.along, bucket.step, raster).map(|x| (x / 2) as u16).filter(|cell| *cell >= next);
+            let cell = self.column(curve.along, bucket.step, raster).map(|x| (x / 2) as u16);
+            let cell = cell.filter(|cell| (next..inner.width).contains(cell));
             // A point outside is not shown: a mark at the edge would show a wrong value.
             let share = || self.y.share(curve.value(bucket.mean)).filter(|share| (-1e-9..=1.0 + 1e-9).contains(share));
             let Some((cell, share)) = cell.and_then(|cell| Some((cell, share()?))) else { continue };

@@ -60,10 +60,12 @@ pub fn with_whole_number(text: &str, most: usize) -> String {
     }
 }
 
-/// As many of the parts between commas and colons as fit; where not even the first does, as much of the text as fits.
+/// As many of the parts between commas, colons and parentheses as fit; where not even the first does, as much of the
+/// text as fits.
 pub fn fit_parts(text: &str, most: usize) -> String {
-    let ends = text.match_indices([',', ':']).map(|(end, _)| &text[..end]);
-    let whole = ends.chain([text]).rfind(|part| width(part) <= most);
+    let ends = text.match_indices([',', ':', '(']).map(|(end, _)| text[..end].trim_end());
+    let closed = |part: &&str| part.matches('(').count() == part.matches(')').count();
+    let whole = ends.chain([text]).filter(closed).rfind(|part| width(part) <= most);
     whole.map_or_else(|| fit(text, most), str::to_owned)
 }
 
@@ -76,6 +78,7 @@ mod tests {
         let title = "Answers so far: token 11 of 11, 10 pairs read";
         let shown = [50, 40, 20, 10].map(|most| fit_parts(title, most));
         assert_eq!(shown, [title, "Answers so far: token 11 of 11", "Answers so far", "Answers s…"]);
+        assert_eq!(fit_parts("Hidden state after token 25 of 25 (x₂₄, y₂₄)", 40), "Hidden state after token 25 of 25");
     }
 
     #[test]
