@@ -250,6 +250,17 @@ fn a_lesson_has_four_panes_at_most_and_none_of_claims() {
     }
 }
 
+/// A projector shows the losses of all runs, each with its digit.
+#[test]
+fn a_projector_shows_every_run() {
+    let mut app = fixture::compared(2);
+    app.update(Message::Key(Action::ToggleProjector));
+    for size in [(80, 24), (160, 48)] {
+        let shown = text(&render(&app, Depth::True, size));
+        assert!(["● 0.207", "1 0.207", "2 0.217"].iter().all(|run| shown.contains(run)), "{shown}");
+    }
+}
+
 /// A pane without content says whether it is being measured, or why there is nothing to measure; never both.
 #[test]
 fn empty_panes_say_which_it_is() {

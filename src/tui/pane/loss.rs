@@ -106,16 +106,19 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     super::say_unknown_axis(lab, theme, Rect { width: area.width.saturating_sub(gutter), ..area }, buffer);
 }
 
-/// The loss for a projector: a thick curve, and the lines of the main reference and of zero.
+/// The loss for a projector: thick curves of all runs, and the lines of the main reference and of zero.
 pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let main = lab.history.latest.as_ref().map(|latest| latest.equivalence.reference);
     let wanted = |level: &Level| Some(level.reference) == main || level.reference == Reference::Zero;
     let references: Vec<Level> = shown_references(lab).into_iter().filter(wanted).collect();
-    let y = axis(lab, &[], &references);
+    let (kept, own_name) = lab.overlaid();
+    let y = axis(lab, &kept, &references);
     let style = |reference: Reference| theme.role(labels::role(reference)).patch(theme.focus());
     let model = theme.role(Role::Model).patch(theme.focus());
     let level = |level: &Level| Trace::Level(level.loss, Stroke::Thick, style(level.reference));
     let mut traces: Vec<Trace> = references.iter().map(level).collect();
+    let of_run = |run: &Overlaid| theme.role(Role::Kept(run.number)).patch(theme.focus());
+    traces.extend(kept.iter().map(|run| Trace::Curve(run.eval_loss(), Stroke::Thick, of_run(run))));
     let curve = lab.loss_curve(&lab.history.eval_loss);
     traces.push(Trace::Curve(curve, Stroke::Thick, model));
     let label = |name: String, value: f64, style| {
@@ -124,11 +127,20 @@ pub fn render_large(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     };
     let named = |level: &Level| label(labels::label(level.reference), level.loss, style(level.reference));
     let point = super::value_at(lab, &lab.history.eval_loss);
-    let own = point.map(|point| label("model".to_owned(), curve.value(point.mean), model));
-    let labels: Vec<EndLabel> = own.into_iter().chain(references.iter().map(named)).collect();
+    let gutter = gutter(false, !kept.is_empty());
+    let space = (usize::from(gutter) - 1, false);
+    let own = point.map(|point| {
+        let value = curve.value(point.mean);
+        match own_name.as_str() {
+            "" => label("model".to_owned(), value, model),
+            name => EndLabel { value, text: run_label("●", value, name, space), style: model },
+        }
+    });
+    let others = kept.iter().filter_map(|run| kept_label(lab, run, theme, false));
+    let labels: Vec<EndLabel> = own.into_iter().chain(others).chain(references.iter().map(named)).collect();
     let (x, cursor, muted) = (lab.steps_scale(), super::value_cursor(lab, theme), theme.muted());
     let (unit, marks, ticks) = (lab.steps.unit.label(), vec![], vec![]);
-    Plot { x, unit, y, traces, labels, gutter: 14, marks, ticks, cursor, muted }.render(area, buffer);
+    Plot { x, unit, y, traces, labels, gutter, marks, ticks, cursor, muted }.render(area, buffer);
 }
 
 /// The curve of what followed the state that the run went back to.
