@@ -98,7 +98,8 @@ fn layer_name(layer: &str, most: usize) -> String {
     match (layer.chars().count() < most, layer.strip_prefix("layer ")) {
         (true, _) => layer.to_owned(),
         (false, Some(number)) => fit(&format!("L{number}"), most - 1),
-        (false, None) => layer.chars().take(most - 1).collect(),
+        // A whole abbreviation, and not a word of which some letters are missing.
+        (false, None) => layer.chars().take(3.min(most - 1)).collect(),
     }
 }
 
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn every_row_has_a_name() {
         assert_eq!([4, 10].map(|most| layer_name("layer 2", most)), ["L2", "layer 2"]);
-        assert_eq!([4, 10].map(|most| layer_name("embedding", most)), ["emb", "embedding"]);
+        assert_eq!([4, 8, 10].map(|most| layer_name("embedding", most)), ["emb", "emb", "embedding"]);
     }
 
     #[test]
