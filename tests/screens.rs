@@ -141,6 +141,7 @@ fn screens() -> Vec<(&'static str, App)> {
         ("question", after(fixture::lab(), &[Action::Quit])),
         ("values", values()),
         ("added", after(fixture::lab(), &[Action::Lab(LabAction::ToggleAdded), Action::Move(Move::Left)])),
+        ("projector-opening", after(fixture::empty_lab(), &[Action::ToggleProjector])),
         ("projector", after(fixture::lab(), &[Action::ToggleProjector])),
         ("link", on_a_slow_link()),
         ("editor", after(fixture::lab(), &[Action::OpenEditor])),

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use super::{answer, lab as lab_screen, lesson};
+use super::{answer, lab as lab_screen, lesson, status};
 use crate::bounds::printable;
 use crate::tui::app::Lab;
 use crate::tui::labels;
@@ -45,6 +45,9 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
             Paragraph::new(Text::from(headline)).wrap(Wrap { trim: false }).render(verdict, buffer);
         }
     }
+    if lab.opening() {
+        return footer;
+    }
     render_number(lab, scale, theme, number, buffer);
     let [curve, map] = Layout::horizontal([Constraint::Fill(1); 2]).spacing(2).areas(pictures);
     let inside = Rect { x: curve.x + 1, width: curve.width.saturating_sub(1), ..curve };
@@ -55,8 +58,10 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) -> Rect 
 
 /// The title, and the step on the right.
 fn render_title(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let (step, steps) = lab.progress();
-    let progress = labels::progress(step, steps, 0);
+    let progress = match &lab.status {
+        Some(status) => labels::progress(status.step, status.steps, 0),
+        None => status::opening(lab),
+    };
     let width = progress.chars().count() as u16 + 1;
     let title = lab.opened.as_ref().map_or(&lab.title, |opened| &opened.preset.title);
     let space = usize::from(area.width.saturating_sub(width + 2));

@@ -98,16 +98,20 @@ fn fit_groups(text: &str, most: usize) -> String {
     if whole > 0 { text[..whole].trim_end().to_owned() } else { fit(text, most) }
 }
 
+/// "opening … 40 %": what a run does before its first report.
+pub fn opening(lab: &Lab) -> String {
+    match (100.0 * lab.opening_share) as u32 {
+        0 => "opening …".to_owned(),
+        percent => format!("opening … {percent} %"),
+    }
+}
+
 /// Each number in a column of its own; close together where the columns do not fit.
 fn progress(lab: &Lab, theme: Theme, space: usize) -> Line<'static> {
     let Some(status) = &lab.status else {
-        let percent = match (100.0 * lab.opening_share) as u32 {
-            0 => String::new(),
-            percent => format!(" {percent} %"),
-        };
         let what = "every reference solves the held-out tasks";
         return Line::from(vec![
-            Span::styled(format!("opening …{percent}"), theme.focus()),
+            Span::styled(opening(lab), theme.focus()),
             Span::styled(format!("   {what}"), theme.muted()),
         ]);
     };
