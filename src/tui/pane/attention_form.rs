@@ -12,7 +12,7 @@ use crate::tui::numbers::significant;
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap;
 use crate::tui::widget::scale::snap_up_finely;
-use crate::tui::widget::wrap::{fit, width};
+use crate::tui::widget::wrap::first_that_fits;
 
 /// Columns between two maps, with the mark of the present row.
 const GAP: u16 = 2;
@@ -118,7 +118,7 @@ fn caption(lab: &Lab, form: &AttentionForm, head: &TokenWeights, space: u16) -> 
         format!("{heads}   A: form"),
         heads,
     ];
-    first_that_fits(texts, space)
+    first_that_fits(&texts, usize::from(space))
 }
 
 fn weights(head: &TokenWeights, sequence: usize) -> Map {
@@ -156,7 +156,7 @@ fn answers(lab: &Lab, form: &AttentionForm, width: u16) -> String {
         format!("answer by weights {weights}, from the state {state}"),
         format!("weights {weights}, state {state}"),
     ];
-    first_that_fits(texts, width)
+    first_that_fits(&texts, usize::from(width))
 }
 
 /// "the two answers differ by 1.2e-7 of their size, over 8 sequences".
@@ -166,12 +166,5 @@ fn difference(form: &AttentionForm, sequences: usize, width: u16) -> String {
         format!("over {sequences} sequences the answers differ by {difference} of their size"),
         format!("answers differ by {difference} of their size"),
     ];
-    first_that_fits(texts, width)
-}
-
-/// The first of the texts that fits; where none does, as much of the last as fits.
-fn first_that_fits<const N: usize>(texts: [String; N], columns: u16) -> String {
-    let columns = usize::from(columns);
-    let last = texts.last().map_or_else(String::new, |text| fit(text, columns));
-    texts.into_iter().find(|text| width(text) <= columns).unwrap_or(last)
+    first_that_fits(&texts, usize::from(width))
 }

@@ -8,7 +8,7 @@ use crate::tui::app::Lab;
 use crate::tui::numbers::significant;
 use crate::tui::theme::{Ramp, Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
-use crate::tui::widget::wrap::width as width_of;
+use crate::tui::widget::wrap::{first_that_fits, width as width_of};
 
 /// Columns between two maps.
 const GAP: u16 = 3;
@@ -66,8 +66,7 @@ pub fn render(lab: &Lab, theme: Theme, area: Rect, buffer: &mut Buffer) {
     heatmap::legend(most, Ramp::Diverging, theme, Rect { y: foot, height: 1, ..inside }, buffer);
     if let Some(ratio) = cells.above_over_beside() {
         let text = format!("a cell above counts {} × one beside", significant(ratio, 2));
-        let long = format!("model: {text}");
-        let text = if width_of(&long) <= usize::from(inside.width) { long } else { text };
+        let text = first_that_fits(&[format!("model: {text}"), text], usize::from(inside.width));
         buffer.set_stringn(inside.x, foot + 1, text, usize::from(inside.width), theme.focus());
     }
 }

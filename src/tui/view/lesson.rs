@@ -12,7 +12,7 @@ use crate::preset::Claim;
 use crate::tui::app::{Caption, LessonScreen};
 use crate::tui::labels::claims;
 use crate::tui::theme::{Role, Theme};
-use crate::tui::widget::wrap::{fit, width as width_of, wrap};
+use crate::tui::widget::wrap::{first_that_fits, wrap};
 
 /// Columns of a text at most: longer lines are hard to read.
 const WIDEST: u16 = 92;
@@ -169,7 +169,7 @@ fn claim_line(
     let with = |bounds: &str| if bounds.is_empty() { what.clone() } else { format!("{what}  ({bounds})") };
     let space = width.saturating_sub(taken);
     let texts = [bounds.as_str(), range, short.as_str(), ""].map(with);
-    let what = texts.iter().find(|text| width_of(text) <= space).map_or_else(|| fit(&what, space), String::clone);
+    let what = first_that_fits(&texts, space);
     let gap = width.saturating_sub(taken + what.chars().count()) + 2;
     Line::from(vec![Span::styled(mark, style), Span::raw(what), Span::raw(" ".repeat(gap)), Span::styled(value, style)])
 }

@@ -60,6 +60,12 @@ pub fn with_whole_number(text: &str, most: usize) -> String {
     }
 }
 
+/// The first of the texts that fits; where none does, as much of the last as fits.
+pub fn first_that_fits(texts: &[String], most: usize) -> String {
+    let first = texts.iter().find(|text| width(text) <= most);
+    first.cloned().unwrap_or_else(|| texts.last().map_or_else(String::new, |text| fit(text, most)))
+}
+
 /// As many of the parts between commas, colons and parentheses as fit; where not even the first does, as much of the
 /// text as fits.
 pub fn fit_parts(text: &str, most: usize) -> String {
