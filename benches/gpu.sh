@@ -150,7 +150,7 @@ if [ "$DEVICE" != cpu ]; then
     if "$PYTHON" -c 'import torch' 2>/dev/null; then
         # The kernel needs 3 GB here.
         check 'out of memory' filled 2000 refused 'no memory left for a batch of 4096' "$lab" train transformer \
-            --device "$DEVICE" --set train.batch=4096 --set task.context=256 --steps 3
+            --device "$DEVICE" --set train.batch=4096 --set task.dim=64 --set task.context=256 --steps 3
         check 'a run after it' "$lab" train first-look --device "$DEVICE" --steps 3
     else
         report 'out of memory' 'not checked: it takes PyTorch to fill the GPU'

@@ -7,7 +7,7 @@
     scripts/trust.py sweeps  [--count 20]      kill -9 at random moments of a sweep: it ends with the same table
     scripts/trust.py keys    [--count 50000]   random keys: no panic, and the lab always leaves when TERM is sent
     scripts/trust.py soak    [--seconds 1800]  trains a million steps in the lab: memory stays flat
-    scripts/trust.py watchers [--count 30] [--seconds 320]  what so many watchers of a run cost it
+    scripts/trust.py watchers [--count 30] [--seconds 600]  what so many watchers of a run cost it
     scripts/trust.py link    [--count 40] [--rate 5000] [--delay 0.05]  how long a key waits behind a link of so many
                              bytes a second and so many seconds of round trip, at 160x48, while a run trains
     scripts/trust.py gallery [--count 400]     how long a key waits in the gallery with so many sessions
@@ -37,8 +37,11 @@ import time
 STUCK = 60.0
 """Seconds after which a program that should have ended counts as stuck."""
 
-ROUNDS = 4
-"""How often watchers are stopped and continued."""
+ROUND = 15.0
+"""Seconds in which watchers are stopped and continued once: the speed of a machine changes within a minute."""
+
+SETTLED = 15.0
+"""Seconds after which programs have done what they do when they open."""
 
 MILLION = 1_050_000
 """Steps of a soak: a little more than a million, as the first seconds are slower."""
@@ -359,7 +362,7 @@ def watchers(options):
     folder, labs, ratios, shares = tempfile.mkdtemp(), [], [], []
     file = os.path.join(folder, "run.ron")
     train = [options.program, "train", "gd-ssm", "--set", "train.steps=1000000000", "--set", "train.warmup=0"]
-    train += ["--save", file, "--save-every", "5", "--device", "cpu"]
+    train += ["--save", file, "--save-every", "1", "--device", "cpu"]
     trainer = subprocess.Popen(train, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not os.path.exists(file):
@@ -370,17 +373,23 @@ def watchers(options):
             labs.append(Lab(options.program, ["watch", file, "--device", "cpu"], folder))
             while b"Hidden state" not in labs[-1].output:
                 drain(labs, 0.1)
-        # They are stopped and continued by turns, because the speed of a machine changes with time.
-        for _ in range(ROUNDS):
-            each(labs, "STOP")
-            alone = pace(file, labs, options.seconds / ROUNDS / 2)
+        # What they do once, when they open, is not what watching costs.
+        drain(labs, SETTLED)
+        # They are stopped and continued by turns, and each time is compared with those before and after it. They are stopped for
+        # a third of the time only: what a watcher missed it reads when it is continued, so half as much again as without stops.
+        each(labs, "STOP")
+        alone = [pace(file, labs, ROUND / 3)]
+        for _ in range(max(2, round(options.seconds / ROUND))):
             each(labs, "CONT")
             before, began = processor_time(labs), time.monotonic()
-            watched = pace(file, labs, options.seconds / ROUNDS / 2)
+            watched = pace(file, labs, 2 * ROUND / 3)
             shares.append((processor_time(labs) - before) / (time.monotonic() - began) / os.cpu_count())
-            ratios.append(watched / alone)
-            print(f"{alone:8.0f} steps/s alone, {watched:8.0f} watched by {options.count}, "
+            each(labs, "STOP")
+            alone.append(pace(file, labs, ROUND / 3))
+            ratios.append(watched / statistics.mean(alone[-2:]))
+            print(f"{alone[-1]:8.0f} steps/s alone, {watched:8.0f} watched by {options.count}, "
                   f"who take {100 * shares[-1]:.1f} % of the machine", flush=True)
+        each(labs, "CONT")
         for lab in labs:
             lab.send("TERM")
             lab.end()
@@ -389,9 +398,12 @@ def watchers(options):
         trainer.kill()
         trainer.wait()
     shutil.rmtree(folder)
-    slower, share = 1 - statistics.median(ratios), statistics.median(shares)
-    found = f"{options.count} watchers take {100 * share:.1f} % of the machine and slow training by {100 * slower:.1f} %"
-    assert share <= 0.03, found
+    slower, share = 1 - statistics.median(ratios), statistics.mean(shares)
+    error = 1.25 * statistics.stdev(ratios) / len(ratios) ** 0.5
+    found = (f"{options.count} watchers take {100 * share:.1f} % of the machine and slow training by {100 * slower:.1f} "
+             f"± {100 * error:.1f} % (median of {len(ratios)}, and its standard error)")
+    # Beyond what the machine's own changes of speed explain.
+    assert slower - 2 * error <= 0.03 and share <= 0.015, found
     return found
 
 

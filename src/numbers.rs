@@ -63,6 +63,11 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// The text of a number with a minus sign in place of the hyphen that Rust writes.
+pub fn with_minus(number: &str) -> String {
+    number.replace('-', "−")
+}
+
 /// A change with its sign: "+0.2 %", "−3.1 %".
 pub fn signed_percent(share: f64) -> String {
     let sign = if share < 0.0 { "−" } else { "+" };
@@ -76,7 +81,7 @@ pub fn cosine(value: f64) -> String {
     }
     // What single precision cannot distinguish from 1 is 1.
     let value = if value > 1.0 - 1e-6 { 1.0 } else { (value * 1e4).trunc() / 1e4 };
-    format!("{value:.4}").replace('-', "−")
+    with_minus(&format!("{value:.4}"))
 }
 
 /// "8 s", "3 min 20 s", "2 h 5 min".

@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
+
+mod columns;
 
 /// The greatest number of buckets; when it is reached, they are merged in pairs.
 const BUCKETS: usize = 1024;
@@ -13,7 +15,7 @@ const BUCKETS: usize = 1024;
 const TAIL: usize = 256;
 
 /// A range of steps of a [`Series`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bucket {
     /// The first step of the bucket that has a value.
@@ -40,42 +42,12 @@ impl Bucket {
 #[serde(deny_unknown_fields)]
 pub struct Series {
     /// Steps per bucket; a power of two.
-    #[serde(deserialize_with = "width")]
+    #[serde(deserialize_with = "columns::read_width")]
     width: u64,
-    #[serde(deserialize_with = "buckets")]
+    #[serde(serialize_with = "columns::write_buckets", deserialize_with = "columns::read_buckets")]
     buckets: Vec<Bucket>,
-    #[serde(deserialize_with = "tail")]
+    #[serde(serialize_with = "columns::write_tail", deserialize_with = "columns::read_tail")]
     tail: VecDeque<(u64, f32)>,
-}
-
-/// The greatest `width` that is read from a file.
-const WIDEST: u64 = 1 << 40;
-/// The greatest sum of `count` that is read from a file; larger sums could overflow.
-const MOST: u64 = 1 << 31;
-
-fn width<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let width = u64::deserialize(deserializer)?;
-    let good = width.is_power_of_two() && width <= WIDEST;
-    good.then_some(width).ok_or_else(|| D::Error::custom(format!("{width} is not a power of two up to {WIDEST}")))
-}
-
-fn buckets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Bucket>, D::Error> {
-    let buckets = Vec::<Bucket>::deserialize(deserializer)?;
-    let sound = |b: &Bucket| b.count > 0 && [b.min, b.max, b.mean].iter().all(|value| value.is_finite());
-    let good = buckets.len() <= BUCKETS
-        && buckets.iter().all(sound)
-        && buckets.windows(2).all(|pair| pair[0].step < pair[1].step)
-        && buckets.iter().map(|b| u64::from(b.count)).sum::<u64>() <= MOST;
-    let refused = format!("a curve is at most {BUCKETS} buckets of finite numbers, steps ascending");
-    good.then_some(buckets).ok_or_else(|| D::Error::custom(refused))
-}
-
-fn tail<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VecDeque<(u64, f32)>, D::Error> {
-    let tail = VecDeque::<(u64, f32)>::deserialize(deserializer)?;
-    let ascending = tail.iter().zip(tail.iter().skip(1)).all(|(a, b)| a.0 <= b.0);
-    let good = tail.len() <= TAIL && tail.iter().all(|(_, value)| value.is_finite()) && ascending;
-    let refused = format!("a tail is at most {TAIL} points (step, finite number), steps ascending");
-    good.then_some(tail).ok_or_else(|| D::Error::custom(refused))
 }
 
 impl Default for Series {

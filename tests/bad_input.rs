@@ -275,7 +275,8 @@ fn every_invalid_session_is_refused() {
         ("step: 12,", "step: 99999999999999,", "checkpoint: step: 99999999999999 is more than any run does"),
         ("step: 12,", "stepp: 12,", "checkpoint: there is no field `stepp`; did you mean `step`? allowed: seed, step"),
         ("width: 1", "width: 0", "history.train_loss.width: 0 is not a power of two up to"),
-        ("count: 1", "count: 4294967295", "history.train_loss.buckets: a curve is at most"),
+        ("count: [1, ", "count: [4294967295, ", "history.train_loss.buckets: a curve is at most"),
+        ("count: [1, ", "count: [", "history.train_loss.buckets: the lists differ in length"),
     ];
     for (piece, by, expected) in cases {
         let said = session_said(&text, piece, by);

@@ -12,8 +12,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SI
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-/// How long anything may take before it counts as stuck; nothing waits this long when all is well.
-const STUCK: Duration = Duration::from_secs(60);
+/// How long anything may take before it counts as stuck; nothing waits this long when all is well. A program that
+/// watches a run may wait a minute before it reads it again.
+const STUCK: Duration = Duration::from_secs(120);
 
 /// What has arrived on the screen, and whether more can come.
 struct Seen {

@@ -9,6 +9,11 @@ use ratatui::style::{Color, Modifier, Style};
 use super::capabilities::{Background, Depth, Palette};
 use super::glyphs::Glyphs;
 
+mod indexed;
+
+pub use indexed::indexed_rgb;
+use indexed::nearest_index;
+
 type Rgb = (u8, u8, u8);
 
 /// How values become colours.
@@ -228,27 +233,6 @@ impl Theme {
     }
 }
 
-/// The nearest colour of the 256 that is not one of the 16 that themes redefine.
-fn nearest_index((r, g, b): Rgb) -> Color {
-    let distance = |x: [i32; 3]| {
-        let d = [x[0] - i32::from(r), x[1] - i32::from(g), x[2] - i32::from(b)];
-        d.iter().map(|d| d * d).sum::<i32>()
-    };
-    let all = (16..=255u8).map(|index| (index, indexed_rgb(index)));
-    let best = all.min_by_key(|&(_, (r, g, b))| distance([r, g, b].map(i32::from)));
-    Color::Indexed(best.map_or(16, |(index, _)| index))
-}
-
-/// Red, green and blue of one of the 256 colours above the first 16, as xterm defines them.
-pub fn indexed_rgb(index: u8) -> Rgb {
-    let level = |i: u8| if i == 0 { 0 } else { 55 + 40 * i };
-    let cube = index.clamp(16, 231) - 16;
-    match index.checked_sub(232) {
-        Some(grey) => (8 + 10 * grey, 8 + 10 * grey, 8 + 10 * grey),
-        None => (level(cube / 36), level(cube / 6 % 6), level(cube % 6)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,10 +364,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn colours_come_down_to_the_nearest_of_the_256() {
-        assert_eq!(nearest_index((255, 0, 0)), Color::Indexed(196));
     }
 }

@@ -16,11 +16,11 @@ use crate::system::FileLock;
 use crate::train::{DeviceChoice, Experiment, RunState, SnapshotParts};
 
 /// Time between two looks at the file.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 
 /// Reading and showing the file takes one part in this many of the time, so that thirty watchers on one machine leave
-/// it to training.
-const READ_SHARE: u32 = 1000;
+/// it to training: where training uses all processors, each thread waits while another one is interrupted.
+const READ_SHARE: u32 = 3000;
 /// However long reading takes, the file is read again after this time.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 

@@ -8,7 +8,7 @@ use crate::bounds::printable;
 use crate::nn::{AttentionForm, TokenWeights};
 use crate::train::{Grid, MOST_FORM_TOKENS};
 use crate::tui::app::{Forms, Lab};
-use crate::tui::numbers::significant;
+use crate::tui::numbers::{significant, with_minus};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap;
 use crate::tui::widget::scale::snap_up_finely;
@@ -151,7 +151,7 @@ fn answers(lab: &Lab, form: &AttentionForm, width: u16) -> String {
     let sequences = lab.snapshot.as_ref().map_or(1, |snapshot| snapshot.probes.len().max(1));
     let first = sequence(lab) * (form.by_state.len() / sequences).max(1);
     let number = |answers: &[f32]| answers.get(first).map_or_else(|| "–".to_owned(), |answer| format!("{answer:.6}"));
-    let [weights, state] = [&form.by_weights, &form.by_state].map(|answers| number(answers).replace('-', "−"));
+    let [weights, state] = [&form.by_weights, &form.by_state].map(|answers| with_minus(&number(answers)));
     let texts = [
         format!("answer by weights {weights}, from the state {state}"),
         format!("weights {weights}, state {state}"),

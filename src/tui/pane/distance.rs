@@ -9,7 +9,7 @@ use crate::series::Series;
 use crate::train::{Equivalence, NEAR};
 use crate::tui::app::Lab;
 use crate::tui::labels;
-use crate::tui::numbers::{cosine, count, percent, significant};
+use crate::tui::numbers::{cosine, count, percent, significant, with_minus};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::along::RunCurve;
 use crate::tui::widget::braille::Stroke;
@@ -100,7 +100,7 @@ fn measures(lab: &Lab) -> Vec<Measure<'_>> {
         measure(&history.loss_gap, "▲", Role::LossGap, Stroke::Dashed, {
             text(&|equal| {
                 let gap = with_error(100.0 * equal.loss_gap, 100.0 * equal.loss_gap_standard_error);
-                format!("loss         gap {} %, {} tasks", gap.replace('-', "−"), count(HELD_OUT as u64))
+                format!("loss         gap {} %, {} tasks", with_minus(&gap), count(HELD_OUT as u64))
             })
         }),
     ];

@@ -9,7 +9,7 @@ use crate::reference::Tuned;
 use crate::train::Fit;
 use crate::tui::app::Lab;
 use crate::tui::labels;
-use crate::tui::numbers::{count, percent, significant};
+use crate::tui::numbers::{count, percent, significant, with_minus};
 use crate::tui::theme::Theme;
 use crate::tui::widget::wrap::{width as columns, wrap};
 
@@ -91,7 +91,7 @@ fn explained(fit: &Fit) -> String {
 /// "η 1.64, λ 0.941".
 fn parameters(tuned: &Tuned) -> String {
     let Tuned { eta, etas, momentum, forgetting, lambda, gamma, alpha, .. } = *tuned;
-    let number = |value: f64| significant(value, 3).replace('-', "−");
+    let number = |value: f64| with_minus(&significant(value, 3));
     let etas =
         etas.map(|etas| etas.into_iter().filter(|eta| *eta != 0.0).map(number).collect::<Vec<_>>().join(" and "));
     let named = [

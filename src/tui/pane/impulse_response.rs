@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::train::{Grid, ImpulseResponse, Response};
 use crate::tui::app::Lab;
-use crate::tui::numbers::significant;
+use crate::tui::numbers::{significant, with_minus};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::scale::snap_up_finely;
@@ -74,7 +74,7 @@ fn rows(lab: &Lab, response: &ImpulseResponse, theme: Theme, space: Rect, buffer
             let left = space.x + COLUMNS.0 as u16;
             let shown = usize::from(space.right().saturating_sub(left)) / COLUMNS.1;
             for (i, value) in values.iter().take(shown).enumerate() {
-                let text = format!("{value:>5.2}").replace('-', "−");
+                let text = with_minus(&format!("{value:>5.2}"));
                 buffer.set_string(left + (i * COLUMNS.1) as u16, y, text, theme.muted());
             }
             if height == 2 {

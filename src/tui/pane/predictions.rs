@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::tui::app::Lab;
-use crate::tui::numbers::{count, percent, short, significant};
+use crate::tui::numbers::{count, percent, short, significant, with_minus};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::{Raster, Stroke};
 use crate::tui::widget::scale::snap_up_finely;
@@ -122,5 +122,5 @@ fn render_lines(lines: Vec<(String, Style)>, area: Rect, buffer: &mut Buffer) {
 fn slope(pairs: &[(f32, f32)]) -> String {
     let sum = |of: fn(f64, f64) -> f64| pairs.iter().map(|&(x, y)| of(f64::from(x), f64::from(y))).sum::<f64>();
     let slope = sum(|x, y| x * y) / sum(|x, _| x * x);
-    significant(slope, 3).replace('-', "−")
+    with_minus(&significant(slope, 3))
 }

@@ -7,7 +7,7 @@ use ratatui::text::Line;
 use crate::bounds::printable;
 use crate::train::{ContextPair, Grid, LayerState, TimeStep};
 use crate::tui::app::Lab;
-use crate::tui::numbers::cosine;
+use crate::tui::numbers::{cosine, with_minus};
 use crate::tui::theme::{Ramp, Role, Theme};
 use crate::tui::widget::heatmap::{self, CellSize};
 use crate::tui::widget::scale::snap_up_finely;
@@ -171,7 +171,7 @@ pub fn completed_pair<'a>(lab: &Lab, time_step: &'a TimeStep) -> Option<&'a Cont
 pub fn values(numbers: &[f32], most: usize) -> String {
     let mut text = String::new();
     for (i, value) in numbers.iter().enumerate() {
-        let number = format!("{value:.2}").replace('-', "−");
+        let number = with_minus(&format!("{value:.2}"));
         // Space for the dots that stand for the others.
         let for_dots = if i + 1 < numbers.len() { 2 } else { 0 };
         if width_of(&text) + width_of(&number) + 1 + for_dots > most {

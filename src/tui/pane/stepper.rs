@@ -12,7 +12,7 @@ use crate::task::Objective;
 use crate::train::{AnswersByPairs, ReferenceResult, TimeStep};
 use crate::tui::app::Lab;
 use crate::tui::labels;
-use crate::tui::numbers::significant;
+use crate::tui::numbers::{significant, with_minus};
 use crate::tui::theme::{Role, Theme};
 use crate::tui::widget::braille::Stroke;
 use crate::tui::widget::plot::{EndLabel, Plot, Trace, ValueCursor};
@@ -160,7 +160,7 @@ fn render_answers(
     traces.push(Trace::Marks((&own).into(), "●", model_style));
     let label = |mark: &str, name: &str, value: Option<&f32>, style| {
         let value = *value.filter(|value| value.is_finite())?;
-        let text = format!("{mark} {name} {}", significant(f64::from(value), 3).replace('-', "−"));
+        let text = format!("{mark} {name} {}", with_minus(&significant(f64::from(value), 3)));
         // Beyond the axis it stands at the edge.
         Some(EndLabel { value: f64::from(value).clamp(low, high), text, style })
     };
