@@ -1,5 +1,6 @@
 //! The program in a real terminal: it starts, trains, saves and leaves, and always gives the terminal back.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,6 +23,15 @@ struct Seen {
     closed: bool,
     /// Nothing is read from the program.
     stalled: bool,
+}
+
+impl Seen {
+    /// The step of the run that is shown.
+    fn step(&self) -> Option<u64> {
+        let contents = self.parser.screen().contents();
+        let mut numbers = contents.split("step ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+        numbers.find_map(|number| number.replace(',', "").parse().ok())
+    }
 }
 
 /// The program in a pseudo-terminal.
@@ -393,13 +403,15 @@ fn a_run_that_is_trained_elsewhere_is_watched_until_its_writer_has_gone() {
         thread::sleep(Duration::from_millis(20));
     }
     let mut terminal = Terminal::open(&["watch", path]);
+    // It is read again at once when it is saved next, and less often from then on.
+    let first = Cell::new(None);
+    terminal.wait("a step", |seen| {
+        first.set(seen.step());
+        first.get().is_some()
+    });
+    terminal.wait("another step", |seen| seen.step() > first.get());
     terminal.until("watching");
     terminal.until("trains it");
-    let step = || session::load(&file).expect("a session").checkpoint.step;
-    let shown = |step: u64| format!("step {:>9}", innerloop::numbers::count(step));
-    // What the screen shows is a step that was saved, and it moves.
-    let first = step();
-    terminal.wait("another step", |seen| !seen.parser.screen().contents().contains(&shown(first)));
     terminal.press(" ");
     terminal.until("only watched");
     trainer.kill().expect("an end");
