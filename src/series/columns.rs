@@ -1,5 +1,5 @@
-//! The form of a curve in a file: one list for each field of its points, which is a fifth of the text of a list of
-//! points, and is read in a third of the time. Lists of points, as they were written before, are read as well.
+//! The form of a curve in a file: one list for each field of its points, which is about a third of the text of a list
+//! of points with names. Such lists, as they were written before, are read as well.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Formatter};
