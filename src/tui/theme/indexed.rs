@@ -33,6 +33,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn colours_come_down_to_the_nearest_of_the_256() {
+        assert_eq!(nearest_index((255, 0, 0)), Color::Indexed(196));
+    }
+
+    #[test]
     fn the_nearest_of_256_colours_is_that_of_a_search() {
         let distance = |(x, y, z): Rgb, (r, g, b): Rgb| {
             [(x, r), (y, g), (z, b)].iter().map(|(p, q)| i32::from(p.abs_diff(*q)).pow(2)).sum::<i32>()
